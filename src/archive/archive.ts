@@ -1,0 +1,106 @@
+/** The contract every archive keeps (test/archive/suite.ts): layout as in README "What lies in the archive". */
+import type { Readable } from 'node:stream';
+import type { Recording } from '../recording.ts';
+import type { FailureRecord, Manifest } from './manifest.ts';
+
+/** Size and checksums of what was stored, counted while it was written. */
+export interface Stored {
+  readonly sizeBytes: number;
+  readonly sha256: string;
+  readonly crc32c: string;
+}
+
+/** Bytes go in one after the other; `write` resolves when more may come (back-pressure). */
+export interface Sink {
+  write(chunk: Buffer): Promise<void>;
+}
+
+export interface OriginalSink extends Sink {
+  /** Name the object will have once committed: `original[.N].{ext}`. */
+  readonly name: string;
+}
+
+/**
+ * One recording being written. Nothing under recordings/ is visible before `commit`, and after it everything is.
+ * Disposing without commit leaves nothing behind but, at worst, staging objects that the sweep removes.
+ */
+export interface Deposit extends AsyncDisposable {
+  /** The WebM's Clusters, in order, without its head: held back in memory up to a bound, beyond it in staging/. */
+  readonly clusters: Sink;
+  /** Opens a bit-exact copy of source file `index` (of `count`); `extension` without dot. */
+  original(index: number, count: number, extension: string, contentType: string): Promise<OriginalSink>;
+  /**
+   * Puts `head` (EBML header, Segment, SeekHead, Info, Tracks, Cues) in front of the clusters, verifies what was stored,
+   * makes the object visible in one atomic step, then the day entry, then the manifest; removes a failure record.
+   * Where another worker was first: compares, and returns the manifest that lies there.
+   * @throws Failure `archive-unavailable` | `misconfigured` | `conflict`; never leaves a partial object.
+   */
+  commit(
+    head: Buffer,
+    contentType: 'audio/webm' | 'video/webm',
+    describe: (stored: Stored) => Manifest,
+  ): Promise<Manifest>;
+}
+
+export interface ByteRange {
+  /** First byte. */
+  readonly start: number;
+  /** Last byte, inclusive. */
+  readonly end: number;
+}
+
+export interface Link {
+  readonly url: string;
+  /** ISO 8601, UTC. */
+  readonly expiresAt: string;
+}
+
+export interface ListQuery {
+  /** UTC days, `yyyy-mm-dd`, both inclusive. */
+  readonly from?: string;
+  readonly to?: string;
+  readonly conversationId?: string;
+  readonly status?: Status;
+  /** Opaque; from the previous page. */
+  readonly cursor?: string;
+  readonly limit: number;
+}
+
+export type Status = 'archived' | 'failed' | 'no-media';
+
+export type Entry =
+  | { readonly status: 'archived'; readonly recording: Recording; readonly manifest: Manifest }
+  | {
+      readonly status: 'failed' | 'no-media';
+      readonly recording: { readonly recordingId: string | undefined; readonly conversationId: string | undefined };
+      readonly failure: FailureRecord;
+    };
+
+export interface Page {
+  readonly entries: readonly Entry[];
+  readonly cursor: string | undefined;
+}
+
+export interface Archive {
+  /** The manifest, only where the recording is complete. Rebuilds one that a crash lost from the object itself. */
+  find(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined>;
+  begin(recording: Recording, signal: AbortSignal): Promise<Deposit>;
+  /** The WebM's bytes, whole or a range. @throws Failure `not-found` */
+  read(recording: Recording, range: ByteRange | undefined, signal: AbortSignal): Promise<Readable>;
+  /** A signed, expiring URL that plays in a browser: a bearer secret, never logged. @throws Failure `not-found` */
+  link(recording: Recording, lifetimeS: number, signal: AbortSignal): Promise<Link>;
+  /** Newest day first by default; failures by time of failure. */
+  list(query: ListQuery, signal: AbortSignal): Promise<Page>;
+  /** Overwrites an earlier record of the same recording (or conversation, where `recordingId` is undefined). */
+  recordFailure(
+    subject: { readonly recordingId: string | undefined; readonly conversationId: string | undefined },
+    record: FailureRecord,
+    signal: AbortSignal,
+  ): Promise<void>;
+  failureOf(recording: Recording, signal: AbortSignal): Promise<FailureRecord | undefined>;
+  /** Removes staging objects older than `olderThanMs`, and nothing else. */
+  sweep(olderThanMs: number, signal: AbortSignal): Promise<number>;
+  /** Writes, reads and removes a probe under staging/. @throws Failure saying which permission or folder to mend. */
+  check(signal: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,51 @@
+/** Media, taken apart: every way of making WebM goes through packets, and one writer makes the file of them. */
+
+export interface AudioTrack {
+  readonly kind: 'audio';
+  /** Matroska codec id: `A_OPUS` or `A_VORBIS`. */
+  readonly codecId: string;
+  readonly codecPrivate: Buffer | undefined;
+  readonly channels: number;
+  readonly sampleRate: number;
+  /** Opus pre-skip (RFC 7845 §4.2), nanoseconds. */
+  readonly codecDelayNs: number;
+  /** 80 ms for Opus (RFC 7845 §4.6), nanoseconds. */
+  readonly seekPreRollNs: number;
+}
+
+export interface VideoTrack {
+  readonly kind: 'video';
+  /** `V_VP8`, `V_VP9` or `V_AV1`. */
+  readonly codecId: string;
+  readonly codecPrivate: Buffer | undefined;
+  readonly width: number;
+  readonly height: number;
+  /** Raw children of the Matroska Video element that must survive a re-wrap (Colour …), as they were read. */
+  readonly extra: Buffer | undefined;
+}
+
+export type Track = AudioTrack | VideoTrack;
+
+export interface Packet {
+  /** Index into the stream's tracks. */
+  readonly track: number;
+  /** Presentation time, nanoseconds from the start; includes the codec delay, as Matroska block times do. */
+  readonly timeNs: number;
+  readonly data: Buffer;
+  readonly keyframe: boolean;
+  /** Where known: every Opus packet (RFC 6716 §3.1). */
+  readonly durationNs: number | undefined;
+  /** Matroska DiscardPadding: samples at the end that must not be heard, nanoseconds. */
+  readonly discardPaddingNs: number | undefined;
+}
+
+export interface PacketStream {
+  readonly tracks: readonly Track[];
+  /** Total duration where a header tells it beforehand, milliseconds. */
+  readonly durationMs: number | undefined;
+  /**
+   * In batches, times ascending per track. Ends only when every source byte was read, parsed and accounted for;
+   * anything less throws a Failure. Data may be a view of a larger buffer.
+   */
+  readonly packets: AsyncIterable<readonly Packet[]>;
+}

@@ -1,0 +1,26 @@
+/** What the pipeline hands on: a WebM in the making. Archiving stores it, the live route plays it. */
+
+export interface WebmResult {
+  /** EBML header, Segment of known size, SeekHead, Info with Duration, Tracks, Cues: in front of the clusters it makes the seekable file. */
+  readonly head: Buffer;
+  readonly durationMs: number;
+  readonly channels: number;
+  readonly codecs: readonly string[];
+  readonly packets: number;
+}
+
+export interface Webm {
+  readonly contentType: 'audio/webm' | 'video/webm';
+  readonly way: 'rewrap' | 'join' | 'encode-audio' | 'encode-video';
+  readonly why: string;
+  readonly encoder: string | undefined;
+  /** Head of the live stream: Segment of unknown size, Duration where it is known beforehand, no Cues. */
+  readonly liveHead: Buffer;
+  /**
+   * Whole Clusters, each once. Its normal end is the proof of completeness: source bytes accounted for, encoder gone with
+   * code 0, duration in agreement, packets > 0. Anything else throws a Failure, and leaving early stops everything behind it.
+   */
+  readonly clusters: AsyncIterable<Buffer>;
+  /** Only after `clusters` ended normally. */
+  result(): WebmResult;
+}

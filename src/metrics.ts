@@ -1,0 +1,76 @@
+/** The figures of the service, in Prometheus' text format (the one place that imports prom-client). */
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+export interface Metrics {
+  /** Events accepted by the receiver, by kind. */
+  accepted(kind: 'recording' | 'conversation', count: number): void;
+  /** Events not meant for us. */
+  ignored(count: number): void;
+  refused(code: string): void;
+  archived(way: string): void;
+  /** Recorded under failures/, by FailureCode. */
+  failed(code: string): void;
+  /** Given back to the queue for later, by FailureCode. */
+  postponed(code: string, outcome: 'again' | 'wait'): void;
+  listened(from: 'archive' | 'live', result: 'complete' | 'failed' | 'left'): void;
+  seconds(stage: 'lookup' | 'convert' | 'store' | 'total', seconds: number): void;
+  bytes(direction: 'in' | 'out', count: number): void;
+  /** Read at scrape time. */
+  gauge(
+    name: 'encoders_running' | 'encoders_waiting' | 'queue_ready' | 'queue_waiting' | 'queue_running' | 'queue_dead',
+    read: () => number | Promise<number>,
+  ): void;
+  text(): Promise<string>;
+  readonly contentType: string;
+}
+
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const counter = <T extends string>(name: string, help: string, labelNames: T[]): Counter<T> =>
+    new Counter({ name: `archiver_${name}`, help, labelNames, registers });
+  const accepted = counter('events_accepted_total', 'Events accepted: durable on the queue', ['kind']);
+  const ignored = counter('events_ignored_total', 'Events of kinds this service does not archive', []);
+  const refused = counter('events_refused_total', 'Webhook requests refused, by reason', ['code']);
+  const archived = counter('recordings_archived_total', 'Recordings archived, by way of making the WebM', ['way']);
+  const failed = counter('recordings_failed_total', 'Recordings recorded under failures/, by reason', ['code']);
+  const postponed = counter('recordings_postponed_total', 'Deliveries given back to the queue, by reason', [
+    'code',
+    'outcome',
+  ]);
+  const listened = counter('listens_total', 'Answers of /transcode, by where they came from and how they ended', [
+    'from',
+    'result',
+  ]);
+  const bytes = counter('bytes_total', 'Media bytes downloaded and WebM bytes stored', ['direction']);
+  const seconds = new Histogram({
+    name: 'archiver_stage_seconds',
+    help: 'Seconds per recording, by stage',
+    labelNames: ['stage'],
+    buckets: [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900],
+    registers,
+  });
+  return {
+    accepted: (kind, count) => accepted.inc({ kind }, count),
+    ignored: (count) => ignored.inc(count),
+    refused: (code) => refused.inc({ code }),
+    archived: (way) => archived.inc({ way }),
+    failed: (code) => failed.inc({ code }),
+    postponed: (code, outcome) => postponed.inc({ code, outcome }),
+    listened: (from, result) => listened.inc({ from, result }),
+    seconds: (stage, value) => seconds.observe({ stage }, value),
+    bytes: (direction, count) => bytes.inc({ direction }, count),
+    gauge: (name, read) => {
+      new Gauge({
+        name: `archiver_${name}`,
+        help: `Now: ${name.replaceAll('_', ' ')}`,
+        registers,
+        async collect() {
+          this.set(await read());
+        },
+      });
+    },
+    text: () => registry.metrics(),
+    contentType: registry.contentType,
+  };
+}

@@ -1,0 +1,118 @@
+/** What lies between receiver and worker: the message, and the contract every queue keeps (test/queue/suite.ts). */
+import { Failure } from '../failure.ts';
+import { parseId, parseOptionalId } from '../recording.ts';
+
+/** Work for one recording, or for all recordings of a conversation. Ids only. */
+export type Message =
+  | {
+      readonly kind: 'recording';
+      readonly recordingId: string;
+      readonly conversationId: string | undefined;
+      readonly traceparent?: string;
+    }
+  | {
+      readonly kind: 'conversation';
+      readonly conversationId: string;
+      readonly mediaType: string | undefined;
+      readonly traceparent?: string;
+    };
+
+/** The message as it lies on the queue: versioned JSON, so that old and new revisions can run side by side. */
+export function encodeMessage(message: Message): string {
+  const { traceparent: _, ...ids } = message;
+  return JSON.stringify({ v: 1, ...ids });
+}
+
+/** @throws Failure `bad-request` naming the field: such a message can never be delivered. */
+export function parseMessage(text: string, traceparent?: string): Message {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new Failure('bad-request', 'message: expected JSON.', { cause });
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new Failure('bad-request', 'message: expected an object.');
+  const fields = new Map<string, unknown>(Object.entries(value));
+  if (fields.get('v') !== 1)
+    throw new Failure('bad-request', 'message.v: expected 1; a newer service wrote this message.');
+  const trace = traceparent === undefined ? {} : { traceparent };
+  switch (fields.get('kind')) {
+    case 'recording':
+      return {
+        kind: 'recording',
+        recordingId: parseId(fields.get('recordingId'), 'message.recordingId'),
+        conversationId: parseOptionalId(fields.get('conversationId'), 'message.conversationId'),
+        ...trace,
+      };
+    case 'conversation': {
+      const mediaType = fields.get('mediaType');
+      return {
+        kind: 'conversation',
+        conversationId: parseId(fields.get('conversationId'), 'message.conversationId'),
+        mediaType: typeof mediaType === 'string' ? mediaType : undefined,
+        ...trace,
+      };
+    }
+    default:
+      throw new Failure('bad-request', 'message.kind: expected "recording" or "conversation".');
+  }
+}
+
+/** Messages with the same key are the same work. */
+export function messageKey(message: Message): string {
+  return message.kind === 'recording'
+    ? `recording:${message.conversationId ?? '_'}.${message.recordingId}`
+    : `conversation:${message.conversationId}`;
+}
+
+export interface Delivery {
+  readonly message: Message;
+  /** 1 for the first; waiting does not count. */
+  readonly attempt: number;
+  /** When the event was first accepted: total age is counted from here. */
+  readonly acceptedAt: Date;
+}
+
+/** How a delivery ended; the handler never throws. */
+export type Settlement =
+  | { readonly outcome: 'done' }
+  /** Permanent; the reason has been recorded. Delivered again only by a new event. */
+  | { readonly outcome: 'dead'; readonly reason: string }
+  /** Delivered again no earlier than `afterMs` from now; counts as an attempt. */
+  | { readonly outcome: 'again'; readonly afterMs: number }
+  /** The same, but it counts as no attempt and holds nothing meanwhile. */
+  | { readonly outcome: 'wait'; readonly afterMs: number };
+
+/** `signal` aborts when the lease is lost or the consumer stops. */
+export type Handle = (delivery: Delivery, signal: AbortSignal) => Promise<Settlement>;
+
+export interface Depth {
+  /** Deliverable now. */
+  readonly ready: number;
+  /** Not before a later time. */
+  readonly waiting: number;
+  readonly running: number;
+  readonly dead: number;
+}
+
+export interface Queue {
+  /**
+   * Resolves once every message is durable: only then may a 2xx be sent.
+   * Messages whose key is already queued or done may collapse. All or nothing.
+   * @throws Failure `queue-unavailable` (503) within 5 s when it cannot.
+   */
+  publish(messages: readonly Message[], signal: AbortSignal): Promise<void>;
+  /**
+   * Delivers at most `slots` messages at once until `signal` aborts; then takes no more, aborts the running ones,
+   * gives back whatever did not settle (uncounted) and resolves. Every message is delivered at least once; no two
+   * deliveries of one message run at once while its lease is kept.
+   */
+  consume(handle: Handle, slots: number, signal: AbortSignal): Promise<void>;
+  /** @throws Failure saying what to change when messages could be neither published nor taken. */
+  check(signal: AbortSignal): Promise<void>;
+  /** undefined where the queue's own monitoring has these figures (Pub/Sub). */
+  depth(): Promise<Depth | undefined>;
+  /** Flushes what is being published, then releases everything. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,43 @@
+/** Turns untrusted ids into the recording value everything else works with, and into its names in the archive. */
+import { Failure } from './failure.ts';
+
+/** Ids only, never a URL: media URLs live for minutes and are bearer secrets. */
+export interface Recording {
+  readonly recordingId: string;
+  /** Absent where only the Media API is spoken to. */
+  readonly conversationId: string | undefined;
+}
+
+const ID = /^[0-9A-Za-z_-]{1,128}$/;
+
+/** An id as it may appear in a path, URL or object name. `_` alone is the archive's word for "none". */
+export function parseId(value: unknown, field: string): string {
+  if (typeof value !== 'string') throw new Failure('bad-request', `${field}: expected a string.`);
+  if (!ID.test(value) || value === '_') {
+    throw new Failure('bad-request', `${field}: expected 1 to 128 characters of 0-9 A-Z a-z _ - (and not "_" alone).`);
+  }
+  return value;
+}
+
+/** Like {@link parseId}, where `undefined` and `null` mean "none". */
+export function parseOptionalId(value: unknown, field: string): string | undefined {
+  return value === undefined || value === null ? undefined : parseId(value, field);
+}
+
+/** `{conversationId|_}/{recordingId}`: where the recording lies under recordings/. */
+export function pathOf(recording: Recording): string {
+  return `${recording.conversationId ?? '_'}/${recording.recordingId}`;
+}
+
+/** `{conversationId|_}.{recordingId}`: its name under days/ and failures/. Ids hold no dot, so it splits uniquely. */
+export function keyOf(recording: Recording): string {
+  return `${recording.conversationId ?? '_'}.${recording.recordingId}`;
+}
+
+/** The reverse of {@link keyOf}; undefined for a name that is no key. */
+export function recordingOfKey(key: string): Recording | undefined {
+  const [conversation, recording, ...rest] = key.split('.');
+  if (conversation === undefined || recording === undefined || rest.length > 0) return undefined;
+  if (!ID.test(recording) || recording === '_' || !ID.test(conversation)) return undefined;
+  return { recordingId: recording, conversationId: conversation === '_' ? undefined : conversation };
+}
