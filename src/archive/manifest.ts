@@ -51,6 +51,11 @@ export interface Manifest {
   readonly traceparent?: string;
 }
 
+/** Strong entity tag with its quotes: what lies under recordings/ never changes, and its hash is known. */
+export function etagOf(manifest: Manifest): string {
+  return `"${manifest.webm.sha256}"`;
+}
+
 /** What lies under failures/: why a recording is not in the archive. */
 export interface FailureRecord {
   readonly version: 1;

@@ -1,0 +1,113 @@
+// Makes a fresh machine ready, then runs Node with the arguments given: `node .ci/setup.mjs [--chromium] [--] FILE|OPTIONS…`.
+// Plain JavaScript for Node 20 and later: it runs before anything is installed. A second run finds everything in place.
+import { spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const NODE_NEEDED = [24, 15];
+
+const args = process.argv.slice(2);
+const wantsChromium = args[0] === '--chromium';
+if (wantsChromium) args.shift();
+if (args[0] === '--') args.shift();
+
+installDependencies();
+installProgram('ffmpeg', ['ffmpeg'], { apt: ['ffmpeg'], brew: ['ffmpeg'], required: true });
+if (wantsChromium) {
+  installProgram('Chromium', ['chromium', 'chromium-browser', 'google-chrome'], {
+    apt: ['chromium'],
+    brew: [],
+    required: false,
+  });
+}
+run(findNode(), args);
+
+/** `npm ci` whenever the lockfile is not the one that was last installed. */
+function installDependencies() {
+  const stamp = join(ROOT, 'node_modules', '.installed');
+  const wanted = createHash('sha256')
+    .update(readFileSync(join(ROOT, 'package-lock.json')))
+    .digest('hex');
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
+  say('Installing the dependencies (npm ci) …');
+  const npm = process.env.npm_execpath;
+  const command = npm === undefined ? ['npm', 'ci'] : [process.execPath, npm, 'ci'];
+  const done = spawnSync(command[0], [...command.slice(1), '--no-audit', '--no-fund', '--loglevel=error'], {
+    cwd: ROOT,
+    stdio: ['ignore', 2, 2],
+  });
+  if (done.status !== 0) stop('npm ci failed; its output is above.');
+  writeFileSync(stamp, wanted);
+}
+
+/** This Node where it is new enough, else the one that the dev dependency `node` carries. */
+function findNode() {
+  if (isNewEnough(process.versions.node)) return process.execPath;
+  const carried = join(ROOT, 'node_modules', 'node', 'bin', 'node');
+  const version = spawnSync(carried, ['--version'], { encoding: 'utf8' }).stdout?.trim().slice(1);
+  if (version !== undefined && isNewEnough(version)) return carried;
+  return stop(
+    `Node ${NODE_NEEDED.join('.')} or newer is needed; this is ${process.versions.node}. Install it and run the command again.`,
+  );
+}
+
+function isNewEnough(version) {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  return major > NODE_NEEDED[0] || (major === NODE_NEEDED[0] && minor >= NODE_NEEDED[1]);
+}
+
+function installProgram(name, commands, { apt, brew, required }) {
+  if (commands.some(isOnPath)) return;
+  say(`Installing ${name} …`);
+  const installed =
+    (isOnPath('apt-get') && apt.length > 0 && withApt(apt)) ||
+    (isOnPath('brew') && brew.length > 0 && quietly('brew', ['install', ...brew]));
+  if (installed && commands.some(isOnPath)) return;
+  if (required)
+    stop(
+      `${name} could not be installed. Install it yourself (apt-get install ${apt.join(' ')}, or brew install ${brew.join(' ')}) and run the command again.`,
+    );
+  say(`${name} could not be installed: what needs it will be skipped, visibly.`);
+}
+
+function withApt(packages) {
+  const sudo = process.getuid?.() === 0 ? [] : ['sudo'];
+  const apt = (...words) => quietly([...sudo, 'apt-get'][0], [...sudo, 'apt-get', ...words].slice(1));
+  return (apt('update', '-qq') || true) && apt('install', '-y', '-qq', '--no-install-recommends', ...packages);
+}
+
+function quietly(command, words) {
+  const done = spawnSync(command, words, {
+    encoding: 'utf8',
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+  });
+  if (done.status !== 0) process.stderr.write(`${done.stdout ?? ''}${done.stderr ?? ''}`.slice(-2000));
+  return done.status === 0;
+}
+
+function isOnPath(command) {
+  return (process.env.PATH ?? '').split(':').some((folder) => existsSync(join(folder, command)));
+}
+
+/** Runs Node in this process's place: same terminal, same signals, same exit code. */
+function run(node, words) {
+  const child = spawn(node, words, { cwd: ROOT, stdio: 'inherit' });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+    // A terminal sends Ctrl-C to the whole group: the child has it already.
+    process.on(signal, () => (signal === 'SIGINT' && process.stdin.isTTY ? undefined : child.kill(signal)));
+  }
+  child.on('error', (error) => stop(`Node could not be started: ${error.message}`));
+  child.on('exit', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 143)));
+}
+
+function say(text) {
+  process.stderr.write(`${text}\n`);
+}
+
+function stop(text) {
+  say(text);
+  process.exit(1);
+}

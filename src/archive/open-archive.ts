@@ -1,0 +1,24 @@
+/** Opens the archive that ARCHIVE_URL names; each client library is loaded only where it is used. */
+import type { Config } from '../config.ts';
+import type { SignedMedia } from '../http/media.ts';
+import type { Archive } from './archive.ts';
+
+/** `media` serves the folder's own links under /media; Cloud Storage serves its links itself. */
+export interface OpenArchive {
+  readonly archive: Archive;
+  readonly media: SignedMedia | undefined;
+}
+
+export async function openArchive(config: Pick<Config, 'archive' | 'publicUrl'>): Promise<OpenArchive> {
+  if (config.archive.kind === 'folder') {
+    const { openFolderArchive } = await import('./folder.ts');
+    const archive = openFolderArchive({
+      path: config.archive.path,
+      linkKeys: config.archive.linkKeys,
+      publicUrl: config.publicUrl,
+    });
+    return { archive, media: archive };
+  }
+  const { openBucketArchive } = await import('./bucket.ts');
+  return { archive: openBucketArchive(config.archive), media: undefined };
+}

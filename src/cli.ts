@@ -1,0 +1,33 @@
+#!/usr/bin/env node
+/** `archiver COMMAND`: one line each; every command is a file under commands/. */
+import { playback } from './commands/playback.ts';
+import { receiver } from './commands/receiver.ts';
+import { serve } from './commands/serve.ts';
+import { runService } from './commands/service.ts';
+import { worker } from './commands/worker.ts';
+
+const COMMANDS = { serve, receiver, worker, playback } as const;
+
+const USAGE = `Usage: archiver COMMAND
+
+  serve      receiver, worker and playback in one process
+  receiver   takes events: POST /webhooks/genesys
+  worker     archives recordings from the queue
+  playback   GET /transcode, /recordings and links
+
+Configuration is read from the environment; README.md lists every variable.
+`;
+
+const [name = '', ...rest] = process.argv.slice(2);
+if (name === '--help' || name === 'help') {
+  process.stdout.write(USAGE);
+} else if (isCommand(name) && rest.length === 0) {
+  await runService(name, COMMANDS[name], process.env);
+} else {
+  process.stderr.write(USAGE);
+  process.exitCode = 2;
+}
+
+function isCommand(text: string): text is keyof typeof COMMANDS {
+  return Object.hasOwn(COMMANDS, text);
+}

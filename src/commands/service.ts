@@ -1,0 +1,106 @@
+/** Runs one deployable: configuration, start, signals, crashes, and an end within 8 s (invariant 10). */
+import { readFileSync } from 'node:fs';
+import { ConfigProblems, readConfig, secretsOf, type Command, type Config } from '../config.ts';
+import { Failure } from '../failure.ts';
+import { createLog, type Log } from '../log.ts';
+import { createMetrics, type Metrics } from '../metrics.ts';
+
+/** What every deployable is given. */
+export interface Context {
+  readonly config: Config;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly version: string;
+  /** Aborts when the service is to stop: take no more work, give back what is held. */
+  readonly stopping: AbortSignal;
+  /** What was opened, closed in reverse order at the end. */
+  readonly opened: AsyncDisposableStack;
+}
+
+/** Starts and returns once it serves; `done` settles when its background work has ended. */
+export type Deployable = (context: Context) => Promise<Running>;
+
+export interface Running {
+  readonly url: string;
+  readonly done: Promise<void>;
+  notReady(reason: string): void;
+}
+
+/** Cloud Run sends SIGKILL 10 s after SIGTERM; whatever hangs must not keep us longer than this. */
+const EXIT_WITHIN_MS = 7_500;
+
+export async function runService(command: Command, deployable: Deployable, env: NodeJS.ProcessEnv): Promise<void> {
+  const config = configOrExit(env, command);
+  if (config === undefined) return;
+  const log = createLog({ level: config.logLevel, secrets: secretsOf(config), project: env['GOOGLE_CLOUD_PROJECT'] });
+  const stop = new AbortController();
+  let running: Running | undefined;
+  const crash = (error: unknown): void => {
+    running?.notReady('The service is stopping after an unexpected error.');
+    log.error('An unhandled error ended the service.', { error });
+    exitAfterFlush(1);
+  };
+  process.on('uncaughtException', crash);
+  process.on('unhandledRejection', crash);
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stopOrExit(signal, stop, log));
+
+  const context = {
+    config,
+    log,
+    metrics: createMetrics(),
+    version: readVersion(),
+    stopping: stop.signal,
+    opened: new AsyncDisposableStack(),
+  };
+  try {
+    running = await deployable(context);
+    log.info('Service started.', { command, url: running.url, version: context.version });
+    await running.done;
+    await context.opened.disposeAsync();
+    log.info('Service stopped.', { command });
+    exitAfterFlush(0);
+  } catch (error) {
+    const failure = Failure.from(error);
+    log.error(failure.code === 'internal' ? 'Service failed.' : failure.message, { command, error });
+    exitAfterFlush(1);
+  }
+}
+
+function configOrExit(env: NodeJS.ProcessEnv, command: Command): Config | undefined {
+  try {
+    return readConfig(env, command);
+  } catch (error) {
+    if (!(error instanceof ConfigProblems)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    process.exitCode = 1;
+    return undefined;
+  }
+}
+
+function stopOrExit(signal: string, stop: AbortController, log: Log): void {
+  if (stop.signal.aborted) {
+    log.warn('A second signal ended the service at once.', { signal });
+    exitAfterFlush(1);
+    return;
+  }
+  log.info('Service is stopping.', { signal });
+  stop.abort(new Failure('stopped', 'The service is stopping.'));
+  setTimeout(() => {
+    log.error('The service did not stop in time and was ended.', {});
+    exitAfterFlush(1);
+  }, EXIT_WITHIN_MS).unref();
+}
+
+/** process.exit drops what stdout has not written yet; an empty write calls back behind it. */
+function exitAfterFlush(code: number): void {
+  process.exitCode = code;
+  setTimeout(() => process.exit(code), 500).unref();
+  process.stdout.write('', () => process.exit(code));
+}
+
+function readVersion(): string {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
+  return version;
+}

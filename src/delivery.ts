@@ -1,0 +1,139 @@
+/** One message from the queue → its recording in the archive → how the delivery ended. Knows no transport and never throws. */
+import type { Archive } from './archive/archive.ts';
+import { Failure } from './failure.ts';
+import type { Genesys } from './genesys/genesys.ts';
+import { backoffMs } from './genesys/retry-after.ts';
+import type { Log } from './log.ts';
+import type { Metrics } from './metrics.ts';
+import type { Pipeline } from './pipeline.ts';
+import type { Delivery, Handle, Message, Queue, Settlement } from './queue/queue.ts';
+
+export interface DeliveryParts {
+  readonly pipeline: Pipeline;
+  readonly genesys: Genesys;
+  readonly archive: Archive;
+  readonly queue: Pick<Queue, 'publish'>;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  readonly version: string;
+}
+
+/** Attempts that may fail before a recording is given up and recorded. Waiting is no attempt. */
+export const MAX_ATTEMPTS = 8;
+/** Whatever is not archived a week after its event is given up, whatever the reason: Genesys' own events live 4 days. */
+export const MAX_AGE_MS = 7 * 24 * 3_600_000;
+/** Between attempts: 10 s, 20 s, 40 s … up to 10 min, each with full jitter. */
+const BACKOFF = { baseMs: 10_000, capMs: 600_000 };
+
+export function createDelivery(parts: DeliveryParts): Handle {
+  return async (delivery, signal) => {
+    const started = performance.now();
+    const about = { ...idsOf(delivery.message), attempt: delivery.attempt, traceparent: delivery.message.traceparent };
+    try {
+      const fields = await work(delivery, parts, signal);
+      parts.log.info(fields.message, { ...about, ...fields.facts, seconds: secondsSince(started) });
+      return { outcome: 'done' };
+    } catch (error) {
+      const failure = Failure.from(signal.aborted ? stoppedBy(error) : error);
+      const settlement = await settle(failure, delivery, parts).catch((unrecorded: unknown): Settlement => {
+        parts.log.error('A failure could not be recorded; the work goes back to the queue.', {
+          ...about,
+          error: unrecorded,
+        });
+        return { outcome: 'wait', afterMs: 60_000 };
+      });
+      const line = {
+        ...about,
+        code: failure.code,
+        reason: failure.message,
+        error: failure,
+        ...settlement,
+        seconds: secondsSince(started),
+      };
+      if (failure.code === 'internal' || failure.code === 'misconfigured')
+        parts.log.error('Recording was not archived.', line);
+      else parts.log.info('Recording was not archived.', line);
+      return settlement;
+    }
+  };
+}
+
+async function work(
+  delivery: Delivery,
+  parts: DeliveryParts,
+  signal: AbortSignal,
+): Promise<{ message: string; facts: object }> {
+  const { message } = delivery;
+  if (message.kind === 'conversation') {
+    const recordings = await parts.genesys.recordingsOf(message.conversationId, delivery.acceptedAt, signal);
+    const trace = message.traceparent === undefined ? {} : { traceparent: message.traceparent };
+    const messages = recordings.map((recording): Message => ({ kind: 'recording', ...recording, ...trace }));
+    if (messages.length > 0) await parts.queue.publish(messages, signal);
+    return { message: 'Conversation was resolved.', facts: { recordings: messages.length } };
+  }
+  const started = performance.now();
+  const recording = { recordingId: message.recordingId, conversationId: message.conversationId };
+  const { manifest, fresh } = await parts.pipeline.archive(
+    { recording, attempt: delivery.attempt, traceparent: message.traceparent },
+    signal,
+  );
+  if (!fresh) return { message: 'Recording was archived already.', facts: {} };
+  parts.metrics.archived(manifest.way);
+  parts.metrics.seconds('total', secondsSince(started));
+  const { sizeBytes, durationMs } = manifest.webm;
+  return { message: 'Recording was archived.', facts: { way: manifest.way, sizeBytes, durationMs } };
+}
+
+/** Reads what the failure says of itself. A permanent one is recorded before the message is let go. */
+async function settle(failure: Failure, delivery: Delivery, parts: DeliveryParts): Promise<Settlement> {
+  const ageMs = Date.now() - delivery.acceptedAt.getTime();
+  const patience = failure.code === 'stopped' || failure.code === 'misconfigured' ? Infinity : MAX_AGE_MS;
+  const exhausted = failure.retry === 'again' && delivery.attempt >= MAX_ATTEMPTS;
+  if (failure.retry !== 'never' && !exhausted && ageMs < patience) return postpone(failure, delivery, ageMs, parts);
+  await record(failure, delivery, parts);
+  return { outcome: 'dead', reason: `${failure.code}: ${failure.message}` };
+}
+
+function postpone(failure: Failure, delivery: Delivery, ageMs: number, parts: DeliveryParts): Settlement {
+  parts.metrics.postponed(failure.code, failure.retry === 'wait' ? 'wait' : 'again');
+  if (failure.code === 'stopped') return { outcome: 'wait', afterMs: 0 };
+  if (failure.retry === 'wait') return { outcome: 'wait', afterMs: failure.afterMs ?? waitMs(ageMs) };
+  return { outcome: 'again', afterMs: failure.afterMs ?? backoffMs(delivery.attempt, BACKOFF) };
+}
+
+/** What is not ready after five minutes will hardly be ready in five seconds: from 5 s to 15 min, a quarter of the age. */
+function waitMs(ageMs: number): number {
+  return Math.min(900_000, Math.max(5_000, ageMs / 4)) * (0.75 + Math.random() / 2);
+}
+
+async function record(failure: Failure, delivery: Delivery, parts: DeliveryParts): Promise<void> {
+  const { recordingId, conversationId } = idsOf(delivery.message);
+  const record = {
+    version: 1,
+    recordingId: recordingId ?? null,
+    conversationId: conversationId ?? null,
+    status: failure.code === 'no-media' ? 'no-media' : 'failed',
+    code: failure.code,
+    reason: failure.message,
+    attempts: delivery.attempt,
+    failedAt: new Date().toISOString(),
+    service: parts.version,
+  } as const;
+  await parts.archive.recordFailure({ recordingId, conversationId }, record, AbortSignal.timeout(30_000));
+  parts.metrics.failed(failure.code);
+}
+
+function idsOf(message: Message): { recordingId: string | undefined; conversationId: string | undefined } {
+  return {
+    recordingId: message.kind === 'recording' ? message.recordingId : undefined,
+    conversationId: message.conversationId,
+  };
+}
+
+function stoppedBy(error: unknown): Failure {
+  return new Failure('stopped', 'The work was stopped and goes back to the queue.', { cause: error });
+}
+
+function secondsSince(started: number): number {
+  return Math.round(performance.now() - started) / 1000;
+}

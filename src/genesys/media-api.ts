@@ -1,0 +1,56 @@
+/** Turns a recording id alone into its one media file, by the Media API of the original design (or a gateway that speaks it). */
+import { Failure } from '../failure.ts';
+import type { Recording } from '../recording.ts';
+import type { Api, Authorization } from './api.ts';
+import type { Downloader } from './download.ts';
+import type { Located, MediaFile } from './genesys.ts';
+import { type Patience, parseRetryAfter } from './retry-after.ts';
+
+export interface MediaApiDeps {
+  readonly apiUrl: string;
+  readonly downloader: Downloader;
+  /** Three more tries inside the request, 2 s apart and doubling, unless Retry-After says otherwise. */
+  readonly patience: Patience;
+}
+
+export interface MediaApi {
+  /** See {@link import('./genesys.ts').Genesys.locate}. */
+  locate(recording: Recording, signal: AbortSignal): Promise<Located>;
+}
+
+const NOT_READY_MS = 10_000;
+
+/** `GET /api/v2/media/recordings/{id}` answers `{id, status, format}`; `…/download` is the raw file. */
+export function createMediaApi(api: Api, deps: MediaApiDeps): MediaApi {
+  const fileOf = (path: string): MediaFile => ({
+    channel: 'media',
+    open: (signal) => {
+      let refused: Authorization | undefined;
+      return deps.downloader.open(async (signal) => {
+        refused?.revoke();
+        refused = await api.authorization(signal);
+        return { url: new URL(`${deps.apiUrl}${path}/download`), headers: { authorization: refused.header } };
+      }, signal);
+    },
+  });
+  return {
+    locate: async ({ recordingId }, signal) => {
+      const path = `/api/v2/media/recordings/${encodeURIComponent(recordingId)}`;
+      const answer = await api.get({ path, patience: deps.patience }, signal);
+      if (answer.body === undefined || parseStatus(answer.body, recordingId) !== 'available') {
+        const afterMs = parseRetryAfter(answer.headers['retry-after'], new Date()) ?? NOT_READY_MS;
+        throw new Failure('not-ready', 'This recording is not available yet; try again later.', { afterMs });
+      }
+      return { api: 'media', files: [fileOf(path)], recordedAt: undefined, durationMs: undefined };
+    },
+  };
+}
+
+/** The format (wav, mp4, opus) is not read: content decides. */
+function parseStatus(body: unknown, recordingId: string): string {
+  if (typeof body !== 'object' || body === null || !('id' in body) || !('status' in body))
+    throw new Failure('upstream-error', 'The Media API answered with something other than a recording.');
+  if (body.id !== recordingId)
+    throw new Failure('upstream-error', 'The Media API answered with another recording than the one asked for.');
+  return typeof body.status === 'string' ? body.status.toLowerCase() : '';
+}

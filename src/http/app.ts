@@ -1,0 +1,100 @@
+/** Turns the parts a deployable has into its routes: the table of contents of everything that arrives over HTTP. */
+import express, { type Express, type RequestHandler } from 'express';
+import type { Log } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
+import { requireApiKey, type ApiAuth } from './auth.ts';
+import { createErrorAnswers, refuseMethod, refusePath, requestIdFor } from './errors.ts';
+import { answerAlive, answerMetrics, answerReady, type Readiness } from './health.ts';
+import { serveMedia, type SignedMedia } from './media.ts';
+import { linkRecording, listRecordings, showRecording, type RecordingsParts } from './recordings.ts';
+import { createVerify, type WebhookAuth } from './signature.ts';
+import { transcode, type TranscodeParts } from './transcode.ts';
+import { receiveEvents, refuseEvents, type WebhookParts } from './webhook.ts';
+
+/** What is absent has no route. */
+export interface AppParts {
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly readiness: Readiness;
+  /** Receiver. */
+  readonly webhook?: {
+    readonly auth: WebhookAuth;
+    readonly queue: WebhookParts['queue'];
+    readonly deadlineMs?: number;
+  };
+  /** Playback: both stand behind `auth`. */
+  readonly playback?: {
+    readonly auth: ApiAuth;
+    readonly transcode?: Pick<TranscodeParts, 'listen' | 'archive' | 'stallMs'>;
+    readonly recordings?: RecordingsParts;
+  };
+  /** Playback, embedded archive only. */
+  readonly media?: SignedMedia;
+}
+
+export function createApp(parts: AppParts): Express {
+  const { log, metrics } = parts;
+  const app = express();
+  app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
+  app.use(prepare(log));
+  if (parts.webhook !== undefined) {
+    const verify = createVerify(parts.webhook.auth);
+    const path = '/webhooks/genesys';
+    app.post(path, receiveEvents({ ...parts.webhook, verify, metrics }));
+    app.all(path, refuseMethod('POST'));
+    app.use(path, refuseEvents(log, metrics));
+  }
+  const get = (path: string, ...handlers: RequestHandler[]): void => {
+    app.get(path, ...handlers);
+    app.all(path, refuseMethod('GET, HEAD'));
+  };
+  get('/healthz', answerAlive);
+  get('/readyz', answerReady(parts.readiness));
+  get('/metrics', answerMetrics(metrics));
+  if (parts.playback !== undefined) {
+    const { auth, transcode: live, recordings } = parts.playback;
+    const permitted = requireApiKey(auth);
+    if (live !== undefined) get('/transcode', permitted, transcode({ ...live, metrics, log }));
+    if (recordings !== undefined) {
+      get('/recordings', permitted, listRecordings(recordings));
+      get('/recordings/:conversationId/:recordingId', permitted, showRecording(recordings));
+      get('/recordings/:conversationId/:recordingId/link', permitted, linkRecording(recordings));
+    }
+  }
+  if (parts.media !== undefined) {
+    get('/media/:conversationId/:recordingId', serveMedia({ media: parts.media, metrics, log }));
+  }
+  app.use(refusePath);
+  app.use(createErrorAnswers(log));
+  return app;
+}
+
+/** What every answer carries. Everything here has ids or secrets in it, or is out of date at once: nothing is stored. */
+const HEADERS = new Map([
+  ['Cache-Control', 'no-store'],
+  ['Content-Security-Policy', "default-src 'none'; frame-ancestors 'none'"],
+  ['Cross-Origin-Resource-Policy', 'same-origin'],
+  ['Referrer-Policy', 'no-referrer'],
+  ['X-Content-Type-Options', 'nosniff'],
+]);
+
+/** The path goes to the log without its query, which may hold a signature. */
+function prepare(log: Log): RequestHandler {
+  return (req, res, next) => {
+    const started = performance.now();
+    const requestId = requestIdFor(req);
+    res.setHeaders(HEADERS).setHeader('X-Request-Id', requestId);
+    res.once('close', () => {
+      const ms = Math.round(performance.now() - started);
+      log.debug('A request was answered.', {
+        method: req.method,
+        path: req.path,
+        status: res.statusCode,
+        complete: res.writableFinished,
+        ms,
+        requestId,
+      });
+    });
+    next();
+  };
+}

@@ -1,0 +1,109 @@
+/** Turns questions about the archive into lists, manifests and signed links. */
+import type { Request, RequestHandler } from 'express';
+import type { Archive, Entry, ListQuery, Status } from '../archive/archive.ts';
+import { Failure } from '../failure.ts';
+import { parseId, type Recording } from '../recording.ts';
+import { leavingSignal } from './play.ts';
+
+export interface RecordingsParts {
+  readonly archive: Pick<Archive, 'find' | 'failureOf' | 'list' | 'link'>;
+  readonly linkLifetimeS: number;
+}
+
+const STATUSES: readonly Status[] = ['archived', 'failed', 'no-media'];
+const FIELDS: ReadonlySet<string> = new Set(['from', 'to', 'conversationId', 'status', 'cursor', 'limit']);
+const DEFAULT_LIMIT = 100;
+const MAX_LIMIT = 1000;
+
+/** `GET /recordings?from=&to=&conversationId=&status=&cursor=&limit=` → `{recordings, cursor}`; the last page has no cursor. */
+export function listRecordings({ archive }: RecordingsParts): RequestHandler {
+  return async (req, res) => {
+    const page = await archive.list(parseListQuery(req.query), leavingSignal(res));
+    res.json({ recordings: page.entries.map(describeEntry), cursor: page.cursor });
+  };
+}
+
+/** `GET /recordings/C/R`: status with manifest, or with the reason why there is none. */
+export function showRecording({ archive }: RecordingsParts): RequestHandler {
+  return async (req, res) => {
+    const recording = parsePath(req.params);
+    const signal = leavingSignal(res);
+    const manifest = await archive.find(recording, signal);
+    if (manifest !== undefined) return void res.json(describeEntry({ status: 'archived', recording, manifest }));
+    const failure = await archive.failureOf(recording, signal);
+    if (failure !== undefined) return void res.json(describeEntry({ status: failure.status, recording, failure }));
+    throw new Failure('not-found', 'The archive knows nothing of this recording; its event may not have arrived yet.');
+  };
+}
+
+/** `GET /recordings/C/R/link` → `{url, expiresAt}`, or with `?redirect` straight there. */
+export function linkRecording({ archive, linkLifetimeS }: RecordingsParts): RequestHandler {
+  return async (req, res) => {
+    const link = await archive.link(parsePath(req.params), linkLifetimeS, leavingSignal(res));
+    // Not res.redirect(): it puts the link, a bearer secret, into a body as well.
+    if (req.query['redirect'] !== undefined) res.status(302).setHeader('Location', link.url).end();
+    else res.json({ url: link.url, expiresAt: link.expiresAt });
+  };
+}
+
+/** `/C/R`, where `_` for C means "none". */
+export function parsePath(params: Request['params']): Recording {
+  const conversationId = params['conversationId'];
+  return {
+    recordingId: parseId(params['recordingId'], 'recordingId'),
+    conversationId: conversationId === '_' ? undefined : parseId(conversationId, 'conversationId'),
+  };
+}
+
+/** @throws Failure naming every field that is wrong, unknown ones too: a misspelt filter would answer with everything. */
+export function parseListQuery(query: Request['query']): ListQuery {
+  const problems = Object.keys(query)
+    .filter((name) => !FIELDS.has(name))
+    .map((name) => `${/^\w{1,32}$/.test(name) ? name : 'a field'}: unknown; expected ${[...FIELDS].join(', ')}`);
+  const read = (name: string, expected: string, accepts: (text: string) => boolean): string | undefined => {
+    const value = query[name];
+    if (value === undefined || (typeof value === 'string' && accepts(value))) return value;
+    problems.push(`${name}: expected ${expected}`);
+    return undefined;
+  };
+  const from = read('from', 'a day such as 2026-08-05', isDay);
+  const to = read('to', 'a day such as 2026-08-05', isDay);
+  const conversationId = read('conversationId', '1 to 128 characters of 0-9 A-Z a-z _ -', isId);
+  const statusText = read('status', STATUSES.join(', '), (text) => STATUSES.some((status) => status === text));
+  const status = STATUSES.find((status) => status === statusText);
+  const cursor = read('cursor', 'what the page before gave', (text) => /^[\x21-\x7e]{1,1024}$/.test(text));
+  const limit = read('limit', `a whole number from 1 to ${String(MAX_LIMIT)}`, isLimit);
+  if (from !== undefined && to !== undefined && from > to) problems.push('from: expected no day after to');
+  if (problems.length > 0) throw new Failure('bad-request', `${problems.join('; ')}.`);
+  return {
+    ...(from === undefined ? {} : { from }),
+    ...(to === undefined ? {} : { to }),
+    ...(conversationId === undefined ? {} : { conversationId }),
+    ...(status === undefined ? {} : { status }),
+    ...(cursor === undefined ? {} : { cursor }),
+    limit: limit === undefined ? DEFAULT_LIMIT : Number(limit),
+  };
+}
+
+function isDay(text: string): boolean {
+  const time = /^\d{4}-\d\d-\d\d$/.test(text) ? Date.parse(`${text}T00:00:00Z`) : NaN;
+  return !Number.isNaN(time) && new Date(time).toISOString().startsWith(text);
+}
+
+function isId(text: string): boolean {
+  return /^[0-9A-Za-z_-]{1,128}$/.test(text);
+}
+
+function isLimit(text: string): boolean {
+  return /^\d{1,4}$/.test(text) && Number(text) >= 1 && Number(text) <= MAX_LIMIT;
+}
+
+function describeEntry(entry: Entry): object {
+  const { recordingId, conversationId } = entry.recording;
+  return {
+    status: entry.status,
+    recordingId: recordingId ?? null,
+    conversationId: conversationId ?? null,
+    ...(entry.status === 'archived' ? { manifest: entry.manifest } : { failure: entry.failure }),
+  };
+}

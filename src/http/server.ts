@@ -1,0 +1,127 @@
+/** Turns an app into a server that nobody can hold open, and that ends in a known time. */
+import { randomUUID } from 'node:crypto';
+import { createServer, STATUS_CODES, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import { isIPv6 } from 'node:net';
+
+export interface ListenOptions {
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  readonly limits?: Partial<Limits>;
+}
+
+interface Limits {
+  /** To receive a request's head. */
+  readonly headersTimeoutMs: number;
+  /** To receive a whole request; answers may take as long as they need. */
+  readonly requestTimeoutMs: number;
+  /** Longer than a load balancer keeps idle connections (60 s), or it sends a request into a closing one. */
+  readonly keepAliveTimeoutMs: number;
+  readonly checkIntervalMs: number;
+  readonly maxConnections: number;
+}
+
+const LIMITS: Limits = {
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 15_000,
+  keepAliveTimeoutMs: 65_000,
+  checkIntervalMs: 2000,
+  maxConnections: 1000,
+};
+const MAX_HEADER_BYTES = 16_384;
+
+export interface Listener {
+  /** `http://HOST:PORT` as bound. */
+  readonly url: string;
+  readonly port: number;
+  /** Takes no more requests, lets the running ones end for `deadlineMs`, then breaks them. Resolves once all is closed. */
+  close(deadlineMs: number): Promise<void>;
+}
+
+/** @throws the system's error where the address cannot be had (EADDRINUSE, EACCES) */
+export async function listen(app: RequestListener, options: ListenOptions): Promise<Listener> {
+  const limits = { ...LIMITS, ...options.limits };
+  const server = createServer(
+    {
+      headersTimeout: limits.headersTimeoutMs,
+      requestTimeout: limits.requestTimeoutMs,
+      keepAliveTimeout: limits.keepAliveTimeoutMs,
+      connectionsCheckingInterval: limits.checkIntervalMs,
+      maxHeaderSize: MAX_HEADER_BYTES,
+    },
+    app,
+  );
+  server.maxConnections = limits.maxConnections;
+  const open = trackAnswers(server);
+  server.on('clientError', (error: Error & { readonly code?: string }, socket) => {
+    const answering = [...open].some((res) => res.socket === socket);
+    if (!socket.writable || answering || error.code === 'ECONNRESET') socket.destroy();
+    else socket.end(refusal(error.code));
+  });
+  await bound(server, options);
+  const port = portOf(server);
+  return {
+    url: `http://${isIPv6(options.host) ? `[${options.host}]` : options.host}:${String(port)}`,
+    port,
+    close: (deadlineMs) => closeServer(server, open, deadlineMs),
+  };
+}
+
+/** Every answer under way. */
+function trackAnswers(server: Server): ReadonlySet<ServerResponse> {
+  const open = new Set<ServerResponse>();
+  server.prependListener('request', (_req, res: ServerResponse) => {
+    open.add(res);
+    if (!server.listening) res.setHeader('Connection', 'close');
+    res.once('close', () => {
+      open.delete(res);
+      if (!server.listening) server.closeIdleConnections();
+    });
+  });
+  return open;
+}
+
+/** What never became a request (or not in time) is answered in the same shape as everything else. */
+function refusal(code: string | undefined): string {
+  const [status, message] = REFUSALS.get(code ?? '') ?? [400, 'The request is not valid HTTP.'];
+  const body = JSON.stringify({ error: { code: 'bad-request', message, requestId: randomUUID() } });
+  return [
+    `HTTP/1.1 ${String(status)} ${STATUS_CODES[status] ?? ''}`,
+    'Connection: close',
+    'Content-Type: application/json; charset=utf-8',
+    `Content-Length: ${String(Buffer.byteLength(body))}`,
+    '',
+    body,
+  ].join('\r\n');
+}
+
+const REFUSALS: ReadonlyMap<string, readonly [status: number, message: string]> = new Map([
+  ['ERR_HTTP_REQUEST_TIMEOUT', [408, 'The request did not arrive in time.']],
+  ['HPE_HEADER_OVERFLOW', [431, `The request's head is larger than ${String(MAX_HEADER_BYTES)} bytes.`]],
+  ['HPE_CHUNK_EXTENSIONS_OVERFLOW', [413, 'The chunk extensions of the request are too large.']],
+]);
+
+function bound(server: Server, { host, port }: ListenOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host, port }, () => {
+      server.removeListener('error', reject);
+      resolve();
+    });
+  });
+}
+
+function portOf(server: Server): number {
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('The server is not bound to a port.');
+  return address.port;
+}
+
+async function closeServer(server: Server, open: ReadonlySet<ServerResponse>, deadlineMs: number): Promise<void> {
+  const closed = Promise.withResolvers<void>();
+  server.close(() => closed.resolve());
+  for (const res of open) if (!res.headersSent) res.setHeader('Connection', 'close');
+  const timer = setTimeout(() => server.closeAllConnections(), deadlineMs);
+  await closed.promise;
+  clearTimeout(timer);
+}

@@ -1,0 +1,81 @@
+/** Turns a signed event into messages that are durable on the queue, and only then into a 202. */
+import type { ErrorRequestHandler, RequestHandler } from 'express';
+import { Failure } from '../failure.ts';
+import type { Log } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
+import type { Message, Queue } from '../queue/queue.ts';
+import { readBody, requireJson } from './body.ts';
+import { answerFailure, failureOf } from './errors.ts';
+import { parseEvents } from './event.ts';
+import { parseJson } from './json.ts';
+import type { Verify } from './signature.ts';
+import { traceparentOf } from './trace.ts';
+
+export interface WebhookParts {
+  readonly queue: Pick<Queue, 'publish'>;
+  readonly verify: Verify;
+  readonly metrics: Metrics;
+  /** Patience with the queue, milliseconds; 5000 unless a test is in a hurry. */
+  readonly deadlineMs?: number;
+}
+
+const MAX_BODY_BYTES = 256 * 1024;
+/** Senders give up after 10 s (Genesys Open Messaging) to 30 s: they get an honest 503 before. */
+const DEADLINE_MS = 5000;
+
+/** Read, verify the raw bytes, parse, publish, answer: in this order. */
+export function receiveEvents(parts: WebhookParts): RequestHandler {
+  return async (req, res) => {
+    requireJson(req);
+    const body = await readBody(req, MAX_BODY_BYTES);
+    parts.verify(req.headers, body);
+    const { messages, ignored } = parseEvents(parseJson(body));
+    const traceparent = traceparentOf(req.headers);
+    await publishInTime(
+      messages.map((message) => ({ ...message, traceparent })),
+      parts,
+    );
+    count(messages, ignored, parts.metrics);
+    res.status(202).json({ accepted: messages.length, ignored });
+  };
+}
+
+/** A sender that leaves changes nothing: the signal is the deadline's alone. A late success is a duplicate the queue collapses. */
+async function publishInTime(messages: readonly Message[], parts: WebhookParts): Promise<void> {
+  if (messages.length === 0) return;
+  const deadline = new AbortController();
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    const failure = new Failure('queue-unavailable', 'The queue did not take the events in time; send them again.');
+    late.reject(failure);
+    deadline.abort(failure);
+  }, parts.deadlineMs ?? DEADLINE_MS);
+  try {
+    await Promise.race([parts.queue.publish(messages, deadline.signal), late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function count(messages: readonly Message[], ignored: number, metrics: Metrics): void {
+  const recordings = messages.filter((message) => message.kind === 'recording').length;
+  if (recordings > 0) metrics.accepted('recording', recordings);
+  if (recordings < messages.length) metrics.accepted('conversation', messages.length - recordings);
+  if (ignored > 0) metrics.ignored(ignored);
+}
+
+/** Every refused webhook is seen by the operator, without its body: it may be anyone's and hold anything. */
+export function refuseEvents(log: Log, metrics: Metrics): ErrorRequestHandler {
+  return (thrown: unknown, req, res, _next) => {
+    const failure = failureOf(thrown);
+    metrics.refused(failure.code);
+    log[failure.code === 'internal' ? 'error' : 'warn']('A webhook request was refused.', {
+      status: failure.status,
+      requestId: res.getHeader('X-Request-Id'),
+      remoteAddress: req.socket.remoteAddress,
+      bytes: req.headers['content-length'],
+      error: failure,
+    });
+    answerFailure(failure, req, res);
+  };
+}

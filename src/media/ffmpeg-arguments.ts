@@ -1,0 +1,200 @@
+/** Turns what is known of the sources into ffmpeg's arguments: a fixed set, in which nothing of the input appears but its kind. */
+import { Failure } from '../failure.ts';
+import type { Media, MediaKind } from './sniff.ts';
+
+export interface EncodePlan {
+  /** As sniffed: one file, or one of sound per channel, left first. */
+  readonly media: readonly Media[];
+  /** Longer media is cut off by ffmpeg itself, should nobody have stopped it before. */
+  readonly maxDurationMs: number;
+}
+
+/** The demuxer is forced and the only one allowed: a playlist can then never be taken for one, whatever its bytes say. */
+const DEMUXERS: Readonly<Record<MediaKind, string>> = {
+  'ogg-opus': 'ogg',
+  'ogg-vorbis': 'ogg',
+  ogg: 'ogg',
+  wav: 'wav',
+  mp3: 'mp3',
+  flac: 'flac',
+  'aac-adts': 'aac',
+  mp4: 'mov',
+  webm: 'matroska',
+};
+
+/** Allowed by every name that the demuxer goes by. */
+const DEMUXER_NAMES: Readonly<Record<string, string>> = {
+  mov: 'mov,mp4,m4a,3gp,3g2,mj2',
+  matroska: 'matroska,webm',
+};
+
+/** Decoders of telephone and screen recordings. What is not here is refused before its first byte is decoded. */
+export const DECODERS: readonly string[] = [
+  'pcm_s16le pcm_s16be pcm_u8 pcm_s8 pcm_s24le pcm_s32le pcm_f32le pcm_f64le pcm_mulaw pcm_alaw',
+  'adpcm_ms adpcm_ima_wav g726 g726le gsm gsm_ms libgsm libgsm_ms libspeex speex amrnb amrwb',
+  'opus libopus vorbis libvorbis flac mp3 mp3float mp2 mp2float aac aac_latm',
+  'h264 hevc mpeg4 vp8 vp9 libvpx libvpx-vp9 av1 libdav1d libaom-av1',
+].flatMap((line) => line.split(' '));
+
+/** 4096 x 2176: a 4K screen. A frame of 16384 x 8640 in 416 kB of input took 16 GB of memory. */
+const MAX_PIXELS = 4096 * 2176;
+
+/** Of one allocation; a frame of the above takes 14 MB. */
+const MAX_ALLOC_BYTES = 256 * 1024 * 1024;
+
+/** Media of the recorder has one or two; a thousand is an attack. */
+const MAX_STREAMS = 8;
+
+/** More threads gain nothing at these sizes, and each takes address space (libvpx, H.264 frames). */
+const THREADS = 2;
+
+/**
+ * Why these, measured by test/bench/encode-experiments.ts on 8 kHz stereo speech against
+ * `-c:a libopus -b:a 128k` (2 cores, ffmpeg 5.1, libopus 1.3):
+ *
+ * - `voip` 32 kbit/s for both channels: 0.22 of the bytes and a log-spectral distance of 0.64 dB (1 dB counts as
+ *   transparent); `audio` and `lowdelay` need 48 kbit/s for 1.3 dB, and below 36 kbit/s they leak one side of the call into
+ *   the other (15 to 30 dB of separation; `voip` keeps 75). Channels coded apart (`-mapping_family 255`) cost half as much again.
+ * - complexity 0: 10 takes three times the CPU for 0.06 dB.
+ * - packets of 120 ms: 0.39 of the reference's CPU, where 20 ms takes 0.6: most of ffmpeg's work is per packet.
+ */
+const AUDIO_CODEC = flags({
+  'c:a': 'libopus',
+  application: 'voip',
+  compression_level: 0,
+  frame_duration: 120,
+});
+
+/** Bits per second and channel: telephone band up to 12 kHz sampling, else room for the wider band. */
+const NARROW_BITRATE = 16_000;
+const WIDE_BITRATE = 24_000;
+const NARROW_RATE = 12_000;
+
+/** Mono and stereo as they are, everything else downmixed to one of them: what browsers and libopus take for speech. */
+const LAYOUT = 'aformat=channel_layouts=stereo|mono';
+
+/** Each file becomes one side of a stereo whose other side is silent; their sum is exact, and lasts as long as the longer. */
+const JOIN = [
+  '[0:a:0]aformat=channel_layouts=mono,pan=stereo|c0=c0[left]',
+  '[1:a:0]aformat=channel_layouts=mono,pan=stereo|c1=c0[right]',
+  '[left][right]amix=inputs=2:duration=longest:normalize=0[both]',
+].join(';');
+
+/** Of duplicates in a row every ninth is kept, so that players of a still screen get a frame about once a second. */
+const KEPT_DUPLICATE = 8;
+
+/** Seconds; with the longest run of dropped duplicates a key frame comes at least every 5 s. */
+const KEYFRAME_EVERY_S = 4;
+
+/**
+ * Measured against `-c:v libvpx-vp9 -b:v 1M` (same script): a screen capture takes 1/14 of the CPU at SSIM 0.999, constant
+ * scrolling 1/9 at 0.998. `mpdecimate` drops what does not change and keeps the times of the rest; `tune-content screen`
+ * lifts scrolling text from 0.989 to 0.998; no lag, because 25 frames of a still screen would be held back for half a minute.
+ */
+const VIDEO_CODEC = flags({
+  vf: `mpdecimate=max=${String(KEPT_DUPLICATE)},scale=trunc(iw/2)*2:trunc(ih/2)*2`,
+  pix_fmt: 'yuv420p',
+  'c:v': 'libvpx-vp9',
+  deadline: 'realtime',
+  'cpu-used': 8,
+  'row-mt': 1,
+  'tune-content': 'screen',
+  'lag-in-frames': 0,
+  crf: 30,
+  'b:v': '2M',
+  threads: THREADS,
+  force_key_frames: `expr:gte(t,n_forced*${String(KEYFRAME_EVERY_S)})`,
+});
+
+/** ffmpeg's arguments for one recording: sources on `pipe:0` (and `pipe:3`), WebM on `pipe:1`. */
+export function encodeArguments({ media, maxDurationMs }: EncodePlan): readonly string[] {
+  const [first, second, ...more] = media;
+  if (first === undefined || more.length > 0) throw new Failure('internal', 'The encoder takes one file or two.');
+  return [
+    ...GLOBAL,
+    ...inputArguments(first, 'pipe:0'),
+    ...(second === undefined ? [] : inputArguments(second, 'pipe:3')),
+    ...(second === undefined ? mapArguments(first) : flags({ filter_complex: JOIN, map: '[both]' })),
+    ...AUDIO_CODEC,
+    ...flags({ 'b:a': bitrate(media), t: Math.ceil(maxDurationMs / 1000) + OVERRUN_S }),
+    ...OUTPUT,
+  ];
+}
+
+/** So much longer than allowed may the result become before ffmpeg ends by itself: long enough to be seen. */
+const OVERRUN_S = 60;
+
+/** `-max_error_rate`, not `-xerror`, which fails good WAV that was streamed; what is empty ends with an error. */
+const GLOBAL = flags({
+  hide_banner: true,
+  nostdin: true,
+  nostats: true,
+  loglevel: 'error',
+  filter_threads: 1,
+  filter_complex_threads: 1,
+  max_error_rate: 0,
+  abort_on: 'empty_output+empty_output_stream',
+});
+
+/** Names, titles and notes of the source are nobody's business here. Clusters of a second, so that listeners need not wait. */
+const OUTPUT = [
+  ...flags({ map_metadata: -1, map_chapters: -1, sn: true, dn: true }),
+  ...flags({ cluster_time_limit: 1000, flush_packets: 1, f: 'webm' }),
+  'pipe:1',
+];
+
+function inputArguments({ kind }: Media, url: 'pipe:0' | 'pipe:3'): readonly string[] {
+  const demuxer = DEMUXERS[kind];
+  return flags({
+    protocol_whitelist: 'pipe',
+    format_whitelist: DEMUXER_NAMES[demuxer] ?? demuxer,
+    codec_whitelist: DECODERS.join(','),
+    max_streams: MAX_STREAMS,
+    max_alloc: MAX_ALLOC_BYTES,
+    max_pixels: MAX_PIXELS,
+    probesize: PROBE_BYTES,
+    analyzeduration: PROBE_BYTES,
+    threads: THREADS,
+    f: demuxer,
+    i: url,
+  });
+}
+
+/** What ffmpeg may read before it has to know what is inside; microseconds as well as bytes. */
+const PROBE_BYTES = 5_000_000;
+
+/** Of kinds that may hold a picture, sound and picture are taken, whichever there are. `V` is one that moves: cover art is none. */
+function mapArguments(media: Media): readonly string[] {
+  if (!mayHoldVideo(media)) return flags({ map: '0:a:0', af: LAYOUT });
+  return [...flags({ map: '0:V:0?' }), ...flags({ map: '0:a:0?', af: LAYOUT }), ...VIDEO_CODEC];
+}
+
+const mayHoldVideo = ({ kind }: Media): boolean => kind === 'mp4' || kind === 'webm';
+
+/** What is not known beforehand is taken for the usual: two channels of a call. */
+function bitrate(media: readonly Media[]): number {
+  const channels = media.length > 1 ? 2 : Math.min(media[0]?.channels ?? 2, 2);
+  const wide = media.some(({ sampleRate }) => (sampleRate ?? 0) > NARROW_RATE);
+  return channels * (wide ? WIDE_BITRATE : NARROW_BITRATE);
+}
+
+export interface Limits {
+  /** Address space, bytes. */
+  readonly memoryBytes: number;
+  /** User and system time, seconds: soft and hard alike, since at a soft limit ffmpeg writes a shorter WebM that looks whole. */
+  readonly cpuS: number;
+}
+
+/** An hour of sound takes about 10 s of CPU, an hour of screen at most 20 min; ten times that and more is an attack. */
+export function limitsOf({ media, maxDurationMs }: EncodePlan): Limits {
+  const maxS = maxDurationMs / 1000;
+  if (!media.some(mayHoldVideo)) return { memoryBytes: 1024 ** 3, cpuS: Math.ceil(120 + maxS / 20) };
+  return { memoryBytes: 4 * 1024 ** 3, cpuS: Math.ceil(600 + maxS) };
+}
+
+/** Options as ffmpeg takes them, in order. */
+function flags(options: Readonly<Record<string, string | number | true>>): readonly string[] {
+  return Object.entries(options).flatMap(([name, value]) =>
+    value === true ? [`-${name}`] : [`-${name}`, String(value)],
+  );
+}

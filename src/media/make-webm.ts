@@ -1,0 +1,336 @@
+/** One recording's media files → its WebM: peek ▸ sniff ▸ plan ▸ packets ▸ one writer, and the proof that nothing is missing. */
+import type { SourceFacts } from '../archive/manifest.ts';
+import { Failure } from '../failure.ts';
+import type { Download, MediaFile } from '../genesys/genesys.ts';
+import type { Ffmpeg } from './ffmpeg-check.ts';
+import { encode } from './ffmpeg.ts';
+import { joinMono } from './join.ts';
+import { streamableMp4 } from './mp4.ts';
+import { readOggOpus } from './ogg-opus.ts';
+import type { Packet, PacketStream } from './packet.ts';
+import { formatOf, planWebm, type Plan } from './plan.ts';
+import type { Slots } from './slots.ts';
+import { createSourceMeter, type SourceMeter } from './source-duration.ts';
+import { sniff, SNIFF_BYTES, type Media, type Sniffed } from './sniff.ts';
+import { readWebm } from './webm-reader.ts';
+import { createWebmWriter, type WebmWriter } from './webm-writer.ts';
+import type { Webm, WebmResult } from './webm.ts';
+
+export interface MediaTools {
+  readonly ffmpeg: Ffmpeg;
+  readonly slots: Slots;
+  /** Longer media is refused. */
+  readonly maxDurationMs: number;
+}
+
+export interface Making {
+  readonly files: readonly MediaFile[];
+  /** What Genesys says of its media. */
+  readonly durationMs: number | undefined;
+  /** `encode`: not by a way without decoding, after that turned out not to fit. */
+  readonly ways: 'any' | 'encode';
+  /** Waits for an encoder as long as it takes; otherwise Failure `busy` where too many wait already. */
+  readonly patient: boolean;
+}
+
+export interface MadeWebm extends Webm {
+  /** Only after `clusters` ended normally. */
+  sources(): readonly SourceFacts[];
+}
+
+/** Thrown by `clusters` when only the media's middle shows that it has to be encoded: make it again with `ways: 'encode'`. */
+export class Unfit extends Failure {
+  constructor(cause: Failure) {
+    super('unsupported-media', cause.message, { cause });
+  }
+}
+
+/** @throws Failure where the media cannot become WebM; nothing is left open then. Else `clusters` must be read or left, or `signal` aborted. */
+export async function makeWebm(making: Making, tools: MediaTools, signal: AbortSignal): Promise<MadeWebm> {
+  try {
+    return await begin(making, tools, signal);
+  } catch (error) {
+    if (!(error instanceof Unfit) || making.ways === 'encode') throw error;
+    return begin({ ...making, ways: 'encode' }, tools, signal);
+  }
+}
+
+async function begin(making: Making, tools: MediaTools, signal: AbortSignal): Promise<MadeWebm> {
+  const inputs = await openInputs(making.files, signal);
+  try {
+    const plan = planWebm(
+      inputs.map(({ sniffed }) => sniffed),
+      making.ways === 'any',
+    );
+    const stream = await openStream(plan, { inputs, tools, patient: making.patient }, signal);
+    return assemble(stream, { inputs, making, tools });
+  } catch (error) {
+    await Promise.allSettled(inputs.map((input) => input.close()));
+    throw error;
+  }
+}
+
+// ── the files ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** One media file: its beginning, which said what it is, and all of its bytes, once. */
+interface Input {
+  readonly channel: string;
+  readonly download: Download;
+  readonly sniffed: Sniffed;
+  readonly bytes: AsyncIterable<Buffer>;
+  /** Duration as the header says it, or as counted at the end; for what is encoded. */
+  readonly meter: SourceMeter | undefined;
+  close(): Promise<void>;
+}
+
+/** All or nothing: where one file cannot be had, the others are let go. */
+async function openInputs(files: readonly MediaFile[], signal: AbortSignal): Promise<readonly Input[]> {
+  const opened = await Promise.allSettled(files.map((file) => openInput(file, signal)));
+  const inputs = opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+  const failed = opened.find((result) => result.status === 'rejected');
+  if (failed === undefined) return inputs;
+  await Promise.allSettled(inputs.map((input) => input.close()));
+  throw failed.reason;
+}
+
+async function openInput(file: MediaFile, signal: AbortSignal): Promise<Input> {
+  const download = await file.open(signal);
+  const iterator = download[Symbol.asyncIterator]();
+  const head = await peek(iterator);
+  const sniffed = sniff(head.subarray(0, SNIFF_BYTES));
+  const meter = sniffed.kind === 'refused' ? undefined : createSourceMeter(sniffed.kind);
+  return {
+    channel: file.channel,
+    download,
+    sniffed,
+    meter,
+    bytes: resume(head, iterator, meter),
+    close: async () => void (await iterator.return?.()),
+  };
+}
+
+/** The first bytes: no more chunks than it takes to know what the file is. */
+async function peek(iterator: AsyncIterator<Buffer>): Promise<Buffer> {
+  let head: Buffer = Buffer.alloc(0);
+  while (head.length < SNIFF_BYTES) {
+    const step = await iterator.next();
+    if (step.done === true) break;
+    head = head.length === 0 ? step.value : Buffer.concat([head, step.value]);
+  }
+  return head;
+}
+
+async function* resume(
+  head: Buffer,
+  iterator: AsyncIterator<Buffer>,
+  meter: SourceMeter | undefined,
+): AsyncGenerator<Buffer, void, void> {
+  try {
+    for (let chunk = head; ;) {
+      meter?.push(chunk);
+      yield chunk;
+      const step = await iterator.next();
+      if (step.done === true) return;
+      chunk = step.value;
+    }
+  } finally {
+    await iterator.return?.();
+  }
+}
+
+// ── packets ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+interface Opened {
+  readonly inputs: readonly Input[];
+  readonly tools: MediaTools;
+  readonly patient: boolean;
+}
+
+interface Stream extends PacketStream {
+  readonly way: Webm['way'];
+  readonly why: string;
+  readonly encoder: string | undefined;
+  /** After `packets` ended: how long the sources play, where they tell. */
+  expectedMs(): number | undefined;
+}
+
+async function openStream(plan: Plan, opened: Opened, signal: AbortSignal): Promise<Stream> {
+  if (plan.way === 'encode') return encodeAll(plan, opened, signal);
+  const read = await unlessUnfit(readAsIs(plan.way, opened.inputs));
+  const packets = { [Symbol.asyncIterator]: () => fitting(read.packets) };
+  const way = plan.way === 'join' ? 'join' : 'rewrap';
+  return { ...read, packets, way, why: plan.why, encoder: undefined, expectedMs: () => read.durationMs };
+}
+
+async function encodeAll(plan: Plan, { inputs, tools, patient }: Opened, signal: AbortSignal): Promise<Stream> {
+  const sources = await Promise.all(inputs.map((input, index) => streamable(input, plan.media[index], signal)));
+  const slot = await tools.slots.acquire({ bounded: !patient }, signal);
+  try {
+    const job = { media: plan.media, sources: sources.map(({ bytes }) => bytes), maxDurationMs: tools.maxDurationMs };
+    const encoded = await encode(job, { ffmpeg: tools.ffmpeg }, signal);
+    // A listener that leaves before reading anything aborts the signal: then nobody comes to the end of the packets.
+    const packets = encoded.packets[Symbol.asyncIterator]();
+    const leave = async (): Promise<void> => {
+      await packets.return?.();
+      slot[Symbol.dispose]();
+    };
+    signal.addEventListener('abort', () => void leave(), { once: true });
+    return {
+      ...encoded,
+      packets: { [Symbol.asyncIterator]: () => holding(slot, { [Symbol.asyncIterator]: () => packets }) },
+      why: [plan.why, ...sources.flatMap(({ note }) => note ?? [])].join('; '),
+      durationMs: longest(inputs.map(({ meter }) => meter?.declaredMs())),
+      expectedMs: () => longest(inputs.map(({ meter }) => meter?.durationOf())),
+    };
+  } catch (error) {
+    slot[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/** As the encoder can read it from a pipe. */
+async function streamable(
+  input: Input,
+  media: Media | undefined,
+  signal: AbortSignal,
+): Promise<{ bytes: AsyncIterable<Buffer>; note?: string | undefined }> {
+  if (media?.kind !== 'mp4') return { bytes: input.bytes };
+  return streamableMp4(
+    { bytes: input.bytes, sizeBytes: input.download.sizeBytes, readRange: input.download.readRange },
+    signal,
+  );
+}
+
+async function* holding(
+  slot: Disposable,
+  packets: AsyncIterable<readonly Packet[]>,
+): AsyncGenerator<readonly Packet[], void, void> {
+  using _held = slot;
+  yield* packets;
+}
+
+/** undefined unless every one is known: the longest of some may not be the longest of all. */
+function longest(durations: readonly (number | undefined)[]): number | undefined {
+  return durations.reduce((most, ms) => (most === undefined || ms === undefined ? undefined : Math.max(most, ms)));
+}
+
+async function readAsIs(way: 'rewrap-ogg' | 'rewrap-webm' | 'join', inputs: readonly Input[]): Promise<PacketStream> {
+  const [first, second] = inputs;
+  if (first === undefined) throw new Failure('internal', 'A way of making WebM was planned for no file.');
+  if (way === 'rewrap-webm') return readWebm(first.bytes);
+  if (way === 'rewrap-ogg' || second === undefined) return readOggOpus(first.bytes);
+  const [left, right] = await Promise.all([readOggOpus(first.bytes), readOggOpus(second.bytes)]);
+  return joinMono(left, right);
+}
+
+async function* fitting(packets: AsyncIterable<readonly Packet[]>): AsyncGenerator<readonly Packet[], void, void> {
+  try {
+    yield* packets;
+  } catch (error) {
+    throw unfitOr(error);
+  }
+}
+
+async function unlessUnfit<T>(promise: Promise<T>): Promise<T> {
+  try {
+    return await promise;
+  } catch (error) {
+    throw unfitOr(error);
+  }
+}
+
+/** What a fast way does not support, an encoder may. */
+function unfitOr(error: unknown): unknown {
+  return error instanceof Failure && error.code === 'unsupported-media' ? new Unfit(error) : error;
+}
+
+// ── the WebM ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+interface Parts {
+  readonly inputs: readonly Input[];
+  readonly making: Making;
+  readonly tools: MediaTools;
+}
+
+function assemble(stream: Stream, { inputs, making, tools }: Parts): MadeWebm {
+  const announcedMs = stream.durationMs ?? making.durationMs;
+  const writer = createWebmWriter(stream.tracks, { durationMs: announcedMs });
+  const isVideo = stream.tracks.some((track) => track.kind === 'video');
+  let result: WebmResult | undefined;
+
+  /** The last Clusters are withheld until everything agrees. */
+  async function* clusters(): AsyncGenerator<Buffer, void, void> {
+    for await (const batch of stream.packets) {
+      yield* writer.add(batch);
+      if (writer.durationMs > tools.maxDurationMs) throw tooLong(tools.maxDurationMs);
+    }
+    const last = writer.end();
+    requireAgreement(writer, { sourceMs: stream.expectedMs(), genesysMs: making.durationMs, isVideo });
+    yield* last;
+    result = writer.result(isVideo ? stream.expectedMs() : undefined);
+  }
+
+  return {
+    contentType: isVideo ? 'video/webm' : 'audio/webm',
+    way: stream.way,
+    why: stream.why,
+    encoder: stream.encoder,
+    liveHead: writer.liveHead,
+    clusters: { [Symbol.asyncIterator]: clusters },
+    result: () => {
+      if (result === undefined) throw new Failure('internal', 'The result was asked for before the WebM was complete.');
+      return result;
+    },
+    sources: () => inputs.map(factsOf),
+  };
+}
+
+function factsOf({ channel, download, sniffed }: Input): SourceFacts {
+  return { channel, contentType: formatOf(sniffed).mediaType, ...download.received() };
+}
+
+function tooLong(maxDurationMs: number): Failure {
+  return new Failure(
+    'media-too-large',
+    `The media plays longer than the ${String(maxDurationMs / 1000)} s that MAX_DURATION_S allows.`,
+  );
+}
+
+interface Expected {
+  /** Counted on the source's own bytes. */
+  readonly sourceMs: number | undefined;
+  readonly genesysMs: number | undefined;
+  readonly isVideo: boolean;
+}
+
+/** A picture that does not change is not repeated for so long, at most. */
+const LAST_PICTURE_MS = 5_000;
+
+/**
+ * An encoder that leaves out what it cannot read still ends with code 0: only the duration shows it.
+ * @throws Failure `incomplete` (another attempt may get the whole) where what came out and what went in disagree
+ */
+function requireAgreement(writer: WebmWriter, { sourceMs, genesysMs, isVideo }: Expected): void {
+  if (writer.packets === 0) throw new Failure('unreadable-media', 'The media holds no sound and no picture.');
+  const shortMs = isVideo ? LAST_PICTURE_MS : 0;
+  if (sourceMs !== undefined)
+    requireNear(writer.durationMs, sourceMs, { slackMs: Math.max(300, sourceMs / 200), shortMs, who: 'its source' });
+  if (genesysMs !== undefined)
+    requireNear(writer.durationMs, genesysMs, { slackMs: Math.max(3_000, genesysMs / 50), shortMs, who: 'Genesys' });
+}
+
+interface Slack {
+  readonly slackMs: number;
+  readonly shortMs: number;
+  readonly who: string;
+}
+
+function requireNear(actualMs: number, expectedMs: number, { slackMs, shortMs, who }: Slack): void {
+  const differenceMs = actualMs - expectedMs;
+  if (differenceMs <= slackMs && differenceMs >= -(slackMs + shortMs)) return;
+  const [actual, expected] = [actualMs, expectedMs].map((ms) => (ms / 1000).toFixed(2));
+  throw new Failure(
+    'incomplete',
+    `The WebM plays ${actual ?? ''} s, but by ${who} it should be ${expected ?? ''} s; nothing was stored.`,
+  );
+}

@@ -1,0 +1,249 @@
+/** Turns Opus packets and headers into what containers need to know of them, and two packets into one (RFC 6716, RFC 7845). */
+
+/** Samples per second of every Opus time, whatever was recorded (RFC 7845 §4). */
+export const OPUS_RATE = 48_000;
+
+/** What a player decodes ahead of a seek target (RFC 7845 §4.6). */
+export const SEEK_PRE_ROLL_NS = 80_000_000;
+
+/** No packet lasts longer: 120 ms (RFC 6716 §3.4, R5). */
+export const MAX_PACKET_SAMPLES = 5760;
+
+/** Samples per frame by configuration number: SILK, hybrid and CELT in all their bandwidths (RFC 6716 §3.1 table 2). */
+const SILK = [480, 960, 1920, 2880];
+const HYBRID = [480, 960];
+const CELT = [120, 240, 480, 960];
+const FRAME_SAMPLES: readonly number[] = [SILK, SILK, SILK, HYBRID, HYBRID, CELT, CELT, CELT, CELT].flat();
+
+/** Nanoseconds of a number of samples, rounded. */
+export function samplesToNs(samples: number): number {
+  return Math.round((samples * 62_500) / 3);
+}
+
+/** Samples of a number of nanoseconds, rounded: the reverse of {@link samplesToNs}. */
+export function nsToSamples(ns: number): number {
+  return Math.round((ns * 3) / 62_500);
+}
+
+/** Samples a packet decodes to; undefined where it is no valid packet (empty, no frame, longer than 120 ms). */
+export function packetSamples(packet: Buffer): number | undefined {
+  const toc = packet[0];
+  if (toc === undefined) return undefined;
+  const frame = FRAME_SAMPLES[toc >> 3] ?? 0;
+  const code = toc & 3;
+  if (code === 0) return frame;
+  if (code < 3) return frame <= MAX_PACKET_SAMPLES / 2 ? frame * 2 : undefined;
+  const count = (packet[1] ?? 0) & 63;
+  const samples = frame * count;
+  return samples > 0 && samples <= MAX_PACKET_SAMPLES ? samples : undefined;
+}
+
+/** A packet's parts in the order they lie in it; every number counts bytes. */
+export interface OpusFraming {
+  readonly toc: number;
+  /** 0 one frame, 1 two of equal length, 2 two, 3 any number (RFC 6716 §3.2). */
+  readonly code: number;
+  readonly sizes: readonly number[];
+  /** First byte of the first frame. */
+  readonly start: number;
+  /** Padding at the end, without the bytes that tell its length. */
+  readonly padding: number;
+}
+
+/** Takes a packet apart; undefined where it breaks a rule of RFC 6716 §3.4. */
+export function parsePacket(packet: Buffer): OpusFraming | undefined {
+  const toc = packet[0];
+  if (toc === undefined || packetSamples(packet) === undefined) return undefined;
+  const framing = parseFrames(packet, toc);
+  // R2: no frame is longer than 1275 bytes.
+  return framing?.sizes.every((size) => size >= 0 && size <= 1275) === true ? framing : undefined;
+}
+
+function parseFrames(packet: Buffer, toc: number): OpusFraming | undefined {
+  const code = toc & 3;
+  if (code === 0) return { toc, code, sizes: [packet.length - 1], start: 1, padding: 0 };
+  if (code === 1) {
+    const size = (packet.length - 1) / 2;
+    return Number.isInteger(size) ? { toc, code, sizes: [size, size], start: 1, padding: 0 } : undefined;
+  }
+  if (code === 2) {
+    const first = readLength(packet, 1);
+    if (first === undefined) return undefined;
+    return { toc, code, sizes: [first.size, packet.length - first.next - first.size], start: first.next, padding: 0 };
+  }
+  return parseCode3(packet, toc);
+}
+
+function parseCode3(packet: Buffer, toc: number): OpusFraming | undefined {
+  const info = packet[1];
+  if (info === undefined) return undefined;
+  const count = info & 63;
+  const pad = (info & 64) === 0 ? { padding: 0, next: 2 } : readPadding(packet, 2);
+  if (pad === undefined) return undefined;
+  const end = packet.length - pad.padding;
+  if ((info & 128) === 0) {
+    const size = (end - pad.next) / count;
+    if (!Number.isInteger(size)) return undefined;
+    return { toc, code: 3, sizes: Array.from({ length: count }, () => size), start: pad.next, padding: pad.padding };
+  }
+  const sizes: number[] = [];
+  let at = pad.next;
+  let left = end;
+  while (sizes.length < count - 1) {
+    const length = readLength(packet, at);
+    if (length === undefined) return undefined;
+    sizes.push(length.size);
+    left -= length.size;
+    at = length.next;
+  }
+  return { toc, code: 3, sizes: [...sizes, left - at], start: at, padding: pad.padding };
+}
+
+/** Frame length in one or two bytes (RFC 6716 §3.2.1). */
+function readLength(packet: Buffer, at: number): { readonly size: number; readonly next: number } | undefined {
+  const first = packet[at];
+  if (first === undefined) return undefined;
+  if (first < 252) return { size: first, next: at + 1 };
+  const second = packet[at + 1];
+  return second === undefined ? undefined : { size: second * 4 + first, next: at + 2 };
+}
+
+/** Padding length in any number of bytes, 255 meaning 254 and more to come (RFC 6716 §3.2.5). */
+function readPadding(packet: Buffer, offset: number): { readonly padding: number; readonly next: number } | undefined {
+  let padding = 0;
+  for (let at = offset; at < packet.length; at += 1) {
+    const byte = packet[at] ?? 0;
+    if (byte !== 255) return { padding: padding + byte, next: at + 1 };
+    padding += 254;
+  }
+  return undefined;
+}
+
+/** Bytes {@link writeSelfDelimited} adds to a packet at most: the length of its last frame. */
+export const SELF_DELIMITING_BYTES = 2;
+
+/**
+ * Writes a packet so that its end can be told without its length (RFC 6716 appendix B): the length of the last frame (codes 1
+ * and 3 CBR: of every frame) goes where the other lengths end. Returns the offset behind it, undefined for an invalid packet.
+ */
+export function writeSelfDelimited(target: Buffer, offset: number, packet: Buffer): number | undefined {
+  const framing = parsePacket(packet);
+  if (framing === undefined) return undefined;
+  const { start } = framing;
+  target.set(packet.subarray(0, start), offset);
+  const at = writeLength(target, offset + start, framing.sizes.at(-1) ?? 0);
+  target.set(packet.subarray(start), at);
+  return at + packet.length - start;
+}
+
+function writeLength(target: Buffer, offset: number, size: number): number {
+  if (size < 252) return target.writeUInt8(size, offset);
+  const first = 252 + (size & 3);
+  target.writeUInt8(first, offset);
+  return target.writeUInt8((size - first) / 4, offset + 1);
+}
+
+/** Two bytes that a CELT frame of any length and bandwidth decodes to digital silence: its first symbol, "silence", is set (RFC 6716 §4.3). */
+const CELT_SILENCE = [0xff, 0xfe];
+
+/**
+ * CELT configuration of the shortest frame, by configuration: of the same bandwidth, where CELT has it (medium-band becomes
+ * wide-band).
+ */
+function celtConfig(config: number): number {
+  if (config < 4) return 16;
+  if (config < 12) return 20;
+  if (config < 16) return config < 14 ? 24 : 28;
+  return config & ~3;
+}
+
+/**
+ * A packet of silence that lasts as long as `like` and has its bandwidth and channels. SILK has no way to say "nothing", so it
+ * is CELT, which every decoder switches to in one packet. Undefined where `like` is no valid packet.
+ */
+export function silenceLike(like: Buffer): Buffer | undefined {
+  const toc = like[0];
+  const samples = packetSamples(like);
+  if (toc === undefined || samples === undefined) return undefined;
+  // The longest frame that divides the packet: one of it, or several of equal length (code 3, CBR).
+  const length = CELT.findLastIndex((frame) => samples % frame === 0);
+  const count = samples / (CELT[length] ?? 120);
+  const head = ((celtConfig(toc >> 3) + length) << 3) | (toc & 4);
+  if (count === 1) return Buffer.from([head, ...CELT_SILENCE]);
+  return Buffer.from([head | 3, count, ...Array.from({ length: count }, () => CELT_SILENCE).flat()]);
+}
+
+/**
+ * A packet of the same shape whose frames are all empty, which a decoder takes for lost (RFC 6716 §3.2.1): at the very
+ * beginning it gives silence and leaves the decoder as new. Undefined where `like` is no valid packet.
+ */
+export function lostLike(like: Buffer): Buffer | undefined {
+  const toc = like[0];
+  if (toc === undefined || packetSamples(like) === undefined) return undefined;
+  if ((toc & 3) === 0) return Buffer.from([toc]);
+  if ((toc & 3) < 3) return Buffer.from([(toc & ~3) | 1]);
+  return Buffer.from([toc, (like[1] ?? 0) & 63]);
+}
+
+/** The identification header (RFC 7845 §5.1), which Matroska keeps as CodecPrivate. */
+export interface OpusHead {
+  readonly channels: number;
+  /** Samples at 48 kHz to drop from the start of the decoder's output. */
+  readonly preSkip: number;
+  /** Of the original, for information; 0 where unknown. */
+  readonly inputSampleRate: number;
+  /** Q7.8 dB, to be applied by the decoder. */
+  readonly outputGain: number;
+  /** 0 mono or stereo, 1 Vorbis order, 255 no meaning. */
+  readonly mappingFamily: number;
+  readonly streams: number;
+  readonly coupled: number;
+  /** Decoded channel each output channel is taken from. */
+  readonly mapping: readonly number[];
+}
+
+/** Undefined where it is no OpusHead of a known version, or contradicts itself. */
+export function parseOpusHead(bytes: Buffer): OpusHead | undefined {
+  if (bytes.length < 19 || bytes.toString('latin1', 0, 8) !== 'OpusHead') return undefined;
+  // The upper four bits are the major version: only 0 is known (RFC 7845 §5.1).
+  if (bytes.readUInt8(8) >= 16) return undefined;
+  const channels = bytes.readUInt8(9);
+  const mappingFamily = bytes.readUInt8(18);
+  const fixed = {
+    channels,
+    preSkip: bytes.readUInt16LE(10),
+    inputSampleRate: bytes.readUInt32LE(12),
+    outputGain: bytes.readInt16LE(16),
+    mappingFamily,
+  };
+  if (mappingFamily === 0) {
+    if (channels < 1 || channels > 2) return undefined;
+    return { ...fixed, streams: 1, coupled: channels - 1, mapping: channels === 1 ? [0] : [0, 1] };
+  }
+  return withMapping(fixed, bytes.subarray(19));
+}
+
+type Fixed = Omit<OpusHead, 'streams' | 'coupled' | 'mapping'>;
+
+function withMapping(fixed: Fixed, table: Buffer): OpusHead | undefined {
+  const [streams, coupled] = table;
+  const mapping = [...table.subarray(2, 2 + fixed.channels)];
+  if (streams === undefined || coupled === undefined || mapping.length !== fixed.channels) return undefined;
+  if (streams === 0 || fixed.channels === 0 || coupled > streams || streams + coupled > 255) return undefined;
+  if (mapping.some((index) => index !== 255 && index >= streams + coupled)) return undefined;
+  return { ...fixed, streams, coupled, mapping };
+}
+
+/** The header's bytes, version 1. */
+export function opusHeadBytes(head: OpusHead): Buffer {
+  const bytes = Buffer.alloc(19);
+  bytes.write('OpusHead', 'latin1');
+  bytes.writeUInt8(1, 8);
+  bytes.writeUInt8(head.channels, 9);
+  bytes.writeUInt16LE(head.preSkip, 10);
+  bytes.writeUInt32LE(head.inputSampleRate, 12);
+  bytes.writeInt16LE(head.outputGain, 16);
+  bytes.writeUInt8(head.mappingFamily, 18);
+  if (head.mappingFamily === 0) return bytes;
+  return Buffer.concat([bytes, Buffer.from([head.streams, head.coupled, ...head.mapping])]);
+}

@@ -1,0 +1,176 @@
+/** Turns the first bytes of a file into what it is, whatever its label says. Pure. */
+import { Failure } from '../failure.ts';
+import { parseMpegHeader } from './mpeg-frame.ts';
+
+export type MediaKind = 'ogg-opus' | 'ogg-vorbis' | 'ogg' | 'wav' | 'mp3' | 'flac' | 'aac-adts' | 'mp4' | 'webm';
+
+/** Media that can be given to a reader or a forced demuxer of this kind. */
+export interface Media {
+  readonly kind: MediaKind;
+  /** What the head says of the sound or picture inside: `pcm`, `a-law`, `µ-law`, `opus` …; undefined where it says nothing. */
+  readonly codec: string | undefined;
+  readonly channels: number | undefined;
+  /** Hertz. */
+  readonly sampleRate: number | undefined;
+}
+
+/** Never given to a reader or an encoder. */
+export interface Refused {
+  readonly kind: 'refused';
+  readonly found:
+    'empty' | 'zip' | 'html' | 'xml' | 'json' | 'playlist' | 'session description' | 'email' | 'text' | 'unknown';
+}
+
+export type Sniffed = Media | Refused;
+
+/** The longest head that helps; 64 bytes are enough for all but media behind long metadata. */
+export const SNIFF_BYTES = 4096;
+
+/** What a file is by its first bytes: all of a short file, else at least 64 bytes and up to {@link SNIFF_BYTES}. */
+export function sniff(head: Buffer): Sniffed {
+  if (head.length === 0) return { kind: 'refused', found: 'empty' };
+  for (const look of LOOKS) {
+    const found = look(head);
+    if (found !== undefined) return found;
+  }
+  return { kind: 'refused', found: sniffText(head) ?? 'unknown' };
+}
+
+/** @throws Failure `unsupported-media` naming what it is instead; `incomplete` for no bytes at all. */
+export function requireMedia(sniffed: Sniffed): Media {
+  if (sniffed.kind !== 'refused') return sniffed;
+  if (sniffed.found === 'empty') throw new Failure('incomplete', 'The media holds no bytes.');
+  const what = sniffed.found === 'unknown' ? 'of a kind not known here' : `${sniffed.found}, not sound or video`;
+  throw new Failure('unsupported-media', `The media is ${what}; ask for WAV, MP3, Ogg, WebM or MP4.`, {
+    facts: { found: sniffed.found },
+  });
+}
+
+const LOOKS: readonly ((head: Buffer) => Sniffed | undefined)[] = [
+  sniffOgg,
+  sniffWav,
+  sniffFlac,
+  sniffMatroska,
+  sniffMp4,
+  sniffMpegAudio,
+  (head) => (text(head, 0, 2) === 'PK' && (head[2] ?? 9) < 8 ? { kind: 'refused', found: 'zip' } : undefined),
+];
+
+const text = (head: Buffer, start: number, end: number): string => head.toString('latin1', start, end);
+
+const uint16 = (head: Buffer, at: number): number | undefined =>
+  at + 2 <= head.length ? head.readUInt16LE(at) : undefined;
+
+const uint32 = (head: Buffer, at: number): number | undefined =>
+  at + 4 <= head.length ? head.readUInt32LE(at) : undefined;
+
+function media(kind: MediaKind, facts: Partial<Omit<Media, 'kind'>> = {}): Media {
+  return { kind, codec: facts.codec, channels: facts.channels, sampleRate: facts.sampleRate };
+}
+
+/** RFC 3533 §6: the first packet follows 27 bytes and the segment table; RFC 7845 §5.1 and the Vorbis I specification §4.2.2 say what it holds. */
+function sniffOgg(head: Buffer): Sniffed | undefined {
+  if (text(head, 0, 5) !== 'OggS\0') return undefined;
+  const packet = head.subarray(27 + (head[26] ?? 0));
+  if (text(packet, 0, 8) === 'OpusHead') {
+    return media('ogg-opus', { codec: 'opus', channels: packet[9], sampleRate: uint32(packet, 12) });
+  }
+  if (text(packet, 0, 7) === '\x01vorbis') {
+    return media('ogg-vorbis', { codec: 'vorbis', channels: packet[11], sampleRate: uint32(packet, 12) });
+  }
+  return media('ogg', { codec: oggCodec(packet) });
+}
+
+function oggCodec(packet: Buffer): string | undefined {
+  if (text(packet, 0, 5) === 'Speex') return 'speex';
+  return text(packet, 0, 5) === '\x7fFLAC' ? 'flac' : undefined;
+}
+
+const CHUNK_NAME = /^[A-Za-z][A-Za-z0-9 _]{3}$/;
+
+/** RIFF WAVE and RF64: chunks of a four-letter name and a size; `fmt ` says what `data` holds. */
+function sniffWav(head: Buffer): Sniffed | undefined {
+  if (!/^(RIFF|RF64|BW64)/.test(text(head, 0, 4)) || text(head, 8, 12) !== 'WAVE') return undefined;
+  for (let at = 12; at + 8 <= head.length;) {
+    const name = text(head, at, at + 4);
+    if (name === 'fmt ') return wavFormat(head.subarray(at + 8));
+    if (!CHUNK_NAME.test(name) || name === 'data') return { kind: 'refused', found: 'unknown' };
+    const size = head.readUInt32LE(at + 4);
+    at += 8 + size + (size % 2);
+  }
+  return media('wav');
+}
+
+const EXTENSIBLE = 0xfffe;
+
+const WAV_CODECS: ReadonlyMap<number, string> = new Map([
+  [1, 'pcm'],
+  [3, 'float'],
+  [6, 'a-law'],
+  [7, 'µ-law'],
+  [0x55, 'mp3'],
+]);
+
+function wavFormat(format: Buffer): Media {
+  const label = uint16(format, 0);
+  const tag = label === EXTENSIBLE ? uint16(format, 24) : label;
+  const codec = tag === undefined ? undefined : (WAV_CODECS.get(tag) ?? `format 0x${tag.toString(16)}`);
+  return media('wav', { codec, channels: uint16(format, 2), sampleRate: uint32(format, 4) });
+}
+
+/** RFC 9639 §8.2: STREAMINFO comes first. */
+function sniffFlac(head: Buffer): Sniffed | undefined {
+  if (text(head, 0, 4) !== 'fLaC') return undefined;
+  if (head.length < 22) return media('flac', { codec: 'flac' });
+  const packed = head.readUInt32BE(18);
+  return media('flac', { codec: 'flac', channels: ((packed >>> 9) & 7) + 1, sampleRate: packed >>> 12 });
+}
+
+function sniffMatroska(head: Buffer): Sniffed | undefined {
+  return head.length >= 4 && head.readUInt32BE(0) === 0x1a45dfa3 ? media('webm') : undefined;
+}
+
+/** ISO/IEC 14496-12: the first box; QuickTime files may begin without `ftyp`. Still images share the format. */
+function sniffMp4(head: Buffer): Sniffed | undefined {
+  const box = text(head, 4, 8);
+  if (box === 'ftyp') return /^(heic|heix|mif1|avif|msf1)/.test(text(head, 8, 12)) ? undefined : media('mp4');
+  return /^(moov|mdat|styp|wide)$/.test(box) ? media('mp4') : undefined;
+}
+
+/** A run of frames, or frames behind an ID3v2 tag, which may be longer than the head (id3.org, ID3v2.4 §3.1). */
+function sniffMpegAudio(head: Buffer): Sniffed | undefined {
+  if (text(head, 0, 3) !== 'ID3') return mpegFrames(head);
+  if (head.length < 10) return undefined;
+  const size = [6, 7, 8, 9].reduce((sum, at) => sum * 128 + ((head[at] ?? 0) & 0x7f), 10);
+  if (size + 4 > head.length) return media('mp3');
+  const behind = head.subarray(size);
+  return mpegFrames(behind) ?? sniffFlac(behind);
+}
+
+/** One frame may be chance: where the head holds the next one, it has to be a frame too. */
+function mpegFrames(head: Buffer): Sniffed | undefined {
+  const first = parseMpegHeader(head, 0);
+  if (first === undefined) return undefined;
+  const next = first.sizeBytes;
+  if (next + 8 <= head.length && parseMpegHeader(head, next) === undefined) return undefined;
+  const { channels, sampleRate } = first;
+  return media(first.layer === 'adts' ? 'aac-adts' : 'mp3', { codec: first.layer, channels, sampleRate });
+}
+
+const TEXTS: readonly (readonly [RegExp, Refused['found']])[] = [
+  [/^(#EXTM3U|ffconcat\b|\[playlist\]|#EXT-X-)/i, 'playlist'],
+  [/^v=0\r?\n/, 'session description'],
+  [/^<(!doctype\s+html|html|head|body)\b/i, 'html'],
+  [/^<(\?xml|[a-z!])/i, 'xml'],
+  [/^(\{\s*("|\})|\[\s*[[{"\]])/, 'json'],
+  [
+    /^(from|received|return-path|mime-version|message-id|content-type|delivered-to|subject|date|to|x-[a-z-]+): /i,
+    'email',
+  ],
+];
+
+function sniffText(head: Buffer): Refused['found'] | undefined {
+  const start = head.toString('utf8', 0, 512).replace(/^\uFEFF?\s*/, '');
+  for (const [pattern, found] of TEXTS) if (pattern.test(start)) return found;
+  return /^[\t\r\n\x20-\x7e]+$/.test(text(head, 0, 512)) ? 'text' : undefined;
+}

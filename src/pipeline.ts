@@ -1,0 +1,259 @@
+/**
+ * The way of one recording. Start reading here.
+ *
+ *   archive:  there already? ▸ look up in Genesys ▸ download ▸ make WebM ▸ store ▸ manifest
+ *   listen:   archived? play that ▸ else look up ▸ download ▸ make WebM ▸ play
+ *
+ * Both share the middle: whoever asks for a recording that is being made joins in (media/flight.ts).
+ */
+import { createHash } from 'node:crypto';
+import type { Archive, ByteRange, Deposit, OriginalSink, Stored } from './archive/archive.ts';
+import { etagOf, type Manifest } from './archive/manifest.ts';
+import { parseRange } from './archive/range.ts';
+import type { Download, Genesys, Located, MediaFile } from './genesys/genesys.ts';
+import { createFlights, Lagged } from './media/flight.ts';
+import { makeWebm, Unfit, type MadeWebm, type MediaTools } from './media/make-webm.ts';
+import { formatOf } from './media/plan.ts';
+import { sniff } from './media/sniff.ts';
+import type { Metrics } from './metrics.ts';
+import { keyOf, type Recording } from './recording.ts';
+
+export interface PipelineParts {
+  readonly genesys: Genesys;
+  readonly archive: Archive;
+  readonly tools: MediaTools;
+  readonly metrics: Metrics;
+  /** Keep the media bit-exact beside the WebM. */
+  readonly keepOriginal: boolean;
+  /** Version of this service, for the manifest. */
+  readonly version: string;
+}
+
+/** One attempt at one recording. */
+export interface Work {
+  readonly recording: Recording;
+  readonly attempt: number;
+  readonly traceparent: string | undefined;
+}
+
+/** WebM on its way to a listener. Its `body` must be read or its iterator returned, or the signal aborted. */
+export interface Listening {
+  readonly from: 'archive' | 'live';
+  readonly contentType: string;
+  /** Of the whole recording; known where it is archived. */
+  readonly sizeBytes?: number;
+  /** Strong, with its quotes: what lies under recordings/ never changes. */
+  readonly etag?: string;
+  /** The part `body` holds, where it is not all. */
+  readonly range?: ByteRange;
+  readonly body: AsyncIterable<Buffer>;
+}
+
+export interface Pipeline {
+  /** Archives a recording; where it lies there already, that manifest and `fresh: false`. @throws Failure */
+  archive(work: Work, signal: AbortSignal): Promise<{ readonly manifest: Manifest; readonly fresh: boolean }>;
+  /** `range` is a Range header: honoured where the recording is archived, ignored where it is made while it plays. @throws Failure */
+  listen(recording: Recording, range: string | undefined, signal: AbortSignal): Promise<Listening>;
+}
+
+/** How much of one making is kept for late listeners; as much as a deposit holds back, and of the same buffers. */
+const KEEP_BYTES = 8 * 1024 * 1024;
+
+export function createPipeline(parts: PipelineParts): Pipeline {
+  const flights = createFlights(KEEP_BYTES);
+
+  async function archive(work: Work, signal: AbortSignal): Promise<{ manifest: Manifest; fresh: boolean }> {
+    const known = await parts.archive.find(work.recording, signal);
+    if (known !== undefined) return { manifest: known, fresh: false };
+    try {
+      return { manifest: await makeAndStore(work, 'any', signal), fresh: true };
+    } catch (error) {
+      // Found out only midway that the fast way does not fit this media: once more, by the way that fits everything.
+      if (!(error instanceof Unfit)) throw error;
+      return { manifest: await makeAndStore(work, 'encode', signal), fresh: true };
+    }
+  }
+
+  async function makeAndStore(work: Work, ways: 'any' | 'encode', signal: AbortSignal): Promise<Manifest> {
+    const startedAt = new Date();
+    await using deposit = await parts.archive.begin(work.recording, signal);
+    const keep = parts.keepOriginal ? deposit : undefined;
+    // A making that also keeps originals belongs to this deposit alone.
+    const flight = `${keyOf(work.recording)}${keep === undefined ? '' : '+original'}${ways === 'any' ? '' : '+encode'}`;
+    const made = await flights.join(
+      flight,
+      (stop) => make(work.recording, { ways, keep, patient: true }, stop),
+      signal,
+    );
+    for await (const cluster of made.clusters) await deposit.clusters.write(cluster);
+    const storing = performance.now();
+    const manifest = await deposit.commit(made.result().head, made.contentType, (stored) =>
+      describe(made, stored, { ...work, startedAt, version: parts.version }),
+    );
+    parts.metrics.seconds('store', (performance.now() - storing) / 1000);
+    parts.metrics.bytes('out', manifest.webm.sizeBytes);
+    return manifest;
+  }
+
+  async function make(recording: Recording, options: MakeOptions, signal: AbortSignal): Promise<Making> {
+    const looking = performance.now();
+    const located = await parts.genesys.locate(recording, signal);
+    parts.metrics.seconds('lookup', (performance.now() - looking) / 1000);
+    const files = located.files.map((file, index) =>
+      counted(file, parts.metrics, options.keep && { deposit: options.keep, index, count: located.files.length }),
+    );
+    const made = await makeWebm(
+      { files, durationMs: located.durationMs, ways: options.ways, patient: options.patient },
+      parts.tools,
+      signal,
+    );
+    return Object.assign(made, { located });
+  }
+
+  async function listen(recording: Recording, range: string | undefined, signal: AbortSignal): Promise<Listening> {
+    const manifest = await parts.archive.find(recording, signal);
+    if (manifest !== undefined) return replay(recording, { manifest, range }, signal);
+    const made = await flights.join(
+      keyOf(recording),
+      (stop) => make(recording, { ways: 'any', keep: undefined, patient: false }, stop),
+      signal,
+    );
+    return { from: 'live', contentType: made.contentType, body: play(recording, made, signal) };
+  }
+
+  async function replay(
+    recording: Recording,
+    { manifest, range }: { manifest: Manifest; range: string | undefined },
+    signal: AbortSignal,
+  ): Promise<Listening> {
+    const { contentType, sizeBytes } = manifest.webm;
+    const part = parseRange(range, sizeBytes);
+    const body: AsyncIterable<Buffer> = await parts.archive.read(recording, part, signal);
+    return {
+      from: 'archive',
+      contentType,
+      sizeBytes,
+      etag: etagOf(manifest),
+      ...(part === undefined ? {} : { range: part }),
+      body,
+    };
+  }
+
+  /** The live stream. A listener left behind by faster ones goes on with a making of its own, proven to begin with the same bytes. */
+  async function* play(recording: Recording, made: Making, signal: AbortSignal): AsyncGenerator<Buffer, void, void> {
+    const heard = createHash('sha256');
+    let heardBytes = 0;
+    try {
+      yield made.liveHead;
+      for await (const cluster of made.clusters) {
+        heard.update(cluster);
+        heardBytes += cluster.length;
+        yield cluster;
+      }
+    } catch (error) {
+      if (!(error instanceof Lagged)) throw error;
+      const own = await make(recording, { ways: 'any', keep: undefined, patient: true }, signal);
+      yield* after(own.clusters, heardBytes, heard.digest('hex'));
+    }
+  }
+
+  return { archive, listen };
+}
+
+interface MakeOptions {
+  readonly ways: 'any' | 'encode';
+  /** Where originals go, if they are kept. */
+  readonly keep: Deposit | undefined;
+  /** Waits for an encoder as long as it takes; otherwise 429 when too many wait already. */
+  readonly patient: boolean;
+}
+
+type Making = MadeWebm & { readonly located: Located };
+
+/** What comes after the first `sizeBytes`, once those have proven to be the same as before. */
+async function* after(
+  clusters: AsyncIterable<Buffer>,
+  sizeBytes: number,
+  sha256: string,
+): AsyncGenerator<Buffer, void, void> {
+  const hash = createHash('sha256');
+  let skipped = 0;
+  for await (const cluster of clusters) {
+    if (skipped === sizeBytes) {
+      yield cluster;
+      continue;
+    }
+    hash.update(cluster);
+    skipped += cluster.length;
+    if (skipped > sizeBytes || (skipped === sizeBytes && hash.digest('hex') !== sha256)) throw new Lagged();
+  }
+}
+
+/** The file, its bytes counted for the metrics and, where asked for, copied bit-exact into the deposit as they pass. */
+function counted(file: MediaFile, metrics: Metrics, keep: Keep | undefined): MediaFile {
+  return {
+    channel: file.channel,
+    open: async (signal) => {
+      const download = await file.open(signal);
+      const { contentType, sizeBytes, readRange } = download;
+      return {
+        contentType,
+        sizeBytes,
+        readRange,
+        received: () => download.received(),
+        [Symbol.asyncIterator]: () => tap(download, metrics, keep),
+      };
+    },
+  };
+}
+
+interface Keep {
+  readonly deposit: Deposit;
+  readonly index: number;
+  readonly count: number;
+}
+
+async function* tap(download: Download, metrics: Metrics, keep: Keep | undefined): AsyncGenerator<Buffer, void, void> {
+  let sink: OriginalSink | undefined;
+  for await (const chunk of download) {
+    metrics.bytes('in', chunk.length);
+    if (keep !== undefined) {
+      sink ??= await openCopy(keep, chunk);
+      await sink.write(chunk);
+    }
+    yield chunk;
+  }
+}
+
+function openCopy({ deposit, index, count }: Keep, beginning: Buffer): Promise<OriginalSink> {
+  const { extension, mediaType } = formatOf(sniff(beginning));
+  return deposit.original(index, count, extension, mediaType);
+}
+
+function describe(made: Making, stored: Stored, work: Work & { startedAt: Date; version: string }): Manifest {
+  const result = made.result();
+  return {
+    version: 1,
+    recordingId: work.recording.recordingId,
+    conversationId: work.recording.conversationId ?? null,
+    api: made.located.api,
+    medium: made.contentType === 'video/webm' ? 'video' : 'audio',
+    recordedAt: made.located.recordedAt?.toISOString() ?? null,
+    sources: made.sources(),
+    way: made.way,
+    why: made.why,
+    encoder: made.encoder ?? null,
+    webm: {
+      contentType: made.contentType,
+      ...stored,
+      durationMs: result.durationMs,
+      channels: result.channels,
+      codecs: result.codecs,
+    },
+    startedAt: work.startedAt.toISOString(),
+    finishedAt: new Date().toISOString(),
+    attempt: work.attempt,
+    service: work.version,
+    ...(work.traceparent === undefined ? {} : { traceparent: work.traceparent }),
+  };
+}

@@ -1,0 +1,264 @@
+/** Turns the fixtures and a list of encoder settings into tables of CPU, size and quality: where the constants of src/media/encode-arguments.ts come from. */
+import { spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+
+const FIXTURES = join(import.meta.dirname, '..', 'fixtures');
+const REFERENCE = ['-c:v', 'libvpx-vp9', '-c:a', 'libopus', '-b:v', '1M', '-b:a', '128k'];
+const QUIET = ['-hide_banner', '-nostdin', '-nostats', '-loglevel', 'error', '-y'];
+
+interface Run {
+  readonly cpuS: number;
+  readonly stdout: Buffer;
+}
+
+/** `times` of the shell counts user and system time of what it waited for: the whole encoder, to 10 ms. */
+async function run(args: readonly string[]): Promise<Run> {
+  const child = spawn('sh', ['-c', 'ffmpeg "$@" 3>&-; code=$?; times >&3; exit $code', 'sh', ...QUIET, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+  });
+  const [out, errors, times] = await Promise.all(
+    child.stdio.slice(1, 4).map(async (stream) => {
+      const chunks: Buffer[] = [];
+      if (stream !== null && stream !== undefined && 'read' in stream)
+        for await (const chunk of stream) chunks.push(Buffer.from(chunk));
+      return Buffer.concat(chunks);
+    }),
+  );
+  const ofChildren = times?.toString().trim().split('\n')[1] ?? '';
+  const cpuS = [...ofChildren.matchAll(/(\d+)m([\d.]+)s/g)].reduce(
+    (sum, [, m, s]) => sum + Number(m) * 60 + Number(s),
+    0,
+  );
+  if (errors !== undefined && errors.length > 0) console.error(errors.toString().trim().slice(0, 500));
+  return { cpuS, stdout: out ?? Buffer.alloc(0) };
+}
+
+/** The least of several runs: noise only ever adds. */
+async function cpuOf(args: readonly string[], repeats: number): Promise<number> {
+  let least = Infinity;
+  for (let index = 0; index < repeats; index += 1) least = Math.min(least, (await run(args)).cpuS);
+  return least;
+}
+
+const RATE = 8000;
+const FRAME = 256;
+const HOP = 128;
+const LOW_BIN = Math.round((100 * FRAME) / RATE);
+const HIGH_BIN = Math.round((3400 * FRAME) / RATE);
+
+async function decode(file: string, before: readonly string[] = []): Promise<readonly [Float64Array, Float64Array]> {
+  const { stdout } = await run([...before, '-i', file, '-ac', '2', '-ar', String(RATE), '-f', 's16le', 'pipe:1']);
+  const samples = Math.floor(stdout.length / 4);
+  const left = new Float64Array(samples);
+  const right = new Float64Array(samples);
+  for (let index = 0; index < samples; index += 1) {
+    left[index] = stdout.readInt16LE(index * 4) / 32768;
+    right[index] = stdout.readInt16LE(index * 4 + 2) / 32768;
+  }
+  return [left, right];
+}
+
+const WINDOW = Float64Array.from({ length: FRAME }, (_, n) => 0.5 - 0.5 * Math.cos((2 * Math.PI * n) / FRAME));
+
+/** Power per bin of one windowed frame (a plain radix-2 transform is enough for a benchmark). */
+function spectrum(signal: Float64Array, start: number): Float64Array {
+  const re = new Float64Array(FRAME);
+  const im = new Float64Array(FRAME);
+  for (let n = 0; n < FRAME; n += 1) re[reverse(n)] = (signal[start + n] ?? 0) * (WINDOW[n] ?? 0);
+  for (let size = 2; size <= FRAME; size *= 2) {
+    for (let block = 0; block < FRAME; block += size) butterfly(re, im, block, size);
+  }
+  return re.slice(0, FRAME / 2).map((value, bin) => value ** 2 + (im[bin] ?? 0) ** 2);
+}
+
+function reverse(n: number): number {
+  let result = 0;
+  for (let bit = 1; bit < FRAME; bit *= 2) result = result * 2 + ((n & bit) === 0 ? 0 : 1);
+  return result;
+}
+
+function butterfly(re: Float64Array, im: Float64Array, block: number, size: number): void {
+  const half = size / 2;
+  for (let k = 0; k < half; k += 1) {
+    const angle = (-2 * Math.PI * k) / size;
+    const a = block + k;
+    const b = a + half;
+    const bRe = (re[b] ?? 0) * Math.cos(angle) - (im[b] ?? 0) * Math.sin(angle);
+    const bIm = (re[b] ?? 0) * Math.sin(angle) + (im[b] ?? 0) * Math.cos(angle);
+    [re[b], im[b]] = [(re[a] ?? 0) - bRe, (im[a] ?? 0) - bIm];
+    [re[a], im[a]] = [(re[a] ?? 0) + bRe, (im[a] ?? 0) + bIm];
+  }
+}
+
+const decibel = (power: number): number => 10 * Math.log10(power + 1e-9);
+
+function bandPower(power: Float64Array): number {
+  return power.subarray(LOW_BIN, HIGH_BIN).reduce((sum, value) => sum + value, 0);
+}
+
+/** Mean over the frames with speech of the RMS difference of log spectra, 100 to 3400 Hz, dB. */
+function logSpectralDistance(source: Float64Array, result: Float64Array): number {
+  let sum = 0;
+  let frames = 0;
+  for (let start = 0; start + FRAME <= Math.min(source.length, result.length); start += HOP) {
+    const a = spectrum(source, start);
+    if (decibel(bandPower(a)) < 0) continue;
+    const b = spectrum(result, start);
+    // Bins 35 dB below the strongest are inaudible beside it and would dominate a mean of logarithms.
+    const floor = Math.max(...a.subarray(LOW_BIN, HIGH_BIN)) * 10 ** -3.5;
+    let square = 0;
+    for (let bin = LOW_BIN; bin < HIGH_BIN; bin += 1) {
+      square += (decibel(Math.max(a[bin] ?? 0, floor)) - decibel(Math.max(b[bin] ?? 0, floor))) ** 2;
+    }
+    sum += Math.sqrt(square / (HIGH_BIN - LOW_BIN));
+    frames += 1;
+  }
+  return sum / Math.max(1, frames);
+}
+
+/** Where one side speaks and the other is silent in the source: what the silent side holds in the result, dB below the speaker. */
+function separation(
+  source: readonly [Float64Array, Float64Array],
+  result: readonly [Float64Array, Float64Array],
+): number {
+  let speaker = 0;
+  let leak = 0;
+  for (let start = 0; start + FRAME <= source[0].length; start += HOP) {
+    const powers = source.map((channel) => decibel(bandPower(spectrum(channel, start))));
+    const [a = 0, b = 0] = powers;
+    if (Math.abs(a - b) < 40) continue;
+    const loud = a > b ? result[0] : result[1];
+    const quiet = a > b ? result[1] : result[0];
+    speaker += bandPower(spectrum(loud, start));
+    leak += bandPower(spectrum(quiet, start));
+  }
+  return decibel(speaker) - decibel(leak);
+}
+
+/** The lag (samples, up to 10 ms) at which the result fits best: codecs delay by fractions of their frame. */
+function align(source: Float64Array, result: Float64Array): number {
+  let best = 0;
+  let most = -Infinity;
+  for (let lag = -80; lag <= 80; lag += 1) {
+    let sum = 0;
+    for (let index = 8000; index < Math.min(80_000, source.length); index += 1)
+      sum += (source[index] ?? 0) * (result[index + lag] ?? 0);
+    if (sum > most) [most, best] = [sum, lag];
+  }
+  return best;
+}
+
+const shift = (signal: Float64Array, lag: number): Float64Array =>
+  Float64Array.from(signal, (_, index) => signal[index + lag] ?? 0);
+
+interface AudioChoice {
+  readonly application: string;
+  readonly kbps: number;
+  readonly frameMs: number;
+  readonly complexity: number;
+  readonly family?: number;
+}
+
+function audioArguments(choice: AudioChoice): readonly string[] {
+  return [
+    ...['-c:a', 'libopus', '-application', choice.application, '-b:a', `${String(choice.kbps)}k`],
+    ...['-frame_duration', String(choice.frameMs), '-compression_level', String(choice.complexity)],
+    ...(choice.family === undefined ? [] : ['-mapping_family', String(choice.family)]),
+  ];
+}
+
+async function audioTable(folder: string, seconds: number, repeats: number): Promise<void> {
+  const input = join(folder, 'speech.wav');
+  const noise = `anoisesrc=a=0.0005:r=8000:d=${String(seconds)}`;
+  const mix = '[1:a]aformat=channel_layouts=stereo[n];[0:a][n]amix=inputs=2:duration=first:normalize=0';
+  await run([
+    '-stream_loop',
+    '-1',
+    '-i',
+    join(FIXTURES, 'stereo-pcm.wav'),
+    '-f',
+    'lavfi',
+    '-i',
+    noise,
+    '-filter_complex',
+    mix,
+    '-t',
+    String(seconds),
+    input,
+  ]);
+  const source = await decode(input);
+  const base = await measureAudio({ input, source, output: join(folder, 'reference.webm'), args: REFERENCE, repeats });
+  const rows = [{ setting: 'reference', ...base, 'of its CPU': 1, 'of its bytes': 1 }];
+  for (const choice of audioChoices()) {
+    const row = await measureAudio({
+      input,
+      source,
+      output: join(folder, 'try.webm'),
+      args: audioArguments(choice),
+      repeats,
+    });
+    const setting = `${choice.application} ${String(choice.kbps)}k ${String(choice.frameMs)}ms c${String(choice.complexity)}${choice.family === undefined ? '' : ' uncoupled'}`;
+    rows.push({
+      setting,
+      ...row,
+      'of its CPU': round(row.cpuS / base.cpuS),
+      'of its bytes': round(row.bytes / base.bytes),
+    });
+    console.log(JSON.stringify(rows.at(-1)));
+  }
+  console.table(rows);
+}
+
+interface AudioTrial {
+  readonly input: string;
+  readonly source: readonly [Float64Array, Float64Array];
+  readonly output: string;
+  readonly args: readonly string[];
+  readonly repeats: number;
+}
+
+async function measureAudio(
+  trial: AudioTrial,
+): Promise<{ cpuS: number; bytes: number; lsdDb: number; separationDb: number }> {
+  const { input, source, output, args, repeats } = trial;
+  const cpuS = await cpuOf(['-i', input, ...args, output], repeats);
+  const decoded = await decode(output, ['-c:a', 'libopus']);
+  const lag = align(source[0], decoded[0]);
+  const result = [shift(decoded[0], lag), shift(decoded[1], lag)] as const;
+  const lsdDb = (logSpectralDistance(source[0], result[0]) + logSpectralDistance(source[1], result[1])) / 2;
+  return {
+    cpuS,
+    bytes: (await stat(output)).size,
+    lsdDb: round(lsdDb),
+    separationDb: round(separation(source, result)),
+  };
+}
+
+function audioChoices(): readonly AudioChoice[] {
+  const choices: AudioChoice[] = [];
+  for (const application of ['voip', 'audio', 'lowdelay']) {
+    for (const kbps of [24, 32, 40, 48]) {
+      for (const complexity of [0, 5, 10]) choices.push({ application, kbps, frameMs: 60, complexity });
+      choices.push(
+        { application, kbps, frameMs: 20, complexity: 0 },
+        { application, kbps, frameMs: 60, complexity: 0, family: 255 },
+      );
+    }
+  }
+  return choices;
+}
+
+const round = (value: number): number => Math.round(value * 1000) / 1000;
+
+const { values } = parseArgs({
+  options: { seconds: { type: 'string', default: '120' }, repeats: { type: 'string', default: '3' } },
+});
+const folder = await mkdtemp(join(tmpdir(), 'encode-experiments-'));
+try {
+  await audioTable(folder, Number(values.seconds), Number(values.repeats));
+} finally {
+  await rm(folder, { recursive: true });
+}

@@ -1,0 +1,252 @@
+/**
+ * `npm run demo`: the main job on real recordings. A simulated Genesys Cloud (a real HTTP server), the real service as a process of
+ * its own, signed events in, seekable WebM out. `-- --once` ends when everything is archived, non-zero if anything is not.
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createHmac, randomBytes, randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import type { Manifest } from '../src/archive/manifest.ts';
+import { startGenesysServer, type GenesysServer, type SimulatedRecording } from './support/genesys-server.ts';
+
+const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+const FOLDER = join(ROOT, 'var', 'demo');
+const GIVE_UP_MS = 150_000;
+
+const CALL = '7d3c1c1e-0f6a-4a52-8a3e-3c8c2f5c1f01';
+const RECORDINGS: readonly (SimulatedRecording & { readonly what: string })[] = [
+  {
+    what: 'call, one Opus file per channel',
+    ...audio('dual-channel-call', ['dual-0.opus', 'dual-1.opus'], 'audio/ogg'),
+    states: ['transcoding', 'transcoding-stub'],
+    estimatedTranscodeTimeMs: 1_000,
+  },
+  { what: 'call, stereo Opus', ...audio('opus-call', ['stereo.opus'], 'audio/ogg') },
+  { what: 'call, WAV', ...audio('wav-call', ['stereo-pcm.wav'], 'audio/wav') },
+  { what: 'call, µ-law WAV', ...audio('ulaw-call', ['stereo-ulaw.wav'], 'audio/wav') },
+  { what: 'call, MP3', ...audio('mp3-call', ['stereo.mp3'], 'audio/mpeg') },
+  { what: 'screen, MP4', ...screen('screen-mp4', 'screen-faststart.mp4', 'video/mp4') },
+  { what: 'screen, MP4, index last', ...screen('screen-mp4-index-last', 'screen-moov-last.mp4', 'video/mp4') },
+  { what: 'screen, WebM VP8', ...screen('screen-webm', 'screen-vp8-silent.webm', 'video/webm') },
+];
+/** Known to the Media API only, never archived by an event: for /transcode. */
+const LIVE: SimulatedRecording = {
+  recordingId: 'live-only',
+  files: [{ channel: 'media', path: fixture('stereo-pcm.wav'), contentType: 'audio/wav' }],
+};
+
+const onlyOnce = process.argv.includes('--once');
+process.exitCode = await demo();
+
+async function demo(): Promise<number> {
+  const started = performance.now();
+  await rm(FOLDER, { recursive: true, force: true });
+  const genesys = await startGenesysServer({ mediaUrlLifetimeS: 120 });
+  for (const recording of [...RECORDINGS, LIVE]) genesys.addRecording(recording);
+  genesys.fault('recording:opus-call', 'return-429;retry-after:2');
+  say(`A simulated Genesys Cloud answers at ${genesys.apiUrl}.`);
+  const service = await startService(genesys);
+  try {
+    say(`The service answers at ${service.url}; sending ${String(RECORDINGS.length)} recordings' events, signed.\n`);
+    await sendEvents(service);
+    const failed = await untilSettled(service);
+    await report(service, performance.now() - started);
+    if (onlyOnce || failed) return failed ? 1 : 0;
+    say('\nCtrl-C ends it.');
+    await once(process, 'SIGINT');
+    return 0;
+  } finally {
+    service.process.kill('SIGTERM');
+    await service.ended;
+    await genesys.close();
+  }
+}
+
+interface Service {
+  readonly url: string;
+  readonly secret: string;
+  readonly process: ChildProcess;
+  readonly ended: Promise<unknown>;
+  /** What the service logs, one entry per line. */
+  readonly log: AsyncIterable<string>;
+}
+
+async function startService(genesys: GenesysServer): Promise<Service> {
+  const port = await freePort();
+  const secret = `whsec_${randomBytes(24).toString('base64')}`;
+  const child = spawn(process.execPath, [join(ROOT, 'src', 'cli.ts'), 'serve'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: {
+      PATH: process.env['PATH'],
+      ...genesys.environment(),
+      PORT: String(port),
+      QUEUE_URL: `sqlite:${join(FOLDER, 'queue.db')}`,
+      ARCHIVE_URL: `file:${join(FOLDER, 'archive')}`,
+      WEBHOOK_SECRETS: secret,
+      API_AUTH: 'none',
+    },
+  });
+  const log = createInterface({ input: child.stdout });
+  const ended = once(child, 'exit');
+  const url = `http://127.0.0.1:${String(port)}`;
+  const lines = log[Symbol.asyncIterator]();
+  for (;;) {
+    const line = await lines.next();
+    if (line.done === true) throw new Error('The service did not start; what it said is above.');
+    const entry = parse(line.value);
+    if (entry['severity'] === 'ERROR') say(line.value);
+    if (entry['message'] === 'Service started.') break;
+  }
+  return { url, secret, process: child, ended, log: { [Symbol.asyncIterator]: () => lines } };
+}
+
+/** One event for the call as a whole, as an EventBridge rule would send it; one for each of the others. */
+async function sendEvents(service: Service): Promise<void> {
+  const ended = {
+    'detail-type': 'v2.detail.events.conversation.{id}.customer.end',
+    source: 'aws.partner/genesys.com/cloud/32aa07aa-db1b-4987-abd0-9483601ec29d/demo',
+    detail: {
+      topicName: `v2.detail.events.conversation.${CALL}.customer.end`,
+      eventBody: { conversationId: CALL, mediaType: 'VOICE' },
+    },
+  };
+  const screens = RECORDINGS.filter(({ media }) => media === 'screen').map(({ recordingId, conversationId }) => ({
+    recordingId,
+    conversationId,
+  }));
+  for (const event of [ended, screens]) {
+    const body = JSON.stringify(event);
+    const response = await fetch(`${service.url}/webhooks/genesys`, {
+      method: 'POST',
+      body,
+      headers: sign(body, service.secret),
+    });
+    if (response.status !== 202)
+      throw new Error(`The receiver answered ${String(response.status)}: ${await response.text()}`);
+  }
+}
+
+/** https://github.com/standard-webhooks/standard-webhooks */
+function sign(body: string, secret: string): Record<string, string> {
+  const id = `msg_${randomUUID()}`;
+  const timestamp = String(Math.floor(Date.now() / 1000));
+  const key = Buffer.from(secret.slice('whsec_'.length), 'base64');
+  const signature = createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64');
+  return {
+    'content-type': 'application/json',
+    'webhook-id': id,
+    'webhook-timestamp': timestamp,
+    'webhook-signature': `v1,${signature}`,
+  };
+}
+
+/** Shows what the service logs until every recording is archived or given up; true when any was given up. */
+async function untilSettled(service: Service): Promise<boolean> {
+  const open = new Set(RECORDINGS.map(({ recordingId }) => recordingId));
+  let failed = false;
+  const late = setTimeout(() => service.process.kill('SIGTERM'), GIVE_UP_MS);
+  for await (const line of service.log) {
+    const entry = parse(line);
+    const id = String(entry['recordingId'] ?? '');
+    if (entry['message'] === 'Recording was archived.') {
+      open.delete(id);
+      say(`  archived   ${id.padEnd(24)} ${String(entry['way']).padEnd(13)} ${String(entry['seconds'])} s`);
+    } else if (entry['outcome'] === 'dead') {
+      open.delete(id);
+      failed = true;
+      say(`  given up   ${id.padEnd(24)} ${String(entry['reason'])}`);
+    } else if (typeof entry['code'] === 'string') {
+      say(`  postponed  ${id.padEnd(24)} ${entry['code']}: again in ${(Number(entry['afterMs']) / 1000).toFixed(1)} s`);
+    }
+    if (open.size === 0) break;
+  }
+  clearTimeout(late);
+  if (open.size > 0) say(`  not archived in time: ${[...open].join(', ')}`);
+  // From here on nobody reads the log: let it flow.
+  service.process.stdout?.resume();
+  return failed || open.size > 0;
+}
+
+async function report(service: Service, ms: number): Promise<void> {
+  const page = (await (await fetch(`${service.url}/recordings?limit=100`)).json()) as {
+    readonly recordings: readonly { readonly manifest?: Manifest }[];
+  };
+  say(`\nWhat lies in the archive (${join('var', 'demo', 'archive')}), ${(ms / 1000).toFixed(1)} s after the start:\n`);
+  say(
+    `  ${'recording'.padEnd(24)}${'from'.padEnd(34)}${'duration'.padStart(9)}${'size'.padStart(11)}  ${'way'.padEnd(13)}${'seconds'.padStart(8)}`,
+  );
+  for (const { manifest } of page.recordings) {
+    if (manifest === undefined) continue;
+    const what = RECORDINGS.find(({ recordingId }) => recordingId === manifest.recordingId)?.what ?? '';
+    const seconds = (Date.parse(manifest.finishedAt) - Date.parse(manifest.startedAt)) / 1000;
+    const size = `${(manifest.webm.sizeBytes / 1000).toFixed(0)} kB`;
+    say(
+      `  ${manifest.recordingId.padEnd(24)}${what.padEnd(34)}${`${(manifest.webm.durationMs / 1000).toFixed(2)} s`.padStart(9)}${size.padStart(11)}  ${manifest.way.padEnd(13)}${seconds.toFixed(2).padStart(8)}`,
+    );
+  }
+  const first = `${service.url}/recordings/${CALL}/dual-channel-call/link`;
+  const link = (await (await fetch(first)).json()) as { readonly url: string };
+  say(`\nListen to the call (a signed link, good for 15 minutes):\n  ${link.url}`);
+  say(
+    `\nPlay one that was never archived, made while it plays:\n  curl "${service.url}/transcode?id=${LIVE.recordingId}" --output sample.webm`,
+  );
+}
+
+function audio(recordingId: string, files: readonly string[], contentType: string): SimulatedRecording {
+  return {
+    recordingId,
+    conversationId: CALL,
+    media: 'audio',
+    startTime: new Date(Date.now() - 600_000).toISOString(),
+    files: files.map((name, index) => ({ channel: String(index), path: fixture(name), contentType })),
+  };
+}
+
+function screen(recordingId: string, name: string, contentType: string): SimulatedRecording {
+  return {
+    recordingId,
+    conversationId: CALL,
+    media: 'screen',
+    startTime: new Date(Date.now() - 600_000).toISOString(),
+    files: [{ channel: 'S', path: fixture(name), contentType }],
+  };
+}
+
+function fixture(name: string): string {
+  return join(ROOT, 'test', 'fixtures', name);
+}
+
+function parse(line: string): Record<string, unknown> {
+  try {
+    return JSON.parse(line) as Record<string, unknown>;
+  } catch {
+    return {};
+  }
+}
+
+/** 8080 where it is free, so that what is printed looks like the README. */
+async function freePort(): Promise<number> {
+  for (const port of [8080, 0]) {
+    const probe = createServer();
+    const bound = await new Promise<number | undefined>((resolve) => {
+      probe.once('error', () => resolve(undefined));
+      probe.listen(port, '127.0.0.1', () => {
+        const address = probe.address();
+        resolve(typeof address === 'object' && address !== null ? address.port : undefined);
+      });
+    });
+    if (bound === undefined) continue;
+    probe.close();
+    await once(probe, 'close');
+    return bound;
+  }
+  throw new Error('No free port was found on 127.0.0.1.');
+}
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}

@@ -1,0 +1,285 @@
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
+import { once } from 'node:events';
+import { mock, test, type TestContext } from 'node:test';
+import { Failure } from '../../src/failure.ts';
+import { type Api, createApi } from '../../src/genesys/api.ts';
+import { createAgent } from '../../src/genesys/exchange.ts';
+import { Pace } from '../../src/genesys/pace.ts';
+import { createSelfSigned } from '../support/self-signed.ts';
+import { type GenesysServer, type GenesysServerOptions, startGenesysServer } from '../support/genesys-server.ts';
+
+interface Setting {
+  readonly server: GenesysServer;
+  readonly api: Api;
+  readonly signal: AbortSignal;
+}
+
+interface Options extends GenesysServerOptions {
+  readonly patienceMs?: number;
+  readonly apiUrl?: string;
+}
+
+async function setUp(t: TestContext, options: Options = {}): Promise<Setting> {
+  const server = await startGenesysServer(options);
+  server.addRecording({ recordingId: 'R', conversationId: 'C' });
+  const agent = createAgent();
+  const patience = { patienceMs: options.patienceMs ?? 5_000, tries: 5, waitMs: () => 5 };
+  const api = createApi({ ...server.config(), apiUrl: options.apiUrl ?? server.apiUrl }, { agent, patience });
+  t.after(async () => {
+    api.close();
+    await agent.destroy();
+    await server.close();
+  });
+  return { server, api, signal: AbortSignal.any([t.signal, AbortSignal.timeout(30_000)]) };
+}
+
+const ASK = { path: '/api/v2/conversations/C/recordingmetadata/R' };
+
+async function failureOf(asked: Promise<unknown>): Promise<Failure> {
+  const thrown = await asked.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  assert.ok(thrown instanceof Failure, String(thrown));
+  return thrown;
+}
+
+test('asks with a token and answers with what Genesys said', async (t) => {
+  const { server, api, signal } = await setUp(t);
+  const answer = await api.get(ASK, signal);
+  assert.equal(answer.status, 200);
+  assert.ok(typeof answer.body === 'object' && answer.body !== null && 'id' in answer.body);
+  assert.equal(answer.body.id, 'R');
+  assert.deepEqual(
+    server.requests().map(({ route }) => route),
+    ['token', 'metadata:R'],
+  );
+});
+
+test('50 parallel 401s cost one new token, and all 50 are answered (SR-01)', async (t) => {
+  const { server, api, signal } = await setUp(t);
+  await api.get(ASK, signal);
+  server.revokeTokens();
+  const answers = await Promise.all(Array.from({ length: 50 }, () => api.get(ASK, signal)));
+  assert.ok(answers.every(({ status }) => status === 200));
+  assert.equal(server.requests('token').length, 2);
+});
+
+test('a new token that is refused as well is a matter of configuration, asked twice and no more (SR-01)', async (t) => {
+  const { server, api, signal } = await setUp(t);
+  server.fault('metadata:R', 'return-401', 2);
+  const failure = await failureOf(api.get(ASK, signal));
+  assert.deepEqual([failure.code, failure.retry, failure.afterMs], ['misconfigured', 'wait', 60_000]);
+  assert.equal(server.requests('metadata:R').length, 2);
+});
+
+test('a token that expired is replaced without anyone noticing (SR-01)', async (t) => {
+  mock.timers.enable({ apis: ['Date'], now: Date.now() });
+  t.after(() => mock.timers.reset());
+  const { server, api, signal } = await setUp(t, { tokenLifetimeS: 300 });
+  await api.get(ASK, signal);
+  mock.timers.tick(301_000);
+  assert.equal((await api.get(ASK, signal)).status, 200);
+  assert.equal(server.requests('metadata:R').length, 2);
+});
+
+test('a missing permission is final and named; another 403 may pass (SR-03)', async (t) => {
+  const { server, api, signal } = await setUp(t);
+  server.fault('metadata:R', 'return-403; code:missing.any.permissions');
+  const missing = await failureOf(api.get(ASK, signal));
+  assert.deepEqual([missing.code, missing.retry, missing.status], ['forbidden', 'never', 403]);
+  assert.match(missing.message, /recording:recording:view.*divisions.*missing\.any\.permissions/s);
+  server.fault('metadata:R', 'return-403; code:not.authorized');
+  const passing = await failureOf(api.get(ASK, signal));
+  assert.deepEqual([passing.code, passing.retry, passing.status], ['forbidden', 'again', 403]);
+  assert.equal(server.requests('metadata:R').length, 2);
+  server.assertFaultsUsed();
+});
+
+test('unknown may become known, deleted stays deleted (SR-05) (SR-06)', async (t) => {
+  const { server, api, signal } = await setUp(t);
+  const unknown = await failureOf(api.get({ path: '/api/v2/conversations/C/recordingmetadata/X' }, signal));
+  assert.deepEqual([unknown.code, unknown.retry, unknown.status], ['not-found', 'again', 404]);
+  server.fault('metadata:R', 'return-410');
+  const gone = await failureOf(api.get(ASK, signal));
+  assert.deepEqual([gone.code, gone.retry], ['gone', 'never']);
+  server.fault('metadata:R', 'return-400');
+  assert.equal((await failureOf(api.get(ASK, signal))).code, 'bad-request');
+});
+
+test('every failure carries the correlation id Genesys support asks for', async (t) => {
+  const { api, signal } = await setUp(t);
+  const failure = await failureOf(api.get({ path: '/api/v2/conversations/C/recordingmetadata/X' }, signal));
+  assert.match(String(failure.facts['correlationId']), /^[0-9a-f-]{36}$/);
+  assert.equal(failure.facts['code'], 'not.found');
+});
+
+test('asks again after 408, 500, 502, 503, 504 and a broken connection, a bounded number of times (SR-11) (SR-13)', async (t) => {
+  const { server, api, signal } = await setUp(t);
+  for (const fault of ['return-408', 'return-502', 'return-503', 'return-504']) server.fault('metadata:R', fault);
+  assert.equal((await api.get(ASK, signal)).status, 200);
+  for (const fault of ['return-500', 'return-reset-connection', 'return-broken-stream-after-0K'])
+    server.fault('metadata:R', fault);
+  assert.equal((await api.get(ASK, signal)).status, 200);
+  server.assertFaultsUsed();
+  const before = server.requests('metadata:R').length;
+  server.fault('metadata:R', 'return-503', 5);
+  const failure = await failureOf(api.get(ASK, signal));
+  assert.deepEqual([failure.code, failure.retry, failure.afterMs], ['upstream-unavailable', 'again', undefined]);
+  assert.equal(server.requests('metadata:R').length - before, 5);
+});
+
+test('a host that refuses connections is unavailable, and is not named with a secret (SR-13)', async (t) => {
+  const closed = createServer().listen(0, '127.0.0.1');
+  await once(closed, 'listening');
+  const address = closed.address();
+  assert.ok(typeof address === 'object' && address !== null);
+  closed.close();
+  const { api, signal } = await setUp(t, { apiUrl: `http://127.0.0.1:${String(address.port)}` });
+  const failure = await failureOf(api.get({ path: '/api/v2/x?formatId=WEBM' }, signal));
+  assert.equal(failure.code, 'upstream-unavailable');
+  assert.match(failure.message, /^127\.0\.0\.1:\d+ cannot be reached \(ECONNREFUSED\)\.$/);
+});
+
+test('a certificate nobody vouches for is a matter of configuration, and nothing is sent (SR-13)', async (t) => {
+  let requests = 0;
+  const impostor = createSecureServer(createSelfSigned(), () => (requests += 1)).listen(0, '127.0.0.1');
+  await once(impostor, 'listening');
+  t.after(() => impostor.close());
+  const address = impostor.address();
+  assert.ok(typeof address === 'object' && address !== null);
+  const { api, signal } = await setUp(t, { apiUrl: `https://localhost:${String(address.port)}` });
+  const failure = await failureOf(api.get(ASK, signal));
+  assert.deepEqual([failure.code, failure.retry, requests], ['misconfigured', 'wait', 0]);
+  assert.match(failure.message, /certificate of localhost:\d+ cannot be trusted/);
+});
+
+test('invariant 7: a short Retry-After is waited out in full, by seconds and by date (SR-07) (SR-08)', async (t) => {
+  const { server, api, signal } = await setUp(t);
+  server.fault('metadata:R', 'retry-after:1');
+  await api.get(ASK, signal);
+  const date = new Date(Date.now() + 2_000).toUTCString();
+  server.fault('metadata:R', `return-503; retry-after:${date}`);
+  await api.get(ASK, signal);
+  const [first = 0, second = 0, third = 0, fourth = 0] = server.requests('metadata:R').map(({ at }) => at);
+  assert.ok(second - first >= 1_000, `${String(second - first)} ms`);
+  assert.ok(Date.now() >= Date.parse(date));
+  assert.ok(fourth - third >= 1_000, `${String(fourth - third)} ms`);
+});
+
+test('invariant 7: a long Retry-After goes back whole, at once, and holds for all work with this token (SR-07) (SR-09)', async (t) => {
+  const { server, api, signal } = await setUp(t);
+  server.fault('metadata:R', 'retry-after:999999999');
+  const failure = await failureOf(api.get(ASK, signal));
+  assert.deepEqual([failure.code, failure.retry, failure.afterMs], ['rate-limited', 'wait', 999_999_999_000]);
+  const held = await failureOf(api.get(ASK, signal));
+  assert.equal(held.code, 'rate-limited');
+  assert.ok((held.afterMs ?? 0) > 999_999_000_000);
+  assert.equal(server.requests('metadata:R').length, 1);
+});
+
+test('a Retry-After that says nothing is no hot loop (SR-09) (SR-10)', async (t) => {
+  const { server, api, signal } = await setUp(t);
+  for (const value of ['abc', '-1', '1e9', '']) server.fault('metadata:R', `retry-after:${value}`);
+  assert.equal((await api.get(ASK, signal)).status, 200);
+  assert.equal(server.requests('metadata:R').length, 5);
+  server.assertFaultsUsed();
+});
+
+test('of two Retry-After headers the longer one is asked for (SR-09)', async (t) => {
+  const { server, api, signal } = await setUp(t);
+  server.fault('metadata:R', 'retry-after:2; retry-after:120');
+  assert.equal((await failureOf(api.get(ASK, signal))).afterMs, 120_000);
+});
+
+test('slows down before the rate limit is hit, and hands work back when it is used up (SR-31)', async (t) => {
+  const { server, api, signal } = await setUp(t, { rateLimit: { allowed: 20, windowS: 2 }, patienceMs: 10_000 });
+  await api.get(ASK, signal);
+  for (let i = 0; i < 3; i++) await Promise.all(Array.from({ length: 10 }, () => api.get(ASK, signal)));
+  assert.equal(server.requests('metadata:R').length, 31, 'no request was refused and repeated');
+});
+
+test('an allowance used up longer than the patience is handed back with the time of its reset (SR-31)', async (t) => {
+  const { server, api, signal } = await setUp(t, { rateLimit: { allowed: 2, windowS: 60 }, patienceMs: 1_000 });
+  await api.get(ASK, signal);
+  await api.get(ASK, signal);
+  const failure = await failureOf(api.get(ASK, signal));
+  assert.deepEqual([failure.code, failure.retry], ['rate-limited', 'wait']);
+  assert.ok((failure.afterMs ?? 0) > 50_000 && (failure.afterMs ?? 0) <= 60_000, String(failure.afterMs));
+  assert.equal(server.requests('metadata:R').length, 2);
+});
+
+test('spreads the last tenth of the allowance over the rest of the window', () => {
+  const pace = new Pace();
+  const headers = { 'inin-ratelimit-count': '90', 'inin-ratelimit-allowed': '100', 'inin-ratelimit-reset': '30' };
+  pace.book(0);
+  pace.settle(headers, 0);
+  const waits = Array.from({ length: 11 }, () => {
+    const waitMs = pace.delayMs(0);
+    pace.book(0);
+    return Math.round(waitMs);
+  });
+  assert.deepEqual(waits.slice(0, 3), [0, 3_000, 6_333]);
+  assert.ok(waits.every((wait, index) => wait >= (waits[index - 1] ?? 0) && wait <= 30_000));
+  assert.equal(waits.at(-1), 30_000);
+  assert.equal(pace.delayMs(30_001), 0);
+});
+
+test('several clients take turns, and one that is used up or refused stands aside', async (t) => {
+  const clients = [
+    { id: 'a', secret: 'sa' },
+    { id: 'b', secret: 'sb' },
+  ];
+  const { server, api, signal } = await setUp(t, { clients, rateLimit: { allowed: 10, windowS: 60 } });
+  for (let i = 0; i < 10; i++) await api.get(ASK, signal);
+  assert.equal(server.requests('token').length, 2);
+  await Promise.all(Array.from({ length: 6 }, () => api.get(ASK, signal)));
+  server.fault('metadata:R', 'retry-after:300');
+  assert.equal((await failureOf(api.get(ASK, signal))).code, 'rate-limited');
+  assert.equal((await api.get(ASK, signal)).status, 200, 'the other client still may');
+  await api.check(signal);
+});
+
+test('check names the client that is refused even where another works (SR-02)', async (t) => {
+  const clients = [{ id: 'a', secret: 'sa' }];
+  const server = await startGenesysServer({ clients });
+  const agent = createAgent();
+  const config = { ...server.config(), clients: [...clients, { id: 'b', secret: 'wrong' }] };
+  const api = createApi(config, { agent, patience: { patienceMs: 100, tries: 1, waitMs: () => 1 } });
+  t.after(async () => {
+    api.close();
+    await agent.destroy();
+    await server.close();
+  });
+  const failure = await failureOf(api.check(t.signal));
+  assert.equal(failure.code, 'misconfigured');
+  assert.equal(failure.facts['clientId'], 'b');
+});
+
+test('an answer that is no JSON, too large or encoded is refused (SR-20) (SR-21) (SR-30)', async (t) => {
+  const { server, api, signal } = await setUp(t);
+  const faults = ['body:html', 'encoding:gzip', `body:text:"${'x'.repeat(4 * 1024 * 1024)}"`, 'body:text:{"id":'];
+  for (const fault of faults) {
+    server.fault('metadata:R', fault);
+    assert.equal((await failureOf(api.get(ASK, signal))).code, 'upstream-error', fault.slice(0, 20));
+  }
+  server.fault('metadata:R', `body:text:${'['.repeat(30_000)}${']'.repeat(30_000)}`);
+  assert.equal((await api.get(ASK, signal)).status, 200);
+  server.fault('metadata:R', 'redirect:http://127.0.0.1:9/evil');
+  assert.equal((await failureOf(api.get(ASK, signal))).code, 'upstream-error');
+  server.assertFaultsUsed();
+});
+
+test('stops in the middle of a request and of a wait when told to', async (t) => {
+  const { server, api } = await setUp(t);
+  for (const fault of ['stall-after-0K', 'retry-after:3']) {
+    const stop = new AbortController();
+    server.fault('metadata:R', fault);
+    const asked = api.get(ASK, stop.signal);
+    await server.reached('metadata:R', server.requests('metadata:R').length + 1, t.signal);
+    setImmediate(() => stop.abort());
+    await assert.rejects(asked, { name: 'AbortError' });
+  }
+});

@@ -1,0 +1,253 @@
+/** Holds the simulated Genesys Cloud to the real one: Genesys' own SDK speaks to it, and its models describe its answers. */
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { test, type TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import platformClient from 'purecloud-platform-client-v2';
+import { type GenesysServer, type GenesysServerOptions, startGenesysServer } from '../support/genesys-server.ts';
+
+const SDK = platformClient.ApiClient.instance;
+const MODELS = await readFile(
+  fileURLToPath(new URL('../../index.d.ts', import.meta.resolve('purecloud-platform-client-v2'))),
+  'utf8',
+);
+const RECORDING = '8f1c7a52-6f0a-4e0e-9a41-2f6f3c2a1b77';
+const CONVERSATION = 'b0c5b9e0-5b5c-4a52-8a3e-0d8c2f5c1f11';
+
+async function setUp(t: TestContext, options: GenesysServerOptions = {}): Promise<GenesysServer> {
+  const server = await startGenesysServer(options);
+  t.after(() => server.close());
+  const { hostname: host, port, protocol } = new URL(server.apiUrl);
+  SDK.setGateway({ host, port: Number(port), protocol: protocol.slice(0, -1) });
+  SDK.setReturnExtendedResponses(true);
+  return server;
+}
+
+async function logIn(server: GenesysServer) {
+  const [client] = server.config().clients;
+  assert.ok(client);
+  const data = await SDK.loginClientCredentialsGrant(client.id, client.secret);
+  return { data, api: new platformClient.RecordingApi() };
+}
+
+interface Answer {
+  readonly status: unknown;
+  readonly headers: Readonly<Record<string, unknown>>;
+  readonly body: unknown;
+}
+
+/** With extended responses the SDK gives both results and errors as status, headers and body. */
+async function answerOf(asked: Promise<unknown>): Promise<Answer> {
+  const answer = await asked.catch((thrown: unknown) => thrown);
+  const { status, headers, body } = objectOf(answer);
+  return { status, headers: objectOf(headers), body };
+}
+
+function objectOf(value: unknown): Readonly<Record<string, unknown>> {
+  assert.ok(typeof value === 'object' && value !== null, `no object: ${String(value)}`);
+  return { ...value };
+}
+
+function listOf(value: unknown): readonly unknown[] {
+  assert.ok(Array.isArray(value));
+  return value;
+}
+
+/** Every field of the value is one of the SDK's model, of the model's kind, and so on within. */
+function assertModel(name: string, value: unknown): void {
+  const model = new RegExp(`export interface ${name} \\{([^}]*(?:\\};[^}]*)*)\\n\\t\\}`).exec(MODELS)?.[1];
+  assert.ok(model !== undefined, `no model ${name}`);
+  const types = new Map([...model.matchAll(/"(\w+)"\??: (.+);/g)].map(([, field, type]) => [field, type ?? '']));
+  for (const [field, item] of Object.entries(objectOf(value))) assertType(`${name}.${field}`, types.get(field), item);
+}
+
+function assertType(where: string, type: string | undefined, value: unknown): void {
+  assert.ok(type !== undefined, `${where} is not in the model`);
+  if (value === null) return;
+  const list = /^Array<(.+)>$/.exec(type)?.[1];
+  const map = /^\{ \[key: string\]: (.+); \}$/.exec(type)?.[1];
+  const model = /^Models\.(\w+)$/.exec(type)?.[1];
+  if (list !== undefined) for (const item of listOf(value)) assertType(where, list, item);
+  else if (map !== undefined) for (const item of Object.values(objectOf(value))) assertType(where, map, item);
+  else if (model !== undefined) assertModel(model, value);
+  else assert.equal(typeof value, type, where);
+}
+
+const FILES = ['0', '1'].map((channel) => ({
+  channel,
+  contentType: 'audio/ogg',
+  bytes: Buffer.from(`channel ${channel}`),
+}));
+const CALL = { recordingId: RECORDING, conversationId: CONVERSATION, files: FILES, durationMs: 90_000 };
+
+test('the check itself finds fields and kinds that are not in the models', () => {
+  assertModel('Recording', { id: 'r', mediaUris: { '0': { mediaUri: 'https://a/', waveformData: [1] } } });
+  assert.throws(() => assertModel('Recording', { durationMilliseconds: 1 }), /not in the model/);
+  assert.throws(() => assertModel('Recording', { mediaUris: { '0': { mediaUri: 1 } } }), /mediaUri/);
+  assert.throws(() => assertModel('RecordingMetadata', { mediaUris: {} }), /not in the model/);
+});
+
+test('the SDK logs in, and reads why it may not', async (t) => {
+  const clients = [
+    { id: 'good', secret: 's' },
+    { id: 'interactive', secret: 's', grant: 'code' as const },
+  ];
+  const server = await setUp(t, { clients });
+  const { data } = await logIn(server);
+  assert.ok(data.accessToken.length > 20);
+  assert.ok(data.tokenExpiryTime > Date.now() + 86_000_000);
+  const refusals = [
+    { id: 'good', secret: 'wrong', status: 401, error: 'invalid_client' },
+    { id: 'nobody', secret: 's', status: 400, error: 'invalid_client' },
+    { id: 'interactive', secret: 's', status: 400, error: 'unauthorized_client' },
+  ];
+  for (const { id, secret, status, error } of refusals) {
+    const thrown: unknown = await SDK.loginClientCredentialsGrant(id, secret).catch((reason: unknown) => reason);
+    const response = objectOf(objectOf(thrown)['response']);
+    assert.equal(response['status'], status, id);
+    assert.equal(objectOf(response['data'])['error'], error, id);
+  }
+});
+
+test('the SDK reads metadata, one and all', async (t) => {
+  const server = await setUp(t);
+  server.addRecording(CALL);
+  server.addRecording({
+    recordingId: 'archived',
+    conversationId: CONVERSATION,
+    archiveDate: '2026-05-01T00:00:00.000Z',
+  });
+  const { api } = await logIn(server);
+  const all = await answerOf(api.getConversationRecordingmetadata(CONVERSATION));
+  assert.equal(all.status, 200);
+  assert.equal(listOf(all.body).length, 2);
+  for (const entry of listOf(all.body)) assertModel('RecordingMetadata', entry);
+  const one = await answerOf(api.getConversationRecordingmetadataRecordingId(CONVERSATION, RECORDING));
+  assert.equal(objectOf(one.body)['id'], RECORDING);
+  assertModel('RecordingMetadata', one.body);
+  for (const header of [
+    'inin-correlation-id',
+    'inin-ratelimit-count',
+    'inin-ratelimit-allowed',
+    'inin-ratelimit-reset',
+  ])
+    assert.ok(typeof one.headers[header] === 'string', header);
+});
+
+test('the SDK meets 202 with and without a body, then the recording with a URL per channel', async (t) => {
+  const server = await setUp(t);
+  server.addRecording({ ...CALL, states: ['transcoding', 'transcoding-stub'] });
+  const { api } = await logIn(server);
+  const ask = () =>
+    answerOf(
+      api.getConversationRecording(CONVERSATION, RECORDING, {
+        formatId: 'OGG_OPUS',
+        chatFormatId: 'NONE',
+        emailFormatId: 'NONE',
+        messageFormatId: 'NONE',
+      }),
+    );
+  const empty = await ask();
+  assert.deepEqual([empty.status, empty.body], [202, '']);
+  const stub = await ask();
+  assert.equal(stub.status, 202);
+  assertModel('Recording', stub.body);
+  const ready = await ask();
+  assert.equal(ready.status, 200);
+  assertModel('Recording', ready.body);
+  const uris = objectOf(objectOf(ready.body)['mediaUris']);
+  assert.deepEqual(Object.keys(uris), ['0', '1']);
+  const url = new URL(String(objectOf(uris['1'])['mediaUri']));
+  assert.equal(url.origin, server.mediaOrigin);
+  assert.ok(url.searchParams.has('X-Amz-Signature'));
+  const media = await fetch(url);
+  assert.equal(await media.text(), 'channel 1');
+  assert.deepEqual(
+    server.requests('recording:*').map(({ path }) => path),
+    Array.from(
+      { length: 3 },
+      () =>
+        `/api/v2/conversations/${CONVERSATION}/recordings/${RECORDING}?formatId&emailFormatId&chatFormatId&messageFormatId`,
+    ),
+  );
+});
+
+test('the SDK lists recordings as a bare array, and restores an archived one', async (t) => {
+  const server = await setUp(t);
+  server.addRecording({ ...CALL, archiveDate: '2026-05-01T00:00:00.000Z' });
+  const { api } = await logIn(server);
+  const list = await answerOf(api.getConversationRecordings(CONVERSATION, { formatId: 'OGG_OPUS' }));
+  const [stub] = listOf(list.body);
+  assertModel('Recording', stub);
+  assert.deepEqual(
+    [objectOf(stub)['fileState'], objectOf(stub)['mediaUris'], 'sessionId' in objectOf(stub)],
+    ['AVAILABLE', {}, false],
+  );
+  await api.putConversationRecording(CONVERSATION, RECORDING, { fileState: 'RESTORED' });
+  const states = [];
+  for (let i = 0; i < 2; i++)
+    states.push(objectOf((await answerOf(api.getConversationRecording(CONVERSATION, RECORDING))).body)['fileState']);
+  assert.deepEqual(states, ['RESTORING', 'RESTORED']);
+});
+
+test('the SDK asks for a batch and collects it', async (t) => {
+  const server = await setUp(t);
+  server.addRecording(CALL);
+  server.addRecording({
+    recordingId: 'archived',
+    conversationId: CONVERSATION,
+    archiveDate: '2026-05-01T00:00:00.000Z',
+  });
+  const { api } = await logIn(server);
+  const started = await answerOf(
+    api.postRecordingBatchrequests({ batchDownloadRequestList: [{ conversationId: CONVERSATION }] }),
+  );
+  assertModel('BatchDownloadJobSubmissionResult', started.body);
+  const id = String(objectOf(started.body)['id']);
+  const first = await answerOf(api.getRecordingBatchrequest(id));
+  assert.equal(objectOf(first.body)['resultCount'], 0);
+  const second = await answerOf(api.getRecordingBatchrequest(id));
+  assertModel('BatchDownloadJobStatusResult', second.body);
+  const { expectedResultCount, resultCount, errorCount } = objectOf(second.body);
+  assert.deepEqual([expectedResultCount, resultCount, errorCount], [3, 3, 1]);
+  const tooMany = Array.from({ length: 101 }, () => ({ conversationId: CONVERSATION }));
+  const refused = await answerOf(api.postRecordingBatchrequests({ batchDownloadRequestList: tooMany }));
+  assert.equal(refused.status, 400);
+  assertModel('ErrorBody', refused.body);
+  assertModel('RecordingSettings', (await answerOf(api.getRecordingSettings())).body);
+});
+
+test('the SDK reads errors as Genesys words them', async (t) => {
+  const server = await setUp(t, { rateLimit: { allowed: 3, windowS: 60 } });
+  server.addRecording(CALL);
+  const { api } = await logIn(server);
+  const ask = (recordingId: string) =>
+    answerOf(api.getConversationRecordingmetadataRecordingId(CONVERSATION, recordingId));
+  const codes: unknown[] = [];
+  const meet = (answer: Answer) => {
+    assertModel('ErrorBody', answer.body);
+    assert.equal(objectOf(answer.body)['contextId'], answer.headers['inin-correlation-id']);
+    codes.push([answer.status, objectOf(answer.body)['code']]);
+  };
+  meet(await ask('unknown'));
+  server.fault('metadata:*', 'return-403');
+  meet(await ask(RECORDING));
+  server.fault('metadata:*', 'return-503');
+  meet(await ask(RECORDING));
+  const limited = await ask(RECORDING);
+  meet(limited);
+  assert.equal(limited.headers['retry-after'], limited.headers['inin-ratelimit-reset']);
+  server.revokeTokens();
+  meet(await ask(RECORDING));
+  SDK.clearAccessToken();
+  meet(await ask(RECORDING));
+  assert.deepEqual(codes, [
+    [404, 'not.found'],
+    [403, 'missing.any.permissions'],
+    [503, 'service.unavailable'],
+    [429, 'too.many.requests.retry.after'],
+    [401, 'bad.credentials'],
+    [401, 'authentication.required'],
+  ]);
+  server.assertFaultsUsed();
+});

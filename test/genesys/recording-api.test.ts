@@ -1,0 +1,334 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { test, type TestContext } from 'node:test';
+import type { GenesysConfig } from '../../src/config.ts';
+import { Failure } from '../../src/failure.ts';
+import { createGenesys } from '../../src/genesys/cloud.ts';
+import type { Genesys, Located } from '../../src/genesys/genesys.ts';
+import {
+  type GenesysServer,
+  type GenesysServerOptions,
+  type SimulatedRecording,
+  startGenesysServer,
+} from '../support/genesys-server.ts';
+
+interface Setting {
+  readonly server: GenesysServer;
+  readonly genesys: Genesys;
+  readonly signal: AbortSignal;
+}
+
+async function setUp(
+  t: TestContext,
+  options: GenesysServerOptions & { readonly config?: Partial<GenesysConfig> } = {},
+): Promise<Setting> {
+  const server = await startGenesysServer(options);
+  const genesys = createGenesys(server.config(options.config), {
+    patienceMs: 2_000,
+    baseDelayMs: 5,
+    mediaBaseDelayMs: 5,
+  });
+  t.after(async () => {
+    await genesys.close();
+    await server.close();
+  });
+  return { server, genesys, signal: AbortSignal.any([t.signal, AbortSignal.timeout(30_000)]) };
+}
+
+const R = { recordingId: 'R', conversationId: 'C' };
+const OPUS = ['0', '1'].map((channel) => ({
+  channel,
+  contentType: 'audio/ogg',
+  path: new URL(`../fixtures/dual-${channel}.opus`, import.meta.url),
+}));
+const TEXT = { channel: '0', contentType: 'audio/ogg', bytes: Buffer.from('some sound') };
+
+async function failureOf(asked: Promise<unknown>): Promise<Failure> {
+  const thrown = await asked.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  assert.ok(thrown instanceof Failure, String(thrown));
+  return thrown;
+}
+
+async function hashes(located: Located, signal: AbortSignal): Promise<readonly string[]> {
+  const found: string[] = [];
+  for (const file of located.files) {
+    const hash = createHash('sha256');
+    for await (const chunk of await file.open(signal)) hash.update(chunk);
+    found.push(hash.digest('hex'));
+  }
+  return found;
+}
+
+test('a dual-channel call is located as two files in channel order, and downloads bit-exact', async (t) => {
+  const { server, genesys, signal } = await setUp(t);
+  server.addRecording({ ...R, files: OPUS.toReversed(), durationMs: 90_000, startTime: '2026-08-05T09:12:03.412Z' });
+  const located = await genesys.locate(R, signal);
+  assert.equal(located.api, 'recordings');
+  assert.deepEqual(
+    located.files.map(({ channel }) => channel),
+    ['0', '1'],
+  );
+  assert.equal(located.durationMs, 90_000);
+  assert.deepEqual(located.recordedAt, new Date('2026-08-05T09:12:03.412Z'));
+  const originals = await Promise.all(OPUS.map(({ path }) => readFile(path)));
+  assert.deepEqual(
+    await hashes(located, signal),
+    originals.map((bytes) => createHash('sha256').update(bytes).digest('hex')),
+  );
+});
+
+test('asks for the metadata first, and for Opus, which needs no re-encoding; screens as WebM', async (t) => {
+  const { server, genesys, signal } = await setUp(t);
+  server.addRecording({ ...R, files: [TEXT] });
+  server.addRecording({ recordingId: 'S', conversationId: 'C', media: 'screen', files: [{ ...TEXT, channel: 'S' }] });
+  await genesys.locate(R, signal);
+  const screen = await genesys.locate({ recordingId: 'S', conversationId: 'C' }, signal);
+  assert.deepEqual(
+    screen.files.map(({ channel }) => channel),
+    ['S'],
+  );
+  const asked = server.requests('*').map(({ route }) => route);
+  assert.deepEqual(asked, ['token', 'metadata:R', 'recording:R', 'metadata:S', 'recording:S']);
+  const formats = server.requests('recording:*').map(({ formatId }) => formatId);
+  assert.deepEqual(formats, ['OGG_OPUS', 'WEBM']);
+  assert.match(server.requests('recording:R')[0]?.path ?? '', /\?formatId&chatFormatId&emailFormatId&messageFormatId$/);
+});
+
+test('invariant 8: the token never reaches the media host', async (t) => {
+  const { server, genesys, signal } = await setUp(t);
+  server.addRecording({ ...R, files: OPUS });
+  await hashes(await genesys.locate(R, signal), signal);
+  assert.deepEqual(
+    server.requests('media:*').map(({ hasAuthorization }) => hasAuthorization),
+    [false, false],
+  );
+  assert.ok(server.requests('recording:R').every(({ hasAuthorization }) => hasAuthorization));
+});
+
+test('fetches a fresh URL when the media host says the old one has expired (SR-04)', async (t) => {
+  const { server, genesys, signal } = await setUp(t);
+  server.addRecording({ ...R, files: OPUS });
+  const located = await genesys.locate(R, signal);
+  server.expireMediaUrls();
+  const originals = await Promise.all(OPUS.map(({ path }) => readFile(path)));
+  assert.deepEqual(
+    await hashes(located, signal),
+    originals.map((bytes) => createHash('sha256').update(bytes).digest('hex')),
+  );
+  assert.equal(server.requests('recording:R').length, 3);
+  assert.equal(server.requests('media:R:0').length, 2);
+});
+
+test('waits while Genesys transcodes, for as long as Genesys says (SR-26)', async (t) => {
+  const { server, genesys, signal } = await setUp(t);
+  server.addRecording({
+    ...R,
+    files: OPUS,
+    states: ['transcoding', 'transcoding-stub', 'no-uris'],
+    estimatedTranscodeTimeMs: 42_000,
+  });
+  const waits: unknown[] = [];
+  for (let i = 0; i < 3; i++) {
+    const failure = await failureOf(genesys.locate(R, signal));
+    waits.push([failure.code, failure.retry, failure.status, failure.afterMs]);
+  }
+  assert.deepEqual(waits, [
+    ['not-ready', 'wait', 409, 5_000],
+    ['not-ready', 'wait', 409, 42_000],
+    ['not-ready', 'wait', 409, 42_000],
+  ]);
+  assert.equal((await genesys.locate(R, signal)).files.length, 2);
+});
+
+test('invariant 7: a Retry-After on a 202 is taken whole, above our own longest guess', async (t) => {
+  const { server, genesys, signal } = await setUp(t);
+  server.addRecording({ ...R, files: OPUS });
+  server.fault('recording:R', 'return-202; retry-after:600');
+  assert.equal((await failureOf(genesys.locate(R, signal))).afterMs, 600_000);
+  server.addRecording({ ...R, files: OPUS, states: ['transcoding-stub'], estimatedTranscodeTimeMs: 3_600_000 });
+  assert.equal((await failureOf(genesys.locate(R, signal))).afterMs, 60_000);
+});
+
+const STATES: readonly [string, Partial<SimulatedRecording>, string, string][] = [
+  ['uploading', { fileState: 'UPLOADING' }, 'not-ready', 'wait'],
+  ['restoring', { fileState: 'RESTORING' }, 'not-ready', 'wait'],
+  ['a state of the future', { fileState: 'HIBERNATING' }, 'not-ready', 'wait'],
+  ['archived', { fileState: 'ARCHIVED' }, 'needs-restore', 'never'],
+  ['archived, yet AVAILABLE', { archiveDate: '2026-05-01T00:00:00Z' }, 'needs-restore', 'never'],
+  ['deleted', { fileState: 'DELETED' }, 'gone', 'never'],
+  ['in error', { fileState: 'ERROR' }, 'gone', 'never'],
+  ['a chat', { media: 'chat' }, 'no-media', 'never'],
+  ['an email', { media: 'email' }, 'no-media', 'never'],
+  ['a message', { media: 'message' }, 'no-media', 'never'],
+  ['messaging', { media: 'messaging' }, 'no-media', 'never'],
+  ['a deleted chat', { media: 'chat', fileState: 'DELETED' }, 'no-media', 'never'],
+  ['in upper case', { extra: { media: 'CHAT' } }, 'no-media', 'never'],
+];
+
+for (const [name, change, code, retry] of STATES) {
+  test(`a recording that is ${name}: ${code} (SR-06) (SR-26)`, async (t) => {
+    const { server, genesys, signal } = await setUp(t);
+    server.addRecording({ ...R, files: [TEXT], ...change });
+    const failure = await failureOf(genesys.locate(R, signal));
+    assert.deepEqual([failure.code, failure.retry], [code, retry]);
+    const starts = code !== 'needs-restore' || change.archiveDate === undefined ? 0 : 1;
+    assert.equal(server.requests('recording:R').length, starts, 'nothing is transcoded for it');
+  });
+}
+
+test('a recording deleted between metadata and fetch is gone (SR-27)', async (t) => {
+  const { server, genesys, signal } = await setUp(t);
+  server.addRecording({ ...R, files: [TEXT] });
+  server.fault('recording:R', 'return-410');
+  assert.equal((await failureOf(genesys.locate(R, signal))).code, 'gone');
+  server.assertFaultsUsed();
+});
+
+test('a restored recording is located like any other', async (t) => {
+  const { server, genesys, signal } = await setUp(t);
+  server.addRecording({ ...R, files: [TEXT], fileState: 'RESTORED', states: ['archived', 'restoring'] });
+  assert.equal((await failureOf(genesys.locate(R, signal))).code, 'needs-restore');
+  assert.equal((await failureOf(genesys.locate(R, signal))).code, 'not-ready');
+  assert.equal((await genesys.locate(R, signal)).files.length, 1);
+});
+
+test('a recording under another conversation is not found, for a bounded while (SR-05)', async (t) => {
+  const { server, genesys, signal } = await setUp(t);
+  server.addRecording({ ...R, files: [TEXT] });
+  const failure = await failureOf(genesys.locate({ recordingId: 'R', conversationId: 'other' }, signal));
+  assert.deepEqual([failure.code, failure.retry, failure.status], ['not-found', 'again', 404]);
+});
+
+test('an answer about another recording or conversation is refused (SR-29)', async (t) => {
+  const { server, genesys, signal } = await setUp(t);
+  server.addRecording({ ...R, files: [TEXT] });
+  for (const route of ['metadata:R', 'recording:R']) {
+    server.fault(route, 'id:another');
+    assert.equal((await failureOf(genesys.locate(R, signal))).code, 'upstream-error', route);
+  }
+  server.addRecording({ ...R, files: [TEXT], extra: { conversationId: 'another' } });
+  assert.equal((await failureOf(genesys.locate(R, signal))).code, 'upstream-error');
+  assert.equal((await failureOf(genesys.recordingsOf('C', new Date(), signal))).code, 'upstream-error');
+});
+
+const URL_0 = 'https://s3.us-east-1.amazonaws.com/x?X-Amz-Signature=1';
+
+test('mediaUris are read as an object or an array, each channel once, all or none (SR-30) (SR-32)', async (t) => {
+  const { server, genesys, signal } = await setUp(t);
+  const channelsOf = async (mediaUris: unknown) => {
+    server.addRecording({ ...R, files: [TEXT], extra: { mediaUris } });
+    return (await genesys.locate(R, signal)).files.map(({ channel }) => channel);
+  };
+  const uri = { mediaUri: URL_0 };
+  assert.deepEqual(await channelsOf({ S: uri, '10': uri, '2': uri, '0': uri }), ['0', '2', '10', 'S']);
+  assert.deepEqual(
+    await channelsOf([
+      { channelId: 1, ...uri },
+      { channelId: 0, ...uri },
+    ]),
+    ['0', '1'],
+  );
+  assert.deepEqual(await channelsOf([uri, uri]), ['0', '1']);
+  for (const unready of [null, {}, [], { '0': uri, '1': {} }, { '0': uri, '1': { mediaUri: null } }]) {
+    assert.equal((await failureOf(channelsOf(unready))).code, 'not-ready', JSON.stringify(unready));
+  }
+  for (const odd of [
+    'x',
+    5,
+    { '0': 'x' },
+    { '0': { mediaUri: 5 } },
+    { '0': { mediaUri: 'not a url' } },
+    { '../x': uri },
+    [
+      { channelId: 0, ...uri },
+      { channelId: 0, ...uri },
+    ],
+  ]) {
+    assert.equal((await failureOf(channelsOf(odd))).code, 'upstream-error', JSON.stringify(odd));
+  }
+});
+
+test('JSON of another shape is refused, extra and missing fields are not (SR-30)', async (t) => {
+  const { server, genesys, signal } = await setUp(t);
+  server.addRecording({ ...R, files: [TEXT] });
+  for (const body of ['[]', '"x"', '5', 'null', '{"id":5}', '{"id":"R","media":5}', '{"id":"R","fileState":{}}']) {
+    server.fault('metadata:R', `body:text:${body}`);
+    assert.equal((await failureOf(genesys.locate(R, signal))).code, 'upstream-error', body);
+  }
+  server.fault('metadata:R', 'body:text:{"id":"R","__proto__":{"media":"chat"},"constructor":1}');
+  assert.equal((await genesys.locate(R, signal)).files.length, 1);
+  server.assertFaultsUsed();
+});
+
+test('a conversation becomes all of its recordings, transcripts included, each once', async (t) => {
+  const { server, genesys, signal } = await setUp(t);
+  server.addRecording({ ...R, files: [TEXT] });
+  server.addRecording({ recordingId: 'S', conversationId: 'C', media: 'screen' });
+  server.addRecording({ recordingId: 'M', conversationId: 'C', media: 'chat' });
+  server.addRecording({ recordingId: 'other', conversationId: 'D' });
+  const ids = (await genesys.recordingsOf('C', new Date(), signal)).map(({ recordingId }) => recordingId);
+  assert.deepEqual(ids, ['R', 'S', 'M']);
+  server.fault('list:C', 'body:text:[{"id":"R"},{"id":"R","conversationId":"C"}]');
+  assert.deepEqual(await genesys.recordingsOf('C', new Date(), signal), [R]);
+});
+
+function ago(minutes: number): Date {
+  return new Date(Date.now() - minutes * 60_000);
+}
+
+test('an empty list or a 404 soon after the call means "not yet", hours later it means "none"', async (t) => {
+  const { server, genesys, signal } = await setUp(t);
+  server.addConversation('empty');
+  for (const conversationId of ['empty', 'unknown']) {
+    const young = await failureOf(genesys.recordingsOf(conversationId, ago(0), signal));
+    assert.deepEqual([young.code, young.retry, young.afterMs], ['not-ready', 'wait', 5_000], conversationId);
+    const older = await failureOf(genesys.recordingsOf(conversationId, ago(119), signal));
+    assert.deepEqual([older.code, older.afterMs], ['not-ready', 60_000]);
+    assert.deepEqual(await genesys.recordingsOf(conversationId, ago(121), signal), []);
+  }
+});
+
+test('ids that could not be stored are refused where they come in (SR-30)', async (t) => {
+  const { server, genesys, signal } = await setUp(t);
+  server.addConversation('C');
+  for (const entry of ['{"id":"../../etc"}', '{"id":"_"}', '{}', '{"id":5}', '"x"', 'null']) {
+    server.fault('list:C', `body:text:[${entry}]`);
+    assert.equal((await failureOf(genesys.recordingsOf('C', new Date(), signal))).code, 'upstream-error', entry);
+  }
+  server.fault('list:C', 'body:text:{"entities":[]}');
+  assert.equal((await failureOf(genesys.recordingsOf('C', new Date(), signal))).code, 'upstream-error');
+});
+
+test('invariant 9: a media URL outside the allow-list is refused, and nothing is asked of its host (SR-23)', async (t) => {
+  const { server, genesys, signal } = await setUp(t);
+  const canary = await startGenesysServer();
+  t.after(() => canary.close());
+  server.addRecording({
+    ...R,
+    files: [TEXT],
+    extra: { mediaUris: { '0': { mediaUri: `${canary.apiUrl}/oauth/token` } } },
+  });
+  const located = await genesys.locate(R, signal);
+  assert.equal((await failureOf(hashes(located, signal))).code, 'host-refused');
+  assert.equal(canary.requests().length, 0);
+});
+
+test('without a conversation id the Recording API is refused where only it is configured', async (t) => {
+  const { genesys, signal } = await setUp(t, { config: { recordingApi: 'recordings' } });
+  const failure = await failureOf(genesys.locate({ recordingId: 'R', conversationId: undefined }, signal));
+  assert.deepEqual([failure.code, failure.status], ['bad-request', 400]);
+  assert.match(failure.message, /conversationId/);
+});
+
+test('check gets a token, or says what to change', async (t) => {
+  const good = await setUp(t);
+  await good.genesys.check(good.signal);
+  const bad = await setUp(t, { config: { clients: [{ id: 'nobody', secret: 'wrong' }] } });
+  const failure = await failureOf(bad.genesys.check(bad.signal));
+  assert.equal(failure.code, 'misconfigured');
+  assert.match(failure.message, /GENESYS_CLIENT_ID/);
+});

@@ -1,0 +1,159 @@
+import assert from 'node:assert/strict';
+import { mock, test, type TestContext } from 'node:test';
+import { createAgent } from '../../src/genesys/exchange.ts';
+import { TokenSource } from '../../src/genesys/token.ts';
+import { type GenesysServer, type GenesysServerOptions, startGenesysServer } from '../support/genesys-server.ts';
+
+interface Setting {
+  readonly server: GenesysServer;
+  readonly source: TokenSource;
+  readonly signal: AbortSignal;
+}
+
+async function setUp(
+  t: TestContext,
+  options: GenesysServerOptions & { readonly secret?: string } = {},
+): Promise<Setting> {
+  const server = await startGenesysServer(options);
+  const agent = createAgent();
+  const [client] = server.config().clients;
+  assert.ok(client);
+  const source = new TokenSource(
+    { ...client, secret: options.secret ?? client.secret },
+    { loginUrl: server.loginUrl, agent, patience: { patienceMs: 2_000, tries: 4, waitMs: () => 5 } },
+  );
+  t.after(async () => {
+    source.close();
+    await agent.destroy();
+    await server.close();
+  });
+  return { server, source, signal: AbortSignal.any([t.signal, AbortSignal.timeout(20_000)]) };
+}
+
+test('fetches one token for all who ask at once, and keeps it (SR-01)', async (t) => {
+  const { server, source, signal } = await setUp(t);
+  const tokens = await Promise.all(Array.from({ length: 50 }, () => source.get(signal)));
+  assert.equal(new Set([...tokens, await source.get(signal)]).size, 1);
+  assert.equal(server.requests('token').length, 1);
+});
+
+test('renews the token before it expires', async (t) => {
+  mock.timers.enable({ apis: ['Date'], now: Date.now() });
+  t.after(() => mock.timers.reset());
+  const { server, source, signal } = await setUp(t, { tokenLifetimeS: 3_600 });
+  const first = await source.get(signal);
+  mock.timers.tick(3_539_000);
+  assert.equal(await source.get(signal), first);
+  mock.timers.tick(2_000);
+  assert.notEqual(await source.get(signal), first);
+  assert.equal(server.requests('token').length, 2);
+});
+
+test('uses the old token while it still works and cannot be renewed', async (t) => {
+  mock.timers.enable({ apis: ['Date'], now: Date.now() });
+  t.after(() => mock.timers.reset());
+  const { server, source, signal } = await setUp(t, { tokenLifetimeS: 3_600 });
+  const first = await source.get(signal);
+  mock.timers.tick(3_550_000);
+  server.fault('token', 'return-503', 4);
+  assert.equal(await source.get(signal), first);
+  server.assertFaultsUsed();
+  mock.timers.tick(11_000);
+  assert.notEqual(await source.get(signal), first);
+});
+
+test('drops a refused token once, however many saw it refused (SR-01)', async (t) => {
+  const { server, source, signal } = await setUp(t);
+  const first = await source.get(signal);
+  const next = await Promise.all(
+    Array.from({ length: 50 }, async () => {
+      source.invalidate(first);
+      return source.get(signal);
+    }),
+  );
+  source.invalidate(first);
+  assert.deepEqual(new Set([...next, await source.get(signal)]), new Set([next[0]]));
+  assert.equal(server.requests('token').length, 2);
+});
+
+test('asks about refused credentials once a minute, however many recordings wait (SR-02)', async (t) => {
+  mock.timers.enable({ apis: ['Date'], now: Date.now() });
+  t.after(() => mock.timers.reset());
+  const { server, source, signal } = await setUp(t, { secret: 'wrong' });
+  const refused = { code: 'misconfigured', retry: 'wait', message: /GENESYS_CLIENT_SECRET.*GENESYS_REGION/ };
+  await Promise.all(Array.from({ length: 50 }, () => assert.rejects(source.get(signal), refused)));
+  mock.timers.tick(20_000);
+  await assert.rejects(source.get(signal), { ...refused, afterMs: 40_000 });
+  assert.equal(server.requests('token').length, 1);
+  mock.timers.tick(40_000);
+  await assert.rejects(source.get(signal), refused);
+  assert.equal(server.requests('token').length, 2);
+});
+
+test('says what to check for each way Genesys refuses a client (SR-02)', async (t) => {
+  const unknown = await setUp(t);
+  unknown.server.fault('token', 'return-400');
+  await assert.rejects(unknown.source.get(unknown.signal), {
+    code: 'misconfigured',
+    message: /invalid_client.*region/s,
+  });
+  const other = await setUp(t, { clients: [{ id: 'c', secret: 's', grant: 'code' }] });
+  await assert.rejects(other.source.get(other.signal), {
+    code: 'misconfigured',
+    message: /unauthorized_client.*Client Credentials/s,
+  });
+});
+
+test('tries again after 408, 5xx and a broken connection, for all who wait together (SR-12)', async (t) => {
+  const { server, source, signal } = await setUp(t);
+  server.fault('token', 'return-408');
+  server.fault('token', 'return-503');
+  server.fault('token', 'return-reset-connection');
+  await Promise.all(Array.from({ length: 20 }, () => source.get(signal)));
+  server.assertFaultsUsed();
+  assert.equal(server.requests('token').length, 4);
+});
+
+test('invariant 7: a long Retry-After of the login host is remembered, not asked again', async (t) => {
+  const { server, source, signal } = await setUp(t);
+  server.fault('token', 'retry-after:300');
+  await assert.rejects(source.get(signal), { code: 'rate-limited', retry: 'wait', afterMs: 300_000 });
+  await assert.rejects(source.get(signal), { code: 'rate-limited', retry: 'wait' });
+  assert.equal(server.requests('token').length, 1);
+});
+
+test('takes nothing but a token for a token', async (t) => {
+  const { server, source, signal } = await setUp(t);
+  const bodies = ['{}', '[]', '"x"', '{"access_token":"a b","token_type":"bearer","expires_in":60}', '<html>', ''];
+  for (const body of bodies) {
+    server.fault('token', `body:text:${body}`);
+    await assert.rejects(source.get(signal), { code: 'upstream-error' }, body);
+  }
+  server.fault('token', 'body:text:{"access_token":"a\\r\\nx: y","token_type":"bearer","expires_in":60}');
+  await assert.rejects(source.get(signal), { code: 'upstream-error' });
+  server.assertFaultsUsed();
+});
+
+test('one who leaves does not stop the token for the others', async (t) => {
+  const { server, source, signal } = await setUp(t);
+  server.fault('token', 'stall-for-0.05s-after-0K');
+  const leaver = new AbortController();
+  const left = source.get(leaver.signal);
+  const stayed = source.get(signal);
+  await server.reached('token', 1, signal);
+  leaver.abort();
+  await assert.rejects(left, { name: 'AbortError' });
+  assert.ok(await stayed);
+  assert.equal(server.requests('token').length, 1);
+});
+
+test('invariant 8: neither secret nor Basic value is in a failure', async (t) => {
+  const secret = 'canary-secret-value';
+  const { server, source, signal } = await setUp(t, { secret });
+  const thrown = await source.get(signal).catch((failure: unknown) => failure);
+  assert.ok(thrown instanceof Error);
+  const basic = Buffer.from(`${server.config().clients[0]?.id ?? ''}:${secret}`).toString('base64');
+  const { inspect } = await import('node:util');
+  const shown = inspect(thrown, { depth: 10, showHidden: true });
+  assert.ok(!shown.includes(secret) && !shown.includes(basic));
+});

@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Failure } from '../../src/failure.ts';
+import { parseEvents } from '../../src/http/event.ts';
+
+const R = '8f1c7a52-6f0a-4e0e-9a41-2f6f3c2a1b77';
+const C = 'b0c5b9e0-5b5c-4a52-8a3e-0d8c2f5c1f11';
+const recording = (conversationId: string | undefined = C): object => ({
+  kind: 'recording',
+  recordingId: R,
+  conversationId,
+});
+const conversation = (mediaType?: string): object => ({ kind: 'conversation', conversationId: C, mediaType });
+
+/** As Genesys sends it over EventBridge (its event streaming blueprint), shortened. */
+const bridged = (end: string, mediaType: string): object => ({
+  version: '0',
+  id: '58fb5dac-f077-4eec-a25f-c638dbdd4368',
+  'detail-type': `v2.detail.events.conversation.{id}.${end}`,
+  source: 'aws.partner/genesys.com/cloud/32aa07aa-db1b-4987-abd0-9483601ec29d/bus',
+  account: '123456789012',
+  time: '2022-06-14T16:12:11.000Z',
+  region: 'us-east-1',
+  resources: [],
+  detail: {
+    topicName: `v2.detail.events.conversation.${C}.${end}`,
+    version: '2',
+    eventBody: {
+      eventTime: 1649237504949,
+      conversationId: C,
+      participantId: '9fb2ca78-8389-4758-b76a-9b0300de1fce',
+      mediaType,
+      provider: 'Edge',
+      direction: 'INBOUND',
+      ani: 'tel:+15551234567',
+      interactingDurationMs: 60000,
+    },
+    metadata: { CorrelationId: '7272d362-23b2-4c14-9d40-dc7b7683153a' },
+    timestamp: '2022-04-06T09:30:45.013Z',
+  },
+});
+
+const transcoded = {
+  topicName: `v2.users.9fb2ca78-8389-4758-b76a-9b0300de1fce.conversations.${C}.recordings.${R}`,
+  eventBody: {
+    id: R,
+    conversationId: C,
+    fileState: 'AVAILABLE',
+    mediaUris: [{ channelId: '0', mediaUri: 'https://x' }],
+  },
+  metadata: { CorrelationId: 'x' },
+};
+
+const ACCEPTED: Readonly<Record<string, readonly [body: unknown, messages: readonly object[], ignored?: number]>> = {
+  'a recording with its conversation': [{ recordingId: R, conversationId: C }, [recording()]],
+  'a recording alone': [{ recordingId: R }, [{ kind: 'recording', recordingId: R, conversationId: undefined }]],
+  'a recording by id': [{ id: R, conversationId: C }, [recording()]],
+  'recordingId before id': [{ id: 'evt-1', recordingId: R, conversationId: C }, [recording()]],
+  'a conversation': [{ conversationId: C }, [conversation()]],
+  'a conversation with its media type': [{ conversationId: C, mediaType: 'VOICE' }, [conversation('VOICE')]],
+  'a media type the template left empty': [{ conversationId: C, mediaType: '' }, [conversation()]],
+  'null for "none"': [{ recordingId: null, conversationId: C, mediaType: null }, [conversation()]],
+  'an array': [
+    [{ recordingId: R, conversationId: C }, { conversationId: C }],
+    [recording(), conversation()],
+  ],
+  'an events field': [{ events: [{ recordingId: R, conversationId: C }] }, [recording()]],
+  'no events at all': [[], []],
+  'transcoding done': [transcoded, [recording()]],
+  'transcoding done, topic without the recording': [
+    { ...transcoded, topicName: `v2.users.u.conversations.${C}.recordings` },
+    [recording()],
+  ],
+  'a recording topic whose body lacks the conversation': [{ ...transcoded, eventBody: { id: R } }, [recording()]],
+  'a recording restored': [
+    { topicName: 'v2.users.u.recordings', eventBody: { id: R, conversationId: C } },
+    [recording()],
+  ],
+  'the customer left': [bridged('customer.end', 'VOICE'), [conversation('VOICE')]],
+  'an agent left': [bridged('user.end', 'VOICE'), [conversation('VOICE')]],
+  'after-call work ended': [bridged('acw', 'VOICE'), [conversation('VOICE')]],
+  'a voicemail ended': [bridged('voicemail.end', 'VOICE'), [conversation('VOICE')]],
+  'a chat ended: its screens may be recorded': [bridged('customer.end', 'CHAT'), [conversation('CHAT')]],
+  'a detail without topic, by its type': [
+    { 'detail-type': 'v2.detail.events.conversation.{id}.customer.end', detail: { eventBody: { conversationId: C } } },
+    [conversation()],
+  ],
+  'a kind of its own with ids': [{ eventType: 'conversation.ended', conversationId: C }, [conversation()]],
+  'an id beside a kind that says recording': [{ type: 'recording.available', id: R, conversationId: C }, [recording()]],
+  'an id beside another kind is the event’s own': [
+    { type: 'call.ended', id: 'evt-1', conversationId: C },
+    [conversation()],
+  ],
+  'IN-25 a flow that ended': [bridged('flow.end', 'VOICE'), [], 1],
+  'IN-25 a queue left': [bridged('acd.end', 'VOICE'), [], 1],
+  'IN-25 a start': [bridged('customer.start', 'VOICE'), [], 1],
+  'IN-25 another topic': [{ topicName: 'v2.users.u.presence', eventBody: { id: R } }, [], 1],
+  'IN-25 a topic that only looks like ours': [{ topicName: `x.v2.users.u.recordings`, eventBody: { id: R } }, [], 1],
+  'IN-25 an ad hoc recording': [{ topicName: 'v2.users.u.userrecordings', eventBody: { id: R } }, [], 1],
+  'IN-26 a heartbeat': [{ topicName: 'channel.metadata', eventBody: { message: 'WebSocket Heartbeat' } }, [], 1],
+  'IN-26 a ping': [{ type: 'ping', id: 'evt-1' }, [], 1],
+  'IN-25 strangers among ours': [
+    [bridged('wrapup', 'VOICE'), { conversationId: C }, { event: 'hello' }],
+    [conversation()],
+    2,
+  ],
+};
+
+for (const [name, [body, messages, ignored = 0]] of Object.entries(ACCEPTED)) {
+  test(`${name}: ${String(messages.length)} accepted, ${String(ignored)} ignored`, () => {
+    assert.deepEqual(parseEvents(body), { messages, ignored });
+  });
+}
+
+const REFUSED: Readonly<Record<string, readonly [body: unknown, field: string]>> = {
+  'nothing known in it': [{}, 'recordingId'],
+  'IN-12 an id as number': [{ recordingId: 7 }, 'recordingId'],
+  'IN-12 an id as array': [{ recordingId: [R] }, 'recordingId'],
+  'IN-12 an id as object': [{ id: { toString: 'x' } }, 'id'],
+  'IN-12 a conversation as array': [{ conversationId: [C] }, 'conversationId'],
+  'IN-13 a path for an id': [{ recordingId: '../../etc/passwd' }, 'recordingId'],
+  'IN-13 a NUL in an id': [{ recordingId: 'a\0b' }, 'recordingId'],
+  'IN-13 a line break in an id': [{ recordingId: `${R}\r\nX: y` }, 'recordingId'],
+  'IN-13 a trailing line break': [{ recordingId: `${R}\n` }, 'recordingId'],
+  'IN-13 an encoded slash': [{ recordingId: 'a%2fb' }, 'recordingId'],
+  'IN-13 an id of 10 kB': [{ recordingId: 'a'.repeat(10_000) }, 'recordingId'],
+  'IN-13 an underscore for a conversation': [{ recordingId: R, conversationId: '_' }, 'conversationId'],
+  'IN-13 an empty id': [{ recordingId: '', conversationId: C }, 'recordingId'],
+  'a template that was not filled in': [{ conversationId: '${input.conversationId}' }, 'conversationId'],
+  'a media type that is no word': [{ conversationId: C, mediaType: 'a b' }, 'mediaType'],
+  'a media type that is no text': [{ conversationId: C, mediaType: 5 }, 'mediaType'],
+  'the fourth of many': [[{ id: R }, { id: R }, { id: R }, { recordingId: 'ä' }], 'events[3].recordingId'],
+  'an element that is no object': [[{ id: R }, 'x'], 'events[1]'],
+  'an element that is an array': [[[{ id: R }]], 'events[0]'],
+  'events that are no array': [{ events: { 0: { id: R } } }, 'events'],
+  'a text': ['hello', 'The body'],
+  'a number': [5, 'The body'],
+  null: [null, 'The body'],
+  'more than 1000 events': [Array.from({ length: 1001 }, () => ({ id: R })), 'events'],
+  'a topic that is no text': [{ topicName: 5, eventBody: {} }, 'topicName'],
+  'a topic of ours without a body': [{ ...transcoded, eventBody: undefined }, 'eventBody'],
+  'a topic of ours without an id': [{ ...transcoded, eventBody: { conversationId: C } }, 'eventBody.id'],
+  'a template for a topic, and no id': [
+    { 'detail-type': 'v2.detail.events.conversation.{id}.customer.end', detail: { eventBody: {} } },
+    'detail.eventBody.conversationId',
+  ],
+  'EventBridge without detail': [{ 'detail-type': 'x' }, 'detail'],
+  'EventBridge in a batch': [
+    { events: [{ 'detail-type': 'x', detail: { topicName: [] } }] },
+    'events[0].detail.topicName',
+  ],
+};
+
+for (const [name, [body, field]] of Object.entries(REFUSED)) {
+  test(`${name} is refused, naming ${field}`, () => {
+    assert.throws(
+      () => parseEvents(body),
+      (error) => error instanceof Failure && error.code === 'bad-request' && error.message.startsWith(`${field}: `),
+    );
+  });
+}
+
+test('what a prototype carries is no id (IN-11)', () => {
+  const inherited: unknown = Object.create({ recordingId: R, conversationId: C });
+  assert.throws(() => parseEvents(inherited), /^Failure: recordingId: /);
+});
+
+test('the order of events does not change what they become (IN-20)', () => {
+  const events = [{ recordingId: R, conversationId: C }, bridged('customer.end', 'VOICE'), transcoded];
+  const keys = (list: object[]): string =>
+    JSON.stringify(
+      parseEvents(list)
+        .messages.map((m) => JSON.stringify(m))
+        .sort(),
+    );
+  const [a, b, c] = events;
+  assert.ok(a !== undefined && b !== undefined && c !== undefined);
+  for (const order of [
+    [a, c, b],
+    [b, a, c],
+    [b, c, a],
+    [c, a, b],
+    [c, b, a],
+  ])
+    assert.equal(keys(order), keys(events));
+});

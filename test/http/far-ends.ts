@@ -1,0 +1,216 @@
+/** What stands around the HTTP side in its tests: a queue and an archive of plain lists and maps, and a client that speaks raw bytes. */
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { PassThrough, Readable } from 'node:stream';
+import type { Archive, Entry, ListQuery } from '../../src/archive/archive.ts';
+import type { FailureRecord, Manifest } from '../../src/archive/manifest.ts';
+import { Failure } from '../../src/failure.ts';
+import { createApp, type AppParts } from '../../src/http/app.ts';
+import { createReadiness } from '../../src/http/health.ts';
+import { listen, type ListenOptions } from '../../src/http/server.ts';
+import { createLog } from '../../src/log.ts';
+import { createMetrics, type Metrics } from '../../src/metrics.ts';
+import type { Message, Queue } from '../../src/queue/queue.ts';
+import { pathOf, type Recording } from '../../src/recording.ts';
+
+export interface Started extends AsyncDisposable {
+  readonly url: string;
+  readonly port: number;
+  readonly metrics: Metrics;
+  /** Every log line so far, as text. */
+  readonly lines: readonly string[];
+  close(deadlineMs: number): Promise<void>;
+}
+
+/** The real app on the real server, on a free port, with a real log at debug level. */
+export async function start(parts: Partial<AppParts>, limits: ListenOptions['limits'] = {}): Promise<Started> {
+  const lines: string[] = [];
+  const stream = new PassThrough();
+  stream.on('data', (chunk: Buffer) => lines.push(...chunk.toString().split('\n').filter(Boolean)));
+  const log = createLog({ level: 'debug', secrets: [], stream });
+  const metrics = createMetrics();
+  const app = createApp({ log, metrics, readiness: createReadiness([]), ...parts });
+  const listener = await listen(app, { host: '127.0.0.1', port: 0, limits });
+  return {
+    url: listener.url,
+    port: listener.port,
+    metrics,
+    lines,
+    close: (deadlineMs) => listener.close(deadlineMs),
+    [Symbol.asyncDispose]: () => listener.close(0),
+  };
+}
+
+/** A far end that takes everything, until it is told not to. */
+export class ListQueue implements Pick<Queue, 'publish'> {
+  readonly messages: Message[] = [];
+  /** Awaited before anything is taken. */
+  before: (signal: AbortSignal) => Promise<void> = async () => undefined;
+
+  async publish(messages: readonly Message[], signal: AbortSignal): Promise<void> {
+    await this.before(signal);
+    this.messages.push(...messages);
+  }
+
+  /** Without their traceparents. */
+  get ids(): object[] {
+    return this.messages.map(({ traceparent: _, ...ids }) => ids);
+  }
+}
+
+/** A far end that holds what it is given and signs links with the word "good". */
+export class MapArchive implements Pick<Archive, 'find' | 'failureOf' | 'list' | 'link' | 'read'> {
+  readonly #stored = new Map<string, { readonly recording: Recording; readonly bytes: Buffer }>();
+  readonly #failures = new Map<string, FailureRecord>();
+  readonly queries: ListQuery[] = [];
+  reads = 0;
+
+  put(recording: Recording, bytes: Buffer): Manifest {
+    this.#stored.set(pathOf(recording), { recording, bytes });
+    return manifestOf(recording, bytes);
+  }
+
+  fail(recording: Recording, reason: string): void {
+    const { recordingId } = recording;
+    const conversationId = recording.conversationId ?? null;
+    const ids = { version: 1, recordingId, conversationId, attempts: 3, failedAt: '2026-08-05T00:00:00.000Z' } as const;
+    this.#failures.set(pathOf(recording), { ...ids, status: 'failed', code: 'gone', reason, service: '0' });
+  }
+
+  async find(recording: Recording): Promise<Manifest | undefined> {
+    const stored = this.#stored.get(pathOf(recording));
+    return stored && manifestOf(stored.recording, stored.bytes);
+  }
+
+  async failureOf(recording: Recording): Promise<FailureRecord | undefined> {
+    return this.#failures.get(pathOf(recording));
+  }
+
+  async read(recording: Recording, range: { start: number; end: number } | undefined): Promise<Readable> {
+    this.reads += 1;
+    const bytes = this.#stored.get(pathOf(recording))?.bytes;
+    if (bytes === undefined) throw new Failure('not-found', 'The archive does not hold this recording.');
+    const part = range === undefined ? bytes : bytes.subarray(range.start, range.end + 1);
+    return Readable.from([part], { objectMode: false });
+  }
+
+  async link(recording: Recording, lifetimeS: number): Promise<{ url: string; expiresAt: string }> {
+    if (!this.#stored.has(pathOf(recording)))
+      throw new Failure('not-found', 'The archive does not hold this recording.');
+    return {
+      url: `https://links.example/media/${pathOf(recording)}?expires=${String(lifetimeS)}&signature=good`,
+      expiresAt: '2026-08-05T00:15:00.000Z',
+    };
+  }
+
+  async list(query: ListQuery): Promise<{ entries: Entry[]; cursor: string | undefined }> {
+    this.queries.push(query);
+    const entries = [...this.#stored.values()].map(({ recording, bytes }): Entry => {
+      return { status: 'archived', recording, manifest: manifestOf(recording, bytes) };
+    });
+    return { entries, cursor: query.cursor === undefined ? 'next-page' : undefined };
+  }
+
+  verifyLink(path: string, query: URLSearchParams): Recording {
+    if (query.get('signature') !== 'good') throw new Failure('forbidden', 'The link is not valid; ask for a new one.');
+    const [, , conversationId = '', recordingId = ''] = path.split('/');
+    return { recordingId, conversationId: conversationId === '_' ? undefined : conversationId };
+  }
+}
+
+function manifestOf(recording: Recording, bytes: Buffer): Manifest {
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  return {
+    version: 1,
+    recordingId: recording.recordingId,
+    conversationId: recording.conversationId ?? null,
+    api: 'recordings',
+    medium: 'audio',
+    recordedAt: null,
+    sources: [],
+    way: 'rewrap',
+    why: 'a test',
+    encoder: null,
+    webm: {
+      contentType: 'audio/webm',
+      sizeBytes: bytes.length,
+      sha256,
+      crc32c: 'AAAAAA==',
+      durationMs: 1000,
+      channels: 2,
+      codecs: ['A_OPUS'],
+    },
+    startedAt: '2026-08-05T00:00:00.000Z',
+    finishedAt: '2026-08-05T00:00:01.000Z',
+    attempt: 1,
+    service: '0',
+  };
+}
+
+/** A connection of one's own, and everything that came back over it so far. */
+export interface Wire {
+  readonly socket: Socket;
+  text(): string;
+  /** Resolves once what came back matches; rejects where the connection ends before. */
+  until(pattern: RegExp): Promise<string>;
+  /** Resolves once the server has ended or reset the connection. */
+  ended(): Promise<string>;
+}
+
+export async function dial(port: number): Promise<Wire> {
+  const socket = connect({ port, host: '127.0.0.1' });
+  let received = '';
+  let closed = false;
+  // A reset is an end like any other here.
+  socket.on('error', () => undefined);
+  socket.on('close', () => (closed = true));
+  socket.setEncoding('latin1').on('data', (chunk: string) => (received += chunk));
+  await once(socket, 'connect');
+  return {
+    socket,
+    text: () => received,
+    async until(pattern) {
+      while (!pattern.test(received)) {
+        if (closed) throw new Error(`the connection ended before ${String(pattern)}: ${received}`);
+        await Promise.race([once(socket, 'data'), once(socket, 'close')]);
+      }
+      return received;
+    },
+    async ended() {
+      if (!closed) await once(socket, 'close');
+      return received;
+    },
+  };
+}
+
+/** Sends bytes on a connection of their own, and returns what came back until it ended. */
+export async function exchange(port: number, ...parts: readonly (string | Buffer)[]): Promise<string> {
+  const wire = await dial(port);
+  for (const part of parts) wire.socket.write(part);
+  return wire.ended();
+}
+
+export interface ErrorAnswer {
+  readonly status: number;
+  readonly code: unknown;
+  readonly message: string;
+  readonly headers: Headers;
+}
+
+/** The one shape of error; throws where an answer has another. */
+export async function errorOf(response: Response): Promise<ErrorAnswer> {
+  const body: unknown = await response.json();
+  if (typeof body !== 'object' || body === null || !('error' in body)) throw new Error('no error in the body');
+  const error = new Map<string, unknown>(Object.entries(body.error ?? {}));
+  if ([...error.keys()].join() !== 'code,message,requestId') throw new Error(`an error of ${[...error.keys()].join()}`);
+  if (error.get('requestId') !== response.headers.get('x-request-id')) throw new Error('the request ids differ');
+  const message = String(error.get('message'));
+  if (/\n| at .+:\d+/.test(message)) throw new Error(`a stack in ${message}`);
+  return { status: response.status, code: error.get('code'), message, headers: response.headers };
+}
+
+/** Resolves once `holds` does; the caller's own time-out is the bound. */
+export async function eventually(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setImmediate(resolve));
+}

@@ -1,0 +1,67 @@
+/** The message as text: what is written can be read, and nothing else can. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { Failure } from '../../src/failure.ts';
+import type { Message } from '../../src/queue/queue.ts';
+import { encodeMessage, messageKey, parseMessage } from '../../src/queue/queue.ts';
+
+const id = fc.stringMatching(/^[0-9A-Za-z_-]{1,128}$/).filter((text) => text !== '_');
+const plain = { noNullPrototype: true };
+const recording = fc.record(
+  { kind: fc.constant('recording' as const), recordingId: id, conversationId: fc.option(id, { nil: undefined }) },
+  plain,
+);
+const mediaType = fc.option(fc.constantFrom('call', 'chat', 'email'), { nil: undefined });
+const conversation = fc.record({ kind: fc.constant('conversation' as const), conversationId: id, mediaType }, plain);
+const message: fc.Arbitrary<Message> = fc.oneof(recording, conversation);
+
+/** What makes two messages the same work, said another way than messageKey() does. */
+function work(one: Message): string {
+  return one.kind === 'recording'
+    ? JSON.stringify([one.recordingId, one.conversationId ?? null])
+    : JSON.stringify([one.conversationId]);
+}
+
+test('a message survives being written and read', () => {
+  fc.assert(fc.property(message, (one) => assert.deepEqual(parseMessage(encodeMessage(one)), one)));
+});
+
+test('the trace travels beside the message, not in it', () => {
+  const trace = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+  const one: Message = { kind: 'recording', recordingId: 'r', conversationId: 'c', traceparent: trace };
+  assert.ok(!encodeMessage(one).includes(trace));
+  assert.deepEqual(parseMessage(encodeMessage(one), trace), one);
+});
+
+test('messages have one key exactly when they are the same work', () => {
+  fc.assert(
+    fc.property(message, message, (one, other) => {
+      assert.equal(messageKey(one) === messageKey(other), work(one) === work(other));
+      assert.equal(messageKey(one), messageKey({ ...one, traceparent: 'any' }));
+    }),
+  );
+});
+
+test('unreadable messages are refused with the name of the field', () => {
+  const cases: readonly (readonly [text: string, names: RegExp])[] = [
+    ['', /^message: expected JSON/],
+    ['null', /^message: expected an object/],
+    ['[]', /^message: expected an object/],
+    ['{}', /^message\.v/],
+    ['{"v":2,"kind":"recording","recordingId":"r"}', /^message\.v.*newer/],
+    ['{"v":1,"kind":"other"}', /^message\.kind/],
+    ['{"v":1,"kind":"recording"}', /^message\.recordingId/],
+    ['{"v":1,"kind":"recording","recordingId":"../r"}', /^message\.recordingId/],
+    ['{"v":1,"kind":"recording","recordingId":"r","conversationId":"_"}', /^message\.conversationId/],
+    ['{"v":1,"kind":"conversation"}', /^message\.conversationId/],
+    ['{"v":1,"kind":"conversation","__proto__":{"conversationId":"c"}}', /^message\.conversationId/],
+  ];
+  for (const [text, names] of cases) {
+    assert.throws(
+      () => parseMessage(text),
+      (error) => error instanceof Failure && error.code === 'bad-request' && names.test(error.message),
+      text,
+    );
+  }
+});
