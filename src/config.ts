@@ -270,11 +270,15 @@ function readGenesys(read: Reader, needed: boolean, problems: string[]): Genesys
 
 function readMediaHosts(read: Reader): readonly MediaHost[] {
   const entries = read.list('GENESYS_MEDIA_HOSTS');
-  return (entries.length > 0 ? entries : ['*.amazonaws.com']).flatMap((entry): MediaHost[] => {
+  return (entries.length > 0 ? entries : ['*.amazonaws.com']).flatMap((entry, index): MediaHost[] => {
     if (/^\*\.[a-z0-9-]+(\.[a-z0-9-]+)+$/i.test(entry)) return [{ suffix: entry.slice(1).toLowerCase() }];
     if (/^[a-z0-9-]+(\.[a-z0-9-]+)+$/i.test(entry)) return [{ host: entry.toLowerCase() }];
     if (/^https?:\/\/[^/?#@]+$/i.test(entry) && URL.canParse(entry)) return [{ origin: new URL(entry).origin }];
-    read.problem('GENESYS_MEDIA_HOSTS', `"${entry}" is neither *.domain, a host name nor scheme://host:port`);
+    // Never the entry itself: it may be a media URL pasted whole, signature included.
+    read.problem(
+      'GENESYS_MEDIA_HOSTS',
+      `entry ${String(index + 1)} is neither *.domain, a host name nor scheme://host:port`,
+    );
     return [];
   });
 }
@@ -341,6 +345,7 @@ class Reader {
       url === undefined ||
       !/^https?:$/.test(url.protocol) ||
       url.username !== '' ||
+      url.password !== '' ||
       url.search !== '' ||
       url.hash !== ''
     ) {

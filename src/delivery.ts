@@ -22,6 +22,10 @@ export interface DeliveryParts {
 export const MAX_ATTEMPTS = 8;
 /** Whatever is not archived a week after its event is given up, whatever the reason: Genesys' own events live 4 days. */
 export const MAX_AGE_MS = 7 * 24 * 3_600_000;
+/** By then whatever belongs to a conversation is listed, though perhaps not ready yet. */
+export const SETTLED_AFTER_MS = 15 * 60_000;
+/** Deliveries in a row after which the process was gone: the recording itself is to blame then. */
+export const MAX_LOST = 5;
 /** Between attempts: 10 s, 20 s, 40 s … up to 10 min, each with full jitter. */
 const BACKOFF = { baseMs: 10_000, capMs: 600_000 };
 
@@ -30,9 +34,9 @@ export function createDelivery(parts: DeliveryParts): Handle {
     const started = performance.now();
     const about = { ...idsOf(delivery.message), attempt: delivery.attempt, traceparent: delivery.message.traceparent };
     try {
-      const fields = await work(delivery, parts, signal);
-      parts.log.info(fields.message, { ...about, ...fields.facts, seconds: secondsSince(started) });
-      return { outcome: 'done' };
+      const done = await work(delivery, parts, signal);
+      parts.log.info(done.message, { ...about, ...done.facts, seconds: secondsSince(started) });
+      return done.settlement;
     } catch (error) {
       const failure = Failure.from(signal.aborted ? stoppedBy(error) : error);
       const settlement = await settle(failure, delivery, parts).catch((unrecorded: unknown): Settlement => {
@@ -40,7 +44,8 @@ export function createDelivery(parts: DeliveryParts): Handle {
           ...about,
           error: unrecorded,
         });
-        return { outcome: 'wait', afterMs: 60_000 };
+        const unnameable = unrecorded instanceof Failure && unrecorded.retry === 'never';
+        return unnameable ? { outcome: 'dead', reason: failure.message } : { outcome: 'wait', afterMs: 60_000 };
       });
       const line = {
         ...about,
@@ -58,30 +63,44 @@ export function createDelivery(parts: DeliveryParts): Handle {
   };
 }
 
-async function work(
-  delivery: Delivery,
-  parts: DeliveryParts,
-  signal: AbortSignal,
-): Promise<{ message: string; facts: object }> {
+interface Done {
+  readonly message: string;
+  readonly facts: object;
+  readonly settlement: Settlement;
+}
+
+async function work(delivery: Delivery, parts: DeliveryParts, signal: AbortSignal): Promise<Done> {
+  if (delivery.lost >= MAX_LOST) throw poisonous(delivery.lost);
   const { message } = delivery;
-  if (message.kind === 'conversation') {
-    const recordings = await parts.genesys.recordingsOf(message.conversationId, delivery.acceptedAt, signal);
-    const trace = message.traceparent === undefined ? {} : { traceparent: message.traceparent };
-    const messages = recordings.map((recording): Message => ({ kind: 'recording', ...recording, ...trace }));
-    if (messages.length > 0) await parts.queue.publish(messages, signal);
-    return { message: 'Conversation was resolved.', facts: { recordings: messages.length } };
-  }
+  if (message.kind === 'conversation') return resolve(message, { delivery, parts }, signal);
   const started = performance.now();
-  const recording = { recordingId: message.recordingId, conversationId: message.conversationId };
+  const { recordingId, conversationId, traceparent } = message;
+  const recording = { recordingId, conversationId };
   const { manifest, fresh } = await parts.pipeline.archive(
-    { recording, attempt: delivery.attempt, traceparent: message.traceparent },
+    { recording, attempt: delivery.attempt, traceparent },
     signal,
   );
-  if (!fresh) return { message: 'Recording was archived already.', facts: {} };
+  if (!fresh) return { message: 'Recording was archived already.', facts: {}, settlement: { outcome: 'done' } };
   parts.metrics.archived(manifest.way);
   parts.metrics.seconds('total', secondsSince(started));
   const { sizeBytes, durationMs } = manifest.webm;
-  return { message: 'Recording was archived.', facts: { way: manifest.way, sizeBytes, durationMs } };
+  const facts = { way: manifest.way, sizeBytes, durationMs };
+  return { message: 'Recording was archived.', facts, settlement: { outcome: 'done' } };
+}
+
+/** A conversation becomes its recordings. Screens are uploaded later than calls: it is looked at once more when it has settled. */
+async function resolve(
+  { conversationId, traceparent }: Message & { readonly kind: 'conversation' },
+  { delivery, parts }: { readonly delivery: Delivery; readonly parts: DeliveryParts },
+  signal: AbortSignal,
+): Promise<Done> {
+  const recordings = await parts.genesys.recordingsOf(conversationId, delivery.acceptedAt, signal);
+  const trace = traceparent === undefined ? {} : { traceparent };
+  const messages = recordings.map((recording): Message => ({ kind: 'recording', ...recording, ...trace }));
+  if (messages.length > 0) await parts.queue.publish(messages, signal);
+  const unsettledMs = SETTLED_AFTER_MS - (Date.now() - delivery.acceptedAt.getTime());
+  const settlement: Settlement = unsettledMs > 0 ? { outcome: 'wait', afterMs: unsettledMs } : { outcome: 'done' };
+  return { message: 'Conversation was resolved.', facts: { recordings: messages.length }, settlement };
 }
 
 /** Reads what the failure says of itself. A permanent one is recorded before the message is let go. */
@@ -128,6 +147,11 @@ function idsOf(message: Message): { recordingId: string | undefined; conversatio
     recordingId: message.kind === 'recording' ? message.recordingId : undefined,
     conversationId: message.conversationId,
   };
+}
+
+function poisonous(lost: number): Failure {
+  const message = `The service ended ${String(lost)} times in a row while it worked on this recording; send its event again once the cause is found.`;
+  return new Failure('internal', message, { retry: 'never' });
 }
 
 function stoppedBy(error: unknown): Failure {

@@ -32,9 +32,9 @@ export function createLog(options: LogOptions): Log {
     const entry = {
       severity: SEVERITY[level] ?? 'DEFAULT',
       timestamp: new Date().toISOString(),
-      message: redact(String(message)),
+      message: printableText(String(message), redact),
       ...traceFields(traceparent, options.project),
-      ...Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, printable(value, redact)])),
+      ...printableFields(fields, redact, 0),
     };
     return Object.assign(info, { [Symbol.for('message')]: JSON.stringify(entry) });
   });
@@ -49,9 +49,11 @@ export function createLog(options: LogOptions): Log {
     exitOnError: false,
   });
   // winston formats a line before it looks at its level: one that nobody wants would cost as much as one that is written.
-  const write = (level: LogOptions['level']) => (message: string, fields: Fields = {}) => {
-    if (logger.isLevelEnabled(level)) logger.log({ ...fields, level, message });
-  };
+  const write =
+    (level: LogOptions['level']) =>
+    (message: string, fields: Fields = {}) => {
+      if (logger.isLevelEnabled(level)) logger.log({ ...fields, level, message });
+    };
   return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
 }
 
@@ -62,30 +64,46 @@ export function createRedactor(secrets: readonly string[]): (text: string) => st
     let clean = text;
     for (const secret of exact) clean = clean.replaceAll(secret, '[secret]');
     return clean
-      .replace(/\b(https?:\/\/)[^\s/@"']+@/gi, '$1[user]@')
-      .replace(/\b((?:https?|gs|pubsub):\/\/[^\s?#"'<>]+)[?#][^\s"'<>]*/gi, '$1?[query]')
+      .replace(/\b(?:https?|gs|pubsub):\/\/[^\s"'<>]+/gi, bareUrl)
       .replace(/\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{4,}/gi, '$1 [secret]')
-      .replace(/\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*/g, '[token]');
+      .replace(/(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*/g, '[token]');
   };
+}
+
+/** Without user, query and fragment. */
+function bareUrl(url: string): string {
+  const end = url.search(/[?#]/);
+  const place = (end < 0 ? url : url.slice(0, end)).replace(/^([a-z]+:\/\/)[^/@]+@/i, '$1[user]@');
+  return end < 0 ? place : `${place}?[query]`;
 }
 
 const MAX_TEXT = 4096;
 const MAX_DEPTH = 4;
+const MAX_ENTRIES = 50;
+
+/** Cut only after the secrets are out: half of one, at the cut, would no longer be recognised. */
+function printableText(text: string, redact: (text: string) => string): string {
+  const clean = redact(text.slice(0, 4 * MAX_TEXT));
+  const isCut = clean.length > MAX_TEXT || text.length > 4 * MAX_TEXT;
+  return isCut ? `${clean.slice(0, MAX_TEXT)}…` : clean;
+}
 
 function printable(value: unknown, redact: (text: string) => string, depth = 0): unknown {
-  if (typeof value === 'string') return redact(value.length > MAX_TEXT ? `${value.slice(0, MAX_TEXT)}…` : value);
+  if (typeof value === 'string') return printableText(value, redact);
   if (typeof value === 'bigint') return value.toString();
   if (typeof value !== 'object' || value === null) return value;
-  if (value instanceof Date) return value.toISOString();
+  if (value instanceof Date) return value.toJSON();
   if (depth >= MAX_DEPTH) return '[deep]';
   if (value instanceof Error) return describeError(value, redact, depth);
-  if (Buffer.isBuffer(value)) return `[${String(value.length)} bytes]`;
-  if (Array.isArray(value)) return value.slice(0, 50).map((item) => printable(item, redact, depth + 1));
+  if (ArrayBuffer.isView(value)) return `[${String(value.byteLength)} bytes]`;
+  if (Array.isArray(value)) return value.slice(0, MAX_ENTRIES).map((item) => printable(item, redact, depth + 1));
+  return printableFields(value, redact, depth + 1);
+}
+
+function printableFields(fields: object, redact: (text: string) => string, depth: number): Fields {
+  const entries = Object.entries(fields).slice(0, MAX_ENTRIES);
   return Object.fromEntries(
-    Object.entries(value).map(([name, item]) => [
-      name,
-      SECRET_NAME.test(name) ? '[secret]' : printable(item, redact, depth + 1),
-    ]),
+    entries.map(([name, value]) => [name, SECRET_NAME.test(name) ? '[secret]' : printable(value, redact, depth)]),
   );
 }
 
@@ -96,12 +114,13 @@ function describeError(error: Error, redact: (text: string) => string, depth: nu
   const code: unknown = 'code' in error ? error.code : undefined;
   return {
     name: error.name,
-    message: redact(error.message.slice(0, MAX_TEXT)),
+    message: printableText(error.message, redact),
     ...(typeof code === 'string' || typeof code === 'number' ? { code } : {}),
     ...(error instanceof Failure && Object.keys(error.facts).length > 0
       ? { facts: printable(error.facts, redact, depth + 1) }
       : {}),
-    ...(error.stack === undefined || error instanceof Failure ? {} : { stack: redact(error.stack.slice(0, MAX_TEXT)) }),
+    ...(error.stack === undefined || error instanceof Failure ? {} : { stack: printableText(error.stack, redact) }),
+    ...(error instanceof AggregateError ? { errors: printable(error.errors, redact, depth + 1) } : {}),
     ...(error.cause === undefined ? {} : { cause: printable(error.cause, redact, depth + 1) }),
   };
 }

@@ -8,7 +8,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { Archive, ByteRange, Deposit, OriginalSink, Stored } from './archive/archive.ts';
-import { etagOf, type Manifest } from './archive/manifest.ts';
+import { etagOf, type Manifest, type SourceFacts } from './archive/manifest.ts';
 import { parseRange } from './archive/range.ts';
 import type { Download, Genesys, Located, MediaFile } from './genesys/genesys.ts';
 import { createFlights, Lagged } from './media/flight.ts';
@@ -99,15 +99,17 @@ export function createPipeline(parts: PipelineParts): Pipeline {
     const looking = performance.now();
     const located = await parts.genesys.locate(recording, signal);
     parts.metrics.seconds('lookup', (performance.now() - looking) / 1000);
+    const originals: string[] = [];
+    const count = located.files.length;
     const files = located.files.map((file, index) =>
-      counted(file, parts.metrics, options.keep && { deposit: options.keep, index, count: located.files.length }),
+      counted(file, parts.metrics, options.keep && { deposit: options.keep, index, count, names: originals }),
     );
     const made = await makeWebm(
       { files, durationMs: located.durationMs, ways: options.ways, patient: options.patient },
       parts.tools,
       signal,
     );
-    return Object.assign(made, { located });
+    return Object.assign(made, { located, originals });
   }
 
   async function listen(recording: Recording, range: string | undefined, signal: AbortSignal): Promise<Listening> {
@@ -168,7 +170,11 @@ interface MakeOptions {
   readonly patient: boolean;
 }
 
-type Making = MadeWebm & { readonly located: Located };
+type Making = MadeWebm & {
+  readonly located: Located;
+  /** Archive names of the bit-exact copies, by file; empty where none are kept. */
+  readonly originals: readonly string[];
+};
 
 /** What comes after the first `sizeBytes`, once those have proven to be the same as before. */
 async function* after(
@@ -187,6 +193,8 @@ async function* after(
     skipped += cluster.length;
     if (skipped > sizeBytes || (skipped === sizeBytes && hash.digest('hex') !== sha256)) throw new Lagged();
   }
+  // Shorter than what was heard: not the same, whatever its own completeness says.
+  if (skipped < sizeBytes) throw new Lagged();
 }
 
 /** The file, its bytes counted for the metrics and, where asked for, copied bit-exact into the deposit as they pass. */
@@ -211,6 +219,8 @@ interface Keep {
   readonly deposit: Deposit;
   readonly index: number;
   readonly count: number;
+  /** Takes the name that the archive gives the copy. */
+  readonly names: string[];
 }
 
 async function* tap(download: Download, metrics: Metrics, keep: Keep | undefined): AsyncGenerator<Buffer, void, void> {
@@ -225,9 +235,18 @@ async function* tap(download: Download, metrics: Metrics, keep: Keep | undefined
   }
 }
 
-function openCopy({ deposit, index, count }: Keep, beginning: Buffer): Promise<OriginalSink> {
+async function openCopy({ deposit, index, count, names }: Keep, beginning: Buffer): Promise<OriginalSink> {
   const { extension, mediaType } = formatOf(sniff(beginning));
-  return deposit.original(index, count, extension, mediaType);
+  const sink = await deposit.original(index, count, extension, mediaType);
+  names[index] = sink.name;
+  return sink;
+}
+
+function sourcesOf(made: Making): readonly SourceFacts[] {
+  return made.sources().map((source, index) => {
+    const original = made.originals[index];
+    return original === undefined ? source : { ...source, original };
+  });
 }
 
 function describe(made: Making, stored: Stored, work: Work & { startedAt: Date; version: string }): Manifest {
@@ -239,7 +258,7 @@ function describe(made: Making, stored: Stored, work: Work & { startedAt: Date; 
     api: made.located.api,
     medium: made.contentType === 'video/webm' ? 'video' : 'audio',
     recordedAt: made.located.recordedAt?.toISOString() ?? null,
-    sources: made.sources(),
+    sources: sourcesOf(made),
     way: made.way,
     why: made.why,
     encoder: made.encoder ?? null,

@@ -212,12 +212,17 @@ function headerOf(answer: Dispatcher.ResponseData, name: string): string | undef
 
 /** A stop from outside stays what it is; everything else is the network. */
 export function unreachable(thrown: unknown, signal: AbortSignal): Failure {
-  if (signal.aborted && signal.reason instanceof Failure) return signal.reason;
-  if (signal.aborted) return new Failure('stopped', 'The work was stopped before it ended.', { cause: thrown });
+  if (signal.aborted) return stopped(signal, thrown);
   if (thrown instanceof Failure) return thrown;
   return new Failure('archive-unavailable', 'Cloud Storage could not be reached; the work is tried again later.', {
     cause: thrown,
   });
+}
+
+/** The reason of an aborted signal, where it is a Failure. */
+export function stopped(signal: AbortSignal, cause: unknown): Failure {
+  if (signal.reason instanceof Failure) return signal.reason;
+  return new Failure('stopped', 'The work was stopped before it ended.', { cause });
 }
 
 /** For `catch`: what passes is returned, the rest is thrown on. */

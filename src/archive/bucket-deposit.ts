@@ -3,10 +3,11 @@ import { randomBytes } from 'node:crypto';
 import { Failure } from '../failure.ts';
 import { keyOf, type Recording } from '../recording.ts';
 import type { Deposit, OriginalSink, Sink, Stored } from './archive.ts';
+import { stopped } from './bucket-client.ts';
 import { completeRecording, isOf, removeAll, type BucketParts } from './bucket-commit.ts';
 import { encodeMetadata } from './bucket-layout.ts';
-import { isSame, type ObjectFacts } from './bucket-object.ts';
-import { createChecksum, type Checksum } from './checksum.ts';
+import { isSame, type ObjectFacts, type Sent } from './bucket-object.ts';
+import { combineCrc32c, crc32c, createChecksum, encodeCrc32c, type Checksum } from './checksum.ts';
 import { download } from './download.ts';
 import { composeObject, insertObject, type NewObject, type Placement } from './insert.ts';
 import type { Manifest } from './manifest.ts';
@@ -95,13 +96,12 @@ export class BucketDeposit implements Deposit {
     this.#held = [];
     const writers = [...this.#originals.values()].map((original) => original.writer);
     if (this.#body !== undefined) writers.push(this.#body);
-    await Promise.allSettled(writers.map((writer) => writer[Symbol.asyncDispose]()));
     const originals = this.#shown ? [] : [...this.#originals.keys()];
     const names = [...originals, ...(this.#body === undefined ? [] : ['clusters', 'head'])];
-    await removeAll(
-      names.map((name) => this.#staging(name)),
-      this.#deps.parts,
-    );
+    const staged = names.map((name) => this.#staging(name));
+    // At once, because a shutdown has to be through in seconds.
+    const cancelled = writers.map((writer) => writer[Symbol.asyncDispose]());
+    await Promise.allSettled([...cancelled, removeAll(staged, this.#deps.parts)]);
     this.#deps.live.delete(this.#name);
   }
 
@@ -112,7 +112,7 @@ export class BucketDeposit implements Deposit {
       this.#signal.throwIfAborted();
       return await work();
     } catch (thrown) {
-      const failure = Failure.from(thrown);
+      const failure = this.#signal.aborted ? stopped(this.#signal, thrown) : Failure.from(thrown);
       this.#ended ??= failure;
       throw failure;
     }
@@ -149,13 +149,9 @@ export class BucketDeposit implements Deposit {
     const { object } = await insertObject({ object: front, parts: [head] }, client, this.#signal);
     const checksum = createChecksum();
     checksum.update(head);
-    const alone = createChecksum();
-    for await (const bytes of download(clusters, client, this.#signal)) {
-      checksum.update(bytes);
-      alone.update(bytes);
-    }
-    if (!isSame(clusters, alone.stored())) throw readBackDiffers(clusters, alone.stored());
+    for await (const bytes of download(clusters, client, this.#signal)) checksum.update(bytes);
     const stored = checksum.stored();
+    if (!isSame(joined(head, clusters), stored)) throw otherBytes(clusters, stored);
     const sources = [object, clusters];
     return {
       stored,
@@ -203,10 +199,19 @@ async function append({ writer, checksum }: Original, chunk: Buffer): Promise<vo
 async function stage(writer: ObjectWriter): Promise<ObjectFacts> {
   const { ours, object } = await writer.finish();
   if (ours) return object;
-  throw readBackDiffers(object, writer.sent);
+  throw otherBytes(object, writer.sent);
 }
 
-function readBackDiffers(object: ObjectFacts, sent: Partial<Stored>): Failure {
+/** What head and clusters must make together, from their own checksums. */
+function joined(head: Buffer, clusters: ObjectFacts): Sent {
+  const crc = Buffer.from(clusters.crc32c, 'base64').readUInt32BE();
+  return {
+    sizeBytes: head.length + clusters.sizeBytes,
+    crc32c: encodeCrc32c(combineCrc32c(crc32c(head), crc, clusters.sizeBytes)),
+  };
+}
+
+function otherBytes(object: ObjectFacts, sent: Partial<Stored>): Failure {
   return new Failure('incomplete', 'Cloud Storage gave back other bytes than were sent; the work is done again.', {
     facts: { object, sent },
   });

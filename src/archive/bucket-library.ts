@@ -3,6 +3,7 @@ import { Storage, type Bucket, type GetFilesOptions } from '@google-cloud/storag
 import type { GoogleAuth } from 'google-auth-library';
 import { Failure } from '../failure.ts';
 import { credentialsFailure, type TokenSource } from './bucket-auth.ts';
+import { stopped } from './bucket-client.ts';
 import { bucketFailure, isMissingBucket, isRetained, refusalOf, type Doing } from './bucket-failure.ts';
 import { parseObject, type ObjectFacts } from './bucket-object.ts';
 
@@ -196,11 +197,6 @@ function signingFailure(thrown: unknown, signal: AbortSignal): Failure {
     'Links cannot be signed: grant the service account roles/iam.serviceAccountTokenCreator on itself and enable the IAM Service Account Credentials API (terraform apply does both).',
     { cause: thrown },
   );
-}
-
-function stopped(signal: AbortSignal, cause: unknown): Failure {
-  if (signal.reason instanceof Failure) return signal.reason;
-  return new Failure('stopped', 'The work was stopped before it ended.', { cause });
 }
 
 function messageOf(thrown: unknown): string {

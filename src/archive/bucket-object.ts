@@ -22,7 +22,7 @@ export interface Sent {
   readonly crc32c: string;
 }
 
-export function isSame(object: ObjectFacts, sent: Sent): boolean {
+export function isSame(object: Sent, sent: Sent): boolean {
   return object.sizeBytes === sent.sizeBytes && object.crc32c === sent.crc32c;
 }
 

@@ -21,7 +21,9 @@ const STAGING_LIFE_MS = 24 * 3_600_000;
 const SWEEP_EVERY_MS = 3_600_000;
 
 export async function openTheQueue(context: Context): Promise<Queue> {
-  const queue = await openQueue(context.config.queue);
+  const queue = await openQueue(context.config.queue, (trouble) =>
+    context.log.warn(trouble.message, { error: trouble }),
+  );
   context.opened.defer(() => queue.close());
   const depth = async (name: 'ready' | 'waiting' | 'running' | 'dead'): Promise<number> =>
     (await queue.depth())?.[name] ?? NaN;
@@ -114,7 +116,11 @@ export async function serveRoutes(
   const { log, metrics, config, stopping } = context;
   const readiness = createReadiness(dependencies);
   const listener = await listen(createApp({ log, metrics, readiness, ...parts }), config);
-  const stopped = new Promise<void>((resolve) => stopping.addEventListener('abort', () => resolve(), { once: true }));
+  const stopped = new Promise<void>((resolve) => {
+    stopping.addEventListener('abort', () => resolve(), { once: true });
+    // A signal that came while the service was starting is told to nobody who listens only now.
+    if (stopping.aborted) resolve();
+  });
   const closed = stopped.then(() => {
     readiness.notReady('The service is stopping.');
     return listener.close(LISTENERS_END_WITHIN_MS);

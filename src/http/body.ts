@@ -7,23 +7,22 @@ import { Failure } from '../failure.ts';
  * and an endless one never gets its 413.
  * @throws Failure `body-too-large` as soon as it is known, `bad-request` where the sender left midway
  */
-export async function readBody(req: IncomingMessage, limitBytes: number): Promise<Buffer> {
-  if (Number(req.headers['content-length'] ?? 0) > limitBytes) throw tooLarge(limitBytes);
+export function readBody(req: IncomingMessage, limitBytes: number): Promise<Buffer> {
+  if (Number(req.headers['content-length'] ?? 0) > limitBytes) return Promise.reject(tooLarge(limitBytes));
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
-  try {
-    // Leaving early must not destroy the request: its socket still has to carry our answer.
-    for await (const chunk of req.iterator({ destroyOnReturn: false })) {
-      if (!Buffer.isBuffer(chunk)) continue;
-      chunks.push(chunk);
-      sizeBytes += chunk.length;
-      if (sizeBytes > limitBytes) throw tooLarge(limitBytes);
-    }
-  } catch (cause) {
-    if (cause instanceof Failure) throw cause;
-    throw new Failure('bad-request', 'The request ended before its body was complete.', { cause });
-  }
-  return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, sizeBytes);
+  // Listeners, not an async iterator: that alone costs a seventh of a webhook's CPU (test/bench/webhook-bench.ts).
+  req.on('data', (chunk: Buffer) => {
+    sizeBytes += chunk.length;
+    if (sizeBytes > limitBytes) reject(tooLarge(limitBytes));
+    else chunks.push(chunk);
+  });
+  req.once('end', () => resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)));
+  req.once('error', (cause) =>
+    reject(new Failure('bad-request', 'The request ended before its body was complete.', { cause })),
+  );
+  return promise;
 }
 
 function tooLarge(limitBytes: number): Failure {

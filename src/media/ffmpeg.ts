@@ -116,14 +116,14 @@ class Encoding {
   #asked = 0;
   #awaitsOutput = false;
   #sawEnd = false;
+  #exited = false;
 
   constructor(process: EncoderProcess, stallMs: number) {
     this.#process = process;
     const isStuck = (): boolean => this.#awaitsOutput && this.#asked === 0;
     this.#watchdog = new Watchdog(stallMs, isStuck, () => void this.#fail(stalled(stallMs)));
     this.#gone = this.#judge(process.ended);
-    // The output of one that failed is of no use, and unread it would keep the pipe open.
-    void process.exited.then(({ ok }) => ok || process.output.destroy());
+    void this.#afterExit(process.exited);
   }
 
   begin(sources: readonly AsyncIterable<Buffer>[], signal: AbortSignal): void {
@@ -131,6 +131,13 @@ class Encoding {
     signal.addEventListener('abort', onAbort, { once: true });
     this.#letGo = () => signal.removeEventListener('abort', onAbort);
     this.#fed = Promise.all(sources.map((source, index) => this.#feed(source, this.#process.inputs[index])));
+  }
+
+  /** The output of one that failed is of no use, and unread it would keep the pipe open. */
+  async #afterExit(exited: EncoderProcess['exited']): Promise<void> {
+    const { ok } = await exited;
+    this.#exited = true;
+    if (!ok) this.#process.output.destroy();
   }
 
   async #judge(ended: Promise<Ending>): Promise<void> {
@@ -160,7 +167,7 @@ class Encoding {
 
   /** Why it really failed, once nothing is left of it. An output that merely ended too early says less than the exit does. */
   async causeOf(symptom: unknown): Promise<Failure> {
-    if (this.#sawEnd) await this.#gone;
+    if (this.#sawEnd || this.#exited) await this.#gone;
     const cause = this.#fail(unexpected(symptom));
     await this.#gone;
     return cause;

@@ -7,6 +7,7 @@ import {
   OPUS_RATE,
   type OpusHead,
   packetSamples,
+  parsePacket,
   samplesToNs,
   SELF_DELIMITING_BYTES,
   silenceLike,
@@ -29,7 +30,7 @@ const MAX_APART = 24 * 3600 * OPUS_RATE;
  * ends or is left.
  * @throws Failure `unsupported-media` for what cannot be joined exactly (stereo input; unequal packet durations, gains or, short
  * of whole packets, pre-skips and starts): an encoder has to be asked. All of it is known before the first packet is handed
- * out, except for packets of another duration later on and for chained streams.
+ * out, except for packets that are invalid or of another duration later on, and for chained streams.
  */
 export async function joinMono(left: OggOpus, right: OggOpus): Promise<PacketStream> {
   const pair = [new Channel(left), new Channel(right)] as const;
@@ -166,7 +167,7 @@ class Channel {
   /** Before the first packet "lost" ones: they sound of nothing and leave the decoder as new. Later ones have to be silence. */
   #filling(like: Buffer | undefined): Buffer {
     const filling = this.#last === undefined ? lostLike(like ?? EMPTY) : silenceLike(this.#last);
-    if (filling === undefined) throw new Failure('unreadable-media', 'A channel holds an invalid Opus packet.');
+    if (filling === undefined) throw unjoinable('a packet is invalid');
     return filling;
   }
 
@@ -182,6 +183,7 @@ const EMPTY = Buffer.alloc(0);
 class Joined implements AsyncIterableIterator<readonly Packet[]> {
   readonly #pair: Pair;
   readonly #slotSamples: number;
+  readonly #slab = new Slab();
   #slot = 0;
   #isOver = false;
   /** Held back: only the very last packet is trimmed. */
@@ -226,17 +228,17 @@ class Joined implements AsyncIterableIterator<readonly Packet[]> {
         return batch;
       }
       if (this.#held !== undefined) batch.push(this.#held);
-      this.#held = this.#packet(joinPackets(left.take(this.#slot, right.sample), right.take(this.#slot, left.sample)));
+      this.#held = this.#packet(left.take(this.#slot, right.sample), right.take(this.#slot, left.sample));
       this.#slot += 1;
     }
     return batch;
   }
 
-  #packet(data: Buffer): Packet {
+  #packet(left: Buffer, right: Buffer): Packet {
     return {
       track: 0,
       timeNs: samplesToNs(this.#slot * this.#slotSamples),
-      data,
+      data: this.#slab.join(left, right),
       keyframe: true,
       durationNs: samplesToNs(this.#slotSamples),
       discardPaddingNs: undefined,
@@ -251,11 +253,25 @@ class Joined implements AsyncIterableIterator<readonly Packet[]> {
   }
 }
 
-/** All streams of a packet but the last are self-delimited (RFC 6716 appendix B). */
-function joinPackets(left: Buffer, right: Buffer): Buffer {
-  const joined = Buffer.allocUnsafe(left.length + SELF_DELIMITING_BYTES + right.length);
-  const at = writeSelfDelimited(joined, 0, left);
-  if (at === undefined) throw new Failure('unreadable-media', 'The left channel holds an invalid Opus packet.');
-  joined.set(right, at);
-  return joined.subarray(0, at + right.length);
+/** Joined packets are written one behind the other into slabs: one allocation for hundreds of them. */
+const SLAB_BYTES = 65_536;
+
+class Slab {
+  #bytes = Buffer.allocUnsafeSlow(SLAB_BYTES);
+  #used = 0;
+
+  /** All streams of a packet but the last are self-delimited (RFC 6716 appendix B). */
+  join(left: Buffer, right: Buffer): Buffer {
+    const most = left.length + SELF_DELIMITING_BYTES + right.length;
+    if (this.#used + most > this.#bytes.length) {
+      this.#bytes = Buffer.allocUnsafeSlow(Math.max(most, SLAB_BYTES));
+      this.#used = 0;
+    }
+    const start = this.#used;
+    const at = writeSelfDelimited(this.#bytes, start, left);
+    // A decoder would drop the packets of both channels: an encoder can conceal the one.
+    if (at === undefined || parsePacket(right) === undefined) throw unjoinable('a packet is invalid');
+    this.#used = at + right.copy(this.#bytes, at);
+    return this.#bytes.subarray(start, this.#used);
+  }
 }

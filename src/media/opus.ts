@@ -55,8 +55,12 @@ export function parsePacket(packet: Buffer): OpusFraming | undefined {
   const toc = packet[0];
   if (toc === undefined || packetSamples(packet) === undefined) return undefined;
   const framing = parseFrames(packet, toc);
-  // R2: no frame is longer than 1275 bytes.
-  return framing?.sizes.every((size) => size >= 0 && size <= 1275) === true ? framing : undefined;
+  return framing === undefined || framing.sizes.some(isNoFrameSize) ? undefined : framing;
+}
+
+/** No frame is longer than 1275 bytes (R2). */
+function isNoFrameSize(size: number): boolean {
+  return size < 0 || size > 1275;
 }
 
 function parseFrames(packet: Buffer, toc: number): OpusFraming | undefined {
@@ -129,11 +133,9 @@ export const SELF_DELIMITING_BYTES = 2;
 export function writeSelfDelimited(target: Buffer, offset: number, packet: Buffer): number | undefined {
   const framing = parsePacket(packet);
   if (framing === undefined) return undefined;
-  const { start } = framing;
-  target.set(packet.subarray(0, start), offset);
-  const at = writeLength(target, offset + start, framing.sizes.at(-1) ?? 0);
-  target.set(packet.subarray(start), at);
-  return at + packet.length - start;
+  const { start, sizes } = framing;
+  const at = writeLength(target, offset + packet.copy(target, offset, 0, start), sizes.at(-1) ?? 0);
+  return at + packet.copy(target, at, start);
 }
 
 function writeLength(target: Buffer, offset: number, size: number): number {

@@ -141,7 +141,7 @@ function sniffMp4(head: Buffer): Sniffed | undefined {
 function sniffMpegAudio(head: Buffer): Sniffed | undefined {
   if (text(head, 0, 3) !== 'ID3') return mpegFrames(head);
   if (head.length < 10) return undefined;
-  const size = [6, 7, 8, 9].reduce((sum, at) => sum * 128 + ((head[at] ?? 0) & 0x7f), 10);
+  const size = 10 + [6, 7, 8, 9].reduce((sum, at) => sum * 128 + ((head[at] ?? 0) & 0x7f), 0);
   if (size + 4 > head.length) return media('mp3');
   const behind = head.subarray(size);
   return mpegFrames(behind) ?? sniffFlac(behind);

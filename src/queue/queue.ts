@@ -70,6 +70,8 @@ export interface Delivery {
   readonly message: Message;
   /** 1 for the first; waiting does not count. */
   readonly attempt: number;
+  /** Deliveries in a row that never came back: the process was killed or the lease lost. */
+  readonly lost: number;
   /** When the event was first accepted: total age is counted from here. */
   readonly acceptedAt: Date;
 }

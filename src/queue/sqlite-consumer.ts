@@ -288,7 +288,7 @@ function givenUp(key: string): Failure {
 
 function parseDelivery(claim: Claim): Delivery {
   const message = parseMessage(claim.body, claim.traceparent);
-  return { message, attempt: claim.attempt, acceptedAt: claim.acceptedAt };
+  return { message, attempt: claim.attempt, lost: claim.lost, acceptedAt: claim.acceptedAt };
 }
 
 /** Notices what other processes publish. Where the system cannot watch, the poll does it alone, a little later. */

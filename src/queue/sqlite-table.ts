@@ -12,6 +12,7 @@ export interface Claim {
   readonly body: string;
   readonly traceparent: string | undefined;
   readonly attempt: number;
+  readonly lost: number;
   readonly acceptedAt: Date;
 }
 
@@ -65,7 +66,7 @@ const SQL = {
     UPDATE message SET
       state = 'running', token = :token, due_at = :now + :leaseMs, changed_at = :now, attempt = attempt + 1, rerun_at = NULL
     WHERE id IN (SELECT id FROM message WHERE state = 'queued' AND due_at <= :now ORDER BY due_at, id LIMIT :limit)
-    RETURNING id, key, body, traceparent, attempt, accepted_at`,
+    RETURNING id, key, body, traceparent, attempt, lost, accepted_at`,
   extend: `
     UPDATE message SET due_at = :now + :leaseMs, changed_at = :now WHERE id = :id AND token = :token`,
   /** What was asked for again meanwhile starts anew. */
@@ -239,6 +240,7 @@ function parseClaim(row: Row): Omit<Claim, 'token'> {
     body: text(row, 'body'),
     traceparent: row['traceparent'] === null ? undefined : text(row, 'traceparent'),
     attempt: integer(row, 'attempt'),
+    lost: integer(row, 'lost'),
     acceptedAt: new Date(integer(row, 'accepted_at')),
   };
 }

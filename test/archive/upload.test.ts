@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { BucketClient, type RetryPolicy } from '../../src/archive/bucket-client.ts';
 import type { Placement } from '../../src/archive/insert.ts';
@@ -10,7 +11,7 @@ import { Failure, type FailureCode } from '../../src/failure.ts';
 import { QUICK } from '../support/archive-bucket.ts';
 import { bytesOf } from '../support/archive-content.ts';
 import type { Operation } from '../support/gcs-faults.ts';
-import { GcsServer, startGcsServer, type GcsServerOptions } from '../support/gcs-server.ts';
+import { startGcsServer, type GcsServer, type GcsServerOptions } from '../support/gcs-server.ts';
 
 const MIB = 1024 * 1024;
 const CHUNK = 2 * MIB;
@@ -208,7 +209,7 @@ describe('an upload survives', () => {
   });
 });
 
-describe('an upload gives up, with nothing visible and its session cancelled,', () => {
+describe('an upload gives up, with nothing visible, its session cancelled and (invariant 8) no word of it in the error,', () => {
   const bytes = bytesOf('five', 5 * MIB);
   const table: readonly (readonly [string, FailureCode, readonly (readonly [Operation, ...string[]])[]])[] = [
     ['where the server loses what it had confirmed', 'archive-unavailable', [['final', 'forget-everything']]],
@@ -232,7 +233,13 @@ describe('an upload gives up, with nothing visible and its session cancelled,', 
     test(name, async () => {
       await withServer(async (bench) => {
         for (const [operation, ...instructions] of faults) bench.server.fault(operation, ...instructions);
-        await assert.rejects(upload(bench, bytes), isFailure(code));
+        const error: unknown = await upload(bench, bytes).catch((thrown: unknown) => thrown);
+        assert.ok(isFailure(code)(error), inspect(error));
+        assert.doesNotMatch(
+          inspect(error, { depth: 9, showHidden: true }),
+          /upload_id/,
+          'invariant 8: the session leaked',
+        );
         assertNothing(bench.server);
         if (/ST-0[58]/.test(name)) assert.equal(bench.server.count('status'), 0, 'a permanent error was tried again');
       });
@@ -385,13 +392,14 @@ test(
         server.fault(operation, ...faults[operation]);
       const writer = new ObjectWriter({ name: NAME, contentType: 'a/b' }, client, AbortSignal.timeout(30_000));
       try {
-        const result = await upload({ server, client, writer: () => writer }, bytes).catch((error: unknown) => error);
-        const stored = server.names().length === 1;
-        if (result instanceof Failure) outcomes.absent += 1;
-        else assertUploaded(server, bytes, result as Placement);
-        if (!(result instanceof Failure)) outcomes.whole += 1;
+        const placement = await upload({ server, client, writer: () => writer }, bytes).catch((error: unknown) => {
+          assert.ok(error instanceof Failure, inspect(error));
+          return undefined;
+        });
+        outcomes[placement === undefined ? 'absent' : 'whole'] += 1;
+        if (placement !== undefined) assertUploaded(server, bytes, placement);
         // It may have appeared although the writer could not learn of it; but never in part.
-        if (stored) assert.ok(server.store.bytes(NAME).equals(bytes));
+        if (server.names().length > 0) assert.ok(server.store.bytes(NAME).equals(bytes));
       } finally {
         await client.close();
         await server.close();

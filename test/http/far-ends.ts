@@ -55,7 +55,7 @@ export class ListQueue implements Pick<Queue, 'publish'> {
 
   /** Without their traceparents. */
   get ids(): object[] {
-    return this.messages.map(({ traceparent: _, ...ids }) => ids);
+    return this.messages.map((message): object => ({ ...message, traceparent: undefined }));
   }
 }
 

@@ -7,8 +7,7 @@ import { dial, eventually, exchange, ListQueue, start, type Started, type Wire }
 
 const TOKEN = 'a-webhook-token';
 const EVENT = '{"recordingId":"r-1"}';
-const HEAD =
-  'POST /webhooks/genesys HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n' + `X-Webhook-Token: ${TOKEN}\r\n`;
+const HEAD = `POST /webhooks/genesys HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nX-Webhook-Token: ${TOKEN}\r\n`;
 const REQUEST = `${HEAD}Content-Length: ${String(EVENT.length)}\r\n\r\n${EVENT}`;
 const GET = 'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n';
 

@@ -29,6 +29,11 @@ async function* chunks(count: number, sizeBytes = 1000): AsyncGenerator<Buffer, 
   for (let i = 0; i < count; i += 1) yield Buffer.alloc(sizeBytes, i);
 }
 
+async function* failing(failure: Failure): AsyncGenerator<Buffer, void, void> {
+  yield* chunks(0);
+  throw failure;
+}
+
 /** Plays from the archive as the pipeline does. */
 function fromArchive(archive: MapArchive, calls: (string | undefined)[] = []): Listen {
   return async (recording, header, signal) => {
@@ -83,16 +88,7 @@ const FAILURES: readonly [FailureCode, number][] = [
 for (const [code, status] of FAILURES) {
   test(`${code} before the first byte is ${String(status)} with its code, whether on asking or on the first read`, async () => {
     const failure = new Failure(code, 'What happened, and what to do.', { afterMs: 2500 });
-    const listens: Listen[] = [
-      () => Promise.reject(failure),
-      async () =>
-        // eslint-disable-next-line require-yield -- fails before its first byte
-        live(
-          (async function* () {
-            throw failure;
-          })(),
-        ),
-    ];
+    const listens: Listen[] = [() => Promise.reject(failure), async () => live(failing(failure))];
     for (const listen of listens) {
       await using app = await playback(listen);
       const error = await errorOf(await get(app));

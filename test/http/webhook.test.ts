@@ -47,8 +47,8 @@ test('a signed event becomes a message, and the answer says how many', async () 
   assert.equal(response.status, 202);
   assert.deepEqual(await response.json(), { accepted: 2, ignored: 1 });
   assert.deepEqual(queue.ids, [
-    { kind: 'recording', recordingId: R, conversationId: C },
-    { kind: 'conversation', conversationId: C, mediaType: 'VOICE' },
+    { kind: 'recording', recordingId: R, conversationId: C, traceparent: undefined },
+    { kind: 'conversation', conversationId: C, mediaType: 'VOICE', traceparent: undefined },
   ]);
   const metrics = await app.metrics.text();
   assert.match(metrics, /archiver_events_accepted_total\{kind="recording"\} 1/);
@@ -162,10 +162,11 @@ test('the same request a hundred times at once is one piece of work (IN-05, IN-1
   assert.equal((await queue.depth())?.ready, 1);
 });
 
+const filled = (size: number): string => `{"recordingId":"${R}","x":"${'x'.repeat(size - 61)}"}`;
+
 test('256 KiB pass, one byte more does not, declared or in chunks (IN-08)', async () => {
   const queue = new ListQueue();
   await using app = await receiver(queue);
-  const filled = (size: number): string => `{"recordingId":"${R}","x":"${'x'.repeat(size - 61)}"}`;
   assert.equal(filled(1000).length, 1000);
   assert.equal((await post(app, filled(256 * 1024))).status, 202);
   const error = await errorOf(await post(app, filled(256 * 1024 + 1)));

@@ -261,6 +261,14 @@ test('gives up midway where a packet of another length comes', async () => {
   await assert.rejects(allPackets(await join(fileOf(left, 960), odd)), unjoinable('differ in length'));
 });
 
+test('leaves invalid packets of either channel to an encoder', async () => {
+  const packets = await packetsOf(await encode('dual-0.opus', 1));
+  const broken = packets.map((packet, i) => (i === 20 ? Buffer.from([packet[0] ?? 0, ...Buffer.alloc(1300)]) : packet));
+  const [good, bad] = [fileOf(packets, 960), fileOf(broken, 960)];
+  await assert.rejects(allPackets(await join(good, bad)), unjoinable('invalid'));
+  await assert.rejects(allPackets(await join(bad, good)), unjoinable('invalid'));
+});
+
 test('fails as a whole where one channel is damaged or cut, and closes both', async () => {
   const good = await readFile(`${FIXTURES}/dual-0.opus`);
   for (const change of [

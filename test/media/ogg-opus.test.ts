@@ -6,6 +6,7 @@ import { after, before, test } from 'node:test';
 import { Failure, type FailureCode } from '../../src/failure.ts';
 import { readOggOpus } from '../../src/media/ogg-opus.ts';
 import type { Packet } from '../../src/media/packet.ts';
+import { createWebmWriter } from '../../src/media/webm-writer.ts';
 import { decodeOpus, ffmpeg, probeComplaints, probeDuration } from '../support/ffmpeg.ts';
 import { oggOpus, oggPage } from '../support/ogg-write.ts';
 import { allPackets, opusHead, source, writeWebm } from '../support/packets.ts';
@@ -23,6 +24,11 @@ function silence(count: number): Buffer[] {
 
 async function read(bytes: Buffer, chunkSize?: number): Promise<Packet[]> {
   return allPackets(await readOggOpus(source(bytes, chunkSize)));
+}
+
+function held(): number {
+  const { heapUsed, arrayBuffers } = process.memoryUsage();
+  return heapUsed + arrayBuffers;
 }
 
 function timesMs(packets: readonly Packet[]): number[] {
@@ -227,6 +233,29 @@ test('names the byte of what Opus does not allow', async () => {
     await assert.rejects(read(bytes), fails('unreadable-media', text), name);
   }
   await assert.rejects(read(headers.subarray(0, head.length)), fails('incomplete', 'headers'));
+});
+
+test('invariant 6: six hours are re-wrapped in no more memory than six minutes', async () => {
+  const packet = Buffer.alloc(120, 0x48);
+  async function* hours(): AsyncGenerator<Buffer> {
+    yield oggOpus([]);
+    for (let page = 1; page <= 6 * 3600; page += 1) {
+      const packets = Array.from({ length: 50 }, () => packet);
+      yield oggPage({ packets, granule: page * 48_000, sequence: page + 1, flags: page === 6 * 3600 ? 4 : 0 });
+    }
+  }
+  const start = held();
+  const stream = await readOggOpus(hours());
+  const writer = createWebmWriter(stream.tracks);
+  let [most, bytes] = [0, 0];
+  for await (const batch of stream.packets) {
+    for (const cluster of writer.add(batch)) {
+      bytes += cluster.length;
+      most = Math.max(most, held() - start);
+    }
+  }
+  assert.ok(bytes > 120 * 1024 * 1024);
+  assert.ok(most < 64 * 1024 * 1024, `${most} bytes over the start`);
 });
 
 test('makes no file of a stream without a sample (ME-04)', async () => {

@@ -81,6 +81,10 @@ test('makes packets self-delimiting as RFC 6716 appendix B draws them', () => {
   const cases: readonly (readonly [Buffer, Buffer])[] = [
     [packet(0xf8, [], [9]), packet(0xf8, [9], [9])],
     [packet(0xf8, [], []), packet(0xf8, [0], [])],
+    [packet(0xf8, [], [251]), packet(0xf8, [251], [251])],
+    [packet(0xf8, [], [252]), packet(0xf8, [252, 0], [252])],
+    [packet(0xf8, [], [255]), packet(0xf8, [255, 0], [255])],
+    [packet(0xf8, [], [256]), packet(0xf8, [252, 1], [256])],
     [packet(0xf8, [], [300]), packet(0xf8, [252, 12], [300])],
     [packet(0xf8, [], [1275]), packet(0xf8, [255, 255], [1275])],
     [packet(0xf9, [], [8, 8]), packet(0xf9, [8], [8, 8])],

@@ -159,6 +159,8 @@ test('accepts a stream without sizes only where an element ends', async () => {
   assert.equal((await allPackets(stream)).length, 4);
   assert.equal(stream.sawEnd, false);
   await assert.rejects(read(Buffer.concat([head, open, open.subarray(0, -1)])), fails('incomplete', 'byte \\d+,'));
+  const skipped = element(ID.Tags, Buffer.alloc(10_000)).subarray(0, 9000);
+  await assert.rejects(read(Buffer.concat([head, open, skipped])), fails('incomplete', 'byte \\d+,'));
 });
 
 test('takes laced blocks apart in all three ways', async () => {

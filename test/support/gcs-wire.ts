@@ -1,7 +1,8 @@
 /** Turns the bytes of HTTP into what the JSON API means by them, and objects into answers. */
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import type { Fault } from './gcs-faults.ts';
 import { GcsError, type Resource, type StoredObject } from './gcs-store.ts';
 
@@ -152,19 +153,31 @@ export async function sendMedia(context: Context, object: StoredObject, fault: F
     ...(range === null ? {} : { 'content-range': `bytes ${String(start)}-${String(end)}/${String(object.sizeBytes)}` }),
     ...context.headers,
   });
-  const limit =
-    fault?.kind === 'reset' ? (fault.afterBytes ?? 0) : fault?.kind === 'stall' ? fault.afterBytes : Infinity;
-  let left = Math.min(end - start + 1, limit);
+  const whole = end - start + 1;
+  const cut = fault?.kind === 'reset' || fault?.kind === 'stall' ? (fault.afterBytes ?? 0) : whole;
+  const limit = Math.min(whole, cut);
+  await pipeline(Readable.from(piecesOf(object, { start, limit, fault })), response, { end: limit === whole });
+  // The bytes so far arrive, the promised rest never does.
+  if (limit < whole && fault?.kind === 'reset') request.socket.destroySoon();
+}
+
+interface Piece {
+  readonly start: number;
+  readonly limit: number;
+  readonly fault: Fault | undefined;
+}
+
+function* piecesOf(object: StoredObject, { start, limit, fault }: Piece): Generator<Buffer> {
   let at = 0;
+  let left = limit;
   for (const part of object.parts) {
-    const piece = part.subarray(Math.max(0, start - at), Math.max(0, start - at) + left);
+    const from = Math.max(0, start - at);
+    const piece = part.subarray(from, from + left);
     at += part.length;
     if (piece.length === 0) continue;
     left -= piece.length;
-    if (!response.write(damage(piece, fault))) await Promise.race([once(response, 'drain'), once(response, 'close')]);
+    yield damage(piece, fault);
   }
-  if (limit === Infinity) response.end();
-  else if (fault?.kind === 'reset') setTimeout(() => request.socket.resetAndDestroy(), 20);
 }
 
 export function listPage(

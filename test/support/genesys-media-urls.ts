@@ -48,6 +48,10 @@ export class MediaUrls {
     for (const [signature, signed] of this.#signed) this.#signed.set(signature, { ...signed, expiresAt: 0 });
   }
 
+  signatures(): readonly string[] {
+    return [...this.#signed.keys()];
+  }
+
   /** `media:R:CHANNEL`; undefined where nothing was signed so. */
   routeOf(url: URL): string | undefined {
     const signed = this.#find(url);

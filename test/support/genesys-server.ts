@@ -79,6 +79,8 @@ export interface GenesysServer {
   revokeTokens(): void;
   /** Every media URL given out so far answers 403 from now on. */
   expireMediaUrls(): void;
+  /** Every access token and URL signature given out so far: what may never be found anywhere. */
+  secrets(): readonly string[];
   requests(route?: string): readonly LoggedRequest[];
   /** Resolves once the route has been asked `times` times in all. */
   reached(route: string, times: number, signal: AbortSignal): Promise<void>;
@@ -123,6 +125,7 @@ class SimulatedGenesys implements GenesysServer {
   readonly #recordings = new Map<string, ScriptedRecording>();
   readonly #conversations = new Set<string>();
   readonly #tokens = new Map<string, Token>();
+  readonly #givenTokens: string[] = [];
   readonly #urls: MediaUrls;
   readonly #batches: BatchJobs;
   readonly #faults = new Faults();
@@ -217,6 +220,10 @@ class SimulatedGenesys implements GenesysServer {
 
   expireMediaUrls(): void {
     this.#urls.expire();
+  }
+
+  secrets(): readonly string[] {
+    return [...this.#givenTokens, ...this.#urls.signatures()];
   }
 
   requests(route = '*'): readonly LoggedRequest[] {
@@ -434,6 +441,7 @@ class SimulatedGenesys implements GenesysServer {
     if (form.get('grant_type') !== 'client_credentials')
       return loginError(400, 'unsupported_grant_type', 'grant type is not supported');
     const value = randomBytes(32).toString('base64url');
+    this.#givenTokens.push(value);
     const lifetimeS = this.#options.tokenLifetimeS ?? 86_399;
     this.#tokens.set(value, { client, expiresAt: Date.now() + lifetimeS * 1_000, windowEnd: 0, count: 0 });
     return jsonReply(200, { access_token: value, token_type: 'bearer', expires_in: lifetimeS });

@@ -36,17 +36,20 @@ export function emulatorMissing(): string | false {
   return why;
 }
 
+const onInterrupt = (): void => process.exit(1);
+
 /** Sets PUBSUB_EMULATOR_HOST for this process, as the client library reads it. */
 export async function startEmulator(): Promise<Emulator> {
   const folder = await mkdtemp(join(tmpdir(), 'pubsub-emulator-'));
   const port = await freePort();
   const host = `127.0.0.1:${String(port)}`;
   process.env['PUBSUB_EMULATOR_HOST'] = host;
+  // The client would otherwise look for a cloud to run in.
+  process.env['METADATA_SERVER_DETECTION'] = 'none';
   const admin = new PubSub({ projectId: PROJECT });
   let group = await run(host, folder);
   // An interrupted test run leaves no Java behind.
   const onExit = (): void => group.signal('SIGKILL');
-  const onInterrupt = (): void => process.exit(1);
   process.on('exit', onExit);
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, onInterrupt);
   return {
@@ -75,11 +78,15 @@ interface ProcessGroup {
 
 /** gcloud starts Python, which starts Java: they are signalled together, as a group of their own. */
 async function run(host: string, folder: string): Promise<ProcessGroup> {
-  const child = spawn('gcloud', ['beta', 'emulators', 'pubsub', 'start', `--host-port=${host}`, `--data-dir=${folder}`], {
-    detached: true,
-    stdio: ['ignore', 'ignore', 'pipe'],
-    env: { ...process.env, CLOUDSDK_CORE_DISABLE_PROMPTS: '1', CLOUDSDK_CORE_PROJECT: PROJECT },
-  });
+  const child = spawn(
+    'gcloud',
+    ['beta', 'emulators', 'pubsub', 'start', `--host-port=${host}`, `--data-dir=${folder}`],
+    {
+      detached: true,
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env: { ...process.env, CLOUDSDK_CORE_DISABLE_PROMPTS: '1', CLOUDSDK_CORE_PROJECT: PROJECT },
+    },
+  );
   const signal = (name: NodeJS.Signals): void => {
     if (child.pid === undefined) return;
     try {

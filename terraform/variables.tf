@@ -1,0 +1,371 @@
+# Six have no default. The rest says what it does and what it costs.
+
+variable "project_id" {
+  description = "Id of the Google Cloud project everything is made in."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
+    error_message = "Give the project's id (my-project-123), neither its name nor its number."
+  }
+}
+
+variable "region" {
+  description = "Region of Cloud Run, of the messages and of the secrets, such as europe-west3."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
+    error_message = "Give a region such as europe-west3, not a zone."
+  }
+}
+
+variable "image" {
+  description = "Container image of the archiver, with a tag or (better) a digest: REGION-docker.pkg.dev/PROJECT/REPOSITORY/archiver@sha256:…"
+  type        = string
+
+  validation {
+    condition     = can(regex("^[^\\s@]+(@sha256:[0-9a-f]{64}|:[A-Za-z0-9_][A-Za-z0-9._-]*)$", var.image)) && !endswith(var.image, ":latest")
+    error_message = "Name the image with a digest (@sha256:…) or a tag other than latest: what runs has to be known."
+  }
+}
+
+variable "genesys_region" {
+  description = "Domain of your Genesys Cloud region: mypurecloud.com, mypurecloud.de, usw2.pure.cloud …"
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z0-9-]+(\\.[a-z0-9-]+)+$", var.genesys_region))
+    error_message = "Give a domain such as mypurecloud.de, without https:// and without a path."
+  }
+}
+
+variable "genesys_client_id" {
+  description = "Id of the Genesys OAuth client (grant type Client Credentials). Several, comma-separated, share the load: Genesys counts requests per client."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[0-9A-Za-z-]{8,}(,[0-9A-Za-z-]{8,})*$", var.genesys_client_id))
+    error_message = "Give one client id, or several separated by commas without spaces."
+  }
+}
+
+variable "genesys_client_secret" {
+  description = "Secret of that client; as many as there are ids, comma-separated, in the same order. Goes to Secret Manager only, never into the state: set TF_VAR_genesys_client_secret."
+  type        = string
+  ephemeral   = true
+  sensitive   = true
+
+  validation {
+    condition     = length(var.genesys_client_secret) >= 8
+    error_message = "The secret is empty or too short: set TF_VAR_genesys_client_secret."
+  }
+}
+
+variable "genesys_client_secret_version" {
+  description = "Raise it by one whenever genesys_client_secret changes: Terraform cannot see that it did."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = var.genesys_client_secret_version >= 1 && floor(var.genesys_client_secret_version) == var.genesys_client_secret_version
+    error_message = "Give a whole number from 1."
+  }
+}
+
+variable "name" {
+  description = "Beginning of every resource's name; another one makes a second installation in the same project."
+  type        = string
+  default     = "archiver"
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,17}[a-z0-9]$", var.name))
+    error_message = "Use 3 to 19 lower-case letters, digits and hyphens, beginning with a letter: service account ids are made of it."
+  }
+}
+
+variable "labels" {
+  description = "Labels of every resource that can have them."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = alltrue([for key, value in var.labels : can(regex("^[a-z][a-z0-9_-]{0,62}$", key)) && can(regex("^[a-z0-9_-]{0,63}$", value))])
+    error_message = "Keys and values have lower-case letters, digits, _ and -; keys begin with a letter."
+  }
+}
+
+variable "extra_environment" {
+  description = "More environment variables for all deployables (README: Configuration), such as GENESYS_MEDIA_HOSTS or OTEL_EXPORTER_OTLP_ENDPOINT. No secrets."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = alltrue([for key in keys(var.extra_environment) : can(regex("^[A-Z][A-Z0-9_]*$", key))])
+    error_message = "Names of environment variables are upper case."
+  }
+  validation {
+    condition     = alltrue([for key in keys(var.extra_environment) : !can(regex("SECRET|TOKEN|KEYS|PASSWORD", key)) && !contains(["ARCHIVE_URL", "QUEUE_URL", "HOST", "PORT", "PUSH_AUDIENCE", "PUSH_SERVICE_ACCOUNT"], key)])
+    error_message = "This variable is set by the module itself, or holds a secret, which belongs in Secret Manager."
+  }
+}
+
+variable "log_level" {
+  description = "Least important log lines that are written: error, warn, info or debug."
+  type        = string
+  default     = "info"
+
+  validation {
+    condition     = contains(["error", "warn", "info", "debug"], var.log_level)
+    error_message = "Use error, warn, info or debug."
+  }
+}
+
+# The receiver
+
+variable "receiver_invokers" {
+  description = "Who may reach the webhook at all. Genesys Cloud and EventBridge cannot send Google tokens, so it is everybody; the webhook's own token or signature decides."
+  type        = list(string)
+  default     = ["allUsers"]
+
+  validation {
+    condition     = length(var.receiver_invokers) > 0
+    error_message = "Nobody could deliver an event: name at least one principal."
+  }
+}
+
+variable "receiver_min_instances" {
+  description = "Receivers that are always warm. 0 costs nothing and lets the first event wait for a cold start, which some senders do not."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = var.receiver_min_instances >= 0 && var.receiver_min_instances <= 10
+    error_message = "Use 0 to 10."
+  }
+}
+
+variable "receiver_max_instances" {
+  description = "Most receivers at once. One takes hundreds of events per second."
+  type        = number
+  default     = 4
+
+  validation {
+    condition     = var.receiver_max_instances >= 1 && var.receiver_max_instances <= 50 && var.receiver_max_instances >= var.receiver_min_instances
+    error_message = "Use 1 to 50, and at least receiver_min_instances."
+  }
+}
+
+# The worker
+
+variable "worker_mode" {
+  description = "pull: a worker pool that always runs and takes recordings of any length. push: a service that scales to zero and takes what is done within ten minutes."
+  type        = string
+  default     = "pull"
+
+  validation {
+    condition     = contains(["pull", "push"], var.worker_mode)
+    error_message = "Use pull or push."
+  }
+}
+
+variable "worker_instances" {
+  description = "Workers: so many at any time with pull, at most so many with push."
+  type        = number
+  default     = 2
+
+  validation {
+    condition     = var.worker_instances >= 1 && var.worker_instances <= 50
+    error_message = "Use 1 to 50."
+  }
+  validation {
+    # Genesys allows 300 requests per minute and client. A slot that is never idle makes about 15: a recording every
+    # 12 seconds, three requests each. https://developer.genesys.cloud/organization/organization/limits
+    condition     = var.worker_instances * var.transcode_slots <= 20 * length(split(",", var.genesys_client_id))
+    error_message = "More than 20 slots (worker_instances x transcode_slots) per Genesys client only run into its rate limit: lower them, or name more clients in genesys_client_id."
+  }
+}
+
+variable "transcode_slots" {
+  description = "Recordings one worker, or one playback instance, works on at once. CPUs and memory (1 GiB each) follow it."
+  type        = number
+  default     = 2
+
+  validation {
+    condition     = contains([1, 2, 3, 4, 5, 6, 7, 8], var.transcode_slots)
+    error_message = "Use 1 to 8: Cloud Run has at most 8 CPUs."
+  }
+}
+
+# Playback
+
+variable "playback_invokers" {
+  description = "Who may reach /transcode, /recordings and links: principals such as group:agents@example.com or serviceAccount:…; besides, each request needs an API key. Empty: nobody."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for member in var.playback_invokers : !contains(["allUsers", "allAuthenticatedUsers"], member)])
+    error_message = "Recordings are not for everybody: name groups or service accounts, or put a load balancer with IAP in front."
+  }
+}
+
+variable "playback_max_instances" {
+  description = "Most playback instances at once; each makes up to transcode_slots recordings on the fly."
+  type        = number
+  default     = 2
+
+  validation {
+    condition     = var.playback_max_instances >= 1 && var.playback_max_instances <= 20
+    error_message = "Use 1 to 20."
+  }
+}
+
+variable "archive_on_listen" {
+  description = "Whether what somebody listens to is archived, if it is not yet. Lets playback publish messages, which it otherwise cannot."
+  type        = bool
+  default     = false
+}
+
+variable "link_lifetime_s" {
+  description = "Life of a signed link in seconds, at least; longer recordings get longer links."
+  type        = number
+  default     = 900
+
+  validation {
+    condition     = var.link_lifetime_s >= 60 && var.link_lifetime_s <= 604800
+    error_message = "Use 60 to 604800 (a week, the most Cloud Storage allows)."
+  }
+}
+
+# The archive
+
+variable "bucket_name" {
+  description = "Name of the bucket that is made for the archive; PROJECT_ID-recordings unless given."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.bucket_name == null || can(regex("^[a-z0-9][a-z0-9_-]{1,61}[a-z0-9]$", var.bucket_name))
+    error_message = "Use 3 to 63 lower-case letters, digits, - and _."
+  }
+}
+
+variable "bucket_location" {
+  description = "Where recordings are stored: a region or multi-region; the region unless given. It cannot be changed later."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.bucket_location == null || can(regex("^[A-Za-z0-9-]{2,}$", var.bucket_location))
+    error_message = "Use a location such as EU or europe-west3."
+  }
+}
+
+variable "archive_prefix" {
+  description = "Folder inside the bucket, without slashes at its ends; the whole bucket unless given. Names (never contents) elsewhere in the bucket can be listed by worker and playback."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^([A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*)?$", var.archive_prefix))
+    error_message = "Use letters, digits, - and _, separated by single slashes, no slash at either end."
+  }
+}
+
+variable "archive_original" {
+  description = "Whether the media is kept bit-exact beside the WebM. Costs its size again."
+  type        = bool
+  default     = false
+}
+
+variable "versioning" {
+  description = "Whether Cloud Storage keeps what is deleted or replaced by other hands. The archiver itself never replaces a recording."
+  type        = bool
+  default     = false
+}
+
+variable "soft_delete_days" {
+  description = "Days for which deleted objects can be restored, and are paid for; 0 turns it off. Counts for erasure requests."
+  type        = number
+  default     = 7
+
+  validation {
+    condition     = var.soft_delete_days == 0 || (var.soft_delete_days >= 7 && var.soft_delete_days <= 90)
+    error_message = "Use 0, or 7 to 90."
+  }
+}
+
+variable "retention_days" {
+  description = "Days for which nobody can delete or replace an object. Holds for staging/ as well: recordings above 8 MiB are stored twice until it has passed. None unless given."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.retention_days == null ? true : var.retention_days >= 1 && var.retention_days <= 36500
+    error_message = "Use 1 to 36500."
+  }
+}
+
+variable "retention_lock" {
+  description = "Whether retention_days is locked: it can then never be shortened or removed, nor can the bucket while it holds a younger object. There is no way back."
+  type        = bool
+  default     = false
+
+  validation {
+    condition     = !var.retention_lock || var.retention_days != null
+    error_message = "There is nothing to lock: set retention_days."
+  }
+}
+
+variable "kms_key_name" {
+  description = "Key that encrypts the archive (projects/P/locations/L/keyRings/R/cryptoKeys/K), in the bucket's location; Google's own unless given."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.kms_key_name == null || can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", var.kms_key_name))
+    error_message = "Give the whole name: projects/P/locations/L/keyRings/R/cryptoKeys/K."
+  }
+}
+
+variable "data_access_logs" {
+  description = "Whether Cloud Audit Logs keep who read or wrote objects. Decides for Cloud Storage in the whole project; false where the project has its own rules."
+  type        = bool
+  default     = true
+}
+
+# Alerts
+
+variable "alert_emails" {
+  description = "Addresses that are told when recordings fail, messages die or work piles up."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for address in var.alert_emails : can(regex("^[^@\\s]+@[^@\\s]+\\.[^@\\s]+$", address))])
+    error_message = "Give e-mail addresses."
+  }
+}
+
+variable "notification_channels" {
+  description = "Names of existing notification channels (projects/P/notificationChannels/N) that are told as well."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for channel in var.notification_channels : can(regex("^projects/[^/]+/notificationChannels/[^/]+$", channel))])
+    error_message = "Give whole names: projects/P/notificationChannels/N."
+  }
+}
+
+variable "oldest_message_alert_s" {
+  description = "Seconds the oldest message may wait for a worker before somebody is told."
+  type        = number
+  default     = 3600
+
+  validation {
+    condition     = var.oldest_message_alert_s >= 300 && var.oldest_message_alert_s <= 604800
+    error_message = "Use 300 to 604800."
+  }
+}

@@ -1,0 +1,235 @@
+# The worker: takes messages, archives recordings. A worker pool that pulls, or a service that is pushed to.
+
+resource "google_service_account" "worker" {
+  project      = var.project_id
+  account_id   = "${var.name}-worker"
+  display_name = "Recording archiver: worker"
+  description  = "Takes messages, creates and reads objects of the archive; deletes only under staging/ and failures/."
+
+  depends_on = [google_project_service.needed]
+}
+
+resource "google_pubsub_subscription_iam_member" "worker_subscribes" {
+  for_each = {
+    worker = google_pubsub_subscription.worker.name
+    later  = google_pubsub_subscription.later.name
+  }
+
+  project      = var.project_id
+  subscription = each.value
+  role         = "roles/pubsub.subscriber"
+  member       = google_service_account.worker.member
+}
+
+# A conversation becomes a message per recording; what has to wait moves between the two topics.
+resource "google_pubsub_topic_iam_member" "worker_publishes" {
+  for_each = {
+    messages = google_pubsub_topic.messages.name
+    later    = google_pubsub_topic.later.name
+  }
+
+  project = var.project_id
+  topic   = each.value
+  role    = "roles/pubsub.publisher"
+  member  = google_service_account.worker.member
+}
+
+locals {
+  worker_name = "${var.name}-worker"
+
+  # Known before the service exists, which needs it as the audience of the tokens it accepts.
+  # https://cloud.google.com/run/docs/triggering/https-request#deterministic
+  worker_url = "https://${local.worker_name}-${data.google_project.this.number}.${var.region}.run.app"
+
+  worker_environment = merge(
+    local.environment,
+    local.genesys_environment,
+    { ARCHIVE_ORIGINAL = var.archive_original ? "yes" : "no" },
+    local.pushes ? {
+      QUEUE_URL            = local.queue_url
+      PUSH_AUDIENCE        = local.worker_url
+      PUSH_SERVICE_ACCOUNT = google_service_account.pusher.email
+      } : {
+      QUEUE_URL = "${local.queue_url}?subscription=${local.subscription}"
+    },
+  )
+}
+
+resource "google_cloud_run_v2_worker_pool" "worker" {
+  count = local.pushes ? 0 : 1
+
+  project             = var.project_id
+  name                = local.worker_name
+  location            = var.region
+  labels              = var.labels
+  deletion_protection = false # holds no data
+
+  scaling {
+    manual_instance_count = var.worker_instances
+  }
+
+  template {
+    service_account = google_service_account.worker.email
+
+    containers {
+      image = var.image
+      args  = ["worker"]
+
+      resources {
+        limits = local.studio_limits
+      }
+
+      dynamic "env" {
+        for_each = local.worker_environment
+
+        content {
+          name  = env.key
+          value = env.value
+        }
+      }
+
+      dynamic "env" {
+        for_each = toset(local.secret_readers.worker)
+
+        content {
+          name = env.value
+
+          value_source {
+            secret_key_ref {
+              secret  = google_secret_manager_secret.env[env.value].secret_id
+              version = "latest"
+            }
+          }
+        }
+      }
+    }
+  }
+
+  depends_on = [
+    google_secret_manager_secret_iam_member.reader,
+    google_secret_manager_secret_version.genesys,
+    google_pubsub_subscription_iam_member.worker_subscribes,
+    google_pubsub_topic_iam_member.worker_publishes,
+    google_storage_bucket_iam_member.worker_creates,
+    google_storage_bucket_iam_member.worker_reads,
+    google_storage_bucket_iam_member.worker_deletes,
+  ]
+}
+
+resource "google_cloud_run_v2_service" "worker" {
+  count = local.pushes ? 1 : 0
+
+  project             = var.project_id
+  name                = local.worker_name
+  location            = var.region
+  labels              = var.labels
+  ingress             = "INGRESS_TRAFFIC_INTERNAL_ONLY" # Pub/Sub of the same project counts as internal
+  deletion_protection = false
+
+  template {
+    service_account                  = google_service_account.worker.email
+    execution_environment            = "EXECUTION_ENVIRONMENT_GEN2"
+    timeout                          = "600s" # the longest a push may take
+    max_instance_request_concurrency = var.transcode_slots
+
+    scaling {
+      min_instance_count = 0
+      max_instance_count = var.worker_instances
+    }
+
+    containers {
+      image = var.image
+      args  = ["worker"]
+
+      ports {
+        container_port = 8080
+      }
+
+      resources {
+        limits            = local.studio_limits
+        cpu_idle          = false # what is throttled between requests stops in the middle of an upload
+        startup_cpu_boost = true
+      }
+
+      dynamic "env" {
+        for_each = local.worker_environment
+
+        content {
+          name  = env.key
+          value = env.value
+        }
+      }
+
+      dynamic "env" {
+        for_each = toset(local.secret_readers.worker)
+
+        content {
+          name = env.value
+
+          value_source {
+            secret_key_ref {
+              secret  = google_secret_manager_secret.env[env.value].secret_id
+              version = "latest"
+            }
+          }
+        }
+      }
+
+      startup_probe {
+        period_seconds    = 2
+        failure_threshold = 30
+
+        http_get {
+          path = "/healthz"
+        }
+      }
+
+      liveness_probe {
+        period_seconds    = 30
+        failure_threshold = 3
+
+        http_get {
+          path = "/healthz"
+        }
+      }
+    }
+  }
+
+  depends_on = [
+    google_secret_manager_secret_iam_member.reader,
+    google_secret_manager_secret_version.genesys,
+    google_pubsub_topic_iam_member.worker_publishes,
+    google_storage_bucket_iam_member.worker_creates,
+    google_storage_bucket_iam_member.worker_reads,
+    google_storage_bucket_iam_member.worker_deletes,
+  ]
+}
+
+# Who pushes: may call the worker and nothing else. Exists in both modes, so that a change of mode needs no second apply.
+resource "google_service_account" "pusher" {
+  project      = var.project_id
+  account_id   = "${var.name}-pusher"
+  display_name = "Recording archiver: Pub/Sub push"
+  description  = "Calls the worker for Pub/Sub."
+
+  depends_on = [google_project_service.needed]
+}
+
+resource "google_cloud_run_v2_service_iam_member" "pusher_invokes" {
+  count = local.pushes ? 1 : 0
+
+  project  = var.project_id
+  location = google_cloud_run_v2_service.worker[0].location
+  name     = google_cloud_run_v2_service.worker[0].name
+  role     = "roles/run.invoker"
+  member   = google_service_account.pusher.member
+}
+
+# Projects from before April 2021 need this for Pub/Sub to make the pusher's tokens.
+resource "google_service_account_iam_member" "agent_makes_tokens" {
+  count = local.pushes ? 1 : 0
+
+  service_account_id = google_service_account.pusher.name
+  role               = "roles/iam.serviceAccountTokenCreator"
+  member             = local.pubsub_agent
+}

@@ -1,0 +1,270 @@
+/** The environment as a table: what it becomes, or everything that is wrong with it (PR-08). */
+import assert from 'node:assert/strict';
+import { availableParallelism } from 'node:os';
+import { test } from 'node:test';
+import { ConfigProblems, readConfig, secretsOf, VARIABLES, type Command, type Config } from '../src/config.ts';
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+/** Enough for every command. */
+const ENOUGH = {
+  GENESYS_REGION: 'mypurecloud.de',
+  GENESYS_CLIENT_ID: 'client-1',
+  GENESYS_CLIENT_SECRET: 'canary-client-secret',
+  WEBHOOK_SECRETS: 'canary-webhook-secret',
+  API_KEYS: 'canary-api-key',
+} as const;
+
+function read(env: Env, command: Command = 'serve'): Config {
+  return readConfig({ ...ENOUGH, ...env }, command);
+}
+
+function problemsOf(env: Env, command: Command = 'serve'): readonly string[] {
+  try {
+    readConfig(env, command);
+  } catch (error) {
+    assert.ok(error instanceof ConfigProblems);
+    for (const problem of error.problems) assert.ok(error.message.includes(problem));
+    return error.problems;
+  }
+  return [];
+}
+
+/** The variables a list of problems names, in its order. */
+function named(problems: readonly string[]): readonly string[] {
+  return problems.map((problem) => /^[A-Z_]+/.exec(problem)?.[0] ?? problem);
+}
+
+test('what is not set has the default that the table states', () => {
+  const config = read({});
+  assert.deepEqual(
+    [config.host, config.port, config.publicUrl],
+    [VARIABLES.HOST.default, Number(VARIABLES.PORT.default), 'http://127.0.0.1:8080'],
+  );
+  assert.deepEqual(config.queue, { kind: 'sqlite', path: 'var/queue.db' });
+  assert.deepEqual(config.archive, { kind: 'folder', path: 'var/archive', linkKeys: [] });
+  assert.deepEqual([config.archiveOriginal, config.archiveOnListen], [false, false]);
+  assert.deepEqual([config.webhook.required, config.api.required, config.push], [true, true, undefined]);
+  assert.deepEqual(
+    [config.transcodeSlots, config.transcodeQueue],
+    [availableParallelism(), 2 * availableParallelism()],
+  );
+  assert.deepEqual(
+    [config.linkLifetimeS, config.maxDurationS, config.logLevel],
+    [Number(VARIABLES.LINK_LIFETIME_S.default), Number(VARIABLES.MAX_DURATION_S.default), VARIABLES.LOG_LEVEL.default],
+  );
+  assert.deepEqual(config.genesys, {
+    loginUrl: 'https://login.mypurecloud.de',
+    apiUrl: 'https://api.mypurecloud.de',
+    clients: [{ id: 'client-1', secret: 'canary-client-secret' }],
+    recordingApi: 'auto',
+    mediaHosts: [{ suffix: '.amazonaws.com' }],
+    maxMediaBytes: Number(VARIABLES.MAX_MEDIA_BYTES.default),
+  });
+});
+
+test('a variable that is empty or blank is one that is not set', () => {
+  const blank = Object.fromEntries(
+    Object.keys(VARIABLES)
+      .filter((name) => !(name in ENOUGH))
+      .map((name, index) => [name, index % 2 === 0 ? '' : '  ']),
+  );
+  assert.deepEqual(read(blank), read({}));
+});
+
+test('the configuration is frozen, all the way down', () => {
+  const config = read({});
+  for (const part of [
+    config,
+    config.genesys,
+    config.genesys.clients,
+    config.genesys.clients[0],
+    config.webhook.secrets,
+  ])
+    assert.ok(Object.isFrozen(part));
+});
+
+test('every problem is named at once, each with what to do (PR-08)', () => {
+  const problems = problemsOf({
+    PORT: '80a',
+    PUBLIC_URL: 'ftp://x',
+    GENESYS_REGION: 'https://mypurecloud.de',
+    GENESYS_RECORDING_API: 'both',
+    GENESYS_MEDIA_HOSTS: 'ok.example,*',
+    QUEUE_URL: 'redis://x',
+    ARCHIVE_URL: 's3://x',
+    ARCHIVE_ORIGINAL: 'true',
+    TRANSCODE_SLOTS: '0',
+    LINK_LIFETIME_S: '604801',
+    MAX_MEDIA_BYTES: '-1',
+    MAX_DURATION_S: '1e3',
+    LOG_LEVEL: 'verbose',
+    PUSH_AUDIENCE: 'https://x',
+  });
+  assert.deepEqual(named(problems).toSorted(), [
+    'API_KEYS',
+    'ARCHIVE_ORIGINAL',
+    'ARCHIVE_URL',
+    'GENESYS_CLIENT_ID',
+    'GENESYS_CLIENT_SECRET',
+    'GENESYS_MEDIA_HOSTS',
+    'GENESYS_RECORDING_API',
+    'GENESYS_REGION',
+    'LINK_LIFETIME_S',
+    'LOG_LEVEL',
+    'MAX_DURATION_S',
+    'MAX_MEDIA_BYTES',
+    'PORT',
+    'PUBLIC_URL',
+    'PUSH_SERVICE_ACCOUNT',
+    'QUEUE_URL',
+    'TRANSCODE_SLOTS',
+    'WEBHOOK_SECRETS',
+  ]);
+  for (const problem of problems) assert.match(problem, /expected|set |is neither|give as many/);
+});
+
+test('an empty environment asks for exactly what a command needs', () => {
+  const genesys = ['GENESYS_REGION', 'GENESYS_CLIENT_ID', 'GENESYS_CLIENT_SECRET'];
+  assert.deepEqual(named(problemsOf({}, 'serve')), ['WEBHOOK_SECRETS', 'API_KEYS', ...genesys]);
+  assert.deepEqual(named(problemsOf({}, 'receiver')), ['WEBHOOK_SECRETS']);
+  assert.deepEqual(named(problemsOf({}, 'worker')), genesys);
+  assert.deepEqual(named(problemsOf({}, 'playback')), ['API_KEYS', ...genesys]);
+});
+
+test('both Genesys URLs stand in for a region, one does not', () => {
+  const urls = { GENESYS_LOGIN_URL: 'http://127.0.0.1:9/', GENESYS_API_URL: 'https://proxy.example/genesys//' };
+  const { loginUrl, apiUrl } = read({ GENESYS_REGION: undefined, ...urls }).genesys;
+  assert.deepEqual([loginUrl, apiUrl], ['http://127.0.0.1:9', 'https://proxy.example/genesys']);
+  assert.equal(read(urls).genesys.apiUrl, 'https://proxy.example/genesys');
+  const one = { ...ENOUGH, ...urls, GENESYS_REGION: undefined, GENESYS_API_URL: undefined };
+  assert.deepEqual(named(problemsOf(one)), ['GENESYS_REGION']);
+});
+
+test('several clients come in pairs, in order', () => {
+  const pairs = { GENESYS_CLIENT_ID: 'a, b ,c', GENESYS_CLIENT_SECRET: '1,2,3' };
+  assert.deepEqual(
+    read(pairs).genesys.clients.map(({ id, secret }) => id + secret),
+    ['a1', 'b2', 'c3'],
+  );
+  const [problem, ...more] = problemsOf({ ...ENOUGH, ...pairs, GENESYS_CLIENT_SECRET: 'canary-1,canary-2' });
+  assert.match(problem ?? '', /^GENESYS_CLIENT_ID and GENESYS_CLIENT_SECRET: 3 ids but 2 secrets/);
+  assert.deepEqual(more, []);
+});
+
+test('no authentication is for a loopback address only', () => {
+  const open = { ...ENOUGH, WEBHOOK_AUTH: 'none', API_AUTH: 'none' };
+  for (const HOST of ['127.0.0.1', '127.9.8.7', '::1', 'localhost'])
+    assert.deepEqual(problemsOf({ ...open, HOST, WEBHOOK_SECRETS: '', API_KEYS: '' }), [], HOST);
+  const elsewhere = [
+    '0.0.0.0',
+    '::',
+    '10.0.0.1',
+    'archiver.example',
+    '127.0.0.1.example',
+    '128.0.0.1',
+    '::ffff:10.0.0.1',
+  ];
+  for (const HOST of elsewhere) {
+    assert.deepEqual(named(problemsOf({ ...open, HOST })), ['WEBHOOK_AUTH', 'API_AUTH'], HOST);
+    assert.deepEqual(named(problemsOf({ ...open, HOST }, 'receiver')), ['WEBHOOK_AUTH'], HOST);
+    assert.deepEqual(named(problemsOf({ ...open, HOST }, 'playback')), ['API_AUTH'], HOST);
+    assert.deepEqual(named(problemsOf({ ...open, HOST }, 'worker')), [], HOST);
+  }
+});
+
+test('secrets and tokens are lists, and either will do for the webhook', () => {
+  const { webhook, api } = read({ WEBHOOK_SECRETS: '', WEBHOOK_TOKENS: ' t1,,t2 ', API_KEYS: 'k1,k2,' });
+  assert.deepEqual([webhook.secrets, webhook.tokens, api.keys], [[], ['t1', 't2'], ['k1', 'k2']]);
+  assert.deepEqual(named(problemsOf({ ...ENOUGH, WEBHOOK_SECRETS: ' , ', API_KEYS: ',' })), [
+    'WEBHOOK_SECRETS',
+    'API_KEYS',
+  ]);
+});
+
+test('media hosts are suffixes, names or origins', () => {
+  const hosts = '*.S3.example, media.example ,https://media.example:8443,http://127.0.0.1:9100';
+  assert.deepEqual(read({ GENESYS_MEDIA_HOSTS: hosts }).genesys.mediaHosts, [
+    { suffix: '.s3.example' },
+    { host: 'media.example' },
+    { origin: 'https://media.example:8443' },
+    { origin: 'http://127.0.0.1:9100' },
+  ]);
+  const wrong = ['*', '*.', '*.com', '.com', 'com', '**.x.y', 'a.*.b', 'ftp://a.b', 'https://', 'https://u:p@a.b'];
+  for (const entry of [...wrong, 'https://a.b/path', 'https://a.b?q', 'http://a b.c', '127.0.0.1:9100'])
+    assert.deepEqual(named(problemsOf({ ...ENOUGH, GENESYS_MEDIA_HOSTS: entry })), ['GENESYS_MEDIA_HOSTS'], entry);
+});
+
+test('QUEUE_URL names a file or a topic', () => {
+  const pubsub = { kind: 'pubsub', project: 'p-1', topic: 'events' };
+  const good: readonly (readonly [string, Config['queue']])[] = [
+    ['sqlite:/data/q.db', { kind: 'sqlite', path: '/data/q.db' }],
+    ['sqlite:C:\\q.db', { kind: 'sqlite', path: 'C:\\q.db' }],
+    ['pubsub://p-1/events?subscription=worker', { ...pubsub, kind: 'pubsub', subscription: 'worker' }],
+  ];
+  for (const [url, queue] of good) assert.deepEqual(read({ QUEUE_URL: url }).queue, queue);
+  const wrong = ['sqlite:', 'sqlite', 'pubsub://p', 'pubsub://p/', 'pubsub://p/t/x', 'pubsub://p/t?subscription='];
+  for (const url of [...wrong, 'pubsub://p/t?sub=x', 'pubsub://p/t?subscription=a&b=c', 'amqp://x'])
+    assert.deepEqual(named(problemsOf({ ...ENOUGH, QUEUE_URL: url })), ['QUEUE_URL'], url);
+});
+
+test('a topic without a subscription is enough to publish, not to work', () => {
+  const env = { ...ENOUGH, QUEUE_URL: 'pubsub://p-1/events' };
+  assert.deepEqual(problemsOf(env, 'receiver'), []);
+  assert.deepEqual(problemsOf(env, 'playback'), []);
+  assert.deepEqual(named(problemsOf(env, 'worker')), ['QUEUE_URL']);
+  const pushed = { ...env, PUSH_AUDIENCE: 'https://worker.example', PUSH_SERVICE_ACCOUNT: 'push@p-1.example' };
+  assert.deepEqual(problemsOf(pushed, 'worker'), []);
+  assert.deepEqual(readConfig(pushed, 'worker').push, {
+    audience: 'https://worker.example',
+    serviceAccount: 'push@p-1.example',
+  });
+});
+
+test('ARCHIVE_URL names a folder or a bucket, with or without a prefix', () => {
+  const bucket = { kind: 'bucket', bucket: 'my-bucket.1', apiEndpoint: undefined } as const;
+  const good: readonly (readonly [string, Config['archive']])[] = [
+    ['file:/srv/archive', { kind: 'folder', path: '/srv/archive', linkKeys: [] }],
+    ['gs://my-bucket.1', { ...bucket, prefix: '' }],
+    ['gs://my-bucket.1/', { ...bucket, prefix: '' }],
+    ['gs://my-bucket.1/eu/calls/', { ...bucket, prefix: 'eu/calls' }],
+  ];
+  for (const [url, archive] of good) assert.deepEqual(read({ ARCHIVE_URL: url }).archive, archive);
+  const archive = read({ ARCHIVE_URL: 'gs://abc', GCS_API_ENDPOINT: 'http://127.0.0.1:4443/' }).archive;
+  assert.equal(archive.kind === 'bucket' && archive.apiEndpoint, 'http://127.0.0.1:4443');
+  for (const url of ['file:', 'gs://', 'gs://A', 'gs://ab', 'gs:///x', 'gs://abc?x', 'gs://abc/x?y', 'https://x'])
+    assert.deepEqual(named(problemsOf({ ...ENOUGH, ARCHIVE_URL: url })), ['ARCHIVE_URL'], url);
+});
+
+test('whole numbers are decimal and within their bounds', () => {
+  assert.equal(read({ PORT: '0' }).port, 0);
+  assert.equal(read({ PORT: '65535' }).port, 65_535);
+  assert.equal(read({ TRANSCODE_SLOTS: '3' }).transcodeQueue, 6);
+  for (const PORT of ['65536', '-1', '1.5', '0x50', '1e3', '80 ', 'NaN', '99999999999999999999', '８０'])
+    assert.equal(problemsOf({ ...ENOUGH, PORT }).length, PORT === '80 ' ? 0 : 1, PORT);
+});
+
+test('URLs come without a user, a password, a query or a fragment', () => {
+  for (const value of ['http://u@h', 'http://:canary@h', 'http://h/?q=1', 'http://h/#f', 'h', '//h', 'file:///x']) {
+    for (const name of ['PUBLIC_URL', 'GENESYS_LOGIN_URL', 'GENESYS_API_URL', 'GCS_API_ENDPOINT'])
+      assert.deepEqual(named(problemsOf({ ...ENOUGH, [name]: value })), [name], `${name}=${value}`);
+  }
+  assert.equal(read({ HOST: '::1', PORT: '90' }).publicUrl, 'http://[::1]:90');
+  assert.equal(read({ PUBLIC_URL: 'https://archiver.example/base/' }).publicUrl, 'https://archiver.example/base');
+});
+
+test('invariant 8: whatever is wrong, no problem shows a value that was set', () => {
+  const canaries = Object.fromEntries(Object.keys(VARIABLES).map((name) => [name, `canary-${name}?X-Amz-Signature=1`]));
+  for (const command of ['serve', 'receiver', 'worker', 'playback'] as const) {
+    const problems = problemsOf(canaries, command);
+    assert.ok(problems.length > 10);
+    assert.doesNotMatch(problems.join('\n'), /canary|Signature/);
+  }
+});
+
+test('every secret of a configuration is known to the log', () => {
+  const secrets = secretsOf(
+    read({ GENESYS_CLIENT_ID: 'a,b', GENESYS_CLIENT_SECRET: 's1,s2', WEBHOOK_TOKENS: 't1', LINK_KEYS: 'l1,l2' }),
+  );
+  assert.deepEqual(secrets, ['s1', 's2', 'canary-webhook-secret', 't1', 'canary-api-key', 'l1', 'l2']);
+});

@@ -1,0 +1,313 @@
+/** Who may import whom, and what no file may hold: the shape of src/, written as data with a reason for each rule. */
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, sep } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const SRC = fileURLToPath(new URL('../src/', import.meta.url));
+
+interface Part {
+  /** Files, or folders with a slash at their end, below src/. The first part that names a file has it. */
+  readonly has: readonly string[];
+  /** What it may import besides itself, in the same words. */
+  readonly may: readonly string[];
+  readonly why: string;
+}
+
+const PARTS: readonly Part[] = [
+  { has: ['failure.ts'], may: [], why: 'everything speaks of failures, so failures know nothing' },
+  { has: ['recording.ts'], may: ['failure.ts'], why: 'a value and its names; refusing an id is all it can fail at' },
+  { has: ['config.ts'], may: [], why: 'an environment in, data out: testable as a table' },
+  { has: ['metrics.ts'], may: [], why: 'figures mean nothing to the place that counts them' },
+  {
+    has: ['log.ts'],
+    may: ['failure.ts'],
+    why: 'it prints what a failure knows, and takes secrets out of everything else',
+  },
+  {
+    has: ['queue/open-queue.ts'],
+    may: ['queue/', 'config.ts', 'failure.ts'],
+    why: 'the one place that chooses a queue; the queues themselves know no environment',
+  },
+  {
+    has: ['archive/open-archive.ts'],
+    may: ['archive/', 'config.ts', 'http/media.ts'],
+    why: 'the one place that chooses an archive, and says what /media can ask of it',
+  },
+  {
+    has: ['queue/'],
+    may: ['failure.ts', 'recording.ts'],
+    why: 'a queue moves messages and knows nothing of what is done about them',
+  },
+  {
+    has: ['archive/'],
+    may: ['failure.ts', 'recording.ts'],
+    why: 'an archive stores bytes and manifests and knows nothing of where they come from',
+  },
+  {
+    has: ['genesys/'],
+    may: ['failure.ts', 'recording.ts', 'config.ts'],
+    why: 'Genesys Cloud can be spoken to without a queue, an archive or an encoder',
+  },
+  {
+    has: ['media/'],
+    may: ['failure.ts', 'genesys/genesys.ts', 'archive/manifest.ts'],
+    why: 'bytes in, WebM out; it knows the shape of a download and of a source in the manifest, and nobody behind them',
+  },
+  {
+    has: ['pipeline.ts'],
+    may: [
+      ...['failure.ts', 'recording.ts', 'metrics.ts', 'media/', 'genesys/genesys.ts'],
+      ...['archive/archive.ts', 'archive/manifest.ts', 'archive/range.ts'],
+    ],
+    why: 'the way of one recording runs over contracts: any Genesys, any archive',
+  },
+  {
+    has: ['delivery.ts'],
+    may: [
+      ...['failure.ts', 'recording.ts', 'metrics.ts', 'log.ts', 'pipeline.ts', 'queue/queue.ts', 'archive/archive.ts'],
+      ...['archive/manifest.ts', 'genesys/genesys.ts', 'genesys/retry-after.ts'],
+    ],
+    why: 'one message to its settlement, whichever queue brought it',
+  },
+  {
+    has: ['http/'],
+    may: [
+      ...['failure.ts', 'recording.ts', 'metrics.ts', 'log.ts', 'pipeline.ts', 'queue/queue.ts', 'archive/archive.ts'],
+      ...['archive/manifest.ts', 'archive/range.ts'],
+    ],
+    why: 'HTTP is one way in; it reaches Genesys and the encoder through the pipeline only, and is told what it needs to know',
+  },
+  {
+    has: ['commands/'],
+    may: [
+      ...['failure.ts', 'recording.ts', 'config.ts', 'metrics.ts', 'log.ts', 'pipeline.ts', 'delivery.ts'],
+      ...['http/', 'queue/', 'archive/', 'genesys/', 'media/'],
+    ],
+    why: 'a command is the table of contents of one deployable: it puts everything together, and nobody imports it',
+  },
+  { has: ['cli.ts'], may: ['commands/'], why: 'the commands, one line each' },
+];
+
+interface Package {
+  readonly name: RegExp;
+  /** Where it may be imported; its types as well. */
+  readonly only: RegExp;
+  readonly why: string;
+}
+
+/** A package that is not here may not be imported at all. */
+const PACKAGES: readonly Package[] = [
+  { name: /^express$/, only: /^http\//, why: 'routes are the only thing that knows the framework' },
+  {
+    name: /^winston$/,
+    only: /^log\.ts$/,
+    why: 'everything else sees four functions, and redaction cannot be gone around',
+  },
+  { name: /^prom-client$/, only: /^metrics\.ts$/, why: 'the names of all figures stand in one file' },
+  {
+    name: /^undici$/,
+    only: /^(genesys|archive)\//,
+    why: 'only these two talk to other hosts, each behind its own rules for hosts and deadlines',
+  },
+  { name: /^@google-cloud\/storage$/, only: /^archive\/bucket/, why: 'the bucket is one archive of several' },
+  { name: /^@google-cloud\/pubsub$/, only: /^queue\/pubsub/, why: 'Pub/Sub is one queue of several' },
+  {
+    name: /^google-auth-library$/,
+    only: /^(archive\/bucket|http\/push|queue\/pubsub)[a-z-]*\.ts$/,
+    why: 'credentials are asked for where Google is spoken to, and tokens checked where Google speaks to us',
+  },
+  {
+    name: /^@opentelemetry\/api$/,
+    only: /^(trace|http\/trace|queue\/pubsub[a-z-]*)\.ts$/,
+    why: 'tracing has one seam',
+  },
+  { name: /^node:sqlite$/, only: /^queue\/sqlite/, why: 'SQL is the business of the embedded queue alone' },
+  {
+    name: /^node:child_process$/,
+    only: /^media\/ffmpeg/,
+    why: 'the encoder is the only program ever started, and it is started confined',
+  },
+  { name: /^node:(https?|http2|tls)$/, only: /^(http|genesys|archive)\//, why: 'as with undici and express' },
+  {
+    name: /^node:net$/,
+    only: /^(config|http\/server|genesys\/hosts|archive\/[a-z-]+|queue\/[a-z-]+)\.ts$/,
+    why: 'sockets and addresses are handled where hosts are judged',
+  },
+  { name: /^node:(vm|repl|inspector|cluster|worker_threads|dgram|wasi)$/, only: /^$/, why: 'nothing here needs them' },
+  { name: /^node:/, only: /./, why: 'the rest of the standard library is nobody’s business' },
+];
+
+interface Forbidden {
+  readonly what: string;
+  /** In code without comments and texts. */
+  readonly pattern: RegExp;
+  readonly why: string;
+}
+
+const FORBIDDEN: readonly Forbidden[] = [
+  { what: 'a default export', pattern: /^export default\b/m, why: 'one name for one thing, wherever it is imported' },
+  { what: 'a barrel', pattern: /^export (\*|\{[^}]*\}) from\b/m, why: 'an import says where a thing lives' },
+  { what: 'any', pattern: /[:<|&,(]\s*any\b\s*[\])>,;=|&[{]|\bas any\b/, why: 'unknown has to be looked at first' },
+  { what: 'a non-null assertion', pattern: /[\w)\]]!(?=[.;,)\]])/, why: 'what may be absent is handled or reported' },
+  {
+    what: 'an enum or a namespace',
+    pattern: /^(export )?(const )?(enum|namespace) \w/m,
+    why: 'types are stripped, not compiled',
+  },
+  { what: 'console', pattern: /\bconsole\./, why: 'the log redacts, console does not' },
+  {
+    what: 'a compiler or linter told off',
+    pattern: /@ts-(ignore|nocheck|expect-error)/,
+    why: 'the checks are the reviewers',
+  },
+];
+
+const NAMES: readonly Forbidden[] = [
+  {
+    what: 'a drawer',
+    pattern: /(^|\/)(utils?|helpers?|common|shared|misc|types|index)\.ts$/,
+    why: 'a file is named after what it exports',
+  },
+  { what: 'capitals or blanks', pattern: /[^a-z0-9./-]/, why: 'files are kebab-case' },
+];
+
+const FILES = readdirSync(SRC, { recursive: true, withFileTypes: true })
+  .filter((entry) => entry.isFile())
+  .map((entry) => relative(SRC, join(entry.parentPath, entry.name)).split(sep).join('/'))
+  .toSorted();
+
+interface Source {
+  readonly text: string;
+  /** Without comments and without what stands between quotes. */
+  readonly code: string;
+  /** Packages as they are named, files relative to src/. */
+  readonly imports: readonly string[];
+}
+
+const SOURCES: ReadonlyMap<string, Source> = new Map(FILES.map((file) => [file, readSource(file)]));
+
+const QUOTED = /'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`/g;
+const EXPRESSION = /(?<=[=(,:[\s])\/(?![*/ ])(?:[^/\\\n[]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/[a-z]*/g;
+
+function readSource(file: string): Source {
+  const text = readFileSync(join(SRC, file), 'utf8');
+  const lines = text.replaceAll(/\/\*[^]*?\*\//g, '').replaceAll(/^\s*\/\/.*$|\s\/\/ .*$/gm, '');
+  const statements = lines.matchAll(/^(?:import|export)\s(?:[^;'"]*?\sfrom\s)?'([^']+)'|\bimport\('([^']+)'\)/gm);
+  const imports = [...statements].map(([, fixed, late]) => resolve(file, fixed ?? late ?? ''));
+  return { text, code: lines.replaceAll(QUOTED, "''").replaceAll(EXPRESSION, '//'), imports };
+}
+
+function resolve(file: string, name: string): string {
+  return name.startsWith('.') ? join(dirname(file), name).split(sep).join('/') : name;
+}
+
+function isPackage(name: string): boolean {
+  return !FILES.includes(name) && !name.endsWith('.ts');
+}
+
+function isIn(file: string, places: readonly string[]): boolean {
+  return places.some((place) => (place.endsWith('/') ? file.startsWith(place) : file === place));
+}
+
+function importsOf(file: string): readonly string[] {
+  return SOURCES.get(file)?.imports ?? [];
+}
+
+test('every file belongs to a part, and every part has files', () => {
+  const homeless = FILES.filter((file) => !PARTS.some(({ has }) => isIn(file, has)));
+  assert.deepEqual(homeless, [], 'say in PARTS what these may import');
+  for (const { has } of PARTS)
+    for (const place of has)
+      assert.ok(
+        FILES.some((file) => isIn(file, [place])),
+        place,
+      );
+});
+
+for (const [index, { has, may, why }] of PARTS.entries()) {
+  test(`${has.join(', ')}: ${why}`, () => {
+    const mine = FILES.filter((file) => PARTS.findIndex((part) => isIn(file, part.has)) === index);
+    const wrong = mine.flatMap((file) =>
+      importsOf(file)
+        .filter((name) => !isPackage(name) && !isIn(name, has) && !isIn(name, may))
+        .map((name) => `${file} imports ${name}`),
+    );
+    assert.deepEqual(wrong, []);
+  });
+}
+
+for (const [index, { name: pattern, only, why }] of PACKAGES.entries()) {
+  test(`${pattern.source} is imported in ${only.source} only: ${why}`, () => {
+    const wrong = FILES.flatMap((file) =>
+      importsOf(file)
+        .filter((name) => isPackage(name) && PACKAGES.findIndex((each) => each.name.test(name)) === index)
+        .filter(() => !only.test(file))
+        .map((name) => `${file} imports ${name}`),
+    );
+    assert.deepEqual(wrong, []);
+  });
+}
+
+test('no package is imported that the table does not name', () => {
+  const names = new Set(FILES.flatMap((file) => importsOf(file)).filter(isPackage));
+  assert.ok(names.has('express') && names.has('winston'), 'imports are found at all');
+  assert.deepEqual(
+    [...names].filter((name) => !PACKAGES.some((each) => each.name.test(name))),
+    [],
+  );
+});
+
+test('imports run in no circle', () => {
+  const done = new Set<string>();
+  const visit = (file: string, way: readonly string[]): void => {
+    assert.ok(!way.includes(file), [...way.slice(way.indexOf(file)), file].join(' → '));
+    if (done.has(file)) return;
+    for (const name of importsOf(file)) if (!isPackage(name)) visit(name, [...way, file]);
+    done.add(file);
+  };
+  for (const file of FILES) visit(file, []);
+});
+
+test('every import of a file names one that is there', () => {
+  const names = FILES.flatMap((file) => importsOf(file).map((name) => [file, name] as const));
+  const missing = names.filter(([, name]) => name.endsWith('.ts') && !FILES.includes(name));
+  assert.deepEqual(missing, []);
+});
+
+for (const { what, pattern, why } of FORBIDDEN) {
+  test(`no file holds ${what}: ${why}`, () => {
+    const found = [...SOURCES].flatMap(([file, { code, text }]) => {
+      const match = pattern.exec(what.startsWith('a compiler') ? text : code);
+      return match === null ? [] : [`${file}: ${match[0].trim()}`];
+    });
+    assert.deepEqual(found, []);
+  });
+}
+
+for (const { what, pattern, why } of NAMES) {
+  test(`no file is named like ${what}: ${why}`, () => {
+    assert.deepEqual(
+      FILES.filter((file) => pattern.test(file)),
+      [],
+    );
+  });
+}
+
+test('nothing is called a Manager, Service, Handler, Helper or Impl: such a name says nothing', () => {
+  const found = [...SOURCES].flatMap(([file, { code }]) =>
+    [...code.matchAll(/^(?:export )?(?:class|interface|type)\s+(\w*(?:Manager|Service|Handler|Helper|Impl))\b/gm)].map(
+      (match) => `${file}: ${match[1] ?? ''}`,
+    ),
+  );
+  assert.deepEqual(found, []);
+});
+
+test('every file opens with one sentence that says what it turns into what', () => {
+  const silent = [...SOURCES].filter(([, { text }]) => !/^(#!.*\n)?\/\*\*(?: |\n \* )[A-Za-z`]/.test(text));
+  assert.deepEqual(
+    silent.map(([file]) => file),
+    [],
+  );
+});

@@ -1,0 +1,176 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { Failure } from '../../src/failure.ts';
+import { requireMedia, sniff, type MediaKind } from '../../src/media/sniff.ts';
+import { createSourceMeter } from '../../src/media/source-duration.ts';
+import { ffmpeg } from '../support/ffmpeg.ts';
+import { chunk, wav } from '../support/wav.ts';
+
+const fixture = (name: string): Promise<Buffer> => readFile(join(import.meta.dirname, '..', 'fixtures', name));
+const tone = (...args: readonly string[]): Promise<Buffer> =>
+  ffmpeg('-f', 'lavfi', '-i', 'sine=sample_rate=16000:duration=3.2', ...args, 'pipe:1');
+
+interface Measured {
+  readonly declaredMs: number | undefined;
+  readonly durationMs: number | undefined;
+}
+
+function measure(kind: MediaKind, file: Buffer, step = 1000): Measured {
+  const meter = createSourceMeter(kind);
+  for (let at = 0; at < file.length; at += step) meter.push(file.subarray(at, at + step));
+  return { declaredMs: meter.declaredMs(), durationMs: meter.durationOf() };
+}
+
+function assertNear(actual: number | undefined, expected: number, toleranceMs: number): void {
+  assert.ok(
+    actual !== undefined && Math.abs(actual - expected) <= toleranceMs,
+    `${String(actual)} is not ${String(expected)}`,
+  );
+}
+
+const FIXTURES: readonly (readonly [string, number, number, boolean])[] = [
+  ['stereo-pcm.wav', 30_000, 0.1, true],
+  ['stereo-ulaw.wav', 30_000, 0.1, true],
+  ['stereo.mp3', 30_000, 300, true],
+  ['stereo.opus', 30_000, 1, false],
+  ['dual-0.opus', 90_000, 1, false],
+  ['screen-faststart.mp4', 20_000, 1, true],
+  ['screen-moov-last.mp4', 20_000, 1, true],
+];
+
+for (const [name, expectedMs, toleranceMs, declares] of FIXTURES) {
+  test(`${name} plays ${String(expectedMs)} ms, however it is cut into chunks`, async () => {
+    const file = await fixture(name);
+    const { kind } = requireMedia(sniff(file.subarray(0, 4096)));
+    const whole = measure(kind, file, file.length);
+    assertNear(whole.durationMs, expectedMs, toleranceMs);
+    assert.equal(whole.declaredMs !== undefined, declares);
+    for (const step of [7, 4096]) assert.deepEqual(measure(kind, file, step), whole);
+  });
+}
+
+test('Vorbis, FLAC, AAC, MP3 of constant rate without a tag and fragmented MP4 say what they tell', async () => {
+  assertNear(measure('ogg-vorbis', await tone('-c:a', 'libvorbis', '-f', 'ogg')).durationMs, 3200, 1);
+  const flac = await tone('-c:a', 'flac', '-f', 'flac');
+  // Written to a pipe, STREAMINFO holds no number of samples.
+  assert.equal(measure('flac', flac).durationMs, undefined);
+  flac.writeUInt32BE(51_200, 22);
+  assert.deepEqual(measure('flac', flac), { declaredMs: 3200, durationMs: 3200 });
+  assertNear(measure('aac-adts', await tone('-c:a', 'aac', '-f', 'adts')).durationMs, 3200, 130);
+  const untagged = await tone(
+    '-c:a',
+    'libmp3lame',
+    '-b:a',
+    '32k',
+    '-id3v2_version',
+    '0',
+    '-write_xing',
+    '0',
+    '-f',
+    'mp3',
+  );
+  assertNear(measure('mp3', untagged).durationMs, 3200, 110);
+  const fragmented = await tone('-c:a', 'aac', '-f', 'mp4', '-movflags', 'frag_keyframe+empty_moov');
+  assert.equal(measure('mp4', fragmented).durationMs, undefined);
+});
+
+test('a streamed WAV without a size plays what came; its header promises nothing', () => {
+  for (const declaredBytes of [0, 0xffffffff, 0x7fffffff, 0x7ffff000]) {
+    assert.deepEqual(measure('wav', wav(8000, { declaredBytes })), { declaredMs: undefined, durationMs: 1000 });
+  }
+});
+
+test('a WAV of no samples plays 0 ms (ME-04)', () => {
+  assert.equal(measure('wav', wav(0)).durationMs, 0);
+});
+
+test('chunks around the sound of a WAV do not count', () => {
+  const file = Buffer.concat([
+    wav(8000, { extra: chunk('LIST', Buffer.alloc(333)) }),
+    chunk('LIST', Buffer.alloc(5001)),
+  ]);
+  for (const step of [1, 5, 44, 20_000]) assert.equal(measure('wav', file, step).durationMs, 1000);
+});
+
+test('RF64 takes its size from ds64', async () => {
+  const file = await tone('-c:a', 'pcm_s16le', '-rf64', 'always', '-f', 'wav');
+  const data = file.indexOf('data');
+  file.writeBigUInt64LE(BigInt(file.length - data - 8), 28);
+  assert.deepEqual(measure('wav', file), { declaredMs: 3200, durationMs: 3200 });
+});
+
+test('two chained Ogg streams play one after the other', async () => {
+  const [left, right] = await Promise.all([fixture('dual-0.opus'), fixture('stereo.opus')]);
+  assertNear(measure('ogg-opus', Buffer.concat([left, right])).durationMs, 120_000, 2);
+});
+
+const CUT: readonly (readonly [string, MediaKind])[] = [
+  ['stereo-pcm.wav', 'wav'],
+  ['stereo-ulaw.wav', 'wav'],
+  ['stereo.mp3', 'mp3'],
+  ['stereo.opus', 'ogg-opus'],
+  ['screen-faststart.mp4', 'mp4'],
+];
+
+for (const [name, kind] of CUT) {
+  test(`invariant 4: ${name}, cut anywhere, is incomplete or visibly shorter, whatever its decoder says (ME-13)`, async () => {
+    const file = await fixture(name);
+    const whole = measure(kind, file).durationMs ?? 0;
+    for (const share of [0.1, 0.35, 0.5, 0.77, 0.95]) {
+      const cut = file.subarray(0, Math.floor(file.length * share) | 1);
+      assert.ok(isIncomplete(kind, cut) || (measure(kind, cut).durationMs ?? 0) < whole - 300, `at ${String(share)}`);
+    }
+  });
+}
+
+function isIncomplete(kind: MediaKind, file: Buffer): boolean {
+  try {
+    measure(kind, file);
+    return false;
+  } catch (error) {
+    assert.ok(error instanceof Failure);
+    assert.equal(error.code, 'incomplete');
+    return true;
+  }
+}
+
+const KINDS: readonly MediaKind[] = ['wav', 'mp3', 'aac-adts', 'flac', 'ogg-opus', 'ogg-vorbis', 'ogg', 'mp4', 'webm'];
+
+test('no bytes make a meter throw anything but incomplete, or take long', async () => {
+  const seeds = await Promise.all(
+    ['stereo-ulaw.wav', 'stereo.mp3', 'stereo.opus', 'screen-faststart.mp4'].map(fixture),
+  );
+  const heads = seeds.map((seed) => seed.subarray(0, 3000));
+  const damaged = fc
+    .tuple(
+      fc.constantFrom(...heads),
+      fc.nat(2999),
+      fc.uint8Array({ maxLength: 64 }),
+      fc.integer({ min: 20, max: 3000 }),
+    )
+    .map(([seed, at, bytes, step]) => {
+      const file = Buffer.from(seed);
+      file.set(bytes.subarray(0, file.length - at), at);
+      return { file, step };
+    });
+  fc.assert(
+    fc.property(fc.constantFrom(...KINDS), damaged, (kind, { file, step }) => {
+      try {
+        const { durationMs } = measure(kind, file, step);
+        assert.ok(durationMs === undefined || durationMs >= 0);
+      } catch (error) {
+        assert.ok(error instanceof Failure && error.code === 'incomplete', String(error));
+      }
+    }),
+    { numRuns: 10_000 },
+  );
+});
+
+test('a search for frames in endless garbage is given up', () => {
+  const meter = createSourceMeter('mp3');
+  for (let index = 0; index < 64; index += 1) meter.push(Buffer.alloc(1_000_000, 0xaa));
+  assert.equal(meter.durationOf(), undefined);
+});

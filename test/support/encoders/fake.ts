@@ -1,0 +1,83 @@
+/** Puts one of the misbehaving encoders of this folder in ffmpeg's place, as confined as the real one, and counts what is left of it. */
+import { chmod, copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { checkFfmpeg, type Ffmpeg } from '../../../src/media/ffmpeg-check.ts';
+import { ffmpeg } from '../ffmpeg.ts';
+
+export type Misbehaviour =
+  | 'silent'
+  | 'deaf'
+  | 'crash-midway'
+  | 'crash-late'
+  | 'leave-early'
+  | 'short'
+  | 'flood'
+  | 'forks'
+  | 'killed'
+  | 'stalls'
+  | 'lingers'
+  | 'babbles'
+  | 'pauses';
+
+/** A folder that is in the environment of every process started through it, and so finds them all. */
+export interface Staging extends AsyncDisposable {
+  readonly real: Ffmpeg;
+  fake(name: Misbehaviour): Promise<Ffmpeg>;
+  /** Ids of living processes (zombies are dead). */
+  census(): Promise<readonly string[]>;
+  /** Waits until the census is empty; what is left after 2 s, invariant 5. */
+  leftovers(): Promise<readonly string[]>;
+}
+
+export async function openStaging(): Promise<Staging> {
+  const folder = await mkdtemp(join(tmpdir(), 'archiver-encoders-'));
+  // The encoder runs as nobody where the tests run as root.
+  await chmod(folder, 0o755);
+  const found = await checkFfmpeg();
+  const real = { ...found, searchPath: `${folder}:${found.searchPath}` };
+  const tone = ['-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=8000:duration=4'];
+  await writeFile(join(folder, 'sample.webm'), await ffmpeg(...tone, '-c:a', 'libopus', '-f', 'webm', 'pipe:1'));
+  const census = (): Promise<readonly string[]> => livingWith(folder);
+  return {
+    real,
+    census,
+    leftovers: () => emptied(census, 2000),
+    async fake(name) {
+      const path = join(folder, name);
+      await copyFile(join(import.meta.dirname, name), path);
+      await chmod(path, 0o755);
+      return { ...real, path };
+    },
+    async [Symbol.asyncDispose]() {
+      await rm(folder, { recursive: true });
+    },
+  };
+}
+
+async function emptied(census: () => Promise<readonly string[]>, withinMs: number): Promise<readonly string[]> {
+  const deadline = performance.now() + withinMs;
+  for (;;) {
+    const left = await census();
+    if (left.length === 0 || performance.now() > deadline) return left;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Whether this machine shows its processes as files; without, the census is always empty. */
+async function livingWith(mark: string): Promise<readonly string[]> {
+  const ids = (await readdir('/proc').catch(() => [])).filter(
+    (name) => /^\d+$/.test(name) && name !== String(process.pid),
+  );
+  const marked = await Promise.all(
+    ids.map(async (id) => {
+      const [environment, stat] = await Promise.all([read(`/proc/${id}/environ`), read(`/proc/${id}/stat`)]);
+      return environment.includes(mark) && !/\) [ZX] /.test(stat) ? [id] : [];
+    }),
+  );
+  return marked.flat();
+}
+
+function read(path: string): Promise<string> {
+  return readFile(path, 'latin1').catch(() => '');
+}

@@ -1,0 +1,66 @@
+/** Turns a port of the loopback into a gRPC server that gives every call the answer a test has chosen. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+
+export interface GrpcAnswer {
+  /** https://grpc.io/docs/guides/status-codes/ */
+  readonly status: number;
+  /** The encoded reply, where the status is 0. */
+  readonly message?: Buffer;
+}
+
+export interface GrpcServer {
+  /** `127.0.0.1:PORT` */
+  readonly host: string;
+  /** `google.pubsub.v1.Publisher/Publish` and so on, in order. */
+  readonly calls: readonly string[];
+  close(): Promise<void>;
+}
+
+/** `undefined` leaves the call without an answer. */
+export async function startGrpcServer(answer: (call: string) => GrpcAnswer | undefined): Promise<GrpcServer> {
+  const calls: string[] = [];
+  const sessions = new Set<ServerHttp2Session>();
+  const server = createServer();
+  server.on('session', (session) => {
+    sessions.add(session);
+    session.once('close', () => sessions.delete(session));
+  });
+  server.on('stream', (stream, headers) => {
+    stream.on('error', () => undefined);
+    stream.resume();
+    const call = (headers[':path'] ?? '').slice(1);
+    calls.push(call);
+    const given = answer(call);
+    if (given !== undefined) reply(stream, given);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  assert.ok(address !== null && typeof address === 'object');
+  return {
+    host: `127.0.0.1:${String(address.port)}`,
+    calls,
+    async close() {
+      for (const session of sessions) session.destroy();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
+
+/** https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md */
+function reply(stream: ServerHttp2Stream, { status, message }: GrpcAnswer): void {
+  stream.respond({ ':status': 200, 'content-type': 'application/grpc+proto' }, { waitForTrailers: true });
+  stream.once('wantTrailers', () => stream.sendTrailers({ 'grpc-status': String(status) }));
+  if (message === undefined) return void stream.end();
+  const prefix = Buffer.alloc(5);
+  prefix.writeUInt32BE(message.length, 1);
+  stream.end(Buffer.concat([prefix, message]));
+}
+
+/** A protobuf message whose field 1 is a repeated string: TestIamPermissionsResponse, PublishResponse. */
+export function encodeStrings(values: readonly string[]): Buffer {
+  return Buffer.concat(values.flatMap((value) => [Buffer.from([0x0a, Buffer.byteLength(value)]), Buffer.from(value)]));
+}
