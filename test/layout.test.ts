@@ -186,10 +186,10 @@ interface Source {
   readonly imports: readonly string[];
 }
 
-const SOURCES: ReadonlyMap<string, Source> = new Map(FILES.map((file) => [file, readSource(file)]));
-
 const QUOTED = /'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`/g;
 const EXPRESSION = /(?<=[=(,:[\s])\/(?![*/ ])(?:[^/\\\n[]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/[a-z]*/g;
+
+const SOURCES: ReadonlyMap<string, Source> = new Map(FILES.map((file) => [file, readSource(file)]));
 
 function readSource(file: string): Source {
   const text = readFileSync(join(SRC, file), 'utf8');

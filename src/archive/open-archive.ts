@@ -9,7 +9,11 @@ export interface OpenArchive {
   readonly media: SignedMedia | undefined;
 }
 
-export async function openArchive(config: Pick<Config, 'archive' | 'publicUrl'>): Promise<OpenArchive> {
+/** `readOnly`: checks write nothing, and what a crash left unfinished is left to a worker. */
+export async function openArchive(
+  config: Pick<Config, 'archive' | 'publicUrl'>,
+  readOnly = false,
+): Promise<OpenArchive> {
   if (config.archive.kind === 'folder') {
     const { openFolderArchive } = await import('./folder.ts');
     const archive = openFolderArchive({
@@ -20,5 +24,5 @@ export async function openArchive(config: Pick<Config, 'archive' | 'publicUrl'>)
     return { archive, media: archive };
   }
   const { openBucketArchive } = await import('./bucket.ts');
-  return { archive: openBucketArchive(config.archive), media: undefined };
+  return { archive: openBucketArchive({ ...config.archive, readOnly }), media: undefined };
 }

@@ -34,8 +34,8 @@ export async function openTheQueue(context: Context): Promise<Queue> {
   return queue;
 }
 
-export async function openTheArchive(context: Context): Promise<OpenArchive> {
-  const open = await openArchive(context.config);
+export async function openTheArchive(context: Context, readOnly = false): Promise<OpenArchive> {
+  const open = await openArchive(context.config, readOnly);
   context.opened.defer(() => open.archive.close());
   return open;
 }

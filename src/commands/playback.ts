@@ -6,7 +6,7 @@ import { openStudio, openTheArchive, openTheQueue, serveRoutes, type Studio } fr
 import type { Context, Deployable } from './service.ts';
 
 export const playback: Deployable = async (context) => {
-  const open = await openTheArchive(context);
+  const open = await openTheArchive(context, true);
   const studio = await openStudio(context, open);
   const queue = context.config.archiveOnListen ? await openTheQueue(context) : undefined;
   return serveRoutes(context, {

@@ -17,7 +17,10 @@ export const NO_CENSUS: string | false = existsSync(`/proc/${String(process.pid)
 
 /** None where the process is gone. What has ended and is only waited for does not count. */
 export function childrenOf(pid: number): readonly Child[] {
-  const pids = read(`/proc/${String(pid)}/task/${String(pid)}/children`)?.trim().split(' ') ?? [];
+  const pids =
+    read(`/proc/${String(pid)}/task/${String(pid)}/children`)
+      ?.trim()
+      .split(' ') ?? [];
   return pids.flatMap((text) => {
     const process = text === '' ? undefined : processOf(Number(text));
     return process === undefined || process.state === 'Z' || process.state === 'X' ? [] : [process];
