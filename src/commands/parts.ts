@@ -7,6 +7,7 @@ import type { AppParts } from '../http/app.ts';
 import { createApp } from '../http/app.ts';
 import { createReadiness, type Dependency } from '../http/health.ts';
 import { listen } from '../http/server.ts';
+import { createEncoders } from '../media/encoders.ts';
 import { checkFfmpeg, requireFfmpeg } from '../media/ffmpeg-check.ts';
 import { createSlots, type Slots } from '../media/slots.ts';
 import { createPipeline, type Pipeline } from '../pipeline.ts';
@@ -51,6 +52,8 @@ export async function openStudio(context: Context, { archive }: OpenArchive): Pr
   const { config, metrics, log } = context;
   const ffmpeg = await checkFfmpeg();
   log.info('ffmpeg was found.', { version: ffmpeg.version, sandbox: ffmpeg.sandbox });
+  const encoders = createEncoders(ffmpeg, config.transcodeSlots);
+  context.opened.defer(() => encoders.close());
   const slots = createSlots(config.transcodeSlots, config.transcodeQueue);
   measure(slots, context);
   const genesys = createGenesys(config.genesys);
@@ -58,7 +61,7 @@ export async function openStudio(context: Context, { archive }: OpenArchive): Pr
   const pipeline = createPipeline({
     genesys,
     archive,
-    tools: { ffmpeg, slots, maxDurationMs: config.maxDurationS * 1000 },
+    tools: { ffmpeg, slots, encoders, maxDurationMs: config.maxDurationS * 1000 },
     metrics,
     keepOriginal: config.archiveOriginal,
     version: context.version,

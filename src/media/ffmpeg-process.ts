@@ -62,11 +62,15 @@ const DROP_IDS: readonly string[] = [
   '--inh-caps=-all',
 ];
 
+export interface EncoderOrder {
+  readonly args: readonly string[];
+  readonly limits: Limits;
+  /** Files on pipes: 1 or 2. */
+  readonly inputs: number;
+}
+
 /** @throws Failure `misconfigured` or `busy` where it cannot be started */
-export async function startEncoder(
-  encoder: Encoder,
-  { args, limits, inputs }: { readonly args: readonly string[]; readonly limits: Limits; readonly inputs: number },
-): Promise<EncoderProcess> {
+export async function startEncoder(encoder: Encoder, { args, limits, inputs }: EncoderOrder): Promise<EncoderProcess> {
   const [command = '', ...rest] = confine(encoder, limits, args);
   const child = spawnChild(command, rest, { inputs, searchPath: encoder.searchPath });
   const exited = new Promise<{ ok: boolean }>((resolve) => {

@@ -4,7 +4,7 @@ import { Failure } from '../failure.ts';
 import { encodeArguments, type EncodePlan, limitsOf } from './ffmpeg-arguments.ts';
 import type { Ffmpeg } from './ffmpeg-check.ts';
 import { type Ending, failureOf } from './ffmpeg-failure.ts';
-import { type EncoderProcess, startEncoder } from './ffmpeg-process.ts';
+import { type EncoderOrder, type EncoderProcess, startEncoder } from './ffmpeg-process.ts';
 import type { Packet, PacketStream } from './packet.ts';
 import { Watchdog } from './watchdog.ts';
 import { readWebm } from './webm-reader.ts';
@@ -16,6 +16,8 @@ export interface EncodeJob extends EncodePlan {
 
 export interface EncodeParts {
   readonly ffmpeg: Ffmpeg;
+  /** Where an encoder comes from; a new one by default. */
+  readonly start?: (order: EncoderOrder) => Promise<EncoderProcess>;
   /** How long an encoder may neither take nor give a byte while both are asked of it; one minute if absent. */
   readonly stallMs?: number;
 }
@@ -37,7 +39,8 @@ const STALL_MS = 60_000;
 export async function encode(job: EncodeJob, parts: EncodeParts, signal: AbortSignal): Promise<Encoded> {
   if (signal.aborted) throw stopped(signal);
   const order = { args: encodeArguments(job), limits: limitsOf(job), inputs: job.media.length };
-  const encoding = new Encoding(await startEncoder(parts.ffmpeg, order), parts.stallMs ?? STALL_MS);
+  const start = parts.start ?? ((asked) => startEncoder(parts.ffmpeg, asked));
+  const encoding = new Encoding(await start(order), parts.stallMs ?? STALL_MS);
   encoding.begin(job.sources, signal);
   try {
     const stream = await readWebm(encoding.output());

@@ -2,8 +2,10 @@
 import type { SourceFacts } from '../archive/manifest.ts';
 import { Failure } from '../failure.ts';
 import type { Download, MediaFile } from '../genesys/genesys.ts';
+import type { Encoders } from './encoders.ts';
 import type { Ffmpeg } from './ffmpeg-check.ts';
 import { encode } from './ffmpeg.ts';
+import type { EncoderOrder } from './ffmpeg-process.ts';
 import { joinMono } from './join.ts';
 import { streamableMp4 } from './mp4.ts';
 import { readOggOpus } from './ogg-opus.ts';
@@ -19,6 +21,8 @@ import type { Webm, WebmResult } from './webm.ts';
 export interface MediaTools {
   readonly ffmpeg: Ffmpeg;
   readonly slots: Slots;
+  /** Where encoders come from; each is new by default. */
+  readonly encoders?: Encoders;
   /** Longer media is refused. */
   readonly maxDurationMs: number;
 }
@@ -167,7 +171,10 @@ async function encodeAll(plan: Plan, { inputs, tools, patient }: Opened, signal:
   const slot = await tools.slots.acquire({ bounded: !patient }, signal);
   try {
     const job = { media: plan.media, sources: sources.map(({ bytes }) => bytes), maxDurationMs: tools.maxDurationMs };
-    const encoded = await encode(job, { ffmpeg: tools.ffmpeg }, signal);
+    const { ffmpeg, encoders } = tools;
+    // Who is not patient is a listener, and seldom the last one.
+    const start = encoders && { start: (order: EncoderOrder) => encoders.start(order, !patient) };
+    const encoded = await encode(job, { ffmpeg, ...start }, signal);
     // A listener that leaves before reading anything aborts the signal: then nobody comes to the end of the packets.
     const packets = encoded.packets[Symbol.asyncIterator]();
     const leave = async (): Promise<void> => {

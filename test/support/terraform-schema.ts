@@ -89,7 +89,8 @@ function nested(value: string, source: Source): Block {
 }
 
 function usesOf(interfaceName: string, { declarations }: Source): Map<string, Use> {
-  const [, body = ''] = new RegExp(`^export interface ${interfaceName} .*\\{\\n([\\s\\S]*?)^\\}`, 'm').exec(declarations) ?? [];
+  const [, body = ''] =
+    new RegExp(`^export interface ${interfaceName} .*\\{\\n([\\s\\S]*?)^\\}`, 'm').exec(declarations) ?? [];
   const fields = body.matchAll(/^ {4}readonly (\w+)(\??):/gm);
   return new Map([...fields].map(([, name = '', optional]) => [name, optional === '?' ? 'optional' : 'required']));
 }
@@ -97,8 +98,12 @@ function usesOf(interfaceName: string, { declarations }: Source): Map<string, Us
 /** What the provider alone writes, and references may read. */
 function computedOf(className: string, { code }: Source): Record<string, string> {
   const body = code.slice(code.indexOf(`\nclass ${className} extends cdktf.Terraform`));
-  const getters = body.matchAll(/\/\/ (\w+) - computed: true, [^\n]*\n\s+(?:get \w+\(\) \{\n\s+return this\.get(\w+)Attribute|this\.)/g);
-  return Object.fromEntries([...getters].map(([, name = '', type = 'any']) => [name, `computed ${type.toLowerCase()}`]));
+  const getters = body.matchAll(
+    /\/\/ (\w+) - computed: true, [^\n]*\n\s+(?:get \w+\(\) \{\n\s+return this\.get(\w+)Attribute|this\.)/g,
+  );
+  return Object.fromEntries(
+    [...getters].map(([, name = '', type = 'any']) => [name, `computed ${type.toLowerCase()}`]),
+  );
 }
 
 function nestingOf(type: string | undefined): NestedBlock['nesting'] {

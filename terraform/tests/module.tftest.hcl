@@ -1,0 +1,281 @@
+# What the module makes of its variables. Nothing is created: Google Cloud is a mock.
+#   terraform init && terraform test
+
+mock_provider "google" {
+  override_during = plan
+
+  mock_data "google_project" {
+    defaults = { number = "123456789012" }
+  }
+  mock_data "google_storage_project_service_account" {
+    defaults = { member = "serviceAccount:service-123456789012@gs-project-accounts.iam.gserviceaccount.com" }
+  }
+  mock_resource "google_service_account" {
+    defaults = {
+      email  = "account@example-project.iam.gserviceaccount.com"
+      member = "serviceAccount:account@example-project.iam.gserviceaccount.com"
+      name   = "projects/example-project/serviceAccounts/account@example-project.iam.gserviceaccount.com"
+    }
+  }
+  mock_resource "google_cloud_run_v2_service" {
+    defaults = { uri = "https://service.example.run.app" }
+  }
+}
+
+variables {
+  project_id            = "example-project"
+  region                = "europe-west3"
+  image                 = "europe-west3-docker.pkg.dev/example-project/archiver/archiver:1.0.0"
+  genesys_region        = "mypurecloud.de"
+  genesys_client_id     = "00000000-0000-0000-0000-000000000000"
+  genesys_client_secret = "not-a-real-secret"
+}
+
+run "six_variables_are_enough_and_the_worker_pulls" {
+  command = plan
+
+  assert {
+    condition     = length(google_cloud_run_v2_worker_pool.worker) == 1 && length(google_cloud_run_v2_service.worker) == 0
+    error_message = "One worker pool, no worker service."
+  }
+  assert {
+    condition     = google_cloud_run_v2_worker_pool.worker[0].scaling[0].manual_instance_count == 2
+    error_message = "As many workers as were asked for."
+  }
+  assert {
+    condition     = local.worker_environment.QUEUE_URL == "pubsub://example-project/archiver-messages?subscription=archiver-worker"
+    error_message = "The worker pulls from its subscription."
+  }
+  assert {
+    condition     = google_pubsub_topic.later.name == "archiver-messages-later" && google_pubsub_subscription.later.name == "archiver-worker-later"
+    error_message = "What has to wait has its topic and subscription under the names the worker makes of its own."
+  }
+  assert {
+    condition     = length(google_pubsub_subscription.worker.push_config) == 0 && length(google_pubsub_subscription.later.push_config) == 0
+    error_message = "Nothing is pushed."
+  }
+  assert {
+    condition     = local.archive_url == "gs://example-project-recordings" && google_storage_bucket.archive.location == "europe-west3"
+    error_message = "The bucket is named after the project and lies in the region."
+  }
+  assert {
+    condition     = length(google_cloud_run_v2_service_iam_member.playback_invoker) == 0
+    error_message = "Nobody reaches playback unless named."
+  }
+  assert {
+    condition     = length(google_pubsub_topic_iam_member.playback_publishes) == 0
+    error_message = "Playback cannot publish unless it archives what is listened to."
+  }
+  assert {
+    condition     = output.webhook_url == "https://service.example.run.app/webhooks/genesys"
+    error_message = "The webhook's URL is the receiver's."
+  }
+  assert {
+    condition     = strcontains(output.test_command, "--secret=archiver-webhook-tokens")
+    error_message = "The test command reads the token it sends."
+  }
+}
+
+run "a_pushed_worker_scales_to_zero_and_knows_its_audience" {
+  command = plan
+
+  variables {
+    worker_mode = "push"
+  }
+
+  assert {
+    condition     = length(google_cloud_run_v2_worker_pool.worker) == 0 && length(google_cloud_run_v2_service.worker) == 1
+    error_message = "One worker service, no worker pool."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.worker[0].template[0].scaling[0].min_instance_count == 0 && google_cloud_run_v2_service.worker[0].template[0].scaling[0].max_instance_count == 2
+    error_message = "From none to as many as were asked for."
+  }
+  assert {
+    condition = alltrue([
+      for subscription in [google_pubsub_subscription.worker, google_pubsub_subscription.later] :
+      subscription.push_config[0].push_endpoint == "https://archiver-worker-123456789012.europe-west3.run.app/pubsub/push" &&
+      subscription.push_config[0].oidc_token[0].audience == local.worker_environment.PUSH_AUDIENCE &&
+      subscription.push_config[0].oidc_token[0].service_account_email == local.worker_environment.PUSH_SERVICE_ACCOUNT
+    ])
+    error_message = "Both subscriptions push with the account and for the audience that the worker accepts."
+  }
+  assert {
+    condition     = !strcontains(local.worker_environment.QUEUE_URL, "subscription=")
+    error_message = "Who is pushed to does not pull."
+  }
+  assert {
+    condition     = google_pubsub_subscription.worker.ack_deadline_seconds == 600 && google_cloud_run_v2_service.worker[0].template[0].timeout == "600s"
+    error_message = "A push may take the longest there is."
+  }
+}
+
+run "the_archive_can_be_a_folder_that_is_locked_encrypted_and_versioned" {
+  command = plan
+
+  variables {
+    bucket_name       = "calls"
+    bucket_location   = "EU"
+    archive_prefix    = "genesys/berlin"
+    archive_on_listen = true
+    versioning        = true
+    soft_delete_days  = 0
+    retention_days    = 365
+    retention_lock    = true
+    kms_key_name      = "projects/example-project/locations/eu/keyRings/archiver/cryptoKeys/recordings"
+    playback_invokers = ["group:quality@example.com"]
+    alert_emails      = ["oncall@example.com"]
+    labels            = { team = "contact-centre" }
+  }
+
+  assert {
+    condition     = local.worker_environment.ARCHIVE_URL == "gs://calls/genesys/berlin"
+    error_message = "The archive's folder is part of its URL."
+  }
+  assert {
+    condition     = google_storage_bucket_iam_member.worker_creates.condition[0].expression == "resource.name.startsWith(\"projects/_/buckets/calls/objects/genesys/berlin/\")"
+    error_message = "The worker creates only in its folder."
+  }
+  assert {
+    condition     = google_storage_bucket_iam_member.worker_deletes.condition[0].expression == "resource.name.startsWith(\"projects/_/buckets/calls/objects/genesys/berlin/staging/\") || resource.name.startsWith(\"projects/_/buckets/calls/objects/genesys/berlin/failures/\")"
+    error_message = "The worker deletes only under staging/ and failures/."
+  }
+  assert {
+    condition     = google_storage_bucket.archive.retention_policy[0].retention_period == 365 * 86400 && google_storage_bucket.archive.retention_policy[0].is_locked
+    error_message = "The retention is locked."
+  }
+  assert {
+    condition     = google_storage_bucket.archive.encryption[0].default_kms_key_name == var.kms_key_name && length(google_kms_crypto_key_iam_member.storage_encrypts) == 1
+    error_message = "Cloud Storage may use the key."
+  }
+  assert {
+    condition     = google_storage_bucket.archive.soft_delete_policy[0].retention_duration_seconds == 0 && google_storage_bucket.archive.versioning[0].enabled
+    error_message = "No soft delete, but versions."
+  }
+  assert {
+    condition     = length(google_pubsub_topic_iam_member.playback_publishes) == 1 && length(google_cloud_run_v2_service_iam_member.playback_invoker) == 1
+    error_message = "Playback may publish, and the group may reach it."
+  }
+  assert {
+    condition     = length(google_monitoring_alert_policy.dead_letters.notification_channels) == 1
+    error_message = "Somebody is told."
+  }
+}
+
+run "values_that_cannot_be_right_are_refused" {
+  command = plan
+
+  variables {
+    project_id                    = "Example Project"
+    region                        = "europe-west3-a"
+    image                         = "archiver:latest"
+    genesys_region                = "https://login.mypurecloud.de"
+    genesys_client_id             = "one two"
+    genesys_client_secret         = ""
+    genesys_client_secret_version = 1.5
+    name                          = "Archiver"
+    labels                        = { "Team" = "x" }
+    extra_environment             = { QUEUE_URL = "sqlite:var/queue.db" }
+    log_level                     = "verbose"
+    receiver_invokers             = []
+    receiver_min_instances        = 11
+    worker_mode                   = "poll"
+    transcode_slots               = 9
+    playback_invokers             = ["allUsers"]
+    playback_max_instances        = 0
+    link_lifetime_s               = 604801
+    bucket_name                   = "Recordings"
+    bucket_location               = "?"
+    archive_prefix                = "/genesys/"
+    soft_delete_days              = 3
+    retention_days                = 0
+    kms_key_name                  = "recordings"
+    alert_emails                  = ["oncall"]
+    notification_channels         = ["oncall"]
+    oldest_message_alert_s        = 10
+  }
+
+  expect_failures = [
+    var.project_id,
+    var.region,
+    var.image,
+    var.genesys_region,
+    var.genesys_client_id,
+    var.genesys_client_secret,
+    var.genesys_client_secret_version,
+    var.name,
+    var.labels,
+    var.extra_environment,
+    var.log_level,
+    var.receiver_invokers,
+    var.receiver_min_instances,
+    var.worker_mode,
+    var.transcode_slots,
+    var.playback_invokers,
+    var.playback_max_instances,
+    var.link_lifetime_s,
+    var.bucket_name,
+    var.bucket_location,
+    var.archive_prefix,
+    var.soft_delete_days,
+    var.retention_days,
+    var.kms_key_name,
+    var.alert_emails,
+    var.notification_channels,
+    var.oldest_message_alert_s,
+  ]
+}
+
+run "values_that_are_refused_together_with_others" {
+  command = plan
+
+  variables {
+    receiver_min_instances = 3
+    receiver_max_instances = 2
+    worker_instances       = 51
+    transcode_slots        = 1
+  }
+
+  expect_failures = [var.receiver_max_instances, var.worker_instances]
+}
+
+run "a_lock_needs_a_retention" {
+  command = plan
+
+  variables {
+    retention_lock = true
+  }
+
+  expect_failures = [var.retention_lock]
+}
+
+run "workers_stay_below_the_rate_limit_of_genesys" {
+  command = plan
+
+  variables {
+    worker_instances = 6
+    transcode_slots  = 4
+  }
+
+  expect_failures = [var.worker_instances]
+}
+
+run "more_clients_allow_more_workers" {
+  command = plan
+
+  variables {
+    worker_instances  = 6
+    transcode_slots   = 4
+    genesys_client_id = "00000000-0000-0000-0000-000000000000,11111111-1111-1111-1111-111111111111"
+  }
+}
+
+run "secrets_do_not_belong_in_the_extra_environment" {
+  command = plan
+
+  variables {
+    extra_environment = { WEBHOOK_SECRETS = "open" }
+  }
+
+  expect_failures = [var.extra_environment]
+}

@@ -1,0 +1,78 @@
+/** Turns arguments into one run of the bare ffmpeg, with the user and system seconds it took. */
+import { spawn } from 'node:child_process';
+import { text } from 'node:stream/consumers';
+import { Readable } from 'node:stream';
+
+/** The original design's command: one setting for every recording. */
+export const REFERENCE: readonly string[] = [
+  ...['-y', '-i', 'pipe:0', '-c:v', 'libvpx-vp9', '-c:a', 'libopus', '-b:v', '1M', '-b:a', '128k'],
+  ...['-f', 'webm', 'pipe:1'],
+];
+
+const QUIET: readonly string[] = ['-hide_banner', '-nostdin', '-nostats', '-loglevel', 'error'];
+
+export interface Run {
+  readonly cpuS: number;
+  /** What it wrote to its standard error. */
+  readonly said: string;
+}
+
+export interface Redirects {
+  /** Its standard input: a file, which costs it less than a pipe would. */
+  readonly input?: string;
+  readonly output?: string;
+}
+
+/** `times` of the shell counts user and system time of what it waited for. @throws Error with what ffmpeg said */
+export async function runFfmpeg(args: readonly string[], redirects: Redirects = {}): Promise<Run> {
+  const script = 'input=$1; output=$2; shift 2; ffmpeg "$@" <"$input" >"$output" 3>&-; code=$?; times >&3; exit $code';
+  const child = spawn(
+    'sh',
+    ['-c', script, 'sh', redirects.input ?? '/dev/null', redirects.output ?? '/dev/null', ...QUIET, ...args],
+    { stdio: ['ignore', 'ignore', 'pipe', 'pipe'] },
+  );
+  const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
+  const [times, said, code] = await Promise.all([read(child.stdio[3]), read(child.stderr), ended]);
+  if (code !== 0) throw new Error(`ffmpeg ${args.join(' ')} ended with ${String(code)}: ${said.slice(-1000)}`);
+  return { cpuS: secondsOf(times), said };
+}
+
+/** The least of several runs, since noise only ever adds: `times`, but no more than fit into `budgetS` seconds of CPU. */
+export async function leastCpu(
+  run: () => Promise<{ readonly cpuS: number }>,
+  { times, budgetS }: { readonly times: number; readonly budgetS: number },
+): Promise<{ readonly cpuS: number; readonly runs: number }> {
+  let least = Infinity;
+  let spentS = 0;
+  let runs = 0;
+  do {
+    const { cpuS } = await run();
+    least = Math.min(least, cpuS);
+    spentS += cpuS;
+    runs += 1;
+  } while (runs < times && spentS < budgetS);
+  return { cpuS: least, runs };
+}
+
+/** The second line is the children's: `0m1.230000s 0m0.040000s`. */
+function secondsOf(times: string): number {
+  const line = times.trim().split('\n')[1] ?? '';
+  return [...line.matchAll(/(\d+)m([\d.]+)s/g)].reduce((sum, [, m, s]) => sum + Number(m) * 60 + Number(s), 0);
+}
+
+async function read(stream: unknown): Promise<string> {
+  return stream instanceof Readable ? text(stream) : '';
+}
+
+/** SSIM of a video against its source, frame of the source by frame; times are compared in WebM's milliseconds. */
+export async function ssimOf(source: string, result: string): Promise<number> {
+  const graph = '[0:v]settb=1/1000[a];[1:v]settb=1/1000[b];[a][b]ssim';
+  const { said } = await runFfmpeg(['-loglevel', 'info', '-i', source, '-i', result, '-lavfi', graph, '-f', 'null', '-']);
+  return Number(/SSIM .*All:([\d.]+)/.exec(said)?.[1] ?? NaN);
+}
+
+/** `ffmpeg 5.1.9-0+deb12u1`. */
+export async function ffmpegVersion(): Promise<string> {
+  const child = spawn('ffmpeg', ['-version'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  return /^ffmpeg version \S+/.exec(await text(child.stdout))?.[0]?.replace('version ', '') ?? 'unknown';
+}

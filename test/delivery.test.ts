@@ -1,0 +1,492 @@
+/** How a delivery ends: every failure to its settlement, over the real folder archive; only Genesys and the making are played. */
+import assert from 'node:assert/strict';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { test } from 'node:test';
+import type { Archive } from '../src/archive/archive.ts';
+import { openFolderArchive, type FolderArchive } from '../src/archive/folder.ts';
+import type { FailureRecord, Manifest } from '../src/archive/manifest.ts';
+import { createDelivery, MAX_AGE_MS, MAX_ATTEMPTS, MAX_LOST, SETTLED_AFTER_MS } from '../src/delivery.ts';
+import { Failure, type FailureCode, type FailureOptions } from '../src/failure.ts';
+import type { Genesys } from '../src/genesys/genesys.ts';
+import { createLog } from '../src/log.ts';
+import { createMetrics, type Metrics } from '../src/metrics.ts';
+import type { Pipeline, Work } from '../src/pipeline.ts';
+import type { Delivery, Message, Settlement } from '../src/queue/queue.ts';
+import type { Recording } from '../src/recording.ts';
+
+const RECORDING: Recording = { recordingId: 'r-1', conversationId: 'c-1' };
+const MINUTE = 60_000;
+const running = new AbortController().signal;
+
+/** What stands around a delivery, and what became of it. */
+interface Around extends AsyncDisposable {
+  /** What archiving does; succeeds unless told. */
+  archiving: (work: Work, signal: AbortSignal) => Promise<{ manifest: Manifest; fresh: boolean }>;
+  resolving: (conversationId: string, acceptedAt: Date) => Promise<readonly Recording[]>;
+  publishing: (messages: readonly Message[]) => Promise<void>;
+  readonly archive: FolderArchive;
+  readonly path: string;
+  readonly metrics: Metrics;
+  /** Log entries so far. */
+  entries(): readonly Readonly<Record<string, unknown>>[];
+  deliver(delivery?: Partial<Delivery>, signal?: AbortSignal, archive?: Archive): Promise<Settlement>;
+  failure(): Promise<FailureRecord | undefined>;
+}
+
+async function setUp(): Promise<Around> {
+  const parent = await mkdtemp(join(tmpdir(), 'delivery-'));
+  const path = join(parent, 'archive');
+  const archive = openFolderArchive({ path, linkKeys: ['key'], publicUrl: 'http://127.0.0.1' });
+  const metrics = createMetrics();
+  const stream = new PassThrough().setEncoding('utf8');
+  let lines = '';
+  stream.on('data', (chunk: string) => (lines += chunk));
+  const log = createLog({ level: 'debug', secrets: [], stream });
+  const around: Around = {
+    archiving: async () => ({ manifest: MANIFEST, fresh: true }),
+    resolving: async () => [],
+    publishing: async () => undefined,
+    archive,
+    path,
+    metrics,
+    entries: () => lines.split('\n').filter(Boolean).map(parse),
+    deliver: (delivery, signal = running, over = archive) => {
+      const handle = createDelivery({
+        pipeline: pipelineOf(around),
+        genesys: genesysOf(around),
+        archive: over,
+        queue: { publish: (messages) => around.publishing(messages) },
+        ...{ metrics, log, version: '1.2.3' },
+      });
+      return handle({ message: message(), attempt: 1, lost: 0, acceptedAt: new Date(), ...delivery }, signal);
+    },
+    failure: () => archive.failureOf(RECORDING, running),
+    [Symbol.asyncDispose]: () => rm(parent, { recursive: true }),
+  };
+  return around;
+}
+
+function pipelineOf(around: Around): Pipeline {
+  return {
+    archive: (work, signal) => around.archiving(work, signal),
+    listen: () => assert.fail('nobody listens here'),
+  };
+}
+
+function genesysOf(around: Around): Genesys {
+  return {
+    recordingsOf: (conversationId, acceptedAt) => around.resolving(conversationId, acceptedAt),
+    locate: () => assert.fail('the pipeline does that'),
+    check: async () => undefined,
+    close: async () => undefined,
+  };
+}
+
+function parse(line: string): Readonly<Record<string, unknown>> {
+  const value: unknown = JSON.parse(line);
+  assert.ok(typeof value === 'object' && value !== null);
+  return { ...value };
+}
+
+function message(): Message {
+  return { kind: 'recording', ...RECORDING };
+}
+
+function conversation(traceparent?: string): Message {
+  const trace = traceparent === undefined ? {} : { traceparent };
+  return { kind: 'conversation', conversationId: 'c-1', mediaType: undefined, ...trace };
+}
+
+/** Accepted so long ago. */
+function aged(ageMs: number): { readonly acceptedAt: Date } {
+  return { acceptedAt: new Date(Date.now() - ageMs) };
+}
+
+function failing(around: Around, code: FailureCode, options: FailureOptions = {}): void {
+  around.archiving = async () => {
+    throw new Failure(code, `It failed: ${code}.`, options);
+  };
+}
+
+/** The wait of a settlement, which has to be of this kind. */
+function waitOf(settlement: Settlement, outcome: 'again' | 'wait'): number {
+  assert.equal(settlement.outcome, outcome);
+  return 'afterMs' in settlement ? settlement.afterMs : assert.fail();
+}
+
+const MANIFEST: Manifest = {
+  version: 1,
+  ...{ recordingId: 'r-1', conversationId: 'c-1', api: 'recordings', medium: 'audio', recordedAt: null, sources: [] },
+  ...{ way: 'join', why: 'a test', encoder: null },
+  webm: {
+    ...{ contentType: 'audio/webm', sizeBytes: 1234, sha256: '0'.repeat(64), crc32c: 'AAAAAA==' },
+    ...{ durationMs: 5678, channels: 2, codecs: ['A_OPUS'] },
+  },
+  ...{ startedAt: '2026-08-05T00:00:00.000Z', finishedAt: '2026-08-05T00:00:01.000Z', attempt: 1, service: '1.2.3' },
+};
+
+// ── every failure ───────────────────────────────────────────────────────────────────────────────────────────────
+
+/** What becomes of the first delivery of a young message. A new code does not compile until it is said here. */
+const SETTLED: Readonly<Record<FailureCode, 'dead' | 'again' | 'wait' | 'back'>> = {
+  'bad-request': 'dead',
+  unauthorized: 'dead',
+  forbidden: 'dead',
+  'not-found': 'dead',
+  'method-not-allowed': 'dead',
+  gone: 'dead',
+  'not-ready': 'wait',
+  'needs-restore': 'dead',
+  conflict: 'dead',
+  'body-too-large': 'dead',
+  'unsupported-type': 'dead',
+  'no-media': 'dead',
+  'unsupported-media': 'dead',
+  'range-not-satisfiable': 'dead',
+  'unreadable-media': 'dead',
+  'media-too-large': 'dead',
+  busy: 'wait',
+  internal: 'again',
+  'encoder-failed': 'again',
+  incomplete: 'again',
+  'upstream-error': 'again',
+  'host-refused': 'dead',
+  'rate-limited': 'wait',
+  'upstream-unavailable': 'again',
+  misconfigured: 'wait',
+  'queue-unavailable': 'wait',
+  'archive-unavailable': 'wait',
+  stopped: 'back',
+  'upstream-timeout': 'again',
+};
+
+function isCode(text: string): text is FailureCode {
+  return Object.hasOwn(SETTLED, text);
+}
+
+for (const code of Object.keys(SETTLED).filter(isCode)) {
+  const expected = SETTLED[code];
+  test(`${code}: ${expected}`, async () => {
+    await using around = await setUp();
+    failing(around, code);
+    const settlement = await around.deliver();
+    if (expected === 'dead') {
+      assert.deepEqual(settlement, { outcome: 'dead', reason: `${code}: It failed: ${code}.` });
+      assert.equal((await around.failure())?.code, code);
+      assert.match(await around.metrics.text(), new RegExp(`recordings_failed_total{code="${code}"} 1`));
+      return;
+    }
+    const ms = waitOf(settlement, expected === 'again' ? 'again' : 'wait');
+    if (expected === 'back') assert.equal(ms, 0);
+    else if (expected === 'again') assert.ok(ms >= 0 && ms <= 10_000, String(ms));
+    else assert.ok(ms >= 3_750 && ms <= 6_250, String(ms));
+    assert.equal(await around.failure(), undefined);
+    const outcome = expected === 'again' ? 'again' : 'wait';
+    const line = new RegExp(`recordings_postponed_total{code="${code}",outcome="${outcome}"} 1`);
+    assert.match(await around.metrics.text(), line);
+  });
+}
+
+test('what nobody foresaw counts as an attempt and is not thrown at the queue', async () => {
+  await using around = await setUp();
+  for (const thrown of [new TypeError('x is undefined'), 'text', undefined]) {
+    around.archiving = () => Promise.reject(thrown);
+    assert.equal((await around.deliver()).outcome, 'again');
+  }
+});
+
+test('a failure that overrides what its code means is taken at its word', async () => {
+  await using around = await setUp();
+  failing(around, 'not-found', { retry: 'wait' });
+  assert.equal((await around.deliver()).outcome, 'wait');
+  failing(around, 'upstream-error', { retry: 'never' });
+  assert.equal((await around.deliver()).outcome, 'dead');
+});
+
+// ── bounds ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+test('attempts are exhausted at last: the failure is recorded with its count, and the message is dead', async () => {
+  await using around = await setUp();
+  failing(around, 'incomplete');
+  assert.equal((await around.deliver({ attempt: MAX_ATTEMPTS - 1 })).outcome, 'again');
+  assert.equal(await around.failure(), undefined);
+  assert.equal((await around.deliver({ attempt: MAX_ATTEMPTS })).outcome, 'dead');
+  const { failedAt, ...record } = (await around.failure()) ?? assert.fail('no record');
+  assert.ok(Math.abs(Date.parse(failedAt) - Date.now()) < MINUTE);
+  assert.deepEqual(record, {
+    version: 1,
+    recordingId: 'r-1',
+    conversationId: 'c-1',
+    status: 'failed',
+    code: 'incomplete',
+    reason: 'It failed: incomplete.',
+    attempts: MAX_ATTEMPTS,
+    service: '1.2.3',
+  });
+});
+
+test('waiting is no attempt: what waits is never exhausted', async () => {
+  await using around = await setUp();
+  failing(around, 'not-ready');
+  assert.equal((await around.deliver({ attempt: MAX_ATTEMPTS + 50 })).outcome, 'wait');
+});
+
+test('attempts back off by doubling, with full jitter, up to ten minutes', async () => {
+  await using around = await setUp();
+  failing(around, 'upstream-timeout');
+  for (let attempt = 1; attempt < MAX_ATTEMPTS; attempt += 1) {
+    const ceiling = Math.min(600_000, 10_000 * 2 ** (attempt - 1));
+    const waits = [];
+    for (let tries = 0; tries < 30; tries += 1) waits.push(waitOf(await around.deliver({ attempt }), 'again'));
+    assert.ok(waits.every((ms) => ms >= 0 && ms <= ceiling));
+    assert.ok(Math.max(...waits) > ceiling / 2 && Math.min(...waits) < ceiling / 2, waits.join(' '));
+  }
+});
+
+test('waits grow with the age of the event, from seconds to a quarter of an hour', async () => {
+  await using around = await setUp();
+  failing(around, 'not-ready');
+  const steps = [
+    [0, 5_000],
+    [2 * MINUTE, MINUTE / 2],
+    [20 * MINUTE, 5 * MINUTE],
+    [1440 * MINUTE, 15 * MINUTE],
+  ] as const;
+  for (const [ageMs, aboutMs] of steps) {
+    const ms = waitOf(await around.deliver(aged(ageMs)), 'wait');
+    assert.ok(ms >= aboutMs * 0.74 && ms <= aboutMs * 1.26, `${String(ms)} at ${String(ageMs)}`);
+  }
+});
+
+test('what is not archived a week after its event is given up, whatever it waits for (SR-26)', async () => {
+  await using around = await setUp();
+  for (const code of ['not-ready', 'rate-limited', 'busy', 'archive-unavailable', 'upstream-timeout'] as const) {
+    failing(around, code, { afterMs: 1 });
+    assert.notEqual((await around.deliver(aged(MAX_AGE_MS - MINUTE))).outcome, 'dead', code);
+    assert.equal((await around.deliver(aged(MAX_AGE_MS + MINUTE))).outcome, 'dead', code);
+    assert.equal((await around.failure())?.code, code);
+  }
+});
+
+test('nothing is given up for credentials or a shutdown, however long they last (SR-02)', async () => {
+  await using around = await setUp();
+  for (const code of ['misconfigured', 'stopped'] as const) {
+    failing(around, code);
+    assert.equal((await around.deliver({ attempt: 99, ...aged(10 * MAX_AGE_MS) })).outcome, 'wait', code);
+  }
+  assert.equal(await around.failure(), undefined);
+});
+
+test('invariant 7: a wait that was asked for is kept to the millisecond, whatever our own bounds are (SR-09)', async () => {
+  await using around = await setUp();
+  for (const afterMs of [1, 13_000, 1_234_567, 2 ** 31, 30 * 24 * 3_600_000]) {
+    for (const code of ['rate-limited', 'not-ready', 'busy'] as const) {
+      failing(around, code, { afterMs });
+      assert.deepEqual(await around.deliver(), { outcome: 'wait', afterMs });
+    }
+    failing(around, 'upstream-unavailable', { afterMs });
+    assert.deepEqual(await around.deliver({ attempt: 2 }), { outcome: 'again', afterMs });
+  }
+});
+
+test('a recording that ended the process time and again is given up without being touched (FF-07)', async () => {
+  await using around = await setUp();
+  let touched = 0;
+  around.archiving = async () => {
+    touched += 1;
+    return { manifest: MANIFEST, fresh: true };
+  };
+  assert.equal((await around.deliver({ lost: MAX_LOST - 1 })).outcome, 'done');
+  assert.equal((await around.deliver({ lost: MAX_LOST })).outcome, 'dead');
+  assert.equal(touched, 1);
+  assert.match((await around.failure())?.reason ?? '', /ended 5 times in a row/);
+});
+
+// ── stopped ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+test('invariant 10: work that is stopped goes back at once, untouched, whatever it failed with then', async () => {
+  await using around = await setUp();
+  for (const code of ['gone', 'internal', 'archive-unavailable', 'stopped'] as const) {
+    const stop = new AbortController();
+    around.archiving = async () => {
+      stop.abort();
+      throw new Failure(code, 'It failed while it was stopped.', { afterMs: 5_000 });
+    };
+    const settlement = await around.deliver({ attempt: MAX_ATTEMPTS, ...aged(2 * MAX_AGE_MS) }, stop.signal);
+    assert.deepEqual(settlement, { outcome: 'wait', afterMs: 0 });
+  }
+  assert.equal(await around.failure(), undefined);
+});
+
+test('the signal of the delivery is the signal of the work', async () => {
+  await using around = await setUp();
+  const stop = new AbortController();
+  let given: AbortSignal | undefined;
+  around.archiving = async (_work, signal) => {
+    given = signal;
+    return { manifest: MANIFEST, fresh: true };
+  };
+  await around.deliver({}, stop.signal);
+  stop.abort();
+  assert.equal(given?.aborted, true);
+});
+
+// ── records ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+test('a chat, email or message is recorded as having no media, not as failed', async () => {
+  await using around = await setUp();
+  failing(around, 'no-media');
+  assert.equal((await around.deliver()).outcome, 'dead');
+  assert.equal((await around.failure())?.status, 'no-media');
+  const { entries } = await around.archive.list({ status: 'no-media', limit: 10 }, running);
+  assert.deepEqual(
+    entries.map(({ status, recording }) => [status, recording]),
+    [['no-media', RECORDING]],
+  );
+});
+
+test('a recording without a conversation is recorded under the name for none', async () => {
+  await using around = await setUp();
+  failing(around, 'gone');
+  await around.deliver({ message: { kind: 'recording', recordingId: 'r-2', conversationId: undefined } });
+  assert.deepEqual(await readdir(join(around.path, 'failures')), ['_.r-2.json']);
+});
+
+test('while the archive cannot record a failure, the work waits; afterwards it is recorded, and nothing was lost', async () => {
+  await using around = await setUp();
+  failing(around, 'gone');
+  await around.archive.check(running);
+  const failures = join(around.path, 'failures');
+  await rm(failures, { recursive: true });
+  await writeFile(failures, 'a file where a folder should be');
+  assert.deepEqual(await around.deliver(), { outcome: 'wait', afterMs: 60_000 });
+  assert.equal(await readFile(failures, 'utf8'), 'a file where a folder should be');
+  const [unrecorded, attempt] = around.entries();
+  assert.deepEqual([unrecorded?.['severity'], attempt?.['outcome']], ['ERROR', 'wait']);
+  await rm(failures);
+  assert.equal((await around.deliver()).outcome, 'dead');
+  assert.equal((await around.failure())?.code, 'gone');
+});
+
+test('a failure that can never be recorded is left with the queue, reason and all', async () => {
+  await using around = await setUp();
+  failing(around, 'gone');
+  const recordFailure = () => Promise.reject(new Failure('conflict', 'The name is taken.'));
+  const archive: Archive = Object.create(around.archive, { recordFailure: { value: recordFailure } });
+  const settlement = await around.deliver({}, running, archive);
+  assert.deepEqual([settlement.outcome, 'reason' in settlement], ['dead', true]);
+});
+
+// ── success ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+test('a recording that was archived is done: one info line says what it cost', async () => {
+  await using around = await setUp();
+  let asked: Work | undefined;
+  around.archiving = async (work) => {
+    asked = work;
+    return { manifest: MANIFEST, fresh: true };
+  };
+  const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+  assert.deepEqual(await around.deliver({ message: { ...message(), traceparent }, attempt: 3 }), { outcome: 'done' });
+  assert.deepEqual(asked, { recording: RECORDING, attempt: 3, traceparent });
+  const [line, ...more] = around.entries();
+  assert.deepEqual(more, []);
+  const { timestamp: _, seconds, ...fields } = line ?? {};
+  assert.equal(typeof seconds, 'number');
+  assert.deepEqual(fields, {
+    severity: 'INFO',
+    message: 'Recording was archived.',
+    'logging.googleapis.com/trace': '0af7651916cd43dd8448eb211c80319c',
+    'logging.googleapis.com/spanId': 'b7ad6b7169203331',
+    'logging.googleapis.com/trace_sampled': true,
+    ...{ recordingId: 'r-1', conversationId: 'c-1', attempt: 3, way: 'join', sizeBytes: 1234, durationMs: 5678 },
+  });
+  assert.match(await around.metrics.text(), /recordings_archived_total{way="join"} 1/);
+});
+
+test('a recording that lies there already is done, and not counted again', async () => {
+  await using around = await setUp();
+  around.archiving = async () => ({ manifest: MANIFEST, fresh: false });
+  assert.deepEqual(await around.deliver(), { outcome: 'done' });
+  assert.deepEqual(
+    around.entries().map((entry) => entry['message']),
+    ['Recording was archived already.'],
+  );
+  assert.doesNotMatch(await around.metrics.text(), /recordings_archived_total{/);
+});
+
+test('every attempt that fails is one line, at error level where somebody has to act', async () => {
+  await using around = await setUp();
+  const codes = ['not-ready', 'gone', 'incomplete', 'internal', 'misconfigured'] as const;
+  for (const code of codes) {
+    failing(around, code, { facts: { ffmpeg: 'tail' } });
+    await around.deliver();
+  }
+  assert.deepEqual(
+    around.entries().map((entry) => [entry['code'], entry['severity'], entry['outcome'], entry['recordingId']]),
+    [
+      ['not-ready', 'INFO', 'wait', 'r-1'],
+      ['gone', 'INFO', 'dead', 'r-1'],
+      ['incomplete', 'INFO', 'again', 'r-1'],
+      ['internal', 'ERROR', 'again', 'r-1'],
+      ['misconfigured', 'ERROR', 'wait', 'r-1'],
+    ],
+  );
+  assert.partialDeepStrictEqual(around.entries()[0]?.['error'], { facts: { ffmpeg: 'tail' } });
+});
+
+// ── conversations ───────────────────────────────────────────────────────────────────────────────────────────────
+
+test('a conversation becomes its recordings on the queue, with its trace, and is looked at again once it has settled', async () => {
+  await using around = await setUp();
+  const published: Message[] = [];
+  around.publishing = async (messages) => void published.push(...messages);
+  around.resolving = async (conversationId) => ['r-1', 'r-2'].map((recordingId) => ({ recordingId, conversationId }));
+  const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+  const young = await around.deliver({ message: conversation(traceparent), ...aged(MINUTE) });
+  const ms = waitOf(young, 'wait');
+  assert.ok(ms <= SETTLED_AFTER_MS - MINUTE && ms > SETTLED_AFTER_MS - 2 * MINUTE, String(ms));
+  assert.deepEqual(published, [
+    { kind: 'recording', recordingId: 'r-1', conversationId: 'c-1', traceparent },
+    { kind: 'recording', recordingId: 'r-2', conversationId: 'c-1', traceparent },
+  ]);
+  assert.deepEqual(await around.deliver({ message: conversation(), ...aged(SETTLED_AFTER_MS) }), { outcome: 'done' });
+  assert.equal(published.length, 4);
+  assert.deepEqual(
+    around.entries().map((entry) => [entry['message'], entry['recordings']]),
+    [
+      ['Conversation was resolved.', 2],
+      ['Conversation was resolved.', 2],
+    ],
+  );
+});
+
+test('a conversation that has settled without recordings is done, and publishes nothing', async () => {
+  await using around = await setUp();
+  around.publishing = () => assert.fail('there is nothing to publish');
+  assert.deepEqual(await around.deliver({ message: conversation(), ...aged(SETTLED_AFTER_MS) }), { outcome: 'done' });
+});
+
+test('a conversation is not done while the queue does not take its recordings', async () => {
+  await using around = await setUp();
+  around.resolving = async () => [RECORDING];
+  around.publishing = async () => {
+    throw new Failure('queue-unavailable', 'The disk is full.', { afterMs: 2_000 });
+  };
+  const settlement = await around.deliver({ message: conversation(), ...aged(SETTLED_AFTER_MS) });
+  assert.deepEqual(settlement, { outcome: 'wait', afterMs: 2_000 });
+});
+
+test('a conversation that Genesys does not know is recorded as a whole', async () => {
+  await using around = await setUp();
+  around.resolving = async () => {
+    throw new Failure('not-found', 'Genesys does not know this conversation.');
+  };
+  assert.equal((await around.deliver({ message: conversation() })).outcome, 'dead');
+  assert.deepEqual(await readdir(join(around.path, 'failures')), ['c-1._.json']);
+  const { entries } = await around.archive.list({ status: 'failed', limit: 10 }, running);
+  assert.deepEqual(entries[0]?.recording, { recordingId: undefined, conversationId: 'c-1' });
+});

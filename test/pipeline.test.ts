@@ -1,0 +1,573 @@
+/** The way of one recording over real parts: a simulated Genesys Cloud, the folder archive, ffmpeg. What comes out is whole, or nothing does. */
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { openFolderArchive, type FolderArchive } from '../src/archive/folder.ts';
+import type { Manifest } from '../src/archive/manifest.ts';
+import { verifyStored } from '../src/archive/verify.ts';
+import { Failure } from '../src/failure.ts';
+import { createGenesys } from '../src/genesys/cloud.ts';
+import type { Genesys } from '../src/genesys/genesys.ts';
+import { checkFfmpeg } from '../src/media/ffmpeg-check.ts';
+import { createSlots, type Slots } from '../src/media/slots.ts';
+import { createMetrics, type Metrics } from '../src/metrics.ts';
+import { createPipeline, type Listening, type Pipeline } from '../src/pipeline.ts';
+import { pathOf, type Recording } from '../src/recording.ts';
+import { filesIn } from './support/archive-folder.ts';
+import { ffmpeg, probeComplaints, probeDuration } from './support/ffmpeg.ts';
+import { bytesOfFixture, type Fixture, FIXTURES, simulated, sourceFacts } from './support/fixtures.ts';
+import { type GenesysServer, type SimulatedRecording, startGenesysServer } from './support/genesys-server.ts';
+import { oggOpus, type OpusPage } from './support/ogg-write.ts';
+import { checkWebm } from './support/webm-check.ts';
+
+const HANG_GUARD = { timeout: 120_000 };
+const running = new AbortController().signal;
+
+const encoder = await checkFfmpeg();
+const server = await startGenesysServer({ rateLimit: { allowed: 10_000, windowS: 60 } });
+after(() => server.close());
+
+/** An archive of its own, and a pipeline over it. Times between tries are short; nothing else is. */
+interface Place extends AsyncDisposable {
+  readonly pipeline: Pipeline;
+  readonly archive: FolderArchive;
+  readonly path: string;
+  readonly slots: Slots;
+  readonly metrics: Metrics;
+  readonly genesys: Genesys;
+  /** A second worker on the same archive. */
+  another(): Pipeline;
+  /** Every file in the archive folder. */
+  files(): Promise<readonly string[]>;
+}
+
+async function open({ keepOriginal = false, maxDurationMs = 3_600_000 } = {}): Promise<Place> {
+  const path = await mkdtemp(join(tmpdir(), 'pipeline-'));
+  const archive = openFolderArchive({ path, linkKeys: ['key'], publicUrl: 'http://127.0.0.1' });
+  const slots = createSlots(2, 4);
+  const metrics = createMetrics();
+  const backoff = { baseMs: 1, capMs: 2 };
+  const genesys = createGenesys(server.config(), {
+    ...{ baseDelayMs: 1, mediaBaseDelayMs: 1, download: { backoff, idleMs: 5_000 } },
+  });
+  const tools = { ffmpeg: encoder, slots, maxDurationMs };
+  const another = (): Pipeline => createPipeline({ genesys, archive, tools, metrics, keepOriginal, version: '1.2.3' });
+  return {
+    ...{ pipeline: another(), archive, path, slots, metrics, genesys, another },
+    files: async () => (await filesIn(path)).toSorted(),
+    [Symbol.asyncDispose]: async () => {
+      await genesys.close();
+      await rm(path, { recursive: true });
+    },
+  };
+}
+
+let count = 0;
+
+/** A new recording that the simulated Genesys knows. */
+function add(fixture: Fixture, change: Partial<SimulatedRecording> = {}): Recording & { conversationId: string } {
+  count += 1;
+  const ids = { recordingId: `r-${String(count)}`, conversationId: `c-${String(count)}` };
+  server.addRecording({ ...simulated(ids.recordingId, ids.conversationId, fixture), ...change });
+  return ids;
+}
+
+function addBytes(contentType: string, ...channels: readonly Buffer[]): Recording & { conversationId: string } {
+  const files = channels.map((bytes, index) => ({ channel: String(index), contentType, bytes }));
+  return add(FIXTURES.opus, { files });
+}
+
+async function archive(
+  { pipeline }: Pick<Place, 'pipeline'>,
+  recording: Recording,
+  signal = running,
+): Promise<{ readonly manifest: Manifest; readonly fresh: boolean }> {
+  return pipeline.archive({ recording, attempt: 2, traceparent: undefined }, signal);
+}
+
+async function failureOf(promise: Promise<unknown>): Promise<Failure> {
+  const thrown: unknown = await promise.then(
+    () => assert.fail('it ended well'),
+    (error: unknown) => error,
+  );
+  assert.ok(thrown instanceof Failure, String(thrown));
+  return thrown;
+}
+
+/** Nothing to be seen of it, nothing left of it. */
+async function assertNothing(place: Place, recording: Recording): Promise<void> {
+  assert.deepEqual(await place.files(), []);
+  assert.equal(await place.archive.find(recording, running), undefined);
+  assert.deepEqual([place.slots.running, place.slots.waiting], [0, 0]);
+}
+
+async function bytesOf({ body }: Listening): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of body) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+/** What a listener and the archive have in common: everything from the first Cluster on. */
+function clustersOf(webm: Buffer, options?: { readonly live: boolean }): Buffer {
+  return webm.subarray(checkWebm(webm, options).headBytes);
+}
+
+function stored({ path }: Place, recording: Recording): Promise<Buffer> {
+  return readFile(join(path, 'recordings', pathOf(recording), 'recording.webm'));
+}
+
+function downloads(recording: Recording): number {
+  return server.requests(`media:${recording.recordingId}:*`).length;
+}
+
+function sha256(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+// ── each kind of media ──────────────────────────────────────────────────────────────────────────────────────────
+
+interface Made {
+  readonly codecs: readonly string[];
+  readonly channels: number;
+  readonly why: RegExp;
+  readonly extension: string;
+}
+
+const sound = { codecs: ['A_OPUS'], channels: 2 };
+const picture = { codecs: ['V_VP9', 'A_OPUS'], channels: 1, extension: 'mp4' };
+const MADE: Readonly<Record<keyof typeof FIXTURES, Made>> = {
+  dual: { ...sound, why: /two mono Ogg Opus files/, extension: 'opus' },
+  opus: { ...sound, why: /one Ogg Opus file/, extension: 'opus' },
+  wav: { ...sound, why: /WAV.*is not what WebM may hold/, extension: 'wav' },
+  ulaw: { ...sound, why: /WAV.*is not what WebM may hold/, extension: 'wav' },
+  mp3: { ...sound, why: /MP3 is not what WebM may hold/, extension: 'mp3' },
+  mp4: { ...picture, why: /MP4.*is not what WebM may hold$/ },
+  mp4IndexLast: { ...picture, why: /its index is at the end and was read ahead by range/ },
+  webm: { codecs: ['V_VP8'], channels: 0, why: /WebM with codecs every browser plays/, extension: 'webm' },
+};
+
+function isFixture(name: string): name is keyof typeof FIXTURES {
+  return Object.hasOwn(FIXTURES, name);
+}
+
+for (const name of Object.keys(FIXTURES).filter(isFixture)) {
+  const fixture: Fixture = FIXTURES[name];
+  const made = MADE[name];
+  test(`${fixture.files.join(' and ')}: ${fixture.way}, complete and proven by its manifest`, HANG_GUARD, async () => {
+    await using place = await open({ keepOriginal: true });
+    const recording = add(fixture, { durationMs: fixture.seconds * 1000 });
+    const { manifest, fresh } = await archive(place, recording);
+    assert.equal(fresh, true);
+    assert.equal(manifest.way, fixture.way);
+    assert.match(manifest.why, made.why);
+    assert.equal(manifest.encoder === null, !fixture.way.startsWith('encode'));
+    if (manifest.encoder !== null) assert.match(manifest.encoder, /^ffmpeg \S+ .*(libopus|libvpx)/);
+    const { startedAt, finishedAt, webm } = manifest;
+    assert.ok(Date.parse(startedAt) <= Date.parse(finishedAt));
+    assert.partialDeepStrictEqual(manifest, {
+      ...{ version: 1, ...recording, api: 'recordings', attempt: 2, service: '1.2.3' },
+      ...{ medium: fixture.media === 'screen' ? 'video' : 'audio', recordedAt: '2026-08-05T09:12:03.412Z' },
+    });
+    assert.deepEqual(webm.codecs, made.codecs);
+    assert.equal(webm.channels, made.channels);
+    assert.equal(webm.contentType, fixture.media === 'screen' ? 'video/webm' : 'audio/webm');
+    await assertPlays(place, recording, { ...fixture, webm });
+    await assertOriginals(place, recording, { fixture, manifest, extension: made.extension });
+    assert.deepEqual(await archive(place, recording), { manifest, fresh: false });
+    // An index at the end is read by ranges beside the one download.
+    const whole = server.requests(`media:${recording.recordingId}:*`).filter(({ range }) => range === undefined);
+    assert.equal(whole.length, fixture.files.length);
+  });
+}
+
+/** By our own walk through the file, by ffprobe, and by decoding all of it. */
+async function assertPlays(
+  place: Place,
+  recording: Recording,
+  { seconds, webm }: { readonly seconds: number; readonly webm: Manifest['webm'] },
+): Promise<void> {
+  const path = join(place.path, 'recordings', pathOf(recording), 'recording.webm');
+  const bytes = await readFile(path);
+  assert.deepEqual([bytes.length, sha256(bytes)], [webm.sizeBytes, webm.sha256]);
+  assert.deepEqual(await verifyStored(place.archive, recording, running), []);
+  const checked = checkWebm(bytes);
+  assert.equal(checked.durationMs, webm.durationMs);
+  assert.ok(Math.abs(webm.durationMs - seconds * 1000) < 150, `${String(webm.durationMs)} ms`);
+  assert.ok(Math.abs((await probeDuration(path)) - seconds) < 0.15);
+  assert.equal(await probeComplaints(path), '');
+  assert.ok((await ffmpeg('-i', path, '-f', 'framemd5', 'pipe:1')).length > 1000);
+}
+
+async function assertOriginals(
+  place: Place,
+  recording: Recording,
+  { fixture, manifest, extension }: { fixture: Fixture; manifest: Manifest; extension: string },
+): Promise<void> {
+  const folder = join(place.path, 'recordings', pathOf(recording));
+  const only = fixture.files.length === 1;
+  const names = fixture.files.map((_, index) => `original${only ? '' : `.${String(index)}`}.${extension}`);
+  const facts = sourceFacts(fixture);
+  assert.deepEqual(
+    manifest.sources.map(({ sizeBytes, sha256, original }) => ({ sizeBytes, sha256, original })),
+    facts.map((fact, index) => ({ ...fact, original: names[index] })),
+  );
+  assert.deepEqual((await filesIn(folder)).toSorted(), [...names, 'manifest.json', 'recording.webm'].toSorted());
+  for (const [index, file] of fixture.files.entries())
+    assert.ok((await readFile(join(folder, names[index] ?? ''))).equals(bytesOfFixture(file)), file);
+}
+
+test('without ARCHIVE_ORIGINAL nothing lies beside the WebM and its manifest', HANG_GUARD, async () => {
+  await using place = await open();
+  const recording = add(FIXTURES.dual);
+  const { manifest } = await archive(place, recording);
+  const folder = `recordings/${pathOf(recording)}`;
+  const day = `days/2026-08-05/${recording.conversationId}.${recording.recordingId}`;
+  assert.deepEqual(await place.files(), [day, `${folder}/manifest.json`, `${folder}/recording.webm`]);
+  assert.deepEqual(
+    manifest.sources,
+    sourceFacts(FIXTURES.dual).map((fact, index) => ({ channel: String(index), contentType: 'audio/ogg', ...fact })),
+  );
+});
+
+test('invariant 8: neither a URL nor a signature is in the manifest', HANG_GUARD, async () => {
+  await using place = await open();
+  const recording = add(FIXTURES.opus);
+  await archive(place, recording);
+  const text = await readFile(join(place.path, 'recordings', pathOf(recording), 'manifest.json'), 'utf8');
+  assert.doesNotMatch(text, /https?:|X-Amz|ignature|127\.0\.0\.1/);
+});
+
+test('a recording without a conversation comes by the Media API', HANG_GUARD, async () => {
+  await using place = await open();
+  const files = [{ channel: 'media', contentType: 'audio/wav', bytes: bytesOfFixture('stereo-ulaw.wav') }];
+  server.addRecording({ recordingId: 'alone', files });
+  const { manifest } = await archive(place, { recordingId: 'alone', conversationId: undefined });
+  assert.partialDeepStrictEqual(manifest, { api: 'media', conversationId: null, recordedAt: null });
+  assert.ok((await place.files()).includes('recordings/_/alone/recording.webm'));
+});
+
+// ── nothing or everything ───────────────────────────────────────────────────────────────────────────────────────
+
+/** Media that is not all there, in every way it can be. Each fault is as often as it is asked for. */
+const BROKEN: readonly (readonly [string, Fixture, Partial<SimulatedRecording>, string | undefined, RegExp])[] = [
+  ['a body shorter than its length', FIXTURES.wav, {}, 'length:+50000', /^(incomplete|upstream-)/],
+  ['a body that breaks off', FIXTURES.opus, {}, 'return-broken-stream-after-64K', /^(incomplete|upstream-)/],
+  ['a body longer than its length', FIXTURES.wav, {}, 'length:-50000', /^incomplete$/],
+  ['an empty body', FIXTURES.wav, {}, 'body:zero', /^unreadable-media$/],
+  ['a web page', FIXTURES.wav, {}, 'body:html', /^unsupported-media$/],
+  ['a WAV cut short', FIXTURES.wav, cut('stereo-pcm.wav', 400_000), undefined, /^incomplete$/],
+  [
+    'an Ogg Opus file cut in a page',
+    FIXTURES.opus,
+    cut('stereo.opus', 100_001),
+    undefined,
+    /^(incomplete|unreadable-media)$/,
+  ],
+  [
+    'a WebM cut in a Cluster',
+    FIXTURES.webm,
+    cut('screen-vp8-silent.webm', 700_001),
+    undefined,
+    /^(incomplete|unreadable-media)$/,
+  ],
+  ['a duration that is not what Genesys says', FIXTURES.opus, { durationMs: 60_000 }, undefined, /^incomplete$/],
+  [
+    'an encoded duration that is not what Genesys says',
+    FIXTURES.mp3,
+    { durationMs: 20_000 },
+    undefined,
+    /^incomplete$/,
+  ],
+];
+
+function cut(name: string, sizeBytes: number): Partial<SimulatedRecording> {
+  return { files: [{ channel: '0', contentType: 'audio/wav', bytes: bytesOfFixture(name).subarray(0, sizeBytes) }] };
+}
+
+for (const [what, fixture, change, fault, code] of BROKEN) {
+  test(`invariant 4: of ${what} nothing becomes visible`, HANG_GUARD, async () => {
+    await using place = await open({ keepOriginal: true });
+    const recording = add(fixture, change);
+    if (fault !== undefined) server.fault(`media:${recording.recordingId}:*`, fault, 40);
+    const failure = await failureOf(archive(place, recording));
+    assert.match(failure.code, code, failure.message);
+    await assertNothing(place, recording);
+  });
+}
+
+test('invariant 4: with one of two channels broken there is neither (SR-32)', HANG_GUARD, async () => {
+  await using place = await open({ keepOriginal: true });
+  const recording = add(FIXTURES.dual);
+  server.fault(`media:${recording.recordingId}:1`, 'return-broken-stream-after-100K', 40);
+  await failureOf(archive(place, recording));
+  await assertNothing(place, recording);
+});
+
+test(
+  'invariant 4: media that changes while it is downloaded is not mixed, and the next attempt has the new one',
+  HANG_GUARD,
+  async () => {
+    await using place = await open();
+    const recording = add(FIXTURES.wav);
+    server.fault(`media:${recording.recordingId}:0`, 'return-broken-stream-after-200K');
+    const files = [{ channel: '0', contentType: 'audio/wav', bytes: bytesOfFixture('stereo-ulaw.wav') }];
+    // Before the download goes on, after it has begun.
+    const changed = server
+      .reached(`media:${recording.recordingId}:0`, 1, running)
+      .then(() => server.update(recording.recordingId, { files }));
+    const failure = await failureOf(archive(place, recording));
+    await changed;
+    assert.equal(failure.retry, 'again', failure.code);
+    await assertNothing(place, recording);
+    const { manifest } = await archive(place, recording);
+    assert.equal(manifest.sources[0]?.sha256, sha256(bytesOfFixture('stereo-ulaw.wav')));
+  },
+);
+
+test('a broken recording keeps no other from being archived', HANG_GUARD, async () => {
+  await using place = await open();
+  const [broken, whole] = [add(FIXTURES.wav, cut('stereo-pcm.wav', 300_000)), add(FIXTURES.wav)];
+  const [first, second] = await Promise.allSettled([archive(place, broken), archive(place, whole)]);
+  assert.deepEqual([first.status, second.status], ['rejected', 'fulfilled']);
+});
+
+test('a recording longer than MAX_DURATION_S is refused, by every way', HANG_GUARD, async () => {
+  await using place = await open({ maxDurationMs: 10_000 });
+  for (const fixture of [FIXTURES.opus, FIXTURES.wav]) {
+    const recording = add(fixture);
+    assert.equal((await failureOf(archive(place, recording))).code, 'media-too-large');
+    await assertNothing(place, recording);
+  }
+});
+
+test('what Genesys is not ready with leaves nothing behind, and downloads nothing', HANG_GUARD, async () => {
+  await using place = await open({ keepOriginal: true });
+  const recording = add(FIXTURES.opus, { states: ['transcoding'] });
+  assert.equal((await failureOf(archive(place, recording))).code, 'not-ready');
+  await assertNothing(place, recording);
+  assert.equal(downloads(recording), 0);
+});
+
+test(
+  'work that is stopped midway leaves nothing behind: no file, no encoder, no download (PR-01)',
+  HANG_GUARD,
+  async () => {
+    for (const fixture of [FIXTURES.wav, FIXTURES.dual]) {
+      await using place = await open({ keepOriginal: true });
+      const recording = add(fixture);
+      server.fault(`media:${recording.recordingId}:0`, 'stall-after-100K');
+      const stop = new AbortController();
+      const archiving = failureOf(archive(place, recording, stop.signal));
+      await server.reached(`media:${recording.recordingId}:0`, 1, running);
+      stop.abort(new Failure('stopped', 'Stopped by the test.'));
+      assert.equal((await archiving).code, 'stopped');
+      await assertNothing(place, recording);
+    }
+  },
+);
+
+// ── a way that does not fit ─────────────────────────────────────────────────────────────────────────────────────
+
+/** Silence of so many packets of so many ms each, as CELT. */
+function silence(packets: number, ms: 10 | 20): readonly Buffer[] {
+  return Array.from({ length: packets }, () => Buffer.from([ms === 20 ? 0xf8 : 0xf0, 0xff, 0xfe]));
+}
+
+/** Mono, 250 packets of 20 ms; `changes` after the first 200 to packets of 10 ms. */
+function mono(changes: boolean): Buffer {
+  const pages: OpusPage[] = [];
+  for (let page = 0; page < 5; page += 1) {
+    const packets = changes && page === 4 ? silence(100, 10) : silence(50, 20);
+    pages.push({ packets, granule: (page + 1) * 48_000, last: page === 4 });
+  }
+  return oggOpus(pages);
+}
+
+test('two channels that turn out midway not to fit are encoded instead', HANG_GUARD, async () => {
+  await using place = await open();
+  const fitting = addBytes('audio/ogg', mono(false), mono(false));
+  assert.equal((await archive(place, fitting)).manifest.way, 'join');
+  const unfit = addBytes('audio/ogg', mono(false), mono(true));
+  const { manifest } = await archive(place, unfit);
+  assert.equal(manifest.way, 'encode-audio');
+  assert.match(manifest.why, /cannot be joined without decoding/);
+  assert.ok(Math.abs(manifest.webm.durationMs - 5000) < 50, String(manifest.webm.durationMs));
+  assert.equal(downloads(unfit), 4);
+  assert.deepEqual(await verifyStored(place.archive, unfit, running), []);
+});
+
+test('a listener to such channels is broken off, not told that it was all', HANG_GUARD, async () => {
+  await using place = await open();
+  const unfit = addBytes('audio/ogg', mono(false), mono(true));
+  const listening = await place.pipeline.listen(unfit, undefined, running);
+  assert.equal((await failureOf(bytesOf(listening))).code, 'unsupported-media');
+});
+
+// ── sharing ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+test('archiving and listening at once is one download and one encoder, and both get the same', HANG_GUARD, async () => {
+  await using place = await open();
+  const recording = add(FIXTURES.ulaw);
+  server.fault(`media:${recording.recordingId}:0`, 'stall-for-0.5s-after-100K');
+  const archiving = archive(place, recording);
+  await server.reached(`media:${recording.recordingId}:0`, 1, running);
+  const listeners = await Promise.all([1, 2].map(() => place.pipeline.listen(recording, undefined, running)));
+  const heard = await Promise.all(listeners.map(bytesOf));
+  const { fresh } = await archiving;
+  assert.equal(fresh, true);
+  assert.deepEqual(
+    listeners.map(({ from, contentType }) => [from, contentType]),
+    [
+      ['live', 'audio/webm'],
+      ['live', 'audio/webm'],
+    ],
+  );
+  const clusters = clustersOf(await stored(place, recording));
+  for (const webm of heard) assert.ok(clustersOf(webm, { live: true }).equals(clusters));
+  assert.deepEqual([downloads(recording), server.requests(`recording:${recording.recordingId}`).length], [1, 1]);
+});
+
+test(
+  'a listener that leaves stops the download and the encoder, unless somebody else needs them',
+  HANG_GUARD,
+  async () => {
+    await using place = await open();
+    const recording = add(FIXTURES.wav);
+    server.fault(`media:${recording.recordingId}:0`, 'stall-for-0.5s-after-600K');
+    const leave = new AbortController();
+    const left = await place.pipeline.listen(recording, undefined, leave.signal);
+    const archiving = archive(place, recording);
+    const body = left.body[Symbol.asyncIterator]();
+    await body.next();
+    leave.abort(new Failure('stopped', 'The listener left.'));
+    await body.return?.();
+    assert.equal((await archiving).fresh, true);
+    assert.equal(downloads(recording), 1);
+
+    const alone = add(FIXTURES.wav);
+    server.fault(`media:${alone.recordingId}:0`, 'stall-after-600K');
+    const gone = new AbortController();
+    const listening = await place.pipeline.listen(alone, undefined, gone.signal);
+    assert.equal(place.slots.running, 1);
+    gone.abort(new Failure('stopped', 'The listener left.'));
+    assert.equal((await failureOf(bytesOf(listening))).code, 'stopped');
+    while (place.slots.running > 0) await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(await place.archive.find(alone, running), undefined);
+  },
+);
+
+test('invariant 3: asked for many times at once, by two workers, it is one object', HANG_GUARD, async () => {
+  await using place = await open();
+  const recording = add(FIXTURES.opus);
+  server.fault(`media:${recording.recordingId}:0`, 'stall-for-0.3s-after-64K', 2);
+  const other = { pipeline: place.another() };
+  const results = await Promise.all([place, place, place, other, other].map((each) => archive(each, recording)));
+  const [first] = results;
+  for (const { manifest } of results) assert.deepEqual(manifest, first?.manifest);
+  assert.equal(downloads(recording), 2, 'one for each worker');
+  assert.equal((await place.files()).length, 3);
+  assert.deepEqual(await verifyStored(place.archive, recording, running), []);
+});
+
+/** An Ogg Opus file whose WebM is larger than what a making keeps: 200 s of packets of the largest size there is. */
+function large(): Buffer {
+  const packet = (number: number): Buffer => {
+    const bytes = Buffer.alloc(1275, number & 0xff);
+    bytes[0] = 0xf8;
+    bytes.writeUInt32LE(number, 1);
+    return bytes;
+  };
+  const pages = Array.from({ length: 250 }, (_, page): OpusPage => {
+    const packets = Array.from({ length: 40 }, (_unused, index) => packet(page * 40 + index));
+    return { packets, granule: (page + 1) * 40 * 960, last: page === 249 };
+  });
+  return oggOpus(pages);
+}
+
+test('a listener left behind goes on with a making of its own and hears everything, once', HANG_GUARD, async () => {
+  await using place = await open();
+  const recording = addBytes('audio/ogg', large());
+  const listening = await place.pipeline.listen(recording, undefined, running);
+  const body = listening.body[Symbol.asyncIterator]();
+  const heard: Buffer[] = [];
+  for (let chunks = 0; chunks < 4; chunks += 1) {
+    const step = await body.next();
+    if (step.done !== true) heard.push(step.value);
+  }
+  const { manifest } = await archive(place, recording);
+  assert.ok(manifest.webm.sizeBytes > 10 * 1024 * 1024);
+  assert.equal(downloads(recording), 1, 'the listener set out first, and archiving joined in');
+  heard.push(await bytesOf({ ...listening, body: { [Symbol.asyncIterator]: () => body } }));
+  assert.equal(downloads(recording), 2);
+  const clusters = clustersOf(await stored(place, recording));
+  assert.ok(clustersOf(Buffer.concat(heard), { live: true }).equals(clusters));
+});
+
+test('a listener left behind whose recording has changed meanwhile is broken off', HANG_GUARD, async () => {
+  await using place = await open();
+  const bytes = large();
+  const recording = addBytes('audio/ogg', bytes);
+  const listening = await place.pipeline.listen(recording, undefined, running);
+  const body = listening.body[Symbol.asyncIterator]();
+  for (let chunks = 0; chunks < 4; chunks += 1) await body.next();
+  await archive(place, recording);
+  // Whole in itself, but not what was heard: other bytes, or fewer than were heard.
+  const files = [{ channel: '0', contentType: 'audio/ogg', bytes: bytesOfFixture('stereo.opus') }];
+  server.update(recording.recordingId, { files });
+  assert.equal((await failureOf(bytesOf({ ...listening, body: { [Symbol.asyncIterator]: () => body } }))).code, 'busy');
+});
+
+// ── listening to what is archived ───────────────────────────────────────────────────────────────────────────────
+
+test('what is archived is played from there, whole or in part, without asking Genesys', HANG_GUARD, async () => {
+  await using place = await open();
+  const recording = add(FIXTURES.opus);
+  const { manifest } = await archive(place, recording);
+  const before = server.requests().length;
+  const bytes = await stored(place, recording);
+  const { body: _, ...whole } = await place.pipeline.listen(recording, undefined, running);
+  const etag = `"${manifest.webm.sha256}"`;
+  assert.deepEqual(whole, { from: 'archive', contentType: 'audio/webm', sizeBytes: bytes.length, etag });
+  const parts = [
+    ['bytes=0-0', 0, 0],
+    ['bytes=1000-1999', 1000, 1999],
+    ['bytes=1000-', 1000, bytes.length - 1],
+    ['bytes=-7', bytes.length - 7, bytes.length - 1],
+  ] as const;
+  for (const [header, start, end] of parts) {
+    const listening = await place.pipeline.listen(recording, header, running);
+    assert.deepEqual(listening.range, { start, end });
+    assert.ok((await bytesOf(listening)).equals(bytes.subarray(start, end + 1)), header);
+  }
+  const outside = place.pipeline.listen(recording, `bytes=${String(bytes.length)}-`, running);
+  assert.equal((await failureOf(outside)).code, 'range-not-satisfiable');
+  assert.equal(server.requests().length, before);
+});
+
+test('a range of what is not archived is ignored: the stream is all of it', HANG_GUARD, async () => {
+  await using place = await open();
+  const recording = add(FIXTURES.opus);
+  const listening = await place.pipeline.listen(recording, 'bytes=1000-1999', running);
+  assert.equal(listening.range, undefined);
+  assert.ok(checkWebm(await bytesOf(listening), { live: true }).blocks.length > 1000);
+  assert.deepEqual(await place.files(), []);
+});
+
+test('a live stream says its duration where it is known beforehand', HANG_GUARD, async () => {
+  await using place = await open();
+  const listening = await place.pipeline.listen(add(FIXTURES.wav), undefined, running);
+  const { durationMs } = checkWebm(await bytesOf(listening), { live: true });
+  assert.ok(Math.abs((durationMs ?? 0) - 30_000) < 150, String(durationMs));
+});
+
+test('the figures count what came in and what was stored, once', HANG_GUARD, async () => {
+  await using place = await open();
+  const { manifest } = await archive(place, add(FIXTURES.dual));
+  const sizeBytes = sourceFacts(FIXTURES.dual).reduce((sum, fact) => sum + fact.sizeBytes, 0);
+  const text = await place.metrics.text();
+  assert.match(text, new RegExp(`bytes_total{direction="in"} ${String(sizeBytes)}\\n`));
+  assert.match(text, new RegExp(`bytes_total{direction="out"} ${String(manifest.webm.sizeBytes)}\\n`));
+});

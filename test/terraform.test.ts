@@ -1,0 +1,350 @@
+/** What terraform/ says, against the provider's schema and the rules that keep recordings safe. */
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { suite, test } from 'node:test';
+import { readConfig, VARIABLES } from '../src/config.ts';
+import { MAX_ATTEMPTS } from '../src/delivery.ts';
+import { laterNameOf } from '../src/queue/pubsub-settle.ts';
+import { problemsOf, RANDOM_PASSWORD } from './support/terraform-problems.ts';
+import { referencesOf } from './support/terraform-references.ts';
+import { readSchema, type Block } from './support/terraform-schema.ts';
+import {
+  addressOf,
+  bodiesOf,
+  bodyOf,
+  readConfiguration,
+  TERRAFORM,
+  type Body,
+  type TerraformBlock,
+} from './support/terraform-files.ts';
+
+const SCHEMA = readSchema();
+const EXAMPLE = join(TERRAFORM, 'examples', 'complete');
+const configuration = await readConfiguration();
+const { blocks, variables, outputs, locals, files } = configuration;
+
+suite('terraform/', () => {
+  test('every resource, block and argument is one of the provider, and none that is required is missing', () => {
+    const problems = blocks.flatMap((block) => problemsOf(block.body, schemaOf(block), addressOf(block)));
+    assert.deepEqual(problems, []);
+    assert.ok(blocks.length > 40);
+  });
+
+  test('the check of arguments sees what is misspelt, missing or of the wrong kind', () => {
+    const topic = SCHEMA.resource['google_pubsub_subscription'];
+    assert.ok(topic !== undefined);
+    const body = { nam: 'x', topic: 'y', expiration_policy: { ttl: '' }, retry_policy: [{ backoff: '1s' }] };
+    assert.deepEqual(problemsOf(body, topic, 's'), [
+      's: name is required',
+      's.nam does not exist',
+      's.expiration_policy is a block: no "=" before it',
+      's.retry_policy.backoff does not exist',
+    ]);
+  });
+
+  test('every reference leads to something, and nothing is declared in vain', async () => {
+    const references = await referencesOf(configuration);
+    const known = new Set([
+      ...[...variables.keys()].map((name) => `var.${name}`),
+      ...[...locals.keys()].map((name) => `local.${name}`),
+      ...blocks.map(addressOf),
+    ]);
+    const targets = references.map(({ target }) => target);
+    assert.deepEqual(
+      references.filter(({ target }) => !known.has(target)),
+      [],
+    );
+    const declared = [...known].filter((name) => /^(var|local)\./.test(name));
+    assert.deepEqual(
+      declared.filter((name) => !targets.includes(name)),
+      [],
+    );
+  });
+
+  test('every attribute that is read exists', async () => {
+    const read = (await referencesOf(configuration)).filter(({ attribute }) => attribute !== undefined);
+    const missing = read.filter(({ target, attribute = '' }) => {
+      const block = blocks.find((candidate) => addressOf(candidate) === target);
+      return block !== undefined && !Object.hasOwn(schemaOf(block).attributes, attribute);
+    });
+    assert.deepEqual(missing, []);
+    assert.ok(read.length > 40);
+  });
+
+  test('every variable has a type, a description and, but for yes or no, a validation', () => {
+    for (const [name, body] of variables) {
+      assert.ok(String(body['description']).length > 20, `${name} has a description`);
+      assert.ok(body['type'] !== undefined, `${name} has a type`);
+      assert.ok(body['type'] === '${bool}' || bodiesOf(body['validation']).length > 0, `${name} has a validation`);
+    }
+    for (const [name, body] of outputs) assert.ok(String(body['description']).length > 10, `${name} has a description`);
+  });
+
+  test('six variables are to be set, and the example sets them', async () => {
+    const required = [...variables].filter(([, body]) => !Object.hasOwn(body, 'default')).map(([name]) => name);
+    assert.equal(required.length, 6);
+    const example = await readConfiguration(EXAMPLE);
+    const set = Object.keys(example.modules.get('archiver') ?? {}).filter((name) => name !== 'source');
+    assert.deepEqual(
+      required.filter((name) => !set.includes(name)),
+      [],
+    );
+    assert.deepEqual(
+      set.filter((name) => !variables.has(name)),
+      [],
+    );
+  });
+});
+
+suite('terraform/, the queue', () => {
+  const subscriptions = blocks.filter(({ type }) => type === 'google_pubsub_subscription');
+
+  test('no subscription expires, however long it is idle (QU-07)', () => {
+    assert.equal(subscriptions.length, 3);
+    for (const { body } of subscriptions) assert.deepEqual(body['expiration_policy'], [{ ttl: '' }]);
+  });
+
+  test('dead letters lie on a subscription, and the agent of Pub/Sub may bring them there (QU-06)', () => {
+    const policies = subscriptions.flatMap(({ body }) => bodiesOf(body['dead_letter_policy']));
+    assert.deepEqual(
+      policies.map((policy) => policy['dead_letter_topic']),
+      ['${google_pubsub_topic.dead.id}'],
+    );
+    const holders = subscriptions.filter(({ body }) => body['topic'] === '${google_pubsub_topic.dead.id}');
+    assert.deepEqual(
+      holders.map(({ body }) => body['dead_letter_policy']),
+      [undefined],
+    );
+    assert.deepEqual(rightsOf('${local.pubsub_agent}'), [
+      'roles/iam.serviceAccountTokenCreator on ${google_service_account.pusher.name}',
+      'roles/pubsub.publisher on ${google_pubsub_topic.dead.name}',
+      'roles/pubsub.subscriber on ${google_pubsub_subscription.worker.name}',
+    ]);
+    assert.match(String(locals.get('pubsub_agent')), /service-\$\{.*\.number\}@gcp-sa-pubsub\.iam/);
+  });
+
+  test('a message dies only after more deliveries than the worker makes attempts', () => {
+    const [policy] = subscriptions.flatMap(({ body }) => bodiesOf(body['dead_letter_policy']));
+    const attempts = String(policy?.['max_delivery_attempts']).match(/\d+/g)?.map(Number) ?? [];
+    assert.equal(attempts.length, 2);
+    for (const count of attempts) assert.ok(count > MAX_ATTEMPTS && count <= 100);
+  });
+
+  test('what waits does so under the names that the worker makes of its own, and never dies of it', () => {
+    const topic = blockAt('google_pubsub_topic.later');
+    assert.equal(topic.body['name'], laterNameOf('${local.topic}'));
+    const subscription = blockAt('google_pubsub_subscription.later');
+    assert.equal(subscription.body['name'], laterNameOf('${local.subscription}'));
+    assert.equal(subscription.body['topic'], '${google_pubsub_topic.later.id}');
+    assert.equal(subscription.body['dead_letter_policy'], undefined);
+    assert.deepEqual(subscription.body['retry_policy'], [{ minimum_backoff: '10s', maximum_backoff: '600s' }]);
+  });
+});
+
+suite('terraform/, the archive and its rights', () => {
+  const { body: bucket } = blockAt('google_storage_bucket.archive');
+
+  test('the bucket is never public and never deleted by accident', () => {
+    assert.equal(bucket['uniform_bucket_level_access'], true);
+    assert.equal(bucket['public_access_prevention'], 'enforced');
+    assert.equal(bucket['force_destroy'], false);
+    assert.deepEqual(bucket['lifecycle'], [{ prevent_destroy: true }]);
+  });
+
+  test('nothing but what lies under staging/ or was replaced under failures/ is ever deleted by age', () => {
+    const rules = bodiesOf(bucket['lifecycle_rule']).map((rule) => ({
+      action: bodiesOf(rule['action'])[0]?.['type'],
+      condition: bodiesOf(rule['condition'])[0] ?? {},
+    }));
+    const deletes = rules.filter(({ action }) => action === 'Delete').map(({ condition }) => condition);
+    assert.deepEqual(
+      deletes.map((condition) => condition['matches_prefix']),
+      [['${local.root}staging/'], ['${local.root}staging/', '${local.root}failures/']],
+    );
+    assert.ok(Number(deletes[0]?.['age']) >= 2, 'later than the sweep of the worker, which waits a day');
+    assert.equal(deletes[1]?.['with_state'], 'ARCHIVED');
+    assert.ok(rules.some(({ action }) => action === 'AbortIncompleteMultipartUpload'));
+  });
+
+  test('each account has these rights and no others', () => {
+    assert.deepEqual(rightsOf('${google_service_account.receiver.member}'), [
+      'roles/pubsub.publisher on ${google_pubsub_topic.messages.name}',
+    ]);
+    assert.deepEqual(rightsOf('${google_service_account.worker.member}'), [
+      'roles/pubsub.publisher on each of ${google_pubsub_topic.later.name} ${google_pubsub_topic.messages.name}',
+      'roles/pubsub.subscriber on each of ${google_pubsub_subscription.later.name} ${google_pubsub_subscription.worker.name}',
+      'roles/storage.objectCreator on ${google_storage_bucket.archive.name} if archive',
+      'roles/storage.objectUser on ${google_storage_bucket.archive.name} if staging-and-failures',
+      'roles/storage.objectViewer on ${google_storage_bucket.archive.name} if archive-and-listing',
+    ]);
+    assert.deepEqual(rightsOf('${google_service_account.playback.member}'), [
+      'roles/iam.serviceAccountTokenCreator on ${google_service_account.playback.name}',
+      'roles/pubsub.publisher on ${google_pubsub_topic.messages.name} if archive_on_listen',
+      'roles/storage.objectViewer on ${google_storage_bucket.archive.name} if archive-and-listing',
+    ]);
+    assert.deepEqual(rightsOf('${google_service_account.pusher.member}'), [
+      'roles/run.invoker on ${google_cloud_run_v2_service.worker[0].name}',
+    ]);
+    assert.deepEqual(bodyOf(locals.get('secret_readers')), {
+      receiver: ['WEBHOOK_SECRETS', 'WEBHOOK_TOKENS'],
+      worker: ['GENESYS_CLIENT_SECRET'],
+      playback: ['API_KEYS', 'GENESYS_CLIENT_SECRET'],
+    });
+  });
+
+  test('deleting is allowed under staging/ and failures/ alone', () => {
+    const deleting = /storage\.(admin|objectAdmin|objectUser|legacy)/;
+    const may = blocks.filter(({ body }) => deleting.test(String(body['role'])));
+    assert.deepEqual(may.map(addressOf), ['google_storage_bucket_iam_member.worker_deletes']);
+    const [condition] = bodiesOf(may[0]?.body['condition']);
+    assert.equal(
+      condition?.['expression'],
+      ['staging/', 'failures/']
+        .map((folder) => `resource.name.startsWith("\${local.object_resource}${folder}")`)
+        .join(' || '),
+    );
+  });
+
+  test('nobody is owner or editor, nobody has a key, and only the receiver is open to everybody', () => {
+    const all = JSON.stringify([...files.values()]);
+    assert.doesNotMatch(all, /roles\/(editor|owner|viewer)"/);
+    assert.doesNotMatch(all, /google_service_account_key|_iam_binding|_iam_policy|google_project_iam_member/);
+    const open = [...variables].filter(([, body]) => JSON.stringify(body['default'] ?? null).includes('allUsers'));
+    assert.deepEqual(
+      open.map(([name]) => name),
+      ['receiver_invokers'],
+    );
+  });
+
+  test('invariant 8: no secret reaches the state', () => {
+    for (const { body } of blocks.filter(({ type }) => type === 'google_secret_manager_secret_version'))
+      assert.deepEqual(
+        Object.keys(body).filter((name) => name.startsWith('secret_data')),
+        ['secret_data_wo', 'secret_data_wo_version'],
+      );
+    assert.equal(variables.get('genesys_client_secret')?.['ephemeral'], true);
+    assert.equal(variables.get('genesys_client_secret')?.['sensitive'], true);
+  });
+});
+
+suite('terraform/, the deployables', () => {
+  const DEPLOYABLES = { receiver: ['receiver'], worker: ['worker', 'worker'], playback: ['playback'] } as const;
+  const running = blocks.filter(({ type }) => /^google_cloud_run_v2_(service|worker_pool)$/.test(type));
+
+  test('each runs the command of its name, as its own account', () => {
+    for (const [name, args] of Object.entries(DEPLOYABLES)) {
+      const mine = running.filter((block) => block.name === name);
+      assert.deepEqual(
+        mine.map(({ body }) => containerOf(body)['args']),
+        args.map((command) => [command]),
+      );
+      for (const { body } of mine)
+        assert.equal(bodiesOf(body['template'])[0]?.['service_account'], `\${google_service_account.${name}.email}`);
+    }
+    assert.equal(running.length, 4);
+  });
+
+  for (const command of ['receiver', 'worker', 'playback'] as const) {
+    test(`the environment of the ${command} is one it can start with`, () => {
+      for (const block of running.filter(({ name }) => name === command)) {
+        const names = environmentOf(block, command);
+        assert.deepEqual(
+          names.filter((name) => !Object.hasOwn(VARIABLES, name) && name !== 'GOOGLE_CLOUD_PROJECT'),
+          [],
+        );
+        assert.doesNotThrow(() => readConfig(sampleOf(names), command));
+      }
+    });
+  }
+
+  test('the number of instances is bounded', () => {
+    for (const { type, body } of running) {
+      const [scaling] = bodiesOf((type.endsWith('service') ? bodiesOf(body['template'])[0] : body)?.['scaling']);
+      assert.match(
+        String(scaling?.['max_instance_count'] ?? scaling?.['manual_instance_count']),
+        /^\$\{var\.\w+_instances\}$/,
+      );
+    }
+  });
+
+  test('the alert on failures looks for the line that is written', async () => {
+    const { body } = blockAt('google_logging_metric.failures');
+    const [, words = ''] = /jsonPayload\.message=\\?"([^"\\]+)/.exec(String(body['filter'])) ?? [];
+    assert.ok(words !== '' && (await readFile('src/delivery.ts', 'utf8')).includes(`'${words}'`));
+    assert.match(String(body['filter']), /jsonPayload\.outcome=\\?"dead/);
+  });
+});
+
+function schemaOf({ kind, type }: TerraformBlock): Block {
+  const schema = type === 'random_password' ? RANDOM_PASSWORD : SCHEMA[kind === 'data' ? 'data' : 'resource'][type];
+  assert.ok(
+    schema !== undefined,
+    `${type} is not in terraform-schema.json: make it again (test/support/terraform-schema.ts)`,
+  );
+  return schema;
+}
+
+function blockAt(address: string): TerraformBlock {
+  const found = blocks.find((block) => addressOf(block) === address);
+  assert.ok(found !== undefined, `${address} is missing`);
+  return found;
+}
+
+/** Every IAM binding of a member as a line: role, on what, under which condition. */
+function rightsOf(member: string): readonly string[] {
+  return blocks
+    .filter(({ type, body }) => type.endsWith('_iam_member') && body['member'] === member)
+    .map(({ body }) => {
+      const name =
+        body['topic'] ?? body['subscription'] ?? body['bucket'] ?? body['service_account_id'] ?? body['name'];
+      const each = Object.values(bodyOf(body['for_each'])).map(String).toSorted();
+      const on = each.length > 0 ? `each of ${each.join(' ')}` : JSON.stringify(name).slice(1, -1);
+      const title = textOf(bodiesOf(body['condition'])[0]?.['title']);
+      const only = title ?? /\$\{var\.(\w+) \? 1 : 0\}/.exec(textOf(body['count']) ?? '')?.[1];
+      return `${textOf(body['role']) ?? ''} on ${on}${only === undefined ? '' : ` if ${only}`}`;
+    })
+    .toSorted();
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}
+
+function containerOf(body: Body): Body {
+  return bodiesOf(bodiesOf(body['template'])[0]?.['containers'])[0] ?? {};
+}
+
+/** Names of all variables, those of the locals it is merged from included. */
+function environmentOf(block: TerraformBlock, command: string): readonly string[] {
+  const env = bodiesOf(bodyOf(containerOf(block.body)['dynamic'])['env']).map((entry) => String(entry['for_each']));
+  assert.ok(env.includes(`\${toset(local.secret_readers.${command})}`), `${command} reads its own secrets`);
+  const secrets: unknown = bodyOf(locals.get('secret_readers'))[command];
+  return [...new Set([...env.flatMap(namesIn), ...(Array.isArray(secrets) ? secrets.map(String) : [])])];
+}
+
+function namesIn(expression: string): readonly string[] {
+  const here = [...expression.matchAll(/\b([A-Z][A-Z0-9_]{3,})\s*=[^=]/g)].map(([, name = '']) => name);
+  const merged = [...expression.matchAll(/\blocal\.(\w*environment)\b/g)].map(([, name = '']) => locals.get(name));
+  return [
+    ...here,
+    ...merged.flatMap((value) => (typeof value === 'string' ? namesIn(value) : Object.keys(bodyOf(value)))),
+  ];
+}
+
+/** What each would hold, as far as its form matters. */
+function sampleOf(names: readonly string[]): Record<string, string> {
+  const samples: Readonly<Record<string, string>> = {
+    ARCHIVE_URL: 'gs://bucket/prefix',
+    QUEUE_URL: 'pubsub://project/topic?subscription=name',
+    HOST: '0.0.0.0',
+    LOG_LEVEL: 'info',
+    GENESYS_REGION: 'mypurecloud.de',
+    TRANSCODE_SLOTS: '2',
+    LINK_LIFETIME_S: '900',
+    ARCHIVE_ORIGINAL: 'no',
+    ARCHIVE_ON_LISTEN: 'no',
+    PUSH_AUDIENCE: 'https://worker.example',
+  };
+  return Object.fromEntries(names.map((name) => [name, samples[name] ?? 'some-text']));
+}
