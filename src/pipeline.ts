@@ -141,21 +141,27 @@ export function createPipeline(parts: PipelineParts): Pipeline {
     };
   }
 
-  /** The live stream. A listener left behind by faster ones goes on with a making of its own, proven to begin with the same bytes. */
+  /**
+   * The live stream. Its head goes out with the first Cluster: only then is it certain that there is something to play.
+   * A listener left behind by faster ones goes on with a making of its own, proven to begin with the same bytes.
+   */
   async function* play(recording: Recording, made: Making, signal: AbortSignal): AsyncGenerator<Buffer, void, void> {
     const heard = createHash('sha256');
     let heardBytes = 0;
+    const own = (ways: 'any' | 'encode'): Promise<Making> =>
+      make(recording, { ways, keep: undefined, patient: true }, signal);
     try {
-      yield made.liveHead;
       for await (const cluster of made.clusters) {
+        yield heardBytes === 0 ? Buffer.concat([made.liveHead, cluster]) : cluster;
         heard.update(cluster);
         heardBytes += cluster.length;
-        yield cluster;
       }
     } catch (error) {
-      if (!(error instanceof Lagged)) throw error;
-      const own = await make(recording, { ways: 'any', keep: undefined, patient: true }, signal);
-      yield* after(own.clusters, heardBytes, heard.digest('hex'));
+      const [isLagged, isUnfit] = [error instanceof Lagged, error instanceof Unfit];
+      if (heardBytes === 0 && (isLagged || isUnfit))
+        yield* play(recording, await own(isUnfit ? 'encode' : 'any'), signal);
+      else if (isLagged) yield* after((await own('any')).clusters, heardBytes, heard.digest('hex'));
+      else throw error;
     }
   }
 

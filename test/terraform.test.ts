@@ -271,7 +271,9 @@ suite('terraform/, the deployables', () => {
   test('the alert on failures looks for the line that is written', async () => {
     const { body } = blockAt('google_logging_metric.failures');
     const [, words = ''] = /jsonPayload\.message=\\?"([^"\\]+)/.exec(String(body['filter'])) ?? [];
-    assert.ok(words !== '' && (await readFile('src/delivery.ts', 'utf8')).includes(`'${words}'`));
+    assert.ok(
+      words !== '' && (await readFile(new URL('../src/delivery.ts', import.meta.url), 'utf8')).includes(`'${words}'`),
+    );
     assert.match(String(body['filter']), /jsonPayload\.outcome=\\?"dead/);
   });
 });

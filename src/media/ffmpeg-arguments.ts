@@ -139,7 +139,7 @@ const GLOBAL = flags({
 /** Names, titles and notes of the source are nobody's business here. Clusters of a second, so that listeners need not wait. */
 const OUTPUT = [
   ...flags({ map_metadata: -1, map_chapters: -1, sn: true, dn: true }),
-  ...flags({ cluster_time_limit: 1000, flush_packets: 1, f: 'webm' }),
+  ...flags({ cluster_time_limit: 3000, flush_packets: 1, f: 'webm' }),
   'pipe:1',
 ];
 

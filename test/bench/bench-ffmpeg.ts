@@ -67,7 +67,19 @@ async function read(stream: unknown): Promise<string> {
 /** SSIM of a video against its source, frame of the source by frame; times are compared in WebM's milliseconds. */
 export async function ssimOf(source: string, result: string): Promise<number> {
   const graph = '[0:v]settb=1/1000[a];[1:v]settb=1/1000[b];[a][b]ssim';
-  const { said } = await runFfmpeg(['-loglevel', 'info', '-i', source, '-i', result, '-lavfi', graph, '-f', 'null', '-']);
+  const { said } = await runFfmpeg([
+    '-loglevel',
+    'info',
+    '-i',
+    source,
+    '-i',
+    result,
+    '-lavfi',
+    graph,
+    '-f',
+    'null',
+    '-',
+  ]);
   return Number(/SSIM .*All:([\d.]+)/.exec(said)?.[1] ?? NaN);
 }
 

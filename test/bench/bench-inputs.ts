@@ -93,7 +93,8 @@ interface Speech {
 
 async function speech({ fixture, channels, seconds }: Speech, output: readonly string[]): Promise<void> {
   const layout = channels === 2 ? 'stereo' : 'mono';
-  const mix = `[0:a]aresample=8000[s];[1:a]aformat=channel_layouts=${layout}[n];[s][n]amix=inputs=2:duration=first:normalize=0`;
+  // Where a looped file begins again, its times may overlap: they are counted anew.
+  const mix = `[0:a]aresample=8000,asetpts=N/SR/TB[s];[1:a]aformat=channel_layouts=${layout}[n];[s][n]amix=inputs=2:duration=first:normalize=0`;
   await runFfmpeg([
     ...['-stream_loop', '-1', '-i', pathOfFixture(fixture), '-f', 'lavfi', '-i', noise(seconds)],
     ...['-filter_complex', mix, '-t', String(seconds), '-ac', String(channels), ...output],
@@ -113,7 +114,12 @@ export async function endlessWav(path: string, sizeBytes: number): Promise<Simul
   file.copy(head, 20, file.indexOf('fmt ') + 8, file.indexOf('fmt ') + 24);
   head.writeUInt32LE(sizeBytes - 8, 4);
   head.writeUInt32LE(sizeBytes - WAV_HEAD_BYTES, 40);
-  return { channel: '0', contentType: 'audio/wav', sizeBytes, stream: () => Readable.from(repeat(head, block, sizeBytes)) };
+  return {
+    channel: '0',
+    contentType: 'audio/wav',
+    sizeBytes,
+    stream: () => Readable.from(repeat(head, block, sizeBytes)),
+  };
 }
 
 function* repeat(head: Buffer, block: Buffer, sizeBytes: number): Generator<Buffer> {

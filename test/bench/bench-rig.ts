@@ -1,6 +1,6 @@
 /** Starts a simulated Genesys Cloud here and the real service as a process of its own, and sends recordings through both. */
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseManifest } from '../../src/archive/records.ts';
 import type { Manifest } from '../../src/archive/manifest.ts';
@@ -29,7 +29,10 @@ export interface Rig extends AsyncDisposable {
   readonly service: Service;
   readonly token: string;
   /** A recording of these files that can be asked for; returns its ids. */
-  add(files: readonly SimulatedFile[], media?: Media): { readonly recordingId: string; readonly conversationId: string };
+  add(
+    files: readonly SimulatedFile[],
+    media?: Media,
+  ): { readonly recordingId: string; readonly conversationId: string };
   /** Sends the event of a recording and waits until it is archived. @throws Error with the log where it is not */
   archive(files: readonly SimulatedFile[], media?: Media): Promise<Archived>;
   send(event: unknown): Promise<void>;
@@ -73,10 +76,9 @@ class RunningRig implements Rig {
     await this.send(ids);
     await this.archived(ids.recordingId);
     const [cpuS, wallS] = [cpuSecondsOf(this.service.pid) - cpuBeforeS, (performance.now() - startedMs) / 1000];
-    const answer = await fetch(`${this.service.url}/recordings/${ids.conversationId}/${ids.recordingId}`);
-    const { manifest }: { manifest?: unknown } = Object(await answer.json());
-    const path = join(this.#root, 'archive/recordings', ids.conversationId, ids.recordingId, 'recording.webm');
-    return { manifest: parseManifest(JSON.stringify(manifest)), cpuS, wallS, path };
+    const stored = join(this.#root, 'archive/recordings', ids.conversationId, ids.recordingId);
+    const manifest = parseManifest(await readFile(join(stored, 'manifest.json'), 'utf8'));
+    return { manifest, cpuS, wallS, path: join(stored, 'recording.webm') };
   }
 
   async send(event: unknown): Promise<void> {
@@ -87,9 +89,11 @@ class RunningRig implements Rig {
   async archived(recordingId: string): Promise<void> {
     const settled = new AbortController();
     const signal = AbortSignal.any([settled.signal, AbortSignal.timeout(GIVE_UP_MS)]);
-    const failed = this.service.logged({ recordingId, message: 'Recording was not archived.' }, signal).then((entry) => {
-      throw new Error(`A recording was not archived: ${JSON.stringify(entry)}`);
-    });
+    const failed = this.service
+      .logged({ recordingId, message: 'Recording was not archived.' }, signal)
+      .then((entry) => {
+        throw new Error(`A recording was not archived: ${JSON.stringify(entry)}`);
+      });
     try {
       await Promise.race([this.service.logged({ recordingId, message: 'Recording was archived.' }, signal), failed]);
     } finally {

@@ -35,12 +35,15 @@ after(async () => {
 
 const fixture = (name: string): Promise<Buffer> => readFile(join(import.meta.dirname, '..', 'fixtures', name));
 
+function known(kind: MediaKind): Media {
+  return { kind, codec: undefined, channels: undefined, sampleRate: undefined };
+}
+
 /** As the pipeline does it: by what the bytes are. */
 function encodeFiles(
   files: readonly Buffer[],
   parts: { readonly ffmpeg?: Ffmpeg; readonly kind?: MediaKind } = {},
 ): Promise<Encoded> {
-  const known = (kind: MediaKind): Media => ({ kind, codec: undefined, channels: undefined, sampleRate: undefined });
   const media = files.map((file) =>
     parts.kind === undefined ? requireMedia(sniff(file.subarray(0, 4096))) : known(parts.kind),
   );

@@ -106,12 +106,13 @@ test(
   },
 );
 
+async function* broken(): AsyncGenerator<Buffer, void, void> {
+  yield wav(80_000).subarray(0, 100_000);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  throw new Failure('incomplete', 'The media ended too early.');
+}
+
 test('invariant 4: exit 0 does not hide that the source broke', HANG, async () => {
-  async function* broken(): AsyncGenerator<Buffer, void, void> {
-    yield wav(80_000).subarray(0, 100_000);
-    await new Promise((resolve) => setTimeout(resolve, 200));
-    throw new Failure('incomplete', 'The media ended too early.');
-  }
   const failure = await failureOf(start({ ffmpeg: await staging.fake('short'), source: broken() }).then(drain));
   assert.equal(failure.code, 'incomplete');
   assert.deepEqual(await staging.leftovers(), []);
@@ -142,13 +143,14 @@ test('a pause shorter than the time given is tolerated (FF-08)', HANG, async () 
   assert.ok((await drain(await start({ ffmpeg: await staging.fake('pauses'), stallMs: 10_000 }))) > 0);
 });
 
+async function* slow(): AsyncGenerator<Buffer, void, void> {
+  const file = wav(80_000);
+  yield file.subarray(0, 50_000);
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  yield file.subarray(50_000);
+}
+
 test('an encoder that waits for a slow source is not to blame', HANG, async () => {
-  async function* slow(): AsyncGenerator<Buffer, void, void> {
-    const file = wav(80_000);
-    yield file.subarray(0, 50_000);
-    await new Promise((resolve) => setTimeout(resolve, 1000));
-    yield file.subarray(50_000);
-  }
   assert.ok((await drain(await start({ ffmpeg: staging.real, source: slow(), stallMs: 100 }))) > 0);
 });
 
@@ -235,13 +237,10 @@ const orphans = staging.real.confinement.setpriv === undefined ? 'needs setpriv'
 
 test('invariant 5: the encoder dies with a service that is killed (FF-12)', { ...HANG, skip: orphans }, async () => {
   const ffmpeg = await staging.fake('deaf');
-  const host = spawn(
-    process.execPath,
-    [join(import.meta.dirname, '../support/encoders/host.ts'), JSON.stringify(ffmpeg)],
-    {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    },
-  );
+  const script = join(import.meta.dirname, '../support/encoders/host.ts');
+  const host = spawn(process.execPath, [script, ffmpeg.path, ffmpeg.searchPath], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   await once(host.stdout, 'data');
   assert.notDeepEqual(await staging.census(), []);
   host.kill('SIGKILL');

@@ -76,8 +76,8 @@ module "archiver" {
   archive_prefix   = "genesys"
   archive_original = true
   soft_delete_days = 30
-  retention_days   = 365
-  retention_lock   = false # true cannot be taken back: first see a year go well
+  retention_days   = 90    # also keeps the staging copies of recordings above 8 MiB for so long
+  retention_lock   = false # true cannot be taken back: first see it go well
 
   playback_invokers = ["group:quality-management@example.com"]
   archive_on_listen = true

@@ -1,10 +1,6 @@
-/** A process that encodes until it is killed: says when its encoder runs. Arguments: the encoder as JSON. */
+/** A process that encodes until it is killed, and says when it begins. Arguments: the encoder's path, and its search path. */
+import { checkFfmpeg } from '../../../src/media/ffmpeg-check.ts';
 import { encode } from '../../../src/media/ffmpeg.ts';
-import type { Ffmpeg } from '../../../src/media/ffmpeg-check.ts';
-
-function parseFfmpeg(json: string | undefined): Ffmpeg {
-  return JSON.parse(json ?? '') as Ffmpeg;
-}
 
 async function* never(): AsyncGenerator<Buffer, void, void> {
   process.stdout.write('started\n');
@@ -12,12 +8,13 @@ async function* never(): AsyncGenerator<Buffer, void, void> {
   yield Buffer.alloc(0);
 }
 
+const [path = '', searchPath = ''] = process.argv.slice(2);
 await encode(
   {
     media: [{ kind: 'wav', codec: 'pcm', channels: 1, sampleRate: 8000 }],
     sources: [never()],
     maxDurationMs: 3_600_000,
   },
-  { ffmpeg: parseFfmpeg(process.argv[2]) },
+  { ffmpeg: { ...(await checkFfmpeg()), path, searchPath } },
   new AbortController().signal,
 );

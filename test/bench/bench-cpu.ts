@@ -1,0 +1,162 @@
+/** Turns recordings into rows of CPU: the whole service with its encoders against ffmpeg with the reference's arguments. */
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { encodeArguments } from '../../src/media/ffmpeg-arguments.ts';
+import type { Media as Sniffed } from '../../src/media/sniff.ts';
+import type { SimulatedFile } from '../support/genesys-server.ts';
+import { leastCpu, REFERENCE, runFfmpeg, ssimOf, type Redirects } from './bench-ffmpeg.ts';
+import { fileOf, startRig, type Archived, type Media } from './bench-rig.ts';
+import { megabytes, ratio, type Bench, type Row, seconds } from './bench-row.ts';
+
+/** Figures of CPU are the least of so many runs. */
+const TIMES = 3;
+
+/** A reference that takes longer than this is not run again. */
+const BUDGET_S = 60;
+
+interface Job {
+  readonly name: string;
+  readonly files: readonly SimulatedFile[];
+  readonly media?: Media;
+  /** Arguments and redirections of the bare ffmpeg, but for the output. */
+  readonly reference: readonly string[];
+  readonly input?: string;
+}
+
+interface Measured {
+  readonly ours: Archived;
+  readonly oursS: number;
+  readonly referenceS: number;
+  readonly referenceBytes: number;
+  readonly referencePath: string;
+}
+
+/** Ours and theirs on the same input, one after the other. `look` sees what was stored before it is removed. */
+async function measure<T>(
+  { name, files, media, reference, input }: Job,
+  bench: Bench,
+  look: (measured: Measured) => T | Promise<T>,
+): Promise<T> {
+  const output = join(bench.folder, `reference-${name}.webm`);
+  const redirects: Redirects = input === undefined ? { output } : { input, output };
+  bench.say(`${name}: the reference`);
+  const times = bench.quick ? 1 : TIMES;
+  const theirs = await leastCpu(() => runFfmpeg(reference, redirects), { times, budgetS: BUDGET_S });
+  bench.say(`${name}: ${seconds(theirs.cpuS)} of CPU (least of ${String(theirs.runs)}); the service`);
+  await using rig = await startRig(bench.folder);
+  const all: Archived[] = [];
+  for (let run = 0; run < TIMES; run += 1) all.push(await rig.archive(files, media));
+  const [ours] = all.toSorted((a, b) => a.cpuS - b.cpuS);
+  if (ours === undefined) throw new Error('Nothing was archived.');
+  bench.say(`${name}: ${all.map(({ cpuS }) => seconds(cpuS)).join(', ')} of CPU, ${ours.manifest.way}`);
+  const referenceBytes = (await stat(output)).size;
+  return look({ ours, oursS: ours.cpuS, referenceS: theirs.cpuS, referenceBytes, referencePath: output });
+}
+
+const minutes = (lengthS: number): string => (lengthS < 60 ? `${String(lengthS)} s` : `${String(lengthS / 60)} min`);
+
+/** One stereo Opus file, re-wrapped. */
+export async function opusRow(bench: Bench): Promise<Row> {
+  const lengthS = bench.quick ? 300 : 3600;
+  const path = await bench.inputs.stereoOpus(lengthS);
+  const job = { name: 'opus', files: [fileOf(path, '0')], reference: REFERENCE, input: path };
+  return measure(job, bench, ({ ours, oursS, referenceS }) => ({
+    work: `${minutes(lengthS)} of stereo Opus → WebM, CPU (${ours.manifest.way})`,
+    reference: seconds(referenceS),
+    ours: seconds(oursS),
+    ratio: ratio(oursS, referenceS),
+    target: '1/100',
+    met: oursS * 100 <= referenceS,
+  }));
+}
+
+/** Two mono Opus files, joined without decoding. */
+export async function dualRow(bench: Bench): Promise<Row> {
+  const lengthS = bench.quick ? 300 : 3600;
+  const [left, right] = await bench.inputs.dualOpus(lengthS);
+  const merge = ['-filter_complex', '[0:a][1:a]amerge=inputs=2[a]', '-map', '[a]', '-c:a', 'libopus', '-b:a', '128k'];
+  const reference = ['-y', '-i', left, '-i', right, ...merge, '-f', 'webm', 'pipe:1'];
+  return measure({ name: 'dual', files: [fileOf(left, '0'), fileOf(right, '1')], reference }, bench, (measured) => ({
+    work: `${minutes(lengthS)} of two mono Opus files → stereo, CPU (${measured.ours.manifest.way}, lossless; reference: amerge + libopus)`,
+    reference: seconds(measured.referenceS),
+    ours: seconds(measured.oursS),
+    ratio: ratio(measured.oursS, measured.referenceS),
+    target: '1/100',
+    met: measured.ours.manifest.way === 'join' && measured.oursS * 100 <= measured.referenceS,
+  }));
+}
+
+/** A WAV file, encoded: its CPU and its bytes. */
+export async function wavRows(bench: Bench): Promise<readonly Row[]> {
+  const lengthS = bench.quick ? 60 : 300;
+  const path = await bench.inputs.wav(lengthS);
+  const job = { name: 'wav', files: [fileOf(path, '0')], reference: REFERENCE, input: path };
+  return measure(job, bench, ({ ours, oursS, referenceS, referenceBytes }) => {
+    const { sizeBytes } = ours.manifest.webm;
+    return [
+      {
+        work: `${minutes(lengthS)} of stereo WAV, CPU`,
+        reference: seconds(referenceS),
+        ours: seconds(oursS),
+        ratio: ratio(oursS, referenceS),
+        target: '0.40',
+        met: oursS <= 0.4 * referenceS,
+      },
+      {
+        work: `${minutes(lengthS)} of stereo WAV, bytes`,
+        reference: megabytes(referenceBytes),
+        ours: megabytes(sizeBytes),
+        ratio: ratio(sizeBytes, referenceBytes),
+        target: '0.33',
+        met: sizeBytes * 3 <= referenceBytes,
+      },
+    ];
+  });
+}
+
+/** A screen at 720p, as captured and in constant motion. */
+export async function screenRow(bench: Bench, motion: boolean): Promise<Row> {
+  const lengthS = bench.quick ? 20 : 60;
+  const path = await (motion ? bench.inputs.motion(lengthS) : bench.inputs.screen(lengthS));
+  const name = motion ? 'motion' : 'screen';
+  const job: Job = { name, files: [fileOf(path, 'S')], media: 'screen', reference: REFERENCE, input: path };
+  return measure(job, bench, async ({ ours, oursS, referenceS, referenceBytes, referencePath }) => {
+    const ssim = await ssimOf(path, ours.path);
+    const theirs = await ssimOf(path, referencePath);
+    const bytes = ours.manifest.webm.sizeBytes;
+    return {
+      work: `${minutes(lengthS)} of 720p screen MP4${motion ? ', all of it scrolling' : ''}, CPU, SSIM, bytes`,
+      reference: `${seconds(referenceS)}, ${theirs.toFixed(3)}, ${megabytes(referenceBytes)}`,
+      ours: `${seconds(oursS)}, ${ssim.toFixed(3)}, ${megabytes(bytes)}`,
+      ratio: ratio(oursS, referenceS),
+      target: motion ? 'stated' : '1/10, SSIM ≥ 0.99',
+      met: motion || (oursS * 10 <= referenceS && ssim >= 0.99),
+    };
+  });
+}
+
+/** The service with its encoder against the very same encoder alone. */
+export async function overheadRow(bench: Bench, kind: 'wav' | 'mp4'): Promise<Row> {
+  const lengthS = kind === 'mp4' ? (bench.quick ? 20 : 60) : bench.quick ? 300 : 3600;
+  const path = await (kind === 'mp4' ? bench.inputs.screen(lengthS) : bench.inputs.wav(lengthS));
+  const media: Sniffed =
+    kind === 'mp4'
+      ? { kind, codec: undefined, channels: undefined, sampleRate: undefined }
+      : { kind, codec: 'pcm', channels: 2, sampleRate: 8000 };
+  const reference = encodeArguments({ media: [media], maxDurationMs: 43_200_000 });
+  const job: Job = {
+    name: `overhead-${kind}`,
+    files: [fileOf(path, kind === 'mp4' ? 'S' : '0')],
+    media: kind === 'mp4' ? 'screen' : 'audio',
+    reference,
+    input: path,
+  };
+  return measure(job, bench, ({ oursS, referenceS }) => ({
+    work: `service + encoder, ${minutes(lengthS)} of ${kind === 'mp4' ? 'screen MP4' : 'WAV'} (reference: ffmpeg alone, same arguments), CPU`,
+    reference: seconds(referenceS),
+    ours: seconds(oursS),
+    ratio: ratio(oursS, referenceS),
+    target: '1.03',
+    met: oursS <= 1.03 * referenceS,
+  }));
+}

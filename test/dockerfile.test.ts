@@ -1,0 +1,267 @@
+/** What can be known of the Dockerfile without Docker: its rules, and that its commands do what they should. */
+import assert from 'node:assert/strict';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { cp, mkdtemp, rm, symlink } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, matchesGlob } from 'node:path';
+import { after, before, suite, test } from 'node:test';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { VARIABLES } from '../src/config.ts';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const read = (name: string): string => readFileSync(join(ROOT, name), 'utf8');
+
+interface Instruction {
+  readonly name: string;
+  readonly rest: string;
+}
+
+const stages = stagesOf(read('Dockerfile'));
+const final = stages.at(-1) ?? [];
+
+suite('Dockerfile', () => {
+  test('every stage comes from the same slim image of the Node the service needs, or from another stage', () => {
+    const [, needed = ''] = />=(\d+)/.exec(nodeNeeded()) ?? [];
+    const [base = ''] = read('Dockerfile').match(/(?<=^ARG NODE_IMAGE=).*$/m) ?? [];
+    assert.match(base, new RegExp(`^node:${needed}-\\w+-slim$`));
+    const names = stages.flatMap((stage) => / AS (\w+)$/.exec(stage[0]?.rest ?? '')?.[1] ?? []);
+    for (const [from] of stages)
+      assert.ok(['${NODE_IMAGE}', ...names].includes(from?.rest.replace(/ AS .*/, '') ?? ''), from?.rest);
+  });
+
+  test('the final stage runs as a numeric user that is not root', () => {
+    assert.match(only('USER'), /^[1-9]\d*:[1-9]\d*$/);
+    const [user = ''] = only('USER').split(':');
+    assert.ok(all('RUN').some((run) => run.includes(`install -d -o ${user} -g ${user} ${only('VOLUME')}`)));
+  });
+
+  test('an init reaps, the service serves unless told otherwise, and stops on SIGTERM', () => {
+    assert.deepEqual(JSON.parse(only('ENTRYPOINT')), ['tini', '--', 'node', 'dist/cli.js']);
+    assert.deepEqual(JSON.parse(only('CMD')), ['serve']);
+    assert.equal(only('STOPSIGNAL'), 'SIGTERM');
+  });
+
+  test('it installs production dependencies only, and nothing that is merely recommended', () => {
+    const [copied] = all('COPY').filter((copy) => copy.includes('node_modules'));
+    const [, stage = ''] = /--from=(\w+)/.exec(copied ?? '') ?? [];
+    const source = stages.find(([from]) => from?.rest.endsWith(` AS ${stage}`)) ?? [];
+    assert.match(source.find(({ name }) => name === 'RUN')?.rest ?? '', /npm ci --omit=dev/);
+    for (const run of all('RUN').filter((run) => run.includes('apt-get install')))
+      assert.match(run, /--no-install-recommends[\s\S]*rm -rf \/var\/lib\/apt\/lists/);
+  });
+
+  test('nothing comes from a URL, and everything that is copied is there and sent to the builder', () => {
+    const instructions = stages.flat();
+    assert.equal(instructions.filter(({ name }) => name === 'ADD').length, 0);
+    const copies = instructions.filter(({ name, rest }) => name === 'COPY' && !rest.startsWith('--from'));
+    const sources = copies.flatMap(({ rest }) => rest.split(/\s+/).slice(0, -1));
+    assert.deepEqual(sources.toSorted(), [
+      '.npmrc',
+      'LICENSE',
+      'package-lock.json',
+      'package.json',
+      'package.json',
+      'src',
+      'tsconfig.json',
+    ]);
+    for (const source of sources) {
+      assert.ok(existsSync(join(ROOT, source)), `${source} exists`);
+      assert.ok(!isIgnored(source), `${source} is sent`);
+    }
+  });
+
+  test('what is private, generated or large is not sent to the builder', () => {
+    for (const name of ['.git', 'node_modules', 'var', '.env', 'dist', 'test', 'terraform'])
+      assert.ok(isIgnored(name), name);
+    const sent = readdirSync(ROOT).filter((name) => !isIgnored(name));
+    assert.ok(sent.length <= 6, sent.join(' '));
+  });
+
+  test('its environment is the configuration’s, without secrets, and it is labelled', () => {
+    const names = [
+      ...all('ENV')
+        .join(' ')
+        .matchAll(/(\w+)=/g),
+    ].map(([, name = '']) => name);
+    assert.deepEqual(
+      names.filter((name) => !Object.hasOwn(VARIABLES, name)),
+      ['NODE_ENV'],
+    );
+    assert.doesNotMatch(
+      stages
+        .flat()
+        .map(({ name, rest }) => `${name} ${rest}`)
+        .join('\n'),
+      /\b(ARG|ENV)\b.*(SECRET|TOKEN|KEY)/,
+    );
+    for (const label of ['title', 'description', 'licenses', 'version', 'revision'])
+      assert.ok(only('LABEL').includes(`org.opencontainers.image.${label}=`), label);
+    assert.ok(read('Dockerfile').includes(`ARG VERSION=${packageJson().version}\n`));
+  });
+
+  test('the source imports nothing that the image does not have', () => {
+    const known = Object.keys(packageJson().dependencies);
+    const imports = sourceFiles().flatMap((file) => [...readFileSync(file, 'utf8').matchAll(IMPORT)]);
+    const packages = new Set(imports.map(([, name = '']) => name));
+    assert.ok(packages.has('express'));
+    assert.deepEqual(
+      [...packages].filter((name) => !known.includes(name)),
+      [],
+    );
+  });
+});
+
+suite('Dockerfile, its commands without Docker', () => {
+  let folder: string;
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'image-'));
+    for (const name of ['src', 'package.json', 'tsconfig.json'])
+      await cp(join(ROOT, name), join(folder, name), { recursive: true });
+    await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
+    const runs = stages.flat().filter(({ name, rest }) => name === 'RUN' && rest === 'npm run build');
+    assert.equal(runs.length, 1);
+    const built = spawnSync('npm', ['run', 'build'], { cwd: folder, encoding: 'utf8' });
+    assert.equal(built.status, 0, built.stdout + built.stderr);
+  });
+
+  after(() => rm(folder, { recursive: true, force: true }));
+
+  test('the entry point starts each deployable by its name', () => {
+    const { stdout, status } = spawnSync(process.execPath, [...entryPoint(), '--help'], {
+      cwd: folder,
+      encoding: 'utf8',
+    });
+    assert.equal(status, 0);
+    for (const command of ['serve', 'receiver', 'worker', 'playback'])
+      assert.match(stdout, new RegExp(`^ {2}${command} `, 'm'));
+  });
+
+  test('the health check says healthy while the service runs and not after; nothing is written but under var/', async () => {
+    const before = listing(folder);
+    const port = await freePort();
+    const env = {
+      PATH: process.env['PATH'],
+      NODE_ENV: 'production',
+      HOST: '127.0.0.1',
+      PORT: String(port),
+      WEBHOOK_TOKENS: 'token',
+    };
+    const child = spawn(process.execPath, [...entryPoint(), 'receiver'], {
+      cwd: folder,
+      env,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    try {
+      await lineOf(child, 'Service started.');
+      assert.equal(await health(env), 0);
+      const exit = once(child, 'exit');
+      child.kill(onStop());
+      assert.deepEqual(await exit, [0, null]);
+    } finally {
+      child.kill('SIGKILL');
+    }
+    assert.equal(await health(env), 1);
+    assert.deepEqual(listing(folder), before);
+  });
+
+  async function health(env: NodeJS.ProcessEnv): Promise<unknown> {
+    const [, command = ''] = /CMD (\[.*\])$/.exec(only('HEALTHCHECK')) ?? [];
+    const [program, ...args]: string[] = JSON.parse(command);
+    assert.equal(program, 'node');
+    const [code]: unknown[] = await once(spawn(process.execPath, args, { env, cwd: folder, stdio: 'inherit' }), 'exit');
+    return code;
+  }
+});
+
+/** Of a package: neither relative nor Node's own. */
+const IMPORT = /(?:^import '|\bfrom '|\bimport\(')(?!node:|\.)((?:@[\w-]+\/)?[\w.-]+)/gm;
+
+/** Instructions by stage; what stands before the first FROM belongs to none. */
+function stagesOf(dockerfile: string): readonly (readonly Instruction[])[] {
+  const lines = dockerfile
+    .replaceAll(/^#.*\n/gm, '')
+    .replaceAll(/\\\n\s*/g, '')
+    .split('\n');
+  const stages: Instruction[][] = [];
+  for (const line of lines.filter((line) => line.trim() !== '')) {
+    const [, name = '', rest = ''] = /^([A-Z]+)\s+(.*)$/.exec(line) ?? [];
+    assert.ok(name !== '', `not an instruction: ${line}`);
+    if (name === 'FROM') stages.push([]);
+    stages.at(-1)?.push({ name, rest });
+  }
+  return stages;
+}
+
+function all(name: string): readonly string[] {
+  return final.filter((instruction) => instruction.name === name).map(({ rest }) => rest);
+}
+
+function only(name: string): string {
+  const [first, ...more] = all(name);
+  assert.ok(first !== undefined && more.length === 0, `one ${name}`);
+  return first;
+}
+
+function entryPoint(): readonly string[] {
+  const [init, separator, program, ...args]: string[] = JSON.parse(only('ENTRYPOINT'));
+  assert.deepEqual([init, separator, program], ['tini', '--', 'node']);
+  return args;
+}
+
+function onStop(): 'SIGTERM' {
+  assert.equal(only('STOPSIGNAL'), 'SIGTERM');
+  return 'SIGTERM';
+}
+
+/** The last line of .dockerignore that matches decides. */
+function isIgnored(name: string): boolean {
+  const lines = read('.dockerignore')
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#'));
+  const last = lines.findLast((line) => line.replace('!', '') === '*' || matchesGlob(name, line.replace('!', '')));
+  return last !== undefined && !last.startsWith('!');
+}
+
+function packageJson(): { version: string; engines: { node: string }; dependencies: Record<string, string> } {
+  const value: ReturnType<typeof packageJson> = JSON.parse(read('package.json'));
+  return value;
+}
+
+function nodeNeeded(): string {
+  return packageJson().engines.node;
+}
+
+function sourceFiles(): readonly string[] {
+  const folder = join(ROOT, 'src');
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => join(folder, name));
+}
+
+function listing(folder: string): readonly string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => !/^(var|node_modules)\b/.test(name))
+    .toSorted();
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  assert.ok(typeof address === 'object' && address !== null);
+  server.close();
+  await once(server, 'close');
+  return address.port;
+}
+
+async function lineOf(child: ChildProcess, words: string): Promise<void> {
+  assert.ok(child.stdout !== null);
+  for await (const line of createInterface({ input: child.stdout }))
+    if (line.includes(words)) return child.stdout.resume() && undefined;
+  throw new Error(`The service ended without saying "${words}".`);
+}
