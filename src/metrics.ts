@@ -61,12 +61,12 @@ export function createMetrics(): Metrics {
     seconds: (stage, value) => seconds.observe({ stage }, value),
     bytes: (direction, count) => bytes.inc({ direction }, count),
     gauge: (name, read) => {
-      new Gauge({
+      const gauge = new Gauge({
         name: `archiver_${name}`,
         help: `Now: ${name.replaceAll('_', ' ')}`,
         registers,
         async collect() {
-          this.set(await read());
+          gauge.set(await read());
         },
       });
     },

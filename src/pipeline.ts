@@ -34,6 +34,8 @@ export interface Work {
   readonly recording: Recording;
   readonly attempt: number;
   readonly traceparent: string | undefined;
+  /** Refused at once where it may take longer than a push may last: Failure `TooLong` (media/quick.ts). */
+  readonly quick?: boolean;
 }
 
 /** WebM on its way to a listener. Its `body` must be read or its iterator returned, or the signal aborted. */
@@ -60,7 +62,7 @@ export interface Pipeline {
 const KEEP_BYTES = 8 * 1024 * 1024;
 
 export function createPipeline(parts: PipelineParts): Pipeline {
-  const flights = createFlights(KEEP_BYTES);
+  const flights = createFlights<Making>(KEEP_BYTES);
 
   async function archive(work: Work, signal: AbortSignal): Promise<{ manifest: Manifest; fresh: boolean }> {
     const known = await parts.archive.find(work.recording, signal);
@@ -82,7 +84,7 @@ export function createPipeline(parts: PipelineParts): Pipeline {
     const flight = `${keyOf(work.recording)}${keep === undefined ? '' : '+original'}${ways === 'any' ? '' : '+encode'}`;
     const made = await flights.join(
       flight,
-      (stop) => make(work.recording, { ways, keep, patient: true }, stop),
+      (stop) => make(work.recording, { ways, keep, patient: true, quick: work.quick === true }, stop),
       signal,
     );
     for await (const cluster of made.clusters) await deposit.clusters.write(cluster);
@@ -105,7 +107,13 @@ export function createPipeline(parts: PipelineParts): Pipeline {
       counted(file, parts.metrics, options.keep && { deposit: options.keep, index, count, names: originals }),
     );
     const made = await makeWebm(
-      { files, durationMs: located.durationMs, ways: options.ways, patient: options.patient },
+      {
+        files,
+        durationMs: located.durationMs,
+        ways: options.ways,
+        patient: options.patient,
+        quick: options.quick === true,
+      },
       parts.tools,
       signal,
     );
@@ -174,6 +182,8 @@ interface MakeOptions {
   readonly keep: Deposit | undefined;
   /** Waits for an encoder as long as it takes; otherwise 429 when too many wait already. */
   readonly patient: boolean;
+  /** Only what a push has time for. */
+  readonly quick?: boolean;
 }
 
 type Making = MadeWebm & {

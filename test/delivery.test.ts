@@ -59,7 +59,9 @@ async function setUp(): Promise<Around> {
         genesys: genesysOf(around),
         archive: over,
         queue: { publish: (messages) => around.publishing(messages) },
-        ...{ metrics, log, version: '1.2.3' },
+        metrics,
+        log,
+        version: '1.2.3',
       });
       return handle({ message: message(), attempt: 1, lost: 0, acceptedAt: new Date(), ...delivery }, signal);
     },
@@ -119,13 +121,28 @@ function waitOf(settlement: Settlement, outcome: 'again' | 'wait'): number {
 
 const MANIFEST: Manifest = {
   version: 1,
-  ...{ recordingId: 'r-1', conversationId: 'c-1', api: 'recordings', medium: 'audio', recordedAt: null, sources: [] },
-  ...{ way: 'join', why: 'a test', encoder: null },
+  recordingId: 'r-1',
+  conversationId: 'c-1',
+  api: 'recordings',
+  medium: 'audio',
+  recordedAt: null,
+  sources: [],
+  way: 'join',
+  why: 'a test',
+  encoder: null,
   webm: {
-    ...{ contentType: 'audio/webm', sizeBytes: 1234, sha256: '0'.repeat(64), crc32c: 'AAAAAA==' },
-    ...{ durationMs: 5678, channels: 2, codecs: ['A_OPUS'] },
+    contentType: 'audio/webm',
+    sizeBytes: 1234,
+    sha256: '0'.repeat(64),
+    crc32c: 'AAAAAA==',
+    durationMs: 5678,
+    channels: 2,
+    codecs: ['A_OPUS'],
   },
-  ...{ startedAt: '2026-08-05T00:00:00.000Z', finishedAt: '2026-08-05T00:00:01.000Z', attempt: 1, service: '1.2.3' },
+  startedAt: '2026-08-05T00:00:00.000Z',
+  finishedAt: '2026-08-05T00:00:01.000Z',
+  attempt: 1,
+  service: '1.2.3',
 };
 
 // ── every failure ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -374,7 +391,8 @@ test('while the archive cannot record a failure, the work waits; afterwards it i
 test('a failure that can never be recorded is left with the queue, reason and all', async () => {
   await using around = await setUp();
   failing(around, 'gone');
-  const recordFailure = () => Promise.reject(new Failure('conflict', 'The name is taken.'));
+  const refusal = new Failure('conflict', 'The name is taken.');
+  const recordFailure = (): Promise<void> => Promise.reject(refusal);
   const archive: Archive = Object.create(around.archive, { recordFailure: { value: recordFailure } });
   const settlement = await around.deliver({}, running, archive);
   assert.deepEqual([settlement.outcome, 'reason' in settlement], ['dead', true]);
@@ -402,7 +420,12 @@ test('a recording that was archived is done: one info line says what it cost', a
     'logging.googleapis.com/trace': '0af7651916cd43dd8448eb211c80319c',
     'logging.googleapis.com/spanId': 'b7ad6b7169203331',
     'logging.googleapis.com/trace_sampled': true,
-    ...{ recordingId: 'r-1', conversationId: 'c-1', attempt: 3, way: 'join', sizeBytes: 1234, durationMs: 5678 },
+    recordingId: 'r-1',
+    conversationId: 'c-1',
+    attempt: 3,
+    way: 'join',
+    sizeBytes: 1234,
+    durationMs: 5678,
   });
   assert.match(await around.metrics.text(), /recordings_archived_total{way="join"} 1/);
 });

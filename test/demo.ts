@@ -151,7 +151,7 @@ async function untilSettled(service: Service): Promise<boolean> {
   const late = setTimeout(() => service.process.kill('SIGTERM'), GIVE_UP_MS);
   for await (const line of service.log) {
     const entry = parse(line);
-    const id = String(entry['recordingId'] ?? '');
+    const id = typeof entry['recordingId'] === 'string' ? entry['recordingId'] : '';
     if (entry['message'] === 'Recording was archived.') {
       open.delete(id);
       say(`  archived   ${id.padEnd(24)} ${String(entry['way']).padEnd(13)} ${String(entry['seconds'])} s`);

@@ -19,9 +19,9 @@ type Entry = Readonly<Record<string, unknown>>;
 interface Written {
   readonly log: Log;
   /** Everything written so far, as it was written. */
-  text(): string;
+  readonly text: () => string;
   /** Entry `index`, parsed. */
-  entry(index?: number): Entry;
+  readonly entry: (index?: number) => Entry;
 }
 
 function open(options: Partial<LogOptions> = {}): Written {

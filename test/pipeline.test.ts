@@ -11,12 +11,12 @@ import { verifyStored } from '../src/archive/verify.ts';
 import { Failure } from '../src/failure.ts';
 import { createGenesys } from '../src/genesys/cloud.ts';
 import type { Genesys } from '../src/genesys/genesys.ts';
-import { checkFfmpeg } from '../src/media/ffmpeg-check.ts';
 import { createSlots, type Slots } from '../src/media/slots.ts';
 import { createMetrics, type Metrics } from '../src/metrics.ts';
 import { createPipeline, type Listening, type Pipeline } from '../src/pipeline.ts';
 import { pathOf, type Recording } from '../src/recording.ts';
 import { filesIn } from './support/archive-folder.ts';
+import { openStaging } from './support/encoders/fake.ts';
 import { ffmpeg, probeComplaints, probeDuration } from './support/ffmpeg.ts';
 import { bytesOfFixture, type Fixture, FIXTURES, simulated, sourceFacts } from './support/fixtures.ts';
 import { type SimulatedRecording, startGenesysServer } from './support/genesys-server.ts';
@@ -26,7 +26,8 @@ import { checkWebm } from './support/webm-check.ts';
 const HANG_GUARD = { timeout: 120_000 };
 const running = new AbortController().signal;
 
-const encoder = await checkFfmpeg();
+const staging = await openStaging();
+after(() => staging[Symbol.asyncDispose]());
 const server = await startGenesysServer({ rateLimit: { allowed: 10_000, windowS: 60 } });
 after(() => server.close());
 
@@ -44,19 +45,27 @@ interface Place extends AsyncDisposable {
   files(): Promise<readonly string[]>;
 }
 
-async function open({ keepOriginal = false, maxDurationMs = 3_600_000 } = {}): Promise<Place> {
+async function open({ keepOriginal = false, maxDurationMs = 3_600_000, encoder = staging.real } = {}): Promise<Place> {
   const path = await mkdtemp(join(tmpdir(), 'pipeline-'));
   const archive = openFolderArchive({ path, linkKeys: ['key'], publicUrl: 'http://127.0.0.1' });
   const slots = createSlots(2, 4);
   const metrics = createMetrics();
   const backoff = { baseMs: 1, capMs: 2 };
   const genesys = createGenesys(server.config(), {
-    ...{ baseDelayMs: 1, mediaBaseDelayMs: 1, download: { backoff, idleMs: 5_000 } },
+    baseDelayMs: 1,
+    mediaBaseDelayMs: 1,
+    download: { backoff, idleMs: 5_000 },
   });
   const tools = { ffmpeg: encoder, slots, maxDurationMs };
   const another = (): Pipeline => createPipeline({ genesys, archive, tools, metrics, keepOriginal, version: '1.2.3' });
   return {
-    ...{ pipeline: another(), archive, path, slots, metrics, genesys, another },
+    pipeline: another(),
+    archive,
+    path,
+    slots,
+    metrics,
+    genesys,
+    another,
     files: async () => (await filesIn(path)).toSorted(),
     [Symbol.asyncDispose]: async () => {
       await genesys.close();
@@ -168,8 +177,13 @@ for (const name of Object.keys(FIXTURES).filter(isFixture)) {
     const { startedAt, finishedAt, webm } = manifest;
     assert.ok(Date.parse(startedAt) <= Date.parse(finishedAt));
     assert.partialDeepStrictEqual(manifest, {
-      ...{ version: 1, ...recording, api: 'recordings', attempt: 2, service: '1.2.3' },
-      ...{ medium: fixture.media === 'screen' ? 'video' : 'audio', recordedAt: '2026-08-05T09:12:03.412Z' },
+      version: 1,
+      ...recording,
+      api: 'recordings',
+      attempt: 2,
+      service: '1.2.3',
+      medium: fixture.media === 'screen' ? 'video' : 'audio',
+      recordedAt: '2026-08-05T09:12:03.412Z',
     });
     assert.deepEqual(webm.codecs, made.codecs);
     assert.equal(webm.channels, made.channels);
@@ -333,6 +347,31 @@ test(
     assert.equal(manifest.sources[0]?.sha256, sha256(bytesOfFixture('stereo-ulaw.wav')));
   },
 );
+
+/** Encoders of test/support/encoders: what they leave out, and how they end. */
+const MISBEHAVING = [
+  ['short', 'ends well after a part', 'incomplete'],
+  ['crash-late', 'fails after it has written everything', 'encoder-failed'],
+  ['crash-midway', 'gives the media up midway', 'unreadable-media'],
+  ['killed', 'is killed midway', 'encoder-failed'],
+] as const;
+
+for (const [name, what, code] of MISBEHAVING) {
+  test(
+    `invariant 4: of an encoder that ${what} nothing becomes visible, and no listener takes it for all`,
+    HANG_GUARD,
+    async () => {
+      await using place = await open({ encoder: await staging.fake(name), keepOriginal: true });
+      const recording = add(FIXTURES.wav);
+      const failure = await failureOf(archive(place, recording));
+      assert.equal(failure.code, code, failure.message);
+      await assertNothing(place, recording);
+      const listening = place.pipeline.listen(recording, undefined, running);
+      assert.equal((await failureOf(listening.then(bytesOf))).code, code);
+      assert.deepEqual(await staging.leftovers(), []);
+    },
+  );
+}
 
 test('a broken recording keeps no other from being archived', HANG_GUARD, async () => {
   await using place = await open();
@@ -502,16 +541,18 @@ test('invariant 3: asked for many times at once, by two workers, it is one objec
   assert.deepEqual(await verifyStored(place.archive, recording, running), []);
 });
 
-/** An Ogg Opus file whose WebM is larger than what a making keeps: 200 s of packets of the largest size there is. */
+/** As large as a packet can be, and each another. */
+function largest(number: number): Buffer {
+  const bytes = Buffer.alloc(1275, number & 0xff);
+  bytes[0] = 0xf8;
+  bytes.writeUInt32LE(number, 1);
+  return bytes;
+}
+
+/** An Ogg Opus file of 200 s whose WebM is larger than what a making keeps. */
 function large(): Buffer {
-  const packet = (number: number): Buffer => {
-    const bytes = Buffer.alloc(1275, number & 0xff);
-    bytes[0] = 0xf8;
-    bytes.writeUInt32LE(number, 1);
-    return bytes;
-  };
   const pages = Array.from({ length: 250 }, (_, page): OpusPage => {
-    const packets = Array.from({ length: 40 }, (_unused, index) => packet(page * 40 + index));
+    const packets = Array.from({ length: 40 }, (_unused, index) => largest(page * 40 + index));
     return { packets, granule: (page + 1) * 40 * 960, last: page === 249 };
   });
   return oggOpus(pages);

@@ -8,9 +8,32 @@ import { keyOf, parseId, parseOptionalId, pathOf, recordingOfKey } from '../src/
 const GOOD = ['a', '0', '-', '__', 'a_b-C9', '7d3c1c1e-0f6a-4a52-8a3e-3c8c2f5c1f01', '__proto__', 'x'.repeat(128)];
 
 const BAD: readonly unknown[] = [
-  ...['', '_', '.', '..', 'a.b', 'a/b', 'a\\b', 'a b', ' a', 'a\n', 'a\0', 'é', 'a%2fb', 'a:b', '*', '$(id)'],
+  '',
+  '_',
+  '.',
+  '..',
+  'a.b',
+  'a/b',
+  'a\\b',
+  'a b',
+  ' a',
+  'a\n',
+  'a\0',
+  'é',
+  'a%2fb',
+  'a:b',
+  '*',
+  '$(id)',
   'x'.repeat(129),
-  ...[0, 7, true, null, undefined, [], ['a'], {}, { toString: () => 'a' }],
+  0,
+  7,
+  true,
+  null,
+  undefined,
+  [],
+  ['a'],
+  {},
+  { toString: () => 'a' },
 ];
 
 test('ids are 1 to 128 plain characters', () => {

@@ -1,7 +1,8 @@
 /** What several deployables open in the same way. */
 import { openArchive, type OpenArchive } from '../archive/open-archive.ts';
-import { createDelivery } from '../delivery.ts';
+import { createDelivery, type DeliveryParts } from '../delivery.ts';
 import { createGenesys } from '../genesys/cloud.ts';
+import type { Failure } from '../failure.ts';
 import type { Genesys } from '../genesys/genesys.ts';
 import type { AppParts } from '../http/app.ts';
 import { createApp } from '../http/app.ts';
@@ -11,7 +12,7 @@ import { createEncoders } from '../media/encoders.ts';
 import { checkFfmpeg, requireFfmpeg } from '../media/ffmpeg-check.ts';
 import { createSlots, type Slots } from '../media/slots.ts';
 import { createPipeline, type Pipeline } from '../pipeline.ts';
-import { openQueue } from '../queue/open-queue.ts';
+import { openQueue, type OpenQueue } from '../queue/open-queue.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { Context, Running } from './service.ts';
 
@@ -21,10 +22,10 @@ const LISTENERS_END_WITHIN_MS = 5_000;
 const STAGING_LIFE_MS = 24 * 3_600_000;
 const SWEEP_EVERY_MS = 3_600_000;
 
-export async function openTheQueue(context: Context): Promise<Queue> {
-  const queue = await openQueue(context.config.queue, (trouble) =>
-    context.log.warn(trouble.message, { error: trouble }),
-  );
+export async function openTheQueue(context: Context): Promise<OpenQueue> {
+  const { config, log } = context;
+  const onTrouble = (trouble: Failure): void => log.warn(trouble.message, { error: trouble });
+  const queue = await openQueue(config.queue, { onTrouble, pushed: config.push !== undefined });
   context.opened.defer(() => queue.close());
   const depth = async (name: 'ready' | 'waiting' | 'running' | 'dead'): Promise<number> =>
     (await queue.depth())?.[name] ?? NaN;
@@ -78,22 +79,19 @@ function measure(slots: Slots, { metrics }: Context): void {
   metrics.gauge('encoders_waiting', () => slots.waiting);
 }
 
-/** Takes work from the queue until the service stops; sweeps staging/ meanwhile. */
-export async function consumeQueue(
-  context: Context,
+/** What a message is worked on with, however it came. */
+export function deliveryParts(
+  { metrics, log, version }: Context,
   queue: Queue,
   { archive, studio }: { archive: OpenArchive['archive']; studio: Studio },
-): Promise<void> {
-  const { metrics, log, version, stopping } = context;
-  const deliver = createDelivery({
-    pipeline: studio.pipeline,
-    genesys: studio.genesys,
-    archive,
-    queue,
-    metrics,
-    log,
-    version,
-  });
+): DeliveryParts {
+  return { pipeline: studio.pipeline, genesys: studio.genesys, archive, queue, metrics, log, version };
+}
+
+/** Takes work from the queue until the service stops, unless it is only pushed; sweeps staging/ meanwhile. */
+export async function consumeQueue(context: Context, queue: Queue, parts: DeliveryParts): Promise<void> {
+  const { log, stopping } = context;
+  const { archive } = parts;
   const sweep = (): void => {
     archive.sweep(STAGING_LIFE_MS, stopping).then(
       (removed) => removed > 0 && log.info('Staging was swept.', { removed }),
@@ -103,10 +101,24 @@ export async function consumeQueue(
   sweep();
   const sweeping = setInterval(sweep, SWEEP_EVERY_MS);
   try {
-    await queue.consume(deliver, context.config.transcodeSlots, stopping);
+    if (pulls(context)) await queue.consume(createDelivery(parts), context.config.transcodeSlots, stopping);
+    else await aborted(stopping);
   } finally {
     clearInterval(sweeping);
   }
+}
+
+/** A worker that is pushed to has no subscription to pull from. */
+function pulls({ config }: Context): boolean {
+  return config.queue.kind !== 'pubsub' || config.queue.subscription !== undefined;
+}
+
+/** Also where it was aborted before anyone listened. */
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true });
+    if (signal.aborted) resolve();
+  });
 }
 
 /** Serves the routes until the service stops. `background` is awaited as well. */
@@ -119,12 +131,7 @@ export async function serveRoutes(
   const { log, metrics, config, stopping } = context;
   const readiness = createReadiness(dependencies);
   const listener = await listen(createApp({ log, metrics, readiness, ...parts }), config);
-  const stopped = new Promise<void>((resolve) => {
-    stopping.addEventListener('abort', () => resolve(), { once: true });
-    // A signal that came while the service was starting is told to nobody who listens only now.
-    if (stopping.aborted) resolve();
-  });
-  const closed = stopped.then(() => {
+  const closed = aborted(stopping).then(() => {
     readiness.notReady('The service is stopping.');
     return listener.close(LISTENERS_END_WITHIN_MS);
   });

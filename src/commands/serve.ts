@@ -1,6 +1,7 @@
 /** `archiver serve`: receiver, worker and playback in one process. */
-import { consumeQueue, openStudio, openTheArchive, openTheQueue, serveRoutes } from './parts.ts';
+import { consumeQueue, deliveryParts, openStudio, openTheArchive, openTheQueue, serveRoutes } from './parts.ts';
 import { playbackRoutes } from './playback.ts';
+import { pushRoute } from './push.ts';
 import type { Deployable } from './service.ts';
 
 export const serve: Deployable = async (context) => {
@@ -8,7 +9,8 @@ export const serve: Deployable = async (context) => {
   const queue = await openTheQueue(context);
   const open = await openTheArchive(context);
   const studio = await openStudio(context, open);
-  const consuming = consumeQueue(context, queue, { archive: open.archive, studio });
+  const parts = deliveryParts(context, queue, { archive: open.archive, studio });
+  const consuming = consumeQueue(context, queue, parts);
   return serveRoutes(
     context,
     {
@@ -18,6 +20,7 @@ export const serve: Deployable = async (context) => {
         ...studio.dependencies,
       ],
       webhook: { auth: config.webhook, queue },
+      ...pushRoute(context, queue, parts),
       ...playbackRoutes(context, open, { studio, queue }),
     },
     consuming,

@@ -99,8 +99,7 @@ function exitAfterFlush(code: number): void {
 }
 
 function readVersion(): string {
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-    version: string;
-  };
-  return version;
+  const about: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+  const isKnown = typeof about === 'object' && about !== null && 'version' in about;
+  return isKnown ? String(about.version) : 'unknown';
 }

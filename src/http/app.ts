@@ -6,6 +6,7 @@ import { requireApiKey, type ApiAuth } from './auth.ts';
 import { createErrorAnswers, refuseMethod, refusePath, requestIdFor } from './errors.ts';
 import { answerAlive, answerMetrics, answerReady, type Readiness } from './health.ts';
 import { serveMedia, type SignedMedia } from './media.ts';
+import { receivePush, refusePush, type PushParts } from './push.ts';
 import { linkRecording, listRecordings, showRecording, type RecordingsParts } from './recordings.ts';
 import { createVerify, type WebhookAuth } from './signature.ts';
 import { transcode, type TranscodeParts } from './transcode.ts';
@@ -22,6 +23,8 @@ export interface AppParts {
     readonly queue: WebhookParts['queue'];
     readonly deadlineMs?: number;
   };
+  /** Worker that Pub/Sub pushes to. */
+  readonly push?: PushParts;
   /** Playback: both stand behind `auth`. */
   readonly playback?: {
     readonly auth: ApiAuth;
@@ -43,6 +46,12 @@ export function createApp(parts: AppParts): Express {
     app.post(path, receiveEvents({ ...parts.webhook, verify, metrics }));
     app.all(path, refuseMethod('POST'));
     app.use(path, refuseEvents(log, metrics));
+  }
+  if (parts.push !== undefined) {
+    const path = '/pubsub/push';
+    app.post(path, receivePush(parts.push));
+    app.all(path, refuseMethod('POST'));
+    app.use(path, refusePush(log));
   }
   const get = (path: string, ...handlers: RequestHandler[]): void => {
     app.get(path, ...handlers);

@@ -136,7 +136,10 @@ const GLOBAL = flags({
   abort_on: 'empty_output+empty_output_stream',
 });
 
-/** Names, titles and notes of the source are nobody's business here. Clusters of a second, so that listeners need not wait. */
+/**
+ * Names, titles and notes of the source are nobody's business here. Each cluster is written at once: long ones cost less to
+ * read (1 s instead of 5 s: twice the CPU of this process), short ones let listeners wait less.
+ */
 const OUTPUT = [
   ...flags({ map_metadata: -1, map_chapters: -1, sn: true, dn: true }),
   ...flags({ cluster_time_limit: 3000, flush_packets: 1, f: 'webm' }),

@@ -2,13 +2,13 @@
 import { Failure } from '../failure.ts';
 import type { Webm } from './webm.ts';
 
-export interface Flights {
+export interface Flights<T extends Webm> {
   /**
    * A view of the WebM being made for `key`, from its first cluster; `make` is called only when nobody makes it yet or
    * what is already made no longer fits into `keepBytes`. The making stops when the last reader has left.
    * The returned view must be read or its `clusters` returned; `signal` also leaves.
    */
-  join<T extends Webm>(key: string, make: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T>;
+  join(key: string, make: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T>;
 }
 
 /** Thrown to a reader that fell further behind the fastest one than a making keeps. */
@@ -19,14 +19,10 @@ export class Lagged extends Failure {
 }
 
 /** `keepBytes` bounds what one making keeps for late and slow readers. The fastest reader sets the pace and nobody holds it up. */
-export function createFlights(keepBytes: number): Flights {
-  const flights = new Map<string, Flight>();
+export function createFlights<T extends Webm>(keepBytes: number): Flights<T> {
+  const flights = new Map<string, Flight<T>>();
   return {
-    async join<T extends Webm>(
-      key: string,
-      make: (signal: AbortSignal) => Promise<T>,
-      signal: AbortSignal,
-    ): Promise<T> {
+    async join(key, make, signal) {
       signal.throwIfAborted();
       let flight = flights.get(key);
       if (flight === undefined || !flight.joinable) {
@@ -35,15 +31,15 @@ export function createFlights(keepBytes: number): Flights {
         });
         flights.set(key, flight);
       }
-      return flight.board(signal) as Promise<T>;
+      return flight.board(signal);
     },
   };
 }
 
 /** One making and its readers. */
-class Flight {
+class Flight<T extends Webm> {
   readonly #stop = new AbortController();
-  readonly #webm: Promise<Webm>;
+  readonly #webm: Promise<T>;
   readonly #keepBytes: number;
   readonly #ended: () => void;
   readonly #readers = new Set<Reader>();
@@ -55,7 +51,7 @@ class Flight {
   #pulling: Promise<void> | undefined;
   #end: { readonly failure: Failure | undefined } | undefined;
 
-  constructor(make: (signal: AbortSignal) => Promise<Webm>, keepBytes: number, ended: () => void) {
+  constructor(make: (signal: AbortSignal) => Promise<T>, keepBytes: number, ended: () => void) {
     this.#keepBytes = keepBytes;
     this.#ended = ended;
     this.#webm = make(this.#stop.signal);
@@ -68,14 +64,14 @@ class Flight {
     return this.#first === 0 && !this.#stop.signal.aborted && this.#end?.failure === undefined;
   }
 
-  async board(signal: AbortSignal): Promise<Webm> {
+  async board(signal: AbortSignal): Promise<T> {
     const reader: Reader = { next: 0 };
     this.#readers.add(reader);
     const leave = (): void => this.#leave(reader);
     signal.addEventListener('abort', leave, { once: true });
     try {
       const webm = await unlessAborted(this.#webm, signal);
-      return Object.create(webm, { clusters: { value: this.#read(reader, signal) } }) as Webm;
+      return { ...webm, clusters: this.#read(reader, signal) };
     } catch (error) {
       signal.removeEventListener('abort', leave);
       leave();

@@ -11,6 +11,7 @@ import { streamableMp4 } from './mp4.ts';
 import { readOggOpus } from './ogg-opus.ts';
 import type { Packet, PacketStream } from './packet.ts';
 import { formatOf, planWebm, type Plan } from './plan.ts';
+import { requireQuick } from './quick.ts';
 import type { Slots } from './slots.ts';
 import { createSourceMeter, type SourceMeter } from './source-duration.ts';
 import { sniff, SNIFF_BYTES, type Media, type Sniffed } from './sniff.ts';
@@ -35,6 +36,8 @@ export interface Making {
   readonly ways: 'any' | 'encode';
   /** Waits for an encoder as long as it takes; otherwise Failure `busy` where too many wait already. */
   readonly patient: boolean;
+  /** Only what a push has time for: else Failure `TooLong`, before anything is made. */
+  readonly quick?: boolean;
 }
 
 export interface MadeWebm extends Webm {
@@ -66,6 +69,7 @@ async function begin(making: Making, tools: MediaTools, signal: AbortSignal): Pr
       inputs.map(({ sniffed }) => sniffed),
       making.ways === 'any',
     );
+    if (making.quick === true) requireQuick({ plan, sizeBytes: totalBytes(inputs), durationMs: making.durationMs });
     const stream = await openStream(plan, { inputs, tools, patient: making.patient }, signal);
     return assemble(stream, { inputs, making, tools });
   } catch (error) {
@@ -85,6 +89,11 @@ interface Input {
   /** Duration as the header says it, or as counted at the end; for what is encoded. */
   readonly meter: SourceMeter | undefined;
   close(): Promise<void>;
+}
+
+function totalBytes(inputs: readonly Input[]): number | undefined {
+  const sizes = inputs.map(({ download }) => download.sizeBytes);
+  return sizes.includes(undefined) ? undefined : sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0);
 }
 
 /** All or nothing: where one file cannot be had, the others are let go. */

@@ -205,11 +205,13 @@ async function* replay(
   { front, index, sizeBytes, moov }: Replay,
 ): AsyncGenerator<Buffer, void, void> {
   try {
-    const input = new Input(
-      spool
-        .createReadStream({ start: 0, end: sizeBytes - 1, highWaterMark: SPOOL_CHUNK_BYTES, autoClose: false })
-        [Symbol.asyncIterator](),
-    );
+    const stream = spool.createReadStream({
+      start: 0,
+      end: sizeBytes - 1,
+      highWaterMark: SPOOL_CHUNK_BYTES,
+      autoClose: false,
+    });
+    const input = new Input(stream[Symbol.asyncIterator]());
     yield* input.all({ at: front, insert: index, hide: moov });
   } finally {
     await spool.close();
@@ -360,10 +362,9 @@ class Input {
 function* rearranged(chunk: Buffer, at: number, change: Rearrangement): Generator<Buffer, void, void> {
   const bytes = hidden(chunk, at, change.hide);
   const cut = change.at - at;
-  if (cut < 0 || cut >= bytes.length) return void (yield bytes);
-  if (cut > 0) yield bytes.subarray(0, cut);
-  yield change.insert;
-  yield bytes.subarray(cut);
+  const isHere = cut >= 0 && cut < bytes.length;
+  if (isHere) yield* [bytes.subarray(0, cut), change.insert, bytes.subarray(cut)];
+  else yield bytes;
 }
 
 /** The chunk with the old index's type turned into `free`, after comparing what of it lies in this chunk. */

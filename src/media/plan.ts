@@ -29,20 +29,9 @@ export function planWebm(sniffed: readonly Sniffed[], fast: boolean): Plan {
 
 function planOne(media: Media, fast: boolean): Plan {
   if (!fast) return { way: 'encode', why: `${nameOf(media)} that cannot be re-wrapped`, media: [media] };
-  switch (media.kind) {
-    case 'ogg-opus':
-      return { way: 'rewrap-ogg', why: 'one Ogg Opus file', media: [media] };
-    case 'webm':
-      return { way: 'rewrap-webm', why: 'WebM with codecs every browser plays', media: [media] };
-    case 'ogg-vorbis':
-    case 'ogg':
-    case 'wav':
-    case 'mp3':
-    case 'flac':
-    case 'aac-adts':
-    case 'mp4':
-      return { way: 'encode', why: `${nameOf(media)} is not what WebM may hold`, media: [media] };
-  }
+  if (media.kind === 'ogg-opus') return { way: 'rewrap-ogg', why: 'one Ogg Opus file', media: [media] };
+  if (media.kind === 'webm') return { way: 'rewrap-webm', why: 'WebM with codecs every browser plays', media: [media] };
+  return { way: 'encode', why: `${nameOf(media)} is not what WebM may hold`, media: [media] };
 }
 
 function planPair(first: Media, second: Media, fast: boolean): Plan {

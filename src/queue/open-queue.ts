@@ -1,14 +1,24 @@
 /** Opens the queue that QUEUE_URL names; each client library is loaded only where it is used. */
 import type { QueueConfig } from '../config.ts';
 import type { Failure } from '../failure.ts';
+import type { PubsubQueue } from './pubsub.ts';
 import type { Queue } from './queue.ts';
 
-/** `onTrouble` hears what nobody waits for: a lost lease, a message given up, a change the broker refused. */
-export async function openQueue(config: QueueConfig, onTrouble: (failure: Failure) => void): Promise<Queue> {
+/** `take` where messages can also be pushed to us. */
+export type OpenQueue = Queue & { readonly take?: PubsubQueue['take'] };
+
+export interface OpenQueueOptions {
+  /** Hears what nobody waits for: a lost lease, a message given up, a change the broker refused. */
+  readonly onTrouble: (failure: Failure) => void;
+  /** This process is pushed to. */
+  readonly pushed: boolean;
+}
+
+export async function openQueue(config: QueueConfig, options: OpenQueueOptions): Promise<OpenQueue> {
   if (config.kind === 'sqlite') {
     const { openSqliteQueue } = await import('./sqlite.ts');
-    return openSqliteQueue({ path: config.path, onTrouble });
+    return openSqliteQueue({ path: config.path, onTrouble: options.onTrouble });
   }
   const { openPubsubQueue } = await import('./pubsub.ts');
-  return openPubsubQueue(config, { onTrouble });
+  return openPubsubQueue(config, options);
 }

@@ -30,6 +30,14 @@ export function laterNameOf(name: string): string {
 }
 
 /**
+ * `TOPIC-long`: where a worker that is pushed to leaves what takes longer than a push may. A queue of its own, with
+ * its own `-later`, for `archiver worker` with QUEUE_URL=pubsub://PROJECT/TOPIC-long?subscription=SUBSCRIPTION-long.
+ */
+export function longNameOf(name: string): string {
+  return `${name}-long`;
+}
+
+/**
  * Resolves when the envelope may be acknowledged. `attempt` is that of the delivery which ended.
  * @throws Failure where the copy could not be published: then the envelope must be kept
  */

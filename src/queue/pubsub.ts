@@ -5,8 +5,8 @@ import { copyOf, countedAttempt, encodeEvent, notBeforeOf, parseEnvelope, type E
 import type { Doing } from './pubsub-failure.ts';
 import { WaitingRoom } from './pubsub-later.ts';
 import { PubsubLibrary } from './pubsub-library.ts';
-import { laterNameOf, settle, type Desk } from './pubsub-settle.ts';
-import type { Handle, Message, Queue } from './queue.ts';
+import { laterNameOf, longNameOf, settle, type Desk } from './pubsub-settle.ts';
+import type { Delivery, Handle, Message, Queue, Settlement } from './queue.ts';
 
 export interface PubsubConfig {
   readonly project: string;
@@ -26,13 +26,19 @@ export interface PubsubOptions {
   readonly onTrouble?: (failure: Failure) => void;
 }
 
+/** `long`: more work than a push has time for; the message moves to the topic TOPIC-long, for workers that pull. */
+export type PushHandle = (
+  delivery: Delivery,
+  signal: AbortSignal,
+) => Promise<Settlement | { readonly outcome: 'long' }>;
+
 export interface PubsubQueue extends Queue {
   /**
    * Works on one message that was pushed, and settles it as a pulled one. Resolves when it may be acknowledged.
    * @throws Failure where Pub/Sub has to deliver it again: `busy` before its time, `bad-request` (no message at all),
-   * `queue-unavailable` where the copy that waits could not be published
+   * `queue-unavailable` or `misconfigured` where the copy that waits could not be published
    */
-  take(envelope: Envelope, handle: Handle, signal: AbortSignal): Promise<void>;
+  readonly take: (envelope: Envelope, handle: PushHandle, signal: AbortSignal) => Promise<void>;
 }
 
 /** Connects when it is first used; honours PUBSUB_EMULATOR_HOST. */
@@ -81,13 +87,16 @@ class QueueOnPubsub implements PubsubQueue {
     await running.finally(() => this.#consumers.delete(running));
   }
 
-  async take(envelope: Envelope, handle: Handle, signal: AbortSignal): Promise<void> {
+  readonly take: PubsubQueue['take'] = async (envelope, handle, signal) => {
     const dueMs = notBeforeOf(envelope);
     if (dueMs !== undefined) return this.#takeLater(envelope, dueMs - Date.now());
     const delivery = parseEnvelope(envelope);
     const settlement = await handle(delivery, AbortSignal.any([signal, this.#closing.signal]));
-    await settle(envelope, { ...settlement, attempt: delivery.attempt }, this.#desk);
-  }
+    const { attempt } = delivery;
+    if (settlement.outcome === 'long')
+      await this.#library.publish(longNameOf(this.#config.topic), [copyOf(envelope, { attempt })]);
+    else await settle(envelope, { ...settlement, attempt }, this.#desk);
+  };
 
   async check(signal: AbortSignal): Promise<void> {
     const asked = this.#needs().map((doing) => this.#library.requireRight(doing));

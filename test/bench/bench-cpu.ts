@@ -50,7 +50,8 @@ async function measure<T>(
   if (ours === undefined) throw new Error('Nothing was archived.');
   bench.say(`${name}: ${all.map(({ cpuS }) => seconds(cpuS)).join(', ')} of CPU, ${ours.manifest.way}`);
   const referenceBytes = (await stat(output)).size;
-  return look({ ours, oursS: ours.cpuS, referenceS: theirs.cpuS, referenceBytes, referencePath: output });
+  // Awaited here: the rig takes the stored file with it.
+  return await look({ ours, oursS: ours.cpuS, referenceS: theirs.cpuS, referenceBytes, referencePath: output });
 }
 
 const minutes = (lengthS: number): string => (lengthS < 60 ? `${String(lengthS)} s` : `${String(lengthS / 60)} min`);

@@ -4,10 +4,8 @@ import { text } from 'node:stream/consumers';
 import { Readable } from 'node:stream';
 
 /** The original design's command: one setting for every recording. */
-export const REFERENCE: readonly string[] = [
-  ...['-y', '-i', 'pipe:0', '-c:v', 'libvpx-vp9', '-c:a', 'libopus', '-b:v', '1M', '-b:a', '128k'],
-  ...['-f', 'webm', 'pipe:1'],
-];
+export const REFERENCE: readonly string[] =
+  '-y -i pipe:0 -c:v libvpx-vp9 -c:a libopus -b:v 1M -b:a 128k -f webm pipe:1'.split(' ');
 
 const QUIET: readonly string[] = ['-hide_banner', '-nostdin', '-nostats', '-loglevel', 'error'];
 

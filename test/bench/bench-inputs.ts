@@ -19,7 +19,7 @@ export class Inputs {
   /** A call, both channels in one Ogg Opus file, as Genesys' OGG_OPUS: packets of 20 ms. */
   stereoOpus(seconds: number): Promise<string> {
     return this.#once(`stereo-${String(seconds)}.opus`, (path) =>
-      speech({ fixture: 'stereo-pcm.wav', channels: 2, seconds }, [...opus('32k'), path]),
+      speech({ pan: 'anull', channels: 2, seconds }, [...opus('32k'), path]),
     );
   }
 
@@ -27,7 +27,7 @@ export class Inputs {
   async dualOpus(seconds: number): Promise<readonly [string, string]> {
     const [left, right] = [0, 1].map((channel) =>
       this.#once(`dual-${String(channel)}-${String(seconds)}.opus`, (path) =>
-        speech({ fixture: `dual-${String(channel)}.opus`, channels: 1, seconds }, [...opus('24k'), path]),
+        speech({ pan: `pan=mono|c0=c${String(channel)}`, channels: 1, seconds }, [...opus('24k'), path]),
       ),
     );
     return [(await left) ?? '', (await right) ?? ''];
@@ -36,7 +36,7 @@ export class Inputs {
   /** A call, both channels in one WAV file of 16 bit. */
   wav(seconds: number, rate = 8000): Promise<string> {
     return this.#once(`stereo-${String(rate)}-${String(seconds)}.wav`, (path) =>
-      speech({ fixture: 'stereo-pcm.wav', channels: 2, seconds }, ['-c:a', 'pcm_s16le', '-ar', String(rate), path]),
+      speech({ pan: 'anull', channels: 2, seconds }, ['-c:a', 'pcm_s16le', '-ar', String(rate), path]),
     );
   }
 
@@ -61,13 +61,14 @@ export class Inputs {
       `[0:v][patch]overlay=${x ?? '0'}:${y ?? '0'},${filter},format=yuv420p[v]`,
       `[2:a]aformat=channel_layouts=stereo[n];[0:a][n]amix=inputs=2:duration=first:normalize=0[a]`,
     ].join(';');
-    await runFfmpeg([
-      ...['-stream_loop', '-1', '-i', pathOfFixture('screen-faststart.mp4')],
-      ...['-f', 'rawvideo', '-pix_fmt', 'gray', '-s', '32x18', '-r', '1/20', '-i', patches],
-      ...['-f', 'lavfi', '-i', noise(seconds), '-filter_complex', graph, '-map', '[v]', '-map', '[a]'],
-      ...['-t', String(seconds), '-c:v', 'libx264', '-preset', 'veryfast', '-crf', '20', '-c:a', 'aac', '-b:a', '48k'],
-      ...['-movflags', '+faststart', path],
-    ]);
+    const args = [
+      ['-stream_loop', '-1', '-i', pathOfFixture('screen-faststart.mp4')],
+      ['-f', 'rawvideo', '-pix_fmt', 'gray', '-s', '32x18', '-r', '1/20', '-i', patches],
+      ['-f', 'lavfi', '-i', noise(seconds), '-filter_complex', graph, '-map', '[v]', '-map', '[a]'],
+      ['-t', String(seconds), '-c:v', 'libx264', '-preset', 'veryfast', '-crf', '20', '-c:a', 'aac', '-b:a', '48k'],
+      ['-movflags', '+faststart', path],
+    ];
+    await runFfmpeg(args.flat());
   }
 
   #once(name: string, make: (path: string) => Promise<unknown>): Promise<string> {
@@ -86,19 +87,20 @@ const noise = (seconds: number): string =>
   `anoisesrc=a=0.0005:r=8000:d=${String(seconds)}:seed=${String(randomInt(2 ** 31))}`;
 
 interface Speech {
-  readonly fixture: string;
+  /** Takes what is wanted of both channels. */
+  readonly pan: string;
   readonly channels: 1 | 2;
   readonly seconds: number;
 }
 
-async function speech({ fixture, channels, seconds }: Speech, output: readonly string[]): Promise<void> {
+async function speech({ pan, channels, seconds }: Speech, output: readonly string[]): Promise<void> {
   const layout = channels === 2 ? 'stereo' : 'mono';
-  // Where a looped file begins again, its times may overlap: they are counted anew.
-  const mix = `[0:a]aresample=8000,asetpts=N/SR/TB[s];[1:a]aformat=channel_layouts=${layout}[n];[s][n]amix=inputs=2:duration=first:normalize=0`;
-  await runFfmpeg([
-    ...['-stream_loop', '-1', '-i', pathOfFixture(fixture), '-f', 'lavfi', '-i', noise(seconds)],
-    ...['-filter_complex', mix, '-t', String(seconds), '-ac', String(channels), ...output],
-  ]);
+  const mix = `[0:a]${pan}[s];[1:a]aformat=channel_layouts=${layout}[n];[s][n]amix=inputs=2:duration=first:normalize=0`;
+  const args = [
+    ['-stream_loop', '-1', '-i', pathOfFixture('stereo-pcm.wav'), '-f', 'lavfi', '-i', noise(seconds)],
+    ['-filter_complex', mix, '-t', String(seconds), '-ac', String(channels), ...output],
+  ];
+  await runFfmpeg(args.flat());
 }
 
 const WAV_HEAD_BYTES = 44;

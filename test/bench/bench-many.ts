@@ -66,7 +66,7 @@ async function idleLatencies(bench: Bench): Promise<Latencies> {
   await using rig = await startRig(bench.folder, 'receiver');
   const prober = startProber(rig);
   await delay(bench.quick ? 3000 : 15_000);
-  return prober.stop();
+  return await prober.stop();
 }
 
 async function addEight(

@@ -41,6 +41,7 @@ export interface Rig extends AsyncDisposable {
 
 /** `command` is `serve`, or `receiver` for events that nobody works on. */
 export async function startRig(folder: string, command: 'serve' | 'receiver' = 'serve'): Promise<Rig> {
+  const { NODE_OPTIONS } = process.env;
   const root = await mkdtemp(join(folder, 'rig-'));
   const genesys = await startGenesysServer({ mediaUrlLifetimeS: 3600, rateLimit: { allowed: 1_000_000, windowS: 60 } });
   const service = await startService(command, {
@@ -48,6 +49,8 @@ export async function startRig(folder: string, command: 'serve' | 'receiver' = '
     QUEUE_URL: `sqlite:${join(root, 'queue.db')}`,
     ...(command === 'serve' ? { ARCHIVE_URL: `file:${join(root, 'archive')}` } : {}),
     WEBHOOK_TOKENS: TOKEN,
+    // So that a profiler given to the benchmark (`NODE_OPTIONS=--cpu-prof`) sees the service.
+    ...(NODE_OPTIONS === undefined ? {} : { NODE_OPTIONS }),
   });
   return new RunningRig({ genesys, service, root });
 }

@@ -1,6 +1,6 @@
 /** Turns the fixtures and a list of encoder settings into tables of CPU, size and quality: where the constants of src/media/encode-arguments.ts come from. */
 import { spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -162,12 +162,10 @@ interface AudioChoice {
   readonly family?: number;
 }
 
-function audioArguments(choice: AudioChoice): readonly string[] {
-  return [
-    ...['-c:a', 'libopus', '-application', choice.application, '-b:a', `${String(choice.kbps)}k`],
-    ...['-frame_duration', String(choice.frameMs), '-compression_level', String(choice.complexity)],
-    ...(choice.family === undefined ? [] : ['-mapping_family', String(choice.family)]),
-  ];
+function audioArguments({ application, kbps, frameMs, complexity, family }: AudioChoice): readonly string[] {
+  const codec = `-c:a libopus -application ${application} -b:a ${String(kbps)}k`;
+  const cost = `-frame_duration ${String(frameMs)} -compression_level ${String(complexity)}`;
+  return `${codec} ${cost}${family === undefined ? '' : ` -mapping_family ${String(family)}`}`.split(' ');
 }
 
 async function audioTable(folder: string, seconds: number, repeats: number): Promise<void> {
@@ -207,7 +205,6 @@ async function audioTable(folder: string, seconds: number, repeats: number): Pro
       'of its CPU': round(row.cpuS / base.cpuS),
       'of its bytes': round(row.bytes / base.bytes),
     });
-    console.log(JSON.stringify(rows.at(-1)));
   }
   console.table(rows);
 }
@@ -237,18 +234,76 @@ async function measureAudio(
   };
 }
 
+/** The chosen one first, then one step away from it in each direction, then the other codes at the rates where they come near. */
 function audioChoices(): readonly AudioChoice[] {
-  const choices: AudioChoice[] = [];
-  for (const application of ['voip', 'audio', 'lowdelay']) {
-    for (const kbps of [24, 32, 40, 48]) {
-      for (const complexity of [0, 5, 10]) choices.push({ application, kbps, frameMs: 60, complexity });
-      choices.push(
-        { application, kbps, frameMs: 20, complexity: 0 },
-        { application, kbps, frameMs: 60, complexity: 0, family: 255 },
-      );
-    }
+  const chosen: AudioChoice = { application: 'voip', kbps: 32, frameMs: 120, complexity: 0 };
+  return [
+    chosen,
+    ...[20, 40, 60].map((frameMs) => ({ ...chosen, frameMs })),
+    ...[5, 10].map((complexity) => ({ ...chosen, complexity })),
+    ...[16, 24, 40, 48].map((kbps) => ({ ...chosen, kbps })),
+    { ...chosen, family: 255 },
+    ...[24, 32, 40, 48].map((kbps) => ({ ...chosen, application: 'audio', kbps })),
+    ...[32, 48].map((kbps) => ({ ...chosen, application: 'lowdelay', kbps })),
+  ];
+}
+
+// ── video ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const VP9 = '-c:v libvpx-vp9 -deadline realtime -row-mt 1 -pix_fmt yuv420p';
+const KEYS = '-force_key_frames expr:gte(t,n_forced*4)';
+const DROP = '-vf mpdecimate=max=8';
+const SOUND = '-c:a libopus -application voip -compression_level 0 -frame_duration 120 -b:a 32k';
+
+/** The chosen one first. */
+const VIDEO_CHOICES: readonly (readonly [string, string])[] = [
+  ['chosen', `${VP9} -cpu-used 8 -tune-content screen -lag-in-frames 0 -crf 30 -b:v 2M ${DROP} ${KEYS}`],
+  ['duplicates kept', `${VP9} -cpu-used 8 -tune-content screen -lag-in-frames 0 -crf 30 -b:v 2M ${KEYS}`],
+  ['no screen tuning', `${VP9} -cpu-used 8 -lag-in-frames 0 -crf 30 -b:v 2M ${DROP} ${KEYS}`],
+  ['default lag', `${VP9} -cpu-used 8 -tune-content screen -crf 30 -b:v 2M ${DROP} ${KEYS}`],
+  ['cpu-used 6', `${VP9} -cpu-used 6 -tune-content screen -lag-in-frames 0 -crf 30 -b:v 2M ${DROP} ${KEYS}`],
+  ['crf 36', `${VP9} -cpu-used 8 -tune-content screen -lag-in-frames 0 -crf 36 -b:v 2M ${DROP} ${KEYS}`],
+];
+
+/** A page of the screen, scrolling without rest. */
+async function makeMotion(folder: string): Promise<string> {
+  const [page, motion] = [join(folder, 'page.png'), join(folder, 'motion.mp4')];
+  await run(['-ss', '3', '-i', join(FIXTURES, 'screen-faststart.mp4'), '-frames:v', '1', page]);
+  const scroll = 'scroll=v=0.004:h=0.001,noise=alls=2:allf=t,format=yuv420p';
+  const encode = ['-t', '10', '-c:v', 'libx264', '-preset', 'veryfast', '-crf', '20', motion];
+  await run(['-loop', '1', '-framerate', '10', '-i', page, '-vf', scroll, ...encode]);
+  return motion;
+}
+
+/** Mean structural similarity, the source repeated at its own times. */
+async function ssim(source: string, result: string): Promise<number> {
+  const compare = '[0:v]fps=10[a];[1:v]fps=10[b];[a][b]ssim=stats_file=-';
+  const { stdout } = await run(['-i', source, '-i', result, '-filter_complex', compare, '-f', 'null', '-']);
+  const frames = [...stdout.toString().matchAll(/All:([\d.]+)/g)].map(([, value]) => Number(value));
+  return frames.reduce((sum, value) => sum + value, 0) / frames.length;
+}
+
+async function videoTable(folder: string, input: string): Promise<void> {
+  const choices: readonly (readonly [string, readonly string[]])[] = [
+    ['reference', REFERENCE],
+    ...VIDEO_CHOICES.map(([name, args]) => [name, `${args} ${SOUND}`.split(' ')] as const),
+  ];
+  const rows = [];
+  let referenceS: number | undefined;
+  for (const [setting, args] of choices) {
+    const output = join(folder, 'try.webm');
+    const cpuS = await cpuOf(['-i', input, ...args, output], setting === 'reference' ? 1 : 2);
+    referenceS ??= cpuS;
+    const similarity = round(await ssim(input, output));
+    rows.push({
+      setting,
+      cpuS: round(cpuS),
+      bytes: (await stat(output)).size,
+      ssim: similarity,
+      'reference CPU / its': round(referenceS / cpuS),
+    });
   }
-  return choices;
+  console.table(rows);
 }
 
 const round = (value: number): number => Math.round(value * 1000) / 1000;
@@ -259,6 +314,8 @@ const { values } = parseArgs({
 const folder = await mkdtemp(join(tmpdir(), 'encode-experiments-'));
 try {
   await audioTable(folder, Number(values.seconds), Number(values.repeats));
+  await videoTable(folder, join(FIXTURES, 'screen-faststart.mp4'));
+  await videoTable(folder, await makeMotion(folder));
 } finally {
   await rm(folder, { recursive: true });
 }

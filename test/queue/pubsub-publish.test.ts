@@ -1,17 +1,25 @@
-/** Publishing to Pub/Sub when it refuses, hangs or is not there: every answer in time, and every answer honest. */
+/** What is said to Pub/Sub on the wire, and what becomes of it when it refuses, hangs or is not there. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Failure } from '../../src/failure.ts';
 import { copyOf, encodeEvent, notBeforeOf, parseEnvelope, type Envelope } from '../../src/queue/pubsub-envelope.ts';
 import { openPubsubQueue, type PubsubOptions, type PubsubQueue } from '../../src/queue/pubsub.ts';
-import { encodeStrings, startGrpcServer, type GrpcAnswer, type GrpcServer } from '../support/grpc-server.ts';
+import {
+  decodeNumbers,
+  encodeStrings,
+  startGrpcServer,
+  type GrpcAnswer,
+  type GrpcServer,
+} from '../support/grpc-server.ts';
 import { conversationMessage, recordingMessage } from './suite.ts';
 
 const NEVER = new AbortController().signal;
 const TRACE = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
 const PUBLISH = 'google.pubsub.v1.Publisher/Publish';
+const PULL = 'google.pubsub.v1.Subscriber/StreamingPull';
 const RIGHTS = 'google.iam.v1.IAMPolicy/TestIamPermissions';
 
 /** The client would otherwise look for a cloud to run in. */
@@ -163,6 +171,28 @@ test('check() of a worker that is pushed to asks for both topics', async (t) => 
 test('check() of a server that hangs fails in time', async (t) => {
   const { queue } = await open(t, () => undefined);
   await assert.rejects(queue.check(NEVER), isFailure('queue-unavailable', /did not answer in time/));
+});
+
+/** https://github.com/googleapis/googleapis/blob/master/google/pubsub/v1/pubsub.proto, StreamingPullRequest */
+const STREAM_ACK_DEADLINE_SECONDS = 5;
+const MAX_OUTSTANDING_MESSAGES = 7;
+
+test('a worker asks for as many messages as it has slots, on one stream, under a lease that ends soon after it (QU-20)', async (t) => {
+  const { queue, server } = await open(t, () => undefined, { subscription: 'worker' });
+  const stop = new AbortController();
+  const consuming = queue.consume(() => assert.fail('there is no message'), 3, stop.signal);
+  while (server.calls.filter((call) => call === PULL).length < 2) await delay(20);
+  const asked = (await server.requests(PULL)).map(decodeNumbers);
+  stop.abort();
+  await consuming;
+  const figures = asked.map((fields) => [
+    fields.get(MAX_OUTSTANDING_MESSAGES),
+    fields.get(STREAM_ACK_DEADLINE_SECONDS),
+  ]);
+  assert.deepEqual(figures.toSorted(), [
+    [10_000, 120],
+    [3, 60],
+  ]);
 });
 
 function envelopeOf(outgoing: Pick<Envelope, 'data' | 'attributes'>, deliveryAttempt = 0): Envelope {

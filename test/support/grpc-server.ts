@@ -15,12 +15,15 @@ export interface GrpcServer {
   readonly host: string;
   /** `google.pubsub.v1.Publisher/Publish` and so on, in order. */
   readonly calls: readonly string[];
+  /** The first request of each call of this name, without its framing. */
+  requests(call: string): Promise<readonly Buffer[]>;
   close(): Promise<void>;
 }
 
 /** `undefined` leaves the call without an answer. */
 export async function startGrpcServer(answer: (call: string) => GrpcAnswer | undefined): Promise<GrpcServer> {
   const calls: string[] = [];
+  const requests: { readonly call: string; readonly first: Promise<Buffer> }[] = [];
   const sessions = new Set<ServerHttp2Session>();
   const server = createServer();
   server.on('session', (session) => {
@@ -29,9 +32,12 @@ export async function startGrpcServer(answer: (call: string) => GrpcAnswer | und
   });
   server.on('stream', (stream, headers) => {
     stream.on('error', () => undefined);
-    stream.resume();
     const call = (headers[':path'] ?? '').slice(1);
     calls.push(call);
+    requests.push({
+      call,
+      first: once(stream, 'data').then(([chunk]: Buffer[]) => chunk?.subarray(5) ?? Buffer.alloc(0)),
+    });
     const given = answer(call);
     if (given !== undefined) reply(stream, given);
   });
@@ -42,6 +48,7 @@ export async function startGrpcServer(answer: (call: string) => GrpcAnswer | und
   return {
     host: `127.0.0.1:${String(address.port)}`,
     calls,
+    requests: (name) => Promise.all(requests.filter(({ call }) => call === name).map(({ first }) => first)),
     async close() {
       for (const session of sessions) session.destroy();
       server.close();
@@ -63,4 +70,25 @@ function reply(stream: ServerHttp2Stream, { status, message }: GrpcAnswer): void
 /** A protobuf message whose field 1 is a repeated string: TestIamPermissionsResponse, PublishResponse. */
 export function encodeStrings(values: readonly string[]): Buffer {
   return Buffer.concat(values.flatMap((value) => [Buffer.from([0x0a, Buffer.byteLength(value)]), Buffer.from(value)]));
+}
+
+/** The numbers of a protobuf message by field (varints only); other fields are passed over. https://protobuf.dev/programming-guides/encoding/ */
+export function decodeNumbers(message: Buffer): ReadonlyMap<number, number> {
+  const numbers = new Map<number, number>();
+  let at = 0;
+  const varint = (): number => {
+    let value = 0;
+    for (let factor = 1; ; factor *= 128) {
+      const byte = message[at++] ?? 0;
+      value += (byte & 127) * factor;
+      if (byte < 128) return value;
+    }
+  };
+  while (at < message.length) {
+    const tag = varint();
+    const value = varint();
+    if (tag % 8 === 0) numbers.set(Math.floor(tag / 8), value);
+    else at += value;
+  }
+  return numbers;
 }

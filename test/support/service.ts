@@ -107,7 +107,7 @@ class RunningService implements Service {
         await heard.return?.();
         return found;
       }
-      const over = this.#over || (await next(heard, fields, signal)).done === true;
+      const over = this.#over || (await next(heard, fields)).done === true;
       if (over && read === this.#entries.length)
         throw new Error(`The service ended before it logged ${JSON.stringify(fields)}.`);
     }
@@ -147,15 +147,11 @@ class RunningService implements Service {
   }
 }
 
-async function next(
-  heard: AsyncIterator<unknown>,
-  fields: LogEntry,
-  signal: AbortSignal,
-): Promise<IteratorResult<unknown>> {
+async function next(heard: AsyncIterator<unknown>, fields: LogEntry): Promise<IteratorResult<unknown>> {
   try {
     return await heard.next();
   } catch (cause) {
-    throw new Error(`Nobody logged ${JSON.stringify(fields)} in time.`, { cause: signal.reason ?? cause });
+    throw new Error(`Nobody logged ${JSON.stringify(fields)} in time.`, { cause });
   }
 }
 

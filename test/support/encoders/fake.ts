@@ -23,6 +23,8 @@ export type Misbehaviour =
 /** A folder that is in the environment of every process started through it, and so finds them all. */
 export interface Staging extends AsyncDisposable {
   readonly real: Ffmpeg;
+  /** What those of them write that write a whole file: four seconds. */
+  readonly sample: Buffer;
   fake(name: Misbehaviour): Promise<Ffmpeg>;
   /** Ids of living processes (zombies are dead). */
   census(): Promise<readonly string[]>;
@@ -37,10 +39,12 @@ export async function openStaging(): Promise<Staging> {
   const found = await checkFfmpeg();
   const real = { ...found, searchPath: `${folder}:${found.searchPath}` };
   const tone = ['-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=8000:duration=4'];
-  await writeFile(join(folder, 'sample.webm'), await ffmpeg(...tone, '-c:a', 'libopus', '-f', 'webm', 'pipe:1'));
+  const sample = await ffmpeg(...tone, '-c:a', 'libopus', '-f', 'webm', 'pipe:1');
+  await writeFile(join(folder, 'sample.webm'), sample);
   const census = (): Promise<readonly string[]> => livingWith(folder);
   return {
     real,
+    sample,
     census,
     leftovers: () => emptied(census, 2000),
     async fake(name) {

@@ -1,0 +1,71 @@
+/** Lets a request pass that Pub/Sub sent in the name of the one account that may push. */
+import type { IncomingHttpHeaders } from 'node:http';
+import { OAuth2Client, type TokenPayload } from 'google-auth-library';
+import { Failure } from '../failure.ts';
+import { bearerOf } from './headers.ts';
+
+export interface PushAuth {
+  /** As the subscription's oidc_token says it; PUSH_AUDIENCE. */
+  readonly audience: string;
+  /** Email of the account in the subscription's oidc_token; PUSH_SERVICE_ACCOUNT. */
+  readonly serviceAccount: string;
+  /** Where Google publishes the certificates of its keys; for tests. */
+  readonly certsUrl?: string;
+}
+
+/** @throws Failure `unauthorized`, or `upstream-unavailable` where Google's keys cannot be had */
+export type VerifyPush = (headers: IncomingHttpHeaders) => Promise<void>;
+
+const ISSUERS = ['https://accounts.google.com', 'accounts.google.com'];
+const CERTS_WITHIN_MS = 5_000;
+
+/**
+ * https://cloud.google.com/pubsub/docs/authenticate-push-subscriptions
+ * @throws Failure `misconfigured` without an audience or an account: the library would let any Google token pass
+ */
+export function createVerifyPush(auth: PushAuth): VerifyPush {
+  const { audience, serviceAccount, certsUrl } = auth;
+  if (audience.trim() === '') throw new Failure('misconfigured', 'PUSH_AUDIENCE: it must not be empty.');
+  if (serviceAccount.trim() === '') throw new Failure('misconfigured', 'PUSH_SERVICE_ACCOUNT: it must not be empty.');
+  const client = new OAuth2Client({
+    issuers: ISSUERS,
+    transporterOptions: { timeout: CERTS_WITHIN_MS },
+    ...(certsUrl === undefined ? {} : { endpoints: { oauth2FederatedSignonPemCertsUrl: certsUrl } }),
+  });
+  return async (headers) => {
+    const idToken = bearerOf(headers);
+    if (idToken === undefined) throw unauthorized('no token');
+    await fetchCerts(client);
+    const payload = await payloadOf(client, { idToken, audience });
+    if (payload?.email !== serviceAccount) throw unauthorized('another account');
+    if (payload.email_verified !== true) throw unauthorized('an email that is not verified');
+  };
+}
+
+/** Kept by the library for as long as Google says. */
+async function fetchCerts(client: OAuth2Client): Promise<void> {
+  try {
+    await client.getFederatedSignonCertsAsync();
+  } catch (cause) {
+    const text = 'Google’s keys could not be fetched, so the push could not be verified; it is sent again.';
+    throw new Failure('upstream-unavailable', text, { cause });
+  }
+}
+
+/** Signature, audience, issuer and time. The library's own error quotes the token: it ends here, unread. */
+async function payloadOf(
+  client: OAuth2Client,
+  token: { readonly idToken: string; readonly audience: string },
+): Promise<TokenPayload | undefined> {
+  try {
+    return (await client.verifyIdToken({ ...token })).getPayload();
+  } catch {
+    throw unauthorized('a token that is no good here: audience, issuer, time or signature');
+  }
+}
+
+/** `why` is for the operator: it says which check failed, and nothing of the token. */
+function unauthorized(why: string): Failure {
+  const text = 'A token of PUSH_SERVICE_ACCOUNT for PUSH_AUDIENCE is needed; compare both with the subscription.';
+  return new Failure('unauthorized', text, { facts: { why } });
+}

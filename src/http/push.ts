@@ -1,0 +1,132 @@
+/** Turns a pushed message, wrapped or not, into work, and how that ended into an answer Pub/Sub acts on. */
+import type { ErrorRequestHandler, RequestHandler, Response } from 'express';
+import type { IncomingHttpHeaders } from 'node:http';
+import { Failure } from '../failure.ts';
+import type { Log } from '../log.ts';
+import { readBody } from './body.ts';
+import { answerFailure, failureOf } from './errors.ts';
+import { headerOf } from './headers.ts';
+import { parseJson } from './json.ts';
+import type { VerifyPush } from './push-token.ts';
+
+/** A message as Pub/Sub delivers it. */
+export interface Pushed {
+  readonly id: string;
+  readonly data: string;
+  readonly attributes: Readonly<Record<string, string>>;
+  readonly publishedAt: Date;
+  /** 0 where the subscription has no dead-letter policy, or does not tell. */
+  readonly deliveryAttempt: number;
+}
+
+export interface PushParts {
+  readonly verify: VerifyPush;
+  /** Resolves when the message may be acknowledged. @throws Failure where it has to be delivered again */
+  readonly take: (pushed: Pushed, signal: AbortSignal) => Promise<void>;
+  /** More at once are sent back: each holds an encoder, or waits for one while its deadline passes. */
+  readonly limit: number;
+}
+
+/** Ours have 1 KiB; as much as the webhook takes. */
+const MAX_BODY_BYTES = 256 * 1024;
+
+/** 204 acknowledges; every other answer brings the message again after the subscription's backoff, whatever Retry-After says. */
+export function receivePush(parts: PushParts): RequestHandler {
+  let running = 0;
+  return async (req, res) => {
+    await parts.verify(req.headers);
+    const pushed = parsePush(req.headers, await readBody(req, MAX_BODY_BYTES));
+    if (running >= parts.limit) throw new Failure('busy', 'All slots are taken; the message is delivered again.');
+    running += 1;
+    try {
+      await parts.take(pushed, leftSignal(res));
+    } finally {
+      running -= 1;
+    }
+    res.status(204).end();
+  };
+}
+
+/** Aborts when Pub/Sub gives the request up: it delivers the message again then. */
+function leftSignal(res: Response): AbortSignal {
+  const left = new AbortController();
+  res.once('close', () => {
+    if (!res.writableFinished) left.abort(new Failure('stopped', 'Pub/Sub ended the push before the work was done.'));
+  });
+  return left.signal;
+}
+
+/** @throws Failure `bad-request` for what is no message, `misconfigured` where its metadata is missing */
+export function parsePush(headers: IncomingHttpHeaders, body: Buffer): Pushed {
+  const messageId = headerOf(headers, 'x-goog-pubsub-message-id');
+  if (messageId !== undefined) return unwrapped(messageId, headers, body);
+  const fields = fieldsOf(parseJson(body), 'body');
+  if (fields.has('v') && !fields.has('message')) {
+    const advice = 'set no_wrapper.write_metadata of the push subscription, or take no_wrapper away';
+    throw new Failure('misconfigured', `The message was pushed without its attributes: ${advice}.`);
+  }
+  return wrapped(fieldsOf(fields.get('message'), 'message'), fields.get('deliveryAttempt'));
+}
+
+/** https://cloud.google.com/pubsub/docs/payload-unwrapping: attributes become headers, whose names know no case. */
+function unwrapped(id: string, headers: IncomingHttpHeaders, body: Buffer): Pushed {
+  const attributes = Object.fromEntries(Object.keys(headers).map((name) => [name, headerOf(headers, name) ?? '']));
+  return {
+    id,
+    data: body.toString('utf8'),
+    attributes,
+    publishedAt: dateOf(headerOf(headers, 'x-goog-pubsub-publish-time')),
+    deliveryAttempt: countOf(headerOf(headers, 'x-goog-pubsub-delivery-attempt')),
+  };
+}
+
+/** https://cloud.google.com/pubsub/docs/push#receive_push */
+function wrapped(message: Fields, deliveryAttempt: unknown): Pushed {
+  const data = message.get('data') ?? '';
+  if (typeof data !== 'string') throw new Failure('bad-request', 'message.data: expected base64.');
+  const attributes = [...fieldsOf(message.get('attributes') ?? {}, 'message.attributes')];
+  return {
+    id: textOf(message.get('messageId')),
+    data: Buffer.from(data, 'base64').toString('utf8'),
+    attributes: Object.fromEntries(attributes.map(([name, value]) => [name, textOf(value)])),
+    publishedAt: dateOf(message.get('publishTime')),
+    deliveryAttempt: countOf(deliveryAttempt),
+  };
+}
+
+type Fields = ReadonlyMap<string, unknown>;
+
+function fieldsOf(value: unknown, name: string): Fields {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new Failure('bad-request', `${name}: expected an object, as Pub/Sub pushes it.`);
+  return new Map(Object.entries(value));
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
+/** Its age is counted from it: what has none is as old as its arrival. */
+function dateOf(value: unknown): Date {
+  const date = new Date(textOf(value));
+  return Number.isNaN(date.getTime()) ? new Date() : date;
+}
+
+function countOf(value: unknown): number {
+  const count = Number(value ?? 0);
+  return Number.isSafeInteger(count) && count > 0 ? count : 0;
+}
+
+/** A push that is refused is seen by the operator: nobody else reads Pub/Sub's answers. */
+export function refusePush(log: Log): ErrorRequestHandler {
+  return (thrown: unknown, req, res, _next) => {
+    const failure = failureOf(thrown);
+    const level = failure.code === 'internal' ? 'error' : failure.code === 'busy' ? 'debug' : 'warn';
+    log[level]('A push was refused.', {
+      status: failure.status,
+      requestId: res.getHeader('X-Request-Id'),
+      error: failure,
+    });
+    answerFailure(failure, req, res);
+  };
+}
