@@ -7,6 +7,7 @@ import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { Pipeline } from './pipeline.ts';
 import type { Delivery, Handle, Message, Queue, Settlement } from './queue/queue.ts';
+import { traced } from './trace.ts';
 
 export interface DeliveryParts {
   readonly pipeline: Pipeline;
@@ -30,37 +31,48 @@ export const MAX_LOST = 5;
 const BACKOFF = { baseMs: 10_000, capMs: 600_000 };
 
 export function createDelivery(parts: DeliveryParts): Handle {
-  return async (delivery, signal) => {
-    const started = performance.now();
-    const about = { ...idsOf(delivery.message), attempt: delivery.attempt, traceparent: delivery.message.traceparent };
-    try {
-      const done = await work(delivery, parts, signal);
-      parts.log.info(done.message, { ...about, ...done.facts, seconds: secondsSince(started) });
-      return done.settlement;
-    } catch (error) {
-      const failure = Failure.from(signal.aborted ? stoppedBy(error) : error);
-      const settlement = await settle(failure, delivery, parts).catch((unrecorded: unknown): Settlement => {
-        parts.log.error('A failure could not be recorded; the work goes back to the queue.', {
-          ...about,
-          error: unrecorded,
-        });
-        const unnameable = unrecorded instanceof Failure && unrecorded.retry === 'never';
-        return unnameable ? { outcome: 'dead', reason: failure.message } : { outcome: 'wait', afterMs: 60_000 };
-      });
-      const line = {
-        ...about,
-        code: failure.code,
-        reason: failure.message,
-        error: failure,
-        ...settlement,
-        seconds: secondsSince(started),
-      };
-      if (failure.code === 'internal' || failure.code === 'misconfigured')
-        parts.log.error('Recording was not archived.', line);
-      else parts.log.info('Recording was not archived.', line);
+  return (delivery, signal) => {
+    const { message, attempt } = delivery;
+    const step = { name: 'deliver', parent: message.traceparent, attributes: { ...idsOf(message), attempt } } as const;
+    return traced(step, async ({ traceparent, note }) => {
+      const own = traceparent === undefined ? message : { ...message, traceparent };
+      const settlement = await deliver({ ...delivery, message: own }, parts, signal);
+      note({ outcome: settlement.outcome });
       return settlement;
-    }
+    });
   };
+}
+
+async function deliver(delivery: Delivery, parts: DeliveryParts, signal: AbortSignal): Promise<Settlement> {
+  const started = performance.now();
+  const about = { ...idsOf(delivery.message), attempt: delivery.attempt, traceparent: delivery.message.traceparent };
+  try {
+    const done = await work(delivery, parts, signal);
+    parts.log.info(done.message, { ...about, ...done.facts, seconds: secondsSince(started) });
+    return done.settlement;
+  } catch (error) {
+    const failure = Failure.from(signal.aborted ? stoppedBy(error) : error);
+    const settlement = await settle(failure, delivery, parts).catch((unrecorded: unknown): Settlement => {
+      parts.log.error('A failure could not be recorded; the work goes back to the queue.', {
+        ...about,
+        error: unrecorded,
+      });
+      const unnameable = unrecorded instanceof Failure && unrecorded.retry === 'never';
+      return unnameable ? { outcome: 'dead', reason: failure.message } : { outcome: 'wait', afterMs: 60_000 };
+    });
+    const line = {
+      ...about,
+      code: failure.code,
+      reason: failure.message,
+      error: failure,
+      ...settlement,
+      seconds: secondsSince(started),
+    };
+    if (failure.code === 'internal' || failure.code === 'misconfigured')
+      parts.log.error('Recording was not archived.', line);
+    else parts.log.info('Recording was not archived.', line);
+    return settlement;
+  }
 }
 
 interface Done {
@@ -76,9 +88,9 @@ async function work(delivery: Delivery, parts: DeliveryParts, signal: AbortSigna
   const started = performance.now();
   const { recordingId, conversationId, traceparent } = message;
   const recording = { recordingId, conversationId };
-  const { manifest, fresh } = await parts.pipeline.archive(
-    { recording, attempt: delivery.attempt, traceparent },
-    signal,
+  const step = { name: 'archive', parent: traceparent, attributes: { recordingId, conversationId } } as const;
+  const { manifest, fresh } = await traced(step, (own) =>
+    parts.pipeline.archive({ recording, attempt: delivery.attempt, traceparent: own.traceparent }, signal),
   );
   if (!fresh) return { message: 'Recording was archived already.', facts: {}, settlement: { outcome: 'done' } };
   parts.metrics.archived(manifest.way);

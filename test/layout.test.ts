@@ -25,6 +25,7 @@ const PARTS: readonly Part[] = [
     may: ['failure.ts'],
     why: 'it prints what a failure knows, and takes secrets out of everything else',
   },
+  { has: ['trace.ts'], may: ['failure.ts'], why: 'a span is named, begun and ended in one place' },
   {
     has: ['queue/open-queue.ts'],
     may: ['queue/', 'config.ts', 'failure.ts'],
@@ -76,6 +77,7 @@ const PARTS: readonly Part[] = [
       'recording.ts',
       'metrics.ts',
       'log.ts',
+      'trace.ts',
       'pipeline.ts',
       'queue/queue.ts',
       'archive/archive.ts',
@@ -92,6 +94,7 @@ const PARTS: readonly Part[] = [
       'recording.ts',
       'metrics.ts',
       'log.ts',
+      'trace.ts',
       'pipeline.ts',
       'queue/queue.ts',
       'archive/archive.ts',

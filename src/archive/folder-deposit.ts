@@ -11,8 +11,8 @@ import type { Manifest } from './manifest.ts';
 import { dayOf, originalName, parseManifest } from './records.ts';
 import { differences } from './verify.ts';
 
-/** Read back in pieces of this size. */
-const COPY_BYTES = 1024 * 1024;
+/** Written and read back in pieces of about this size: each costs the process the same, however small. */
+const PIECE_BYTES = 1024 * 1024;
 
 export interface DepositOptions {
   /** The archive folder. */
@@ -40,6 +40,7 @@ export class FolderDeposit implements Deposit {
   readonly #originals = new Map<string, Original>();
   readonly #crc = createCrc32c();
   #held: Buffer[] = [];
+  #heldBytes = 0;
   #sizeBytes = 0;
   #body: FileHandle | undefined;
   #made: Promise<unknown> | undefined;
@@ -113,20 +114,24 @@ export class FolderDeposit implements Deposit {
   async #writeCluster(chunk: Buffer): Promise<void> {
     this.#crc.update(chunk);
     this.#sizeBytes += chunk.length;
-    if (this.#body === undefined && this.#sizeBytes <= this.#options.holdBackBytes) {
-      this.#held.push(Buffer.from(chunk)); // a copy: a view would keep all of a larger buffer in memory
-      return;
-    }
+    // A view would keep all of a larger buffer in memory.
+    this.#held.push(chunk.length === chunk.buffer.byteLength ? chunk : Buffer.from(chunk));
+    this.#heldBytes += chunk.length;
+    if (this.#heldBytes > (this.#body === undefined ? this.#options.holdBackBytes : PIECE_BYTES)) await this.#spill();
+  }
+
+  async #spill(): Promise<void> {
     this.#body ??= await this.#open('clusters');
-    for (const early of this.#held.splice(0)) await this.#body.writeFile(early);
-    await this.#body.writeFile(chunk);
+    this.#heldBytes = 0;
+    for (const piece of pieces(this.#held.splice(0))) await this.#body.writeFile(piece);
   }
 
   /** Counts while it writes; staged clusters are counted as they are read back, and must be what was written. */
   async #writeWebm(head: Buffer): Promise<Stored> {
     const checksum = createChecksum();
     await using file = await this.#open('recording.webm');
-    for (const piece of [head, ...this.#held]) await append({ file, checksum }, piece);
+    if (this.#body !== undefined) await this.#spill();
+    for (const piece of pieces([head, ...this.#held])) await append({ file, checksum }, piece);
     if (this.#body !== undefined) await this.#copyBody(this.#body, { file, checksum });
     await file.sync();
     const stored = checksum.stored();
@@ -143,7 +148,7 @@ export class FolderDeposit implements Deposit {
   }
 
   async #copyBody(body: FileHandle, to: Original): Promise<void> {
-    const buffer = Buffer.allocUnsafe(COPY_BYTES);
+    const buffer = Buffer.allocUnsafe(PIECE_BYTES);
     for (let at = 0; ;) {
       this.#signal.throwIfAborted();
       const { bytesRead } = await body.read(buffer, 0, buffer.length, at);
@@ -243,6 +248,20 @@ export class FolderDeposit implements Deposit {
 async function append({ file, checksum }: Original, chunk: Buffer): Promise<void> {
   checksum.update(chunk);
   await file.writeFile(chunk);
+}
+
+/** Small buffers joined, in order; none grows beyond PIECE_BYTES by it. */
+function* pieces(buffers: readonly Buffer[]): Generator<Buffer, void, void> {
+  let start = 0;
+  let sizeBytes = 0;
+  for (const [index, { length }] of buffers.entries()) {
+    if (index > start && sizeBytes + length > PIECE_BYTES) {
+      yield Buffer.concat(buffers.slice(start, index));
+      [start, sizeBytes] = [index, 0];
+    }
+    sizeBytes += length;
+  }
+  if (sizeBytes > 0) yield Buffer.concat(buffers.slice(start));
 }
 
 function ignore(): undefined {

@@ -8,9 +8,14 @@ import { headerOf } from './headers.ts';
  * (https://cloud.google.com/trace/docs/trace-context), else a new one. Always a valid version 00.
  */
 export function traceparentOf(headers: IncomingHttpHeaders): string {
+  return givenTraceparent(headers) ?? fresh();
+}
+
+/** The same, but undefined where the caller has no trace: then one may begin here. */
+export function givenTraceparent(headers: IncomingHttpHeaders): string | undefined {
   const given = headerOf(headers, 'traceparent');
   if (given !== undefined && isTraceparent(given)) return given;
-  return fromCloudTrace(headerOf(headers, 'x-cloud-trace-context')) ?? fresh();
+  return fromCloudTrace(headerOf(headers, 'x-cloud-trace-context'));
 }
 
 function isTraceparent(text: string): boolean {

@@ -4,12 +4,13 @@ import { Failure } from '../failure.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Message, Queue } from '../queue/queue.ts';
+import { traced } from '../trace.ts';
 import { readBody, requireJson } from './body.ts';
 import { answerFailure, failureOf } from './errors.ts';
 import { parseEvents } from './event.ts';
 import { parseJson } from './json.ts';
 import type { Verify } from './signature.ts';
-import { traceparentOf } from './trace.ts';
+import { givenTraceparent, traceparentOf } from './trace.ts';
 
 export interface WebhookParts {
   readonly queue: Pick<Queue, 'publish'>;
@@ -30,11 +31,18 @@ export function receiveEvents(parts: WebhookParts): RequestHandler {
     const body = await readBody(req, MAX_BODY_BYTES);
     parts.verify(req.headers, body);
     const { messages, ignored } = parseEvents(parseJson(body));
-    const traceparent = traceparentOf(req.headers);
-    await publishInTime(
-      messages.map((message) => ({ ...message, traceparent })),
-      parts,
-    );
+    const step = {
+      name: 'accept',
+      parent: givenTraceparent(req.headers),
+      attributes: { messages: messages.length },
+    } as const;
+    await traced(step, (own) => {
+      const traceparent = own.traceparent ?? traceparentOf(req.headers);
+      return publishInTime(
+        messages.map((message) => ({ ...message, traceparent })),
+        parts,
+      );
+    });
     count(messages, ignored, parts.metrics);
     // Not res.json(): it costs a seventh of the request.
     const answer = JSON.stringify({ accepted: messages.length, ignored });

@@ -1,9 +1,10 @@
 /** Decides, before anything is made, whether it can be made within the 10 minutes a push may last. Pure. */
 import { Failure } from '../failure.ts';
 import type { Plan } from './plan.ts';
+import type { MediaKind } from './sniff.ts';
 
 export interface Effort {
-  readonly plan: Pick<Plan, 'way' | 'media'>;
+  readonly plan: { readonly way: Plan['way']; readonly media: readonly { readonly kind: MediaKind }[] };
   /** Of all files; undefined where a server does not say. */
   readonly sizeBytes: number | undefined;
   /** What Genesys says of its media. */

@@ -182,12 +182,12 @@ describe('an upload survives', () => {
   });
 
   test('a fault long after its start: patience counts from the last progress, not from the beginning', async () => {
-    const retry = { ...QUICK, withoutProgressMs: 150 };
+    const retry = { ...QUICK, withoutProgressMs: 1_500 };
     await withServer(
       async (bench) => {
         await using writer = bench.writer();
         await writer.write(bytes.subarray(0, 5 * MIB));
-        await delay(300); // the encoder is slow: longer than the whole patience
+        await delay(2_000); // the encoder is slow: longer than the whole patience
         bench.server.fault('chunk', 'return-503', 'return-503');
         await writer.write(bytes.subarray(5 * MIB));
         assertUploaded(bench.server, bytes, await writer.finish());

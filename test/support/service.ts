@@ -37,6 +37,7 @@ export interface Service extends AsyncDisposable {
 
 const CLI = join(import.meta.dirname, '../../src/cli.ts');
 const START_WITHIN_MS = 60_000;
+const LAST_LINES = 20;
 
 /** Resolves once it serves. `env` is all of its environment, but for PATH, PORT and PUBLIC_URL. */
 export async function startService(command: string, env: Readonly<Record<string, string>>): Promise<Service> {
@@ -107,9 +108,18 @@ class RunningService implements Service {
         await heard.return?.();
         return found;
       }
-      const over = this.#over || (await next(heard, fields)).done === true;
+      const over = this.#over || (await this.#next(heard, fields)).done === true;
       if (over && read === this.#entries.length)
         throw new Error(`The service ended before it logged ${JSON.stringify(fields)}.`);
+    }
+  }
+
+  async #next(heard: AsyncIterator<unknown>, fields: LogEntry): Promise<IteratorResult<unknown>> {
+    try {
+      return await heard.next();
+    } catch (cause) {
+      const last = this.#output.slice(-LAST_LINES).join('\n');
+      throw new Error(`Nobody logged ${JSON.stringify(fields)} in time. The last lines were:\n${last}`, { cause });
     }
   }
 
@@ -144,14 +154,6 @@ class RunningService implements Service {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#child.exitCode === null && this.#child.signalCode === null) this.#child.kill('SIGKILL');
     await this.#ended;
-  }
-}
-
-async function next(heard: AsyncIterator<unknown>, fields: LogEntry): Promise<IteratorResult<unknown>> {
-  try {
-    return await heard.next();
-  } catch (cause) {
-    throw new Error(`Nobody logged ${JSON.stringify(fields)} in time.`, { cause });
   }
 }
 

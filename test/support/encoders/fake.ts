@@ -28,6 +28,8 @@ export interface Staging extends AsyncDisposable {
   fake(name: Misbehaviour): Promise<Ffmpeg>;
   /** Ids of living processes (zombies are dead). */
   census(): Promise<readonly string[]>;
+  /** Waits until there is somebody: between two programs of its start a process shows no environment. */
+  appearance(): Promise<readonly string[]>;
   /** Waits until the census is empty; what is left after 2 s, invariant 5. */
   leftovers(): Promise<readonly string[]>;
 }
@@ -46,7 +48,8 @@ export async function openStaging(): Promise<Staging> {
     real,
     sample,
     census,
-    leftovers: () => emptied(census, 2000),
+    appearance: () => polled(census, (ids) => ids.length > 0, 10_000),
+    leftovers: () => polled(census, (ids) => ids.length === 0, 2000),
     async fake(name) {
       const path = join(folder, name);
       await copyFile(join(import.meta.dirname, name), path);
@@ -59,11 +62,13 @@ export async function openStaging(): Promise<Staging> {
   };
 }
 
-async function emptied(census: () => Promise<readonly string[]>, withinMs: number): Promise<readonly string[]> {
+type Census = Staging['census'];
+
+async function polled(census: Census, isIt: (ids: readonly string[]) => boolean, withinMs: number): ReturnType<Census> {
   const deadline = performance.now() + withinMs;
   for (;;) {
-    const left = await census();
-    if (left.length === 0 || performance.now() > deadline) return left;
+    const ids = await census();
+    if (isIt(ids) || performance.now() > deadline) return ids;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
