@@ -75,9 +75,10 @@ function parseJson(text: string, status: number, url: URL): unknown {
   try {
     const value: unknown = JSON.parse(text);
     return value;
-  } catch (cause) {
+  } catch {
     if (status >= 300) return undefined;
-    throw notGenesys(url, 'something other than JSON', cause);
+    // Without its cause: a SyntaxError quotes the body, which may hold a token.
+    throw notGenesys(url, 'something other than JSON');
   }
 }
 

@@ -65,6 +65,8 @@ class QueueOnPubsub implements PubsubQueue {
   /** Pub/Sub has no transaction over several calls: where it fails, some may be there already. Sent again, they are duplicates. */
   async publish(messages: readonly Message[], signal: AbortSignal): Promise<void> {
     if (signal.aborted) throw new Failure('queue-unavailable', 'The request ended before its events were published.');
+    if (this.#closed !== undefined)
+      throw new Failure('queue-unavailable', 'The queue is closed; the service is stopping.');
     if (messages.length === 0) return;
     const acceptedAt = new Date();
     const outgoing = messages.map((message) => encodeEvent(message, acceptedAt));
