@@ -50,13 +50,13 @@ const THREADS = 2;
 
 /**
  * Why these, measured by test/bench/encode-experiments.ts on 8 kHz stereo speech against
- * `-c:a libopus -b:a 128k` (2 cores, ffmpeg 5.1, libopus 1.3):
+ * `-c:a libopus -b:a 128k` (2 cores, ffmpeg 5.1):
  *
  * - `voip` 32 kbit/s for both channels: 0.22 of the bytes and a log-spectral distance of 0.64 dB (1 dB counts as
  *   transparent); `audio` and `lowdelay` need 48 kbit/s for 1.3 dB, and below 36 kbit/s they leak one side of the call into
- *   the other (15 to 30 dB of separation; `voip` keeps 75). Channels coded apart (`-mapping_family 255`) cost half as much again.
- * - complexity 0: 10 takes three times the CPU for 0.06 dB.
- * - packets of 120 ms: 0.39 of the reference's CPU, where 20 ms takes 0.6: most of ffmpeg's work is per packet.
+ *   the other (15 to 30 dB of separation; `voip` keeps 75). Channels coded apart (`-mapping_family 255`) are 0.9 dB worse at that rate.
+ * - complexity 0: 10 takes two and a half times the CPU for 0.06 dB.
+ * - packets of 120 ms: 0.39 of the reference's CPU, where 20 ms takes 0.67: much of the work is per packet.
  */
 const AUDIO_CODEC = flags({
   'c:a': 'libopus',
@@ -65,9 +65,12 @@ const AUDIO_CODEC = flags({
   frame_duration: 120,
 });
 
-/** Bits per second and channel: telephone band up to 12 kHz sampling, else room for the wider band. */
-const NARROW_BITRATE = 16_000;
-const WIDE_BITRATE = 24_000;
+/**
+ * Bits per second by channels: telephone band up to 12 kHz sampling, else room for the wider band. 16 kbit/s of mono are heard
+ * (1.5 dB, 24 kbit/s 0.9 dB), and a stereo of 16 kbit/s is folded into mono.
+ */
+const NARROW_BITRATES = { mono: 24_000, stereo: 32_000 };
+const WIDE_BITRATES = { mono: 32_000, stereo: 48_000 };
 const NARROW_RATE = 12_000;
 
 /** Mono and stereo as they are, everything else downmixed to one of them: what browsers and libopus take for speech. */
@@ -80,16 +83,16 @@ const JOIN = [
   '[left][right]amix=inputs=2:duration=longest:normalize=0[both]',
 ].join(';');
 
-/** Of duplicates in a row every ninth is kept, so that players of a still screen get a frame about once a second. */
+/** Of duplicates in a row every ninth is kept: at 10 frames a second players of a still screen get one about every second. */
 const KEPT_DUPLICATE = 8;
 
-/** Seconds; with the longest run of dropped duplicates a key frame comes at least every 5 s. */
+/** Seconds; with the longest run of dropped duplicates a key frame comes every 5 s or sooner, from 10 frames a second up. */
 const KEYFRAME_EVERY_S = 4;
 
 /**
- * Measured against `-c:v libvpx-vp9 -b:v 1M` (same script): a screen capture takes 1/14 of the CPU at SSIM 0.999, constant
- * scrolling 1/9 at 0.998. `mpdecimate` drops what does not change and keeps the times of the rest; `tune-content screen`
- * lifts scrolling text from 0.989 to 0.998; no lag, because 25 frames of a still screen would be held back for half a minute.
+ * Measured against `-c:v libvpx-vp9 -b:v 1M` (same script): a screen capture takes 1/15 of the CPU at SSIM 0.999, constant
+ * scrolling 1/8 at 0.998. `mpdecimate` drops what does not change and keeps the times of the rest; `tune-content screen`
+ * takes 0.6 of the bytes for scrolling text; no lag, because 25 frames of a still screen would be held back for half a minute.
  */
 const VIDEO_CODEC = flags({
   vf: `mpdecimate=max=${String(KEPT_DUPLICATE)},scale=trunc(iw/2)*2:trunc(ih/2)*2`,
@@ -176,9 +179,10 @@ const mayHoldVideo = ({ kind }: Media): boolean => kind === 'mp4' || kind === 'w
 
 /** What is not known beforehand is taken for the usual: two channels of a call. */
 function bitrate(media: readonly Media[]): number {
-  const channels = media.length > 1 ? 2 : Math.min(media[0]?.channels ?? 2, 2);
-  const wide = media.some(({ sampleRate }) => (sampleRate ?? 0) > NARROW_RATE);
-  return channels * (wide ? WIDE_BITRATE : NARROW_BITRATE);
+  const isMono = media.length === 1 && media[0]?.channels === 1;
+  const isWide = media.some(({ sampleRate }) => (sampleRate ?? 0) > NARROW_RATE);
+  const { mono, stereo } = isWide ? WIDE_BITRATES : NARROW_BITRATES;
+  return isMono ? mono : stereo;
 }
 
 export interface Limits {

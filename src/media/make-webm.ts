@@ -330,7 +330,11 @@ function requireAgreement(writer: WebmWriter, { sourceMs, genesysMs, isVideo }: 
   if (writer.packets === 0) throw new Failure('unreadable-media', 'The media holds no sound and no picture.');
   const shortMs = isVideo ? LAST_PICTURE_MS : 0;
   if (sourceMs !== undefined)
-    requireNear(writer.durationMs, sourceMs, { slackMs: Math.max(300, sourceMs / 200), shortMs, who: 'its source' });
+    requireNear(writer.durationMs, sourceMs, {
+      slackMs: Math.max(500, Math.min(sourceMs / 200, 2_000)),
+      shortMs,
+      who: 'its source',
+    });
   if (genesysMs !== undefined)
     requireNear(writer.durationMs, genesysMs, { slackMs: Math.max(3_000, genesysMs / 50), shortMs, who: 'Genesys' });
 }

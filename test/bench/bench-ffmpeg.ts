@@ -64,7 +64,9 @@ async function read(stream: unknown): Promise<string> {
 
 /** SSIM of a video against its source, frame of the source by frame; times are compared in WebM's milliseconds. */
 export async function ssimOf(source: string, result: string): Promise<number> {
-  const graph = '[0:v]settb=1/1000[a];[1:v]settb=1/1000[b];[a][b]ssim';
+  // The codec delay of the sound moves the picture by some milliseconds: both begin at zero here.
+  const [a, b] = [0, 1].map((index) => `[${String(index)}:v]settb=1/1000,setpts=PTS-STARTPTS`);
+  const graph = `${a ?? ''}[a];${b ?? ''}[b];[a][b]ssim`;
   const { said } = await runFfmpeg([
     '-loglevel',
     'info',

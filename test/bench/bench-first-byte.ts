@@ -4,10 +4,14 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { get, type IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { SimulatedFile } from '../support/genesys-server.ts';
 import { REFERENCE } from './bench-ffmpeg.ts';
 import { startRig, type Rig } from './bench-rig.ts';
 import { quantile, ratio, type Bench, type Row } from './bench-row.ts';
+
+/** Listeners come one at a time, as people do. */
+const APART_MS = 500;
 
 const CHUNK_BYTES = 65_536;
 
@@ -33,7 +37,10 @@ export async function firstByteRow(bench: Bench, kind: 'opus' | 'wav'): Promise<
 
 async function repeat(times: number, measure: () => Promise<number>): Promise<readonly number[]> {
   const all: number[] = [];
-  for (let run = 0; run < times; run += 1) all.push(await measure());
+  for (let run = 0; run < times; run += 1) {
+    await delay(APART_MS);
+    all.push(await measure());
+  }
   return all;
 }
 

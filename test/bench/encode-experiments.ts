@@ -309,13 +309,18 @@ async function videoTable(folder: string, input: string): Promise<void> {
 const round = (value: number): number => Math.round(value * 1000) / 1000;
 
 const { values } = parseArgs({
-  options: { seconds: { type: 'string', default: '120' }, repeats: { type: 'string', default: '3' } },
+  options: {
+    seconds: { type: 'string', default: '120' },
+    repeats: { type: 'string', default: '3' },
+    tables: { type: 'string', default: 'audio,screen,motion' },
+  },
 });
+const tables = values.tables.split(',');
 const folder = await mkdtemp(join(tmpdir(), 'encode-experiments-'));
 try {
-  await audioTable(folder, Number(values.seconds), Number(values.repeats));
-  await videoTable(folder, join(FIXTURES, 'screen-faststart.mp4'));
-  await videoTable(folder, await makeMotion(folder));
+  if (tables.includes('audio')) await audioTable(folder, Number(values.seconds), Number(values.repeats));
+  if (tables.includes('screen')) await videoTable(folder, join(FIXTURES, 'screen-faststart.mp4'));
+  if (tables.includes('motion')) await videoTable(folder, await makeMotion(folder));
 } finally {
   await rm(folder, { recursive: true });
 }
