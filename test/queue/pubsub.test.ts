@@ -132,7 +132,7 @@ suite('Pub/Sub', { skip: missing }, () => {
     );
   });
 
-  test('what a killed worker held is delivered again, and counted as lost (QU-09)', { timeout: 90_000 }, async (t) => {
+  test('what a killed worker held is delivered again, and counted as lost (QU-09)', { timeout: 230_000 }, async (t) => {
     const { queue, name, close } = await open();
     t.after(close);
     // With a retry policy too, the emulator waits for up to a minute.
@@ -155,7 +155,7 @@ suite('Pub/Sub', { skip: missing }, () => {
 
   test(
     'a message that nobody can read is moved to the dead letters; the others keep flowing (QU-04)',
-    { timeout: 90_000 },
+    { timeout: 230_000 },
     async (t) => {
       const { queue, name, troubles, close } = await open();
       t.after(close);
