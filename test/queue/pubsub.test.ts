@@ -311,7 +311,7 @@ suite('Pub/Sub', { skip: missing }, () => {
   // The last one: everything the emulator held is gone after it.
   test(
     'invariant 1: what is acknowledged while the broker is killed and started again is delivered (QU-11)',
-    { timeout: 120_000 },
+    { timeout: 230_000 },
     async (t) => {
       const { queue, name, close } = await open();
       t.after(close);
