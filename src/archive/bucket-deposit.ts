@@ -4,16 +4,16 @@ import { Failure } from '../failure.ts';
 import { keyOf, type Recording } from '../recording.ts';
 import type { Deposit, OriginalSink, Sink, Stored } from './archive.ts';
 import { stopped } from './bucket-client.ts';
-import { completeRecording, isOf, removeAll, type BucketParts } from './bucket-commit.ts';
+import { completeRecording, removeAll, type BucketParts } from './bucket-commit.ts';
 import { encodeMetadata } from './bucket-layout.ts';
 import { isSame, type ObjectFacts, type Sent } from './bucket-object.ts';
 import { combineCrc32c, crc32c, createChecksum, encodeCrc32c, type Checksum } from './checksum.ts';
 import { download } from './download.ts';
 import { composeObject, insertObject, type NewObject, type Placement } from './insert.ts';
 import type { Manifest } from './manifest.ts';
-import { originalName, parseManifest } from './records.ts';
+import { originalName } from './records.ts';
 import { ObjectWriter } from './upload.ts';
-import { differences } from './verify.ts';
+import { requireProof } from './verify.ts';
 
 export interface DepositDeps {
   readonly parts: BucketParts;
@@ -73,7 +73,12 @@ export class BucketDeposit implements Deposit {
   ): Promise<Manifest> {
     return this.#work(async () => {
       const prepared = this.#body === undefined ? this.#prepareHeld(head) : await this.#prepareStaged(head, this.#body);
-      const manifest = this.#checked(describe(prepared.stored), contentType, prepared.stored);
+      const manifest = requireProof(describe(prepared.stored), {
+        recording: this.#recording,
+        contentType,
+        stored: prepared.stored,
+        originals: this.#originals,
+      });
       const staged = this.#originals.size === 0 ? undefined : this.#name;
       for (const { writer } of this.#originals.values()) await stage(writer);
       this.#signal.throwIfAborted();
@@ -157,28 +162,6 @@ export class BucketDeposit implements Deposit {
       stored,
       place: (webm) => composeObject({ object: webm, sources, expected: stored }, client, this.#signal),
     };
-  }
-
-  /** What could not be read again, or does not state what is stored, is never written. */
-  #checked(manifest: Manifest, contentType: string, stored: Stored): Manifest {
-    const problems = [...differences(manifest, stored), ...this.#wrongOriginals(manifest)];
-    if (manifest.webm.contentType !== contentType) problems.push('webm.contentType');
-    if (!isOf(manifest, this.#recording)) problems.push('recordingId or conversationId');
-    if (problems.length === 0) return parseManifest(JSON.stringify(manifest));
-    throw new Failure('internal', 'The manifest does not state what was stored: nothing was archived.', {
-      facts: { problems },
-    });
-  }
-
-  #wrongOriginals(manifest: Manifest): readonly string[] {
-    const named = new Map(manifest.sources.map((source) => [source.original, source]));
-    const wrong = [...this.#originals].filter(([name, { checksum }]) => {
-      const { sizeBytes, sha256 } = checksum.stored();
-      const source = named.get(name);
-      return source?.sizeBytes !== sizeBytes || source.sha256 !== sha256;
-    });
-    const unknown = [...named.keys()].filter((name) => name !== undefined && !this.#originals.has(name));
-    return [...wrong.map(([name]) => name), ...unknown.map(String)];
   }
 
   #writer(name: string, contentType: string): ObjectWriter {

@@ -8,8 +8,8 @@ import type { Deposit, OriginalSink, Sink, Stored } from './archive.ts';
 import { combineCrc32c, crc32c, createChecksum, createCrc32c, encodeCrc32c, type Checksum } from './checksum.ts';
 import { codeOf, FILE_MODE, FOLDER_MODE, makeFolder, markFile, onFolder, syncFolder, writeNewFile } from './durable.ts';
 import type { Manifest } from './manifest.ts';
-import { dayOf, originalName, parseManifest } from './records.ts';
-import { differences } from './verify.ts';
+import { dayOf, originalName } from './records.ts';
+import { requireProof } from './verify.ts';
 
 /** Written and read back in pieces of about this size: each costs the process the same, however small. */
 const PIECE_BYTES = 1024 * 1024;
@@ -73,7 +73,12 @@ export class FolderDeposit implements Deposit {
     const committing = this.#work(async () => {
       const stored = await this.#writeWebm(head);
       await this.#closeOriginals();
-      const manifest = this.#checked(describe(stored), contentType, stored);
+      const manifest = requireProof(describe(stored), {
+        recording: this.#recording,
+        contentType,
+        stored: stored,
+        originals: this.#originals,
+      });
       await writeNewFile(this.#path('manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
       await syncFolder(this.#path());
       this.#signal.throwIfAborted();
@@ -166,27 +171,6 @@ export class FolderDeposit implements Deposit {
       await file.sync();
       await file.close();
     }
-  }
-
-  /** What could not be read again, or does not state what lies there, is never written. */
-  #checked(manifest: Manifest, contentType: string, stored: Stored): Manifest {
-    const problems = [...differences(manifest, stored)];
-    if (manifest.webm.contentType !== contentType) problems.push('webm.contentType');
-    if (manifest.recordingId !== this.#recording.recordingId) problems.push('recordingId');
-    if (manifest.conversationId !== (this.#recording.conversationId ?? null)) problems.push('conversationId');
-    const named = new Map(manifest.sources.flatMap((source) => (source.original ? [[source.original, source]] : [])));
-    for (const [name, { checksum }] of this.#originals) {
-      const { sizeBytes, sha256 } = checksum.stored();
-      const source = named.get(name);
-      if (source?.sizeBytes !== sizeBytes || source.sha256 !== sha256) problems.push(name);
-    }
-    for (const name of named.keys()) if (!this.#originals.has(name)) problems.push(name);
-    if (problems.length > 0) {
-      throw new Failure('internal', 'The manifest does not state what was stored: nothing was archived.', {
-        facts: { problems },
-      });
-    }
-    return parseManifest(JSON.stringify(manifest));
   }
 
   /** One rename shows everything at once, and never replaces a folder that holds something. */

@@ -2,8 +2,9 @@
 import { Failure } from '../failure.ts';
 import type { Recording } from '../recording.ts';
 import type { Archive, Stored } from './archive.ts';
-import { createChecksum } from './checksum.ts';
+import { type Checksum, createChecksum } from './checksum.ts';
 import type { Manifest } from './manifest.ts';
+import { parseManifest } from './records.ts';
 
 /**
  * Empty where every byte of the WebM is as its manifest says. Originals are not read.
@@ -34,4 +35,39 @@ export function differences(manifest: Manifest, stored: Stored): readonly string
       (fact) =>
         `recording.webm: ${fact} is ${String(stored[fact])}, but the manifest says ${String(manifest.webm[fact])}`,
     );
+}
+
+/** What a manifest has to state before it may be written. */
+export interface Proof {
+  readonly recording: Recording;
+  readonly contentType: string;
+  readonly stored: Stored;
+  /** By archive name. */
+  readonly originals: ReadonlyMap<string, { readonly checksum: Checksum }>;
+}
+
+/**
+ * What could not be read again, or does not state what is stored, is never written.
+ * @throws Failure `internal` with every fact that is wrong
+ */
+export function requireProof(manifest: Manifest, proof: Proof): Manifest {
+  const problems = [...differences(manifest, proof.stored)];
+  if (manifest.webm.contentType !== proof.contentType) problems.push('webm.contentType');
+  if (manifest.recordingId !== proof.recording.recordingId) problems.push('recordingId');
+  if (manifest.conversationId !== (proof.recording.conversationId ?? null)) problems.push('conversationId');
+  problems.push(...wrongOriginals(manifest, proof.originals));
+  if (problems.length === 0) return parseManifest(JSON.stringify(manifest));
+  throw new Failure('internal', 'The manifest does not state what was stored: nothing was archived.', {
+    facts: { problems },
+  });
+}
+
+function wrongOriginals(manifest: Manifest, originals: Proof['originals']): readonly string[] {
+  const named = new Map(manifest.sources.flatMap((source) => (source.original ? [[source.original, source]] : [])));
+  const wrong = [...originals].filter(([name, { checksum }]) => {
+    const { sizeBytes, sha256 } = checksum.stored();
+    const source = named.get(name);
+    return source?.sizeBytes !== sizeBytes || source.sha256 !== sha256;
+  });
+  return [...wrong.map(([name]) => name), ...[...named.keys()].filter((name) => !originals.has(name))];
 }
