@@ -31,6 +31,10 @@ export const VARIABLES = {
   QUEUE_URL: { default: 'sqlite:var/queue.db', meaning: 'or `pubsub://PROJECT/TOPIC?subscription=NAME`' },
   ARCHIVE_URL: { default: 'file:var/archive', meaning: 'or `gs://BUCKET/PREFIX`' },
   GCS_API_ENDPOINT: { default: '–', meaning: 'another Cloud Storage server (tests)' },
+  GCS_LINK_HOST: {
+    default: 'storage.googleapis.com',
+    meaning: 'host name of signed bucket links: your own, where a load balancer serves the bucket over https',
+  },
   ARCHIVE_ORIGINAL: { default: 'no', meaning: '`yes` keeps the media bit-exact beside the WebM' },
   ARCHIVE_ON_LISTEN: {
     default: 'no',
@@ -83,6 +87,8 @@ export type ArchiveConfig =
       readonly bucket: string;
       readonly prefix: string;
       readonly apiEndpoint: string | undefined;
+      /** Where signed links point to, `https://host`; undefined for Cloud Storage itself, which has the bucket in the path. */
+      readonly linkHost: string | undefined;
     };
 
 /** One place media may come from: an exact origin, or a host suffix over https on port 443. */
@@ -227,14 +233,32 @@ function readArchive(read: Reader): ArchiveConfig {
   const value = read.text('ARCHIVE_URL', 'file:var/archive');
   const linkKeys = read.list('LINK_KEYS');
   const apiEndpoint = read.url('GCS_API_ENDPOINT');
+  const linkHost = readLinkHost(read);
   if (value.startsWith('file:') && value.length > 'file:'.length)
     return { kind: 'folder', path: value.slice('file:'.length), linkKeys };
   const match = /^gs:\/\/([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])(?:\/([^?#]*))?$/.exec(value);
-  if (match?.[1] !== undefined)
-    return { kind: 'bucket', bucket: match[1], prefix: (match[2] ?? '').replace(/^\/+|\/+$/g, ''), apiEndpoint };
+  if (match?.[1] !== undefined) {
+    const prefix = (match[2] ?? '').replace(/^\/+|\/+$/g, '');
+    return { kind: 'bucket', bucket: match[1], prefix, apiEndpoint, linkHost };
+  }
   read.problem('ARCHIVE_URL', 'expected file:PATH or gs://BUCKET/PREFIX');
   return { kind: 'folder', path: '', linkKeys };
 }
+
+const STORAGE_HOST: string = VARIABLES.GCS_LINK_HOST.default;
+
+/** A name alone, by RFC 1123 §2.1: the signature covers it, and TLS certificates are for names. */
+function readLinkHost(read: Reader): string | undefined {
+  const host = read.text('GCS_LINK_HOST', STORAGE_HOST).toLowerCase();
+  const labels = host.split('.');
+  const isName = labels.length > 1 && host.length <= 253 && labels.every((label) => LABEL.test(label));
+  if (!isName || /^\d+$/.test(labels.at(-1) ?? '')) {
+    read.problem('GCS_LINK_HOST', 'expected a host name alone, such as media.example.com');
+  }
+  return host === STORAGE_HOST ? undefined : `https://${host}`;
+}
+
+const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 
 function readGenesys(read: Reader, needed: boolean, problems: string[]): GenesysConfig {
   const region = read.text('GENESYS_REGION', '');

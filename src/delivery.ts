@@ -110,6 +110,8 @@ async function resolve(
   const trace = traceparent === undefined ? {} : { traceparent };
   const messages = recordings.map((recording): Message => ({ kind: 'recording', ...recording, ...trace }));
   if (messages.length > 0) await parts.queue.publish(messages, signal);
+  // Unlike a recording's, no manifest tells a reader that it no longer holds.
+  await parts.archive.removeFailure({ recordingId: undefined, conversationId }, signal);
   const unsettledMs = SETTLED_AFTER_MS - (Date.now() - delivery.acceptedAt.getTime());
   const settlement: Settlement = unsettledMs > 0 ? { outcome: 'wait', afterMs: unsettledMs } : { outcome: 'done' };
   return { message: 'Conversation was resolved.', facts: { recordings: messages.length }, settlement };

@@ -12,6 +12,8 @@ export interface Metrics {
   failed(code: string): void;
   /** Given back to the queue for later, by FailureCode. */
   postponed(code: string, outcome: 'again' | 'wait'): void;
+  /** What went wrong at the queue without a recording to hold it against, by FailureCode. */
+  troubled(code: string): void;
   listened(from: 'archive' | 'live', result: 'complete' | 'failed' | 'left'): void;
   seconds(stage: 'lookup' | 'convert' | 'store' | 'total', seconds: number): void;
   bytes(direction: 'in' | 'out', count: number): void;
@@ -38,6 +40,11 @@ export function createMetrics(): Metrics {
     'code',
     'outcome',
   ]);
+  const troubled = counter(
+    'queue_troubles_total',
+    'Troubles at the queue, by reason; bad-request is a message nobody can read, counted at each delivery',
+    ['code'],
+  );
   const listened = counter('listens_total', 'Answers of /transcode, by where they came from and how they ended', [
     'from',
     'result',
@@ -57,6 +64,7 @@ export function createMetrics(): Metrics {
     archived: (way) => archived.inc({ way }),
     failed: (code) => failed.inc({ code }),
     postponed: (code, outcome) => postponed.inc({ code, outcome }),
+    troubled: (code) => troubled.inc({ code }),
     listened: (from, result) => listened.inc({ from, result }),
     seconds: (stage, value) => seconds.observe({ stage }, value),
     bytes: (direction, count) => bytes.inc({ direction }, count),

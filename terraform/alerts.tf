@@ -14,12 +14,11 @@ resource "google_monitoring_notification_channel" "email" {
 locals {
   channels = concat(var.notification_channels, [for channel in google_monitoring_notification_channel.email : channel.name])
 
-  # What Cloud Logging calls the place where the worker runs.
-  worker_log = local.pushes ? (
-    "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${local.worker_name}\""
-    ) : (
-    "resource.type=\"cloud_run_worker_pool\" AND resource.labels.worker_pool_name=\"${local.worker_name}\""
-  )
+  # What Cloud Logging calls the places where workers run, in either mode.
+  worker_log = join(" OR ", concat(
+    ["(resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${local.worker_name}\")"],
+    [for pool in local.pools : "(resource.type=\"cloud_run_worker_pool\" AND resource.labels.worker_pool_name=\"${pool.name}\")"],
+  ))
 }
 
 resource "google_monitoring_alert_policy" "dead_letters" {
@@ -57,24 +56,28 @@ resource "google_monitoring_alert_policy" "oldest_message" {
   severity              = "WARNING"
   notification_channels = local.channels
 
-  conditions {
-    display_name = "The oldest message waits for a worker"
+  dynamic "conditions" {
+    for_each = local.worked_off
 
-    condition_threshold {
-      filter          = "resource.type=\"pubsub_subscription\" AND resource.labels.subscription_id=\"${google_pubsub_subscription.worker.name}\" AND metric.type=\"pubsub.googleapis.com/subscription/oldest_unacked_message_age\""
-      comparison      = "COMPARISON_GT"
-      threshold_value = var.oldest_message_alert_s
-      duration        = "300s"
+    content {
+      display_name = "The oldest message of ${conditions.value} waits for a worker"
 
-      aggregations {
-        alignment_period   = "60s"
-        per_series_aligner = "ALIGN_MAX"
+      condition_threshold {
+        filter          = "resource.type=\"pubsub_subscription\" AND resource.labels.subscription_id=\"${conditions.value}\" AND metric.type=\"pubsub.googleapis.com/subscription/oldest_unacked_message_age\""
+        comparison      = "COMPARISON_GT"
+        threshold_value = var.oldest_message_alert_s
+        duration        = "300s"
+
+        aggregations {
+          alignment_period   = "60s"
+          per_series_aligner = "ALIGN_MAX"
+        }
       }
     }
   }
 
   documentation {
-    content = "The workers do not keep up, or do not run. Their log says which; raise worker_instances where it is the first. Nothing is lost: messages are kept for 31 days."
+    content = "The workers do not keep up, or do not run. Their log says which; raise worker_instances where it is the first, or long_worker_instances where the subscription's name ends in -long: while that is 0, nobody takes from it. What is being worked on counts as well, and a long recording may take hours. Nothing is lost: messages are kept for 31 days."
   }
 }
 
@@ -83,7 +86,7 @@ resource "google_logging_metric" "failures" {
   project     = var.project_id
   name        = "${var.name}-failures"
   description = "Recordings that were given up and recorded under failures/, by code."
-  filter      = "${local.worker_log} AND jsonPayload.message=\"Recording was not archived.\" AND jsonPayload.outcome=\"dead\" AND jsonPayload.code!=\"no-media\""
+  filter      = "(${local.worker_log}) AND jsonPayload.message=\"Recording was not archived.\" AND jsonPayload.outcome=\"dead\" AND jsonPayload.code!=\"no-media\""
 
   metric_descriptor {
     metric_kind = "DELTA"

@@ -1,4 +1,4 @@
-# The queue: what is to be done, what has to wait, and what could not be delivered at all.
+# The queue: what is to be done, what has to wait, what takes too long for a push, and what could not be delivered at all.
 
 locals {
   topic        = "${var.name}-messages"
@@ -6,6 +6,9 @@ locals {
 
   # Where the worker finds both. It adds "-later" to either name for what has to wait.
   queue_url = "pubsub://${var.project_id}/${local.topic}"
+
+  # Where messages must not grow old. Not where names end in "-later": what waits there is not late.
+  worked_off = concat([google_pubsub_subscription.worker.name], google_pubsub_subscription.long[*].name)
 
   pushes       = var.worker_mode == "push"
   pubsub_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
@@ -27,6 +30,36 @@ resource "google_pubsub_topic" "messages" {
 resource "google_pubsub_topic" "later" {
   project = var.project_id
   name    = "${local.topic}-later"
+  labels  = var.labels
+
+  message_storage_policy {
+    allowed_persistence_regions = [var.region]
+  }
+
+  depends_on = [google_project_service.needed]
+}
+
+# With push: what takes longer than a push may. A worker that is pushed to adds "-long" to its topic; the workers that
+# pull it add "-later" to that.
+resource "google_pubsub_topic" "long" {
+  count = local.pushes ? 1 : 0
+
+  project = var.project_id
+  name    = "${local.topic}-long"
+  labels  = var.labels
+
+  message_storage_policy {
+    allowed_persistence_regions = [var.region]
+  }
+
+  depends_on = [google_project_service.needed]
+}
+
+resource "google_pubsub_topic" "long_later" {
+  count = local.pushes ? 1 : 0
+
+  project = var.project_id
+  name    = "${local.topic}-long-later"
   labels  = var.labels
 
   message_storage_policy {
@@ -123,6 +156,56 @@ resource "google_pubsub_subscription" "later" {
   }
 }
 
+# Pulled in any case, so under the rules of a worker that pulls.
+resource "google_pubsub_subscription" "long" {
+  count = local.pushes ? 1 : 0
+
+  project = var.project_id
+  name    = "${local.subscription}-long"
+  topic   = google_pubsub_topic.long[0].id
+  labels  = var.labels
+
+  ack_deadline_seconds       = 60
+  message_retention_duration = "2678400s"
+
+  expiration_policy {
+    ttl = ""
+  }
+
+  retry_policy {
+    minimum_backoff = "10s"
+    maximum_backoff = "600s"
+  }
+
+  dead_letter_policy {
+    dead_letter_topic     = google_pubsub_topic.dead.id
+    max_delivery_attempts = 20
+  }
+
+  depends_on = [google_pubsub_topic_iam_member.agent_publishes_dead]
+}
+
+resource "google_pubsub_subscription" "long_later" {
+  count = local.pushes ? 1 : 0
+
+  project = var.project_id
+  name    = "${local.subscription}-long-later"
+  topic   = google_pubsub_topic.long_later[0].id
+  labels  = var.labels
+
+  ack_deadline_seconds       = 120
+  message_retention_duration = "2678400s"
+
+  expiration_policy {
+    ttl = ""
+  }
+
+  retry_policy {
+    minimum_backoff = "10s"
+    maximum_backoff = "600s"
+  }
+}
+
 # Messages published to a topic without a subscription are gone: this one holds the dead letters until somebody looks.
 resource "google_pubsub_subscription" "dead" {
   project = var.project_id
@@ -150,6 +233,15 @@ resource "google_pubsub_topic_iam_member" "agent_publishes_dead" {
 resource "google_pubsub_subscription_iam_member" "agent_takes_dead" {
   project      = var.project_id
   subscription = google_pubsub_subscription.worker.name
+  role         = "roles/pubsub.subscriber"
+  member       = local.pubsub_agent
+}
+
+resource "google_pubsub_subscription_iam_member" "agent_takes_dead_long" {
+  count = local.pushes ? 1 : 0
+
+  project      = var.project_id
+  subscription = google_pubsub_subscription.long[0].name
   role         = "roles/pubsub.subscriber"
   member       = local.pubsub_agent
 }

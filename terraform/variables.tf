@@ -159,7 +159,7 @@ variable "receiver_max_instances" {
 # The worker
 
 variable "worker_mode" {
-  description = "pull: a worker pool that always runs and takes recordings of any length. push: a service that scales to zero and takes what is done within ten minutes."
+  description = "pull: a worker pool that always runs and takes recordings of any length. push: a service that scales to zero and takes what is done within ten minutes; the rest goes to long_worker_instances. Before a change from push to pull, let the subscriptions that end in -long and -long-later run empty: they are deleted with what they hold."
   type        = string
   default     = "pull"
 
@@ -180,9 +180,21 @@ variable "worker_instances" {
   }
   validation {
     # Genesys allows 300 requests per minute and client. A slot that is never idle makes about 15: a recording every
-    # 12 seconds, three requests each. https://developer.genesys.cloud/organization/organization/limits
+    # 12 seconds, three requests each. One of long_worker_instances has minutes for each of its own, and is not counted.
+    # https://developer.genesys.cloud/organization/organization/limits
     condition     = var.worker_instances * var.transcode_slots <= 20 * length(split(",", var.genesys_client_id))
     error_message = "More than 20 slots (worker_instances x transcode_slots) per Genesys client only run into its rate limit: lower them, or name more clients in genesys_client_id."
+  }
+}
+
+variable "long_worker_instances" {
+  description = "With push: workers that always run and take what takes longer than a push may, such as long screen recordings. 0 costs nothing and lets them wait, up to 31 days, until there is one; the alert on the oldest message tells."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = var.long_worker_instances >= 0 && var.long_worker_instances <= 50
+    error_message = "Use 0 to 50."
   }
 }
 

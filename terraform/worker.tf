@@ -1,4 +1,5 @@
-# The worker: takes messages, archives recordings. A worker pool that pulls, or a service that is pushed to.
+# The worker: takes messages, archives recordings. A worker pool that pulls, or a service that is pushed to beside a
+# small pool that pulls what takes longer than a push may.
 
 resource "google_service_account" "worker" {
   project      = var.project_id
@@ -9,8 +10,12 @@ resource "google_service_account" "worker" {
   depends_on = [google_project_service.needed]
 }
 
+# From what is pushed nobody pulls.
 resource "google_pubsub_subscription_iam_member" "worker_subscribes" {
-  for_each = {
+  for_each = local.pushes ? {
+    long       = google_pubsub_subscription.long[0].name
+    long_later = google_pubsub_subscription.long_later[0].name
+    } : {
     worker = google_pubsub_subscription.worker.name
     later  = google_pubsub_subscription.later.name
   }
@@ -21,17 +26,31 @@ resource "google_pubsub_subscription_iam_member" "worker_subscribes" {
   member       = google_service_account.worker.member
 }
 
-# A conversation becomes a message per recording; what has to wait moves between the two topics.
+# A conversation becomes a message per recording; what has to wait, or is too long for a push, moves between the topics.
 resource "google_pubsub_topic_iam_member" "worker_publishes" {
-  for_each = {
-    messages = google_pubsub_topic.messages.name
-    later    = google_pubsub_topic.later.name
-  }
+  for_each = merge(
+    {
+      messages = google_pubsub_topic.messages.name
+      later    = google_pubsub_topic.later.name
+    },
+    local.pushes ? {
+      long       = google_pubsub_topic.long[0].name
+      long_later = google_pubsub_topic.long_later[0].name
+    } : {},
+  )
 
   project = var.project_id
   topic   = each.value
   role    = "roles/pubsub.publisher"
   member  = google_service_account.worker.member
+
+  # What is published to a topic that has no subscription yet is gone.
+  depends_on = [
+    google_pubsub_subscription.worker,
+    google_pubsub_subscription.later,
+    google_pubsub_subscription.long,
+    google_pubsub_subscription.long_later,
+  ]
 }
 
 locals {
@@ -45,27 +64,36 @@ locals {
     local.environment,
     local.genesys_environment,
     { ARCHIVE_ORIGINAL = var.archive_original ? "yes" : "no" },
-    local.pushes ? {
-      QUEUE_URL            = local.queue_url
-      PUSH_AUDIENCE        = local.worker_url
-      PUSH_SERVICE_ACCOUNT = google_service_account.pusher.email
-      } : {
-      QUEUE_URL = "${local.queue_url}?subscription=${local.subscription}"
-    },
   )
+
+  # Who pulls in which mode: everything, or what takes longer than a push may.
+  pools = {
+    worker = {
+      mode      = "pull"
+      name      = local.worker_name
+      queue_url = "${local.queue_url}?subscription=${local.subscription}"
+      instances = var.worker_instances
+    }
+    long = {
+      mode      = "push"
+      name      = "${local.worker_name}-long"
+      queue_url = "${local.queue_url}-long?subscription=${local.subscription}-long"
+      instances = var.long_worker_instances
+    }
+  }
 }
 
 resource "google_cloud_run_v2_worker_pool" "worker" {
-  count = local.pushes ? 0 : 1
+  for_each = { for key, pool in local.pools : key => pool if pool.mode == var.worker_mode && pool.instances > 0 }
 
   project             = var.project_id
-  name                = local.worker_name
+  name                = each.value.name
   location            = var.region
   labels              = var.labels
   deletion_protection = false # holds no data
 
   scaling {
-    manual_instance_count = var.worker_instances
+    manual_instance_count = each.value.instances
   }
 
   template {
@@ -80,7 +108,7 @@ resource "google_cloud_run_v2_worker_pool" "worker" {
       }
 
       dynamic "env" {
-        for_each = local.worker_environment
+        for_each = merge(local.worker_environment, { QUEUE_URL = each.value.queue_url })
 
         content {
           name  = env.key
@@ -152,7 +180,11 @@ resource "google_cloud_run_v2_service" "worker" {
       }
 
       dynamic "env" {
-        for_each = local.worker_environment
+        for_each = merge(local.worker_environment, {
+          QUEUE_URL            = local.queue_url
+          PUSH_AUDIENCE        = local.worker_url
+          PUSH_SERVICE_ACCOUNT = google_service_account.pusher.email
+        })
 
         content {
           name  = env.key

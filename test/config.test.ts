@@ -94,6 +94,7 @@ test('every problem is named at once, each with what to do (PR-08)', () => {
     QUEUE_URL: 'redis://x',
     ARCHIVE_URL: 's3://x',
     ARCHIVE_ORIGINAL: 'true',
+    GCS_LINK_HOST: 'https://media.example.com',
     TRANSCODE_SLOTS: '0',
     LINK_LIFETIME_S: '604801',
     MAX_MEDIA_BYTES: '-1',
@@ -105,6 +106,7 @@ test('every problem is named at once, each with what to do (PR-08)', () => {
     'API_KEYS',
     'ARCHIVE_ORIGINAL',
     'ARCHIVE_URL',
+    'GCS_LINK_HOST',
     'GENESYS_CLIENT_ID',
     'GENESYS_CLIENT_SECRET',
     'GENESYS_MEDIA_HOSTS',
@@ -222,7 +224,7 @@ test('a topic without a subscription is enough to publish, not to work', () => {
 });
 
 test('ARCHIVE_URL names a folder or a bucket, with or without a prefix', () => {
-  const bucket = { kind: 'bucket', bucket: 'my-bucket.1', apiEndpoint: undefined } as const;
+  const bucket = { kind: 'bucket', bucket: 'my-bucket.1', apiEndpoint: undefined, linkHost: undefined } as const;
   const good: readonly (readonly [string, Config['archive']])[] = [
     ['file:/srv/archive', { kind: 'folder', path: '/srv/archive', linkKeys: [] }],
     ['gs://my-bucket.1', { ...bucket, prefix: '' }],
@@ -234,6 +236,40 @@ test('ARCHIVE_URL names a folder or a bucket, with or without a prefix', () => {
   assert.equal(archive.kind === 'bucket' && archive.apiEndpoint, 'http://127.0.0.1:4443');
   for (const url of ['file:', 'gs://', 'gs://A', 'gs://ab', 'gs:///x', 'gs://abc?x', 'gs://abc/x?y', 'https://x'])
     assert.deepEqual(named(problemsOf({ ...ENOUGH, ARCHIVE_URL: url })), ['ARCHIVE_URL'], url);
+});
+
+test('GCS_LINK_HOST is a host name alone, and links go there by https', () => {
+  const linkHostOf = (GCS_LINK_HOST: string): string | undefined => {
+    const { archive } = read({ ARCHIVE_URL: 'gs://abc', GCS_LINK_HOST });
+    return archive.kind === 'bucket' ? archive.linkHost : assert.fail('no bucket');
+  };
+  for (const host of ['', 'storage.googleapis.com', 'Storage.GoogleAPIs.com'])
+    assert.equal(linkHostOf(host), undefined, 'Cloud Storage itself, with the bucket in the path');
+  assert.equal(linkHostOf(' Media.Example.com '), 'https://media.example.com');
+  assert.equal(linkHostOf('abc.storage.googleapis.com'), 'https://abc.storage.googleapis.com');
+  assert.equal(linkHostOf(`${'a'.repeat(63)}.example`), `https://${'a'.repeat(63)}.example`);
+  const wrong = [
+    'media',
+    'https://a.example',
+    'a.example/x',
+    'a.example:443',
+    'u@a.example',
+    'a.example.',
+    '.a.example',
+  ];
+  const odd = [
+    'a..example',
+    '-a.example',
+    'a-.example',
+    'a_b.example',
+    'a b.example',
+    'a,b.example',
+    '*.example',
+    'ä.example',
+  ];
+  const long = [`${'a'.repeat(64)}.example`, `${'a.'.repeat(125)}example`];
+  for (const host of [...wrong, ...odd, ...long, '10.0.0.1', '[::1]', 'a.example?x', 'a.example#x'])
+    assert.deepEqual(named(problemsOf({ ...ENOUGH, GCS_LINK_HOST: host })), ['GCS_LINK_HOST'], host);
 });
 
 test('whole numbers are decimal and within their bounds', () => {

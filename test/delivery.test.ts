@@ -503,6 +503,37 @@ test('a conversation is not done while the queue does not take its recordings', 
   assert.deepEqual(settlement, { outcome: 'wait', afterMs: 2_000 });
 });
 
+test('a conversation that was given up and is resolved after all is no failure any more', async () => {
+  await using around = await setUp();
+  const failed = async (): Promise<readonly unknown[]> =>
+    (await around.archive.list({ status: 'failed', limit: 10 }, running)).entries;
+  const giveUp = async (): Promise<void> => {
+    around.resolving = () => Promise.reject(new Failure('forbidden', 'The client may not read recordings.'));
+    assert.equal((await around.deliver({ message: conversation() })).outcome, 'dead');
+    assert.equal((await failed()).length, 1);
+  };
+  for (const found of [[RECORDING], []]) {
+    await giveUp();
+    around.resolving = async () => found;
+    assert.deepEqual(await around.deliver({ message: conversation(), ...aged(SETTLED_AFTER_MS) }), { outcome: 'done' });
+    assert.deepEqual(await failed(), []);
+  }
+});
+
+test('a conversation is not done while its failure record cannot be removed, nor before its recordings are queued', async () => {
+  await using around = await setUp();
+  let published = 0;
+  around.resolving = async () => [RECORDING];
+  around.publishing = async () => void (published += 1);
+  const removeFailure = async (): Promise<void> => {
+    assert.equal(published, 1);
+    throw new Failure('archive-unavailable', 'The disk is full.', { afterMs: 3_000 });
+  };
+  const archive: Archive = Object.create(around.archive, { removeFailure: { value: removeFailure } });
+  const settlement = await around.deliver({ message: conversation(), ...aged(SETTLED_AFTER_MS) }, running, archive);
+  assert.deepEqual(settlement, { outcome: 'wait', afterMs: 3_000 });
+});
+
 test('a conversation that Genesys does not know is recorded as a whole', async () => {
   await using around = await setUp();
   around.resolving = async () => {

@@ -27,6 +27,11 @@ const PARTS: readonly Part[] = [
   },
   { has: ['trace.ts'], may: ['failure.ts'], why: 'a span is named, begun and ended in one place' },
   {
+    has: ['trace-export.ts'],
+    may: ['failure.ts', 'config.ts'],
+    why: 'where spans go is the business of who runs the service; whoever makes one does not know',
+  },
+  {
     has: ['queue/open-queue.ts'],
     may: ['queue/', 'config.ts', 'failure.ts'],
     why: 'the one place that chooses a queue; the queues themselves know no environment',
@@ -111,6 +116,7 @@ const PARTS: readonly Part[] = [
       'config.ts',
       'metrics.ts',
       'log.ts',
+      'trace-export.ts',
       'pipeline.ts',
       'delivery.ts',
       'http/',
@@ -154,8 +160,13 @@ const PACKAGES: readonly Package[] = [
   },
   {
     name: /^@opentelemetry\/api$/,
-    only: /^(trace|http\/trace|queue\/pubsub[a-z-]*)\.ts$/,
+    only: /^(trace|trace-export|http\/trace|queue\/pubsub[a-z-]*)\.ts$/,
     why: 'tracing has one seam',
+  },
+  {
+    name: /^@opentelemetry\/(sdk-trace|resources|exporter-trace-otlp-http)$/,
+    only: /^trace-export\.ts$/,
+    why: 'the SDK is loaded where a collector is named, and only then',
   },
   { name: /^node:sqlite$/, only: /^queue\/sqlite/, why: 'SQL is the business of the embedded queue alone' },
   {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { readConfig, VARIABLES } from '../src/config.ts';
 import { MAX_ATTEMPTS } from '../src/delivery.ts';
-import { laterNameOf } from '../src/queue/pubsub-settle.ts';
+import { laterNameOf, longNameOf } from '../src/queue/pubsub-settle.ts';
 import { problemsOf, RANDOM_PASSWORD } from './support/terraform-problems.ts';
 import { referencesOf } from './support/terraform-references.ts';
 import { readSchema, type Block } from './support/terraform-schema.ts';
@@ -101,15 +101,18 @@ suite('terraform/, the queue', () => {
   const subscriptions = blocks.filter(({ type }) => type === 'google_pubsub_subscription');
 
   test('no subscription expires, however long it is idle (QU-07)', () => {
-    assert.equal(subscriptions.length, 3);
-    for (const { body } of subscriptions) assert.deepEqual(body['expiration_policy'], [{ ttl: '' }]);
+    assert.equal(subscriptions.length, 5);
+    for (const { body } of subscriptions) {
+      assert.deepEqual(body['expiration_policy'], [{ ttl: '' }]);
+      assert.equal(body['message_retention_duration'], '2678400s');
+    }
   });
 
   test('dead letters lie on a subscription, and the agent of Pub/Sub may bring them there (QU-06)', () => {
     const policies = subscriptions.flatMap(({ body }) => bodiesOf(body['dead_letter_policy']));
     assert.deepEqual(
       policies.map((policy) => policy['dead_letter_topic']),
-      ['${google_pubsub_topic.dead.id}'],
+      ['${google_pubsub_topic.dead.id}', '${google_pubsub_topic.dead.id}'],
     );
     const holders = subscriptions.filter(({ body }) => body['topic'] === '${google_pubsub_topic.dead.id}');
     assert.deepEqual(
@@ -119,16 +122,17 @@ suite('terraform/, the queue', () => {
     assert.deepEqual(rightsOf('${local.pubsub_agent}'), [
       'roles/iam.serviceAccountTokenCreator on ${google_service_account.pusher.name}',
       'roles/pubsub.publisher on ${google_pubsub_topic.dead.name}',
+      'roles/pubsub.subscriber on ${google_pubsub_subscription.long[0].name}',
       'roles/pubsub.subscriber on ${google_pubsub_subscription.worker.name}',
     ]);
     assert.match(String(locals.get('pubsub_agent')), /service-\$\{.*\.number\}@gcp-sa-pubsub\.iam/);
   });
 
   test('a message dies only after more deliveries than the worker makes attempts', () => {
-    const [policy] = subscriptions.flatMap(({ body }) => bodiesOf(body['dead_letter_policy']));
-    const attempts = String(policy?.['max_delivery_attempts']).match(/\d+/g)?.map(Number) ?? [];
-    assert.equal(attempts.length, 2);
-    for (const count of attempts) assert.ok(count > MAX_ATTEMPTS && count <= 100);
+    const policies = subscriptions.flatMap(({ body }) => bodiesOf(body['dead_letter_policy']));
+    const attempts = policies.flatMap((policy) => String(policy['max_delivery_attempts']).match(/\d+/g) ?? []);
+    assert.equal(attempts.length, 3);
+    for (const count of attempts.map(Number)) assert.ok(count > MAX_ATTEMPTS && count <= 100);
   });
 
   test('what waits does so under the names that the worker makes of its own, and never dies of it', () => {
@@ -139,6 +143,57 @@ suite('terraform/, the queue', () => {
     assert.equal(subscription.body['topic'], '${google_pubsub_topic.later.id}');
     assert.equal(subscription.body['dead_letter_policy'], undefined);
     assert.deepEqual(subscription.body['retry_policy'], [{ minimum_backoff: '10s', maximum_backoff: '600s' }]);
+  });
+
+  test('what takes too long for a push lies under the names that the worker makes of its own, and is pulled (QU-03)', () => {
+    const long = longNameOf('${local.topic}');
+    assert.equal(blockAt('google_pubsub_topic.long').body['name'], long);
+    assert.equal(blockAt('google_pubsub_topic.long_later').body['name'], laterNameOf(long));
+    const { body: work } = blockAt('google_pubsub_subscription.long');
+    const { body: later } = blockAt('google_pubsub_subscription.long_later');
+    assert.deepEqual(
+      [work['topic'], later['topic']],
+      ['${google_pubsub_topic.long[0].id}', '${google_pubsub_topic.long_later[0].id}'],
+    );
+    assert.equal(work['name'], longNameOf('${local.subscription}'));
+    assert.equal(later['name'], laterNameOf(longNameOf('${local.subscription}')));
+    assert.deepEqual([work['ack_deadline_seconds'], later['ack_deadline_seconds']], [60, 120]);
+    for (const body of [work, later]) {
+      assert.deepEqual(body['retry_policy'], [{ minimum_backoff: '10s', maximum_backoff: '600s' }]);
+      assert.deepEqual([body['dynamic'], body['push_config']], [undefined, undefined]);
+    }
+    assert.deepEqual(
+      [bodiesOf(work['dead_letter_policy'])[0]?.['max_delivery_attempts'], later['dead_letter_policy']],
+      [20, undefined],
+    );
+    const pool = bodyOf(bodyOf(locals.get('pools'))['long']);
+    const queueUrl = `${longNameOf('${local.queue_url}')}?subscription=${longNameOf('${local.subscription}')}`;
+    assert.deepEqual([pool['mode'], pool['queue_url']], ['push', queueUrl]);
+  });
+
+  test('no worker may publish before there is a subscription that keeps what it publishes', () => {
+    const { body } = blockAt('google_pubsub_topic_iam_member.worker_publishes');
+    assert.deepEqual(
+      body['depends_on'],
+      ['worker', 'later', 'long', 'long_later'].map((name) => `\${google_pubsub_subscription.${name}}`),
+    );
+  });
+
+  test('the alert on old messages looks at every queue that is worked off, and at none that waits for its time', () => {
+    const { body } = blockAt('google_monitoring_alert_policy.oldest_message');
+    const [conditions] = bodiesOf(bodyOf(body['dynamic'])['conditions']);
+    assert.equal(conditions?.['for_each'], '${local.worked_off}');
+    const [condition] = bodiesOf(conditions?.['content']);
+    const [threshold] = bodiesOf(condition?.['condition_threshold']);
+    assert.match(
+      String(threshold?.['filter']),
+      /resource\.labels\.subscription_id=\\?"\$\{conditions\.value\}\\?" AND/,
+    );
+    const looked = [...String(locals.get('worked_off')).matchAll(/google_pubsub_subscription\.(\w+)/g)];
+    assert.deepEqual(
+      looked.map(([, name]) => name),
+      ['worker', 'long'],
+    );
   });
 });
 
@@ -172,8 +227,8 @@ suite('terraform/, the archive and its rights', () => {
       'roles/pubsub.publisher on ${google_pubsub_topic.messages.name}',
     ]);
     assert.deepEqual(rightsOf('${google_service_account.worker.member}'), [
-      'roles/pubsub.publisher on each of ${google_pubsub_topic.later.name} ${google_pubsub_topic.messages.name}',
-      'roles/pubsub.subscriber on each of ${google_pubsub_subscription.later.name} ${google_pubsub_subscription.worker.name}',
+      'roles/pubsub.publisher on each of google_pubsub_topic.later google_pubsub_topic.long google_pubsub_topic.long_later google_pubsub_topic.messages',
+      'roles/pubsub.subscriber on each of google_pubsub_subscription.long google_pubsub_subscription.long_later or google_pubsub_subscription.later google_pubsub_subscription.worker',
       'roles/storage.objectCreator on ${google_storage_bucket.archive.name} if archive',
       'roles/storage.objectUser on ${google_storage_bucket.archive.name} if staging-and-failures',
       'roles/storage.objectViewer on ${google_storage_bucket.archive.name} if archive-and-listing',
@@ -261,10 +316,13 @@ suite('terraform/, the deployables', () => {
   test('the number of instances is bounded', () => {
     for (const { type, body } of running) {
       const [scaling] = bodiesOf((type.endsWith('service') ? bodiesOf(body['template'])[0] : body)?.['scaling']);
-      assert.match(
-        String(scaling?.['max_instance_count'] ?? scaling?.['manual_instance_count']),
-        /^\$\{var\.\w+_instances\}$/,
-      );
+      const count = String(scaling?.['max_instance_count'] ?? scaling?.['manual_instance_count']);
+      const counts =
+        count === '${each.value.instances}'
+          ? Object.values(bodyOf(locals.get('pools'))).map((pool) => String(bodyOf(pool)['instances']))
+          : [count];
+      assert.ok(counts.length > 0);
+      for (const one of counts) assert.match(one, /^\$\{var\.\w+_instances\}$/);
     }
   });
 
@@ -274,7 +332,11 @@ suite('terraform/, the deployables', () => {
     assert.ok(
       words !== '' && (await readFile(new URL('../src/delivery.ts', import.meta.url), 'utf8')).includes(`'${words}'`),
     );
-    assert.match(String(body['filter']), /jsonPayload\.outcome=\\?"dead/);
+    assert.match(String(body['filter']), /^\(\$\{local\.worker_log\}\) AND .*jsonPayload\.outcome=\\?"dead/);
+    assert.match(
+      String(locals.get('worker_log')),
+      /service_name=.*local\.worker_name.*for pool in local\.pools :.*pool\.name/s,
+    );
   });
 });
 
@@ -300,13 +362,23 @@ function rightsOf(member: string): readonly string[] {
     .map(({ body }) => {
       const name =
         body['topic'] ?? body['subscription'] ?? body['bucket'] ?? body['service_account_id'] ?? body['name'];
-      const each = Object.values(bodyOf(body['for_each'])).map(String).toSorted();
-      const on = each.length > 0 ? `each of ${each.join(' ')}` : JSON.stringify(name).slice(1, -1);
+      const each = eachOf(body['for_each']);
+      const on = each.length > 0 ? `each of ${each}` : JSON.stringify(name).slice(1, -1);
       const title = textOf(bodiesOf(body['condition'])[0]?.['title']);
       const only = title ?? /\$\{var\.(\w+) \? 1 : 0\}/.exec(textOf(body['count']) ?? '')?.[1];
       return `${textOf(body['role']) ?? ''} on ${on}${only === undefined ? '' : ` if ${only}`}`;
     })
     .toSorted();
+}
+
+/** What a for_each names, the two sides of a condition apart; empty where it names nothing of Pub/Sub. */
+function eachOf(expression: unknown): string {
+  const sides = (JSON.stringify(expression) ?? '').split('} : {');
+  return sides
+    .map((side) => [...side.matchAll(/google_pubsub_\w+\.\w+/g)].map(([address]) => address).toSorted())
+    .filter((addresses) => addresses.length > 0)
+    .map((addresses) => addresses.join(' '))
+    .join(' or ');
 }
 
 function textOf(value: unknown): string | undefined {

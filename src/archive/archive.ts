@@ -97,6 +97,11 @@ export interface Archive {
     record: FailureRecord,
     signal: AbortSignal,
   ): Promise<void>;
+  /** Of a recording the commit removes it; of a conversation, whoever found out its recordings after all. Gone is as good. */
+  removeFailure(
+    subject: { readonly recordingId: string | undefined; readonly conversationId: string | undefined },
+    signal: AbortSignal,
+  ): Promise<void>;
   failureOf(recording: Recording, signal: AbortSignal): Promise<FailureRecord | undefined>;
   /** Removes staging objects older than `olderThanMs`, and nothing else. */
   sweep(olderThanMs: number, signal: AbortSignal): Promise<number>;

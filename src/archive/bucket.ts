@@ -30,7 +30,10 @@ export interface BucketArchiveOptions {
   readonly readOnly?: boolean | undefined;
   /** Where links are signed without a key; the IAM Credentials API unless told. */
   readonly signingEndpoint?: string | undefined;
-  /** `https://host` where the bucket is served under its own host; storage.googleapis.com unless told. */
+  /**
+   * `https://host` where the bucket is served under a host of its own (a load balancer with the bucket as its backend), which
+   * then has no bucket in its paths; storage.googleapis.com unless told.
+   */
   readonly linkHost?: string | undefined;
   readonly retry?: RetryPolicy | undefined;
 }
@@ -121,6 +124,12 @@ export class BucketArchive implements Archive {
       const reason = thrown instanceof Failure ? thrown.facts['reason'] : undefined;
       if (reason !== 'retentionPolicyNotMet') throw thrown;
     }
+  }
+
+  /** What a retention policy keeps, stays. */
+  async removeFailure(subject: FailureSubject, signal: AbortSignal): Promise<void> {
+    const { library, layout } = this.#parts;
+    await library.remove(layout.failure(subject), signal);
   }
 
   async failureOf(recording: Recording, signal: AbortSignal): Promise<FailureRecord | undefined> {

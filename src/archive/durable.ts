@@ -90,7 +90,7 @@ const MEANINGS = {
   ],
   ENAMETOOLONG: [
     'bad-request',
-    'The ids of this recording are together too long for a file name of the archive folder (ARCHIVE_URL): keep conversation and recording id below 230 characters.',
+    'The file system of the archive folder (ARCHIVE_URL) takes no names as long as the ids of this recording: let ARCHIVE_URL point to one that takes 255 bytes and paths of 4096.',
   ],
 } as const satisfies Record<string, readonly [FailureCode, string]>;
 

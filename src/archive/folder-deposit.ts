@@ -7,12 +7,16 @@ import { keyOf, type Recording } from '../recording.ts';
 import type { Deposit, OriginalSink, Sink, Stored } from './archive.ts';
 import { combineCrc32c, crc32c, createChecksum, createCrc32c, encodeCrc32c, type Checksum } from './checksum.ts';
 import { codeOf, FILE_MODE, FOLDER_MODE, makeFolder, markFile, onFolder, syncFolder, writeNewFile } from './durable.ts';
+import { entryPath } from './folder-entry.ts';
 import type { Manifest } from './manifest.ts';
 import { dayOf, originalName } from './records.ts';
 import { requireProof } from './verify.ts';
 
 /** Written and read back in pieces of about this size: each costs the process the same, however small. */
 const PIECE_BYTES = 1024 * 1024;
+
+/** The key is in a staging name for whoever looks there; what makes it unique follows. */
+const LONGEST_PREFIX = 200;
 
 export interface DepositOptions {
   /** The archive folder. */
@@ -51,7 +55,7 @@ export class FolderDeposit implements Deposit {
     this.#recording = recording;
     this.#options = options;
     this.#signal = signal;
-    this.#name = `${keyOf(recording)}.${randomBytes(8).toString('hex')}`;
+    this.#name = `${keyOf(recording).slice(0, LONGEST_PREFIX)}.${randomBytes(8).toString('hex')}`;
     options.live.add(this.#name);
   }
 
@@ -177,14 +181,14 @@ export class FolderDeposit implements Deposit {
   async #publish(manifest: Manifest): Promise<Manifest> {
     const folder = join(this.#options.root, 'recordings', this.#recording.conversationId ?? '_');
     // A day entry without a manifest is ignored, a manifest without one would not be listed: so it comes first.
-    await markFile(join(this.#options.root, 'days', dayOf(manifest), keyOf(this.#recording)));
+    await markFile(entryPath(join(this.#options.root, 'days', dayOf(manifest)), keyOf(this.#recording)));
     await makeFolder(folder);
     const first = await this.#rename(join(folder, this.#recording.recordingId));
     await syncFolder(folder);
     await syncFolder(join(this.#options.root, 'staging'));
     const there = first ? manifest : await this.#winner();
     // Readers leave out a failure record whose recording has a manifest: one that stays does no harm.
-    const failure = join(this.#options.root, 'failures', `${keyOf(this.#recording)}.json`);
+    const failure = entryPath(join(this.#options.root, 'failures'), keyOf(this.#recording), '.json');
     await rm(failure, { force: true }).catch(ignore);
     return there;
   }

@@ -5,6 +5,7 @@ import { Failure } from '../failure.ts';
 import { keyOf, recordingOfKey, type Recording } from '../recording.ts';
 import type { ListQuery, Page } from './archive.ts';
 import { ifThere } from './durable.ts';
+import { entryPath, isCutEntry } from './folder-entry.ts';
 import type { FailureRecord } from './manifest.ts';
 import { checkQuery, comparePlaced, compareTexts, cutPage, firstOf, onPage, parseCursor } from './page.ts';
 import type { Placed, Position } from './page.ts';
@@ -40,7 +41,7 @@ async function* byDay(search: Search): AsyncGenerator<Placed> {
   for (const day of await daysOf(search)) {
     let last = after?.day === day ? after.key : '';
     for (;;) {
-      const keys = await firstOf(namesAfter(search, join(root, 'days', day), last), BATCH, compareTexts);
+      const keys = await firstOf(keysAfter(search, join(root, 'days', day), last), BATCH, compareTexts);
       for (const key of keys) {
         const recording = recordingOfKey(key);
         const placed = recording === undefined ? undefined : await place(search, recording, day);
@@ -108,14 +109,14 @@ async function placeDamaged(recording: Recording, error: Failure, path: string):
 }
 
 async function* failures(search: Search): AsyncGenerator<Placed> {
-  for await (const name of namesAfter(search, join(search.root, 'failures'), '')) {
+  for await (const name of keysAfter(search, join(search.root, 'failures'), '')) {
     const placed = name.endsWith('.json') ? await placeFailure(search, name.slice(0, -'.json'.length)) : undefined;
     if (placed !== undefined && (await isShown(search, placed))) yield placed;
   }
 }
 
 async function placeFailure({ root }: Search, key: string): Promise<Placed | undefined> {
-  const path = join(root, 'failures', `${key}.json`);
+  const path = entryPath(join(root, 'failures'), key, '.json');
   const text = await ifThere(readFile(path, 'utf8'));
   if (text === undefined) return undefined;
   try {
@@ -144,6 +145,17 @@ async function isShown(search: Search, { position, entry }: Placed): Promise<boo
 
 function manifestPath(root: string, recording: Recording): string {
   return join(root, 'recordings', recording.conversationId ?? '_', recording.recordingId, 'manifest.json');
+}
+
+/** Keys of entries, over-long ones too. */
+async function* keysAfter(search: Search, path: string, last: string): AsyncGenerator<string> {
+  for await (const name of namesAfter(search, path, '')) {
+    if (!isCutEntry(name)) {
+      if (name > last) yield name;
+      continue;
+    }
+    for await (const rest of namesAfter(search, join(path, name), '')) if (name + rest > last) yield name + rest;
+  }
 }
 
 /** In the order the file system gives them; none where there is no such folder. */

@@ -1,13 +1,14 @@
 /** Turns a local folder into an archive: one file system, renames that never replace, fsync before anything is said to be done. */
 import { randomBytes } from 'node:crypto';
 import { open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { addAbortSignal, type Readable } from 'node:stream';
 import { Failure } from '../failure.ts';
-import { keyOf, pathOf, type Recording } from '../recording.ts';
+import { pathOf, type Recording } from '../recording.ts';
 import type { Archive, ByteRange, Deposit, Link, ListQuery, Page } from './archive.ts';
 import { codeOf, ifThere, makeFolder, onFolder, sameFileSystem, syncFolder, writeNewFile } from './durable.ts';
 import { FolderDeposit } from './folder-deposit.ts';
+import { entryPath } from './folder-entry.ts';
 import { listFolder } from './folder-listing.ts';
 import { keepLinkKey, signPath, verifyPath } from './link.ts';
 import type { FailureRecord, Manifest } from './manifest.ts';
@@ -99,24 +100,34 @@ export class FolderArchive implements Archive {
   recordFailure(subject: FailureSubject, record: FailureRecord, signal: AbortSignal): Promise<void> {
     return onFolder(async () => {
       signal.throwIfAborted();
-      const name = `${failureKeyOf(subject)}.json`;
-      for (const folder of ['failures', 'staging']) await this.#have(folder);
+      const path = this.#failurePath(subject);
+      for (const folder of [relative(this.#root, dirname(path)), 'staging']) await this.#have(folder);
       const staged = join(this.#root, 'staging', `failure.${randomBytes(8).toString('hex')}`);
       try {
         await writeNewFile(staged, `${JSON.stringify(record, null, 2)}\n`);
-        await rename(staged, join(this.#root, 'failures', name));
+        await rename(staged, path);
       } catch (error) {
         await rm(staged, { force: true }).catch(() => undefined);
         throw error;
       }
-      await syncFolder(join(this.#root, 'failures'));
+      await syncFolder(dirname(path));
+    });
+  }
+
+  removeFailure(subject: FailureSubject, signal: AbortSignal): Promise<void> {
+    return onFolder(async () => {
+      signal.throwIfAborted();
+      const path = this.#failurePath(subject);
+      if ((await ifThere(stat(path))) === undefined) return;
+      await rm(path, { force: true });
+      await syncFolder(dirname(path));
     });
   }
 
   failureOf(recording: Recording, signal: AbortSignal): Promise<FailureRecord | undefined> {
     return onFolder(async () => {
       signal.throwIfAborted();
-      const text = await ifThere(readFile(join(this.#root, 'failures', `${keyOf(recording)}.json`), 'utf8'));
+      const text = await ifThere(readFile(this.#failurePath(recording), 'utf8'));
       return text === undefined ? undefined : parseFailureRecord(text);
     });
   }
@@ -156,6 +167,10 @@ export class FolderArchive implements Archive {
 
   #folderOf(recording: Recording): string {
     return join(this.#root, 'recordings', pathOf(recording));
+  }
+
+  #failurePath(subject: FailureSubject): string {
+    return entryPath(join(this.#root, 'failures'), failureKeyOf(subject), '.json');
   }
 
   async #have(name: string): Promise<void> {

@@ -23,8 +23,11 @@ const STAGING_LIFE_MS = 24 * 3_600_000;
 const SWEEP_EVERY_MS = 3_600_000;
 
 export async function openTheQueue(context: Context): Promise<OpenQueue> {
-  const { config, log } = context;
-  const onTrouble = (trouble: Failure): void => log.warn(trouble.message, { error: trouble });
+  const { config, log, metrics } = context;
+  const onTrouble = (trouble: Failure): void => {
+    metrics.troubled(trouble.code);
+    log.warn(trouble.message, { error: trouble });
+  };
   const queue = await openQueue(config.queue, { onTrouble, pushed: config.push !== undefined });
   context.opened.defer(() => queue.close());
   const depth = async (name: 'ready' | 'waiting' | 'running' | 'dead'): Promise<number> =>

@@ -4,6 +4,7 @@ import { ConfigProblems, readConfig, secretsOf, type Command, type Config } from
 import { Failure } from '../failure.ts';
 import { createLog, type Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';
+import { readTraceExport, secretsOfTraceExport, startTraceExport, type TraceExport } from '../trace-export.ts';
 
 /** What every deployable is given. */
 export interface Context {
@@ -30,9 +31,11 @@ export interface Running {
 const EXIT_WITHIN_MS = 7_500;
 
 export async function runService(command: Command, deployable: Deployable, env: NodeJS.ProcessEnv): Promise<void> {
-  const config = configOrExit(env, command);
-  if (config === undefined) return;
-  const log = createLog({ level: config.logLevel, secrets: secretsOf(config), project: env['GOOGLE_CLOUD_PROJECT'] });
+  const settings = settingsOrExit(env, command);
+  if (settings === undefined) return;
+  const { config, traceExport } = settings;
+  const secrets = [...secretsOf(config), ...secretsOfTraceExport(traceExport)];
+  const log = createLog({ level: config.logLevel, secrets, project: env['GOOGLE_CLOUD_PROJECT'] });
   const stop = new AbortController();
   let running: Running | undefined;
   const crash = (error: unknown): void => {
@@ -53,6 +56,8 @@ export async function runService(command: Command, deployable: Deployable, env: 
     opened: new AsyncDisposableStack(),
   };
   try {
+    // Opened first, closed last: what ends with the service is traced as well.
+    if (traceExport !== undefined) await openTraceExport(traceExport, command, context);
     running = await deployable(context);
     log.info('Service started.', { command, url: running.url, version: context.version });
     await running.done;
@@ -66,15 +71,34 @@ export async function runService(command: Command, deployable: Deployable, env: 
   }
 }
 
-function configOrExit(env: NodeJS.ProcessEnv, command: Command): Config | undefined {
+/** All that the environment says; undefined once everything that is wrong with it was printed. */
+function settingsOrExit(
+  env: NodeJS.ProcessEnv,
+  command: Command,
+): { readonly config: Config; readonly traceExport: TraceExport | undefined } | undefined {
+  const problems: string[] = [];
+  const config = readOrNote(() => readConfig(env, command), problems);
+  const traceExport = readOrNote(() => readTraceExport(env), problems);
+  if (config !== undefined && problems.length === 0) return { config, traceExport };
+  process.stderr.write(`${new ConfigProblems(problems).message}\n`);
+  process.exitCode = 1;
+  return undefined;
+}
+
+function readOrNote<T>(read: () => T, problems: string[]): T | undefined {
   try {
-    return readConfig(env, command);
+    return read();
   } catch (error) {
     if (!(error instanceof ConfigProblems)) throw error;
-    process.stderr.write(`${error.message}\n`);
-    process.exitCode = 1;
+    problems.push(...error.problems);
     return undefined;
   }
+}
+
+async function openTraceExport(settings: TraceExport, command: Command, context: Context): Promise<void> {
+  const { log, version, opened } = context;
+  const onTrouble = (trouble: Failure): void => log.warn(trouble.message, { error: trouble });
+  opened.use(await startTraceExport(settings, { command, version, onTrouble }));
 }
 
 function stopOrExit(signal: string, stop: AbortController, log: Log): void {

@@ -31,8 +31,8 @@ export interface OggOpus extends PacketStream {
    */
   readonly startSamples: number;
   /**
-   * After `packets` ended: whether the last page was marked as the last. A file without the mark may have been cut between two
-   * pages, which only its duration can show; and its end is not trimmed.
+   * After `packets` ended: whether the last page of every logical stream was marked as the last. A file without the mark may
+   * have been cut between two pages, which only its duration can show; and its end is not trimmed.
    */
   readonly sawEos: boolean;
 }
@@ -41,7 +41,8 @@ export interface OggOpus extends PacketStream {
  * Reads up to the first sound. `packets` has to be read or left (`return`), which closes `bytes`.
  * Packets that are trimmed off entirely are not handed out; a gap in granule positions is a gap in times.
  * @throws Failure `unsupported-media` for what an encoder would have to be asked for (another codec, chained streams of another
- * shape); `unreadable-media` for damage and `incomplete` for an early end, both with the byte offset. `packets` throws the same.
+ * shape, sound that overlaps); `unreadable-media` for damage and `incomplete` for an early end, both with the byte offset.
+ * `packets` throws the same. An encoder conceals damage: `unsupported-media` is thrown only once all bytes were found sound.
  */
 export async function readOggOpus(bytes: AsyncIterable<Buffer>): Promise<OggOpus> {
   const parser = new OggOpusParser();
@@ -83,7 +84,6 @@ interface Timed {
 
 class OggOpusParser implements Parser<Packet> {
   startSamples = 0;
-  sawEos = false;
   /** Whether the first packet has its time. */
   isTimed = false;
   readonly #ogg = new OggParser();
@@ -97,6 +97,15 @@ class OggOpusParser implements Parser<Packet> {
   #latest = 0;
   /** The last packet is held back: an empty last page may still trim it. */
   #held: Timed | undefined;
+  /** Why an encoder has to be asked. From here on pages are only checked. */
+  #unfit: Failure | undefined;
+  /** Of the page before. */
+  #wasLast = false;
+  #isCut = false;
+
+  get sawEos(): boolean {
+    return this.#wasLast && !this.#isCut;
+  }
 
   /** @throws Failure `incomplete` where none was read. */
   get head(): OpusHead {
@@ -112,15 +121,20 @@ class OggOpusParser implements Parser<Packet> {
 
   end(): readonly Packet[] {
     this.#ogg.end();
+    if (this.#unfit !== undefined) throw this.sawEos ? this.#unfit : unmarkedEnd();
     if (this.#expects !== 'sound') throw new Failure('incomplete', 'The Ogg stream ends within its headers.');
     return this.#held === undefined ? [] : [packetOf(this.#held)];
   }
 
   #page(page: OggPage, found: Packet[]): void {
-    if (page.isFirst) this.#expects = 'head';
+    if (page.isFirst) {
+      this.#isCut ||= this.#expects !== 'head' && !this.#wasLast;
+      this.#expects = 'head';
+    }
+    this.#wasLast = page.isLast;
+    if (this.#unfit !== undefined) return;
     if (this.#expects === 'sound') this.#sound(page, found);
     else this.#header(page);
-    this.sawEos = page.isLast;
   }
 
   /** Both headers have pages of their own (RFC 7845 §3). */
@@ -134,22 +148,30 @@ class OggOpusParser implements Parser<Packet> {
       this.#expects = 'sound';
       return;
     }
+    this.#expects = 'tags';
     this.#takeHead(packet);
     this.#origin = undefined;
-    this.#expects = 'tags';
   }
 
   #takeHead(packet: Buffer): void {
     const head = parseOpusHead(packet);
-    if (head === undefined) throw new Failure('unsupported-media', 'The Ogg file holds something other than Opus.');
+    if (head === undefined) return this.#giveUp('holds something other than Opus');
     if (this.#head !== undefined && !sameShape(head, this.#head)) {
-      throw new Failure('unsupported-media', 'The Ogg file chains streams of different channels, mapping or gain.');
+      return this.#giveUp('chains streams of different channels, mapping or gain');
     }
     // A chained stream continues where the one before was heard to end: its pre-skip overlaps that end.
     if (this.#head !== undefined) this.#next = Math.max(this.#next - head.preSkip, this.#latest);
     this.#head ??= head;
   }
 
+  #giveUp(why: string): void {
+    this.#unfit = new Failure('unsupported-media', `The Ogg file ${why}.`);
+  }
+
+  /**
+   * Within a stream a page ends where its packets do (RFC 7845 §4). Programs that copy trimmed recordings one behind the other
+   * (ffmpeg: -stream_loop, concat) write less: which samples are meant to go is stated nowhere, only that all are there.
+   */
   #sound(page: OggPage, found: Packet[]): void {
     const durations = page.packets.map((packet) => samplesOf(packet, page.offset));
     const total = durations.reduce((sum, samples) => sum + samples, 0);
@@ -157,13 +179,14 @@ class OggOpusParser implements Parser<Packet> {
     if (page.granule < 0) throw damagedOgg(page.offset, 'a page of sound has no granule position');
     this.#start(page, total);
     const early = this.#next + total - ((this.#origin ?? 0) + page.granule);
-    if (!page.isLast && early >= MIN_GAP) throw damagedOgg(page.offset, 'the granule position runs backwards');
+    if (!page.isLast && early >= total) throw damagedOgg(page.offset, 'the granule position runs backwards');
+    if (!page.isLast && early >= MIN_GAP) return this.#giveUp(`holds sound that overlaps at byte ${page.offset}`);
     if (-early > MAX_GAP) throw damagedOgg(page.offset, 'the granule position jumps by more than a day');
     if (-early >= MIN_GAP) this.#next -= early;
     this.#lay(page, { durations, heard: total - (page.isLast ? Math.max(0, early) : 0) }, found);
   }
 
-  /** The first page of sound tells where the time line begins; only where it is also the last may it end early (§4.4). */
+  /** The first page of sound tells where the time line begins; what begins before zero has to be rejected (RFC 7845 §4.5). */
   #start(page: OggPage, total: number): void {
     if (this.#origin !== undefined) return;
     const start = page.granule - total;
@@ -194,6 +217,11 @@ class OggOpusParser implements Parser<Packet> {
     if (held === undefined || held.samples < samples) throw damagedOgg(offset, 'more is trimmed than there is');
     this.#held = held.samples === samples ? undefined : { ...held, trim: samples };
   }
+}
+
+/** Whether more was to come cannot be told, and an encoder would not ask. */
+export function unmarkedEnd(): Failure {
+  return new Failure('incomplete', 'The Ogg stream ends without a page that is marked as its last.');
 }
 
 interface Laying {

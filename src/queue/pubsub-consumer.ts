@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Failure } from '../failure.ts';
 import { notBeforeOf, parseEnvelope } from './pubsub-envelope.ts';
+import { unreadable } from './pubsub-failure.ts';
 import type { Leased, PubsubLibrary } from './pubsub-library.ts';
 import { settle, type Desk } from './pubsub-settle.ts';
 import { staySubscribed, within } from './pubsub-stay.ts';
@@ -69,7 +70,8 @@ export class PullConsumer {
     try {
       delivery = parseEnvelope(leased);
     } catch (error) {
-      return this.#refuse(leased, Failure.from(error));
+      leased.nack();
+      return this.#parts.onTrouble(unreadable(leased, error));
     }
     const key = keyOf(leased, delivery);
     const running = [...this.#jobs.keys()].find((job) => job.key === key);
@@ -79,14 +81,6 @@ export class PullConsumer {
       job,
       this.#work(job).finally(() => this.#jobs.delete(job)),
     );
-  }
-
-  /** Nobody can read it, now or later: a nack brings it to the dead-letter topic after as many deliveries as the policy says. */
-  #refuse(leased: Leased, cause: Failure): void {
-    leased.nack();
-    const text = 'A message could not be read; after several deliveries Pub/Sub moves it to the dead-letter topic.';
-    const { id, deliveryAttempt } = leased;
-    this.#parts.onTrouble(new Failure('bad-request', text, { cause, facts: { messageId: id, deliveryAttempt } }));
   }
 
   async #work(job: Job): Promise<void> {

@@ -1,5 +1,6 @@
 /** Turns an error of Pub/Sub into a Failure that says which role, name or setting to change. */
 import { Failure } from '../failure.ts';
+import type { Envelope } from './pubsub-envelope.ts';
 
 /** What was being done, and to what: decides which role a refusal names. */
 export interface Doing {
@@ -47,6 +48,12 @@ export function withoutRights(doing: Doing): Failure {
     'misconfigured',
     `The Pub/Sub ${thing} "${doing.name}" does not exist, or this service account lacks ${role} on it; run terraform apply or correct QUEUE_URL.`,
   );
+}
+
+/** Nobody can read it, now or later: given back, it comes to the dead-letter topic after as many deliveries as the policy says. */
+export function unreadable({ id, deliveryAttempt }: Envelope, cause: unknown): Failure {
+  const text = 'A message could not be read; after several deliveries Pub/Sub moves it to the dead-letter topic.';
+  return new Failure('bad-request', text, { cause, facts: { messageId: id, deliveryAttempt } });
 }
 
 export function isUnimplemented(error: unknown): boolean {

@@ -18,6 +18,8 @@ const LEASE_S = 120;
 /** What waits longer is published anew as often: neither its lease nor its retention runs out. */
 const HELD_AT_MOST_MS = 12 * 3_600_000;
 const RELEASED_WITHIN_MS = 2_000;
+/** By the wall clock a timer may end so much before its time; what is not due then would wait another round. */
+const EARLY_BY_MS = 1;
 
 export class WaitingRoom {
   readonly #parts: LaterParts;
@@ -56,7 +58,7 @@ export class WaitingRoom {
         const releasing = this.#release(leased).finally(() => this.#releasing.delete(releasing));
         this.#releasing.add(releasing);
       },
-      Math.max(0, restMs),
+      Math.max(0, restMs + EARLY_BY_MS),
     );
     this.#timers.add(timer);
   }

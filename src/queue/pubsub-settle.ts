@@ -11,7 +11,8 @@
  *
  * What has to exist: TOPIC and SUBSCRIPTION (retry policy, dead letters after more deliveries than the worker's
  * attempts), TOPIC-later and SUBSCRIPTION-later (retry policy of at least 10 s, no dead letters, expiring never).
- * Workers publish to both topics and consume from both subscriptions; the receiver publishes to TOPIC.
+ * Workers publish to both topics and consume from both subscriptions; the receiver publishes to TOPIC. A worker that is
+ * pushed to publishes to TOPIC-long as well; TOPIC-long is a queue like TOPIC, with all of the above (longNameOf).
  */
 import { copyOf, type Envelope } from './pubsub-envelope.ts';
 import type { PubsubLibrary } from './pubsub-library.ts';

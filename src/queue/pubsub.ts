@@ -2,7 +2,7 @@
 import { Failure } from '../failure.ts';
 import { PullConsumer } from './pubsub-consumer.ts';
 import { copyOf, countedAttempt, encodeEvent, notBeforeOf, parseEnvelope, type Envelope } from './pubsub-envelope.ts';
-import type { Doing } from './pubsub-failure.ts';
+import { unreadable, type Doing } from './pubsub-failure.ts';
 import { WaitingRoom } from './pubsub-later.ts';
 import { PubsubLibrary } from './pubsub-library.ts';
 import { laterNameOf, longNameOf, settle, type Desk } from './pubsub-settle.ts';
@@ -92,7 +92,7 @@ class QueueOnPubsub implements PubsubQueue {
   readonly take: PubsubQueue['take'] = async (envelope, handle, signal) => {
     const dueMs = notBeforeOf(envelope);
     if (dueMs !== undefined) return this.#takeLater(envelope, dueMs - Date.now());
-    const delivery = parseEnvelope(envelope);
+    const delivery = this.#read(envelope);
     const settlement = await handle(delivery, AbortSignal.any([signal, this.#closing.signal]));
     const { attempt } = delivery;
     if (settlement.outcome === 'long')
@@ -121,6 +121,17 @@ class QueueOnPubsub implements PubsubQueue {
     await this.#library.close();
   }
 
+  /** The answer of a push tells nobody: what cannot be read is heard of as well, like a message that was pulled. */
+  #read(envelope: Envelope): Delivery {
+    try {
+      return parseEnvelope(envelope);
+    } catch (error) {
+      const failure = unreadable(envelope, error);
+      this.#options.onTrouble?.(failure);
+      throw failure;
+    }
+  }
+
   /** What is not due is pushed again after the subscription's backoff: up to 600 s late, never early. */
   async #takeLater(envelope: Envelope, restMs: number): Promise<void> {
     if (restMs > 0) throw new Failure('busy', 'The message is pushed before its time.', { afterMs: restMs });
@@ -130,9 +141,10 @@ class QueueOnPubsub implements PubsubQueue {
 
   #needs(): readonly Doing[] {
     const { topic, subscription } = this.#config;
+    const { pushed = false } = this.#options;
     const needs: Doing[] = [{ what: 'publish', name: topic }];
-    if (subscription !== undefined || this.#options.pushed === true)
-      needs.push({ what: 'publish', name: this.#desk.laterTopic });
+    if (subscription !== undefined || pushed) needs.push({ what: 'publish', name: this.#desk.laterTopic });
+    if (pushed) needs.push({ what: 'publish', name: longNameOf(topic) });
     if (subscription !== undefined)
       needs.push({ what: 'consume', name: subscription }, { what: 'consume', name: laterNameOf(subscription) });
     return needs;

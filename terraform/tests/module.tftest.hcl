@@ -39,12 +39,24 @@ run "six_variables_are_enough_and_the_worker_pulls" {
     error_message = "One worker pool, no worker service."
   }
   assert {
-    condition     = google_cloud_run_v2_worker_pool.worker[0].scaling[0].manual_instance_count == 2
+    condition     = google_cloud_run_v2_worker_pool.worker["worker"].name == "archiver-worker" && google_cloud_run_v2_worker_pool.worker["worker"].scaling[0].manual_instance_count == 2
     error_message = "As many workers as were asked for."
   }
   assert {
-    condition     = local.worker_environment.QUEUE_URL == "pubsub://example-project/archiver-messages?subscription=archiver-worker"
+    condition     = [for env in google_cloud_run_v2_worker_pool.worker["worker"].template[0].containers[0].env : env.value if env.name == "QUEUE_URL"] == ["pubsub://example-project/archiver-messages?subscription=archiver-worker"]
     error_message = "The worker pulls from its subscription."
+  }
+  assert {
+    condition     = length(google_pubsub_topic.long) + length(google_pubsub_topic.long_later) + length(google_pubsub_subscription.long) + length(google_pubsub_subscription.long_later) == 0
+    error_message = "Who pulls takes recordings of any length: there is one queue."
+  }
+  assert {
+    condition     = keys(google_pubsub_topic_iam_member.worker_publishes) == ["later", "messages"] && keys(google_pubsub_subscription_iam_member.worker_subscribes) == ["later", "worker"] && length(google_pubsub_subscription_iam_member.agent_takes_dead_long) == 0
+    error_message = "The worker has the rights of its queue, and nobody has more."
+  }
+  assert {
+    condition     = [for condition in google_monitoring_alert_policy.oldest_message.conditions : regex("subscription_id=\"([^\"]*)\"", condition.condition_threshold[0].filter)[0]] == ["archiver-worker"]
+    error_message = "Messages that nobody takes raise an alert; those that wait for their time do not."
   }
   assert {
     condition     = google_pubsub_topic.later.name == "archiver-messages-later" && google_pubsub_subscription.later.name == "archiver-worker-later"
@@ -84,8 +96,8 @@ run "a_pushed_worker_scales_to_zero_and_knows_its_audience" {
   }
 
   assert {
-    condition     = length(google_cloud_run_v2_worker_pool.worker) == 0 && length(google_cloud_run_v2_service.worker) == 1
-    error_message = "One worker service, no worker pool."
+    condition     = keys(google_cloud_run_v2_worker_pool.worker) == ["long"] && length(google_cloud_run_v2_service.worker) == 1
+    error_message = "One worker service, and a worker pool for what takes longer than a push may."
   }
   assert {
     condition     = google_cloud_run_v2_service.worker[0].template[0].scaling[0].min_instance_count == 0 && google_cloud_run_v2_service.worker[0].template[0].scaling[0].max_instance_count == 2
@@ -95,18 +107,82 @@ run "a_pushed_worker_scales_to_zero_and_knows_its_audience" {
     condition = alltrue([
       for subscription in [google_pubsub_subscription.worker, google_pubsub_subscription.later] :
       subscription.push_config[0].push_endpoint == "https://archiver-worker-123456789012.europe-west3.run.app/pubsub/push" &&
-      subscription.push_config[0].oidc_token[0].audience == local.worker_environment.PUSH_AUDIENCE &&
-      subscription.push_config[0].oidc_token[0].service_account_email == local.worker_environment.PUSH_SERVICE_ACCOUNT
+      contains(google_cloud_run_v2_service.worker[0].template[0].containers[0].env[*].value, subscription.push_config[0].oidc_token[0].audience) &&
+      contains(google_cloud_run_v2_service.worker[0].template[0].containers[0].env[*].value, subscription.push_config[0].oidc_token[0].service_account_email)
     ])
     error_message = "Both subscriptions push with the account and for the audience that the worker accepts."
   }
   assert {
-    condition     = !strcontains(local.worker_environment.QUEUE_URL, "subscription=")
+    condition     = [for env in google_cloud_run_v2_service.worker[0].template[0].containers[0].env : env.value if env.name == "QUEUE_URL"] == ["pubsub://example-project/archiver-messages"]
     error_message = "Who is pushed to does not pull."
   }
   assert {
     condition     = google_pubsub_subscription.worker.ack_deadline_seconds == 600 && google_cloud_run_v2_service.worker[0].template[0].timeout == "600s"
     error_message = "A push may take the longest there is."
+  }
+}
+
+run "what_takes_longer_than_a_push_may_is_pulled_from_a_queue_of_its_own" {
+  command = plan
+
+  variables {
+    worker_mode           = "push"
+    long_worker_instances = 3
+  }
+
+  assert {
+    condition     = google_pubsub_topic.long[0].name == "archiver-messages-long" && google_pubsub_topic.long_later[0].name == "archiver-messages-long-later"
+    error_message = "The topics have the names that the worker makes of its own."
+  }
+  assert {
+    condition     = google_pubsub_subscription.long[0].name == "archiver-worker-long" && google_pubsub_subscription.long_later[0].name == "archiver-worker-long-later"
+    error_message = "So have the subscriptions."
+  }
+  assert {
+    condition     = length(google_pubsub_subscription.long[0].push_config) == 0 && length(google_pubsub_subscription.long_later[0].push_config) == 0
+    error_message = "Neither of them pushes."
+  }
+  assert {
+    condition     = google_cloud_run_v2_worker_pool.worker["long"].name == "archiver-worker-long" && google_cloud_run_v2_worker_pool.worker["long"].scaling[0].manual_instance_count == 3
+    error_message = "As many of these workers as were asked for."
+  }
+  assert {
+    condition     = [for env in google_cloud_run_v2_worker_pool.worker["long"].template[0].containers[0].env : env.value if env.name == "QUEUE_URL"] == ["pubsub://example-project/archiver-messages-long?subscription=archiver-worker-long"]
+    error_message = "They pull from that queue."
+  }
+  assert {
+    condition     = !anytrue([for env in google_cloud_run_v2_worker_pool.worker["long"].template[0].containers[0].env : startswith(env.name, "PUSH_")])
+    error_message = "Nobody pushes to them."
+  }
+  assert {
+    condition     = keys(google_pubsub_topic_iam_member.worker_publishes) == ["later", "long", "long_later", "messages"] && keys(google_pubsub_subscription_iam_member.worker_subscribes) == ["long", "long_later"]
+    error_message = "The worker publishes on every topic of its own, and pulls only what is not pushed."
+  }
+  assert {
+    condition     = google_pubsub_subscription_iam_member.agent_takes_dead_long[0].subscription == "archiver-worker-long"
+    error_message = "Pub/Sub may take dead letters from there."
+  }
+  assert {
+    condition     = [for condition in google_monitoring_alert_policy.oldest_message.conditions : regex("subscription_id=\"([^\"]*)\"", condition.condition_threshold[0].filter)[0]] == ["archiver-worker", "archiver-worker-long"]
+    error_message = "Messages that nobody takes raise an alert in either queue; those that wait for their time do not."
+  }
+  assert {
+    condition     = length(regexall("service_name=\"archiver-worker\"|worker_pool_name=\"archiver-worker-long\"", google_logging_metric.failures.filter)) == 2
+    error_message = "What either kind of worker gives up is counted."
+  }
+}
+
+run "without_workers_for_them_such_messages_are_kept" {
+  command = plan
+
+  variables {
+    worker_mode           = "push"
+    long_worker_instances = 0
+  }
+
+  assert {
+    condition     = length(google_cloud_run_v2_worker_pool.worker) == 0 && length(google_pubsub_topic.long) == 1 && length(google_pubsub_subscription.long) == 1
+    error_message = "No worker pool, but a subscription that keeps the messages."
   }
 }
 
@@ -180,6 +256,7 @@ run "values_that_cannot_be_right_are_refused" {
     receiver_invokers             = []
     receiver_min_instances        = 11
     worker_mode                   = "poll"
+    long_worker_instances         = -1
     transcode_slots               = 9
     playback_invokers             = ["allUsers"]
     playback_max_instances        = 0
@@ -210,6 +287,7 @@ run "values_that_cannot_be_right_are_refused" {
     var.receiver_invokers,
     var.receiver_min_instances,
     var.worker_mode,
+    var.long_worker_instances,
     var.transcode_slots,
     var.playback_invokers,
     var.playback_max_instances,

@@ -193,10 +193,30 @@ test('each error of the file system says what to mend and keeps the work (ST-14)
   }
 });
 
-test('ids too long for a file name are refused for good, not retried for ever', async () => {
-  await withFolder(async ({ archive }) => {
-    const recording = { recordingId: 'r'.repeat(128), conversationId: 'c'.repeat(128) };
-    await assert.rejects(store(archive, recording, CONTENT), isFailure('bad-request', /too long/));
+test('names that a file system does not take are refused for good, not retried for ever', () => {
+  const cause = Object.assign(new Error('ENAMETOOLONG: /private/path'), { code: 'ENAMETOOLONG', syscall: 'open' });
+  const failure = folderFailure(cause);
+  assert.ok(failure instanceof Failure);
+  assert.deepEqual([failure.code, failure.retry], ['bad-request', 'never']);
+  assert.match(failure.message, /ARCHIVE_URL.* 255 bytes/);
+});
+
+test('an entry whose ids are too long for one name lies in a folder of its conversation', async () => {
+  await withFolder(async ({ archive, path }) => {
+    const long = { recordingId: 'r'.repeat(128), conversationId: 'c'.repeat(128) };
+    const longest = { recordingId: 'r'.repeat(127), conversationId: 'c'.repeat(127) };
+    for (const recording of [long, longest]) {
+      await store(archive, recording, CONTENT);
+      await archive.recordFailure(
+        { ...recording, recordingId: `x${recording.recordingId.slice(1)}` },
+        failureOf({}),
+        signal(),
+      );
+    }
+    const names = (folder: string): Promise<string[]> => filesIn(join(path, folder));
+    const [c, r, x] = ['c'.repeat(127), 'r'.repeat(127), `x${'r'.repeat(126)}`];
+    assert.deepEqual((await names('days/2026-03-01')).toSorted(), [`c${c}./r${r}`, `${c}.${r}`].toSorted());
+    assert.deepEqual((await names('failures')).toSorted(), [`c${c}./${x}r.json`, `${c}./${x}.json`].toSorted());
   });
 });
 

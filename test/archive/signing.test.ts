@@ -3,11 +3,14 @@ import assert from 'node:assert/strict';
 import { after, before, describe, mock, test } from 'node:test';
 import { linkLifetimeS } from '../../src/archive/bucket-links.ts';
 import { openBucketArchive, type BucketArchive, type BucketArchiveOptions } from '../../src/archive/bucket.ts';
+import { openArchive } from '../../src/archive/open-archive.ts';
+import { readConfig } from '../../src/config.ts';
 import { Failure } from '../../src/failure.ts';
-import { QUICK } from '../support/archive-bucket.ts';
+import { keyInEnvironment, QUICK } from '../support/archive-bucket.ts';
 import { bytesOf, store, type Content } from '../support/archive-content.ts';
 import { auditArchive } from '../support/gcs-audit.ts';
 import { startGcsServer, type GcsServer } from '../support/gcs-server.ts';
+import { verifySignedUrl } from '../support/gcs-signed.ts';
 import { startMetadataServer, type MetadataServer } from '../support/metadata-server.ts';
 
 const CALL = { recordingId: 'R1', conversationId: 'C1' };
@@ -172,6 +175,38 @@ test('links point to the host the bucket is served under, where there is one', a
     },
     { linkHost: 'https://media.example.com' },
   );
+});
+
+test('GCS_LINK_HOST is where links point, and their signature covers it', async () => {
+  const key = await keyInEnvironment();
+  const server = await startGcsServer({ audits: [auditArchive({ ebml: false })], signer: key.signer });
+  const env = {
+    ARCHIVE_URL: `gs://${server.bucket}/calls`,
+    GCS_API_ENDPOINT: server.url,
+    WEBHOOK_TOKENS: 't',
+  };
+  try {
+    const linkOf = async (more: Readonly<Record<string, string>>): Promise<URL> => {
+      const { archive } = await openArchive(readConfig({ ...env, ...more }, 'receiver'));
+      await store(archive, CALL, CONTENT);
+      const { url } = await archive.link(CALL, 600, signal());
+      await archive.close();
+      return new URL(url);
+    };
+    const own = await linkOf({ GCS_LINK_HOST: 'media.example.com' });
+    assert.equal(`${own.origin}${own.pathname}`, 'https://media.example.com/calls/recordings/C1/R1/recording.webm');
+    assert.equal(own.searchParams.get('X-Goog-SignedHeaders'), 'host');
+    assert.equal(verifySignedUrl(own, key.signer), undefined);
+    own.hostname = 'elsewhere.example.com';
+    assert.equal(verifySignedUrl(own, key.signer), 'the signature is wrong');
+    const usual = await linkOf({});
+    assert.equal(usual.pathname, `/${server.bucket}/calls/recordings/C1/R1/recording.webm`);
+    const played = await fetch(usual);
+    assert.ok(Buffer.from(await played.arrayBuffer()).equals(WHOLE));
+  } finally {
+    await server.close();
+    await key.remove();
+  }
 });
 
 test('a link lives as long as asked, or one and a half times the recording up to an hour, and never above seven days', () => {

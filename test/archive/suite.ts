@@ -277,11 +277,71 @@ export function archiveSuite(name: string, open: () => Promise<ArchiveHarness>):
         assert.deepEqual(await listed(archive, { status: 'no-media', limit: 10 }), ['no-media C1/R1']);
       });
 
+      check('a failure of a whole conversation is removed alone, once or twice', async (harness) => {
+        const { archive } = harness;
+        const conversation = { recordingId: undefined, conversationId: 'C1' };
+        await archive.removeFailure(conversation, signal());
+        await archive.recordFailure(conversation, failureOf({ conversationId: 'C1' }), signal());
+        await archive.recordFailure(CALL, failureOf(CALL), signal());
+        const other = { recordingId: undefined, conversationId: 'C2' };
+        await archive.recordFailure(other, failureOf({ conversationId: 'C2' }), signal());
+        await store(archive, SCREEN, small('a'));
+        const before = await snapshot(harness);
+        await (await harness.another()).removeFailure(conversation, signal());
+        await archive.removeFailure(conversation, signal());
+        const failed = await listed(archive, { status: 'failed', limit: 10 });
+        assert.deepEqual(failed.toSorted(), ['failed C1/R1', 'failed C2/-']);
+        assert.deepEqual(await snapshot(harness), before);
+        await archive.recordFailure(conversation, failureOf({ conversationId: 'C1' }), signal());
+        assert.equal((await listed(archive, { status: 'failed', limit: 10 })).length, 3);
+      });
+
       check('a failure recorded after another worker succeeded is not listed', async (harness) => {
         await store(harness.archive, CALL, small('a'));
         await harness.archive.recordFailure(CALL, failureOf(CALL), signal());
         assert.deepEqual(await listed(harness.archive, { limit: 10 }), ['archived C1/R1']);
         assert.deepEqual(await listed(harness.archive, { status: 'failed', limit: 10 }), []);
+      });
+    });
+
+    describe('the longest ids', () => {
+      const LONGEST = { recordingId: 'r'.repeat(128), conversationId: 'c'.repeat(128) };
+      const LINE = `${LONGEST.conversationId}/${LONGEST.recordingId}`;
+
+      check('are archived, found, played and listed, with others or alone', async (harness) => {
+        const { archive } = harness;
+        await seed(archive);
+        const facts = { recordedAt: '2026-03-02T12:00:00.000Z' };
+        const manifest = await store(archive, LONGEST, { ...large('long', harness), facts });
+        assert.deepEqual(await archive.find(LONGEST, signal()), manifest);
+        assert.deepEqual(await verifyStored(archive, LONGEST, signal()), []);
+        const { url } = await archive.link(LONGEST, 60, signal());
+        assert.ok((await harness.follow(url)).equals(bytesIn(large('long', harness))));
+        assert.deepEqual(await listed(archive, { conversationId: LONGEST.conversationId, limit: 10 }), [
+          `archived ${LINE}`,
+        ]);
+        for (const limit of [1, 2, 100]) {
+          const all = await allPages(archive, { limit });
+          assert.deepEqual(
+            all.filter((line) => !line.includes(LINE)),
+            SEEDED,
+          );
+          assert.equal(all.filter((line) => line === `archived ${LINE}`).length, 1);
+        }
+        assert.deepEqual(await stagingOf(harness), []);
+      });
+
+      check('have their failure recorded, shown, listed and removed on success', async (harness) => {
+        const { archive } = harness;
+        const failure = failureOf(LONGEST);
+        await archive.recordFailure(LONGEST, failureOf(LONGEST, { reason: 'first' }), signal());
+        await archive.recordFailure(LONGEST, failure, signal());
+        assert.deepEqual(await archive.failureOf(LONGEST, signal()), failure);
+        const { entries } = await archive.list({ status: 'failed', limit: 10 }, signal());
+        assert.deepEqual(entries, [{ status: 'failed', recording: LONGEST, failure }]);
+        await store(archive, LONGEST, small('a'));
+        assert.equal(await archive.failureOf(LONGEST, signal()), undefined);
+        assert.deepEqual(await listed(archive, { limit: 10 }), [`archived ${LINE}`]);
       });
     });
 

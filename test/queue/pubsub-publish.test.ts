@@ -163,11 +163,23 @@ test('check() of a worker asks for both topics and both subscriptions', async (t
   assert.equal(server.calls.filter((call) => call === RIGHTS).length, 4);
 });
 
-test('check() of a worker that is pushed to asks for both topics', async (t) => {
+test('check() of a worker that is pushed to asks for the right to publish on each of its three topics', async (t) => {
   const granted = encodeStrings(['pubsub.topics.publish']);
   const { queue, server } = await open(t, () => ({ status: 0, message: granted }), { pushed: true });
   await queue.check(NEVER);
-  assert.deepEqual(server.calls, [RIGHTS, RIGHTS]);
+  const asked = (await server.requests(RIGHTS)).map((request) => /topics\/([\w-]+)/.exec(request.toString())?.[1]);
+  assert.deepEqual(new Set(asked), new Set(['jobs', 'jobs-later', 'jobs-long']));
+  assert.deepEqual(server.calls, [RIGHTS, RIGHTS, RIGHTS]);
+});
+
+test('what is too long for a push and may not be left to others says what to change, and is not acknowledged', async (t) => {
+  const { queue } = await open(t, () => ({ status: 7 }), { pushed: true });
+  const pushed = envelopeOf(encodeEvent(recordingMessage('r-1'), new Date()));
+  const taken = queue.take(pushed, () => Promise.resolve({ outcome: 'long' }), NEVER);
+  await assert.rejects(
+    taken,
+    isFailure('misconfigured', /"jobs-long" is not open .* grant it roles\/pubsub\.publisher/),
+  );
 });
 
 test('check() of a server that hangs fails in time', async (t) => {

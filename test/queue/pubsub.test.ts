@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { after, before, suite, test } from 'node:test';
+import { after, before, suite, test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Failure } from '../../src/failure.ts';
 import type { Settlement } from '../../src/queue/queue.ts';
+import { encodeEvent, notBeforeOf } from '../../src/queue/pubsub-envelope.ts';
 import { openPubsubQueue, type PubsubOptions, type PubsubQueue } from '../../src/queue/pubsub.ts';
 import { emulatorMissing, PROJECT, startEmulator, type Emulator } from '../support/pubsub-emulator.ts';
 import { consuming, conversationMessage, gate, queueSuite, recordingMessage } from './suite.ts';
@@ -74,6 +75,26 @@ suite('Pub/Sub', { skip: missing }, () => {
     });
     const [later] = await emulator.admin.createTopic(`${name}-later`);
     await later.createSubscription(`${name}-later`, { retryPolicy: { minimumBackoff: { seconds: 1 } } });
+  }
+
+  interface Passed {
+    readonly id: string;
+    readonly topic: string;
+    readonly attributes: Readonly<Record<string, string>>;
+  }
+
+  /** Everything that is published on these topics from now on. */
+  async function spyOn(names: readonly string[], t: TestContext): Promise<readonly Passed[]> {
+    const passed: Passed[] = [];
+    for (const topic of names) {
+      const [spy] = await emulator.admin.topic(topic).createSubscription(`${topic}-spy`);
+      t.after(() => spy.close());
+      spy.on('message', (message) => {
+        message.ack();
+        passed.push({ id: message.id, topic, attributes: message.attributes });
+      });
+    }
+    return passed;
   }
 
   queueSuite('Pub/Sub', () => open(), { collapses: false, measuresDepth: false, revives: true });
@@ -208,9 +229,10 @@ suite('Pub/Sub', { skip: missing }, () => {
     assert.deepEqual([last.attempt, last.lost], [1, 0]);
   });
 
-  test('a hundred may wait while one slot works', { timeout: 60_000 }, async (t) => {
-    const { queue, close } = await open();
+  test('a hundred may wait while one slot works, each but once', { timeout: 60_000 }, async (t) => {
+    const { queue, name, close } = await open();
     t.after(close);
+    const passed = await spyOn([`${name}-later`], t);
     const names = Array.from({ length: 100 }, (_, index) => `r-${String(index)}`);
     await queue.publish(
       names.map((id) => recordingMessage(id)),
@@ -226,6 +248,9 @@ suite('Pub/Sub', { skip: missing }, () => {
     await consumer.stop();
     assert.ok(seen.every((one) => one.attempt === 1));
     assert.deepEqual([...waited].toSorted(), names.toSorted());
+    const kept = (): number => new Set(passed.map(({ id }) => id)).size;
+    while (kept() < 100) await delay(20);
+    assert.equal(kept(), 100);
   });
 
   test('a wait that cannot be published keeps its message until it can, uncounted', { timeout: 60_000 }, async (t) => {
@@ -247,6 +272,58 @@ suite('Pub/Sub', { skip: missing }, () => {
     assert.deepEqual([second?.name, second?.attempt, second?.lost], ['r-1', 1, 0]);
     assert.ok(troubles.every(({ code }) => code === 'misconfigured'));
   });
+
+  test('a worker that is pushed to is not ready without the topic for what takes too long', async (t) => {
+    const name = `jobs-${String(++count)}`;
+    await createAll(name);
+    const queue = openPubsubQueue({ project: PROJECT, topic: name }, { pushed: true });
+    t.after(() => queue.close());
+    await assert.rejects(queue.check(NEVER), /topic "jobs-\d+-long" does not exist; create it \(terraform apply\)/);
+    await createAll(`${name}-long`);
+    await queue.check(NEVER);
+  });
+
+  test(
+    'what takes too long for a push is pulled from the long topic, waits there, and comes back there (QU-03)',
+    { timeout: 60_000 },
+    async (t) => {
+      const name = `jobs-${String(++count)}`;
+      await createAll(name);
+      const { queue: puller, close } = await open({}, `${name}-long`);
+      t.after(close);
+      const passed = await spyOn([name, `${name}-later`, `${name}-long`, `${name}-long-later`], t);
+      const pushed = openPubsubQueue({ project: PROJECT, topic: name }, { pushed: true });
+      t.after(() => pushed.close());
+      const eventAt = new Date('2026-11-22T10:00:00.123Z');
+      const envelope = { ...encodeEvent(recordingMessage('r-1'), eventAt), id: '1', publishedAt: new Date() };
+      await pushed.take({ ...envelope, deliveryAttempt: 3 }, () => Promise.resolve({ outcome: 'long' }), NEVER);
+
+      let settledAtMs = 0;
+      const consumer = consuming(puller, () => {
+        if (settledAtMs > 0) return DONE;
+        settledAtMs = Date.now();
+        return { outcome: 'wait', afterMs: 1_500 };
+      });
+      const [first, second] = await consumer.first(2);
+      await consumer.stop();
+      await puller.check(NEVER);
+      assert.deepEqual(
+        consumer.seen.map((one) => one.name),
+        ['r-1', 'r-1'],
+      );
+      assert.ok(first !== undefined && second !== undefined && second.atMs >= settledAtMs + 1_500, 'came too early');
+      // Two pushes that never came back count; the way through the long topic does not.
+      assert.deepEqual([first.attempt, second.attempt], [3, 3]);
+      for (const { acceptedAt } of [first, second]) assert.deepEqual(acceptedAt, eventAt);
+      while (passed.length < 3) await delay(20);
+      assert.deepEqual(new Set(passed.map(({ topic }) => topic)), new Set([`${name}-long`, `${name}-long-later`]));
+      for (const one of passed) {
+        const dueMs = notBeforeOf(one);
+        if (one.topic.endsWith('-later')) assert.ok(Number(dueMs) >= settledAtMs + 1_500);
+        else assert.equal(dueMs, undefined);
+      }
+    },
+  );
 
   test('a worker that started before its subscription existed works once it does', { timeout: 60_000 }, async (t) => {
     const { queue, name, troubles, close } = await open();

@@ -4,15 +4,15 @@ import { openArchive } from '../../src/archive/open-archive.ts';
 import { readConfig } from '../../src/config.ts';
 import { keyInEnvironment } from './archive-bucket.ts';
 import { auditArchive } from './gcs-audit.ts';
-import { startGcsServer } from './gcs-server.ts';
+import { startGcsServer, type GcsServerOptions } from './gcs-server.ts';
 import type { Environment } from './journey.ts';
 import { PROJECT, startEmulator } from './pubsub-emulator.ts';
 
-/** As terraform makes it; the server audits every object in the instant it becomes visible. */
-export async function openCloud(): Promise<Environment> {
+/** As terraform makes it; the server audits every object in the instant it becomes visible, unless told otherwise. */
+export async function openCloud(options: GcsServerOptions = {}): Promise<Environment> {
   const emulator = await startEmulator();
   const key = await keyInEnvironment();
-  const server = await startGcsServer({ audits: [auditArchive({ ebml: true })], signer: key.signer });
+  const server = await startGcsServer({ audits: [auditArchive({ ebml: true })], signer: key.signer, ...options });
   server.deny('delete', 'calls/recordings/');
   server.deny('delete', 'calls/days/');
   const name = `messages-${randomUUID().slice(0, 8)}`;

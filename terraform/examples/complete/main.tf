@@ -66,7 +66,8 @@ module "archiver" {
   genesys_client_secret         = var.genesys_client_secret
   genesys_client_secret_version = 1
 
-  # Long screen recordings: pull. With two workers of four slots each, well below Genesys' rate limit.
+  # Long screen recordings: pull; push would leave most of them to long_worker_instances. With two workers of four slots
+  # each, well below Genesys' rate limit.
   worker_mode      = "pull"
   worker_instances = 2
   transcode_slots  = 4
