@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** `archiver COMMAND`: one line each; every command is a file under commands/. */
+import { setFlagsFromString } from 'node:v8';
 import { playback } from './commands/playback.ts';
 import { receiver } from './commands/receiver.ts';
 import { serve } from './commands/serve.ts';
@@ -17,6 +18,9 @@ const USAGE = `Usage: archiver COMMAND
 
 Configuration is read from the environment; README.md lists every variable.
 `;
+
+// V8 counts media as memory outside its heap, and would collect all of the heap for every few megabytes that pass.
+setFlagsFromString('--external-memory-accounted-in-global-limit');
 
 const [name = '', ...rest] = process.argv.slice(2);
 if (name === '--help' || name === 'help') {

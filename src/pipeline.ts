@@ -247,7 +247,8 @@ async function* tap(download: Download, metrics: Metrics, keep: Keep | undefined
       sink ??= await openCopy(keep, chunk);
       await sink.write(chunk);
     }
-    yield chunk;
+    // The encoder gives up what it is given, and the copy may still hold it.
+    yield keep === undefined ? chunk : Buffer.from(chunk);
   }
 }
 
@@ -276,7 +277,7 @@ function describe(made: Making, stored: Stored, work: Work & { startedAt: Date; 
     recordedAt: made.located.recordedAt?.toISOString() ?? null,
     sources: sourcesOf(made),
     way: made.way,
-    why: made.why,
+    why: [made.why, ...(result.note === undefined ? [] : [result.note])].join('; '),
     encoder: made.encoder ?? null,
     webm: {
       contentType: made.contentType,

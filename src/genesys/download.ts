@@ -3,6 +3,7 @@ import { createHash, type Hash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import type { GenesysConfig } from '../config.ts';
 import { Failure } from '../failure.ts';
+import { readBody } from './body.ts';
 import { Endurance, type EnduranceLimits } from './endurance.ts';
 import type { Download } from './genesys.ts';
 import { createHosts, type HostsOptions } from './hosts.ts';
@@ -289,11 +290,11 @@ class MediaDownload implements Download {
 }
 
 /** Breaks off a body that trickles. Only the time spent waiting for the network counts, not what the consumer takes its time for. */
-async function* paced(body: AsyncIterable<Buffer>, slowest: Pace): AsyncGenerator<Buffer, undefined> {
+async function* paced(body: Readable, slowest: Pace): AsyncGenerator<Buffer, undefined> {
   let waitedMs = 0;
   let bytes = 0;
   let since = performance.now();
-  for await (const chunk of body) {
+  for await (const chunk of readBody(body)) {
     waitedMs += performance.now() - since;
     bytes += chunk.length;
     if (waitedMs >= slowest.overMs) {

@@ -5,6 +5,7 @@ import type { LookupFunction } from 'node:net';
 import { buildConnector } from 'undici';
 import type { GenesysConfig, MediaHost } from '../config.ts';
 import { Failure } from '../failure.ts';
+import { READ_BYTES } from './body.ts';
 
 export interface Hosts {
   /**
@@ -37,7 +38,11 @@ export function createHosts(config: Pick<GenesysConfig, 'apiUrl' | 'mediaHosts'>
   const resolve = options.lookup ?? dnsLookup;
   const origins = listedOrigins(config);
   const lookup = guarded(resolve);
-  const connection = { allowH2: false, timeout: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS };
+  const connection = {
+    allowH2: false,
+    timeout: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
+    highWaterMark: READ_BYTES,
+  };
   const toPublic = buildConnector({ ...connection, lookup });
   const toListed = buildConnector({ ...connection, lookup: resolve });
   const checkMedia = (url: URL): void => {

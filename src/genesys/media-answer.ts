@@ -5,6 +5,7 @@ import { errors, request } from 'undici';
 import type { Dispatcher } from 'undici';
 import { Failure } from '../failure.ts';
 import type { FailureCode } from '../failure.ts';
+import { READ_BYTES } from './body.ts';
 import type { Hosts } from './hosts.ts';
 import { parseRetryAfter } from './retry-after.ts';
 
@@ -100,6 +101,7 @@ async function follow(
     const response = await request(url, {
       dispatcher: through.dispatcher,
       headers: { ...headers, 'accept-encoding': 'identity', ...rangeHeaders(asked.range) },
+      highWaterMark: READ_BYTES,
       signal,
     });
     const target = redirectOf(response, url);

@@ -1,5 +1,6 @@
 /** Turns ffmpeg's arguments into one running, confined child on pipes, that can always be got rid of. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { setPriority } from 'node:os';
 import { Readable, Writable } from 'node:stream';
 import type { Limits } from './ffmpeg-arguments.ts';
 import { type Ending, spawnFailure } from './ffmpeg-failure.ts';
@@ -82,6 +83,7 @@ export async function startEncoder(encoder: Encoder, { args, limits, inputs }: E
     });
   });
   await started(child);
+  giveWay(child.pid);
   return describe(child, exited);
 }
 
@@ -97,6 +99,17 @@ function spawnChild(command: string, args: readonly string[], { inputs, searchPa
     return spawn(command, args, { shell: false, detached: true, env: { PATH: searchPath }, cwd: '/', stdio });
   } catch (error) {
     throw spawnFailure(error);
+  }
+}
+
+/** setpriority(2): an encoder takes what is left of the cores, and whoever asks the service something is answered first. */
+const NICE = 10;
+
+function giveWay(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) setPriority(pid, NICE);
+  } catch {
+    // It is gone already, or may not be told: it works all the same.
   }
 }
 

@@ -1,6 +1,7 @@
 /** Turns sources that WebM cannot hold into packets that it can, by one confined ffmpeg per recording. */
 import type { Writable } from 'node:stream';
 import { Failure } from '../failure.ts';
+import { release } from '../release.ts';
 import { encodeArguments, type EncodePlan, limitsOf } from './ffmpeg-arguments.ts';
 import type { Ffmpeg } from './ffmpeg-check.ts';
 import { type Ending, failureOf } from './ffmpeg-failure.ts';
@@ -10,7 +11,7 @@ import { Watchdog } from './watchdog.ts';
 import { readWebm } from './webm-reader.ts';
 
 export interface EncodeJob extends EncodePlan {
-  /** The bytes of each of `media`, in the same order. Their normal end is the proof that they were all. */
+  /** The bytes of each of `media`, in the same order. Their normal end is the proof that they were all. Each chunk is given up. */
   readonly sources: readonly AsyncIterable<Buffer>[];
 }
 
@@ -240,7 +241,8 @@ function unexpected(cause: unknown): Failure {
 
 /** Resolves when the next chunk may come. What an encoder no longer reads is dropped: its exit says whether that was right. */
 function write(input: Writable | undefined, chunk: Buffer): Promise<void> {
-  if (input === undefined || !input.writable || input.write(chunk)) return Promise.resolve();
+  if (input === undefined || !input.writable || input.write(chunk, (error) => void (error || release(chunk))))
+    return Promise.resolve();
   return new Promise((resolve) => {
     const done = (): void => {
       input.off('drain', done).off('close', done);

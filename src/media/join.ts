@@ -13,7 +13,7 @@ import {
   silenceLike,
   writeSelfDelimited,
 } from './opus.ts';
-import type { Packet, PacketStream } from './packet.ts';
+import type { FileStream, Packet } from './packet.ts';
 
 /** What is filled with silence at once, so that filling an hour does not hold an hour. */
 const MAX_BATCH = 512;
@@ -33,7 +33,7 @@ const MAX_APART = 24 * 3600 * OPUS_RATE;
  * out, except for packets that are invalid or of another duration later on, and for chained streams. An encoder conceals
  * damage: before it is asked both streams are read to their ends, and damage in either is what is thrown.
  */
-export async function joinMono(left: OggOpus, right: OggOpus): Promise<PacketStream> {
+export async function joinMono(left: OggOpus, right: OggOpus): Promise<FileStream> {
   const pair = [new Channel(left), new Channel(right)] as const;
   try {
     const head = joinedHead(left.head, right.head);
@@ -41,7 +41,14 @@ export async function joinMono(left: OggOpus, right: OggOpus): Promise<PacketStr
     const slotSamples = pair[0].packetSamples ?? pair[1].packetSamples ?? 0;
     const start = Math.min(left.startSamples, right.startSamples);
     for (const channel of pair) channel.align({ slotSamples, start, preSkip: head.preSkip });
-    return { tracks: [opusTrack(head)], durationMs: undefined, packets: new Joined(pair, slotSamples) };
+    return {
+      tracks: [opusTrack(head)],
+      durationMs: undefined,
+      packets: new Joined(pair, slotSamples),
+      get hasEndMark() {
+        return left.hasEndMark && right.hasEndMark;
+      },
+    };
   } catch (error) {
     const cause = await causeOf(error, pair);
     await closeBoth(pair);
@@ -144,7 +151,7 @@ class Channel {
   /** Reads what is left, only to see whether it is sound. */
   async drain(): Promise<void> {
     while ((await this.#iterator.next()).done !== true);
-    if (!this.#stream.sawEos) throw unmarkedEnd();
+    if (!this.#stream.hasEndMark) throw unmarkedEnd();
   }
 
   /** Lays the channel on the time line. @throws Failure `unsupported-media` where it does not fall into whole slots. */

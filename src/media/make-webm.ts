@@ -9,7 +9,7 @@ import type { EncoderOrder } from './ffmpeg-process.ts';
 import { joinMono } from './join.ts';
 import { streamableMp4 } from './mp4.ts';
 import { readOggOpus } from './ogg-opus.ts';
-import type { Packet, PacketStream } from './packet.ts';
+import type { FileStream, Packet, PacketStream } from './packet.ts';
 import { formatOf, planWebm, type Plan } from './plan.ts';
 import { requireQuick } from './quick.ts';
 import type { Slots } from './slots.ts';
@@ -160,6 +160,8 @@ interface Opened {
 }
 
 interface Stream extends PacketStream {
+  /** Where the files are read as they are. */
+  readonly file?: FileStream;
   readonly way: Webm['way'];
   readonly why: string;
   readonly encoder: string | undefined;
@@ -169,20 +171,23 @@ interface Stream extends PacketStream {
 
 async function openStream(plan: Plan, opened: Opened, signal: AbortSignal): Promise<Stream> {
   if (plan.way === 'encode') return encodeAll(plan, opened, signal);
-  const read = await unlessUnfit(readAsIs(plan.way, opened.inputs));
-  const packets = { [Symbol.asyncIterator]: () => fitting(read.packets) };
+  const file = await unlessUnfit(readAsIs(plan.way, opened.inputs));
+  const { tracks, durationMs } = file;
+  const packets = { [Symbol.asyncIterator]: () => fitting(file.packets) };
   const way = plan.way === 'join' ? 'join' : 'rewrap';
-  return { ...read, packets, way, why: plan.why, encoder: undefined, expectedMs: () => read.durationMs };
+  return { file, tracks, durationMs, packets, way, why: plan.why, encoder: undefined, expectedMs: () => durationMs };
 }
 
 async function encodeAll(plan: Plan, { inputs, tools, patient }: Opened, signal: AbortSignal): Promise<Stream> {
   const sources = await Promise.all(inputs.map((input, index) => streamable(input, plan.media[index], signal)));
   const slot = await tools.slots.acquire({ bounded: !patient }, signal);
   try {
-    const job = { media: plan.media, sources: sources.map(({ bytes }) => bytes), maxDurationMs: tools.maxDurationMs };
-    const { ffmpeg, encoders } = tools;
     // Who is not patient is a listener, and seldom the last one.
-    const start = encoders && { start: (order: EncoderOrder) => encoders.start(order, !patient) };
+    const listened = !patient;
+    const { maxDurationMs } = tools;
+    const job = { media: plan.media, sources: sources.map(({ bytes }) => bytes), maxDurationMs, listened };
+    const { ffmpeg, encoders } = tools;
+    const start = encoders && { start: (order: EncoderOrder) => encoders.start(order, listened) };
     const encoded = await encode(job, { ffmpeg, ...start }, signal);
     // A listener that leaves before reading anything aborts the signal: then nobody comes to the end of the packets.
     const packets = encoded.packets[Symbol.asyncIterator]();
@@ -230,7 +235,7 @@ function longest(durations: readonly (number | undefined)[]): number | undefined
   return durations.reduce((most, ms) => (most === undefined || ms === undefined ? undefined : Math.max(most, ms)));
 }
 
-async function readAsIs(way: 'rewrap-ogg' | 'rewrap-webm' | 'join', inputs: readonly Input[]): Promise<PacketStream> {
+async function readAsIs(way: 'rewrap-ogg' | 'rewrap-webm' | 'join', inputs: readonly Input[]): Promise<FileStream> {
   const [first, second] = inputs;
   if (first === undefined) throw new Failure('internal', 'A way of making WebM was planned for no file.');
   if (way === 'rewrap-webm') return readWebm(first.bytes);
@@ -268,7 +273,8 @@ interface Parts {
   readonly tools: MediaTools;
 }
 
-function assemble(stream: Stream, { inputs, making, tools }: Parts): MadeWebm {
+function assemble(stream: Stream, parts: Parts): MadeWebm {
+  const { inputs, making, tools } = parts;
   const announcedMs = stream.durationMs ?? making.durationMs;
   const writer = createWebmWriter(stream.tracks, { durationMs: announcedMs });
   const isVideo = stream.tracks.some((track) => track.kind === 'video');
@@ -281,9 +287,11 @@ function assemble(stream: Stream, { inputs, making, tools }: Parts): MadeWebm {
       if (writer.durationMs > tools.maxDurationMs) throw tooLong(tools.maxDurationMs);
     }
     const last = writer.end();
+    requireEnd(stream, parts, { playsMs: writer.durationMs, isVideo });
     requireAgreement(writer, { sourceMs: stream.expectedMs(), genesysMs: making.durationMs, isVideo });
     yield* last;
-    result = writer.result(isVideo ? stream.expectedMs() : undefined);
+    const note = endProofOf(stream, parts) === 'download' ? { note: 'it ends without its end mark' } : {};
+    result = { ...writer.result(isVideo ? stream.expectedMs() : undefined), ...note };
   }
 
   return {
@@ -310,6 +318,45 @@ function tooLong(maxDurationMs: number): Failure {
     'media-too-large',
     `The media plays longer than the ${String(maxDurationMs / 1000)} s that MAX_DURATION_S allows.`,
   );
+}
+
+/** By what is known that the media did not end early; the first of these that there is. */
+type EndProof =
+  /** Its own end mark, the duration in its header, or what was counted while it was encoded. */
+  | 'source'
+  /** The duration that Genesys says. */
+  | 'genesys'
+  /** The announced size of the download: it is all that there is, whoever wrote it. */
+  | 'download'
+  | 'nothing';
+
+/** Of an Ogg file only after `packets` ended. */
+function endProofOf({ file }: Stream, { inputs, making }: Parts): EndProof {
+  if (file === undefined || file.hasEndMark || file.durationMs !== undefined) return 'source';
+  if (making.durationMs !== undefined) return 'genesys';
+  return totalBytes(inputs) === undefined ? 'nothing' : 'download';
+}
+
+/** Where only Genesys' duration stands for the end mark. */
+const UNMARKED_SLACK_MS = 1_000;
+
+/** @throws Failure `incomplete` where a file may have been cut, between two pages or two elements */
+function requireEnd(
+  stream: Stream,
+  parts: Parts,
+  { playsMs, isVideo }: { readonly playsMs: number; readonly isVideo: boolean },
+): void {
+  const proof = endProofOf(stream, parts);
+  if (proof === 'nothing') {
+    const text =
+      'The media ends without its end mark, and nothing else tells how long it should be; nothing was stored.';
+    throw new Failure('incomplete', text);
+  }
+  if (proof !== 'genesys') return;
+  const lateMs = playsMs - (parts.making.durationMs ?? 0);
+  if (isNear(lateMs, { slackMs: UNMARKED_SLACK_MS, shortMs: isVideo ? LAST_PICTURE_MS : 0 })) return;
+  const away = `${(Math.abs(lateMs) / 1000).toFixed(2)} s ${lateMs < 0 ? 'before' : 'after'} Genesys says`;
+  throw new Failure('incomplete', `The media ends without its end mark, ${away}; nothing was stored.`);
 }
 
 interface Expected {
@@ -342,12 +389,14 @@ function requireAgreement(writer: WebmWriter, { sourceMs, genesysMs, isVideo }: 
 interface Slack {
   readonly slackMs: number;
   readonly shortMs: number;
-  readonly who: string;
 }
 
-function requireNear(actualMs: number, expectedMs: number, { slackMs, shortMs, who }: Slack): void {
-  const differenceMs = actualMs - expectedMs;
-  if (differenceMs <= slackMs && differenceMs >= -(slackMs + shortMs)) return;
+function isNear(differenceMs: number, { slackMs, shortMs }: Slack): boolean {
+  return differenceMs <= slackMs && differenceMs >= -(slackMs + shortMs);
+}
+
+function requireNear(actualMs: number, expectedMs: number, { who, ...slack }: Slack & { readonly who: string }): void {
+  if (isNear(actualMs - expectedMs, slack)) return;
   const [actual, expected] = [actualMs, expectedMs].map((ms) => (ms / 1000).toFixed(2));
   throw new Failure(
     'incomplete',

@@ -11,7 +11,7 @@ import {
   samplesToNs,
   SEEK_PRE_ROLL_NS,
 } from './opus.ts';
-import type { AudioTrack, Packet, PacketStream } from './packet.ts';
+import type { AudioTrack, FileStream, Packet } from './packet.ts';
 
 /**
  * A granule position that is less than the shortest frame (2.5 ms) away from where the packets end is a rounded one, not a gap:
@@ -22,7 +22,7 @@ const MIN_GAP = 120;
 /** What no recording is silent for: a day. */
 const MAX_GAP = 24 * 3600 * OPUS_RATE;
 
-export interface OggOpus extends PacketStream {
+export interface OggOpus extends FileStream {
   /** Of the first logical stream; chained ones have the same but for their pre-skip. */
   readonly head: OpusHead;
   /**
@@ -34,7 +34,7 @@ export interface OggOpus extends PacketStream {
    * After `packets` ended: whether the last page of every logical stream was marked as the last. A file without the mark may
    * have been cut between two pages, which only its duration can show; and its end is not trimmed.
    */
-  readonly sawEos: boolean;
+  readonly hasEndMark: boolean;
 }
 
 /**
@@ -54,8 +54,8 @@ export async function readOggOpus(bytes: AsyncIterable<Buffer>): Promise<OggOpus
     durationMs: undefined,
     startSamples: parser.startSamples,
     packets,
-    get sawEos() {
-      return parser.sawEos;
+    get hasEndMark() {
+      return parser.hasEndMark;
     },
   };
 }
@@ -103,7 +103,7 @@ class OggOpusParser implements Parser<Packet> {
   #wasLast = false;
   #isCut = false;
 
-  get sawEos(): boolean {
+  get hasEndMark(): boolean {
     return this.#wasLast && !this.#isCut;
   }
 
@@ -121,7 +121,7 @@ class OggOpusParser implements Parser<Packet> {
 
   end(): readonly Packet[] {
     this.#ogg.end();
-    if (this.#unfit !== undefined) throw this.sawEos ? this.#unfit : unmarkedEnd();
+    if (this.#unfit !== undefined) throw this.hasEndMark ? this.#unfit : unmarkedEnd();
     if (this.#expects !== 'sound') throw new Failure('incomplete', 'The Ogg stream ends within its headers.');
     return this.#held === undefined ? [] : [packetOf(this.#held)];
   }

@@ -49,3 +49,9 @@ export interface PacketStream {
    */
   readonly packets: AsyncIterable<readonly Packet[]>;
 }
+
+/** Read from a file as it is, without decoding. */
+export interface FileStream extends PacketStream {
+  /** After `packets` ended: whether the file itself marks this as its end. Otherwise it may have been cut here: something else has to tell. */
+  readonly hasEndMark: boolean;
+}

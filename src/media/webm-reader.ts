@@ -3,7 +3,7 @@ import { Failure } from '../failure.ts';
 import { Backlog } from './backlog.ts';
 import { openBatches, type Parser } from './batches.ts';
 import { type Content, damagedWebm, type ElementHead, ID, readHead, readUint } from './ebml.ts';
-import type { Packet, PacketStream, Track } from './packet.ts';
+import type { FileStream, Packet, Track } from './packet.ts';
 import { type BlockContext, blockGroupPackets, simpleBlockPackets } from './webm-block.ts';
 import { parseDocument, parseInfo, parseTracks, type SourceTrack } from './webm-head.ts';
 
@@ -25,12 +25,12 @@ const SEGMENT_LEVEL: ReadonlySet<number> = new Set([
   ID.Chapters,
 ]);
 
-export interface WebmStream extends PacketStream {
+export interface WebmStream extends FileStream {
   /**
-   * After `packets` ended: whether a size in the file proves that this was its end. False for a file without sizes
-   * (`MediaRecorder`, a pipe), which ends between two elements wherever it was cut: there the caller has to compare durations.
+   * Known from the beginning: whether the Segment has a size; `packets` end only there, then. A file without sizes
+   * (`MediaRecorder`, a pipe) ends between two elements wherever it was cut.
    */
-  readonly sawEnd: boolean;
+  readonly hasEndMark: boolean;
 }
 
 /**
@@ -46,9 +46,7 @@ export async function readWebm(bytes: AsyncIterable<Buffer>): Promise<WebmStream
     tracks: parser.tracks,
     durationMs: parser.durationMs,
     packets,
-    get sawEnd() {
-      return parser.sawEnd;
-    },
+    hasEndMark: parser.hasEndMark,
   };
 }
 
@@ -76,7 +74,6 @@ type Level = 'file' | 'segment' | 'cluster';
 
 class WebmParser implements Parser<Packet> {
   durationMs: number | undefined;
-  sawEnd = false;
   headIsRead = false;
   readonly #backlog = new Backlog();
   #level: Level = 'file';
@@ -91,6 +88,10 @@ class WebmParser implements Parser<Packet> {
   readonly #latestNs: number[] = [];
   #skip = 0;
   #need = 1;
+
+  get hasEndMark(): boolean {
+    return this.#segmentEnd !== undefined;
+  }
 
   get hasTracks(): boolean {
     return this.#tracks !== undefined;
@@ -165,10 +166,7 @@ class WebmParser implements Parser<Packet> {
   /** Leaves every level that ends here. */
   #leaveAt(offset: number): void {
     if (this.#level === 'cluster' && this.#clusterEnd === offset) this.#level = 'segment';
-    if (this.#level === 'segment' && this.#segmentEnd === offset) {
-      this.#level = 'file';
-      this.sawEnd = true;
-    }
+    if (this.#level === 'segment' && this.#segmentEnd === offset) this.#level = 'file';
   }
 
   #leaveForSibling(id: number): void {

@@ -7,6 +7,8 @@ export interface WebmResult {
   readonly channels: number;
   readonly codecs: readonly string[];
   readonly packets: number;
+  /** What only the end of the media showed; belongs to `why`. */
+  readonly note?: string;
 }
 
 export interface Webm {

@@ -25,7 +25,7 @@ test('a manifest survives writing and reading', () => {
   assert.deepEqual(parseManifest(JSON.stringify(bare)), bare);
 });
 
-test('fields of a newer service are ignored, its version is not', () => {
+test('fields of a newer service are ignored, its version is not (PR-09)', () => {
   assert.deepEqual(parseManifest(JSON.stringify({ ...MANIFEST, later: 1 })), MANIFEST);
   refuses(parseManifest, { ...MANIFEST, version: 2 }, /version: expected 1; a newer service/);
 });

@@ -7,6 +7,9 @@ import { cpus, loadavg, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { NO_CENSUS } from '../support/children.ts';
+import { cloudRow } from './bench-cloud.ts';
+import { cloudEventsRow } from './bench-cloud-events.ts';
+import { cloudMemoryRow } from './bench-cloud-memory.ts';
 import { dualRow, opusRow, overheadRow, screenRow, wavRows } from './bench-cpu.ts';
 import { ffmpegVersion } from './bench-ffmpeg.ts';
 import { firstByteRow } from './bench-first-byte.ts';
@@ -32,6 +35,9 @@ const WORK: Readonly<Record<string, Work>> = {
   many: manyRows,
   seek: seekRow,
   memory: memoryRow,
+  cloud: cloudRow,
+  'cloud-events': cloudEventsRow,
+  'cloud-memory': cloudMemoryRow,
 };
 
 const { values } = parseArgs({

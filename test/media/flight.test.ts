@@ -44,7 +44,7 @@ const never = new AbortController().signal;
 const numbers = (count: number): string[] =>
   Array.from({ length: count }, (_, number) => String(number).padStart(10, '0'));
 
-test('readers at the same time share one making, and each gets everything', async () => {
+test('readers at the same time share one making, and each gets everything (CL-11)', async () => {
   const flights = createFlights(1_000);
   const { make, seen } = making(20);
   const readers = await Promise.all([1, 2, 3].map(() => flights.join('a', make, never)));

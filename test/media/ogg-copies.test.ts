@@ -172,7 +172,7 @@ const UNFIT: readonly Buffer[] = [
 async function read(bytes: Buffer): Promise<boolean> {
   const stream = await readOggOpus(source(bytes, 64));
   await allPackets(stream);
-  return stream.sawEos;
+  return stream.hasEndMark;
 }
 
 /** An end that no page marks shows as one to whoever asks. */
@@ -213,7 +213,7 @@ test('a chained stream that was cut before its last page counts as one without e
   const whole = oggOpus([{ packets: [FRAME], granule: 960, last: true }], opusHead(1), 8);
   const stream = await readOggOpus(source(Buffer.concat([cut, whole])));
   assert.equal((await allPackets(stream)).length, 2);
-  assert.equal(stream.sawEos, false);
+  assert.equal(stream.hasEndMark, false);
 });
 
 test('a channel that does not fit does not hide that the other is damaged', async () => {

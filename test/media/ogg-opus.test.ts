@@ -52,7 +52,7 @@ test('re-wraps recordings so that every sample is decoded as before', async () =
     const original = path.join(FIXTURES, name);
     const stream = await readOggOpus(source(await readFile(original), 65_536));
     const { file, result } = await writeWebm(stream);
-    assert.equal(stream.sawEos, true);
+    assert.equal(stream.hasEndMark, true);
     assert.equal(result.durationMs, seconds * 1000, 'exactly what is heard');
     assert.deepEqual([result.channels, result.codecs], [channels, ['A_OPUS']]);
     checkWebm(file);
@@ -175,7 +175,7 @@ test('continues in time where streams are chained', async () => {
 test('says whether the end was marked', async () => {
   const stream = await readOggOpus(source(oggOpus([{ packets: silence(2), granule: 1920 }])));
   assert.equal((await allPackets(stream)).length, 2);
-  assert.equal(stream.sawEos, false);
+  assert.equal(stream.hasEndMark, false);
 });
 
 test('leaves other codecs to an encoder', async () => {

@@ -97,7 +97,7 @@ test('re-wraps what ffmpeg pipes, packet for packet, into a file that seeks', as
     const piped = await ffmpeg(...args, '-f', 'webm', 'pipe:1');
     const stream = await readWebm(source(piped));
     const { file: bytes } = await writeWebm(stream);
-    assert.equal(stream.sawEnd, false, 'a piped Segment has no size');
+    assert.equal(stream.hasEndMark, false, 'a piped Segment has no size');
     const piped1 = path.join(folder, 'before.webm');
     const behind = path.join(folder, 'after.webm');
     await writeFile(piped1, piped);
@@ -113,7 +113,7 @@ test('re-wraps a screen recording as VP8 with its pictures unchanged', async () 
   const stream = await readWebm(source(original));
   assert.equal(stream.durationMs, 20_000);
   const { file: bytes } = await writeWebm(stream);
-  assert.equal(stream.sawEnd, true);
+  assert.equal(stream.hasEndMark, true);
   const checked = checkWebm(bytes);
   assert.equal(checked.durationMs, 20_000);
   assert.equal(digest(checked.blocks), digest(await read(original)));
@@ -157,7 +157,7 @@ test('accepts a stream without sizes only where an element ends', async () => {
   const open = Buffer.concat([unknown(ID.Cluster), uintElement(ID.Timestamp, 5), ...blocks]);
   const stream = await readWebm(source(Buffer.concat([head, open, element(ID.Tags), open])));
   assert.equal((await allPackets(stream)).length, 4);
-  assert.equal(stream.sawEnd, false);
+  assert.equal(stream.hasEndMark, false);
   await assert.rejects(read(Buffer.concat([head, open, open.subarray(0, -1)])), fails('incomplete', 'byte \\d+,'));
   const skipped = element(ID.Tags, Buffer.alloc(10_000)).subarray(0, 9000);
   await assert.rejects(read(Buffer.concat([head, open, skipped])), fails('incomplete', 'byte \\d+,'));

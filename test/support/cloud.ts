@@ -32,7 +32,7 @@ export async function openCloud(options: GcsServerOptions = {}): Promise<Environ
     METADATA_SERVER_DETECTION: 'none',
     GOOGLE_APPLICATION_CREDENTIALS: process.env['GOOGLE_APPLICATION_CREDENTIALS'] ?? '',
   };
-  const { archive } = await openArchive(readConfig({ ...env, WEBHOOK_AUTH: 'none' }, 'receiver'));
+  const { archive } = await openArchive(readConfig({ ...env, WEBHOOK_AUTH: 'none' }, 'receiver'), { publicUrl: '' });
   return {
     env,
     archive,
