@@ -1,6 +1,5 @@
 /** Turns an environment into one frozen configuration, or into a list of everything that is wrong with it. */
 import { availableParallelism } from 'node:os';
-import { isIP } from 'node:net';
 
 /** One line each: the README's table is compared with this (test/readme.test.ts). */
 export const VARIABLES = {
@@ -106,7 +105,8 @@ export interface GenesysConfig {
 export interface Config {
   readonly host: string;
   readonly port: number;
-  readonly publicUrl: string;
+  /** Undefined where it is the address that the service listens on: with PORT=0 nobody knows it before. */
+  readonly publicUrl: string | undefined;
   readonly genesys: GenesysConfig;
   readonly queue: QueueConfig;
   readonly archive: ArchiveConfig;
@@ -188,7 +188,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>, co
   const config: Config = {
     host,
     port,
-    publicUrl: read.url('PUBLIC_URL') ?? `http://${isIP(host) === 6 ? `[${host}]` : host}:${String(port)}`,
+    publicUrl: read.url('PUBLIC_URL'),
     genesys: readGenesys(read, works || plays, problems),
     queue,
     archive: readArchive(read),

@@ -77,7 +77,11 @@ resource "google_monitoring_alert_policy" "oldest_message" {
   }
 
   documentation {
-    content = "The workers do not keep up, or do not run. Their log says which; raise worker_instances where it is the first, or long_worker_instances where the subscription's name ends in -long: while that is 0, nobody takes from it. What is being worked on counts as well, and a long recording may take hours. Nothing is lost: messages are kept for 31 days."
+    content = <<-EOT
+      The workers do not keep up, or do not run. Their log says which; raise worker_instances where it is the first. What is being worked on counts as well, and a long recording may take hours. Nothing is lost so far: messages are kept for 31 days.
+
+      ${google_pubsub_subscription.long.name} and ${google_pubsub_subscription.long_later.name} are worked off by long_worker_instances, and only with worker_mode = "push": raise them; while they are 0, nobody takes from there. With worker_mode = "pull" both hold what push has left. Set worker_mode back to "push" until they are empty, or let one more worker run so long: `archiver worker` as ${google_service_account.worker.email}, with the environment of ${local.worker_name} but for QUEUE_URL=${local.drain_url}.
+    EOT
   }
 }
 

@@ -23,6 +23,9 @@ resource "google_pubsub_topic_iam_member" "playback_publishes" {
   topic   = google_pubsub_topic.messages.name
   role    = "roles/pubsub.publisher"
   member  = google_service_account.playback.member
+
+  # What is published to a topic that has no subscription yet is gone.
+  depends_on = [google_pubsub_subscription.worker]
 }
 
 resource "google_cloud_run_v2_service" "playback" {
@@ -111,6 +114,7 @@ resource "google_cloud_run_v2_service" "playback" {
     google_secret_manager_secret_version.generated,
     google_secret_manager_secret_version.genesys,
     google_storage_bucket_iam_member.playback_reads,
+    google_pubsub_topic_iam_member.playback_publishes,
   ]
 }
 

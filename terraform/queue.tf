@@ -7,8 +7,16 @@ locals {
   # Where the worker finds both. It adds "-later" to either name for what has to wait.
   queue_url = "pubsub://${var.project_id}/${local.topic}"
 
-  # Where messages must not grow old. Not where names end in "-later": what waits there is not late.
-  worked_off = concat([google_pubsub_subscription.worker.name], google_pubsub_subscription.long[*].name)
+  # Takes what lies on the long queue; what has to wait or to be tried again comes back on the one of the workers that
+  # pull. So it needs no right to publish on the long one, which only workers with push have.
+  drain_url = "${local.queue_url}?subscription=${google_pubsub_subscription.long.name}"
+
+  # Where messages must not grow old. Not where names end in "-later": what waits there is not late. But where no worker
+  # takes from the long queue, what waits there waits in vain.
+  worked_off = concat(
+    [google_pubsub_subscription.worker.name, google_pubsub_subscription.long.name],
+    local.pushes && var.long_worker_instances > 0 ? [] : [google_pubsub_subscription.long_later.name],
+  )
 
   pushes       = var.worker_mode == "push"
   pubsub_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
@@ -40,10 +48,8 @@ resource "google_pubsub_topic" "later" {
 }
 
 # With push: what takes longer than a push may. A worker that is pushed to adds "-long" to its topic; the workers that
-# pull it add "-later" to that.
+# pull it add "-later" to that. Made in either mode: to take the long queue away would take away what it still holds.
 resource "google_pubsub_topic" "long" {
-  count = local.pushes ? 1 : 0
-
   project = var.project_id
   name    = "${local.topic}-long"
   labels  = var.labels
@@ -56,8 +62,6 @@ resource "google_pubsub_topic" "long" {
 }
 
 resource "google_pubsub_topic" "long_later" {
-  count = local.pushes ? 1 : 0
-
   project = var.project_id
   name    = "${local.topic}-long-later"
   labels  = var.labels
@@ -158,11 +162,9 @@ resource "google_pubsub_subscription" "later" {
 
 # Pulled in any case, so under the rules of a worker that pulls.
 resource "google_pubsub_subscription" "long" {
-  count = local.pushes ? 1 : 0
-
   project = var.project_id
   name    = "${local.subscription}-long"
-  topic   = google_pubsub_topic.long[0].id
+  topic   = google_pubsub_topic.long.id
   labels  = var.labels
 
   ack_deadline_seconds       = 60
@@ -186,11 +188,9 @@ resource "google_pubsub_subscription" "long" {
 }
 
 resource "google_pubsub_subscription" "long_later" {
-  count = local.pushes ? 1 : 0
-
   project = var.project_id
   name    = "${local.subscription}-long-later"
-  topic   = google_pubsub_topic.long_later[0].id
+  topic   = google_pubsub_topic.long_later.id
   labels  = var.labels
 
   ack_deadline_seconds       = 120
@@ -228,6 +228,8 @@ resource "google_pubsub_topic_iam_member" "agent_publishes_dead" {
   topic   = google_pubsub_topic.dead.name
   role    = "roles/pubsub.publisher"
   member  = local.pubsub_agent
+
+  depends_on = [google_pubsub_subscription.dead]
 }
 
 resource "google_pubsub_subscription_iam_member" "agent_takes_dead" {
@@ -238,10 +240,8 @@ resource "google_pubsub_subscription_iam_member" "agent_takes_dead" {
 }
 
 resource "google_pubsub_subscription_iam_member" "agent_takes_dead_long" {
-  count = local.pushes ? 1 : 0
-
   project      = var.project_id
-  subscription = google_pubsub_subscription.long[0].name
+  subscription = google_pubsub_subscription.long.name
   role         = "roles/pubsub.subscriber"
   member       = local.pubsub_agent
 }

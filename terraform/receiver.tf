@@ -14,6 +14,9 @@ resource "google_pubsub_topic_iam_member" "receiver_publishes" {
   topic   = google_pubsub_topic.messages.name
   role    = "roles/pubsub.publisher"
   member  = google_service_account.receiver.member
+
+  # What is published to a topic that has no subscription yet is gone, though the webhook has answered 202.
+  depends_on = [google_pubsub_subscription.worker]
 }
 
 resource "google_cloud_run_v2_service" "receiver" {

@@ -159,7 +159,7 @@ variable "receiver_max_instances" {
 # The worker
 
 variable "worker_mode" {
-  description = "pull: a worker pool that always runs and takes recordings of any length. push: a service that scales to zero and takes what is done within ten minutes; the rest goes to long_worker_instances. Before a change from push to pull, let the subscriptions that end in -long and -long-later run empty: they are deleted with what they hold."
+  description = "pull: a worker pool that always runs and takes recordings of any length. push: a service that scales to zero and takes what is done within ten minutes; the rest goes to long_worker_instances. What push has left for them is kept after a change to pull, and the alert on the oldest message says how to take it."
   type        = string
   default     = "pull"
 

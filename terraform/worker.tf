@@ -10,15 +10,18 @@ resource "google_service_account" "worker" {
   depends_on = [google_project_service.needed]
 }
 
-# From what is pushed nobody pulls.
+# From what is pushed nobody pulls. What push has left on the long queue can be taken from there in either mode.
 resource "google_pubsub_subscription_iam_member" "worker_subscribes" {
-  for_each = local.pushes ? {
-    long       = google_pubsub_subscription.long[0].name
-    long_later = google_pubsub_subscription.long_later[0].name
-    } : {
-    worker = google_pubsub_subscription.worker.name
-    later  = google_pubsub_subscription.later.name
-  }
+  for_each = merge(
+    {
+      long       = google_pubsub_subscription.long.name
+      long_later = google_pubsub_subscription.long_later.name
+    },
+    local.pushes ? {} : {
+      worker = google_pubsub_subscription.worker.name
+      later  = google_pubsub_subscription.later.name
+    },
+  )
 
   project      = var.project_id
   subscription = each.value
@@ -34,8 +37,8 @@ resource "google_pubsub_topic_iam_member" "worker_publishes" {
       later    = google_pubsub_topic.later.name
     },
     local.pushes ? {
-      long       = google_pubsub_topic.long[0].name
-      long_later = google_pubsub_topic.long_later[0].name
+      long       = google_pubsub_topic.long.name
+      long_later = google_pubsub_topic.long_later.name
     } : {},
   )
 

@@ -236,6 +236,42 @@ test('with ARCHIVE_ON_LISTEN what somebody listens to is archived as well', HANG
   await assertEnds(service, 0);
 });
 
+test('with PORT=0 a link names the port that was bound, and can be fetched', HANG_GUARD, async () => {
+  await using site = await openSite();
+  const recording = add(FIXTURES.opus);
+  await using service = await startService('serve', { ...site.env, PORT: '0' });
+  const at = boundUrl(service);
+  const { status, body } = await send(at, recording, tokenHeader(TOKEN));
+  assert.equal(status, 202, body);
+  await service.logged({ message: 'Recording was archived.', recordingId: recording.recordingId }, patience());
+  const link = await linkOf(at, recording);
+  assert.ok(link.startsWith(`${at}/media/`), 'its port is the one that was bound');
+  const response = await fetch(link, { signal: patience() });
+  assert.equal(response.status, 200);
+  assert.ok((await response.arrayBuffer()).byteLength > 100_000);
+  await assertEnds(service, 0);
+
+  const PUBLIC_URL = 'https://archiver.example/base';
+  await using proxied = await startService('playback', { ...site.env, PORT: '0', PUBLIC_URL });
+  assert.ok((await linkOf(boundUrl(proxied), recording)).startsWith(`${PUBLIC_URL}/media/`), 'PUBLIC_URL goes first');
+  await assertEnds(proxied, 0);
+});
+
+/** What a service says of itself once it listens. */
+function boundUrl(service: Service): string {
+  const url = service.entries().find((entry) => entry['message'] === 'Service started.')?.['url'];
+  assert.ok(typeof url === 'string' && /^http:\/\/127\.0\.0\.1:[1-9]\d*$/.test(url));
+  return url;
+}
+
+async function linkOf(at: string, { recordingId, conversationId = '_' }: Recording): Promise<string> {
+  const path = `/recordings/${conversationId}/${recordingId}/link`;
+  const response = await fetch(at + path, { headers: { 'x-api-key': KEY }, signal: patience() });
+  const link: unknown = await response.json();
+  assert.ok(typeof link === 'object' && link !== null && 'url' in link && typeof link.url === 'string');
+  return link.url;
+}
+
 // ── how it ends ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 test('SIGINT ends it like SIGTERM', HANG_GUARD, async () => {

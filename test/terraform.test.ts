@@ -108,6 +108,12 @@ suite('terraform/, the queue', () => {
     }
   });
 
+  test('no variable takes a topic or a subscription away, and what it holds with it', () => {
+    const queue = blocks.filter(({ type }) => /^google_pubsub_(topic|subscription)$/.test(type));
+    assert.equal(queue.length, 10);
+    for (const block of queue) assert.ok(!('count' in block.body) && !('for_each' in block.body), addressOf(block));
+  });
+
   test('dead letters lie on a subscription, and the agent of Pub/Sub may bring them there (QU-06)', () => {
     const policies = subscriptions.flatMap(({ body }) => bodiesOf(body['dead_letter_policy']));
     assert.deepEqual(
@@ -122,7 +128,7 @@ suite('terraform/, the queue', () => {
     assert.deepEqual(rightsOf('${local.pubsub_agent}'), [
       'roles/iam.serviceAccountTokenCreator on ${google_service_account.pusher.name}',
       'roles/pubsub.publisher on ${google_pubsub_topic.dead.name}',
-      'roles/pubsub.subscriber on ${google_pubsub_subscription.long[0].name}',
+      'roles/pubsub.subscriber on ${google_pubsub_subscription.long.name}',
       'roles/pubsub.subscriber on ${google_pubsub_subscription.worker.name}',
     ]);
     assert.match(String(locals.get('pubsub_agent')), /service-\$\{.*\.number\}@gcp-sa-pubsub\.iam/);
@@ -153,7 +159,7 @@ suite('terraform/, the queue', () => {
     const { body: later } = blockAt('google_pubsub_subscription.long_later');
     assert.deepEqual(
       [work['topic'], later['topic']],
-      ['${google_pubsub_topic.long[0].id}', '${google_pubsub_topic.long_later[0].id}'],
+      ['${google_pubsub_topic.long.id}', '${google_pubsub_topic.long_later.id}'],
     );
     assert.equal(work['name'], longNameOf('${local.subscription}'));
     assert.equal(later['name'], laterNameOf(longNameOf('${local.subscription}')));
@@ -171,15 +177,30 @@ suite('terraform/, the queue', () => {
     assert.deepEqual([pool['mode'], pool['queue_url']], ['push', queueUrl]);
   });
 
-  test('no worker may publish before there is a subscription that keeps what it publishes', () => {
-    const { body } = blockAt('google_pubsub_topic_iam_member.worker_publishes');
-    assert.deepEqual(
-      body['depends_on'],
-      ['worker', 'later', 'long', 'long_later'].map((name) => `\${google_pubsub_subscription.${name}}`),
-    );
+  test('nobody may publish before there is a subscription that keeps what is published', () => {
+    const KEPT_BY: Readonly<Record<string, readonly string[]>> = {
+      receiver_publishes: ['worker'],
+      playback_publishes: ['worker'],
+      worker_publishes: ['worker', 'later', 'long', 'long_later'],
+      agent_publishes_dead: ['dead'],
+    };
+    const rights = blocks.filter(({ type }) => type === 'google_pubsub_topic_iam_member');
+    assert.deepEqual(rights.map(({ name }) => name).toSorted(), Object.keys(KEPT_BY).toSorted());
+    for (const { name, body } of rights)
+      assert.deepEqual(
+        body['depends_on'],
+        KEPT_BY[name]?.map((subscription) => `\${google_pubsub_subscription.${subscription}}`),
+      );
   });
 
-  test('the alert on old messages looks at every queue that is worked off, and at none that waits for its time', () => {
+  test('receiver and playback start only once they may publish', () => {
+    for (const name of ['receiver', 'playback']) {
+      const { body } = blockAt(`google_cloud_run_v2_service.${name}`);
+      assert.ok(JSON.stringify(body['depends_on']).includes(`google_pubsub_topic_iam_member.${name}_publishes}`), name);
+    }
+  });
+
+  test('the alert on old messages looks at every queue, but not where messages wait for their time and a worker for them', () => {
     const { body } = blockAt('google_monitoring_alert_policy.oldest_message');
     const [conditions] = bodiesOf(bodyOf(body['dynamic'])['conditions']);
     assert.equal(conditions?.['for_each'], '${local.worked_off}');
@@ -192,7 +213,18 @@ suite('terraform/, the queue', () => {
     const looked = [...String(locals.get('worked_off')).matchAll(/google_pubsub_subscription\.(\w+)/g)];
     assert.deepEqual(
       looked.map(([, name]) => name),
-      ['worker', 'long'],
+      ['worker', 'long', 'long_later'],
+    );
+  });
+
+  test('the alert tells how to take what push has left, with the rights there are in pull mode (QU-03)', () => {
+    const { body } = blockAt('google_monitoring_alert_policy.oldest_message');
+    const content = String(bodiesOf(body['documentation'])[0]?.['content']);
+    assert.match(content, /worker_mode back to "push".*`archiver worker`.*QUEUE_URL=\$\{local\.drain_url\}/);
+    assert.equal(
+      locals.get('drain_url'),
+      '${local.queue_url}?subscription=${google_pubsub_subscription.long.name}',
+      'in pull mode nobody may publish on TOPIC-long',
     );
   });
 });
@@ -227,8 +259,8 @@ suite('terraform/, the archive and its rights', () => {
       'roles/pubsub.publisher on ${google_pubsub_topic.messages.name}',
     ]);
     assert.deepEqual(rightsOf('${google_service_account.worker.member}'), [
-      'roles/pubsub.publisher on each of google_pubsub_topic.later google_pubsub_topic.long google_pubsub_topic.long_later google_pubsub_topic.messages',
-      'roles/pubsub.subscriber on each of google_pubsub_subscription.long google_pubsub_subscription.long_later or google_pubsub_subscription.later google_pubsub_subscription.worker',
+      'roles/pubsub.publisher on each of google_pubsub_topic.later google_pubsub_topic.messages, with push google_pubsub_topic.long google_pubsub_topic.long_later',
+      'roles/pubsub.subscriber on each of google_pubsub_subscription.long google_pubsub_subscription.long_later, with pull google_pubsub_subscription.later google_pubsub_subscription.worker',
       'roles/storage.objectCreator on ${google_storage_bucket.archive.name} if archive',
       'roles/storage.objectUser on ${google_storage_bucket.archive.name} if staging-and-failures',
       'roles/storage.objectViewer on ${google_storage_bucket.archive.name} if archive-and-listing',
@@ -371,14 +403,18 @@ function rightsOf(member: string): readonly string[] {
     .toSorted();
 }
 
-/** What a for_each names, the two sides of a condition apart; empty where it names nothing of Pub/Sub. */
+/** What `merge({…}, local.pushes ? {…} : {…})` names: always, with push, with pull. Empty where it names nothing of Pub/Sub. */
 function eachOf(expression: unknown): string {
-  const sides = (JSON.stringify(expression) ?? '').split('} : {');
-  return sides
-    .map((side) => [...side.matchAll(/google_pubsub_\w+\.\w+/g)].map(([address]) => address).toSorted())
-    .filter((addresses) => addresses.length > 0)
-    .map((addresses) => addresses.join(' '))
-    .join(' or ');
+  const [always = '', push = '', pull = ''] = (JSON.stringify(expression) ?? '').split(/local\.pushes \?|\} : \{/);
+  return [always, push, pull]
+    .map((part) =>
+      [...part.matchAll(/google_pubsub_\w+\.\w+/g)]
+        .map(([address]) => address)
+        .toSorted()
+        .join(' '),
+    )
+    .map((names, index) => (names === '' ? '' : `${['', ', with push ', ', with pull '][index] ?? ''}${names}`))
+    .join('');
 }
 
 function textOf(value: unknown): string | undefined {

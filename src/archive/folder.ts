@@ -18,8 +18,8 @@ export interface FolderArchiveOptions {
   readonly path: string;
   /** The first signs links, all verify them; where there is none, link.key beside the folder is made and used. */
   readonly linkKeys: readonly string[];
-  /** What links start with, without a slash at its end. */
-  readonly publicUrl: string;
+  /** What links start with, without a slash at its end; a promise where that is known only once the service listens. */
+  readonly publicUrl: string | Promise<string>;
   /** Clusters held in memory before they go to a staging file; 8 MiB unless told. */
   readonly holdBackBytes?: number;
 }
@@ -83,7 +83,7 @@ export class FolderArchive implements Archive {
     if ((await this.find(recording, signal)) === undefined) throw notArchived();
     const expires = Math.floor(Date.now() / 1000) + lifetimeS;
     return {
-      url: `${this.#options.publicUrl}${signPath(recording, expires, this.#keys())}`,
+      url: `${await this.#options.publicUrl}${signPath(recording, expires, this.#keys())}`,
       expiresAt: new Date(expires * 1000).toISOString(),
     };
   }

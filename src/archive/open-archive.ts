@@ -2,6 +2,7 @@
 import type { Config } from '../config.ts';
 import type { SignedMedia } from '../http/media.ts';
 import type { Archive } from './archive.ts';
+import type { FolderArchiveOptions } from './folder.ts';
 
 /** `media` serves the folder's own links under /media; Cloud Storage serves its links itself. */
 export interface OpenArchive {
@@ -9,17 +10,23 @@ export interface OpenArchive {
   readonly media: SignedMedia | undefined;
 }
 
-/** `readOnly`: checks write nothing, and what a crash left unfinished is left to a worker. */
+export interface OpenArchiveOptions {
+  /** What the folder's own links start with; Cloud Storage has its own. */
+  readonly publicUrl: FolderArchiveOptions['publicUrl'];
+  /** Checks write nothing, and what a crash left unfinished is left to a worker. */
+  readonly readOnly?: boolean;
+}
+
 export async function openArchive(
-  config: Pick<Config, 'archive' | 'publicUrl'>,
-  readOnly = false,
+  config: Pick<Config, 'archive'>,
+  { publicUrl, readOnly = false }: OpenArchiveOptions,
 ): Promise<OpenArchive> {
   if (config.archive.kind === 'folder') {
     const { openFolderArchive } = await import('./folder.ts');
     const archive = openFolderArchive({
       path: config.archive.path,
       linkKeys: config.archive.linkKeys,
-      publicUrl: config.publicUrl,
+      publicUrl,
     });
     return { archive, media: archive };
   }

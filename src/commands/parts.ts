@@ -40,8 +40,9 @@ export async function openTheQueue(context: Context): Promise<OpenQueue> {
 }
 
 export async function openTheArchive(context: Context, readOnly = false): Promise<OpenArchive> {
-  const open = await openArchive(context.config, readOnly);
-  context.opened.defer(() => open.archive.close());
+  const { config, bound, opened } = context;
+  const open = await openArchive(config, { publicUrl: config.publicUrl ?? bound.promise, readOnly });
+  opened.defer(() => open.archive.close());
   return open;
 }
 
@@ -131,9 +132,10 @@ export async function serveRoutes(
   background: Promise<void> = Promise.resolve(),
 ): Promise<Running> {
   const { dependencies, ...parts } = routes;
-  const { log, metrics, config, stopping } = context;
+  const { log, metrics, config, stopping, bound } = context;
   const readiness = createReadiness(dependencies);
   const listener = await listen(createApp({ log, metrics, readiness, ...parts }), config);
+  bound.resolve(listener.url);
   const closed = aborted(stopping).then(() => {
     readiness.notReady('The service is stopping.');
     return listener.close(LISTENERS_END_WITHIN_MS);

@@ -14,6 +14,8 @@ export interface Context {
   readonly version: string;
   /** Aborts when the service is to stop: take no more work, give back what is held. */
   readonly stopping: AbortSignal;
+  /** Resolved with `http://HOST:PORT` once the service listens; PORT=0 is a real port then. */
+  readonly bound: PromiseWithResolvers<string>;
   /** What was opened, closed in reverse order at the end. */
   readonly opened: AsyncDisposableStack;
 }
@@ -53,6 +55,7 @@ export async function runService(command: Command, deployable: Deployable, env: 
     metrics: createMetrics(),
     version: readVersion(),
     stopping: stop.signal,
+    bound: Promise.withResolvers<string>(),
     opened: new AsyncDisposableStack(),
   };
   try {

@@ -47,16 +47,20 @@ run "six_variables_are_enough_and_the_worker_pulls" {
     error_message = "The worker pulls from its subscription."
   }
   assert {
-    condition     = length(google_pubsub_topic.long) + length(google_pubsub_topic.long_later) + length(google_pubsub_subscription.long) + length(google_pubsub_subscription.long_later) == 0
-    error_message = "Who pulls takes recordings of any length: there is one queue."
+    condition     = [google_pubsub_topic.long.name, google_pubsub_topic.long_later.name, google_pubsub_subscription.long.name, google_pubsub_subscription.long_later.name] == ["archiver-messages-long", "archiver-messages-long-later", "archiver-worker-long", "archiver-worker-long-later"]
+    error_message = "What push has left on the long queue stays there."
   }
   assert {
-    condition     = keys(google_pubsub_topic_iam_member.worker_publishes) == ["later", "messages"] && keys(google_pubsub_subscription_iam_member.worker_subscribes) == ["later", "worker"] && length(google_pubsub_subscription_iam_member.agent_takes_dead_long) == 0
-    error_message = "The worker has the rights of its queue, and nobody has more."
+    condition     = keys(google_pubsub_topic_iam_member.worker_publishes) == ["later", "messages"] && keys(google_pubsub_subscription_iam_member.worker_subscribes) == ["later", "long", "long_later", "worker"]
+    error_message = "The worker takes from both queues, and publishes on the topics of its own alone."
   }
   assert {
-    condition     = [for condition in google_monitoring_alert_policy.oldest_message.conditions : regex("subscription_id=\"([^\"]*)\"", condition.condition_threshold[0].filter)[0]] == ["archiver-worker"]
+    condition     = [for condition in google_monitoring_alert_policy.oldest_message.conditions : regex("subscription_id=\"([^\"]*)\"", condition.condition_threshold[0].filter)[0]] == ["archiver-worker", "archiver-worker-long", "archiver-worker-long-later"]
     error_message = "Messages that nobody takes raise an alert; those that wait for their time do not."
+  }
+  assert {
+    condition     = strcontains(google_monitoring_alert_policy.oldest_message.documentation[0].content, " QUEUE_URL=pubsub://example-project/archiver-messages?subscription=archiver-worker-long.\n")
+    error_message = "The alert says which worker takes what push has left, with the rights that there are: nothing is published on the long queue."
   }
   assert {
     condition     = google_pubsub_topic.later.name == "archiver-messages-later" && google_pubsub_subscription.later.name == "archiver-worker-later"
@@ -131,15 +135,15 @@ run "what_takes_longer_than_a_push_may_is_pulled_from_a_queue_of_its_own" {
   }
 
   assert {
-    condition     = google_pubsub_topic.long[0].name == "archiver-messages-long" && google_pubsub_topic.long_later[0].name == "archiver-messages-long-later"
+    condition     = google_pubsub_topic.long.name == "archiver-messages-long" && google_pubsub_topic.long_later.name == "archiver-messages-long-later"
     error_message = "The topics have the names that the worker makes of its own."
   }
   assert {
-    condition     = google_pubsub_subscription.long[0].name == "archiver-worker-long" && google_pubsub_subscription.long_later[0].name == "archiver-worker-long-later"
+    condition     = google_pubsub_subscription.long.name == "archiver-worker-long" && google_pubsub_subscription.long_later.name == "archiver-worker-long-later"
     error_message = "So have the subscriptions."
   }
   assert {
-    condition     = length(google_pubsub_subscription.long[0].push_config) == 0 && length(google_pubsub_subscription.long_later[0].push_config) == 0
+    condition     = length(google_pubsub_subscription.long.push_config) == 0 && length(google_pubsub_subscription.long_later.push_config) == 0
     error_message = "Neither of them pushes."
   }
   assert {
@@ -159,7 +163,7 @@ run "what_takes_longer_than_a_push_may_is_pulled_from_a_queue_of_its_own" {
     error_message = "The worker publishes on every topic of its own, and pulls only what is not pushed."
   }
   assert {
-    condition     = google_pubsub_subscription_iam_member.agent_takes_dead_long[0].subscription == "archiver-worker-long"
+    condition     = google_pubsub_subscription_iam_member.agent_takes_dead_long.subscription == "archiver-worker-long"
     error_message = "Pub/Sub may take dead letters from there."
   }
   assert {
@@ -181,8 +185,12 @@ run "without_workers_for_them_such_messages_are_kept" {
   }
 
   assert {
-    condition     = length(google_cloud_run_v2_worker_pool.worker) == 0 && length(google_pubsub_topic.long) == 1 && length(google_pubsub_subscription.long) == 1
+    condition     = length(google_cloud_run_v2_worker_pool.worker) == 0 && google_pubsub_subscription.long.message_retention_duration == "2678400s"
     error_message = "No worker pool, but a subscription that keeps the messages."
+  }
+  assert {
+    condition     = [for condition in google_monitoring_alert_policy.oldest_message.conditions : regex("subscription_id=\"([^\"]*)\"", condition.condition_threshold[0].filter)[0]] == ["archiver-worker", "archiver-worker-long", "archiver-worker-long-later"]
+    error_message = "Somebody is told, also of those that wait: nobody looks whether their time has come."
   }
 }
 

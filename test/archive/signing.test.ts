@@ -187,7 +187,7 @@ test('GCS_LINK_HOST is where links point, and their signature covers it', async 
   };
   try {
     const linkOf = async (more: Readonly<Record<string, string>>): Promise<URL> => {
-      const { archive } = await openArchive(readConfig({ ...env, ...more }, 'receiver'));
+      const { archive } = await openArchive(readConfig({ ...env, ...more }, 'receiver'), { publicUrl: '' });
       await store(archive, CALL, CONTENT);
       const { url } = await archive.link(CALL, 600, signal());
       await archive.close();

@@ -15,7 +15,7 @@ export async function openEmbedded(): Promise<Embedded> {
   const folder = await mkdtemp(join(tmpdir(), 'embedded-'));
   const path = join(folder, 'archive');
   const env = { QUEUE_URL: `sqlite:${join(folder, 'queue.db')}`, ARCHIVE_URL: `file:${path}` };
-  const { archive } = await openArchive(readConfig({ ...env, WEBHOOK_AUTH: 'none' }, 'receiver'));
+  const { archive } = await openArchive(readConfig({ ...env, WEBHOOK_AUTH: 'none' }, 'receiver'), { publicUrl: '' });
   return {
     env,
     archive,
