@@ -1,6 +1,6 @@
 /** One message from the queue → its recording in the archive → how the delivery ended. Knows no transport and never throws. */
 import type { Archive } from './archive/archive.ts';
-import { Failure } from './failure.ts';
+import { Failure, type FailureCode } from './failure.ts';
 import type { Genesys } from './genesys/genesys.ts';
 import { backoffMs } from './genesys/retry-after.ts';
 import type { Log } from './log.ts';
@@ -23,6 +23,10 @@ export interface DeliveryParts {
 export const MAX_ATTEMPTS = 8;
 /** Whatever is not archived a week after its event is given up, whatever the reason: Genesys' own events live 4 days. */
 export const MAX_AGE_MS = 7 * 24 * 3_600_000;
+/** For so long after its event an outage of Genesys uses up no attempt: whatever fails after the outage has all of them. */
+export const MAX_OUTAGE_MS = 24 * 3_600_000;
+/** Said where Genesys, its login or its media host is overloaded or down (408, 503, 504), silent, or not reached (DNS, network). */
+const OUTAGES: ReadonlySet<FailureCode> = new Set(['upstream-unavailable', 'upstream-timeout']);
 /** By then whatever belongs to a conversation is listed, though perhaps not ready yet. */
 export const SETTLED_AFTER_MS = 15 * 60_000;
 /** Deliveries in a row after which the process was gone: the recording itself is to blame then. */
@@ -121,17 +125,26 @@ async function resolve(
 async function settle(failure: Failure, delivery: Delivery, parts: DeliveryParts): Promise<Settlement> {
   const ageMs = Date.now() - delivery.acceptedAt.getTime();
   const patience = failure.code === 'stopped' || failure.code === 'misconfigured' ? Infinity : MAX_AGE_MS;
-  const exhausted = failure.retry === 'again' && delivery.attempt >= MAX_ATTEMPTS;
-  if (failure.retry !== 'never' && !exhausted && ageMs < patience) return postpone(failure, delivery, ageMs, parts);
+  const delay = delayOf(failure, delivery.attempt, ageMs);
+  const exhausted = delay.outcome === 'again' && delivery.attempt >= MAX_ATTEMPTS;
+  if (failure.retry !== 'never' && !exhausted && ageMs < patience) {
+    parts.metrics.postponed(failure.code, delay.outcome);
+    return delay;
+  }
   await record(failure, delivery, parts);
   return { outcome: 'dead', reason: `${failure.code}: ${failure.message}` };
 }
 
-function postpone(failure: Failure, delivery: Delivery, ageMs: number, parts: DeliveryParts): Settlement {
-  parts.metrics.postponed(failure.code, failure.retry === 'wait' ? 'wait' : 'again');
+interface Delay {
+  readonly outcome: 'again' | 'wait';
+  readonly afterMs: number;
+}
+
+function delayOf(failure: Failure, attempt: number, ageMs: number): Delay {
   if (failure.code === 'stopped') return { outcome: 'wait', afterMs: 0 };
-  if (failure.retry === 'wait') return { outcome: 'wait', afterMs: failure.afterMs ?? waitMs(ageMs) };
-  return { outcome: 'again', afterMs: failure.afterMs ?? backoffMs(delivery.attempt, BACKOFF) };
+  const isOutage = OUTAGES.has(failure.code) && ageMs < MAX_OUTAGE_MS;
+  if (failure.retry === 'wait' || isOutage) return { outcome: 'wait', afterMs: failure.afterMs ?? waitMs(ageMs) };
+  return { outcome: 'again', afterMs: failure.afterMs ?? backoffMs(attempt, BACKOFF) };
 }
 
 /** What is not ready after five minutes will hardly be ready in five seconds: from 5 s to 15 min, a quarter of the age. */

@@ -12,6 +12,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Manifest } from '../src/archive/manifest.ts';
 import { startGenesysServer, type GenesysServer, type SimulatedRecording } from './support/genesys-server.ts';
+import { NODE_FLAGS } from './support/service.ts';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const FOLDER = join(ROOT, 'var', 'demo');
@@ -78,7 +79,7 @@ interface Service {
 async function startService(genesys: GenesysServer): Promise<Service> {
   const port = await freePort();
   const secret = `whsec_${randomBytes(24).toString('base64')}`;
-  const child = spawn(process.execPath, [join(ROOT, 'src', 'cli.ts'), 'serve'], {
+  const child = spawn(process.execPath, [...NODE_FLAGS, join(ROOT, 'src', 'cli.ts'), 'serve'], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: {
       PATH: process.env['PATH'],

@@ -11,6 +11,7 @@ import { after, before, suite, test } from 'node:test';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { VARIABLES } from '../src/config.ts';
+import { NODE_FLAGS } from './support/service.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const read = (name: string): string => readFileSync(join(ROOT, name), 'utf8');
@@ -40,9 +41,19 @@ suite('Dockerfile', () => {
   });
 
   test('an init reaps, the service serves unless told otherwise, and stops on SIGTERM', () => {
-    assert.deepEqual(JSON.parse(only('ENTRYPOINT')), ['tini', '--', 'node', 'dist/cli.js']);
+    assert.deepEqual(JSON.parse(only('ENTRYPOINT')), ['tini', '--', 'node', ...NODE_FLAGS, 'dist/cli.js']);
     assert.deepEqual(JSON.parse(only('CMD')), ['serve']);
     assert.equal(only('STOPSIGNAL'), 'SIGTERM');
+  });
+
+  test('node gets the same flags wherever the service is started', () => {
+    const [firstLine] = read('src/cli.ts').split('\n');
+    assert.equal(firstLine, ['#!/usr/bin/env -S node', ...NODE_FLAGS].join(' '));
+    const about: unknown = JSON.parse(read('package.json'));
+    assert.match(
+      JSON.stringify(about),
+      new RegExp(`"start":"node .ci/setup.mjs ${NODE_FLAGS.join(' ')} src/cli.ts serve"`),
+    );
   });
 
   test('it installs production dependencies only, and nothing that is merely recommended', () => {

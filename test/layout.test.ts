@@ -18,7 +18,7 @@ interface Part {
 const PARTS: readonly Part[] = [
   { has: ['failure.ts'], may: [], why: 'everything speaks of failures, so failures know nothing' },
   { has: ['recording.ts'], may: ['failure.ts'], why: 'a value and its names; refusing an id is all it can fail at' },
-  { has: ['release.ts'], may: [], why: 'memory is given back the same way by whoever is the last to hold it' },
+  { has: ['memory.ts'], may: [], why: 'memory is kept and given back the same way wherever bytes pass' },
   { has: ['config.ts'], may: [], why: 'an environment in, data out: testable as a table' },
   { has: ['metrics.ts'], may: [], why: 'figures mean nothing to the place that counts them' },
   {
@@ -49,17 +49,17 @@ const PARTS: readonly Part[] = [
   },
   {
     has: ['archive/'],
-    may: ['failure.ts', 'recording.ts'],
+    may: ['failure.ts', 'recording.ts', 'memory.ts'],
     why: 'an archive stores bytes and manifests and knows nothing of where they come from',
   },
   {
     has: ['genesys/'],
-    may: ['failure.ts', 'recording.ts', 'config.ts', 'release.ts'],
+    may: ['failure.ts', 'recording.ts', 'config.ts', 'memory.ts'],
     why: 'Genesys Cloud can be spoken to without a queue, an archive or an encoder',
   },
   {
     has: ['media/'],
-    may: ['failure.ts', 'release.ts', 'genesys/genesys.ts', 'archive/manifest.ts'],
+    may: ['failure.ts', 'memory.ts', 'genesys/genesys.ts', 'archive/manifest.ts'],
     why: 'bytes in, WebM out; it knows the shape of a download and of a source in the manifest, and nobody behind them',
   },
   {

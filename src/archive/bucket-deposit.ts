@@ -1,6 +1,7 @@
 /** Turns clusters, originals and a head into one recording of a bucket: small ones by one request, large ones composed. */
 import { randomBytes } from 'node:crypto';
 import { Failure } from '../failure.ts';
+import { keepable } from '../memory.ts';
 import { keyOf, type Recording } from '../recording.ts';
 import type { Deposit, OriginalSink, Sink, Stored } from './archive.ts';
 import { stopped } from './bucket-client.ts';
@@ -126,7 +127,7 @@ export class BucketDeposit implements Deposit {
   async #writeCluster(chunk: Buffer): Promise<void> {
     if (this.#body === undefined && this.#heldBytes + chunk.length <= this.#deps.holdBackBytes) {
       this.#heldBytes += chunk.length;
-      this.#held.push(Buffer.from(chunk)); // a copy: a view would keep all of a larger buffer in memory
+      this.#held.push(keepable(chunk));
       return;
     }
     this.#body ??= this.#writer('clusters', 'application/octet-stream');

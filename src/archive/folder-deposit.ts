@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Failure } from '../failure.ts';
+import { keepable, release } from '../memory.ts';
 import { keyOf, type Recording } from '../recording.ts';
 import type { Deposit, OriginalSink, Sink, Stored } from './archive.ts';
 import { combineCrc32c, crc32c, createChecksum, createCrc32c, encodeCrc32c, type Checksum } from './checksum.ts';
@@ -123,8 +124,7 @@ export class FolderDeposit implements Deposit {
   async #writeCluster(chunk: Buffer): Promise<void> {
     this.#crc.update(chunk);
     this.#sizeBytes += chunk.length;
-    // A view would keep all of a larger buffer in memory.
-    this.#held.push(chunk.length === chunk.buffer.byteLength ? chunk : Buffer.from(chunk));
+    this.#held.push(keepable(chunk));
     this.#heldBytes += chunk.length;
     if (this.#heldBytes > (this.#body === undefined ? this.#options.holdBackBytes : PIECE_BYTES)) await this.#spill();
   }
@@ -132,7 +132,10 @@ export class FolderDeposit implements Deposit {
   async #spill(): Promise<void> {
     this.#body ??= await this.#open('clusters');
     this.#heldBytes = 0;
-    for (const piece of pieces(this.#held.splice(0))) await this.#body.writeFile(piece);
+    for (const piece of pieces(this.#held.splice(0))) {
+      await this.#body.writeFile(piece);
+      release(piece);
+    }
   }
 
   /** Counts while it writes; staged clusters are counted as they are read back, and must be what was written. */
@@ -140,7 +143,10 @@ export class FolderDeposit implements Deposit {
     const checksum = createChecksum();
     await using file = await this.#open('recording.webm');
     if (this.#body !== undefined) await this.#spill();
-    for (const piece of pieces([head, ...this.#held])) await append({ file, checksum }, piece);
+    for (const piece of pieces([head, ...this.#held])) {
+      await append({ file, checksum }, piece);
+      release(piece);
+    }
     if (this.#body !== undefined) await this.#copyBody(this.#body, { file, checksum });
     await file.sync();
     const stored = checksum.stored();

@@ -1,8 +1,8 @@
 /** Turns a response's body into chunks as large as what lies ready: each step of the way costs more than its bytes do. */
 import { finished, type Readable } from 'node:stream';
-import { release } from '../release.ts';
+import { release } from '../memory.ts';
 
-/** Bytes that may lie ready before the network has to wait. */
+/** Bytes that may lie ready before the network has to wait. The socket's own bound stays small: what it joins itself nobody gives back. */
 export const READ_BYTES = 256 * 1024;
 
 /** Leaving early destroys the body, and with it the connection. The chunks are the reader's own. @throws what the body fails with */

@@ -5,7 +5,6 @@ import type { LookupFunction } from 'node:net';
 import { buildConnector } from 'undici';
 import type { GenesysConfig, MediaHost } from '../config.ts';
 import { Failure } from '../failure.ts';
-import { READ_BYTES } from './body.ts';
 
 export interface Hosts {
   /**
@@ -41,7 +40,6 @@ export function createHosts(config: Pick<GenesysConfig, 'apiUrl' | 'mediaHosts'>
   const connection = {
     allowH2: false,
     timeout: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
-    highWaterMark: READ_BYTES,
   };
   const toPublic = buildConnector({ ...connection, lookup });
   const toListed = buildConnector({ ...connection, lookup: resolve });

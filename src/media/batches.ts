@@ -1,4 +1,11 @@
 /** Turns chunks of bytes into batches of what a parser finds in them, after its head was read. */
+import { setImmediate } from 'node:timers/promises';
+
+/** Some seconds of sound: what is found in so much is gone before the garbage collector has to move it. */
+const SLICE_BYTES = 16 * 1024;
+
+/** Whoever asks the service something waits no longer for the bytes of a recording. */
+const TURN_MS = 5;
 
 /** A parser that is given its input in pieces. Both methods throw a Failure for input that is damaged or ends too early. */
 export interface Parser<T> {
@@ -25,6 +32,10 @@ class Batches<T> implements AsyncIterableIterator<readonly T[]> {
   readonly #parser: Parser<T>;
   #found: T[] = [];
   #ended = false;
+  /** The chunk that came last, and how far it was handed on. */
+  #chunk: Buffer = Buffer.alloc(0);
+  #at = 0;
+  #turnedMs = performance.now();
 
   constructor(source: AsyncIterator<Buffer>, parser: Parser<T>) {
     this.#source = source;
@@ -35,22 +46,39 @@ class Batches<T> implements AsyncIterableIterator<readonly T[]> {
     return this;
   }
 
-  /** One more chunk through the parser; false once there is no more. */
+  /** One more slice through the parser; false once there is no more. */
   async read(): Promise<boolean> {
+    if (performance.now() - this.#turnedMs > TURN_MS) await this.#giveWay();
     if (this.#ended) return false;
-    const step = await this.#source.next();
-    if (step.done === true) {
-      this.#ended = true;
-      this.#keep(this.#parser.end());
-      return false;
+    if (this.#at === this.#chunk.length) {
+      const step = await this.#source.next();
+      if (step.done === true) {
+        this.#ended = true;
+        this.#keep(this.#parser.end());
+        return false;
+      }
+      this.#chunk = step.value;
+      this.#at = 0;
     }
     try {
-      this.#keep(this.#parser.push(step.value));
+      this.#keep(this.#parser.push(this.#slice()));
       return true;
     } catch (error) {
       await this.return();
       throw error;
     }
+  }
+
+  #slice(): Buffer {
+    const slice = this.#chunk.subarray(this.#at, this.#at + SLICE_BYTES);
+    this.#at += slice.length;
+    return slice;
+  }
+
+  /** Everybody else's turn. */
+  async #giveWay(): Promise<void> {
+    await setImmediate();
+    this.#turnedMs = performance.now();
   }
 
   async next(): Promise<IteratorResult<readonly T[]>> {
@@ -65,6 +93,8 @@ class Batches<T> implements AsyncIterableIterator<readonly T[]> {
     const wasEnded = this.#ended;
     this.#ended = true;
     this.#found = [];
+    this.#chunk = Buffer.alloc(0);
+    this.#at = 0;
     if (!wasEnded) await this.#source.return?.();
     return { done: true, value: undefined };
   }

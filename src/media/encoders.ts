@@ -26,7 +26,8 @@ export function createEncoders(encoder: Encoder, slots: number, idleMs = IDLE_MS
         running -= 1;
         if (soon) startAhead(key, order);
       });
-      if (soon) startAhead(key, order);
+      // Not before this one has answered: a start holds everybody up for 3 to 5 ms.
+      if (soon) child.output.once('readable', () => startAhead(key, order));
       return child;
     } catch (error) {
       running -= 1;

@@ -67,7 +67,7 @@ const COMPLAINTS: readonly Complaint[] = [
   },
   {
     pattern:
-      /Invalid data found|could not find codec parameters|Error while decoding|decode error rate|invalid .*header|Header missing|Failed to read frame size|Error opening input|End of file/i,
+      /Invalid data found|could not find codec parameters|Error while decoding|decode error rate|invalid .*header|Header missing|Failed to read frame size|Error opening input|End of file|Cannot determine format of input stream/i,
     failure: unreadable('The media is damaged or not what it looks like: it cannot be decoded.'),
   },
 ];

@@ -1,7 +1,7 @@
 /** Turns sources that WebM cannot hold into packets that it can, by one confined ffmpeg per recording. */
 import type { Writable } from 'node:stream';
 import { Failure } from '../failure.ts';
-import { release } from '../release.ts';
+import { release } from '../memory.ts';
 import { encodeArguments, type EncodePlan, limitsOf } from './ffmpeg-arguments.ts';
 import type { Ffmpeg } from './ffmpeg-check.ts';
 import { type Ending, failureOf } from './ffmpeg-failure.ts';
@@ -11,7 +11,10 @@ import { Watchdog } from './watchdog.ts';
 import { readWebm } from './webm-reader.ts';
 
 export interface EncodeJob extends EncodePlan {
-  /** The bytes of each of `media`, in the same order. Their normal end is the proof that they were all. Each chunk is given up. */
+  /**
+   * The bytes of each of `media`, in the same order. Their normal end is the proof that they were all. Each chunk is given up.
+   * `return` is called also while a chunk is awaited, and has to end the source at once.
+   */
   readonly sources: readonly AsyncIterable<Buffer>[];
 }
 

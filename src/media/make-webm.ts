@@ -63,16 +63,19 @@ export async function makeWebm(making: Making, tools: MediaTools, signal: AbortS
 }
 
 async function begin(making: Making, tools: MediaTools, signal: AbortSignal): Promise<MadeWebm> {
-  const inputs = await openInputs(making.files, signal);
+  const reading = new AbortController();
+  const letGo = (): void => reading.abort(new Failure('stopped', 'The media was left before its end.'));
+  const inputs = await openInputs(making.files, AbortSignal.any([signal, reading.signal]));
   try {
     const plan = planWebm(
       inputs.map(({ sniffed }) => sniffed),
       making.ways === 'any',
     );
     if (making.quick === true) requireQuick({ plan, sizeBytes: totalBytes(inputs), durationMs: making.durationMs });
-    const stream = await openStream(plan, { inputs, tools, patient: making.patient }, signal);
+    const stream = await openStream(plan, { inputs, tools, patient: making.patient, letGo }, signal);
     return assemble(stream, { inputs, making, tools });
   } catch (error) {
+    letGo();
     await Promise.allSettled(inputs.map((input) => input.close()));
     throw error;
   }
@@ -157,6 +160,8 @@ interface Opened {
   readonly inputs: readonly Input[];
   readonly tools: MediaTools;
   readonly patient: boolean;
+  /** Ends the downloads, whatever they wait for. */
+  readonly letGo: () => void;
 }
 
 interface Stream extends PacketStream {
@@ -178,14 +183,20 @@ async function openStream(plan: Plan, opened: Opened, signal: AbortSignal): Prom
   return { file, tracks, durationMs, packets, way, why: plan.why, encoder: undefined, expectedMs: () => durationMs };
 }
 
-async function encodeAll(plan: Plan, { inputs, tools, patient }: Opened, signal: AbortSignal): Promise<Stream> {
+async function encodeAll(plan: Plan, opened: Opened, signal: AbortSignal): Promise<Stream> {
+  const { inputs, tools, patient, letGo } = opened;
   const sources = await Promise.all(inputs.map((input, index) => streamable(input, plan.media[index], signal)));
   const slot = await tools.slots.acquire({ bounded: !patient }, signal);
   try {
     // Who is not patient is a listener, and seldom the last one.
     const listened = !patient;
     const { maxDurationMs } = tools;
-    const job = { media: plan.media, sources: sources.map(({ bytes }) => bytes), maxDurationMs, listened };
+    const job = {
+      media: plan.media,
+      sources: sources.map(({ bytes }) => leavable(bytes, letGo)),
+      maxDurationMs,
+      listened,
+    };
     const { ffmpeg, encoders } = tools;
     const start = encoders && { start: (order: EncoderOrder) => encoders.start(order, listened) };
     const encoded = await encode(job, { ffmpeg, ...start }, signal);
@@ -220,6 +231,23 @@ async function streamable(
     { bytes: input.bytes, sizeBytes: input.download.sizeBytes, readRange: input.download.readRange },
     signal,
   );
+}
+
+/** What is left while a chunk is awaited ends at once: the `return` of a generator alone would wait for that chunk. */
+function leavable(bytes: AsyncIterable<Buffer>, letGo: () => void): AsyncIterable<Buffer> {
+  return {
+    [Symbol.asyncIterator]() {
+      const iterator = bytes[Symbol.asyncIterator]();
+      return {
+        next: () => iterator.next(),
+        async return() {
+          letGo();
+          await iterator.return?.();
+          return { done: true, value: undefined };
+        },
+      };
+    },
+  };
 }
 
 async function* holding(

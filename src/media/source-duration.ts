@@ -42,7 +42,7 @@ interface End {
 type Want = { readonly take: number } | { readonly skip: number };
 type Walk = Generator<Want, void, Buffer>;
 
-/** Feeds a walk over chunk boundaries; copies only what is looked at across two chunks. */
+/** Feeds a walk over chunk boundaries with copies of what it looks at: it may look again when the chunk is gone. */
 class Driver implements End {
   position = 0;
   readonly #walk: Walk;
@@ -83,8 +83,7 @@ class Driver implements End {
       this.#held = Buffer.concat([this.#held, rest]);
       return rest.length;
     }
-    const bytes =
-      this.#held.length === 0 ? rest.subarray(0, size) : Buffer.concat([this.#held, rest.subarray(0, lacking)]);
+    const bytes = Buffer.concat([this.#held, rest.subarray(0, lacking)]);
     this.#held = Buffer.alloc(0);
     this.#step(this.#walk.next(bytes));
     return lacking;

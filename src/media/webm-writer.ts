@@ -335,11 +335,12 @@ function writeCuePoint(bytes: Buffer, offset: number, { cue, width, position }: 
 /** Track number, relative time and flags in front of a block's data. */
 const BLOCK_HEAD = 4;
 
+/** In memory of its own: it may be kept for long. */
 function clusterBytes(startMs: number, blocks: readonly Packet[], blockBytes: number): Buffer {
   const timestamp = uintElement(ID.Timestamp, startMs);
   const size = timestamp.length + blockBytes;
   const headLength = 4 + sizeWidth(size);
-  const bytes = Buffer.allocUnsafe(headLength + size);
+  const bytes = Buffer.allocUnsafeSlow(headLength + size);
   bytes.writeUInt32BE(ID.Cluster, 0);
   let at = writeSize(bytes, 4, size, sizeWidth(size));
   at += timestamp.copy(bytes, at);

@@ -14,6 +14,7 @@ import { listen } from '../../src/http/server.ts';
 import { createLog } from '../../src/log.ts';
 import { createMetrics } from '../../src/metrics.ts';
 import { openSqliteQueue } from '../../src/queue/sqlite.ts';
+import { NODE_FLAGS } from '../support/service.ts';
 
 const SECRET = 'bench-secret-0123456789abcdef';
 const CONNECTIONS = 64;
@@ -80,7 +81,7 @@ async function bench(seconds: number): Promise<void> {
 
 /** On a core of its own where the system can do that. */
 function startServer(path: string): ChildProcess & { stdin: NodeJS.WritableStream; stdout: NodeJS.ReadableStream } {
-  const command = [process.execPath, import.meta.filename, 'server', path];
+  const command = [process.execPath, ...NODE_FLAGS, import.meta.filename, 'server', path];
   const pinned = spawnSync('taskset', ['-c', '0', 'true']).status === 0 ? ['taskset', '-c', '0', ...command] : command;
   const [program = '', ...args] = pinned;
   return spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] });

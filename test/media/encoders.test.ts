@@ -13,7 +13,7 @@ const ffmpeg = await checkFfmpeg();
 
 function order(sampleRate: number) {
   const wav: Media = { kind: 'wav', codec: 'pcm', channels: 2, sampleRate };
-  const plan = { media: [wav], maxDurationMs: 60_000 };
+  const plan = { media: [wav], maxDurationMs: 60_000, listened: true };
   return { args: encodeArguments(plan), limits: limitsOf(plan), inputs: 1 };
 }
 
@@ -32,15 +32,30 @@ function census(): number[] {
     });
 }
 
-/** One second of silence through it. */
-async function use(child: EncoderProcess): Promise<number> {
-  const wav = Buffer.alloc(44 + 32_000);
-  wav.write('RIFF\xa4\x7d\0\0WAVEfmt \x10\0\0\0\x01\0\x02\0\x40\x1f\0\0\0\x7d\0\0\x04\0\x10\0data\0\x7d\0\0', 'latin1');
-  child.inputs[0]?.end(wav);
+/** Eight seconds of silence. */
+const WAV = Buffer.alloc(44 + 256_000);
+WAV.write(
+  'RIFF\x24\xe8\x03\0WAVEfmt \x10\0\0\0\x01\0\x02\0\x40\x1f\0\0\0\x7d\0\0\x04\0\x10\0data\0\xe8\x03\0',
+  'latin1',
+);
+
+/** Enough of it for an answer: ffmpeg looks at 64 KiB of PCM before it begins. */
+async function begin(child: EncoderProcess): Promise<void> {
+  child.inputs[0]?.write(WAV.subarray(0, 128_000));
+  await once(child.output, 'readable');
+}
+
+async function finish(child: EncoderProcess): Promise<number> {
+  child.inputs[0]?.end(WAV.subarray(128_000));
   let size = 0;
   for await (const chunk of child.output) size += (chunk as Buffer).length;
   assert.equal((await child.ended).code, 0);
   return size;
+}
+
+async function use(child: EncoderProcess): Promise<number> {
+  await begin(child);
+  return finish(child);
 }
 
 test('after somebody listened the next encoder is there already, and gives the same', linux, async () => {
@@ -65,10 +80,12 @@ test('nothing is started ahead where nobody listens', linux, async () => {
 test('invariant 5: those that wait for work count: never more processes than slots', linux, async () => {
   const encoders = createEncoders(ffmpeg, 2);
   const first = await encoders.start(order(8000), true);
+  assert.equal(census().length, 1, 'nothing else is started before it has answered');
+  await begin(first);
   assert.equal(census().length, 2, 'one works, one waits');
   const other = await encoders.start(order(16_000), true);
   assert.equal(census().length, 2, 'the one that waited has given way');
-  await Promise.all([use(first), use(other)]);
+  await Promise.all([finish(first), use(other)]);
   await encoders.close();
   assert.deepEqual(census(), []);
 });
@@ -79,9 +96,10 @@ test('one that waits too long, or dies while it waits, is replaced when it is ne
   while (census().length > 0)
     await once(process, 'unreachable', { signal: AbortSignal.timeout(20) }).catch(() => undefined);
   const again = await encoders.start(order(8000), true);
+  await begin(again);
   const [working, waiting] = census();
   process.kill(Math.max(working ?? 0, waiting ?? 0), 'SIGKILL');
-  await use(again);
+  await finish(again);
   await use(await encoders.start(order(8000), false));
   await encoders.close();
   assert.deepEqual(census(), []);

@@ -4,7 +4,7 @@ import { EventEmitter, once } from 'node:events';
 import { createServer } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
-import type { Service } from './service.ts';
+import { NODE_FLAGS, type Service } from './service.ts';
 
 export type Confined = Pick<Service, 'url' | 'pid' | 'logged' | 'output'> & AsyncDisposable;
 
@@ -14,7 +14,13 @@ export async function startConfined(
   env: Readonly<Record<string, string>>,
 ): Promise<Confined> {
   const port = await freePort();
-  const [command, ...args] = [...prefix, process.execPath, join(import.meta.dirname, '../../src/cli.ts'), 'serve'];
+  const [command, ...args] = [
+    ...prefix,
+    process.execPath,
+    ...NODE_FLAGS,
+    join(import.meta.dirname, '../../src/cli.ts'),
+    'serve',
+  ];
   const child = spawn(command, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env['PATH'], PORT: String(port), ...env },

@@ -35,6 +35,9 @@ export interface Service extends AsyncDisposable {
   kill(): Promise<readonly Child[]>;
 }
 
+/** With which the image, `npm start` and an installed `archiver` start it; test/dockerfile.test.ts compares them. */
+export const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=4'];
+
 const CLI = join(import.meta.dirname, '../../src/cli.ts');
 const START_WITHIN_MS = 60_000;
 const LAST_LINES = 20;
@@ -43,7 +46,7 @@ const LAST_LINES = 20;
 export async function startService(command: string, env: Readonly<Record<string, string>>): Promise<Service> {
   const port = await freePort();
   const url = `http://127.0.0.1:${String(port)}`;
-  const child = spawn(process.execPath, [CLI, command], {
+  const child = spawn(process.execPath, [...NODE_FLAGS, CLI, command], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env['PATH'], PORT: String(port), ...env },
   });

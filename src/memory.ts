@@ -1,0 +1,22 @@
+/** What holds memory outside of V8's heap, and for how long: the garbage collector is in no hurry about it. */
+
+/** Less is not worth the while, and often shares its memory with others. */
+const WORTH_BYTES = 16 * 1024;
+
+/**
+ * Frees bytes that the caller alone holds: afterwards they are empty, for everybody. What is only a part of its memory is left
+ * alone. For every few megabytes of media that pass V8 would else collect all of its heap: an hour of WAV took a tenth more CPU.
+ */
+export function release(bytes: Buffer): void {
+  const { buffer } = bytes;
+  if (bytes.length < WORTH_BYTES || bytes.length < buffer.byteLength || !(buffer instanceof ArrayBuffer)) return;
+  buffer.transfer(0);
+}
+
+/** The same bytes to be kept for long: a part of a larger memory would keep all of that. */
+export function keepable(bytes: Buffer): Buffer {
+  if (bytes.length === bytes.buffer.byteLength) return bytes;
+  const copy = Buffer.allocUnsafeSlow(bytes.length);
+  bytes.copy(copy);
+  return copy;
+}

@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { openBatches, type Parser } from '../../src/media/batches.ts';
+
+const CHUNK = Buffer.from(Array.from({ length: 100_000 }, (_, at) => at & 255));
+
+async function* once(): AsyncGenerator<Buffer> {
+  yield CHUNK;
+}
+
+test('a chunk is handed on in slices, every byte once and in order', async () => {
+  const parser: Parser<Buffer> = { push: (slice) => [slice], end: () => [] };
+  const slices: Buffer[] = [];
+  for await (const batch of await openBatches(once(), parser, () => true)) slices.push(...batch);
+  assert.ok(slices.length > 1);
+  assert.deepEqual(Buffer.concat(slices), CHUNK);
+});
+
+test('whoever else has work gets a turn between slices that take long', async () => {
+  const turns: number[] = [];
+  let slices = 0;
+  const parser: Parser<number> = {
+    push: () => {
+      slices += 1;
+      setImmediate(() => turns.push(slices));
+      const until = performance.now() + 10;
+      while (performance.now() < until);
+      return [slices];
+    },
+    end: () => [],
+  };
+  for await (const _ of await openBatches(once(), parser, () => true));
+  // What each slice put off ran before the next slice did.
+  assert.deepEqual(
+    turns,
+    Array.from({ length: slices }, (_, at) => at + 1),
+  );
+});
+
+test('one that is left while it gives way asks its source for nothing more', async () => {
+  let asked = 0;
+  const source: AsyncIterator<Buffer> = {
+    next: () => {
+      asked += 1;
+      return Promise.resolve({ done: false, value: CHUNK });
+    },
+    return: () => Promise.resolve({ done: true, value: undefined }),
+  };
+  const parser: Parser<number> = {
+    push: () => {
+      const until = performance.now() + 10;
+      while (performance.now() < until);
+      return [];
+    },
+    end: () => [],
+  };
+  const batches = await openBatches({ [Symbol.asyncIterator]: () => source }, parser, () => true);
+  const reading = batches.next();
+  setImmediate(() => void batches.return?.());
+  assert.deepEqual(await reading, { done: true, value: undefined });
+  assert.equal(asked, 1);
+});
