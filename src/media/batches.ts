@@ -5,7 +5,7 @@ import { setImmediate } from 'node:timers/promises';
 const SLICE_BYTES = 16 * 1024;
 
 /** Whoever asks the service something waits no longer for the bytes of a recording. */
-const TURN_MS = 5;
+const TURN_MS = 3;
 
 /** A parser that is given its input in pieces. Both methods throw a Failure for input that is damaged or ends too early. */
 export interface Parser<T> {

@@ -86,7 +86,7 @@ export class PubsubLibrary {
       maxAckDeadline: lease,
       maxExtensionTime: Duration.from(LEASE_AT_MOST),
       // A slot is free again only when its ack has been sent: after 100 ms by default.
-      batching: { maxMilliseconds: 10 },
+      batching: { maxMilliseconds: 1 },
       closeOptions: {
         behavior:
           onClose === 'wait'
