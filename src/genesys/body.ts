@@ -3,7 +3,7 @@ import { finished, type Readable } from 'node:stream';
 import { release } from '../memory.ts';
 
 /** Bytes that may lie ready before the network has to wait. The socket's own bound stays small: what it joins itself nobody gives back. */
-export const READ_BYTES = 128 * 1024;
+export const READ_BYTES = 512 * 1024;
 
 /** Leaving early destroys the body, and with it the connection. The chunks are the reader's own. @throws what the body fails with */
 export async function* readBody(body: Readable): AsyncGenerator<Buffer, undefined> {

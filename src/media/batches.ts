@@ -1,5 +1,6 @@
 /** Turns chunks of bytes into batches of what a parser finds in them, after its head was read. */
 import { setImmediate } from 'node:timers/promises';
+import { keepable, release } from '../memory.ts';
 
 /** Some seconds of sound: what is found in so much is gone before the garbage collector has to move it. */
 const SLICE_BYTES = 16 * 1024;
@@ -15,7 +16,7 @@ export interface Parser<T> {
 
 /**
  * Reads until `ready`, then hands over the rest, what was found on the way included. One batch per chunk at most, none empty.
- * The source is closed when the parser fails, when it ends and when the returned iterator is left.
+ * The chunks are given up. The source is closed when the parser fails, when it ends and when the returned iterator is left.
  */
 export async function openBatches<T>(
   bytes: AsyncIterable<Buffer>,
@@ -26,6 +27,8 @@ export async function openBatches<T>(
   while (!ready() && (await batches.read()));
   return batches;
 }
+
+const NOTHING = Buffer.alloc(0);
 
 class Batches<T> implements AsyncIterableIterator<readonly T[]> {
   readonly #source: AsyncIterator<Buffer>;
@@ -69,9 +72,15 @@ class Batches<T> implements AsyncIterableIterator<readonly T[]> {
     }
   }
 
+  /** A copy: packets point into it, and would else keep all of the chunk. */
   #slice(): Buffer {
-    const slice = this.#chunk.subarray(this.#at, this.#at + SLICE_BYTES);
+    const slice = keepable(this.#chunk.subarray(this.#at, this.#at + SLICE_BYTES));
     this.#at += slice.length;
+    if (this.#at === this.#chunk.length && slice !== this.#chunk) {
+      release(this.#chunk);
+      this.#chunk = NOTHING;
+      this.#at = 0;
+    }
     return slice;
   }
 

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openBatches, type Parser } from '../../src/media/batches.ts';
 
-const CHUNK = Buffer.from(Array.from({ length: 100_000 }, (_, at) => at & 255));
+const BYTES = Buffer.from(Array.from({ length: 100_000 }, (_, at) => at & 255));
 
 async function* once(): AsyncGenerator<Buffer> {
-  yield CHUNK;
+  yield Buffer.from(BYTES);
 }
 
 test('a chunk is handed on in slices, every byte once and in order', async () => {
@@ -13,7 +13,7 @@ test('a chunk is handed on in slices, every byte once and in order', async () =>
   const slices: Buffer[] = [];
   for await (const batch of await openBatches(once(), parser, () => true)) slices.push(...batch);
   assert.ok(slices.length > 1);
-  assert.deepEqual(Buffer.concat(slices), CHUNK);
+  assert.deepEqual(Buffer.concat(slices), BYTES);
 });
 
 test('whoever else has work gets a turn between slices that take long', async () => {
@@ -42,7 +42,7 @@ test('one that is left while it gives way asks its source for nothing more', asy
   const source: AsyncIterator<Buffer> = {
     next: () => {
       asked += 1;
-      return Promise.resolve({ done: false, value: CHUNK });
+      return Promise.resolve({ done: false, value: Buffer.from(BYTES) });
     },
     return: () => Promise.resolve({ done: true, value: undefined }),
   };
