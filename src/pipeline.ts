@@ -247,7 +247,7 @@ async function* tap(download: Download, metrics: Metrics, keep: Keep | undefined
       sink ??= await openCopy(keep, chunk);
       await sink.write(chunk);
     }
-    // The encoder gives up what it is given, and the copy may still hold it.
+    // Whoever reads this gives it up (memory.ts), and the deposit may still hold it.
     yield keep === undefined ? chunk : Buffer.from(chunk);
   }
 }

@@ -2,6 +2,7 @@
 import type { Readable } from 'node:stream';
 import type { Recording } from '../recording.ts';
 import type { FailureRecord, Manifest } from './manifest.ts';
+import type { FailureSubject } from './records.ts';
 
 /** Size and checksums of what was stored, counted while it was written. */
 export interface Stored {
@@ -72,7 +73,7 @@ export type Entry =
   | { readonly status: 'archived'; readonly recording: Recording; readonly manifest: Manifest }
   | {
       readonly status: 'failed' | 'no-media';
-      readonly recording: { readonly recordingId: string | undefined; readonly conversationId: string | undefined };
+      readonly recording: FailureSubject;
       readonly failure: FailureRecord;
     };
 
@@ -92,16 +93,9 @@ export interface Archive {
   /** Newest day first by default; failures by time of failure. */
   list(query: ListQuery, signal: AbortSignal): Promise<Page>;
   /** Overwrites an earlier record of the same recording (or conversation, where `recordingId` is undefined). */
-  recordFailure(
-    subject: { readonly recordingId: string | undefined; readonly conversationId: string | undefined },
-    record: FailureRecord,
-    signal: AbortSignal,
-  ): Promise<void>;
+  recordFailure(subject: FailureSubject, record: FailureRecord, signal: AbortSignal): Promise<void>;
   /** Of a recording the commit removes it; of a conversation, whoever found out its recordings after all. Gone is as good. */
-  removeFailure(
-    subject: { readonly recordingId: string | undefined; readonly conversationId: string | undefined },
-    signal: AbortSignal,
-  ): Promise<void>;
+  removeFailure(subject: FailureSubject, signal: AbortSignal): Promise<void>;
   failureOf(recording: Recording, signal: AbortSignal): Promise<FailureRecord | undefined>;
   /** Removes staging objects older than `olderThanMs`, and nothing else. */
   sweep(olderThanMs: number, signal: AbortSignal): Promise<number>;

@@ -81,7 +81,7 @@ export class FolderDeposit implements Deposit {
       const manifest = requireProof(describe(stored), {
         recording: this.#recording,
         contentType,
-        stored: stored,
+        stored,
         originals: this.#originals,
       });
       await writeNewFile(this.#path('manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);

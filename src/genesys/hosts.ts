@@ -37,10 +37,7 @@ export function createHosts(config: Pick<GenesysConfig, 'apiUrl' | 'mediaHosts'>
   const resolve = options.lookup ?? dnsLookup;
   const origins = listedOrigins(config);
   const lookup = guarded(resolve);
-  const connection = {
-    allowH2: false,
-    timeout: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
-  };
+  const connection = { allowH2: false, timeout: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS };
   const toPublic = buildConnector({ ...connection, lookup });
   const toListed = buildConnector({ ...connection, lookup: resolve });
   const checkMedia = (url: URL): void => {

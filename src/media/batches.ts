@@ -15,7 +15,7 @@ export interface Parser<T> {
 }
 
 /**
- * Reads until `ready`, then hands over the rest, what was found on the way included. One batch per chunk at most, none empty.
+ * Reads until `ready`, then hands over the rest, what was found on the way included. One batch per slice of a chunk at most, none empty.
  * The chunks are given up. The source is closed when the parser fails, when it ends and when the returned iterator is left.
  */
 export async function openBatches<T>(
@@ -28,15 +28,15 @@ export async function openBatches<T>(
   return batches;
 }
 
-const NOTHING = Buffer.alloc(0);
+const NOTHING: Buffer = Buffer.alloc(0);
 
 class Batches<T> implements AsyncIterableIterator<readonly T[]> {
   readonly #source: AsyncIterator<Buffer>;
   readonly #parser: Parser<T>;
   #found: T[] = [];
   #ended = false;
-  /** The chunk that came last, and how far it was handed on. */
-  #chunk: Buffer = Buffer.alloc(0);
+  /** The chunk that is being handed on, and how far it was. */
+  #chunk = NOTHING;
   #at = 0;
   #turnedMs = performance.now();
 
@@ -53,7 +53,7 @@ class Batches<T> implements AsyncIterableIterator<readonly T[]> {
   async read(): Promise<boolean> {
     if (performance.now() - this.#turnedMs > TURN_MS) await this.#giveWay();
     if (this.#ended) return false;
-    if (this.#at === this.#chunk.length) {
+    if (this.#chunk.length === 0) {
       const step = await this.#source.next();
       if (step.done === true) {
         this.#ended = true;
@@ -61,7 +61,6 @@ class Batches<T> implements AsyncIterableIterator<readonly T[]> {
         return false;
       }
       this.#chunk = step.value;
-      this.#at = 0;
     }
     try {
       this.#keep(this.#parser.push(this.#slice()));
@@ -74,14 +73,19 @@ class Batches<T> implements AsyncIterableIterator<readonly T[]> {
 
   /** A copy: packets point into it, and would else keep all of the chunk. */
   #slice(): Buffer {
-    const slice = keepable(this.#chunk.subarray(this.#at, this.#at + SLICE_BYTES));
+    const chunk = this.#chunk;
+    const slice = keepable(chunk.subarray(this.#at, this.#at + SLICE_BYTES));
     this.#at += slice.length;
-    if (this.#at === this.#chunk.length && slice !== this.#chunk) {
-      release(this.#chunk);
-      this.#chunk = NOTHING;
-      this.#at = 0;
+    if (this.#at === chunk.length) {
+      this.#leaveChunk();
+      if (slice.buffer !== chunk.buffer) release(chunk);
     }
     return slice;
+  }
+
+  #leaveChunk(): void {
+    this.#chunk = NOTHING;
+    this.#at = 0;
   }
 
   /** Everybody else's turn. */
@@ -102,8 +106,7 @@ class Batches<T> implements AsyncIterableIterator<readonly T[]> {
     const wasEnded = this.#ended;
     this.#ended = true;
     this.#found = [];
-    this.#chunk = Buffer.alloc(0);
-    this.#at = 0;
+    this.#leaveChunk();
     if (!wasEnded) await this.#source.return?.();
     return { done: true, value: undefined };
   }

@@ -60,3 +60,14 @@ test('one that is left while it gives way asks its source for nothing more', asy
   assert.deepEqual(await reading, { done: true, value: undefined });
   assert.equal(asked, 1);
 });
+
+test('a chunk of exactly one slice is not taken from under it', async () => {
+  const parser: Parser<Buffer> = { push: (slice) => [slice], end: () => [] };
+  const record = Buffer.allocUnsafeSlow(16 * 1024).fill(1);
+  const slices: Buffer[] = [];
+  const source = async function* (): AsyncGenerator<Buffer> {
+    yield record;
+  };
+  for await (const batch of await openBatches(source(), parser, () => true)) slices.push(...batch);
+  assert.deepEqual(Buffer.concat(slices), Buffer.alloc(16 * 1024, 1));
+});

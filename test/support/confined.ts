@@ -1,9 +1,9 @@
 /** Starts `archiver serve` behind another program: as PID 1 of a namespace, as another user, on a root that cannot be written. */
 import { execFileSync, spawn } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
-import { createServer } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { freePort } from './free-port.ts';
 import { NODE_FLAGS, type Service } from './service.ts';
 
 export type Confined = Pick<Service, 'url' | 'pid' | 'logged' | 'output'> & AsyncDisposable;
@@ -83,14 +83,4 @@ function parseEntry(line: string): Readonly<Record<string, unknown>> {
   } catch {
     return {};
   }
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const address = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  if (typeof address !== 'object' || address === null) throw new Error('No free port was found.');
-  return address.port;
 }

@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { PubSub } from '@google-cloud/pubsub';
+import { freePort } from './free-port.ts';
 
 export interface Emulator {
   /** `127.0.0.1:PORT`, as PUBSUB_EMULATOR_HOST wants it. */
@@ -122,14 +122,4 @@ async function serverStarted(child: ChildProcess): Promise<void> {
   child.once('error', (error) => started.reject(error));
   const timer = setTimeout(() => lines.close(), START_WITHIN_MS);
   await started.promise.finally(() => clearTimeout(timer));
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  assert.ok(address !== null && typeof address === 'object');
-  server.close();
-  await once(server, 'close');
-  return address.port;
 }

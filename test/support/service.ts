@@ -1,10 +1,10 @@
 /** Turns a command and an environment into the real process `archiver COMMAND`: started, read, stopped, frozen and killed. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { EventEmitter, on, once } from 'node:events';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
+import { freePort } from './free-port.ts';
 import { type Child, childrenOf, untilFrozen } from './children.ts';
 
 export type LogEntry = Readonly<Record<string, unknown>>;
@@ -171,17 +171,6 @@ function parseEntry(line: string): LogEntry | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** Free a moment ago: links name the port, so it has to be known before the service listens. */
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const address = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  if (typeof address !== 'object' || address === null) throw new Error('No free port was found.');
-  return address.port;
 }
 
 /** Resolves with the first defined answer, asked again every few milliseconds: for what the system tells nobody of. */
