@@ -10,6 +10,7 @@ import { createHash } from 'node:crypto';
 import type { Archive, ByteRange, Deposit, OriginalSink, Stored } from './archive/archive.ts';
 import { etagOf, type Manifest, type SourceFacts } from './archive/manifest.ts';
 import { parseRange } from './archive/range.ts';
+import { Failure } from './failure.ts';
 import type { Download, Genesys, Located, MediaFile } from './genesys/genesys.ts';
 import { createFlights, Lagged } from './media/flight.ts';
 import { makeWebm, Unfit, type MadeWebm, type MediaTools } from './media/make-webm.ts';
@@ -89,9 +90,11 @@ export function createPipeline(parts: PipelineParts): Pipeline {
     );
     for await (const cluster of made.clusters) await deposit.clusters.write(cluster);
     const storing = performance.now();
-    const manifest = await deposit.commit(made.result().head, made.contentType, (stored) =>
-      describe(made, stored, { ...work, startedAt, version: parts.version }),
-    );
+    const { head, sizeBytes } = made.result();
+    const manifest = await deposit.commit(head, made.contentType, (stored) => {
+      requireSize(stored, sizeBytes);
+      return describe(made, stored, { ...work, startedAt, version: parts.version });
+    });
     parts.metrics.seconds('store', (performance.now() - storing) / 1000);
     parts.metrics.bytes('out', manifest.webm.sizeBytes);
     return manifest;
@@ -128,7 +131,7 @@ export function createPipeline(parts: PipelineParts): Pipeline {
       (stop) => make(recording, { ways: 'any', keep: undefined, patient: false }, stop),
       signal,
     );
-    return { from: 'live', contentType: made.contentType, body: play(recording, made, signal) };
+    return { from: 'live', contentType: made.contentType, body: copies(play(recording, made, signal)) };
   }
 
   async function replay(
@@ -192,6 +195,11 @@ type Making = MadeWebm & {
   readonly originals: readonly string[];
 };
 
+/** Whoever plays them may still hold one when it asks for the next. */
+async function* copies(clusters: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, void> {
+  for await (const cluster of clusters) yield Buffer.from(cluster);
+}
+
 /** What comes after the first `sizeBytes`, once those have proven to be the same as before. */
 async function* after(
   clusters: AsyncIterable<Buffer>,
@@ -247,8 +255,7 @@ async function* tap(download: Download, metrics: Metrics, keep: Keep | undefined
       sink ??= await openCopy(keep, chunk);
       await sink.write(chunk);
     }
-    // Whoever reads this gives it up (memory.ts), and the deposit may still hold it.
-    yield keep === undefined ? chunk : Buffer.from(chunk);
+    yield chunk;
   }
 }
 
@@ -264,6 +271,13 @@ function sourcesOf(made: Making): readonly SourceFacts[] {
     const original = made.originals[index];
     return original === undefined ? source : { ...source, original };
   });
+}
+
+/** Who made the WebM and who stored it have to agree on how much there is. */
+function requireSize(stored: Stored, sizeBytes: number): void {
+  if (stored.sizeBytes === sizeBytes) return;
+  const text = `The WebM has ${String(sizeBytes)} bytes, but ${String(stored.sizeBytes)} reached the archive; nothing was stored.`;
+  throw new Failure('internal', text);
 }
 
 function describe(made: Making, stored: Stored, work: Work & { startedAt: Date; version: string }): Manifest {

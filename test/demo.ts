@@ -12,7 +12,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Manifest } from '../src/archive/manifest.ts';
 import { startGenesysServer, type GenesysServer, type SimulatedRecording } from './support/genesys-server.ts';
-import { NODE_FLAGS } from './support/service.ts';
+import { ALLOCATOR, NODE_FLAGS } from './support/service.ts';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const FOLDER = join(ROOT, 'var', 'demo');
@@ -83,6 +83,7 @@ async function startService(genesys: GenesysServer): Promise<Service> {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: {
       PATH: process.env['PATH'],
+      ...ALLOCATOR,
       ...genesys.environment(),
       PORT: String(port),
       QUEUE_URL: `sqlite:${join(FOLDER, 'queue.db')}`,

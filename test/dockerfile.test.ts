@@ -11,7 +11,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { freePort } from './support/free-port.ts';
 import { VARIABLES } from '../src/config.ts';
-import { NODE_FLAGS } from './support/service.ts';
+import { ALLOCATOR, NODE_FLAGS } from './support/service.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const read = (name: string): string => readFileSync(join(ROOT, name), 'utf8');
@@ -46,13 +46,21 @@ suite('Dockerfile', () => {
     assert.equal(only('STOPSIGNAL'), 'SIGTERM');
   });
 
-  test('node gets the same flags wherever the service is started', () => {
+  test('node gets the same flags and the same allocator wherever the service is started', () => {
+    const allocator = Object.entries(ALLOCATOR).map(([name, value]) => `${name}=${value}`);
+    for (const setting of allocator)
+      assert.ok(
+        only('ENV')
+          .split(/[\s\\]+/)
+          .includes(setting),
+        setting,
+      );
     const [firstLine] = read('src/cli.ts').split('\n');
-    assert.equal(firstLine, ['#!/usr/bin/env -S node', ...NODE_FLAGS].join(' '));
+    assert.equal(firstLine, ['#!/usr/bin/env -S', ...allocator, 'node', ...NODE_FLAGS].join(' '));
     const about: unknown = JSON.parse(read('package.json'));
     assert.match(
       JSON.stringify(about),
-      new RegExp(`"start":"node .ci/setup.mjs ${NODE_FLAGS.join(' ')} src/cli.ts serve"`),
+      new RegExp(`"start":"${allocator.join(' ')} node .ci/setup.mjs ${NODE_FLAGS.join(' ')} src/cli.ts serve"`),
     );
   });
 
@@ -100,7 +108,7 @@ suite('Dockerfile', () => {
     ].map(([, name = '']) => name);
     assert.deepEqual(
       names.filter((name) => !Object.hasOwn(VARIABLES, name)),
-      ['NODE_ENV'],
+      ['NODE_ENV', ...Object.keys(ALLOCATOR)],
     );
     assert.doesNotMatch(
       stages

@@ -5,6 +5,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import type { Archive, Deposit } from '../src/archive/archive.ts';
 import { openFolderArchive, type FolderArchive } from '../src/archive/folder.ts';
 import type { Manifest } from '../src/archive/manifest.ts';
 import { verifyStored } from '../src/archive/verify.ts';
@@ -378,6 +379,36 @@ test('a broken recording keeps no other from being archived', HANG_GUARD, async 
   const [broken, whole] = [add(FIXTURES.wav, cut('stereo-pcm.wav', 300_000)), add(FIXTURES.wav)];
   const [first, second] = await Promise.allSettled([archive(place, broken), archive(place, whole)]);
   assert.deepEqual([first.status, second.status], ['rejected', 'fulfilled']);
+});
+
+test('what was lost between the maker and the archive is noticed, and nothing is stored', HANG_GUARD, async () => {
+  await using place = await open();
+  const { archive: real, genesys, slots, metrics } = place;
+  const begin = async (...args: Parameters<FolderArchive['begin']>): Promise<Deposit> => {
+    const deposit = await real.begin(...args);
+    let clusters = 0;
+    return {
+      clusters: {
+        write: async (chunk) => {
+          clusters += 1;
+          await deposit.clusters.write(clusters === 2 ? Buffer.alloc(0) : chunk);
+        },
+      },
+      original: (...opened) => deposit.original(...opened),
+      commit: (...proof) => deposit.commit(...proof),
+      [Symbol.asyncDispose]: () => deposit[Symbol.asyncDispose](),
+    };
+  };
+  const lossy: Archive = Object.assign(openFolderArchive({ path: place.path, linkKeys: ['key'], publicUrl: '' }), {
+    begin,
+  });
+  const tools = { ffmpeg: staging.real, slots, maxDurationMs: 3_600_000 };
+  const pipeline = createPipeline({ genesys, archive: lossy, tools, metrics, keepOriginal: false, version: '1.2.3' });
+  const recording = add(FIXTURES.opus);
+  const failure = await failureOf(pipeline.archive({ recording, attempt: 1, traceparent: undefined }, running));
+  assert.equal(failure.code, 'internal');
+  assert.match(failure.message, /^The WebM has \d+ bytes, but \d+ reached the archive/);
+  await assertNothing(place, recording);
 });
 
 test('a recording longer than MAX_DURATION_S is refused, by every way', HANG_GUARD, async () => {

@@ -11,7 +11,10 @@ export interface Stored {
   readonly crc32c: string;
 }
 
-/** Bytes go in one after the other; `write` resolves when more may come (back-pressure). */
+/**
+ * Bytes go in one after the other; `write` resolves when more may come (back-pressure). From then on `chunk` is the caller's
+ * again: what has to be kept longer was copied.
+ */
 export interface Sink {
   write(chunk: Buffer): Promise<void>;
 }

@@ -1,7 +1,6 @@
 /** Turns clusters, originals and a head into one recording of a bucket: small ones by one request, large ones composed. */
 import { randomBytes } from 'node:crypto';
 import { Failure } from '../failure.ts';
-import { keepable } from '../memory.ts';
 import { keyOf, type Recording } from '../recording.ts';
 import type { Deposit, OriginalSink, Sink, Stored } from './archive.ts';
 import { stopped } from './bucket-client.ts';
@@ -10,6 +9,7 @@ import { encodeMetadata } from './bucket-layout.ts';
 import { isSame, type ObjectFacts, type Sent } from './bucket-object.ts';
 import { combineCrc32c, crc32c, createChecksum, encodeCrc32c, type Checksum } from './checksum.ts';
 import { download } from './download.ts';
+import { HeldBack } from './held-back.ts';
 import { composeObject, insertObject, type NewObject, type Placement } from './insert.ts';
 import type { Manifest } from './manifest.ts';
 import { originalName } from './records.ts';
@@ -43,8 +43,7 @@ export class BucketDeposit implements Deposit {
   /** Its folder under staging/. */
   readonly #name: string;
   readonly #originals = new Map<string, Original>();
-  #held: Buffer[] = [];
-  #heldBytes = 0;
+  readonly #held = new HeldBack();
   #body: ObjectWriter | undefined;
   #ended: Failure | undefined;
   /** From the moment the WebM may have appeared, its staged originals belong to whoever completes it. */
@@ -99,7 +98,6 @@ export class BucketDeposit implements Deposit {
   /** Cancels uploads and removes what was staged. What cannot be removed now, the sweep removes later. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ended ??= new Failure('internal', 'The deposit was abandoned before this.');
-    this.#held = [];
     const writers = [...this.#originals.values()].map((original) => original.writer);
     if (this.#body !== undefined) writers.push(this.#body);
     const originals = this.#shown ? [] : [...this.#originals.keys()];
@@ -125,20 +123,20 @@ export class BucketDeposit implements Deposit {
   }
 
   async #writeCluster(chunk: Buffer): Promise<void> {
-    if (this.#body === undefined && this.#heldBytes + chunk.length <= this.#deps.holdBackBytes) {
-      this.#heldBytes += chunk.length;
-      this.#held.push(keepable(chunk));
+    if (this.#body === undefined && this.#held.sizeBytes + chunk.length <= this.#deps.holdBackBytes) {
+      this.#held.add(chunk);
       return;
     }
     this.#body ??= this.#writer('clusters', 'application/octet-stream');
-    for (const early of this.#held.splice(0)) await this.#body.write(early);
+    for (const early of this.#held.pieces()) await this.#body.write(early);
+    this.#held.empty();
     await this.#body.write(chunk);
   }
 
   /** One checked insert. */
   #prepareHeld(head: Buffer): Prepared {
     const checksum = createChecksum();
-    const parts = [head, ...this.#held];
+    const parts = [head, ...this.#held.pieces()];
     for (const part of parts) checksum.update(part);
     const { client } = this.#deps.parts;
     return {

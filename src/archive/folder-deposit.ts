@@ -3,18 +3,15 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Failure } from '../failure.ts';
-import { keepable, release } from '../memory.ts';
 import { keyOf, type Recording } from '../recording.ts';
 import type { Deposit, OriginalSink, Sink, Stored } from './archive.ts';
 import { combineCrc32c, crc32c, createChecksum, createCrc32c, encodeCrc32c, type Checksum } from './checksum.ts';
 import { codeOf, FILE_MODE, FOLDER_MODE, makeFolder, markFile, onFolder, syncFolder, writeNewFile } from './durable.ts';
 import { entryPath } from './folder-entry.ts';
+import { HeldBack, PIECE_BYTES } from './held-back.ts';
 import type { Manifest } from './manifest.ts';
 import { dayOf, originalName } from './records.ts';
 import { requireProof } from './verify.ts';
-
-/** Written and read back in pieces of about this size: each costs the process the same, however small. */
-const PIECE_BYTES = 1024 * 1024;
 
 /** The key is in a staging name for whoever looks there; what makes it unique follows. */
 const LONGEST_PREFIX = 200;
@@ -44,8 +41,7 @@ export class FolderDeposit implements Deposit {
   readonly #name: string;
   readonly #originals = new Map<string, Original>();
   readonly #crc = createCrc32c();
-  #held: Buffer[] = [];
-  #heldBytes = 0;
+  readonly #held = new HeldBack();
   #sizeBytes = 0;
   #body: FileHandle | undefined;
   #made: Promise<unknown> | undefined;
@@ -102,7 +98,6 @@ export class FolderDeposit implements Deposit {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#committing?.catch(ignore);
     this.#ended ??= new Failure('internal', 'The deposit was abandoned before this.');
-    this.#held = [];
     await this.#made?.catch(ignore);
     for (const file of this.#files()) await file.close().catch(ignore);
     if (this.#made !== undefined) await rm(this.#path(), { recursive: true, force: true }).catch(ignore);
@@ -124,18 +119,15 @@ export class FolderDeposit implements Deposit {
   async #writeCluster(chunk: Buffer): Promise<void> {
     this.#crc.update(chunk);
     this.#sizeBytes += chunk.length;
-    this.#held.push(keepable(chunk));
-    this.#heldBytes += chunk.length;
-    if (this.#heldBytes > (this.#body === undefined ? this.#options.holdBackBytes : PIECE_BYTES)) await this.#spill();
+    this.#held.add(chunk);
+    const bound = this.#body === undefined ? this.#options.holdBackBytes : PIECE_BYTES;
+    if (this.#held.sizeBytes > bound) await this.#spill();
   }
 
   async #spill(): Promise<void> {
     this.#body ??= await this.#open('clusters');
-    this.#heldBytes = 0;
-    for (const piece of pieces(this.#held.splice(0))) {
-      await this.#body.writeFile(piece);
-      release(piece);
-    }
+    for (const piece of this.#held.pieces()) await this.#body.writeFile(piece);
+    this.#held.empty();
   }
 
   /** Counts while it writes; staged clusters are counted as they are read back, and must be what was written. */
@@ -143,10 +135,8 @@ export class FolderDeposit implements Deposit {
     const checksum = createChecksum();
     await using file = await this.#open('recording.webm');
     if (this.#body !== undefined) await this.#spill();
-    for (const piece of pieces([head, ...this.#held])) {
-      await append({ file, checksum }, piece);
-      release(piece);
-    }
+    for (const piece of [head, ...this.#held.pieces()]) await append({ file, checksum }, piece);
+    this.#held.empty();
     if (this.#body !== undefined) await this.#copyBody(this.#body, { file, checksum });
     await file.sync();
     const stored = checksum.stored();
@@ -242,20 +232,6 @@ export class FolderDeposit implements Deposit {
 async function append({ file, checksum }: Original, chunk: Buffer): Promise<void> {
   checksum.update(chunk);
   await file.writeFile(chunk);
-}
-
-/** Small buffers joined, in order; none grows beyond PIECE_BYTES by it. */
-function* pieces(buffers: readonly Buffer[]): Generator<Buffer, void, void> {
-  let start = 0;
-  let sizeBytes = 0;
-  for (const [index, { length }] of buffers.entries()) {
-    if (index > start && sizeBytes + length > PIECE_BYTES) {
-      yield Buffer.concat(buffers.slice(start, index));
-      [start, sizeBytes] = [index, 0];
-    }
-    sizeBytes += length;
-  }
-  if (sizeBytes > 0) yield Buffer.concat(buffers.slice(start));
 }
 
 function ignore(): undefined {

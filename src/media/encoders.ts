@@ -4,7 +4,7 @@ import { type Encoder, type EncoderOrder, type EncoderProcess, startEncoder } fr
 export interface Encoders {
   /** `soon`: somebody listens, so the next one with the same arguments is started ahead. @throws Failure `misconfigured`, `busy` */
   start(order: EncoderOrder, soon: boolean): Promise<EncoderProcess>;
-  /** Kills what was started ahead; afterwards nothing is. */
+  /** Kills all there are, waits until they are gone, and starts none ahead any more. */
   close(): Promise<void>;
 }
 
@@ -14,23 +14,24 @@ const IDLE_MS = 300_000;
 /** At most `slots` processes at any time, those that wait for work included; one waits for each kind of media listened to. */
 export function createEncoders(encoder: Encoder, slots: number, idleMs = IDLE_MS): Encoders {
   const spares = new Map<string, Spare>();
-  let running = 0;
+  const running = new Set<Promise<EncoderProcess>>();
   let closed = false;
 
   async function start(order: EncoderOrder, soon: boolean): Promise<EncoderProcess> {
     const key = keyOf(order);
-    running += 1;
+    const starting = take(key).then((spare) => spare ?? startAnew(order));
+    running.add(starting);
     try {
-      const child = (await take(key)) ?? (await startAnew(order));
+      const child = await starting;
       void child.ended.then(() => {
-        running -= 1;
+        running.delete(starting);
         if (soon) startAhead(key, order);
       });
       // Not before this one has answered: a start holds everybody up for 3 to 5 ms.
       if (soon) child.output.once('readable', () => startAhead(key, order));
       return child;
     } catch (error) {
-      running -= 1;
+      running.delete(starting);
       throw error;
     }
   }
@@ -46,7 +47,7 @@ export function createEncoders(encoder: Encoder, slots: number, idleMs = IDLE_MS
 
   /** Work goes first: what waits with other arguments gives way, and is gone before this one begins. */
   async function startAnew(order: EncoderOrder): Promise<EncoderProcess> {
-    while (running + spares.size > slots) {
+    while (running.size + spares.size > slots) {
       const [oldest] = spares.keys();
       if (oldest === undefined) break;
       await discard(oldest);
@@ -55,7 +56,7 @@ export function createEncoders(encoder: Encoder, slots: number, idleMs = IDLE_MS
   }
 
   function startAhead(key: string, order: EncoderOrder): void {
-    if (closed || spares.has(key) || running + spares.size >= slots) return;
+    if (closed || spares.has(key) || running.size + spares.size >= slots) return;
     const forget = (): void => {
       clearTimeout(spare.timer);
       if (spares.get(key) === spare) spares.delete(key);
@@ -70,7 +71,12 @@ export function createEncoders(encoder: Encoder, slots: number, idleMs = IDLE_MS
   }
 
   async function discard(key: string): Promise<void> {
-    const child = await take(key);
+    await end(take(key));
+  }
+
+  /** A killed process is still there until it has had its turn. */
+  async function end(started: Promise<EncoderProcess | undefined>): Promise<void> {
+    const child = await started.catch(() => undefined);
     child?.kill();
     await child?.ended;
   }
@@ -79,7 +85,7 @@ export function createEncoders(encoder: Encoder, slots: number, idleMs = IDLE_MS
     start,
     async close() {
       closed = true;
-      await Promise.all([...spares.keys()].map(discard));
+      await Promise.all([...[...spares.keys()].map(discard), ...[...running].map(end)]);
     },
   };
 }

@@ -51,28 +51,27 @@ const MAX_STREAMS = 8;
 const THREADS = 2;
 
 /**
- * Why these, measured by test/bench/encode-experiments.ts on 8 kHz stereo speech against
- * `-c:a libopus -b:a 128k` (2 cores, ffmpeg 5.1):
+ * Why these, measured by test/bench/encode-experiments.ts on two minutes of 8 kHz stereo speech against `-c:a libopus -b:a 128k`
+ * (2 cores, ffmpeg 5.1):
  *
- * - `voip` 32 kbit/s for both channels: 0.22 of the bytes and a log-spectral distance of 0.64 dB (1 dB counts as
- *   transparent); `audio` and `lowdelay` need 48 kbit/s for 1.3 dB, and below 36 kbit/s they leak one side of the call into
- *   the other (15 to 30 dB of separation; `voip` keeps 75). Channels coded apart (`-mapping_family 255`) are 0.9 dB worse at that rate.
- * - complexity 0: 10 takes two and a half times the CPU for 0.06 dB.
- * - packets of 120 ms: 0.39 of the reference's CPU, where 20 ms takes 0.67: much of the work is per packet.
+ * - `lowdelay`, which is CELT alone: 0.34 of the reference's CPU (0.39 for mono). `voip`, SILK for speech, takes 0.47 (0.54).
+ * - complexity 0: 10 takes 0.70 of the CPU and a seventh more bytes for 0.56 dB.
+ * - packets of 120 ms: with 20 ms it is 0.49, since much of the work is per packet.
  */
 const AUDIO_CODEC = flags({
   'c:a': 'libopus',
-  application: 'voip',
+  application: 'lowdelay',
   compression_level: 0,
   frame_duration: 120,
 });
 
 /**
- * Bits per second by channels: telephone band up to 12 kHz sampling, else room for the wider band. 16 kbit/s of mono are heard
- * (1.5 dB, 24 kbit/s 0.9 dB), and a stereo of 16 kbit/s is folded into mono.
+ * Bits per second by channels: telephone band up to 12 kHz sampling, else the wider band; what stays within a third of the
+ * reference's bytes. Log-spectral distance to the source, 100 to 3400 Hz (1 dB counts as transparent): 1.33 dB for both
+ * channels, 0.62 dB for one. Between the sides of a call 52 dB remain, as of the reference; at 32 kbit/s it is 30 dB.
  */
-const NARROW_BITRATES = { mono: 24_000, stereo: 32_000 };
-const WIDE_BITRATES = { mono: 32_000, stereo: 48_000 };
+const NARROW_BITRATES = { mono: 32_000, stereo: 48_000 };
+const WIDE_BITRATES = { mono: 40_000, stereo: 44_000 };
 const NARROW_RATE = 12_000;
 
 /** Mono and stereo as they are, everything else downmixed to one of them: what browsers and libopus take for speech. */

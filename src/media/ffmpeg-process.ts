@@ -1,5 +1,6 @@
 /** Turns ffmpeg's arguments into one running, confined child on pipes, that can always be got rid of. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { Readable, Writable } from 'node:stream';
 import type { Limits } from './ffmpeg-arguments.ts';
@@ -83,7 +84,7 @@ export async function startEncoder(encoder: Encoder, { args, limits, inputs }: E
     });
   });
   await started(child);
-  giveWay(child.pid);
+  giveWay(child);
   return describe(child, exited);
 }
 
@@ -102,14 +103,34 @@ function spawnChild(command: string, args: readonly string[], { inputs, searchPa
   }
 }
 
-/** setpriority(2): an encoder takes what is left of the cores, and whoever asks the service something is answered first. */
+/** An encoder takes what is left of the cores: whoever asks the service something is answered first. */
 const NICE = 10;
 
-function giveWay(pid: number | undefined): void {
+/** Who is not root may change one session in a tenth of a second, of all on the machine. */
+const AGAIN_MS = 150;
+const MOST_TRIES = 20;
+
+/** By setpriority(2): among the threads of its session. */
+function giveWay(child: ChildProcess): void {
   try {
-    if (pid !== undefined) setPriority(pid, NICE);
+    if (child.pid !== undefined) setPriority(child.pid, NICE);
   } catch {
     // It is gone already, or may not be told: it works all the same.
+  }
+  giveWayAsSession(child, MOST_TRIES);
+}
+
+/**
+ * Where Linux shares the cores between sessions (sched(7), "The autogroup feature"), a child that has one of its own weighs as
+ * much as all of the service, however nice it is.
+ */
+function giveWayAsSession(child: ChildProcess, tries: number): void {
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  try {
+    writeFileSync(`/proc/${String(child.pid)}/autogroup`, String(NICE));
+  } catch (error) {
+    const again = error instanceof Error && 'code' in error && error.code === 'EAGAIN' && tries > 1;
+    if (again) setTimeout(() => giveWayAsSession(child, tries - 1), AGAIN_MS).unref();
   }
 }
 

@@ -1,12 +1,14 @@
 /** Lets any number of readers share one making of a recording's WebM: one download, one encoder. */
 import { Failure } from '../failure.ts';
+import { release } from '../memory.ts';
 import type { Webm } from './webm.ts';
 
 export interface Flights<T extends Webm> {
   /**
    * A view of the WebM being made for `key`, from its first cluster; `make` is called only when nobody makes it yet or
    * what is already made no longer fits into `keepBytes`. The making stops when the last reader has left.
-   * The returned view must be read or its `clusters` returned; `signal` also leaves.
+   * The returned view must be read or its `clusters` returned; `signal` also leaves. A cluster is the reader's until it asks
+   * for the next: then it may be empty (memory.ts).
    */
   join(key: string, make: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T>;
 }
@@ -90,6 +92,7 @@ class Flight<T extends Webm> {
           yield cluster;
         } else if (this.#end !== undefined) {
           if (this.#end.failure !== undefined) throw this.#end.failure;
+          reader.next = Infinity;
           return;
         } else {
           this.#pulling ??= this.#pull().finally(() => (this.#pulling = undefined));
@@ -117,13 +120,17 @@ class Flight<T extends Webm> {
   /** Within the bound everything is kept for late readers; beyond it only what the fastest has yet to read, and the bound. */
   #drop(): void {
     while (this.#keptBytes > this.#keepBytes && this.#kept.length > 1) {
-      this.#keptBytes -= this.#kept.shift()?.length ?? 0;
+      const cluster = this.#kept.shift() ?? NOTHING;
       this.#first += 1;
+      this.#keptBytes -= cluster.length;
+      if (![...this.#readers].some(({ next }) => next === this.#first)) release(cluster);
     }
   }
 
   #leave(reader: Reader): void {
     if (!this.#readers.delete(reader) || this.#readers.size > 0) return;
+    // Whoever leaves early may still hold one.
+    if (reader.next === Infinity) for (const cluster of this.#kept.splice(0)) release(cluster);
     this.#stop.abort();
     this.#ended();
     void this.#iterator?.return?.().catch(() => undefined);
@@ -136,9 +143,11 @@ class Flight<T extends Webm> {
 }
 
 interface Reader {
-  /** Number of the cluster it reads next. */
+  /** Number of the cluster it reads next: the one before is in its hands. Infinite when it has read them all. */
   next: number;
 }
+
+const NOTHING = Buffer.alloc(0);
 
 async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   signal.throwIfAborted();

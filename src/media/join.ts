@@ -2,12 +2,12 @@
 import { Failure } from '../failure.ts';
 import { type OggOpus, opusTrack, unmarkedEnd } from './ogg-opus.ts';
 import {
+  isValidPacket,
   lostLike,
   nsToSamples,
   OPUS_RATE,
   type OpusHead,
   packetSamples,
-  parsePacket,
   samplesToNs,
   SELF_DELIMITING_BYTES,
   silenceLike,
@@ -298,7 +298,7 @@ class Slab {
     const start = this.#used;
     const at = writeSelfDelimited(this.#bytes, start, left);
     // A decoder would drop the packets of both channels: an encoder can conceal the one.
-    if (at === undefined || parsePacket(right) === undefined) throw unjoinable('a packet is invalid');
+    if (at === undefined || !isValidPacket(right)) throw unjoinable('a packet is invalid');
     this.#used = at + right.copy(this.#bytes, at);
     return this.#bytes.subarray(start, this.#used);
   }

@@ -73,15 +73,6 @@ export function opusTrack(head: OpusHead): AudioTrack {
   };
 }
 
-/** A packet on the time line, in samples. */
-interface Timed {
-  readonly data: Buffer;
-  readonly at: number;
-  readonly samples: number;
-  /** Samples at its end that must not be heard. */
-  readonly trim: number;
-}
-
 class OggOpusParser implements Parser<Packet> {
   startSamples = 0;
   /** Whether the first packet has its time. */
@@ -96,7 +87,8 @@ class OggOpusParser implements Parser<Packet> {
   /** Where the last packet began, kept or not: times never run backwards. */
   #latest = 0;
   /** The last packet is held back: an empty last page may still trim it. */
-  #held: Timed | undefined;
+  #held: Packet | undefined;
+  #heldSamples = 0;
   /** Why an encoder has to be asked. From here on pages are only checked. */
   #unfit: Failure | undefined;
   /** Of the page before. */
@@ -123,7 +115,7 @@ class OggOpusParser implements Parser<Packet> {
     this.#ogg.end();
     if (this.#unfit !== undefined) throw this.hasEndMark ? this.#unfit : unmarkedEnd();
     if (this.#expects !== 'sound') throw new Failure('incomplete', 'The Ogg stream ends within its headers.');
-    return this.#held === undefined ? [] : [packetOf(this.#held)];
+    return this.#held === undefined ? [] : [this.#held];
   }
 
   #page(page: OggPage, found: Packet[]): void {
@@ -200,22 +192,37 @@ class OggOpusParser implements Parser<Packet> {
   #lay(page: OggPage, { durations, heard }: Laying, found: Packet[]): void {
     if (heard < 0) this.#trimHeld(-heard, page.offset);
     let left = heard;
-    for (const [index, data] of page.packets.entries()) {
+    let index = 0;
+    for (const data of page.packets) {
       if (left <= 0) break;
       const samples = durations[index] ?? 0;
-      if (this.#held !== undefined) found.push(packetOf(this.#held));
-      this.#held = { data, at: this.#next, samples, trim: Math.max(0, samples - left) };
-      this.#latest = this.#next;
-      this.#next += samples;
+      if (this.#held !== undefined) found.push(this.#held);
+      this.#hold(data, samples, Math.max(0, samples - left));
       left -= samples;
+      index += 1;
     }
     this.#next += Math.min(0, left);
   }
 
+  /** `trim` samples at its end must not be heard. */
+  #hold(data: Buffer, samples: number, trim: number): void {
+    this.#held = {
+      track: 0,
+      timeNs: samplesToNs(this.#next),
+      data,
+      keyframe: true,
+      durationNs: samplesToNs(samples),
+      discardPaddingNs: trim === 0 ? undefined : samplesToNs(trim),
+    };
+    this.#heldSamples = samples;
+    this.#latest = this.#next;
+    this.#next += samples;
+  }
+
   #trimHeld(samples: number, offset: number): void {
-    const held = this.#held;
-    if (held === undefined || held.samples < samples) throw damagedOgg(offset, 'more is trimmed than there is');
-    this.#held = held.samples === samples ? undefined : { ...held, trim: samples };
+    if (this.#held === undefined || this.#heldSamples < samples)
+      throw damagedOgg(offset, 'more is trimmed than there is');
+    this.#held = this.#heldSamples === samples ? undefined : { ...this.#held, discardPaddingNs: samplesToNs(samples) };
   }
 }
 
@@ -234,17 +241,6 @@ function samplesOf(packet: Buffer, offset: number): number {
   const samples = packetSamples(packet);
   if (samples === undefined) throw damagedOgg(offset, 'the page holds an invalid Opus packet');
   return samples;
-}
-
-function packetOf({ data, at, samples, trim }: Timed): Packet {
-  return {
-    track: 0,
-    timeNs: samplesToNs(at),
-    data,
-    keyframe: true,
-    durationNs: samplesToNs(samples),
-    discardPaddingNs: trim === 0 ? undefined : samplesToNs(trim),
-  };
 }
 
 function sameShape(a: OpusHead, b: OpusHead): boolean {

@@ -50,6 +50,19 @@ export interface OpusFraming {
   readonly padding: number;
 }
 
+/** Whether a packet keeps the rules of RFC 6716 §3.4. */
+export function isValidPacket(packet: Buffer): boolean {
+  // Most hold one frame, and there is nothing to take apart.
+  if (isOneFrame(packet)) return !isNoFrameSize(packet.length - 1);
+  return parsePacket(packet) !== undefined;
+}
+
+/** Code 0: the frame is all that follows the first byte. */
+function isOneFrame(packet: Buffer): boolean {
+  const toc = packet[0];
+  return toc !== undefined && (toc & 3) === 0;
+}
+
 /** Takes a packet apart; undefined where it breaks a rule of RFC 6716 §3.4. */
 export function parsePacket(packet: Buffer): OpusFraming | undefined {
   const toc = packet[0];
@@ -131,12 +144,12 @@ export const SELF_DELIMITING_BYTES = 2;
  * and 3 CBR: of every frame) goes where the other lengths end. Returns the offset behind it, undefined for an invalid packet.
  */
 export function writeSelfDelimited(target: Buffer, offset: number, packet: Buffer): number | undefined {
-  const framing = parsePacket(packet);
-  if (framing === undefined) return undefined;
-  const { start, sizes } = framing;
+  if (!isValidPacket(packet)) return undefined;
+  const framing = isOneFrame(packet) ? undefined : parsePacket(packet);
+  const start = framing?.start ?? 1;
   // Mostly one byte: a call of `copy` would take longer than it does.
   for (let index = 0; index < start; index += 1) target[offset + index] = packet[index] ?? 0;
-  const at = writeLength(target, offset + start, sizes.at(-1) ?? 0);
+  const at = writeLength(target, offset + start, framing?.sizes.at(-1) ?? packet.length - 1);
   return at + packet.copy(target, at, start);
 }
 

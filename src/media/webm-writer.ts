@@ -141,8 +141,10 @@ class Writer implements WebmWriter {
     if (this.#packets === 0) throw new Failure('unreadable-media', 'The media holds no sound and no picture.');
     const durationMs = Math.max(this.durationMs, atLeastMs);
     const audio = this.#tracks.filter((track) => track.kind === 'audio');
+    const head = finalHead(infoElement(durationMs), this.#tracksElement, this.#cues, this.#writtenBytes);
     return {
-      head: finalHead(infoElement(durationMs), this.#tracksElement, this.#cues, this.#writtenBytes),
+      head,
+      sizeBytes: head.length + this.#writtenBytes,
       durationMs,
       channels: audio[0]?.channels ?? 0,
       codecs: this.#tracks.map((track) => track.codecId),

@@ -3,6 +3,8 @@
 export interface WebmResult {
   /** EBML header, Segment of known size, SeekHead, Info with Duration, Tracks, Cues: in front of the clusters it makes the seekable file. */
   readonly head: Buffer;
+  /** Of the head and all clusters. */
+  readonly sizeBytes: number;
   readonly durationMs: number;
   readonly channels: number;
   readonly codecs: readonly string[];
@@ -21,6 +23,7 @@ export interface Webm {
   /**
    * Whole Clusters, each once. Its normal end is the proof of completeness: source bytes accounted for, encoder gone with
    * code 0, duration in agreement, packets > 0. Anything else throws a Failure, and leaving early stops everything behind it.
+   * Each is the reader's until it asks for the next.
    */
   readonly clusters: AsyncIterable<Buffer>;
   /** Only after `clusters` ended normally. */

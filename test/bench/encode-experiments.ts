@@ -1,4 +1,4 @@
-/** Turns the fixtures and a list of encoder settings into tables of CPU, size and quality: where the constants of src/media/encode-arguments.ts come from. */
+/** Turns the fixtures and a list of encoder settings into tables of CPU, size and quality: where the constants of src/media/ffmpeg-arguments.ts come from. */
 import { spawn } from 'node:child_process';
 import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -168,45 +168,39 @@ function audioArguments({ application, kbps, frameMs, complexity, family }: Audi
   return `${codec} ${cost}${family === undefined ? '' : ` -mapping_family ${String(family)}`}`.split(' ');
 }
 
-async function audioTable(folder: string, seconds: number, repeats: number): Promise<void> {
-  const input = join(folder, 'speech.wav');
+async function audioTable(folder: string, { channels, seconds, repeats }: AudioTable): Promise<void> {
+  const input = join(folder, `speech-${String(channels)}.wav`);
+  const layout = channels === 1 ? 'mono' : 'stereo';
   const noise = `anoisesrc=a=0.0005:r=8000:d=${String(seconds)}`;
-  const mix = '[1:a]aformat=channel_layouts=stereo[n];[0:a][n]amix=inputs=2:duration=first:normalize=0';
-  await run([
-    '-stream_loop',
-    '-1',
-    '-i',
-    join(FIXTURES, 'stereo-pcm.wav'),
-    '-f',
-    'lavfi',
-    '-i',
-    noise,
-    '-filter_complex',
-    mix,
-    '-t',
-    String(seconds),
-    input,
-  ]);
+  const speech = channels === 1 ? 'pan=mono|c0=c0' : 'anull';
+  const mix = `[0:a]${speech}[s];[1:a]aformat=channel_layouts=${layout}[n];[s][n]amix=inputs=2:duration=first:normalize=0`;
+  const sources = ['-stream_loop', '-1', '-i', join(FIXTURES, 'stereo-pcm.wav'), '-f', 'lavfi', '-i', noise];
+  await run([...sources, '-filter_complex', mix, '-t', String(seconds), input]);
   const source = await decode(input);
   const base = await measureAudio({ input, source, output: join(folder, 'reference.webm'), args: REFERENCE, repeats });
-  const rows = [{ setting: 'reference', ...base, 'of its CPU': 1, 'of its bytes': 1 }];
-  for (const choice of audioChoices()) {
-    const row = await measureAudio({
-      input,
-      source,
-      output: join(folder, 'try.webm'),
-      args: audioArguments(choice),
-      repeats,
-    });
-    const setting = `${choice.application} ${String(choice.kbps)}k ${String(choice.frameMs)}ms c${String(choice.complexity)}${choice.family === undefined ? '' : ' uncoupled'}`;
+  const rows = [{ setting: `reference, ${layout}`, ...base, 'of its CPU': 1, 'of its bytes': 1 }];
+  for (const choice of channels === 1 ? monoChoices() : stereoChoices()) {
+    const args = audioArguments(choice);
+    const row = await measureAudio({ input, source, output: join(folder, 'try.webm'), args, repeats });
     rows.push({
-      setting,
+      setting: nameOf(choice),
       ...row,
       'of its CPU': round(row.cpuS / base.cpuS),
       'of its bytes': round(row.bytes / base.bytes),
     });
   }
   console.table(rows);
+}
+
+interface AudioTable {
+  readonly channels: 1 | 2;
+  readonly seconds: number;
+  readonly repeats: number;
+}
+
+function nameOf({ application, kbps, frameMs, complexity, family }: AudioChoice): string {
+  const name = `${application} ${String(kbps)}k ${String(frameMs)}ms c${String(complexity)}`;
+  return family === undefined ? name : `${name} uncoupled`;
 }
 
 interface AudioTrial {
@@ -235,16 +229,25 @@ async function measureAudio(
 }
 
 /** The chosen one first, then one step away from it in each direction, then the other codes at the rates where they come near. */
-function audioChoices(): readonly AudioChoice[] {
-  const chosen: AudioChoice = { application: 'voip', kbps: 32, frameMs: 120, complexity: 0 };
+function stereoChoices(): readonly AudioChoice[] {
+  const chosen: AudioChoice = { application: 'lowdelay', kbps: 48, frameMs: 120, complexity: 0 };
   return [
     chosen,
     ...[20, 40, 60].map((frameMs) => ({ ...chosen, frameMs })),
-    ...[5, 10].map((complexity) => ({ ...chosen, complexity })),
-    ...[16, 24, 40, 48].map((kbps) => ({ ...chosen, kbps })),
+    ...[2, 5, 10].map((complexity) => ({ ...chosen, complexity })),
+    ...[24, 32, 40, 44, 54].map((kbps) => ({ ...chosen, kbps })),
     { ...chosen, family: 255 },
-    ...[24, 32, 40, 48].map((kbps) => ({ ...chosen, application: 'audio', kbps })),
-    ...[32, 48].map((kbps) => ({ ...chosen, application: 'lowdelay', kbps })),
+    ...[32, 48].map((kbps) => ({ ...chosen, application: 'audio', kbps })),
+    ...[16, 24, 32, 40, 48].map((kbps) => ({ ...chosen, application: 'voip', kbps })),
+  ];
+}
+
+function monoChoices(): readonly AudioChoice[] {
+  const chosen: AudioChoice = { application: 'lowdelay', kbps: 32, frameMs: 120, complexity: 0 };
+  return [
+    chosen,
+    ...[16, 24, 28, 40].map((kbps) => ({ ...chosen, kbps })),
+    ...[16, 24, 32].map((kbps) => ({ ...chosen, application: 'voip', kbps })),
   ];
 }
 
@@ -253,7 +256,7 @@ function audioChoices(): readonly AudioChoice[] {
 const VP9 = '-c:v libvpx-vp9 -deadline realtime -row-mt 1 -pix_fmt yuv420p';
 const KEYS = '-force_key_frames expr:gte(t,n_forced*4)';
 const DROP = '-vf mpdecimate=max=8';
-const SOUND = '-c:a libopus -application voip -compression_level 0 -frame_duration 120 -b:a 32k';
+const SOUND = '-c:a libopus -application lowdelay -compression_level 0 -frame_duration 120 -b:a 48k';
 
 /** The chosen one first. */
 const VIDEO_CHOICES: readonly (readonly [string, string])[] = [
@@ -312,13 +315,15 @@ const { values } = parseArgs({
   options: {
     seconds: { type: 'string', default: '120' },
     repeats: { type: 'string', default: '3' },
-    tables: { type: 'string', default: 'audio,screen,motion' },
+    tables: { type: 'string', default: 'stereo,mono,screen,motion' },
   },
 });
 const tables = values.tables.split(',');
 const folder = await mkdtemp(join(tmpdir(), 'encode-experiments-'));
 try {
-  if (tables.includes('audio')) await audioTable(folder, Number(values.seconds), Number(values.repeats));
+  const length = { seconds: Number(values.seconds), repeats: Number(values.repeats) };
+  if (tables.includes('stereo')) await audioTable(folder, { channels: 2, ...length });
+  if (tables.includes('mono')) await audioTable(folder, { channels: 1, ...length });
   if (tables.includes('screen')) await videoTable(folder, join(FIXTURES, 'screen-faststart.mp4'));
   if (tables.includes('motion')) await videoTable(folder, await makeMotion(folder));
 } finally {

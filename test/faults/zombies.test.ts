@@ -1,5 +1,5 @@
 /** PID 1 of a container has to bury the dead of others: the init of the image does, and the service buries its own. */
-import { readdirSync } from 'node:fs';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -55,7 +55,7 @@ async function archiveAndKill(scene: FaultScene, service: Confined): Promise<voi
   for (const recording of [first, second]) await scene.archived(service, recording);
   await scene.accept(service, victim);
   const encoder = await until(
-    () => familyOf(service.pid).find((pid) => statusOf(pid, 'Name') === 'ffmpeg'),
+    () => familyOf(service.pid).find(isEncoder),
     patience(),
   );
   process.kill(encoder, 'SIGKILL');
@@ -74,6 +74,15 @@ async function withOrphans({ folder }: FaultScene): Promise<string> {
 
 function familyOf(pid: number): readonly number[] {
   return childrenOf(pid).flatMap(({ pid: child }) => [child, ...familyOf(child)]);
+}
+
+/** What is about to become something else, or was killed before it could, still has the name of who started it. */
+function isEncoder(pid: number): boolean {
+  try {
+    return readlinkSync(`/proc/${String(pid)}/exe`).endsWith('/ffmpeg');
+  } catch {
+    return false;
+  }
 }
 
 /** Zombies whose parent is one of the family. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { getPriority } from 'node:os';
 import { test } from 'node:test';
 import { createEncoders } from '../../src/media/encoders.ts';
 import { encodeArguments, limitsOf } from '../../src/media/ffmpeg-arguments.ts';
@@ -70,6 +71,22 @@ test('after somebody listened the next encoder is there already, and gives the s
   assert.deepEqual(census(), []);
 });
 
+test(
+  'an encoder leaves the cores to the service, also where the kernel shares them between sessions',
+  linux,
+  async (t) => {
+    const encoders = createEncoders(ffmpeg, 1);
+    const child = await encoders.start(order(8000), false);
+    const [pid = 0] = census();
+    assert.equal(getPriority(pid), 10);
+    if (existsSync('/proc/self/autogroup'))
+      assert.match(readFileSync(`/proc/${String(pid)}/autogroup`, 'utf8'), /nice 10$/m);
+    else t.diagnostic('this kernel has no autogroups');
+    await use(child);
+    await encoders.close();
+  },
+);
+
 test('nothing is started ahead where nobody listens', linux, async () => {
   const encoders = createEncoders(ffmpeg, 2);
   await use(await encoders.start(order(8000), false));
@@ -103,6 +120,16 @@ test('one that waits too long, or dies while it waits, is replaced when it is ne
   await use(await encoders.start(order(8000), false));
   await encoders.close();
   assert.deepEqual(census(), []);
+});
+
+test('invariant 10: close ends what still works, and returns when it is gone', linux, async () => {
+  const encoders = createEncoders(ffmpeg, 2);
+  const child = await encoders.start(order(8000), true);
+  await begin(child);
+  assert.equal(census().length, 2);
+  await encoders.close();
+  assert.deepEqual(census(), []);
+  assert.equal((await child.ended).signal, 'SIGKILL');
 });
 
 test('after close nothing is started ahead', linux, async () => {

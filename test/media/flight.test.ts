@@ -4,7 +4,7 @@ import { Failure } from '../../src/failure.ts';
 import { createFlights, Lagged } from '../../src/media/flight.ts';
 import type { Webm } from '../../src/media/webm.ts';
 
-const RESULT = { head: Buffer.from('head'), durationMs: 1, channels: 1, codecs: ['A_OPUS'], packets: 1 };
+const RESULT = { head: Buffer.from('head'), sizeBytes: 4, durationMs: 1, channels: 1, codecs: ['A_OPUS'], packets: 1 };
 
 /** A making that yields `count` clusters of 10 bytes and tells what became of it. */
 function making(count: number, failAt = Infinity) {
@@ -82,6 +82,56 @@ test('a slow reader holds nobody up, and is told when it was left behind', async
   const [fast, slow] = await Promise.all([flights.join('a', make, never), flights.join('a', make, never)]);
   assert.deepEqual(await all(fast), numbers(20));
   await assert.rejects(all(slow), Lagged);
+});
+
+/** A making of large clusters, each in memory of its own, and the clusters themselves. */
+function largeMaking(count: number) {
+  const clusters = Array.from({ length: count }, (_, number) => Buffer.allocUnsafeSlow(65_536).fill(number + 1));
+  const { make } = making(0);
+  return {
+    clusters,
+    make: async (signal: AbortSignal): Promise<Webm> => ({
+      ...(await make(signal)),
+      clusters: {
+        async *[Symbol.asyncIterator]() {
+          yield* clusters;
+        },
+      },
+    }),
+  };
+}
+
+test('the memory of a cluster is given back once it is neither kept nor in the hands of a reader', async () => {
+  const flights = createFlights(2 * 65_536);
+  const { make, clusters } = largeMaking(5);
+  const [fast, slow] = await Promise.all([flights.join('a', make, never), flights.join('a', make, never)]);
+  const [ahead, behind] = [fast.clusters[Symbol.asyncIterator](), slow.clusters[Symbol.asyncIterator]()];
+  const held = (await behind.next()).value;
+  for (let number = 1; number <= 4; number += 1) assert.equal((await ahead.next()).value?.[65_535], number);
+  assert.equal(held?.[65_535], 1, 'the slow one still has the first');
+  assert.deepEqual(
+    clusters.map(({ length }) => length),
+    [65_536, 0, 65_536, 65_536, 65_536],
+  );
+  await behind.return?.();
+  assert.equal((await ahead.next()).value?.[0], 5);
+  assert.equal((await ahead.next()).done, true);
+  assert.deepEqual(
+    clusters.slice(1).map(({ length }) => length),
+    [0, 0, 0, 0],
+  );
+});
+
+test('a reader that leaves early keeps the cluster it has', async () => {
+  const flights = createFlights(10 * 65_536);
+  const { make, clusters } = largeMaking(2);
+  const leaving = new AbortController();
+  const reading = (await flights.join('a', make, leaving.signal)).clusters[Symbol.asyncIterator]();
+  await reading.next();
+  const held = (await reading.next()).value;
+  leaving.abort();
+  assert.equal(held, clusters[1]);
+  assert.equal(held?.[65_535], 2);
 });
 
 test('the making stops when the last reader has left, not before', async () => {

@@ -1,0 +1,41 @@
+/** Turns chunks into larger pieces that wait in memory: copies, so that whoever wrote them may have their memory back. */
+import { release } from '../memory.ts';
+
+/** Written and read back in pieces of about this size: each costs the process the same, however small. */
+export const PIECE_BYTES = 1024 * 1024;
+
+const NOTHING = Buffer.alloc(0);
+
+export class HeldBack {
+  sizeBytes = 0;
+  #pieces: Buffer[] = [];
+  #last = NOTHING;
+
+  add(chunk: Buffer): void {
+    for (let at = 0; at < chunk.length;) {
+      const used = this.sizeBytes % PIECE_BYTES;
+      const copied = chunk.copy(used === 0 ? this.#begin() : this.#last, used, at);
+      this.sizeBytes += copied;
+      at += copied;
+    }
+  }
+
+  #begin(): Buffer {
+    this.#last = Buffer.allocUnsafeSlow(PIECE_BYTES);
+    this.#pieces.push(this.#last);
+    return this.#last;
+  }
+
+  /** All of it in order, until it is emptied. */
+  pieces(): readonly Buffer[] {
+    return this.#pieces.map((piece, index) => piece.subarray(0, this.sizeBytes - index * PIECE_BYTES));
+  }
+
+  /** Only when nobody writes from the pieces any more: their memory is gone at once. */
+  empty(): void {
+    for (const piece of this.#pieces) release(piece);
+    this.#pieces = [];
+    this.#last = NOTHING;
+    this.sizeBytes = 0;
+  }
+}
