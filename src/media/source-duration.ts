@@ -42,12 +42,14 @@ interface End {
 type Want = { readonly take: number } | { readonly skip: number };
 type Walk = Generator<Want, void, Buffer>;
 
+const NOTHING: Buffer = Buffer.alloc(0);
+
 /** Feeds a walk over chunk boundaries with copies of what it looks at: it may look again when the chunk is gone. */
 class Driver implements End {
   position = 0;
   readonly #walk: Walk;
   #want: Want | undefined;
-  #held: Buffer = Buffer.alloc(0);
+  #held: Buffer = NOTHING;
   #skip = 0;
 
   constructor(walk: Walk) {
@@ -73,7 +75,7 @@ class Driver implements End {
   #pass(available: number): number {
     const passed = Math.min(this.#skip, available);
     this.#skip -= passed;
-    if (this.#skip === 0) this.#step(this.#walk.next(Buffer.alloc(0)));
+    if (this.#skip === 0) this.#step(this.#walk.next(NOTHING));
     return passed;
   }
 
@@ -83,8 +85,9 @@ class Driver implements End {
       this.#held = Buffer.concat([this.#held, rest]);
       return rest.length;
     }
-    const bytes = Buffer.concat([this.#held, rest.subarray(0, lacking)]);
-    this.#held = Buffer.alloc(0);
+    const bytes = Buffer.allocUnsafe(size);
+    rest.copy(bytes, this.#held.copy(bytes), 0, lacking);
+    this.#held = NOTHING;
     this.#step(this.#walk.next(bytes));
     return lacking;
   }
@@ -92,7 +95,7 @@ class Driver implements End {
   /** A walk that skips nothing goes on at once; one that returned wants no more. */
   #step(next: IteratorResult<Want, void>): void {
     let step = next;
-    while (step.done !== true && 'skip' in step.value && step.value.skip <= 0) step = this.#walk.next(Buffer.alloc(0));
+    while (step.done !== true && 'skip' in step.value && step.value.skip <= 0) step = this.#walk.next(NOTHING);
     this.#want = step.done === true ? undefined : step.value;
     this.#skip = this.#want !== undefined && 'skip' in this.#want ? this.#want.skip : 0;
   }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { encodeArguments } from '../../src/media/ffmpeg-arguments.ts';
 import type { Media as Sniffed } from '../../src/media/sniff.ts';
 import type { SimulatedFile } from '../support/genesys-server.ts';
-import { leastCpu, REFERENCE, runFfmpeg, ssimOf, type Redirects } from './bench-ffmpeg.ts';
+import { REFERENCE, runCarried, runFfmpeg, ssimOf, type Redirects } from './bench-ffmpeg.ts';
 import { fileOf, startRig, type Archived, type Media } from './bench-rig.ts';
 import { megabytes, ratio, type Bench, type Row, seconds } from './bench-row.ts';
 
@@ -35,7 +35,7 @@ interface Measured {
   readonly referencePath: string;
 }
 
-/** Ours and theirs on the same input, one after the other. `look` sees what was stored before it is removed. */
+/** Ours and theirs on the same input in turn, so that both meet the same machine. `look` sees what was stored before it is removed. */
 async function measure<T>(
   { name, files, media, reference, input }: Job,
   bench: Bench,
@@ -43,23 +43,29 @@ async function measure<T>(
 ): Promise<T> {
   const output = join(bench.folder, `reference-${name}.webm`);
   const redirects: Redirects = input === undefined ? { output } : { input, output };
-  bench.say(`${name}: the reference`);
-  const times = bench.quick ? 1 : TIMES;
-  const theirs = await leastCpu(() => runFfmpeg(reference, redirects), { times, budgetS: BUDGET_S });
-  bench.say(`${name}: ${seconds(theirs.cpuS)} of CPU (least of ${String(theirs.runs)}); the service`);
   await using rig = await startRig(bench.folder);
-  const all: Archived[] = [];
-  const spentS = (): number => all.reduce((sum, { cpuS }) => sum + cpuS, 0);
-  while (all.length < TIMES || (all.length < OUR_TIMES && spentS() < OUR_BUDGET_S)) {
+  const times = bench.quick ? 1 : TIMES;
+  const [theirs, all]: [number[], Archived[]] = [[], []];
+  while (all.length < TIMES || (all.length < OUR_TIMES && sumOf(all.map(({ cpuS }) => cpuS)) < OUR_BUDGET_S)) {
+    if (theirs.length < times && sumOf(theirs) < BUDGET_S) {
+      bench.say(`${name}: the reference`);
+      theirs.push((await runFfmpeg(reference, redirects)).cpuS);
+    }
+    bench.say(`${name}: the service`);
     all.push(await rig.archive(files, media));
   }
   const [ours] = all.toSorted((a, b) => a.cpuS - b.cpuS);
   if (ours === undefined) throw new Error('Nothing was archived.');
-  bench.say(`${name}: ${all.map(({ cpuS }) => seconds(cpuS)).join(', ')} of CPU, ${ours.manifest.way}`);
+  bench.say(`${name}: the reference ${listed(theirs)} of CPU; the service ${listed(all.map(({ cpuS }) => cpuS))}`);
   const referenceBytes = (await stat(output)).size;
+  const referenceS = Math.min(...theirs);
   // Awaited here: the rig takes the stored file with it.
-  return await look({ ours, oursS: ours.cpuS, referenceS: theirs.cpuS, referenceBytes, referencePath: output });
+  return await look({ ours, oursS: ours.cpuS, referenceS, referenceBytes, referencePath: output });
 }
+
+const sumOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0);
+
+const listed = (values: readonly number[]): string => values.map(seconds).join(', ');
 
 const minutes = (lengthS: number): string => (lengthS < 60 ? `${String(lengthS)} s` : `${String(lengthS / 60)} min`);
 
@@ -144,9 +150,9 @@ export async function screenRow(bench: Bench, motion: boolean): Promise<Row> {
 }
 
 /** The service with its encoder against the very same encoder alone. */
-export async function overheadRow(bench: Bench, kind: 'wav' | 'mp4'): Promise<Row> {
-  const lengthS = kind === 'mp4' ? (bench.quick ? 20 : 60) : bench.quick ? 300 : 3600;
-  const path = await (kind === 'mp4' ? bench.inputs.screen(lengthS) : bench.inputs.wav(lengthS));
+export async function overheadRow(bench: Bench, kind: 'wav' | 'mp4'): Promise<readonly Row[]> {
+  const lengthS = kind === 'mp4' ? (bench.quick ? 20 : 300) : bench.quick ? 300 : 3600;
+  const input = await (kind === 'mp4' ? bench.inputs.screen(lengthS) : bench.inputs.wav(lengthS));
   const media: Sniffed =
     kind === 'mp4'
       ? { kind, codec: undefined, channels: undefined, sampleRate: undefined }
@@ -154,17 +160,38 @@ export async function overheadRow(bench: Bench, kind: 'wav' | 'mp4'): Promise<Ro
   const reference = encodeArguments({ media: [media], maxDurationMs: 43_200_000 });
   const job: Job = {
     name: `overhead-${kind}`,
-    files: [fileOf(path, kind === 'mp4' ? 'S' : '0')],
+    files: [fileOf(input, kind === 'mp4' ? 'S' : '0')],
     media: kind === 'mp4' ? 'screen' : 'audio',
     reference,
-    input: path,
+    input,
   };
-  return measure(job, bench, ({ oursS, referenceS }) => ({
-    work: `service + encoder, ${minutes(lengthS)} of ${kind === 'mp4' ? 'screen MP4' : 'WAV'} (reference: ffmpeg alone, same arguments), CPU`,
-    reference: seconds(referenceS),
-    ours: seconds(oursS),
-    ratio: ratio(oursS, referenceS),
-    target: '1.03',
-    met: oursS <= 1.03 * referenceS,
-  }));
+  const what = `${minutes(lengthS)} of ${kind === 'mp4' ? 'screen MP4' : 'WAV'}`;
+  return measure(job, bench, async ({ oursS, referenceS }) => {
+    const carriedS: number[] = [];
+    for (let run = 0; run < (bench.quick ? 1 : TIMES); run += 1) {
+      const carried = await runCarried(reference, { input, output: join(bench.folder, `carried-${kind}.webm`) });
+      carriedS.push(carried.cpuS);
+    }
+    bench.say(`overhead-${kind}: carried by cat ${listed(carriedS)} of CPU`);
+    const least = Math.min(...carriedS);
+    const alone = 'reference: ffmpeg alone, same arguments';
+    return [
+      {
+        work: `service + encoder, ${what} (${alone}), CPU`,
+        reference: seconds(referenceS),
+        ours: seconds(oursS),
+        ratio: ratio(oursS, referenceS),
+        target: '1.03',
+        met: oursS <= 1.03 * referenceS,
+      },
+      {
+        work: `… the same carried by two \`cat\` and one \`sha256sum\` instead of the service, CPU`,
+        reference: seconds(referenceS),
+        ours: seconds(least),
+        ratio: ratio(least, referenceS),
+        target: 'stated',
+        met: true,
+      },
+    ];
+  });
 }

@@ -44,7 +44,11 @@ export async function startConfined(
         const found = lines.map(parseEntry).find((entry) => Object.entries(fields).every(([k, v]) => entry[k] === v));
         if (found !== undefined) return found;
         if (over()) throw new Error(`It ended before it logged ${JSON.stringify(fields)}:\n${lines.join('\n')}`);
-        await once(heard, 'line', { signal });
+        await once(heard, 'line', { signal }).catch((cause: unknown) => {
+          throw new Error(`Nobody logged ${JSON.stringify(fields)} in time:\n${lines.slice(-20).join('\n')}`, {
+            cause,
+          });
+        });
       }
     },
     async [Symbol.asyncDispose]() {
