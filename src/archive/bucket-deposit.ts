@@ -1,6 +1,7 @@
 /** Turns clusters, originals and a head into one recording of a bucket: small ones by one request, large ones composed. */
 import { randomBytes } from 'node:crypto';
 import { Failure } from '../failure.ts';
+import { release } from '../memory.ts';
 import { keyOf, type Recording } from '../recording.ts';
 import type { Deposit, OriginalSink, Sink, Stored } from './archive.ts';
 import { stopped } from './bucket-client.ts';
@@ -153,7 +154,10 @@ export class BucketDeposit implements Deposit {
     const { object } = await insertObject({ object: front, parts: [head] }, client, this.#signal);
     const checksum = createChecksum();
     checksum.update(head);
-    for await (const bytes of download(clusters, client, this.#signal)) checksum.update(bytes);
+    for await (const bytes of download(clusters, client, this.#signal)) {
+      checksum.update(bytes);
+      release(bytes);
+    }
     const stored = checksum.stored();
     if (!isSame(joined(head, clusters), stored)) throw otherBytes(clusters, stored);
     const sources = [object, clusters];

@@ -69,10 +69,15 @@ export interface EncoderOrder {
   readonly limits: Limits;
   /** Files on pipes: 1 or 2. */
   readonly inputs: number;
+  /** Somebody waits for the first second: then it need not give way. */
+  readonly listened?: boolean;
 }
 
 /** @throws Failure `misconfigured` or `busy` where it cannot be started */
-export async function startEncoder(encoder: Encoder, { args, limits, inputs }: EncoderOrder): Promise<EncoderProcess> {
+export async function startEncoder(
+  encoder: Encoder,
+  { args, limits, inputs, listened = false }: EncoderOrder,
+): Promise<EncoderProcess> {
   const [command = '', ...rest] = confine(encoder, limits, args);
   const child = spawnChild(command, rest, { inputs, searchPath: encoder.searchPath });
   const exited = new Promise<{ ok: boolean }>((resolve) => {
@@ -84,7 +89,7 @@ export async function startEncoder(encoder: Encoder, { args, limits, inputs }: E
     });
   });
   await started(child);
-  giveWay(child);
+  if (!listened) giveWay(child);
   return describe(child, exited);
 }
 
@@ -103,7 +108,7 @@ function spawnChild(command: string, args: readonly string[], { inputs, searchPa
   }
 }
 
-/** An encoder takes what is left of the cores: whoever asks the service something is answered first. */
+/** An encoder nobody listens to takes what is left of the cores: whoever asks the service something is answered first. */
 const NICE = 10;
 
 /** Who is not root may change one session in a tenth of a second, of all on the machine. */

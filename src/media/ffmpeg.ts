@@ -42,7 +42,12 @@ const STALL_MS = 60_000;
  */
 export async function encode(job: EncodeJob, parts: EncodeParts, signal: AbortSignal): Promise<Encoded> {
   if (signal.aborted) throw stopped(signal);
-  const order = { args: encodeArguments(job), limits: limitsOf(job), inputs: job.media.length };
+  const order = {
+    args: encodeArguments(job),
+    limits: limitsOf(job),
+    inputs: job.media.length,
+    listened: job.listened === true,
+  };
   const start = parts.start ?? ((asked) => startEncoder(parts.ffmpeg, asked));
   const encoding = new Encoding(await start(order), parts.stallMs ?? STALL_MS);
   encoding.begin(job.sources, signal);

@@ -12,10 +12,10 @@ import type { Media } from '../../src/media/sniff.ts';
 const linux = process.platform === 'linux' ? {} : { skip: 'the census of processes reads /proc' };
 const ffmpeg = await checkFfmpeg();
 
-function order(sampleRate: number) {
+function order(sampleRate: number, listened = true) {
   const wav: Media = { kind: 'wav', codec: 'pcm', channels: 2, sampleRate };
-  const plan = { media: [wav], maxDurationMs: 60_000, listened: true };
-  return { args: encodeArguments(plan), limits: limitsOf(plan), inputs: 1 };
+  const plan = { media: [wav], maxDurationMs: 60_000, listened };
+  return { args: encodeArguments(plan), limits: limitsOf(plan), inputs: 1, listened };
 }
 
 /** Process ids of our living ffmpeg children. */
@@ -72,18 +72,25 @@ test('after somebody listened the next encoder is there already, and gives the s
 });
 
 test(
-  'an encoder leaves the cores to the service, also where the kernel shares them between sessions',
+  'an encoder nobody listens to leaves the cores to the service, also where the kernel shares them between sessions',
   linux,
   async (t) => {
-    const encoders = createEncoders(ffmpeg, 1);
-    const child = await encoders.start(order(8000), false);
-    const [pid = 0] = census();
-    assert.equal(getPriority(pid), 10);
-    if (existsSync('/proc/self/autogroup'))
-      assert.match(readFileSync(`/proc/${String(pid)}/autogroup`, 'utf8'), /nice 10$/m);
-    else t.diagnostic('this kernel has no autogroups');
-    await use(child);
-    await encoders.close();
+    const groups = existsSync('/proc/self/autogroup');
+    if (!groups) t.diagnostic('this kernel has no autogroups');
+    for (const [listened, nice] of [
+      [true, getPriority()],
+      [false, 10],
+    ] as const) {
+      const encoders = createEncoders(ffmpeg, 1);
+      const child = await encoders.start(order(8000, listened), false);
+      const [pid = 0] = census();
+      assert.equal(getPriority(pid), nice);
+      if (groups)
+        assert.match(readFileSync(`/proc/${String(pid)}/autogroup`, 'utf8'), listened ? /nice 0$/m : /nice 10$/m);
+      child.inputs[0]?.write(WAV.subarray(0, 128_000));
+      await finish(child);
+      await encoders.close();
+    }
   },
 );
 
