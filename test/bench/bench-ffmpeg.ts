@@ -23,20 +23,12 @@ export interface Redirects {
 
 /** `times` of the shell counts user and system time of what it waited for. @throws Error with what ffmpeg said */
 export async function runFfmpeg(args: readonly string[], redirects: Redirects = {}): Promise<Run> {
-  return runTimed('ffmpeg "$@" <"$input" >"$output" 3>&-', args, redirects);
-}
-
-/** The same behind one `cat` and before another, and one `sha256sum` of the input: no service can carry it for less. */
-export async function runCarried(args: readonly string[], redirects: Redirects): Promise<Run> {
-  const carried = 'cat "$input" | ffmpeg "$@" 3>&- | cat >"$output" && sha256sum "$input" >/dev/null';
-  return runTimed(carried, args, redirects);
-}
-
-async function runTimed(command: string, args: readonly string[], { input, output }: Redirects): Promise<Run> {
-  const script = `input=$1; output=$2; shift 2; ${command}; code=$?; times >&3; exit $code`;
-  const child = spawn('sh', ['-c', script, 'sh', input ?? '/dev/null', output ?? '/dev/null', ...QUIET, ...args], {
-    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
-  });
+  const script = 'input=$1; output=$2; shift 2; ffmpeg "$@" <"$input" >"$output" 3>&-; code=$?; times >&3; exit $code';
+  const child = spawn(
+    'sh',
+    ['-c', script, 'sh', redirects.input ?? '/dev/null', redirects.output ?? '/dev/null', ...QUIET, ...args],
+    { stdio: ['ignore', 'ignore', 'pipe', 'pipe'] },
+  );
   const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
   const [times, said, code] = await Promise.all([read(child.stdio[3]), read(child.stderr), ended]);
   if (code !== 0) throw new Error(`ffmpeg ${args.join(' ')} ended with ${String(code)}: ${said.slice(-1000)}`);

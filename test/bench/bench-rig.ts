@@ -7,7 +7,7 @@ import type { Manifest } from '../../src/archive/manifest.ts';
 import { startGenesysServer, type GenesysServer, type SimulatedFile } from '../support/genesys-server.ts';
 import { bearer, send } from '../support/senders.ts';
 import { startService, type Service } from '../support/service.ts';
-import { cpuSecondsOf } from './bench-usage.ts';
+import { cpuSecondsOf, ownCpuSecondsOf } from './bench-usage.ts';
 
 const TOKEN = 'bench-token-0123456789abcdef';
 const GIVE_UP_MS = 1_800_000;
@@ -16,6 +16,8 @@ export interface Archived {
   readonly manifest: Manifest;
   /** Of the service and its encoders, from the event to the last fsync. */
   readonly cpuS: number;
+  /** Of the service alone. */
+  readonly ownS: number;
   readonly wallS: number;
   /** The stored WebM. */
   readonly path: string;
@@ -75,13 +77,15 @@ class RunningRig implements Rig {
 
   async archive(files: readonly SimulatedFile[], media: Media = 'audio'): Promise<Archived> {
     const ids = this.add(files, media);
-    const [cpuBeforeS, startedMs] = [cpuSecondsOf(this.service.pid), performance.now()];
+    const { pid } = this.service;
+    const [cpuBeforeS, ownBeforeS, startedMs] = [cpuSecondsOf(pid), ownCpuSecondsOf(pid), performance.now()];
     await this.send(ids);
     await this.archived(ids.recordingId);
-    const [cpuS, wallS] = [cpuSecondsOf(this.service.pid) - cpuBeforeS, (performance.now() - startedMs) / 1000];
+    const [cpuS, ownS] = [cpuSecondsOf(pid) - cpuBeforeS, ownCpuSecondsOf(pid) - ownBeforeS];
+    const wallS = (performance.now() - startedMs) / 1000;
     const stored = join(this.#root, 'archive/recordings', ids.conversationId, ids.recordingId);
     const manifest = parseManifest(await readFile(join(stored, 'manifest.json'), 'utf8'));
-    return { manifest, cpuS, wallS, path: join(stored, 'recording.webm') };
+    return { manifest, cpuS, ownS, wallS, path: join(stored, 'recording.webm') };
   }
 
   async send(event: unknown): Promise<void> {

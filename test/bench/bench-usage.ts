@@ -7,10 +7,19 @@ const TICKS_PER_S = 100;
 
 /** User and system seconds of a process and of every child it has waited for; children that still run are not in it. */
 export function cpuSecondsOf(pid: number): number {
+  return sumOfTimes(pid, 4);
+}
+
+/** Of the process alone, without its children. */
+export function ownCpuSecondsOf(pid: number): number {
+  return sumOfTimes(pid, 2);
+}
+
+function sumOfTimes(pid: number, count: 2 | 4): number {
   const stat = readFileSync(`/proc/${String(pid)}/stat`, 'latin1');
   // The name stands in parentheses and may hold anything; state is field 3, utime, stime, cutime and cstime are 14 to 17.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0) / TICKS_PER_S;
+  return fields.slice(11, 11 + count).reduce((sum, ticks) => sum + Number(ticks), 0) / TICKS_PER_S;
 }
 
 /** Resident bytes of one process; 0 where it is gone. */
