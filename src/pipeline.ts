@@ -131,7 +131,7 @@ export function createPipeline(parts: PipelineParts): Pipeline {
       (stop) => make(recording, { ways: 'any', keep: undefined, patient: false }, stop),
       signal,
     );
-    return { from: 'live', contentType: made.contentType, body: copies(play(recording, made, signal)) };
+    return { from: 'live', contentType: made.contentType, body: play(recording, made, signal) };
   }
 
   async function replay(
@@ -163,7 +163,8 @@ export function createPipeline(parts: PipelineParts): Pipeline {
       make(recording, { ways, keep: undefined, patient: true }, signal);
     try {
       for await (const cluster of made.clusters) {
-        yield heardBytes === 0 ? Buffer.concat([made.liveHead, cluster]) : cluster;
+        // A copy: a listener may still hold one when it asks for the next.
+        yield Buffer.concat(heardBytes === 0 ? [made.liveHead, cluster] : [cluster]);
         heard.update(cluster);
         heardBytes += cluster.length;
       }
@@ -194,11 +195,6 @@ type Making = MadeWebm & {
   /** Archive names of the bit-exact copies, by file; empty where none are kept. */
   readonly originals: readonly string[];
 };
-
-/** Whoever plays them may still hold one when it asks for the next. */
-async function* copies(clusters: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, void> {
-  for await (const cluster of clusters) yield Buffer.from(cluster);
-}
 
 /** What comes after the first `sizeBytes`, once those have proven to be the same as before. */
 async function* after(

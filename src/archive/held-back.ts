@@ -4,26 +4,24 @@ import { release } from '../memory.ts';
 /** Written and read back in pieces of about this size: each costs the process the same, however small. */
 export const PIECE_BYTES = 1024 * 1024;
 
-const NOTHING = Buffer.alloc(0);
-
 export class HeldBack {
   sizeBytes = 0;
   #pieces: Buffer[] = [];
-  #last = NOTHING;
 
   add(chunk: Buffer): void {
     for (let at = 0; at < chunk.length;) {
       const used = this.sizeBytes % PIECE_BYTES;
-      const copied = chunk.copy(used === 0 ? this.#begin() : this.#last, used, at);
+      const piece = used === 0 ? undefined : this.#pieces.at(-1);
+      const copied = chunk.copy(piece ?? this.#begin(), used, at);
       this.sizeBytes += copied;
       at += copied;
     }
   }
 
   #begin(): Buffer {
-    this.#last = Buffer.allocUnsafeSlow(PIECE_BYTES);
-    this.#pieces.push(this.#last);
-    return this.#last;
+    const piece = Buffer.allocUnsafeSlow(PIECE_BYTES);
+    this.#pieces.push(piece);
+    return piece;
   }
 
   /** All of it in order, until it is emptied. */
@@ -35,7 +33,6 @@ export class HeldBack {
   empty(): void {
     for (const piece of this.#pieces) release(piece);
     this.#pieces = [];
-    this.#last = NOTHING;
     this.sizeBytes = 0;
   }
 }

@@ -2,8 +2,8 @@
 import { type Encoder, type EncoderOrder, type EncoderProcess, startEncoder } from './ffmpeg-process.ts';
 
 export interface Encoders {
-  /** `soon`: somebody listens, so the next one with the same arguments is started ahead. @throws Failure `misconfigured`, `busy` */
-  start(order: EncoderOrder, soon: boolean): Promise<EncoderProcess>;
+  /** Where somebody listens, the next one with the same arguments is started ahead. @throws Failure `misconfigured`, `busy` */
+  start(order: EncoderOrder): Promise<EncoderProcess>;
   /** Kills all there are, waits until they are gone, and starts none ahead any more. */
   close(): Promise<void>;
 }
@@ -17,7 +17,8 @@ export function createEncoders(encoder: Encoder, slots: number, idleMs = IDLE_MS
   const running = new Set<Promise<EncoderProcess>>();
   let closed = false;
 
-  async function start(order: EncoderOrder, soon: boolean): Promise<EncoderProcess> {
+  async function start(order: EncoderOrder): Promise<EncoderProcess> {
+    const soon = order.listened === true;
     const key = keyOf(order);
     const starting = take(key).then((spare) => spare ?? startAnew(order));
     running.add(starting);
@@ -85,7 +86,8 @@ export function createEncoders(encoder: Encoder, slots: number, idleMs = IDLE_MS
     start,
     async close() {
       closed = true;
-      await Promise.all([...[...spares.keys()].map(discard), ...[...running].map(end)]);
+      await Promise.all([...spares.keys()].map(discard));
+      await Promise.all([...running].map(end));
     },
   };
 }

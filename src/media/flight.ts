@@ -120,7 +120,8 @@ class Flight<T extends Webm> {
   /** Within the bound everything is kept for late readers; beyond it only what the fastest has yet to read, and the bound. */
   #drop(): void {
     while (this.#keptBytes > this.#keepBytes && this.#kept.length > 1) {
-      const cluster = this.#kept.shift() ?? NOTHING;
+      const cluster = this.#kept.shift();
+      if (cluster === undefined) return;
       this.#first += 1;
       this.#keptBytes -= cluster.length;
       if (![...this.#readers].some(({ next }) => next === this.#first)) release(cluster);
@@ -146,8 +147,6 @@ interface Reader {
   /** Number of the cluster it reads next: the one before is in its hands. Infinite when it has read them all. */
   next: number;
 }
-
-const NOTHING = Buffer.alloc(0);
 
 async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   signal.throwIfAborted();

@@ -198,7 +198,7 @@ async function encodeAll(plan: Plan, opened: Opened, signal: AbortSignal): Promi
       listened,
     };
     const { ffmpeg, encoders } = tools;
-    const start = encoders && { start: (order: EncoderOrder) => encoders.start(order, listened) };
+    const start = encoders && { start: (order: EncoderOrder) => encoders.start(order) };
     const encoded = await encode(job, { ffmpeg, ...start }, signal);
     // A listener that leaves before reading anything aborts the signal: then nobody comes to the end of the packets.
     const packets = encoded.packets[Symbol.asyncIterator]();

@@ -275,12 +275,12 @@ function* walkOgg(tally: Tally): Walk {
   for (;;) {
     const head = yield { take: 27 };
     if (head.toString('latin1', 0, 4) !== 'OggS') return giveUp(tally);
-    const sizes = (head[26] ?? 0) === 0 ? Buffer.alloc(0) : yield { take: head[26] ?? 0 };
+    const sizes = (head[26] ?? 0) === 0 ? NOTHING : yield { take: head[26] ?? 0 };
     const size = sizes.reduce((sum, value) => sum + value, 0);
     const begins = ((head[5] ?? 0) & 2) !== 0;
     if (begins && (serial === undefined || granule > 0n)) {
       endedS += playedS();
-      clock = oggClock(size === 0 ? Buffer.alloc(0) : yield { take: size });
+      clock = oggClock(size === 0 ? NOTHING : yield { take: size });
       serial = head.readUInt32LE(14);
       granule = 0n;
       continue;

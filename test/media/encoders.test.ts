@@ -54,6 +54,12 @@ async function finish(child: EncoderProcess): Promise<number> {
   return size;
 }
 
+/** Where nobody listens it may answer only at the end. */
+function work(child: EncoderProcess): Promise<number> {
+  child.inputs[0]?.write(WAV.subarray(0, 128_000));
+  return finish(child);
+}
+
 async function use(child: EncoderProcess): Promise<number> {
   await begin(child);
   return finish(child);
@@ -61,10 +67,10 @@ async function use(child: EncoderProcess): Promise<number> {
 
 test('after somebody listened the next encoder is there already, and gives the same', linux, async () => {
   const encoders = createEncoders(ffmpeg, 2);
-  const first = await use(await encoders.start(order(8000), true));
+  const first = await use(await encoders.start(order(8000)));
   const waiting = census();
   assert.equal(waiting.length, 1);
-  const child = await encoders.start(order(8000), false);
+  const child = await encoders.start(order(8000));
   assert.ok(census().includes(waiting[0] ?? 0), 'the one that waited is the one that works');
   assert.equal(await use(child), first);
   await encoders.close();
@@ -82,13 +88,12 @@ test(
       [false, 10],
     ] as const) {
       const encoders = createEncoders(ffmpeg, 1);
-      const child = await encoders.start(order(8000, listened), false);
+      const child = await encoders.start(order(8000, listened));
       const [pid = 0] = census();
       assert.equal(getPriority(pid), nice);
       if (groups)
         assert.match(readFileSync(`/proc/${String(pid)}/autogroup`, 'utf8'), listened ? /nice 0$/m : /nice 10$/m);
-      child.inputs[0]?.write(WAV.subarray(0, 128_000));
-      await finish(child);
+      await work(child);
       await encoders.close();
     }
   },
@@ -96,18 +101,18 @@ test(
 
 test('nothing is started ahead where nobody listens', linux, async () => {
   const encoders = createEncoders(ffmpeg, 2);
-  await use(await encoders.start(order(8000), false));
+  await work(await encoders.start(order(8000, false)));
   assert.deepEqual(census(), []);
   await encoders.close();
 });
 
 test('invariant 5: those that wait for work count: never more processes than slots', linux, async () => {
   const encoders = createEncoders(ffmpeg, 2);
-  const first = await encoders.start(order(8000), true);
+  const first = await encoders.start(order(8000));
   assert.equal(census().length, 1, 'nothing else is started before it has answered');
   await begin(first);
   assert.equal(census().length, 2, 'one works, one waits');
-  const other = await encoders.start(order(16_000), true);
+  const other = await encoders.start(order(16_000));
   assert.equal(census().length, 2, 'the one that waited has given way');
   await Promise.all([finish(first), use(other)]);
   await encoders.close();
@@ -116,22 +121,22 @@ test('invariant 5: those that wait for work count: never more processes than slo
 
 test('one that waits too long, or dies while it waits, is replaced when it is needed', linux, async () => {
   const encoders = createEncoders(ffmpeg, 2, 50);
-  await use(await encoders.start(order(8000), true));
+  await use(await encoders.start(order(8000)));
   while (census().length > 0)
     await once(process, 'unreachable', { signal: AbortSignal.timeout(20) }).catch(() => undefined);
-  const again = await encoders.start(order(8000), true);
+  const again = await encoders.start(order(8000));
   await begin(again);
   const [working, waiting] = census();
   process.kill(Math.max(working ?? 0, waiting ?? 0), 'SIGKILL');
   await finish(again);
-  await use(await encoders.start(order(8000), false));
+  await use(await encoders.start(order(8000)));
   await encoders.close();
   assert.deepEqual(census(), []);
 });
 
 test('invariant 10: close ends what still works, and returns when it is gone', linux, async () => {
   const encoders = createEncoders(ffmpeg, 2);
-  const child = await encoders.start(order(8000), true);
+  const child = await encoders.start(order(8000));
   await begin(child);
   assert.equal(census().length, 2);
   await encoders.close();
@@ -142,6 +147,6 @@ test('invariant 10: close ends what still works, and returns when it is gone', l
 test('after close nothing is started ahead', linux, async () => {
   const encoders = createEncoders(ffmpeg, 2);
   await encoders.close();
-  await use(await encoders.start(order(8000), true));
+  await use(await encoders.start(order(8000)));
   assert.deepEqual(census(), []);
 });
