@@ -160,6 +160,7 @@ function inputArguments({ kind }: Media, url: 'pipe:0' | 'pipe:3'): readonly str
     max_alloc: MAX_ALLOC_BYTES,
     max_pixels: MAX_PIXELS,
     ...(kind === 'wav' ? HEADER_TELLS : LOOK_INSIDE),
+    ...(kind === 'flac' ? CHECKSUMS_COUNT : {}),
     threads: THREADS,
     f: demuxer,
     i: url,
@@ -171,6 +172,9 @@ const LOOK_INSIDE = { probesize: 5_000_000, analyzeduration: 5_000_000 };
 
 /** The header of WAV says it all; to look further costs 10 ms. */
 const HEADER_TELLS = { probesize: 4_096, analyzeduration: 1 };
+
+/** Without it frames whose checksum is wrong are played all the same. Of other kinds good media would fail. */
+const CHECKSUMS_COUNT = { err_detect: 'crccheck+explode' };
 
 /** Of kinds that may hold a picture, sound and picture are taken, whichever there are. `V` is one that moves: cover art is none. */
 function mapArguments(media: Media): readonly string[] {

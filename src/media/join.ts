@@ -1,6 +1,6 @@
 /** Turns two mono Opus streams into one stereo stream without decoding: channel 0 left, channel 1 right (RFC 7845 §5.1.1.2). */
 import { Failure } from '../failure.ts';
-import { type OggOpus, opusTrack, unmarkedEnd } from './ogg-opus.ts';
+import { type OggOpus, opusTrack } from './ogg-opus.ts';
 import {
   isValidPacket,
   lostLike,
@@ -30,8 +30,7 @@ const MAX_APART = 24 * 3600 * OPUS_RATE;
  * ends or is left.
  * @throws Failure `unsupported-media` for what cannot be joined exactly (stereo input; unequal packet durations, gains or, short
  * of whole packets, pre-skips and starts): an encoder has to be asked. All of it is known before the first packet is handed
- * out, except for packets that are invalid or of another duration later on, and for chained streams. An encoder conceals
- * damage: before it is asked both streams are read to their ends, and damage in either is what is thrown.
+ * out, except for packets that are invalid or of another duration later on, and for chained streams.
  */
 export async function joinMono(left: OggOpus, right: OggOpus): Promise<FileStream> {
   const pair = [new Channel(left), new Channel(right)] as const;
@@ -50,9 +49,8 @@ export async function joinMono(left: OggOpus, right: OggOpus): Promise<FileStrea
       },
     };
   } catch (error) {
-    const cause = await causeOf(error, pair);
     await closeBoth(pair);
-    throw cause;
+    throw error;
   }
 }
 
@@ -79,18 +77,6 @@ function unjoinable(why: string): Failure {
 }
 
 type Pair = readonly [Channel, Channel];
-
-/** What is wrong with either stream comes before what does not fit. */
-async function causeOf(thrown: unknown, pair: Pair): Promise<unknown> {
-  if (!isUnfit(thrown)) return thrown;
-  const read = await Promise.allSettled([pair[0].drain(), pair[1].drain()]);
-  const worse = read.find((each) => each.status === 'rejected' && !isUnfit(each.reason));
-  return worse?.status === 'rejected' ? worse.reason : thrown;
-}
-
-function isUnfit(thrown: unknown): boolean {
-  return thrown instanceof Failure && thrown.code === 'unsupported-media';
-}
 
 async function closeBoth(pair: Pair): Promise<void> {
   await Promise.allSettled(pair.map((channel) => channel.close()));
@@ -146,12 +132,6 @@ class Channel {
       this.#index = 0;
       this.#isOver = step.done === true;
     }
-  }
-
-  /** Reads what is left, only to see whether it is sound. */
-  async drain(): Promise<void> {
-    while ((await this.#iterator.next()).done !== true);
-    if (!this.#stream.hasEndMark) throw unmarkedEnd();
   }
 
   /** Lays the channel on the time line. @throws Failure `unsupported-media` where it does not fall into whole slots. */
@@ -234,9 +214,8 @@ class Joined implements AsyncIterableIterator<readonly Packet[]> {
       }
       return { done: true, value: undefined };
     } catch (error) {
-      const cause = await causeOf(error, this.#pair);
       await this.return();
-      throw cause;
+      throw error;
     }
   }
 

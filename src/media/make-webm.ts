@@ -83,14 +83,13 @@ async function begin(making: Making, tools: MediaTools, signal: AbortSignal): Pr
 
 // ── the files ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** One media file: its beginning, which said what it is, and all of its bytes, once. */
+/** One media file: its beginning, which said what it is, and its bytes. */
 interface Input {
   readonly channel: string;
   readonly download: Download;
   readonly sniffed: Sniffed;
-  readonly bytes: AsyncIterable<Buffer>;
-  /** Duration as the header says it, or as counted at the end; for what is encoded. */
-  readonly meter: SourceMeter | undefined;
+  /** All of it, once; what is encoded passes a meter. */
+  bytes(meter?: SourceMeter): AsyncIterable<Buffer>;
   close(): Promise<void>;
 }
 
@@ -114,13 +113,11 @@ async function openInput(file: MediaFile, signal: AbortSignal): Promise<Input> {
   const iterator = download[Symbol.asyncIterator]();
   const head = await peek(iterator);
   const sniffed = sniff(head.subarray(0, SNIFF_BYTES));
-  const meter = sniffed.kind === 'refused' ? undefined : createSourceMeter(sniffed.kind);
   return {
     channel: file.channel,
     download,
     sniffed,
-    meter,
-    bytes: resume(head, iterator, meter),
+    bytes: (meter) => resume(head, iterator, meter),
     close: async () => void (await iterator.return?.()),
   };
 }
@@ -165,13 +162,13 @@ interface Opened {
 }
 
 interface Stream extends PacketStream {
-  /** Where the files are read as they are. */
-  readonly file?: FileStream;
   readonly way: Webm['way'];
   readonly why: string;
   readonly encoder: string | undefined;
   /** After `packets` ended: how long the sources play, where they tell. */
   expectedMs(): number | undefined;
+  /** After `packets` ended: whether a source of a kind that marks its end does not, so that it may have been cut there. */
+  lacksEndMark(): boolean;
 }
 
 async function openStream(plan: Plan, opened: Opened, signal: AbortSignal): Promise<Stream> {
@@ -180,12 +177,22 @@ async function openStream(plan: Plan, opened: Opened, signal: AbortSignal): Prom
   const { tracks, durationMs } = file;
   const packets = { [Symbol.asyncIterator]: () => fitting(file.packets) };
   const way = plan.way === 'join' ? 'join' : 'rewrap';
-  return { file, tracks, durationMs, packets, way, why: plan.why, encoder: undefined, expectedMs: () => durationMs };
+  return {
+    tracks,
+    durationMs,
+    packets,
+    way,
+    why: plan.why,
+    encoder: undefined,
+    expectedMs: () => durationMs,
+    lacksEndMark: () => !file.hasEndMark && durationMs === undefined,
+  };
 }
 
 async function encodeAll(plan: Plan, opened: Opened, signal: AbortSignal): Promise<Stream> {
   const { inputs, tools, patient, letGo } = opened;
   const sources = await Promise.all(inputs.map((input, index) => streamable(input, plan.media[index], signal)));
+  const meters = sources.map(({ meter }) => meter);
   const slot = await tools.slots.acquire({ bounded: !patient }, signal);
   try {
     // Who is not patient is a listener, and seldom the last one.
@@ -211,8 +218,9 @@ async function encodeAll(plan: Plan, opened: Opened, signal: AbortSignal): Promi
       ...encoded,
       packets: { [Symbol.asyncIterator]: () => holding(slot, { [Symbol.asyncIterator]: () => packets }) },
       why: [plan.why, ...sources.flatMap(({ note }) => note ?? [])].join('; '),
-      durationMs: longest(inputs.map(({ meter }) => meter?.declaredMs())),
-      expectedMs: () => longest(inputs.map(({ meter }) => meter?.durationOf())),
+      durationMs: longest(meters.map((meter) => meter?.declaredMs())),
+      expectedMs: () => longest(meters.map((meter) => meter?.durationOf())),
+      lacksEndMark: () => meters.some((meter) => meter?.lacksEndMark()),
     };
   } catch (error) {
     slot[Symbol.dispose]();
@@ -220,17 +228,20 @@ async function encodeAll(plan: Plan, opened: Opened, signal: AbortSignal): Promi
   }
 }
 
-/** As the encoder can read it from a pipe. */
-async function streamable(
-  input: Input,
-  media: Media | undefined,
-  signal: AbortSignal,
-): Promise<{ bytes: AsyncIterable<Buffer>; note?: string | undefined }> {
-  if (media?.kind !== 'mp4') return { bytes: input.bytes };
-  return streamableMp4(
-    { bytes: input.bytes, sizeBytes: input.download.sizeBytes, readRange: input.download.readRange },
-    signal,
-  );
+interface EncoderSource {
+  /** As the encoder can read it from a pipe. */
+  readonly bytes: AsyncIterable<Buffer>;
+  readonly note?: string | undefined;
+  /** Duration as the header says it, and as counted at the end. */
+  readonly meter: SourceMeter | undefined;
+}
+
+async function streamable(input: Input, media: Media | undefined, signal: AbortSignal): Promise<EncoderSource> {
+  const meter = media && createSourceMeter(media.kind);
+  const bytes = input.bytes(meter);
+  if (media?.kind !== 'mp4') return { bytes, meter };
+  const { sizeBytes, readRange } = input.download;
+  return { ...(await streamableMp4({ bytes, sizeBytes, readRange }, signal)), meter };
 }
 
 /** What is left while a chunk is awaited ends at once: the `return` of a generator alone would wait for that chunk. */
@@ -266,9 +277,9 @@ function longest(durations: readonly (number | undefined)[]): number | undefined
 async function readAsIs(way: 'rewrap-ogg' | 'rewrap-webm' | 'join', inputs: readonly Input[]): Promise<FileStream> {
   const [first, second] = inputs;
   if (first === undefined) throw new Failure('internal', 'A way of making WebM was planned for no file.');
-  if (way === 'rewrap-webm') return readWebm(first.bytes);
-  if (way === 'rewrap-ogg' || second === undefined) return readOggOpus(first.bytes);
-  const [left, right] = await Promise.all([readOggOpus(first.bytes), readOggOpus(second.bytes)]);
+  if (way === 'rewrap-webm') return readWebm(first.bytes());
+  if (way === 'rewrap-ogg' || second === undefined) return readOggOpus(first.bytes());
+  const [left, right] = await Promise.all([readOggOpus(first.bytes()), readOggOpus(second.bytes())]);
   return joinMono(left, right);
 }
 
@@ -358,9 +369,9 @@ type EndProof =
   | 'download'
   | 'nothing';
 
-/** Of an Ogg file only after `packets` ended. */
-function endProofOf({ file }: Stream, { inputs, making }: Parts): EndProof {
-  if (file === undefined || file.hasEndMark || file.durationMs !== undefined) return 'source';
+/** After `packets` ended. */
+function endProofOf(stream: Stream, { inputs, making }: Parts): EndProof {
+  if (!stream.lacksEndMark()) return 'source';
   if (making.durationMs !== undefined) return 'genesys';
   return totalBytes(inputs) === undefined ? 'nothing' : 'download';
 }

@@ -42,7 +42,7 @@ export interface OggOpus extends FileStream {
  * Packets that are trimmed off entirely are not handed out; a gap in granule positions is a gap in times.
  * @throws Failure `unsupported-media` for what an encoder would have to be asked for (another codec, chained streams of another
  * shape, sound that overlaps); `unreadable-media` for damage and `incomplete` for an early end, both with the byte offset.
- * `packets` throws the same. An encoder conceals damage: `unsupported-media` is thrown only once all bytes were found sound.
+ * `packets` throws the same.
  */
 export async function readOggOpus(bytes: AsyncIterable<Buffer>): Promise<OggOpus> {
   const parser = new OggOpusParser();
@@ -89,8 +89,6 @@ class OggOpusParser implements Parser<Packet> {
   /** The last packet is held back: an empty last page may still trim it. */
   #held: Packet | undefined;
   #heldSamples = 0;
-  /** Why an encoder has to be asked. From here on pages are only checked. */
-  #unfit: Failure | undefined;
   /** Of the page before. */
   #wasLast = false;
   #isCut = false;
@@ -113,7 +111,6 @@ class OggOpusParser implements Parser<Packet> {
 
   end(): readonly Packet[] {
     this.#ogg.end();
-    if (this.#unfit !== undefined) throw this.hasEndMark ? this.#unfit : unmarkedEnd();
     if (this.#expects !== 'sound') throw new Failure('incomplete', 'The Ogg stream ends within its headers.');
     return this.#held === undefined ? [] : [this.#held];
   }
@@ -124,7 +121,6 @@ class OggOpusParser implements Parser<Packet> {
       this.#expects = 'head';
     }
     this.#wasLast = page.isLast;
-    if (this.#unfit !== undefined) return;
     if (this.#expects === 'sound') this.#sound(page, found);
     else this.#header(page);
   }
@@ -147,17 +143,13 @@ class OggOpusParser implements Parser<Packet> {
 
   #takeHead(packet: Buffer): void {
     const head = parseOpusHead(packet);
-    if (head === undefined) return this.#giveUp('holds something other than Opus');
+    if (head === undefined) throw unfit('holds something other than Opus');
     if (this.#head !== undefined && !sameShape(head, this.#head)) {
-      return this.#giveUp('chains streams of different channels, mapping or gain');
+      throw unfit('chains streams of different channels, mapping or gain');
     }
     // A chained stream continues where the one before was heard to end: its pre-skip overlaps that end.
     if (this.#head !== undefined) this.#next = Math.max(this.#next - head.preSkip, this.#latest);
     this.#head ??= head;
-  }
-
-  #giveUp(why: string): void {
-    this.#unfit = new Failure('unsupported-media', `The Ogg file ${why}.`);
   }
 
   /**
@@ -172,7 +164,7 @@ class OggOpusParser implements Parser<Packet> {
     this.#start(page, total);
     const early = this.#next + total - ((this.#origin ?? 0) + page.granule);
     if (!page.isLast && early >= total) throw damagedOgg(page.offset, 'the granule position runs backwards');
-    if (!page.isLast && early >= MIN_GAP) return this.#giveUp(`holds sound that overlaps at byte ${page.offset}`);
+    if (!page.isLast && early >= MIN_GAP) throw unfit(`holds sound that overlaps at byte ${page.offset}`);
     if (-early > MAX_GAP) throw damagedOgg(page.offset, 'the granule position jumps by more than a day');
     if (-early >= MIN_GAP) this.#next -= early;
     this.#lay(page, { durations, heard: total - (page.isLast ? Math.max(0, early) : 0) }, found);
@@ -226,9 +218,9 @@ class OggOpusParser implements Parser<Packet> {
   }
 }
 
-/** Whether more was to come cannot be told, and an encoder would not ask. */
-export function unmarkedEnd(): Failure {
-  return new Failure('incomplete', 'The Ogg stream ends without a page that is marked as its last.');
+/** Why an encoder has to be asked. */
+function unfit(why: string): Failure {
+  return new Failure('unsupported-media', `The Ogg file ${why}.`);
 }
 
 interface Laying {

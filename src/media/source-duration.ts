@@ -1,10 +1,14 @@
 /** Turns the bytes of a source, as they pass, into how long it plays: what the encoder makes of it has to agree. */
 import { Failure } from '../failure.ts';
 import { MPEG_HEADER_BYTES, type MpegFrame, parseMpegHeader } from './mpeg-frame.ts';
+import { createOggMeter, isOgg, type OggKind } from './ogg-meter.ts';
 import type { MediaKind } from './sniff.ts';
 
 export interface SourceMeter {
-  /** In order, each byte once. Keeps no reference to the chunk. */
+  /**
+   * In order, each byte once. Keeps no reference to the chunk.
+   * @throws Failure `unreadable-media` where ffmpeg would pass over damage without a word
+   */
   push(chunk: Buffer): void;
   /** Milliseconds as the header announces them, once it has passed; undefined where it does not. */
   declaredMs(): number | undefined;
@@ -13,16 +17,20 @@ export interface SourceMeter {
    * @throws Failure `incomplete` where the file itself says that more should have come
    */
   durationOf(): number | undefined;
+  /** Whether it may have been cut where it ends, after the last push: only Ogg marks its end, and this one does not. */
+  lacksEndMark(): boolean;
 }
 
-/** A meter for media of this kind. It judges no bytes: what it cannot follow it leaves to the decoder. */
+/** A meter for media of this kind. It judges no bytes but those of Ogg: what it cannot follow it leaves to the decoder. */
 export function createSourceMeter(kind: MediaKind): SourceMeter {
+  if (isOgg(kind)) return createOggMeter();
   const tally: Tally = { declaredMs: undefined, settle: () => undefined };
   const driver = new Driver(WALKS[kind](tally));
   return {
     push: (chunk) => driver.push(chunk),
     declaredMs: () => tally.declaredMs,
     durationOf: () => tally.settle(driver),
+    lacksEndMark: () => false,
   };
 }
 
@@ -101,14 +109,11 @@ class Driver implements End {
   }
 }
 
-const WALKS: Readonly<Record<MediaKind, (tally: Tally) => Walk>> = {
+const WALKS: Readonly<Record<Exclude<MediaKind, OggKind>, (tally: Tally) => Walk>> = {
   wav: walkWav,
   mp3: walkMpeg,
   'aac-adts': walkMpeg,
   flac: walkFlac,
-  'ogg-opus': walkOgg,
-  'ogg-vorbis': walkOgg,
-  ogg: walkOgg,
   mp4: walkMp4,
   // Read by its own reader, which counts packets.
   webm: function* nothing(): Walk {},
@@ -254,51 +259,6 @@ function* walkFlac(tally: Tally): Walk {
   const ms = (samples / sampleRate) * 1000;
   tally.declaredMs = ms;
   tally.settle = () => ms;
-}
-
-interface OggClock {
-  readonly rate: number;
-  readonly preSkip: number;
-}
-
-/** Pages of the first stream (RFC 3533 §6): the last granule position is the length, for each chained stream. */
-function* walkOgg(tally: Tally): Walk {
-  let endedS = 0;
-  let clock: OggClock | undefined;
-  let serial: number | undefined;
-  let granule = 0n;
-  const playedS = (): number => (clock === undefined ? 0 : Math.max(0, Number(granule) - clock.preSkip) / clock.rate);
-  tally.settle = (end) => {
-    if (end.missing > 0) throw incomplete('in the middle of an Ogg page', end);
-    return clock === undefined ? undefined : (endedS + playedS()) * 1000;
-  };
-  for (;;) {
-    const head = yield { take: 27 };
-    if (head.toString('latin1', 0, 4) !== 'OggS') return giveUp(tally);
-    const sizes = (head[26] ?? 0) === 0 ? NOTHING : yield { take: head[26] ?? 0 };
-    const size = sizes.reduce((sum, value) => sum + value, 0);
-    const begins = ((head[5] ?? 0) & 2) !== 0;
-    if (begins && (serial === undefined || granule > 0n)) {
-      endedS += playedS();
-      clock = oggClock(size === 0 ? NOTHING : yield { take: size });
-      serial = head.readUInt32LE(14);
-      granule = 0n;
-      continue;
-    }
-    yield { skip: size };
-    const position = head.readBigInt64LE(6);
-    if (head.readUInt32LE(14) === serial && position > granule) granule = position;
-  }
-}
-
-/** Opus counts in 48 kHz whatever the source was (RFC 7845 §4); Vorbis in its own rate. */
-function oggClock(packet: Buffer): OggClock | undefined {
-  if (packet.length >= 19 && packet.toString('latin1', 0, 8) === 'OpusHead') {
-    return { rate: 48_000, preSkip: packet.readUInt16LE(10) };
-  }
-  if (packet.length < 16 || packet.toString('latin1', 0, 7) !== '\x01vorbis') return undefined;
-  const rate = packet.readUInt32LE(12);
-  return rate === 0 ? undefined : { rate, preSkip: 0 };
 }
 
 /** ISO/IEC 14496-12 §4.2 and §8.2.2: boxes of a size and a type; `mvhd` lies in `moov`, the rest is passed over. */

@@ -51,6 +51,8 @@ const SIZED = withoutDuration(bytesOfFixture('screen-vp8-silent.webm'));
 const PIPED = await piped('stereo.opus');
 const PIPED_WITH_DURATION = await piped('stereo.opus', '-t', '30');
 const PIPED_PICTURES = await piped('screen-vp8-silent.webm');
+const VORBIS = await ffmpeg('-i', pathOfFixture('stereo-pcm.wav'), '-c:a', 'libvorbis', '-f', 'ogg', 'pipe:1');
+const UNMARKED_VORBIS = without(1, PAGE, VORBIS);
 
 // ── the table ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -65,6 +67,7 @@ interface Case {
   readonly refused?: RegExp;
   /** Says so in the manifest. */
   readonly noted?: true;
+  readonly way?: 'encode-audio';
 }
 
 const BY_SOURCE = /^The WebM plays 27\.97 s, but by its source it should be 30\.00 s; nothing was stored\.$/;
@@ -120,6 +123,7 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
     { what: 'two channels, the first unmarked', files: [without(1, PAGE, LEFT), RIGHT], noted: true },
     { what: 'two channels, the second unmarked', files: [LEFT, without(1, PAGE, RIGHT)], noted: true },
     { what: 'a piped WebM', files: [PIPED], noted: true },
+    { what: 'a Vorbis, to be encoded', files: [UNMARKED_VORBIS], noted: true, way: 'encode-audio' },
   ],
   '5. nothing tells': [
     { what: 'an Ogg, chunked', files: [UNMARKED], chunked: true, refused: UNPROVEN },
@@ -130,6 +134,13 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
       refused: UNPROVEN,
     },
     { what: 'a piped WebM, chunked', files: [PIPED], chunked: true, refused: UNPROVEN },
+    {
+      what: 'a Vorbis, to be encoded, chunked',
+      files: [UNMARKED_VORBIS],
+      chunked: true,
+      refused: UNPROVEN,
+      way: 'encode-audio',
+    },
   ],
 };
 
@@ -138,7 +149,7 @@ for (const [rule, cases] of Object.entries(CASES)) {
     const { what, refused } = each;
     test(`invariants 2 and 4: ${rule}: ${what}: ${refused === undefined ? 'made' : 'refused'} (ME-13)`, async () => {
       const made = await make(each);
-      assert.equal(made.way, each.files.length === 2 ? 'join' : 'rewrap');
+      assert.equal(made.way, each.way ?? (each.files.length === 2 ? 'join' : 'rewrap'));
       if (refused === undefined) {
         const clusters = await allClusters(made);
         checkWebm(Buffer.concat([made.result().head, ...clusters]));
@@ -155,6 +166,70 @@ for (const [rule, cases] of Object.entries(CASES)) {
     });
   }
 }
+
+// ── damage that ffmpeg passes over ──────────────────────────────────────────────────────────────────────────────
+
+const FLAC = await ffmpeg('-i', pathOfFixture('stereo-pcm.wav'), '-c:a', 'flac', '-f', 'flac', 'pipe:1');
+/** Packets of another duration than those of the other channel: the two cannot be joined as they are. */
+const SIXTY_MS = ['-c:a', 'libopus', '-frame_duration', '60'];
+const LONG_FRAMES = await ffmpeg('-i', pathOfFixture('dual-1.opus'), ...SIXTY_MS, '-f', 'ogg', 'pipe:1');
+
+/** Where a page in the middle of an Ogg begins, and where the next one does. */
+function middlePage(bytes: Buffer): readonly [number, number] {
+  const start = bytes.indexOf(PAGE, bytes.length / 2);
+  const end = bytes.indexOf(PAGE, start + 1);
+  assert.ok(start > 0 && end > start);
+  return [start, end];
+}
+
+function flipped(bytes: Buffer, at: number): Buffer {
+  const changed = Buffer.from(bytes);
+  changed.writeUInt8(changed.readUInt8(at) ^ 0x10, at);
+  return changed;
+}
+
+const damagedPage = (bytes: Buffer): Buffer => flipped(bytes, middlePage(bytes)[1] - 20);
+
+function withoutPage(bytes: Buffer): Buffer {
+  const [start, end] = middlePage(bytes);
+  return Buffer.concat([bytes.subarray(0, start), bytes.subarray(end)]);
+}
+
+const CHECKSUM = /^The Ogg stream is damaged at byte \d+: the checksum of the page is wrong\.$/;
+
+const PASSED_OVER: readonly (readonly [string, readonly Buffer[], RegExp])[] = [
+  ['a damaged page of Vorbis', [damagedPage(VORBIS)], CHECKSUM],
+  ['a lost page of Vorbis', [withoutPage(VORBIS)], /: page \d+ follows page \d+: some are missing\.$/],
+  ['a damaged page of a channel that cannot be joined', [LEFT, damagedPage(LONG_FRAMES)], CHECKSUM],
+  [
+    'a damaged frame of FLAC',
+    [flipped(FLAC, FLAC.length / 2)],
+    /^The media is damaged or not what it looks like: it cannot be decoded\.$/,
+  ],
+];
+
+for (const [what, files, words] of PASSED_OVER) {
+  test(`invariant 4: ${what}: refused (ME-13)`, async () => {
+    await assert.rejects(
+      async () => allClusters(await make({ files })),
+      (error) => {
+        assert.ok(error instanceof Failure, String(error));
+        assert.match(error.message, words);
+        assert.equal(error.code, 'unreadable-media');
+        return true;
+      },
+    );
+  });
+}
+
+test('the same media without the damage is encoded whole', async () => {
+  for (const files of [[VORBIS], [LEFT, LONG_FRAMES], [FLAC]]) {
+    const made = await make({ files });
+    assert.equal(made.way, 'encode-audio');
+    const clusters = await allClusters(made);
+    checkWebm(Buffer.concat([made.result().head, ...clusters]));
+  }
+});
 
 async function make({ files, seconds, chunked }: Omit<Case, 'what'>): Promise<MadeWebm> {
   const making: Making = {

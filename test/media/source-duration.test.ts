@@ -112,6 +112,39 @@ test('two chained Ogg streams play one after the other', async () => {
   assertNear(measure('ogg-opus', Buffer.concat([left, right])).durationMs, 120_000, 2);
 });
 
+const damaged = (offset: number, what: string): { code: string; message: string } => ({
+  code: 'unreadable-media',
+  message: `The Ogg stream is damaged at byte ${String(offset)}: ${what}.`,
+});
+
+test('pages of Ogg are checked, since ffmpeg passes over damage and loss', async () => {
+  const vorbis = await tone('-c:a', 'libvorbis', '-page_duration', '400000', '-f', 'ogg');
+  const [, second = 0, third = 0, fourth = 0] = pagesOf(vorbis);
+  const broken = Buffer.from(vorbis);
+  broken.writeUInt8(broken.readUInt8(fourth - 1) ^ 1, fourth - 1);
+  for (const step of [7, 1000, vorbis.length]) {
+    assert.throws(() => measure('ogg-vorbis', broken, step), damaged(third, 'the checksum of the page is wrong'));
+    const lost = Buffer.concat([vorbis.subarray(0, third), vorbis.subarray(fourth)]);
+    assert.throws(() => measure('ogg-vorbis', lost, step), damaged(third, 'page 3 follows page 1: some are missing'));
+    const strange = Buffer.concat([vorbis.subarray(0, second), Buffer.alloc(40), vorbis.subarray(second)]);
+    assert.throws(() => measure('ogg-vorbis', strange, step), damaged(second, 'no page begins here'));
+  }
+});
+
+function pagesOf(ogg: Buffer): readonly number[] {
+  const starts: number[] = [];
+  for (let at = 0; at >= 0; at = ogg.indexOf('OggS', at + 4)) starts.push(at);
+  return starts;
+}
+
+test('an Ogg that ends right behind the header of a page is incomplete', async () => {
+  const opus = await fixture('stereo.opus');
+  const start = opus.lastIndexOf('OggS');
+  for (const size of [1, 26, 27, 28, opus.length - start - 1]) {
+    assert.throws(() => measure('ogg-opus', opus.subarray(0, start + size)), { code: 'incomplete' }, String(size));
+  }
+});
+
 const CUT: readonly (readonly [string, MediaKind])[] = [
   ['stereo-pcm.wav', 'wav'],
   ['stereo-ulaw.wav', 'wav'],
@@ -144,7 +177,7 @@ function isIncomplete(kind: MediaKind, file: Buffer): boolean {
 
 const KINDS: readonly MediaKind[] = ['wav', 'mp3', 'aac-adts', 'flac', 'ogg-opus', 'ogg-vorbis', 'ogg', 'mp4', 'webm'];
 
-test('no bytes make a meter throw anything but incomplete, or take long', async () => {
+test('no bytes make a meter throw anything but incomplete or damage of Ogg, or take long', async () => {
   const seeds = await Promise.all(
     ['stereo-ulaw.wav', 'stereo.mp3', 'stereo.opus', 'screen-faststart.mp4'].map(fixture),
   );
@@ -167,7 +200,8 @@ test('no bytes make a meter throw anything but incomplete, or take long', async 
         const { durationMs } = measure(kind, file, step);
         assert.ok(durationMs === undefined || durationMs >= 0);
       } catch (error) {
-        assert.ok(error instanceof Failure && error.code === 'incomplete', String(error));
+        assert.ok(error instanceof Failure, String(error));
+        assert.ok(error.code === 'incomplete' || error.message.startsWith('The Ogg stream is damaged'), String(error));
       }
     }),
     { numRuns: 10_000 },
