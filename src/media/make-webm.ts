@@ -208,7 +208,8 @@ async function encodeAll(plan: Plan, opened: Opened, signal: AbortSignal): Promi
     const start = encoders && { start: (order: EncoderOrder) => encoders.start(order) };
     const encoded = await encode(job, { ffmpeg, ...start }, signal);
     // A listener that leaves before reading anything aborts the signal: then nobody comes to the end of the packets.
-    const packets = encoded.packets[Symbol.asyncIterator]();
+    const sound = plan.media.some(({ kind }) => kind === 'flac') ? seamless(encoded.packets) : encoded.packets;
+    const packets = sound[Symbol.asyncIterator]();
     const leave = async (): Promise<void> => {
       await packets.return?.();
       slot[Symbol.dispose]();
@@ -259,6 +260,28 @@ function leavable(bytes: AsyncIterable<Buffer>, letGo: () => void): AsyncIterabl
       };
     },
   };
+}
+
+/** More than what rounding times to milliseconds can make. */
+const JUMP_NS = 10_000_000;
+
+/** Frames of FLAC that are lost, or damaged beyond recognition, are passed over; the times of those behind show it. */
+async function* seamless(packets: AsyncIterable<readonly Packet[]>): AsyncGenerator<readonly Packet[], void, void> {
+  let endNs: number | undefined;
+  for await (const batch of packets) {
+    for (const { timeNs, durationNs } of batch) {
+      const jumpNs = timeNs - (endNs ?? timeNs);
+      if (Math.abs(jumpNs) > JUMP_NS) {
+        const [by, at] = [jumpNs, timeNs].map((ns) => (ns / 1e9).toFixed(2));
+        throw new Failure(
+          'unreadable-media',
+          `The media is damaged: its sound jumps by ${by ?? ''} s at ${at ?? ''} s.`,
+        );
+      }
+      endNs = timeNs + (durationNs ?? 0);
+    }
+    yield batch;
+  }
 }
 
 async function* holding(

@@ -125,7 +125,10 @@ function incomplete(what: string, end: End): Failure {
 
 const isPcmLike = (tag: number): boolean => [1, 3, 6, 7].includes(tag);
 
-/** Bytes of sound to milliseconds: by whole sample frames where all have one size, else by the average rate. */
+/** ADPCM of Microsoft and IMA, GSM 6.10: their header says how many samples a block holds. */
+const isInBlocks = (tag: number): boolean => [0x02, 0x11, 0x31].includes(tag);
+
+/** Bytes of sound to milliseconds: by sample frames or blocks where all have one size, else by the average rate, which some get wrong. */
 function wavScale(format: Buffer): ((sizeBytes: number) => number) | undefined {
   const label = format.readUInt16LE(0);
   const tag = label === 0xfffe && format.length >= 26 ? format.readUInt16LE(24) : label;
@@ -133,6 +136,10 @@ function wavScale(format: Buffer): ((sizeBytes: number) => number) | undefined {
   const bytesPerSecond = format.readUInt32LE(8);
   const frame = format.readUInt16LE(12);
   if (isPcmLike(tag) && frame > 0 && sampleRate > 0) return (size) => (Math.floor(size / frame) / sampleRate) * 1000;
+  const blockSamples = isInBlocks(tag) && format.length >= 20 ? format.readUInt16LE(18) : 0;
+  if (blockSamples > 0 && frame > 0 && sampleRate > 0) {
+    return (size) => ((size / frame) * blockSamples * 1000) / sampleRate;
+  }
   return bytesPerSecond > 0 ? (size) => (size / bytesPerSecond) * 1000 : undefined;
 }
 

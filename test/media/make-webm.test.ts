@@ -192,7 +192,11 @@ const damagedPage = (bytes: Buffer): Buffer => flipped(bytes, middlePage(bytes)[
 
 function withoutPage(bytes: Buffer): Buffer {
   const [start, end] = middlePage(bytes);
-  return Buffer.concat([bytes.subarray(0, start), bytes.subarray(end)]);
+  return withoutBytes(bytes, start, end - start);
+}
+
+function withoutBytes(bytes: Buffer, at: number, count: number): Buffer {
+  return Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + count)]);
 }
 
 const CHECKSUM = /^The Ogg stream is damaged at byte \d+: the checksum of the page is wrong\.$/;
@@ -201,11 +205,7 @@ const PASSED_OVER: readonly (readonly [string, readonly Buffer[], RegExp])[] = [
   ['a damaged page of Vorbis', [damagedPage(VORBIS)], CHECKSUM],
   ['a lost page of Vorbis', [withoutPage(VORBIS)], /: page \d+ follows page \d+: some are missing\.$/],
   ['a damaged page of a channel that cannot be joined', [LEFT, damagedPage(LONG_FRAMES)], CHECKSUM],
-  [
-    'a damaged frame of FLAC',
-    [flipped(FLAC, FLAC.length / 2)],
-    /^The media is damaged or not what it looks like: it cannot be decoded\.$/,
-  ],
+  ['a damaged frame of FLAC', [flipped(FLAC, FLAC.length / 2)], /^The media is damaged/],
 ];
 
 for (const [what, files, words] of PASSED_OVER) {

@@ -100,6 +100,15 @@ test('chunks around the sound of a WAV do not count', () => {
   for (const step of [1, 5, 44, 20_000]) assert.equal(measure('wav', file, step).durationMs, 1000);
 });
 
+test('ADPCM and GSM in WAV are counted by their blocks, whatever the average rate in their header says', async () => {
+  for (const codec of ['adpcm_ima_wav', 'adpcm_ms', 'libgsm_ms']) {
+    const channels = codec === 'libgsm_ms' ? '1' : '2';
+    const file = await tone('-ar', '8000', '-ac', channels, '-c:a', codec, '-f', 'wav');
+    file.writeUInt32LE(12_345, file.indexOf('fmt ') + 16);
+    assertNear(measure('wav', file).durationMs, 3200, 130);
+  }
+});
+
 test('RF64 takes its size from ds64', async () => {
   const file = await tone('-c:a', 'pcm_s16le', '-rf64', 'always', '-f', 'wav');
   const data = file.indexOf('data');
