@@ -2,14 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Failure } from '../../src/failure.ts';
-import type { MediaFile } from '../../src/genesys/genesys.ts';
 import { ID, idBytes } from '../../src/media/ebml.ts';
-import { checkFfmpeg } from '../../src/media/ffmpeg-check.ts';
-import { makeWebm, type MadeWebm, type Making } from '../../src/media/make-webm.ts';
-import { createSlots } from '../../src/media/slots.ts';
 import { ffmpeg } from '../support/ffmpeg.ts';
 import { bytesOfFixture, pathOfFixture } from '../support/fixtures.ts';
-import { source } from '../support/packets.ts';
+import { allClusters, make, type Asked } from '../support/made.ts';
 import { checkWebm } from '../support/webm-check.ts';
 
 // ── the media ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -41,7 +37,6 @@ function withoutDuration(bytes: Buffer): Buffer {
   return changed;
 }
 
-const FFMPEG = await checkFfmpeg();
 const OPUS = bytesOfFixture('stereo.opus');
 const UNMARKED = without(1, PAGE, OPUS);
 /** Two seconds short: less than the three that Genesys' duration may be off otherwise. */
@@ -56,13 +51,8 @@ const UNMARKED_VORBIS = without(1, PAGE, VORBIS);
 
 // ── the table ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-interface Case {
+interface Case extends Asked {
   readonly what: string;
-  readonly files: readonly Buffer[];
-  /** What Genesys says. */
-  readonly seconds?: number;
-  /** Its size is not announced. */
-  readonly chunked?: true;
   /** Refused with these words. */
   readonly refused?: RegExp;
   /** Says so in the manifest. */
@@ -230,37 +220,6 @@ test('the same media without the damage is encoded whole', async () => {
     checkWebm(Buffer.concat([made.result().head, ...clusters]));
   }
 });
-
-async function make({ files, seconds, chunked }: Omit<Case, 'what'>): Promise<MadeWebm> {
-  const making: Making = {
-    files: files.map((bytes, index) => mediaFile(bytes, index, chunked === true)),
-    durationMs: seconds === undefined ? undefined : seconds * 1000,
-    ways: 'any',
-    patient: true,
-  };
-  const tools = { ffmpeg: FFMPEG, slots: createSlots(1, 1), maxDurationMs: 3_600_000 };
-  return makeWebm(making, tools, new AbortController().signal);
-}
-
-function mediaFile(bytes: Buffer, channel: number, chunked: boolean): MediaFile {
-  const chunks = source(bytes, 16_384);
-  return {
-    channel: String(channel),
-    open: async () => ({
-      contentType: 'application/octet-stream',
-      sizeBytes: chunked ? undefined : bytes.length,
-      readRange: undefined,
-      received: () => ({ sizeBytes: bytes.length, sha256: '' }),
-      [Symbol.asyncIterator]: () => chunks[Symbol.asyncIterator](),
-    }),
-  };
-}
-
-async function allClusters(made: MadeWebm): Promise<Buffer[]> {
-  const clusters: Buffer[] = [];
-  for await (const cluster of made.clusters) clusters.push(cluster);
-  return clusters;
-}
 
 /** Where a page of the recording begins, counted from 0. */
 function nthPage(index: number): number {

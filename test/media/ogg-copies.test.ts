@@ -6,14 +6,11 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import { Failure, type FailureCode } from '../../src/failure.ts';
-import type { MediaFile } from '../../src/genesys/genesys.ts';
-import { checkFfmpeg } from '../../src/media/ffmpeg-check.ts';
-import { makeWebm, Unfit, type Making } from '../../src/media/make-webm.ts';
 import { readOggOpus } from '../../src/media/ogg-opus.ts';
-import { createSlots } from '../../src/media/slots.ts';
 import { createSourceMeter } from '../../src/media/source-duration.ts';
 import { decodeOpus, ffmpeg } from '../support/ffmpeg.ts';
 import { pathOfFixture } from '../support/fixtures.ts';
+import { archived } from '../support/made.ts';
 import { oggOpus } from '../support/ogg-write.ts';
 import { allPackets, opusHead, source } from '../support/packets.ts';
 import { checkWebm } from '../support/webm-check.ts';
@@ -54,7 +51,10 @@ for (const [what, way, make] of COPIES) {
     const made = await archived([bytes]);
     assert.equal(made.way, way);
     const heardMs = await playedMs(bytes);
-    assert.ok(Math.abs(made.durationMs - heardMs) <= SLACK_MS[way], `${made.durationMs} of ${heardMs} ms`);
+    assert.ok(
+      Math.abs(made.result.durationMs - heardMs) <= SLACK_MS[way],
+      `${made.result.durationMs} of ${heardMs} ms`,
+    );
     checkWebm(made.file);
   });
 }
@@ -62,7 +62,7 @@ for (const [what, way, make] of COPIES) {
 test('a recording behind itself, as cat chains them, plays twice', async () => {
   const bytes = await readFile(CALL);
   const made = await archived([Buffer.concat([bytes, bytes])]);
-  assert.deepEqual([made.way, made.durationMs], ['rewrap', 60_000]);
+  assert.deepEqual([made.way, made.result.durationMs], ['rewrap', 60_000]);
   checkWebm(made.file);
 });
 
@@ -73,8 +73,11 @@ test('two channels that ffmpeg looped are joined by an encoder, at their length'
     ),
   );
   const made = await archived(files);
-  assert.deepEqual([made.way, made.channels], ['encode-audio', 2]);
-  assert.ok(Math.abs(made.durationMs - (await playedMs(files[0] ?? Buffer.alloc(0)))) <= 60, String(made.durationMs));
+  assert.deepEqual([made.way, made.result.channels], ['encode-audio', 2]);
+  assert.ok(
+    Math.abs(made.result.durationMs - (await playedMs(files[0] ?? Buffer.alloc(0)))) <= 60,
+    String(made.result.durationMs),
+  );
 });
 
 test('what begins before zero is refused, as RFC 7845 §4.5 asks and ffmpeg does', async () => {
@@ -106,47 +109,6 @@ async function playedMs(bytes: Buffer): Promise<number> {
   const head = bytes.indexOf('OpusHead');
   const [samples] = await decodeOpus(name, bytes.readUInt8(head + 9));
   return (samples?.length ?? 0) / 48;
-}
-
-interface Archived {
-  readonly way: string;
-  readonly durationMs: number;
-  readonly channels: number;
-  readonly file: Buffer;
-}
-
-/** As the pipeline does it: once more by an encoder where only the media's middle shows that it takes one. */
-async function archived(files: readonly Buffer[]): Promise<Archived> {
-  try {
-    return await make(files, 'any');
-  } catch (error) {
-    if (!(error instanceof Unfit)) throw error;
-    return make(files, 'encode');
-  }
-}
-
-async function make(files: readonly Buffer[], ways: Making['ways']): Promise<Archived> {
-  const making = { files: files.map(mediaFile), durationMs: undefined, ways, patient: true };
-  const tools = { ffmpeg: await checkFfmpeg(), slots: createSlots(1, 1), maxDurationMs: 3_600_000 };
-  const made = await makeWebm(making, tools, new AbortController().signal);
-  const clusters: Buffer[] = [];
-  for await (const cluster of made.clusters) clusters.push(cluster);
-  const { head, durationMs, channels } = made.result();
-  return { way: made.way, durationMs, channels, file: Buffer.concat([head, ...clusters]) };
-}
-
-function mediaFile(bytes: Buffer, channel: number): MediaFile {
-  const chunks = source(bytes, 16_384);
-  return {
-    channel: String(channel),
-    open: async () => ({
-      contentType: 'audio/ogg',
-      sizeBytes: bytes.length,
-      readRange: undefined,
-      received: () => ({ sizeBytes: bytes.length, sha256: '' }),
-      [Symbol.asyncIterator]: () => chunks[Symbol.asyncIterator](),
-    }),
-  };
 }
 
 // ── damage is never left to an encoder, which would conceal it ──────────────────────────────────────────────────
