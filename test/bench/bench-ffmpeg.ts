@@ -19,11 +19,16 @@ export interface Redirects {
   /** Its standard input: a file, which costs it less than a pipe would. */
   readonly input?: string;
   readonly output?: string;
+  /** Both through pipes, as the service gives them; what is at their other ends is not counted. */
+  readonly piped?: boolean;
 }
+
+const SCRIPT = 'input=$1; output=$2; shift 2; ffmpeg "$@" <"$input" >"$output" 3>&-; code=$?; times >&3; exit $code';
+const PIPED_SCRIPT = 'input=$1; output=$2; shift 2; cat "$input" | { ffmpeg "$@" 3>&-; times >&3; } | cat >"$output"';
 
 /** `times` of the shell counts user and system time of what it waited for. @throws Error with what ffmpeg said */
 export async function runFfmpeg(args: readonly string[], redirects: Redirects = {}): Promise<Run> {
-  const script = 'input=$1; output=$2; shift 2; ffmpeg "$@" <"$input" >"$output" 3>&-; code=$?; times >&3; exit $code';
+  const script = redirects.piped === true ? PIPED_SCRIPT : SCRIPT;
   const child = spawn(
     'sh',
     ['-c', script, 'sh', redirects.input ?? '/dev/null', redirects.output ?? '/dev/null', ...QUIET, ...args],
