@@ -1,4 +1,5 @@
 /** What several deployables open in the same way. */
+import { availableParallelism } from 'node:os';
 import { openArchive, type OpenArchive } from '../archive/open-archive.ts';
 import { createDelivery, type DeliveryParts } from '../delivery.ts';
 import { createGenesys } from '../genesys/cloud.ts';
@@ -9,6 +10,7 @@ import { createApp } from '../http/app.ts';
 import { createReadiness, type Dependency } from '../http/health.ts';
 import { listen } from '../http/server.ts';
 import { createEncoders } from '../media/encoders.ts';
+import { threadsFor } from '../media/ffmpeg-arguments.ts';
 import { checkFfmpeg, requireFfmpeg } from '../media/ffmpeg-check.ts';
 import { createSlots, type Slots } from '../media/slots.ts';
 import { createPipeline, type Pipeline } from '../pipeline.ts';
@@ -66,7 +68,13 @@ export async function openStudio(context: Context, { archive }: OpenArchive): Pr
   const pipeline = createPipeline({
     genesys,
     archive,
-    tools: { ffmpeg, slots, encoders, maxDurationMs: config.maxDurationS * 1000 },
+    tools: {
+      ffmpeg,
+      slots,
+      encoders,
+      maxDurationMs: config.maxDurationS * 1000,
+      threads: threadsFor(config.transcodeSlots, availableParallelism()),
+    },
     metrics,
     keepOriginal: config.archiveOriginal,
     version: context.version,

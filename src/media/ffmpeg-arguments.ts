@@ -9,6 +9,8 @@ export interface EncodePlan {
   readonly maxDurationMs: number;
   /** Somebody waits for the first second; else it may come in large pieces, which cost less. */
   readonly listened?: boolean;
+  /** Of decoder and encoder each; one where absent. */
+  readonly threads?: number;
 }
 
 /** The demuxer is forced and the only one allowed: a playlist can then never be taken for one, whatever its bytes say. */
@@ -47,8 +49,16 @@ const MAX_ALLOC_BYTES = 256 * 1024 * 1024;
 /** Media of the recorder has one or two; a thousand is an attack. */
 const MAX_STREAMS = 8;
 
-/** More threads gain nothing at these sizes, and each takes address space (libvpx, H.264 frames). */
-const THREADS = 2;
+/** More gain nothing at these sizes, and each takes address space (libvpx, H.264 frames). */
+const MAX_THREADS = 2;
+
+/**
+ * Where as many recordings are encoded at once as there are cores, each by one thread: a screen takes 8 % less CPU than by two,
+ * which wait for each other, and 1.2 of the time where it is the only one.
+ */
+export function threadsFor(slots: number, cores: number): number {
+  return Math.min(MAX_THREADS, Math.max(1, Math.floor(cores / slots)));
+}
 
 /**
  * Why these, measured by test/bench/encode-experiments.ts on two minutes of 8 kHz stereo speech against `-c:a libopus -b:a 128k`
@@ -95,7 +105,7 @@ const KEYFRAME_EVERY_S = 4;
  * scrolling 1/8 at 0.998. `mpdecimate` drops what does not change and keeps the times of the rest; `tune-content screen`
  * takes 0.6 of the bytes for scrolling text; no lag, because 25 frames of a still screen would be held back for half a minute.
  */
-const VIDEO_CODEC = flags({
+const VIDEO_CODEC = {
   vf: `mpdecimate=max=${String(KEPT_DUPLICATE)},scale=trunc(iw/2)*2:trunc(ih/2)*2`,
   pix_fmt: 'yuv420p',
   'c:v': 'libvpx-vp9',
@@ -106,19 +116,23 @@ const VIDEO_CODEC = flags({
   'lag-in-frames': 0,
   crf: 30,
   'b:v': '2M',
-  threads: THREADS,
   force_key_frames: `expr:gte(t,n_forced*${String(KEYFRAME_EVERY_S)})`,
-});
+};
 
 /** ffmpeg's arguments for one recording: sources on `pipe:0` (and `pipe:3`), WebM on `pipe:1`. */
-export function encodeArguments({ media, maxDurationMs, listened = false }: EncodePlan): readonly string[] {
+export function encodeArguments({
+  media,
+  maxDurationMs,
+  listened = false,
+  threads = 1,
+}: EncodePlan): readonly string[] {
   const [first, second, ...more] = media;
   if (first === undefined || more.length > 0) throw new Failure('internal', 'The encoder takes one file or two.');
   return [
     ...GLOBAL,
-    ...inputArguments(first, 'pipe:0'),
-    ...(second === undefined ? [] : inputArguments(second, 'pipe:3')),
-    ...(second === undefined ? mapArguments(first) : flags({ filter_complex: JOIN, map: '[both]' })),
+    ...inputArguments(first, 'pipe:0', threads),
+    ...(second === undefined ? [] : inputArguments(second, 'pipe:3', threads)),
+    ...(second === undefined ? mapArguments(first, threads) : flags({ filter_complex: JOIN, map: '[both]' })),
     ...AUDIO_CODEC,
     ...flags({ 'b:a': bitrate(media), t: Math.ceil(maxDurationMs / 1000) + OVERRUN_S }),
     ...flags({ ...WITHOUT_NOTES, ...(listened ? SOON : CHEAP), f: 'webm' }),
@@ -150,7 +164,7 @@ const SOON = { cluster_time_limit: 500, flush_packets: 1 };
 /** A cluster of half a minute in one piece, where a pipe would get one of 32 KiB: the service takes half the CPU for reading it. */
 const CHEAP = { cluster_time_limit: 30_000, cluster_size_limit: 1_048_576, flush_packets: 0, avioflags: 'direct' };
 
-function inputArguments({ kind }: Media, url: 'pipe:0' | 'pipe:3'): readonly string[] {
+function inputArguments({ kind }: Media, url: 'pipe:0' | 'pipe:3', threads: number): readonly string[] {
   const demuxer = DEMUXERS[kind];
   return flags({
     protocol_whitelist: 'pipe',
@@ -161,7 +175,7 @@ function inputArguments({ kind }: Media, url: 'pipe:0' | 'pipe:3'): readonly str
     max_pixels: MAX_PIXELS,
     ...(kind === 'wav' ? HEADER_TELLS : LOOK_INSIDE),
     ...(kind === 'flac' ? CHECKSUMS_COUNT : {}),
-    threads: THREADS,
+    threads,
     f: demuxer,
     i: url,
   });
@@ -177,9 +191,9 @@ const HEADER_TELLS = { probesize: 4_096, analyzeduration: 1 };
 const CHECKSUMS_COUNT = { err_detect: 'crccheck+explode' };
 
 /** Of kinds that may hold a picture, sound and picture are taken, whichever there are. `V` is one that moves: cover art is none. */
-function mapArguments(media: Media): readonly string[] {
+function mapArguments(media: Media, threads: number): readonly string[] {
   if (!mayHoldVideo(media)) return flags({ map: '0:a:0', af: LAYOUT });
-  return [...flags({ map: '0:V:0?' }), ...flags({ map: '0:a:0?', af: LAYOUT }), ...VIDEO_CODEC];
+  return [...flags({ map: '0:V:0?' }), ...flags({ map: '0:a:0?', af: LAYOUT, ...VIDEO_CODEC, threads })];
 }
 
 const mayHoldVideo = ({ kind }: Media): boolean => kind === 'mp4' || kind === 'webm';

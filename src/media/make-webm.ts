@@ -26,6 +26,8 @@ export interface MediaTools {
   readonly encoders?: Encoders;
   /** Longer media is refused. */
   readonly maxDurationMs: number;
+  /** Of each encoder; one where absent. */
+  readonly threads?: number;
 }
 
 export interface Making {
@@ -197,12 +199,13 @@ async function encodeAll(plan: Plan, opened: Opened, signal: AbortSignal): Promi
   try {
     // Who is not patient is a listener, and seldom the last one.
     const listened = !patient;
-    const { maxDurationMs } = tools;
+    const { maxDurationMs, threads = 1 } = tools;
     const job = {
       media: plan.media,
       sources: sources.map(({ bytes }) => leavable(bytes, letGo)),
       maxDurationMs,
       listened,
+      threads,
     };
     const { ffmpeg, encoders } = tools;
     const start = encoders && { start: (order: EncoderOrder) => encoders.start(order) };

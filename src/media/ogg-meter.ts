@@ -1,7 +1,6 @@
 /** Turns the pages of an Ogg file, as they pass on their way to the encoder, into how long it plays, and proves that none is missing. */
 import { OggParser, type OggPage } from './ogg.ts';
 import type { MediaKind } from './sniff.ts';
-import type { SourceMeter } from './source-duration.ts';
 
 const KINDS = ['ogg-opus', 'ogg-vorbis', 'ogg'] as const;
 export type OggKind = (typeof KINDS)[number];
@@ -12,11 +11,7 @@ export const isOgg = (kind: MediaKind): kind is OggKind => KINDS.some((ogg) => o
  * The last granule position of a stream is its length, for each chained stream (RFC 3533 §6). All pages are checked: ffmpeg
  * passes over damaged and lost ones, and the times of those behind hide that sound is missing.
  */
-export function createOggMeter(): SourceMeter {
-  return new OggMeter();
-}
-
-class OggMeter implements SourceMeter {
+export class OggMeter {
   readonly #pages = new OggParser();
   #clock: Clock | undefined;
   #granule = 0;

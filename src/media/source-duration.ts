@@ -1,7 +1,7 @@
 /** Turns the bytes of a source, as they pass, into how long it plays: what the encoder makes of it has to agree. */
 import { Failure } from '../failure.ts';
 import { MPEG_HEADER_BYTES, type MpegFrame, parseMpegHeader } from './mpeg-frame.ts';
-import { createOggMeter, isOgg, type OggKind } from './ogg-meter.ts';
+import { isOgg, OggMeter, type OggKind } from './ogg-meter.ts';
 import type { MediaKind } from './sniff.ts';
 
 export interface SourceMeter {
@@ -23,7 +23,7 @@ export interface SourceMeter {
 
 /** A meter for media of this kind. It judges no bytes but those of Ogg: what it cannot follow it leaves to the decoder. */
 export function createSourceMeter(kind: MediaKind): SourceMeter {
-  if (isOgg(kind)) return createOggMeter();
+  if (isOgg(kind)) return new OggMeter();
   const tally: Tally = { declaredMs: undefined, settle: () => undefined };
   const driver = new Driver(WALKS[kind](tally));
   return {

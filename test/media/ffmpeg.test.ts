@@ -10,7 +10,7 @@ import { after, test } from 'node:test';
 import { promisify } from 'node:util';
 import { Failure } from '../../src/failure.ts';
 import { encode, type Encoded } from '../../src/media/ffmpeg.ts';
-import { encodeArguments } from '../../src/media/ffmpeg-arguments.ts';
+import { encodeArguments, threadsFor } from '../../src/media/ffmpeg-arguments.ts';
 import type { Ffmpeg } from '../../src/media/ffmpeg-check.ts';
 import type { Packet } from '../../src/media/packet.ts';
 import { type Media, type MediaKind, requireMedia, sniff } from '../../src/media/sniff.ts';
@@ -308,6 +308,22 @@ test('invariant 9: lists of other media, taken for media, fetch nothing (ME-10)'
   } finally {
     canary.close();
   }
+});
+
+test('an encoder has the cores that the slots leave it: one thread, or two', () => {
+  const cases = [
+    { slots: 2, cores: 2, threads: 1 },
+    { slots: 8, cores: 2, threads: 1 },
+    { slots: 3, cores: 4, threads: 1 },
+    { slots: 2, cores: 4, threads: 2 },
+    { slots: 1, cores: 16, threads: 2 },
+  ];
+  for (const { slots, cores, threads } of cases) assert.equal(threadsFor(slots, cores), threads);
+  const args = encodeArguments({ media: [known('mp4')], maxDurationMs: 60_000, threads: 2 });
+  assert.deepEqual(
+    args.flatMap((arg, index) => (arg === '-threads' ? [args[index + 1]] : [])),
+    ['2', '2'],
+  );
 });
 
 const KINDS: readonly MediaKind[] = ['ogg-opus', 'ogg-vorbis', 'ogg', 'wav', 'mp3', 'flac', 'aac-adts', 'mp4', 'webm'];
