@@ -7,7 +7,13 @@ export interface Ending {
   readonly signal: NodeJS.Signals | null;
   /** The end of what it wrote to stderr. */
   readonly stderr: string;
+  /** Whether it said anywhere that it left out what it could not decode: from version 7 on it may end with code 0 then. */
+  readonly leftOut: boolean;
 }
+
+/** What ffmpeg says of a packet that it passes over, in the words of versions 5 to 8. */
+export const LEFT_OUT =
+  /Error while decoding|Error submitting .{0,40}to decoder|Decoding error|Error processing packet/i;
 
 interface Complaint {
   readonly pattern: RegExp;
@@ -52,7 +58,7 @@ const COMPLAINTS: readonly Complaint[] = [
     failure: () => new Failure('unsupported-media', 'The media holds something that is not decoded here.'),
   },
   {
-    pattern: /Picture size .* (?:is invalid|exceeds)|max_pixels|max_streams|exceeds max|too many streams/i,
+    pattern: /Picture size .* (?:is invalid|exceeds)|max_pixels|max_streams|too many streams/i,
     failure: () =>
       new Failure('unsupported-media', 'The media is larger than is decoded here: picture size or number of streams.'),
   },
@@ -67,7 +73,7 @@ const COMPLAINTS: readonly Complaint[] = [
   },
   {
     pattern:
-      /Invalid data found|could not find codec parameters|Error while decoding|decode error rate|invalid .*header|Header missing|Failed to read frame size|Error opening input|End of file|Cannot determine format of input stream/i,
+      /Invalid data found|could not find codec parameters|Error while decoding|Decoding error|decode error rate|invalid .*header|Header missing|Failed to read frame size|Error opening input|End of file|Cannot determine format of input stream/i,
     failure: unreadable('The media is damaged or not what it looks like: it cannot be decoded.'),
   },
 ];
@@ -75,7 +81,10 @@ const COMPLAINTS: readonly Complaint[] = [
 /** Exit code of ffmpeg for more decoding errors than `-max_error_rate` allows. */
 const TOO_MANY_ERRORS = 69;
 
-/** Why an encoder that did not end with code 0 failed. */
+/** Whether an encoder did what it was asked for, as far as it knows itself. */
+export const endedWell = ({ code, leftOut }: Ending): boolean => code === 0 && !leftOut;
+
+/** Why an encoder that did not end well failed. */
 export function failureOf(ending: Ending): Failure {
   const facts = { code: ending.code, signal: ending.signal, stderr: ending.stderr.slice(-MAX_FACT_CHARS) };
   const { code, retry, message } = explain(ending);
@@ -84,13 +93,14 @@ export function failureOf(ending: Ending): Failure {
 
 const MAX_FACT_CHARS = 2000;
 
-function explain({ code, signal, stderr }: Ending): Failure {
+function explain({ code, signal, stderr, leftOut }: Ending): Failure {
   if (signal !== null) return killed(signal);
   for (const { pattern, failure } of COMPLAINTS) {
     const match = pattern.exec(stderr);
     if (match !== null) return failure(match);
   }
-  if (code === TOO_MANY_ERRORS) return unreadable('The media is damaged: it cannot be decoded without errors.')();
+  if (code === TOO_MANY_ERRORS || leftOut)
+    return unreadable('The media is damaged: it cannot be decoded without errors.')();
   return new Failure(
     'encoder-failed',
     `The encoder failed with exit code ${String(code)}; the log has its last words.`,

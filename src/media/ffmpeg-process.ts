@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { Readable, Writable } from 'node:stream';
 import type { Limits } from './ffmpeg-arguments.ts';
-import { type Ending, spawnFailure } from './ffmpeg-failure.ts';
+import { type Ending, LEFT_OUT, spawnFailure } from './ffmpeg-failure.ts';
 
 /** Where ffmpeg is and what confines it here. */
 export interface Encoder {
@@ -158,7 +158,7 @@ function describe(child: ChildProcess, exited: Promise<{ ok: boolean }>): Encode
   const tail = readTail(stderr);
   const ended = new Promise<Ending>((resolve) => {
     child.once('close', (code, signal) => {
-      void tail.then((text) => resolve({ code, signal, stderr: text }));
+      void tail.then((said) => resolve({ code, signal, ...said }));
     });
   });
   return { inputs, output, exited, ended, kill: () => killGroup(child.pid) };
@@ -176,23 +176,25 @@ function killGroup(pid: number | undefined): void {
 const MAX_TAIL_BYTES = 64 * 1024;
 
 /** Reads all of stderr, since a full pipe would block the child, and keeps its end. */
-async function readTail(stderr: Readable): Promise<string> {
+async function readTail(stderr: Readable): Promise<Pick<Ending, 'stderr' | 'leftOut'>> {
   let kept: Buffer[] = [];
   let size = 0;
+  let leftOut = false;
+  const tail = (): Buffer => Buffer.from(Buffer.concat(kept).subarray(-MAX_TAIL_BYTES));
   try {
     for await (const chunk of stderr) {
       kept.push(chunk);
       size += chunk.length;
       if (size > 2 * MAX_TAIL_BYTES) {
-        kept = [Buffer.from(Buffer.concat(kept).subarray(-MAX_TAIL_BYTES))];
+        leftOut ||= LEFT_OUT.test(Buffer.concat(kept).toString('latin1'));
+        kept = [tail()];
         size = MAX_TAIL_BYTES;
       }
     }
   } catch {
     // Closed under us: what came is what there is.
   }
-  return Buffer.concat(kept)
-    .subarray(-MAX_TAIL_BYTES)
-    .toString('utf8')
-    .replace(/[^\P{Cc}\n]/gu, ' ');
+  const text = tail().toString('utf8');
+  leftOut ||= LEFT_OUT.test(text);
+  return { stderr: text.replace(/[^\P{Cc}\n]/gu, ' '), leftOut };
 }

@@ -4,7 +4,7 @@ import { Failure } from '../failure.ts';
 import { release } from '../memory.ts';
 import { encodeArguments, type EncodePlan, limitsOf } from './ffmpeg-arguments.ts';
 import type { Ffmpeg } from './ffmpeg-check.ts';
-import { type Ending, failureOf } from './ffmpeg-failure.ts';
+import { endedWell, type Ending, failureOf } from './ffmpeg-failure.ts';
 import { type EncoderOrder, type EncoderProcess, startEncoder } from './ffmpeg-process.ts';
 import type { Packet, PacketStream } from './packet.ts';
 import { Watchdog } from './watchdog.ts';
@@ -154,7 +154,7 @@ class Encoding {
 
   async #judge(ended: Promise<Ending>): Promise<void> {
     const ending = await ended;
-    if (ending.code !== 0) this.#fail(failureOf(ending));
+    if (!endedWell(ending)) this.#fail(failureOf(ending));
   }
 
   /** What the encoder writes, as it comes. */

@@ -101,6 +101,16 @@ test('invariant 4: exit 0 with nothing read and nothing written is a failure', H
 });
 
 test(
+  'invariant 4: exit 0 does not hide that a packet was passed over, as ffmpeg does from version 7 on',
+  HANG,
+  async () => {
+    const failure = await failureOf(start({ ffmpeg: await staging.fake('leaves-out') }).then(drain));
+    assert.equal(failure.code, 'unreadable-media');
+    assert.equal(failure.facts['code'], 0);
+  },
+);
+
+test(
   'exit 0 before the input ends still reads the source to its proven end: durations decide (FF-10)',
   HANG,
   async () => {

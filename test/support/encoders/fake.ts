@@ -11,6 +11,7 @@ export type Misbehaviour =
   | 'crash-midway'
   | 'crash-late'
   | 'leave-early'
+  | 'leaves-out'
   | 'short'
   | 'flood'
   | 'forks'
