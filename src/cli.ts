@@ -1,9 +1,8 @@
-#!/usr/bin/env -S MALLOC_ARENA_MAX=1 node --max-semi-space-size=8 --heap-growing-percent=100
+#!/usr/bin/env -S MALLOC_ARENA_MAX=1 node --max-semi-space-size=8
 /**
  * `archiver COMMAND`: one line each; every command is a file under commands/.
  *
- * Short-lived objects of 8 MiB before they are looked through, a heap that at most doubles before it is collected, and one
- * arena of malloc(3): eight recordings of an hour at once then stay within 60 MiB over the idle service.
+ * Short-lived objects of 8 MiB before they are looked through, and one arena of malloc(3): eight recordings of an hour at once then stay within 60 MiB over the idle service.
  */
 import { playback } from './commands/playback.ts';
 import { receiver } from './commands/receiver.ts';

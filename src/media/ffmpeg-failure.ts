@@ -11,7 +11,7 @@ export interface Ending {
   readonly leftOut: boolean;
 }
 
-/** What ffmpeg says of a packet that it passes over, in the words of versions 5 to 8. */
+/** What ffmpeg says of a packet that it passes over, in the words of versions 5 to 9. */
 export const LEFT_OUT =
   /Error while decoding|Error submitting .{0,40}to decoder|Decoding error|Error processing packet/i;
 
