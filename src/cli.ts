@@ -2,7 +2,8 @@
 /**
  * `archiver COMMAND`: one line each; every command is a file under commands/.
  *
- * Short-lived objects of 8 MiB before they are looked through, and one arena of malloc(3): eight recordings of an hour at once then stay within 60 MiB over the idle service.
+ * Short-lived objects of 8 MiB before they are looked through, and one arena of malloc(3): eight recordings of an hour at once
+ * then stay within 60 MiB over the idle service.
  */
 import { playback } from './commands/playback.ts';
 import { receiver } from './commands/receiver.ts';

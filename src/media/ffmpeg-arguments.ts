@@ -10,7 +10,7 @@ export interface EncodePlan {
   /** Somebody waits for the first second; else it may come in large pieces, which cost less. */
   readonly listened?: boolean;
   /** Of decoder and encoder each; one where absent. */
-  readonly threads?: number;
+  readonly threads?: number | undefined;
 }
 
 /** The demuxer is forced and the only one allowed: a playlist can then never be taken for one, whatever its bytes say. */

@@ -199,7 +199,7 @@ async function encodeAll(plan: Plan, opened: Opened, signal: AbortSignal): Promi
   try {
     // Who is not patient is a listener, and seldom the last one.
     const listened = !patient;
-    const { maxDurationMs, threads = 1 } = tools;
+    const { maxDurationMs, threads } = tools;
     const job = {
       media: plan.media,
       sources: sources.map(({ bytes }) => leavable(bytes, letGo)),
@@ -211,16 +211,16 @@ async function encodeAll(plan: Plan, opened: Opened, signal: AbortSignal): Promi
     const start = encoders && { start: (order: EncoderOrder) => encoders.start(order) };
     const encoded = await encode(job, { ffmpeg, ...start }, signal);
     // A listener that leaves before reading anything aborts the signal: then nobody comes to the end of the packets.
-    const sound = plan.media.some(({ kind }) => kind === 'flac') ? seamless(encoded.packets) : encoded.packets;
-    const packets = sound[Symbol.asyncIterator]();
+    const packets = encoded.packets[Symbol.asyncIterator]();
     const leave = async (): Promise<void> => {
       await packets.return?.();
       slot[Symbol.dispose]();
     };
     signal.addEventListener('abort', () => void leave(), { once: true });
+    const held = { [Symbol.asyncIterator]: () => holding(slot, { [Symbol.asyncIterator]: () => packets }) };
     return {
       ...encoded,
-      packets: { [Symbol.asyncIterator]: () => holding(slot, { [Symbol.asyncIterator]: () => packets }) },
+      packets: plan.media.some(({ kind }) => kind === 'flac') ? seamless(held) : held,
       why: [plan.why, ...sources.flatMap(({ note }) => note ?? [])].join('; '),
       durationMs: longest(meters.map((meter) => meter?.declaredMs())),
       expectedMs: () => longest(meters.map((meter) => meter?.durationOf())),

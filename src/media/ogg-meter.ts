@@ -16,23 +16,17 @@ export class OggMeter {
   #clock: Clock | undefined;
   #granule = 0;
   #endedS = 0;
-  #hasBegun = false;
-  #wasLast = false;
-  #isCut = false;
 
   push(chunk: Buffer): void {
     for (const page of this.#pages.push(Buffer.from(chunk))) this.#page(page);
   }
 
-  #page({ isFirst, isLast, granule, packets }: OggPage): void {
+  #page({ isFirst, granule, packets }: OggPage): void {
     if (isFirst) {
-      this.#isCut ||= this.#hasBegun && !this.#wasLast;
-      this.#hasBegun = true;
       this.#endedS += this.#playedS();
       this.#clock = clockOf(packets[0]);
       this.#granule = 0;
     }
-    this.#wasLast = isLast;
     this.#granule = Math.max(this.#granule, granule);
   }
 
@@ -49,7 +43,7 @@ export class OggMeter {
   }
 
   lacksEndMark(): boolean {
-    return this.#isCut || !this.#wasLast;
+    return !this.#pages.hasEndMark;
   }
 }
 

@@ -89,12 +89,9 @@ class OggOpusParser implements Parser<Packet> {
   /** The last packet is held back: an empty last page may still trim it. */
   #held: Packet | undefined;
   #heldSamples = 0;
-  /** Of the page before. */
-  #wasLast = false;
-  #isCut = false;
 
   get hasEndMark(): boolean {
-    return this.#wasLast && !this.#isCut;
+    return this.#ogg.hasEndMark;
   }
 
   /** @throws Failure `incomplete` where none was read. */
@@ -116,11 +113,7 @@ class OggOpusParser implements Parser<Packet> {
   }
 
   #page(page: OggPage, found: Packet[]): void {
-    if (page.isFirst) {
-      this.#isCut ||= this.#expects !== 'head' && !this.#wasLast;
-      this.#expects = 'head';
-    }
-    this.#wasLast = page.isLast;
+    if (page.isFirst) this.#expects = 'head';
     if (this.#expects === 'sound') this.#sound(page, found);
     else this.#header(page);
   }

@@ -41,8 +41,17 @@ export class OggParser implements Parser<OggPage> {
   #sequence = 0;
   #pagesOfStream = 0;
   #ended = false;
+  #isCut = false;
   #unfinished: Buffer[] = [];
   #unfinishedBytes = 0;
+
+  /**
+   * Whether the last page of every logical stream so far was marked as the last. A file without the mark may have been cut
+   * between two pages.
+   */
+  get hasEndMark(): boolean {
+    return this.#ended && !this.#isCut;
+  }
 
   push(chunk: Buffer): readonly OggPage[] {
     const pages: OggPage[] = [];
@@ -102,6 +111,7 @@ export class OggParser implements Parser<OggPage> {
     if (this.#pagesOfStream === 1) throw damagedOgg(offset, 'several streams are mixed');
     if (serial === this.#serial && !this.#ended) throw damagedOgg(offset, 'a stream begins twice');
     if (this.#unfinished.length > 0) throw damagedOgg(offset, 'a packet of the stream before never ends');
+    this.#isCut ||= this.#serial !== undefined && !this.#ended;
     this.#serial = serial;
     this.#pagesOfStream = 0;
   }

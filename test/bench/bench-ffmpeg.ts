@@ -23,10 +23,12 @@ export interface Redirects {
   readonly piped?: boolean;
 }
 
-const SCRIPT = 'input=$1; output=$2; shift 2; ffmpeg "$@" <"$input" >"$output" 3>&-; code=$?; times >&3; exit $code';
-const PIPED_SCRIPT = 'input=$1; output=$2; shift 2; cat "$input" | { ffmpeg "$@" 3>&-; times >&3; } | cat >"$output"';
+/** `times` of the shell counts user and system time of what it waited for; the code is told, since a pipe has only that of its end. */
+const RUN = '{ ffmpeg "$@" 3>&-; code=$?; times >&3; echo $code >&3; }';
+const SCRIPT = `input=$1; output=$2; shift 2; ${RUN} <"$input" >"$output"`;
+const PIPED_SCRIPT = `input=$1; output=$2; shift 2; cat "$input" | ${RUN} | cat >"$output"`;
 
-/** `times` of the shell counts user and system time of what it waited for. @throws Error with what ffmpeg said */
+/** @throws Error with what ffmpeg said */
 export async function runFfmpeg(args: readonly string[], redirects: Redirects = {}): Promise<Run> {
   const script = redirects.piped === true ? PIPED_SCRIPT : SCRIPT;
   const child = spawn(
@@ -34,15 +36,14 @@ export async function runFfmpeg(args: readonly string[], redirects: Redirects = 
     ['-c', script, 'sh', redirects.input ?? '/dev/null', redirects.output ?? '/dev/null', ...QUIET, ...args],
     { stdio: ['ignore', 'ignore', 'pipe', 'pipe'] },
   );
-  const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
-  const [times, said, code] = await Promise.all([read(child.stdio[3]), read(child.stderr), ended]);
-  if (code !== 0) throw new Error(`ffmpeg ${args.join(' ')} ended with ${String(code)}: ${said.slice(-1000)}`);
-  return { cpuS: secondsOf(times), said };
+  const [told, said] = await Promise.all([read(child.stdio[3]), read(child.stderr)]);
+  const [, children = '', code = 'no code'] = told.trim().split('\n');
+  if (code !== '0') throw new Error(`ffmpeg ${args.join(' ')} ended with ${code}: ${said.slice(-1000)}`);
+  return { cpuS: secondsOf(children), said };
 }
 
-/** The second line is the children's: `0m1.230000s 0m0.040000s`. */
-function secondsOf(times: string): number {
-  const line = times.trim().split('\n')[1] ?? '';
+/** `0m1.230000s 0m0.040000s`. */
+function secondsOf(line: string): number {
   return [...line.matchAll(/(\d+)m([\d.]+)s/g)].reduce((sum, [, m, s]) => sum + Number(m) * 60 + Number(s), 0);
 }
 

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { getPriority } from 'node:os';
 import { test } from 'node:test';
-import { createEncoders } from '../../src/media/encoders.ts';
+import { createEncoders, type Encoders } from '../../src/media/encoders.ts';
 import { encodeArguments, limitsOf } from '../../src/media/ffmpeg-arguments.ts';
 import { checkFfmpeg } from '../../src/media/ffmpeg-check.ts';
 import type { EncoderProcess } from '../../src/media/ffmpeg-process.ts';
@@ -65,6 +65,11 @@ async function use(child: EncoderProcess): Promise<number> {
   return finish(child);
 }
 
+async function closeAll(encoders: Encoders): Promise<void> {
+  await encoders.close();
+  assert.deepEqual(census(), []);
+}
+
 test('after somebody listened the next encoder is there already, and gives the same', linux, async () => {
   const encoders = createEncoders(ffmpeg, 2);
   const first = await use(await encoders.start(order(8000)));
@@ -73,8 +78,7 @@ test('after somebody listened the next encoder is there already, and gives the s
   const child = await encoders.start(order(8000));
   assert.ok(census().includes(waiting[0] ?? 0), 'the one that waited is the one that works');
   assert.equal(await use(child), first);
-  await encoders.close();
-  assert.deepEqual(census(), []);
+  await closeAll(encoders);
 });
 
 test(
@@ -115,8 +119,7 @@ test('invariant 5: those that wait for work count: never more processes than slo
   const other = await encoders.start(order(16_000));
   assert.equal(census().length, 2, 'the one that waited has given way');
   await Promise.all([finish(first), use(other)]);
-  await encoders.close();
-  assert.deepEqual(census(), []);
+  await closeAll(encoders);
 });
 
 test('one that waits too long is gone, and another is started when it is needed', linux, async () => {
@@ -125,8 +128,7 @@ test('one that waits too long is gone, and another is started when it is needed'
   while (census().length > 0)
     await once(process, 'unreachable', { signal: AbortSignal.timeout(20) }).catch(() => undefined);
   await use(await encoders.start(order(8000)));
-  await encoders.close();
-  assert.deepEqual(census(), []);
+  await closeAll(encoders);
 });
 
 test('one that dies while it waits is replaced when it is needed', linux, async () => {
@@ -139,8 +141,7 @@ test('one that dies while it waits is replaced when it is needed', linux, async 
   process.kill(waiting, 'SIGKILL');
   await finish(first);
   await use(await encoders.start(order(8000)));
-  await encoders.close();
-  assert.deepEqual(census(), []);
+  await closeAll(encoders);
 });
 
 test('invariant 10: close ends what still works, and returns when it is gone', linux, async () => {
@@ -148,8 +149,7 @@ test('invariant 10: close ends what still works, and returns when it is gone', l
   const child = await encoders.start(order(8000));
   await begin(child);
   assert.equal(census().length, 2);
-  await encoders.close();
-  assert.deepEqual(census(), []);
+  await closeAll(encoders);
   assert.equal((await child.ended).signal, 'SIGKILL');
 });
 

@@ -9,7 +9,8 @@ import { checkFfmpeg } from '../../src/media/ffmpeg-check.ts';
 import { type EncoderProcess, startEncoder } from '../../src/media/ffmpeg-process.ts';
 import { type MadeWebm, makeWebm, type Making } from '../../src/media/make-webm.ts';
 import { createSlots, type Slots } from '../../src/media/slots.ts';
-import { bytesOfFixture, FIXTURES, simulated } from '../support/fixtures.ts';
+import { ffmpeg } from '../support/ffmpeg.ts';
+import { bytesOfFixture, FIXTURES, pathOfFixture, simulated } from '../support/fixtures.ts';
 import { startGenesysServer } from '../support/genesys-server.ts';
 import { OPUS_TAGS, oggPage } from '../support/ogg-write.ts';
 import { opusHead } from '../support/packets.ts';
@@ -133,6 +134,30 @@ test('the encoder of a real download that stalls may die as well (FF-07)', HANG,
   server.assertFaultsUsed();
 });
 
+const LOOPED = ['-stream_loop', '3', '-i', pathOfFixture('stereo-pcm.wav')];
+const LEFT: readonly (readonly [string, Buffer])[] = [
+  ['a WAV', wav(2_400_000)],
+  ['a FLAC', (await ffmpeg(...LOOPED, '-c:a', 'flac', '-f', 'flac', 'pipe:1')).subarray(0, -20_000)],
+];
+
+for (const [what, bytes] of LEFT) {
+  test(
+    `invariant 5: ${what} that is left before it was read frees its slot when the encoder is gone`,
+    HANG,
+    async (t) => {
+      const source = new Stalling(bytes);
+      const { made, slots, encoder, stop } = begin([source.file()], t);
+      await made;
+      let isGone = false;
+      void (await encoder).ended.then(() => (isGone = true));
+      stop.abort();
+      using _turn = await slots.acquire({ bounded: false }, NEVER);
+      assert.equal(isGone, true);
+      await source.closed.promise;
+    },
+  );
+}
+
 test('a channel that cannot be read does not wait for the other, which stalls', HANG, async (t) => {
   const damaged = Buffer.from(bytesOfFixture('dual-0.opus'));
   damaged.fill(0, damaged.indexOf('OggS', 1));
@@ -148,6 +173,7 @@ interface Begun {
   readonly made: Promise<MadeWebm>;
   readonly slots: Slots;
   readonly encoder: Promise<EncoderProcess>;
+  readonly stop: AbortController;
 }
 
 function begin(files: readonly MediaFile[], t: TestContext): Begun {
@@ -157,7 +183,7 @@ function begin(files: readonly MediaFile[], t: TestContext): Begun {
   const { encoders, first } = watched();
   const making: Making = { files, durationMs: undefined, ways: 'any', patient: true };
   const made = makeWebm(making, { ffmpeg: FFMPEG, slots, encoders, maxDurationMs: 3_600_000 }, stop.signal);
-  return { made, slots, encoder: first };
+  return { made, slots, encoder: first, stop };
 }
 
 async function assertDead(made: Promise<MadeWebm>): Promise<void> {

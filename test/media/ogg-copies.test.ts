@@ -189,6 +189,8 @@ test('a channel that does not fit does not hide that the other is damaged', asyn
     ]) {
       assert.equal((await archived(files)).way, 'encode-audio');
     }
+    const { note } = (await archived([misfit, oggOpus(pages.slice(0, -1))])).result;
+    assert.equal(note, 'it ends without its end mark');
     for (const [other, code] of [
       [broken, 'unreadable-media'],
       [good.subarray(0, -1), 'incomplete'],

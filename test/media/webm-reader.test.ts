@@ -77,8 +77,10 @@ function unknown(id: number): Buffer {
   return Buffer.concat([element(id).subarray(0, 4), UNKNOWN_SIZE]);
 }
 
-/** What ffmpeg finds in a file: times, sizes and hashes of its packets. */
-/** Packets with their times; without their durations, of which new versions of ffmpeg take off what a decoder discards. */
+/**
+ * What ffmpeg finds in a file: times, sizes and hashes of its packets; without their durations, of which new versions take off
+ * what a decoder discards.
+ */
 async function hashes(name: string): Promise<string> {
   const lines = await ffmpeg('-i', name, '-map', '0', '-c', 'copy', '-f', 'framehash', 'pipe:1');
   return lines.toString().replaceAll(/^(\d+, *\d+, *\d+,) *\d+,/gm, '$1');
