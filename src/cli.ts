@@ -5,11 +5,11 @@
  * Short-lived objects of 8 MiB before they are looked through, and one arena of malloc(3): eight recordings of an hour at once
  * then stay within 60 MiB over the idle service.
  */
-import { playback } from './commands/playback.ts';
-import { receiver } from './commands/receiver.ts';
-import { serve } from './commands/serve.ts';
-import { runService } from './commands/service.ts';
-import { worker } from './commands/worker.ts';
+import { playback } from './services/playback.ts';
+import { receiver } from './services/receiver.ts';
+import { serve } from './services/serve.ts';
+import { runService } from './services/run.ts';
+import { worker } from './services/worker.ts';
 
 const COMMANDS = { serve, receiver, worker, playback } as const;
 

@@ -2,7 +2,7 @@
 import type { Archive } from './archive/archive.ts';
 import { Failure, type FailureCode } from './failure.ts';
 import type { Genesys } from './genesys/genesys.ts';
-import { backoffMs } from './genesys/retry-after.ts';
+import { backoffMs } from './waiting.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { Pipeline } from './pipeline.ts';

@@ -7,7 +7,7 @@ import { createServer } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { suite, test } from 'node:test';
 import { readConfig, VARIABLES } from '../src/config.ts';
-import { laterNameOf } from '../src/queue/pubsub-settle.ts';
+import { laterNameOf } from '../src/queue/pubsub/settle.ts';
 import { at, namesAt, parseYaml } from './support/yaml.ts';
 
 suite('compose.yaml', () => {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
 import type { Archive } from '../src/archive/archive.ts';
-import { openFolderArchive, type FolderArchive } from '../src/archive/folder.ts';
+import { openFolderArchive, type FolderArchive } from '../src/archive/folder/folder.ts';
 import type { FailureRecord, Manifest } from '../src/archive/manifest.ts';
 import {
   createDelivery,
@@ -325,7 +325,7 @@ for (const [code, options, ageMs, attempt, outcome] of OUTAGES) {
 test('an outage of 24 h costs a recording no attempt, and Genesys at most 160 deliveries of it (SR-11)', async (t) => {
   await using around = await setUp();
   failing(around, 'upstream-unavailable');
-  // The shortest waits there are; a delivery asks an API that is down at most 6 times (genesys/cloud.ts), and takes no time here.
+  // The shortest waits there are; a delivery asks an API that is down at most 6 times (genesys/open-genesys.ts), and takes no time here.
   t.mock.method(Math, 'random', () => 0);
   let deliveries = 0;
   for (let ageMs = 0; ageMs < MAX_OUTAGE_MS; deliveries += 1) {

@@ -11,8 +11,8 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Manifest } from '../src/archive/manifest.ts';
-import { startGenesysServer, type GenesysServer, type SimulatedRecording } from './support/genesys-server.ts';
-import { ALLOCATOR, NODE_FLAGS } from './support/service.ts';
+import { startGenesysServer, type GenesysServer, type SimulatedRecording } from './support/genesys/server.ts';
+import { ALLOCATOR, NODE_FLAGS } from './support/service/service.ts';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const FOLDER = join(ROOT, 'var', 'demo');

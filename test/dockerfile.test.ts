@@ -11,7 +11,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { freePort } from './support/free-port.ts';
 import { VARIABLES } from '../src/config.ts';
-import { ALLOCATOR, NODE_FLAGS } from './support/service.ts';
+import { ALLOCATOR, NODE_FLAGS } from './support/service/service.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const read = (name: string): string => readFileSync(join(ROOT, name), 'utf8');

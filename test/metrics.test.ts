@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import { suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { openTheQueue, serveRoutes } from '../src/commands/parts.ts';
+import { openTheQueue, serveRoutes } from '../src/services/open.ts';
 import { readConfig } from '../src/config.ts';
 import { createLog } from '../src/log.ts';
 import { createMetrics } from '../src/metrics.ts';
-import type { Envelope } from '../src/queue/pubsub-envelope.ts';
-import { emulatorMissing, PROJECT, startEmulator } from './support/pubsub-emulator.ts';
+import type { Envelope } from '../src/queue/pubsub/envelope.ts';
+import { emulatorMissing, PROJECT, startEmulator } from './support/pubsub/emulator.ts';
 
 suite('GET /metrics', { skip: emulatorMissing() }, () => {
   test(

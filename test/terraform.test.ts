@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { readConfig, VARIABLES } from '../src/config.ts';
 import { MAX_ATTEMPTS } from '../src/delivery.ts';
-import { laterNameOf, longNameOf } from '../src/queue/pubsub-settle.ts';
-import { problemsOf, RANDOM_PASSWORD } from './support/terraform-problems.ts';
-import { referencesOf } from './support/terraform-references.ts';
-import { readSchema, type Block } from './support/terraform-schema.ts';
+import { laterNameOf, longNameOf } from '../src/queue/pubsub/settle.ts';
+import { problemsOf, RANDOM_PASSWORD } from './support/terraform/problems.ts';
+import { referencesOf } from './support/terraform/references.ts';
+import { readSchema, type Block } from './support/terraform/schema.ts';
 import {
   addressOf,
   bodiesOf,
@@ -17,7 +17,7 @@ import {
   TERRAFORM,
   type Body,
   type TerraformBlock,
-} from './support/terraform-files.ts';
+} from './support/terraform/files.ts';
 
 const SCHEMA = readSchema();
 const EXAMPLE = join(TERRAFORM, 'examples', 'complete');
@@ -376,7 +376,7 @@ function schemaOf({ kind, type }: TerraformBlock): Block {
   const schema = type === 'random_password' ? RANDOM_PASSWORD : SCHEMA[kind === 'data' ? 'data' : 'resource'][type];
   assert.ok(
     schema !== undefined,
-    `${type} is not in terraform-schema.json: make it again (test/support/terraform-schema.ts)`,
+    `${type} is not in test/support/terraform/schema.json: make it again (test/support/terraform/schema.ts)`,
   );
   return schema;
 }

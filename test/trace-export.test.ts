@@ -13,12 +13,12 @@ import { ConfigProblems } from '../src/config.ts';
 import type { Failure } from '../src/failure.ts';
 import { readTraceExport, secretsOfTraceExport, startTraceExport } from '../src/trace-export.ts';
 import { traced } from '../src/trace.ts';
-import { keyInEnvironment } from './support/archive-bucket.ts';
-import { FIXTURES, simulated } from './support/fixtures.ts';
-import { startGcsServer } from './support/gcs-server.ts';
-import { startGenesysServer, type GenesysServer } from './support/genesys-server.ts';
-import { send, standardWebhook } from './support/senders.ts';
-import { startService, type Service } from './support/service.ts';
+import { keyInEnvironment } from './support/archive/bucket.ts';
+import { FIXTURES, simulated } from './support/media/fixtures.ts';
+import { startGcsServer } from './support/gcs/server.ts';
+import { startGenesysServer, type GenesysServer } from './support/genesys/server.ts';
+import { send, standardWebhook } from './support/service/senders.ts';
+import { startService, type Service } from './support/service/service.ts';
 
 const HANG_GUARD = { timeout: 120_000 };
 const CLI = join(import.meta.dirname, '../src/cli.ts');

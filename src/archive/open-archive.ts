@@ -2,7 +2,7 @@
 import type { Config } from '../config.ts';
 import type { SignedMedia } from '../http/media.ts';
 import type { Archive } from './archive.ts';
-import type { FolderArchiveOptions } from './folder.ts';
+import type { FolderArchiveOptions } from './folder/folder.ts';
 
 /** `media` serves the folder's own links under /media; Cloud Storage serves its links itself. */
 export interface OpenArchive {
@@ -22,7 +22,7 @@ export async function openArchive(
   { publicUrl, readOnly = false }: OpenArchiveOptions,
 ): Promise<OpenArchive> {
   if (config.archive.kind === 'folder') {
-    const { openFolderArchive } = await import('./folder.ts');
+    const { openFolderArchive } = await import('./folder/folder.ts');
     const archive = openFolderArchive({
       path: config.archive.path,
       linkKeys: config.archive.linkKeys,
@@ -30,6 +30,6 @@ export async function openArchive(
     });
     return { archive, media: archive };
   }
-  const { openBucketArchive } = await import('./bucket.ts');
+  const { openBucketArchive } = await import('./bucket/bucket.ts');
   return { archive: openBucketArchive({ ...config.archive, readOnly }), media: undefined };
 }

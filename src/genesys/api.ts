@@ -4,7 +4,7 @@ import type { GenesysConfig } from '../config.ts';
 import { Failure, type FailureCode } from '../failure.ts';
 import { type Answer, exchange } from './exchange.ts';
 import { Pace } from './pace.ts';
-import { type Patience, parseRetryAfter, persist, sleep } from './retry-after.ts';
+import { type Patience, parseRetryAfter, persist, sleep } from '../waiting.ts';
 import { TokenSource } from './token.ts';
 
 export interface ApiDeps {

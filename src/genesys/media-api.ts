@@ -2,9 +2,9 @@
 import { Failure } from '../failure.ts';
 import type { Recording } from '../recording.ts';
 import type { Api, Authorization } from './api.ts';
-import type { Downloader } from './download.ts';
+import type { Downloader } from '../download/download.ts';
 import type { Located, MediaFile } from './genesys.ts';
-import { type Patience, parseRetryAfter } from './retry-after.ts';
+import { type Patience, parseRetryAfter } from '../waiting.ts';
 
 export interface MediaApiDeps {
   readonly apiUrl: string;

@@ -2,10 +2,10 @@
 import { Failure } from '../failure.ts';
 import { parseId, type Recording } from '../recording.ts';
 import type { Api } from './api.ts';
-import type { Downloader } from './download.ts';
+import type { Downloader } from '../download/download.ts';
 import type { Answer } from './exchange.ts';
 import type { Located, MediaFile } from './genesys.ts';
-import { parseRetryAfter } from './retry-after.ts';
+import { parseRetryAfter } from '../waiting.ts';
 
 export interface RecordingApi {
   /** See {@link import('./genesys.ts').Genesys.recordingsOf}. */

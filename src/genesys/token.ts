@@ -3,7 +3,7 @@ import type { Dispatcher } from 'undici';
 import type { GenesysConfig } from '../config.ts';
 import { Failure } from '../failure.ts';
 import { type Answer, exchange } from './exchange.ts';
-import { type Patience, parseRetryAfter, persist } from './retry-after.ts';
+import { type Patience, parseRetryAfter, persist } from '../waiting.ts';
 
 export interface TokenDeps {
   readonly loginUrl: GenesysConfig['loginUrl'];

@@ -1,7 +1,7 @@
 /** Lets any number of readers share one making of a recording's WebM: one download, one encoder. */
 import { Failure } from '../failure.ts';
 import { release } from '../memory.ts';
-import type { Webm } from './webm.ts';
+import type { Webm } from './webm/webm.ts';
 
 export interface Flights<T extends Webm> {
   /**

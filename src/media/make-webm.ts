@@ -2,22 +2,22 @@
 import type { SourceFacts } from '../archive/manifest.ts';
 import { Failure } from '../failure.ts';
 import type { Download, MediaFile } from '../genesys/genesys.ts';
-import type { Encoders } from './encoders.ts';
-import type { Ffmpeg } from './ffmpeg-check.ts';
-import { encode } from './ffmpeg.ts';
-import type { EncoderOrder } from './ffmpeg-process.ts';
-import { joinMono } from './join.ts';
+import type { Encoders } from './encoder/encoders.ts';
+import type { Ffmpeg } from './encoder/check.ts';
+import { encode } from './encoder/encode.ts';
+import type { EncoderOrder } from './encoder/process.ts';
+import { joinMono } from './ogg/join.ts';
 import { streamableMp4 } from './mp4.ts';
-import { readOggOpus } from './ogg-opus.ts';
+import { readOggOpus } from './ogg/ogg-opus.ts';
 import type { FileStream, Packet, PacketStream } from './packet.ts';
 import { formatOf, planWebm, type Plan } from './plan.ts';
 import { requireQuick } from './quick.ts';
-import type { Slots } from './slots.ts';
-import { createSourceMeter, type SourceMeter } from './source-duration.ts';
+import type { Slots } from './encoder/slots.ts';
+import { createSourceMeter, type SourceMeter } from './source-meter.ts';
 import { sniff, SNIFF_BYTES, type Media, type Sniffed } from './sniff.ts';
-import { readWebm } from './webm-reader.ts';
-import { createWebmWriter, type WebmWriter } from './webm-writer.ts';
-import type { Webm, WebmResult } from './webm.ts';
+import { readWebm } from './webm/reader.ts';
+import { createWebmWriter, type WebmWriter } from './webm/writer.ts';
+import type { Webm, WebmResult } from './webm/webm.ts';
 
 export interface MediaTools {
   readonly ffmpeg: Ffmpeg;

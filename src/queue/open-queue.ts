@@ -1,7 +1,7 @@
 /** Opens the queue that QUEUE_URL names; each client library is loaded only where it is used. */
 import type { QueueConfig } from '../config.ts';
 import type { Failure } from '../failure.ts';
-import type { PubsubQueue } from './pubsub.ts';
+import type { PubsubQueue } from './pubsub/pubsub.ts';
 import type { Queue } from './queue.ts';
 
 /** `take` where messages can also be pushed to us. */
@@ -16,9 +16,9 @@ export interface OpenQueueOptions {
 
 export async function openQueue(config: QueueConfig, options: OpenQueueOptions): Promise<OpenQueue> {
   if (config.kind === 'sqlite') {
-    const { openSqliteQueue } = await import('./sqlite.ts');
+    const { openSqliteQueue } = await import('./sqlite/sqlite.ts');
     return openSqliteQueue({ path: config.path, onTrouble: options.onTrouble });
   }
-  const { openPubsubQueue } = await import('./pubsub.ts');
+  const { openPubsubQueue } = await import('./pubsub/pubsub.ts');
   return openPubsubQueue(config, options);
 }

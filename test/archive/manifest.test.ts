@@ -10,7 +10,7 @@ import {
   parseManifest,
 } from '../../src/archive/records.ts';
 import { Failure } from '../../src/failure.ts';
-import { failureOf, manifestOf, sourceOf } from '../support/archive-content.ts';
+import { failureOf, manifestOf, sourceOf } from '../support/archive/content.ts';
 
 const CALL = { recordingId: 'R1', conversationId: 'C1' };
 const MANIFEST = manifestOf(

@@ -8,7 +8,7 @@ import { crc32c, encodeCrc32c } from '../../src/archive/checksum.ts';
 import { verifyStored } from '../../src/archive/verify.ts';
 import { Failure, type FailureCode } from '../../src/failure.ts';
 import { pathOf, type Recording } from '../../src/recording.ts';
-import { bytesOf, failureOf, manifestOf, store, type Content } from '../support/archive-content.ts';
+import { bytesOf, failureOf, manifestOf, store, type Content } from '../support/archive/content.ts';
 
 /** One archive over an empty store, and a look past it at what really lies there. */
 export interface ArchiveHarness {

@@ -2,8 +2,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { SqliteQueue } from '../../src/queue/sqlite.ts';
-import { openSqliteQueue } from '../../src/queue/sqlite.ts';
+import type { SqliteQueue } from '../../src/queue/sqlite/sqlite.ts';
+import { openSqliteQueue } from '../../src/queue/sqlite/sqlite.ts';
 
 const NEVER = new AbortController().signal;
 const SECONDS = 3;

@@ -1,13 +1,13 @@
 /** Measures the CPU of re-wrapping and of joining an hour of Opus, in memory: `node test/bench/rewrap-bench.ts [minutes]`. */
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { joinMono } from '../../src/media/join.ts';
-import { readOggOpus } from '../../src/media/ogg-opus.ts';
+import { joinMono } from '../../src/media/ogg/join.ts';
+import { readOggOpus } from '../../src/media/ogg/ogg-opus.ts';
 import type { PacketStream } from '../../src/media/packet.ts';
-import { createWebmWriter } from '../../src/media/webm-writer.ts';
-import { readWebm } from '../../src/media/webm-reader.ts';
-import { oggOpus, type OpusPage } from '../support/ogg-write.ts';
-import { allPackets, opusHead, source } from '../support/packets.ts';
+import { createWebmWriter } from '../../src/media/webm/writer.ts';
+import { readWebm } from '../../src/media/webm/reader.ts';
+import { oggOpus, type OpusPage } from '../support/media/ogg-write.ts';
+import { allPackets, opusHead, source } from '../support/media/packets.ts';
 
 const FIXTURES = path.join(import.meta.dirname, '../fixtures');
 const CHUNK = 65_536;

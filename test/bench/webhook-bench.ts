@@ -13,8 +13,8 @@ import { createReadiness } from '../../src/http/health.ts';
 import { listen } from '../../src/http/server.ts';
 import { createLog } from '../../src/log.ts';
 import { createMetrics } from '../../src/metrics.ts';
-import { openSqliteQueue } from '../../src/queue/sqlite.ts';
-import { NODE_FLAGS } from '../support/service.ts';
+import { openSqliteQueue } from '../../src/queue/sqlite/sqlite.ts';
+import { NODE_FLAGS } from '../support/service/service.ts';
 
 const SECRET = 'bench-secret-0123456789abcdef';
 const CONNECTIONS = 64;

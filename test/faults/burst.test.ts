@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { Agent, request } from 'undici';
-import { openSqliteQueue } from '../../src/queue/sqlite.ts';
+import { openSqliteQueue } from '../../src/queue/sqlite/sqlite.ts';
 import { start } from '../http/far-ends.ts';
-import { until } from '../support/service.ts';
+import { until } from '../support/service/service.ts';
 
 const EVENTS = 6000;
 const LANES = 200;

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { chown, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { startConfined, unless } from '../support/confined.ts';
+import { startConfined, unless } from '../support/media/confined.ts';
 import { openFaultScene, patience } from '../support/fault-scene.ts';
-import { FIXTURES } from '../support/fixtures.ts';
-import { startService, until } from '../support/service.ts';
+import { FIXTURES } from '../support/media/fixtures.ts';
+import { startService, until } from '../support/service/service.ts';
 
 const HANG = { timeout: 120_000 };
 const BLOCKED_S = 5;

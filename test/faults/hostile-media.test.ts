@@ -4,12 +4,12 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { filesIn } from '../support/archive-folder.ts';
+import { filesIn } from '../support/archive/folder.ts';
 import { type FaultScene, openFaultScene, patience, statusOf } from '../support/fault-scene.ts';
-import { ffmpeg, probeDuration } from '../support/ffmpeg.ts';
-import { bytesOfFixture, FIXTURES, pathOfFixture } from '../support/fixtures.ts';
-import { oggPage, oggOpus } from '../support/ogg-write.ts';
-import { type Service, startService } from '../support/service.ts';
+import { ffmpeg, probeDuration } from '../support/media/ffmpeg.ts';
+import { bytesOfFixture, FIXTURES, pathOfFixture } from '../support/media/fixtures.ts';
+import { oggPage, oggOpus } from '../support/media/ogg-write.ts';
+import { type Service, startService } from '../support/service/service.ts';
 import type { Recording } from '../../src/recording.ts';
 
 const HANG = { timeout: 200_000 };

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openFaultScene } from '../support/fault-scene.ts';
-import { FIXTURES } from '../support/fixtures.ts';
-import { startService } from '../support/service.ts';
+import { FIXTURES } from '../support/media/fixtures.ts';
+import { startService } from '../support/service/service.ts';
 
 const SLOTS = 2;
 const BACKLOG = 30;

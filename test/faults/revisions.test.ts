@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { openFaultScene, patience } from '../support/fault-scene.ts';
-import { FIXTURES } from '../support/fixtures.ts';
-import { startService, until } from '../support/service.ts';
+import { FIXTURES } from '../support/media/fixtures.ts';
+import { startService, until } from '../support/service/service.ts';
 
 const HANG = { timeout: 120_000 };
 

@@ -4,10 +4,10 @@ import { test } from 'node:test';
 import type { Recording } from '../../src/recording.ts';
 import { dial, type Wire } from '../http/far-ends.ts';
 import { KEY, openFaultScene, patience } from '../support/fault-scene.ts';
-import { FIXTURES } from '../support/fixtures.ts';
+import { FIXTURES } from '../support/media/fixtures.ts';
 import { type Cgroup, limitFiles, makeCgroup, noCgroup, NO_PRLIMIT, openFiles } from '../support/limits.ts';
-import { send, tokenHeader } from '../support/senders.ts';
-import { type Service, startService, until } from '../support/service.ts';
+import { send, tokenHeader } from '../support/service/senders.ts';
+import { type Service, startService, until } from '../support/service/service.ts';
 
 const HANG = { timeout: 120_000 };
 

@@ -3,12 +3,12 @@ import { readdirSync, readlinkSync } from 'node:fs';
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { checkFfmpeg } from '../../src/media/ffmpeg-check.ts';
-import { childrenOf } from '../support/children.ts';
-import { type Confined, pathWith, startConfined, unless } from '../support/confined.ts';
+import { checkFfmpeg } from '../../src/media/encoder/check.ts';
+import { childrenOf } from '../support/service/children.ts';
+import { type Confined, pathWith, startConfined, unless } from '../support/media/confined.ts';
 import { type FaultScene, openFaultScene, patience, statusOf } from '../support/fault-scene.ts';
-import { FIXTURES } from '../support/fixtures.ts';
-import { until } from '../support/service.ts';
+import { FIXTURES } from '../support/media/fixtures.ts';
+import { until } from '../support/service/service.ts';
 
 const NAMESPACE = ['--fork', '--pid', '--mount-proc', '--kill-child'];
 const skip = unless('unshare', ...NAMESPACE, 'true');

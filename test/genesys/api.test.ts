@@ -8,7 +8,7 @@ import { type Api, createApi } from '../../src/genesys/api.ts';
 import { createAgent } from '../../src/genesys/exchange.ts';
 import { Pace } from '../../src/genesys/pace.ts';
 import { createSelfSigned } from '../support/self-signed.ts';
-import { type GenesysServer, type GenesysServerOptions, startGenesysServer } from '../support/genesys-server.ts';
+import { type GenesysServer, type GenesysServerOptions, startGenesysServer } from '../support/genesys/server.ts';
 
 interface Setting {
   readonly server: GenesysServer;

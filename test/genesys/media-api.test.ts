@@ -3,9 +3,9 @@ import { buffer } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
 import type { GenesysConfig } from '../../src/config.ts';
 import { Failure } from '../../src/failure.ts';
-import { createGenesys } from '../../src/genesys/cloud.ts';
+import { createGenesys } from '../../src/genesys/open-genesys.ts';
 import type { Genesys, Located } from '../../src/genesys/genesys.ts';
-import { type GenesysServer, startGenesysServer } from '../support/genesys-server.ts';
+import { type GenesysServer, startGenesysServer } from '../support/genesys/server.ts';
 
 interface Setting {
   readonly server: GenesysServer;

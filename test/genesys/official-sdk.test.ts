@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import platformClient from 'purecloud-platform-client-v2';
-import { type GenesysServer, type GenesysServerOptions, startGenesysServer } from '../support/genesys-server.ts';
+import { type GenesysServer, type GenesysServerOptions, startGenesysServer } from '../support/genesys/server.ts';
 
 const SDK = platformClient.ApiClient.instance;
 const MODELS = await readFile(

@@ -4,14 +4,14 @@ import { readFile } from 'node:fs/promises';
 import { test, type TestContext } from 'node:test';
 import type { GenesysConfig } from '../../src/config.ts';
 import { Failure } from '../../src/failure.ts';
-import { createGenesys } from '../../src/genesys/cloud.ts';
+import { createGenesys } from '../../src/genesys/open-genesys.ts';
 import type { Genesys, Located } from '../../src/genesys/genesys.ts';
 import {
   type GenesysServer,
   type GenesysServerOptions,
   type SimulatedRecording,
   startGenesysServer,
-} from '../support/genesys-server.ts';
+} from '../support/genesys/server.ts';
 
 interface Setting {
   readonly server: GenesysServer;

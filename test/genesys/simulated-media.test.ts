@@ -4,13 +4,13 @@ import { randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { test, type TestContext } from 'node:test';
 import { request } from 'undici';
-import { createGenesys } from '../../src/genesys/cloud.ts';
+import { createGenesys } from '../../src/genesys/open-genesys.ts';
 import {
   type GenesysServer,
   type MediaOptions,
   type SimulatedFile,
   startGenesysServer,
-} from '../support/genesys-server.ts';
+} from '../support/genesys/server.ts';
 
 const BYTES = randomBytes(300_000);
 const FILE = { channel: '0', contentType: 'audio/ogg', bytes: BYTES };

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mock, test, type TestContext } from 'node:test';
 import { createAgent } from '../../src/genesys/exchange.ts';
 import { TokenSource } from '../../src/genesys/token.ts';
-import { type GenesysServer, type GenesysServerOptions, startGenesysServer } from '../support/genesys-server.ts';
+import { type GenesysServer, type GenesysServerOptions, startGenesysServer } from '../support/genesys/server.ts';
 
 interface Setting {
   readonly server: GenesysServer;

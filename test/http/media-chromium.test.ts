@@ -5,11 +5,11 @@ import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
 import { pathOf, type Recording } from '../../src/recording.ts';
-import { findChromium, launchChromium } from '../support/browser.ts';
-import { Caller } from '../support/caller.ts';
+import { findChromium, launchChromium } from '../support/browser/browser.ts';
+import { Caller } from '../support/service/caller.ts';
 import { type FaultScene, KEY, openFaultScene, patience } from '../support/fault-scene.ts';
-import { FIXTURES } from '../support/fixtures.ts';
-import { type Service, startService, until } from '../support/service.ts';
+import { FIXTURES } from '../support/media/fixtures.ts';
+import { type Service, startService, until } from '../support/service/service.ts';
 
 const executable = findChromium();
 const OPTIONS = { skip: executable === undefined ? 'there is no Chromium on the PATH' : false, timeout: 120_000 };

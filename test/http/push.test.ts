@@ -8,10 +8,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Failure } from '../../src/failure.ts';
 import { createVerifyPush } from '../../src/http/push-token.ts';
 import type { Pushed, PushParts } from '../../src/http/push.ts';
-import { openPubsubQueue, type PushHandle } from '../../src/queue/pubsub.ts';
+import { openPubsubQueue, type PushHandle } from '../../src/queue/pubsub/pubsub.ts';
 import { encodeMessage, type Delivery } from '../../src/queue/queue.ts';
 import { AUDIENCE, forgedToken, PUSHER, startOidcServer, type OidcServer } from '../support/oidc-server.ts';
-import { emulatorMissing, PROJECT, startEmulator, type Emulator } from '../support/pubsub-emulator.ts';
+import { emulatorMissing, PROJECT, startEmulator, type Emulator } from '../support/pubsub/emulator.ts';
 import { start, type Started } from './far-ends.ts';
 
 const NEVER = new AbortController().signal;

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Failure } from '../../src/failure.ts';
-import { openSqliteQueue } from '../../src/queue/sqlite.ts';
+import { openSqliteQueue } from '../../src/queue/sqlite/sqlite.ts';
 import { dial, errorOf, eventually, exchange, ListQueue, start, type Started } from './far-ends.ts';
 
 const SECRET = 'a webhook secret';

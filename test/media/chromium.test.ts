@@ -3,15 +3,15 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
-import { joinMono } from '../../src/media/join.ts';
-import { readOggOpus } from '../../src/media/ogg-opus.ts';
-import { createWebmWriter } from '../../src/media/webm-writer.ts';
-import { readWebm } from '../../src/media/webm-reader.ts';
-import { findChromium, launchChromium, serveFiles } from '../support/browser.ts';
-import { decodeOpus } from '../support/ffmpeg.ts';
-import { oggOpus } from '../support/ogg-write.ts';
-import { allPackets, opusHead, source, writeWebm } from '../support/packets.ts';
-import { checkWebm } from '../support/webm-check.ts';
+import { joinMono } from '../../src/media/ogg/join.ts';
+import { readOggOpus } from '../../src/media/ogg/ogg-opus.ts';
+import { createWebmWriter } from '../../src/media/webm/writer.ts';
+import { readWebm } from '../../src/media/webm/reader.ts';
+import { findChromium, launchChromium, serveFiles } from '../support/browser/browser.ts';
+import { decodeOpus } from '../support/media/ffmpeg.ts';
+import { oggOpus } from '../support/media/ogg-write.ts';
+import { allPackets, opusHead, source, writeWebm } from '../support/media/packets.ts';
+import { checkWebm } from '../support/media/webm-check.ts';
 
 const FIXTURES = path.join(import.meta.dirname, '../fixtures');
 const executable = findChromium();
@@ -22,7 +22,7 @@ before(async () => {
 });
 after(() => browser?.close());
 
-/** What the functions of test/support/player.html answer. */
+/** What the functions of test/support/browser/player.html answer. */
 interface Decoded {
   readonly channels: number;
   readonly duration: number;

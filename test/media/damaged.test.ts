@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { Failure } from '../../src/failure.ts';
-import { decodeOpus, ffmpeg } from '../support/ffmpeg.ts';
-import { pathOfFixture } from '../support/fixtures.ts';
-import { archived } from '../support/made.ts';
+import { decodeOpus, ffmpeg } from '../support/media/ffmpeg.ts';
+import { pathOfFixture } from '../support/media/fixtures.ts';
+import { archived } from '../support/media/made.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'damaged-'));
 after(() => rm(folder, { recursive: true }));

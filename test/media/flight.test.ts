@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Failure } from '../../src/failure.ts';
 import { createFlights, Lagged } from '../../src/media/flight.ts';
-import type { Webm } from '../../src/media/webm.ts';
+import type { Webm } from '../../src/media/webm/webm.ts';
 
 const RESULT = { head: Buffer.from('head'), sizeBytes: 4, durationMs: 1, channels: 1, codecs: ['A_OPUS'], packets: 1 };
 

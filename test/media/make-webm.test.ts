@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Failure } from '../../src/failure.ts';
-import { ID, idBytes } from '../../src/media/ebml.ts';
-import { ffmpeg } from '../support/ffmpeg.ts';
-import { bytesOfFixture, pathOfFixture } from '../support/fixtures.ts';
-import { allClusters, make, type Asked } from '../support/made.ts';
-import { checkWebm } from '../support/webm-check.ts';
+import { ID, idBytes } from '../../src/media/webm/ebml.ts';
+import { ffmpeg } from '../support/media/ffmpeg.ts';
+import { bytesOfFixture, pathOfFixture } from '../support/media/fixtures.ts';
+import { allClusters, make, type Asked } from '../support/media/made.ts';
+import { checkWebm } from '../support/media/webm-check.ts';
 
 // ── the media ───────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -12,7 +12,7 @@ import {
   silenceLike,
   writeSelfDelimited,
 } from '../../src/media/opus.ts';
-import { opusHead } from '../support/packets.ts';
+import { opusHead } from '../support/media/packets.ts';
 
 /** A packet of frames of these sizes: TOC, whatever stands between, then the frames. */
 function packet(toc: number, between: readonly number[], sizes: readonly number[], padding = 0): Buffer {

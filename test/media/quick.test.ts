@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Failure } from '../../src/failure.ts';
 import type { Download, MediaFile } from '../../src/genesys/genesys.ts';
-import { checkFfmpeg } from '../../src/media/ffmpeg-check.ts';
+import { checkFfmpeg } from '../../src/media/encoder/check.ts';
 import { makeWebm } from '../../src/media/make-webm.ts';
 import { requireQuick, TooLong, type Effort } from '../../src/media/quick.ts';
-import { createSlots } from '../../src/media/slots.ts';
-import { bytesOfFixture } from '../support/fixtures.ts';
+import { createSlots } from '../../src/media/encoder/slots.ts';
+import { bytesOfFixture } from '../support/media/fixtures.ts';
 
 const MIB = 1024 ** 2;
 const MINUTE = 60_000;

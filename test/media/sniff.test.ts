@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { Failure } from '../../src/failure.ts';
 import { requireMedia, sniff, SNIFF_BYTES, type Media, type Refused } from '../../src/media/sniff.ts';
-import { ffmpeg } from '../support/ffmpeg.ts';
-import { chunk, wav } from '../support/wav.ts';
+import { ffmpeg } from '../support/media/ffmpeg.ts';
+import { chunk, wav } from '../support/media/wav.ts';
 
 const FIXTURES = join(import.meta.dirname, '..', 'fixtures');
 const TONE = ['-f', 'lavfi', '-i', 'sine=sample_rate=16000:duration=0.5'];

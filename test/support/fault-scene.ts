@@ -5,11 +5,11 @@ import { dirname } from 'node:path';
 import type { Manifest } from '../../src/archive/manifest.ts';
 import { verifyStored } from '../../src/archive/verify.ts';
 import { pathOf, type Recording } from '../../src/recording.ts';
-import { type Embedded, openEmbedded } from './embedded.ts';
-import { type Fixture, simulated } from './fixtures.ts';
-import { type GenesysServer, type SimulatedRecording, startGenesysServer } from './genesys-server.ts';
-import { send, tokenHeader } from './senders.ts';
-import type { Service } from './service.ts';
+import { type Embedded, openEmbedded } from './service/embedded.ts';
+import { type Fixture, simulated } from './media/fixtures.ts';
+import { type GenesysServer, type SimulatedRecording, startGenesysServer } from './genesys/server.ts';
+import { send, tokenHeader } from './service/senders.ts';
+import type { Service } from './service/service.ts';
 
 export const KEY = 'canary-api-key';
 const TOKEN = 'canary-webhook-token';

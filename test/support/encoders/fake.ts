@@ -2,8 +2,8 @@
 import { chmod, copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { checkFfmpeg, type Ffmpeg } from '../../../src/media/ffmpeg-check.ts';
-import { ffmpeg } from '../ffmpeg.ts';
+import { checkFfmpeg, type Ffmpeg } from '../../../src/media/encoder/check.ts';
+import { ffmpeg } from '../media/ffmpeg.ts';
 
 export type Misbehaviour =
   | 'silent'

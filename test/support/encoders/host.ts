@@ -1,6 +1,6 @@
 /** A process that encodes until it is killed, and says when it begins. Arguments: the encoder's path, and its search path. */
-import { checkFfmpeg } from '../../../src/media/ffmpeg-check.ts';
-import { encode } from '../../../src/media/ffmpeg.ts';
+import { checkFfmpeg } from '../../../src/media/encoder/check.ts';
+import { encode } from '../../../src/media/encoder/encode.ts';
 
 async function* never(): AsyncGenerator<Buffer, void, void> {
   process.stdout.write('started\n');

@@ -1,0 +1,46 @@
+/** Turns the environment's Google credentials into access tokens, and says what to set where there are none. */
+import { GoogleAuth } from 'google-auth-library';
+import { Failure } from '../../failure.ts';
+
+/** `cloud-platform` because signing links without a key asks the IAM Credentials API; the roles are the real limit. */
+const SCOPES = ['https://www.googleapis.com/auth/cloud-platform'];
+
+export function createGoogleAuth(): GoogleAuth {
+  return new GoogleAuth({ scopes: SCOPES });
+}
+
+export interface TokenSource {
+  /** A token that is valid for some minutes; cached by the library. @throws Failure `misconfigured` | `archive-unavailable` */
+  token(): Promise<string>;
+  /** The server refused the token: the next one is fetched anew. */
+  forget(): Promise<void>;
+}
+
+export function createTokenSource(auth: GoogleAuth): TokenSource {
+  return {
+    async token() {
+      const token = await auth.getAccessToken().catch((thrown: unknown) => {
+        throw credentialsFailure(thrown);
+      });
+      if (typeof token !== 'string' || token === '') throw credentialsFailure(undefined);
+      return token;
+    },
+    async forget() {
+      const client = await auth.getClient();
+      client.setCredentials({ ...client.credentials, expiry_date: 1 });
+    },
+  };
+}
+
+/** The library's text is kept as cause only: it may hold a token or a key path. */
+export function credentialsFailure(cause: unknown): Failure {
+  const text = cause instanceof Error ? cause.message : '';
+  if (/ENOTFOUND|ECONN|ETIMEDOUT|EAI_AGAIN|socket|timeout|50\d/i.test(text)) {
+    return new Failure('archive-unavailable', 'No access token could be fetched; it is tried again later.', { cause });
+  }
+  return new Failure(
+    'misconfigured',
+    'There are no Google credentials: run on Google Cloud with a service account, or set GOOGLE_APPLICATION_CREDENTIALS.',
+    { cause },
+  );
+}

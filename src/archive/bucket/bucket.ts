@@ -1,0 +1,198 @@
+/** Turns a Cloud Storage bucket into an archive: every object appears whole, checked and once, and nothing is ever replaced. */
+import { randomBytes } from 'node:crypto';
+import type { Readable } from 'node:stream';
+import { Failure } from '../../failure.ts';
+import type { Recording } from '../../recording.ts';
+import type { Archive, ByteRange, Deposit, Link, ListQuery, Page } from '../archive.ts';
+import { createGoogleAuth, createTokenSource } from './auth.ts';
+import { BucketClient, type RetryPolicy } from './client.ts';
+import { completeRecording, isOf, removeAll, type BucketParts } from './commit.ts';
+import { BucketDeposit } from './deposit.ts';
+import { BucketLayout, parseWebmMetadata } from './layout.ts';
+import { BucketLibrary } from './library.ts';
+import { LinkCache } from './links.ts';
+import { listBucket } from './listing.ts';
+import { downloadStream, readText } from './download.ts';
+import { insertObject } from './insert.ts';
+import type { FailureRecord, Manifest } from '../manifest.ts';
+import { parseFailureRecord, parseManifest, type FailureSubject } from '../records.ts';
+
+export interface BucketArchiveOptions {
+  readonly bucket: string;
+  /** Names begin with it; empty for the whole bucket. */
+  readonly prefix: string;
+  /** Another server than Google's; requests then carry no token, unless told. */
+  readonly apiEndpoint?: string | undefined;
+  readonly sendTokens?: boolean | undefined;
+  /** Clusters held in memory before they go to a staging object; 8 MiB unless told. */
+  readonly holdBackBytes?: number | undefined;
+  /** For a deployable that may only read (playback): nothing is completed, `check` writes nothing. */
+  readonly readOnly?: boolean | undefined;
+  /** Where links are signed without a key; the IAM Credentials API unless told. */
+  readonly signingEndpoint?: string | undefined;
+  /**
+   * `https://host` where the bucket is served under a host of its own (a load balancer with the bucket as its backend), which
+   * then has no bucket in its paths; storage.googleapis.com unless told.
+   */
+  readonly linkHost?: string | undefined;
+  readonly retry?: RetryPolicy | undefined;
+}
+
+const HOLD_BACK_BYTES = 8 * 1024 * 1024;
+
+export function openBucketArchive(options: BucketArchiveOptions): BucketArchive {
+  return new BucketArchive(options);
+}
+
+/**
+ * Needs roles/storage.objectCreator and objectViewer on the bucket, and objectUser under staging/ and failures/;
+ * for reading alone objectViewer, and roles/iam.serviceAccountTokenCreator on itself for links.
+ */
+export class BucketArchive implements Archive {
+  readonly #options: BucketArchiveOptions;
+  readonly #parts: BucketParts;
+  readonly #live = new Set<string>();
+  readonly #links: LinkCache;
+
+  constructor(options: BucketArchiveOptions) {
+    const { bucket, apiEndpoint, retry } = options;
+    const auth = createGoogleAuth();
+    const sendTokens = options.sendTokens ?? apiEndpoint === undefined;
+    const tokens = sendTokens ? createTokenSource(auth) : undefined;
+    this.#options = options;
+    this.#parts = {
+      client: new BucketClient({ bucket, apiEndpoint, tokens, retry }),
+      library: new BucketLibrary({ ...options, auth, tokens }),
+      layout: new BucketLayout(options.prefix),
+    };
+    this.#links = new LinkCache(this.#parts);
+  }
+
+  /** @throws Failure `conflict` where what lies there is not what its manifest says */
+  async find(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
+    const { client, library, layout } = this.#parts;
+    const [text, object] = await Promise.all([
+      readText(layout.manifest(recording), client, signal),
+      library.stat(layout.webm(recording), signal),
+    ]);
+    if (text !== undefined) {
+      const manifest = parseManifest(text);
+      const { sizeBytes, crc32c } = manifest.webm;
+      if (isOf(manifest, recording) && object?.sizeBytes === sizeBytes && object.crc32c === crc32c) return manifest;
+      throw damaged();
+    }
+    // A crash came between the two: what is left to do follows from the WebM. One that is not ours is no recording.
+    if (object === undefined || this.#options.readOnly === true || parseWebmMetadata(object) === undefined)
+      return undefined;
+    return completeRecording({ recording, object }, this.#parts, signal);
+  }
+
+  async begin(recording: Recording, signal: AbortSignal): Promise<Deposit> {
+    signal.throwIfAborted();
+    const holdBackBytes = this.#options.holdBackBytes ?? HOLD_BACK_BYTES;
+    return new BucketDeposit(recording, { parts: this.#parts, holdBackBytes, live: this.#live }, signal);
+  }
+
+  async read(recording: Recording, range: ByteRange | undefined, signal: AbortSignal): Promise<Readable> {
+    const manifest = await this.#existing(recording, signal);
+    const asked = range === undefined ? undefined : within(range, manifest.webm.sizeBytes);
+    return downloadStream({ name: this.#parts.layout.webm(recording), range: asked }, this.#parts.client, signal);
+  }
+
+  /** Lives longer than asked where the recording is longer: see {@link LinkCache}. */
+  async link(recording: Recording, lifetimeS: number, signal: AbortSignal): Promise<Link> {
+    const manifest = await this.#existing(recording, signal);
+    return this.#links.get({ recording, manifest, lifetimeS }, signal);
+  }
+
+  async list(query: ListQuery, signal: AbortSignal): Promise<Page> {
+    return listBucket(query, this.#parts, signal);
+  }
+
+  /** Its metadata repeats what a listing sorts by. A retention policy may keep an earlier record: it then stays. */
+  async recordFailure(subject: FailureSubject, record: FailureRecord, signal: AbortSignal): Promise<void> {
+    const { client, layout } = this.#parts;
+    const object = {
+      name: layout.failure(subject),
+      contentType: 'application/json; charset=utf-8',
+      metadata: { failedAt: record.failedAt, status: record.status },
+    };
+    const parts = [Buffer.from(`${JSON.stringify(record, null, 2)}\n`)];
+    try {
+      await insertObject({ object, parts, replace: true }, client, signal);
+    } catch (thrown) {
+      const reason = thrown instanceof Failure ? thrown.facts['reason'] : undefined;
+      if (reason !== 'retentionPolicyNotMet') throw thrown;
+    }
+  }
+
+  /** What a retention policy keeps, stays. */
+  async removeFailure(subject: FailureSubject, signal: AbortSignal): Promise<void> {
+    const { library, layout } = this.#parts;
+    await library.remove(layout.failure(subject), signal);
+  }
+
+  async failureOf(recording: Recording, signal: AbortSignal): Promise<FailureRecord | undefined> {
+    const text = await readText(this.#parts.layout.failure(recording), this.#parts.client, signal);
+    return text === undefined ? undefined : parseFailureRecord(text);
+  }
+
+  async sweep(olderThanMs: number, signal: AbortSignal): Promise<number> {
+    const { library, layout } = this.#parts;
+    const prefix = layout.staging();
+    let removed = 0;
+    for await (const { objects } of library.list({ prefix }, signal)) {
+      for (const { name, createdAt, generation } of objects) {
+        const [deposit = ''] = name.slice(prefix.length).split('/');
+        const old = Date.now() - Date.parse(createdAt) >= olderThanMs;
+        if (old && !this.#live.has(deposit) && (await library.remove(name, signal, generation))) removed += 1;
+      }
+    }
+    return removed;
+  }
+
+  /** @throws Failure `misconfigured` naming the role, the bucket or the setting to change */
+  async check(signal: AbortSignal): Promise<void> {
+    const { client, library, layout } = this.#parts;
+    const names = library.list({ prefix: layout.recordings(), pageSize: 1 }, signal);
+    await names.next();
+    if (this.#options.readOnly === true) {
+      await readText(layout.staging('probe'), client, signal);
+      return;
+    }
+    const name = layout.staging(`probe.${randomBytes(8).toString('hex')}`);
+    await insertObject({ object: { name, contentType: 'text/plain' }, parts: [Buffer.from(name)] }, client, signal);
+    try {
+      if ((await readText(name, client, signal)) !== name) throw damaged();
+      await library.remove(name, signal);
+    } catch (thrown) {
+      await removeAll([name], this.#parts);
+      throw thrown;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#parts.client.close();
+  }
+
+  async #existing(recording: Recording, signal: AbortSignal): Promise<Manifest> {
+    const manifest = await this.find(recording, signal);
+    if (manifest !== undefined) return manifest;
+    throw new Failure('not-found', 'This recording is not in the archive: see /recordings/C/R for why.');
+  }
+}
+
+function within(range: ByteRange, sizeBytes: number): ByteRange {
+  const { start, end } = range;
+  if (!Number.isInteger(start) || !Number.isInteger(end) || start < 0 || start > end || start >= sizeBytes) {
+    throw new Failure('range-not-satisfiable', `The recording has ${String(sizeBytes)} bytes: ask for a range inside.`);
+  }
+  return { start, end: Math.min(end, sizeBytes - 1) };
+}
+
+function damaged(): Failure {
+  return new Failure(
+    'conflict',
+    'What lies in the bucket (ARCHIVE_URL) is not what its manifest says: restore recording.webm (soft delete or versions keep it), or move the recording out of recordings/ and replay it.',
+  );
+}

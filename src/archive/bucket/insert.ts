@@ -1,0 +1,186 @@
+/** Turns bytes at hand, or objects already stored, into one object that appears whole and checked by one request. */
+import { randomUUID } from 'node:crypto';
+import { Failure } from '../../failure.ts';
+import { refusalOf, type ApiAnswer, type ApiRequest, type BucketClient } from './client.ts';
+import { isMissingBucket } from './failure.ts';
+import { isSame, objectIn, parseObject, type ObjectFacts, type Sent } from './object.ts';
+import { createCrc32c, encodeCrc32c } from '../checksum.ts';
+
+export interface NewObject {
+  readonly name: string;
+  readonly contentType: string;
+  readonly metadata?: Readonly<Record<string, string>>;
+  readonly cacheControl?: string;
+}
+
+/** `ours`: the object holds the bytes that were sent, whoever put them there. Otherwise another one was first. */
+export interface Placement {
+  readonly ours: boolean;
+  readonly object: ObjectFacts;
+}
+
+export interface Insertion {
+  readonly object: NewObject;
+  readonly parts: readonly Buffer[];
+  /** Only for names that mean "the latest": anything else is created once and never replaced. */
+  readonly replace?: boolean;
+}
+
+/**
+ * One checked request: the server compares the CRC32C before the object appears.
+ * @throws Failure `archive-unavailable` | `misconfigured` | `incomplete` (arrived damaged, nothing appeared)
+ */
+export async function insertObject(
+  insertion: Insertion,
+  client: BucketClient,
+  signal: AbortSignal,
+): Promise<Placement> {
+  const sent = sentOf(insertion.parts);
+  const answer = await client.send(multipart(insertion, sent, client), 'create', signal);
+  if (answer.status === 412) return placementOf(await existing(insertion.object.name, client, signal), sent);
+  if (answer.status === 400) throw damaged(answer, client);
+  if (answer.status >= 300) throw client.failure(answer, 'create');
+  return confirm({ name: insertion.object.name, answer, sent }, client, signal);
+}
+
+export interface Composition {
+  readonly object: NewObject;
+  /** In this order; each exactly as it was when these facts were read. */
+  readonly sources: readonly ObjectFacts[];
+  /** What they make together. */
+  readonly expected: Sent;
+}
+
+/**
+ * One request that makes an object of stored ones, with metadata, if they are unchanged and no other has its name. The
+ * server compares the CRC32C before the object appears. The library's `combine` sends neither metadata nor checksum.
+ * https://cloud.google.com/storage/docs/json_api/v1/objects/compose
+ * @throws Failure `archive-unavailable` | `misconfigured` | `incomplete`
+ */
+export async function composeObject(
+  composition: Composition,
+  client: BucketClient,
+  signal: AbortSignal,
+): Promise<Placement> {
+  const { object, sources, expected } = composition;
+  const body = {
+    kind: 'storage#composeRequest',
+    destination: resourceOf(object, expected.crc32c),
+    sourceObjects: sources.map(({ name, generation }) => ({
+      name,
+      generation,
+      objectPreconditions: { ifGenerationMatch: generation },
+    })),
+  };
+  const asked: ApiRequest = {
+    method: 'POST',
+    path: `${client.objectPath(object.name)}/compose?ifGenerationMatch=0`,
+    headers: { 'content-type': 'application/json; charset=utf-8' },
+    body: [Buffer.from(JSON.stringify(body))],
+  };
+  const answer = await client.send(asked, 'create', signal);
+  if (answer.status === 412) return placementOf(await existing(object.name, client, signal), expected);
+  if (answer.status === 404 && !isMissingBucket(refusalOf(answer))) throw sourcesGone(object.name);
+  if (answer.status === 400) throw damaged(answer, client);
+  if (answer.status >= 300) throw client.failure(answer, 'create');
+  return confirm({ name: object.name, answer, sent: expected }, client, signal);
+}
+
+function sourcesGone(name: string): Failure {
+  return new Failure('incomplete', 'Staged objects were removed before they could be put together; it is done again.', {
+    facts: { name },
+  });
+}
+
+/** Metadata of an object; undefined where there is none. @throws Failure `misconfigured` where the bucket is missing */
+export async function statObject(
+  name: string,
+  client: BucketClient,
+  signal: AbortSignal,
+): Promise<ObjectFacts | undefined> {
+  const answer = await client.send({ method: 'GET', path: client.objectPath(name) }, 'read', signal);
+  if (answer.status === 404 && !isMissingBucket(refusalOf(answer))) return undefined;
+  if (answer.status >= 300) throw client.failure(answer, 'read');
+  return parseObject(JSON.parse(answer.text));
+}
+
+/** The body of a resource as both kinds of upload and compose send it. */
+export function resourceOf(object: NewObject, crc32c?: string): Readonly<Record<string, unknown>> {
+  return {
+    name: object.name,
+    contentType: object.contentType,
+    ...(object.cacheControl === undefined ? {} : { cacheControl: object.cacheControl }),
+    ...(object.metadata === undefined ? {} : { metadata: object.metadata }),
+    ...(crc32c === undefined ? {} : { crc32c }),
+  };
+}
+
+/** https://cloud.google.com/storage/docs/uploading-objects#rest-upload-objects (multipart) */
+function multipart(insertion: Insertion, sent: Sent, client: BucketClient): ApiRequest {
+  const boundary = `part-${randomUUID()}`;
+  const resource = JSON.stringify(resourceOf(insertion.object, sent.crc32c));
+  const before = [
+    `--${boundary}`,
+    'content-type: application/json; charset=utf-8',
+    '',
+    resource,
+    `--${boundary}`,
+    `content-type: ${insertion.object.contentType}`,
+    '',
+    '',
+  ].join('\r\n');
+  const once = insertion.replace === true ? {} : { ifGenerationMatch: '0' };
+  return {
+    method: 'POST',
+    path: client.uploadPath({ uploadType: 'multipart', name: insertion.object.name, ...once }),
+    headers: { 'content-type': `multipart/related; boundary=${boundary}` },
+    body: [Buffer.from(before), ...insertion.parts, Buffer.from(`\r\n--${boundary}--\r\n`)],
+  };
+}
+
+function sentOf(parts: readonly Buffer[]): Sent {
+  const crc = createCrc32c();
+  let sizeBytes = 0;
+  for (const part of parts) {
+    crc.update(part);
+    sizeBytes += part.length;
+  }
+  return { sizeBytes, crc32c: encodeCrc32c(crc.value) };
+}
+
+/** @throws Failure `archive-unavailable` where it is gone again */
+export async function existing(name: string, client: BucketClient, signal: AbortSignal): Promise<ObjectFacts> {
+  const object = await statObject(name, client, signal);
+  if (object !== undefined) return object;
+  throw new Failure('archive-unavailable', 'An object that stood in the way is gone again: the work is tried again.');
+}
+
+export function placementOf(object: ObjectFacts, sent: Sent): Placement {
+  return { ours: isSame(object, sent), object };
+}
+
+export interface Claim {
+  readonly name: string;
+  readonly answer: ApiAnswer;
+  readonly sent: Sent;
+}
+
+/** An answer that contradicts what was sent is not believed before the object itself was asked. @throws Failure `incomplete` */
+export async function confirm(claim: Claim, client: BucketClient, signal: AbortSignal): Promise<Placement> {
+  const answered = objectIn(claim.answer);
+  if (answered !== undefined && isSame(answered, claim.sent)) return { ours: true, object: answered };
+  const object = await existing(claim.name, client, signal);
+  if (isSame(object, claim.sent)) return { ours: true, object };
+  throw new Failure('incomplete', 'Cloud Storage holds other bytes than were sent; the work is done again.', {
+    facts: { sent: claim.sent, object },
+  });
+}
+
+/** A 400 that speaks of checksums: the bytes were damaged on their way, and nothing appeared. */
+export function damaged(answer: ApiAnswer, client: BucketClient): Failure {
+  const refusal = refusalOf(answer);
+  if (!/crc32c|checksum|hash/i.test(refusal.message)) return client.failure(answer, 'create');
+  return new Failure('incomplete', 'The bytes did not arrive as they were sent, so Cloud Storage refused them.', {
+    facts: { said: refusal.message },
+  });
+}

@@ -1,0 +1,66 @@
+/** Turns a recording into a signed link, the same one again while more than half of its life is left. */
+import { pathOf, type Recording } from '../../recording.ts';
+import type { Link } from '../archive.ts';
+import type { BucketParts } from './commit.ts';
+import type { Manifest } from '../manifest.ts';
+
+const MOST_LINKS = 2_000;
+/** The longest a V4 signature may live. https://cloud.google.com/storage/docs/access-control/signed-urls */
+const LONGEST_S = 604_800;
+const LISTENING_S = 3_600;
+
+export interface LinkRequest {
+  readonly recording: Recording;
+  readonly manifest: Manifest;
+  /** Seconds, at least. */
+  readonly lifetimeS: number;
+}
+
+/** Signing costs up to three requests. The links in here are bearer secrets and go nowhere but to who asked. */
+export class LinkCache {
+  readonly #parts: BucketParts;
+  readonly #links = new Map<string, { readonly link: Link; readonly freshUntil: number }>();
+
+  constructor(parts: BucketParts) {
+    this.#parts = parts;
+  }
+
+  async get(asked: LinkRequest, signal: AbortSignal): Promise<Link> {
+    const lifetimeS = linkLifetimeS(asked.lifetimeS, asked.manifest.webm.durationMs);
+    const key = `${pathOf(asked.recording)} ${String(lifetimeS)}`;
+    const known = this.#links.get(key);
+    if (known !== undefined && known.freshUntil > Date.now()) return known.link;
+    const link = await this.#sign(asked, lifetimeS, signal);
+    this.#keep(key, { link, freshUntil: Date.now() + lifetimeS * 500 });
+    return link;
+  }
+
+  async #sign({ recording, manifest }: LinkRequest, lifetimeS: number, signal: AbortSignal): Promise<Link> {
+    const expiresAt = new Date((Math.floor(Date.now() / 1000) + lifetimeS) * 1000);
+    const url = await this.#parts.library.sign(
+      {
+        name: this.#parts.layout.webm(recording),
+        expiresAt,
+        contentType: manifest.webm.contentType,
+        // Ids hold nothing that would need quoting.
+        disposition: `inline; filename="${recording.recordingId}.webm"`,
+      },
+      signal,
+    );
+    return { url, expiresAt: expiresAt.toISOString() };
+  }
+
+  /** The oldest go first. */
+  #keep(key: string, entry: { readonly link: Link; readonly freshUntil: number }): void {
+    this.#links.delete(key);
+    this.#links.set(key, entry);
+    const [oldest] = this.#links.keys();
+    if (this.#links.size > MOST_LINKS && oldest !== undefined) this.#links.delete(oldest);
+  }
+}
+
+/** As asked, but long enough to listen to the end with pauses (1.5 times the recording, an hour at most for that). */
+export function linkLifetimeS(askedS: number, durationMs: number): number {
+  const listeningS = Math.min(LISTENING_S, Math.ceil((1.5 * durationMs) / 1000));
+  return Math.min(LONGEST_S, Math.max(Math.ceil(askedS), listeningS));
+}

@@ -1,0 +1,209 @@
+/** Turns the days, recordings and failures of a bucket into one page of a listing. */
+import { Failure } from '../../failure.ts';
+import { keyOf, recordingOfKey, type Recording } from '../../recording.ts';
+import type { Entry, ListQuery, Page } from '../archive.ts';
+import type { BucketParts } from './commit.ts';
+import type { ObjectFacts } from './object.ts';
+import { readText } from './download.ts';
+import type { FailureRecord } from '../manifest.ts';
+import {
+  checkQuery,
+  comparePlaced,
+  comparePositions,
+  compareTexts,
+  cutPage,
+  firstOf,
+  onPage,
+  parseCursor,
+} from '../page.ts';
+import type { Placed, Position } from '../page.ts';
+import { dayOf, isDay, parseFailureRecord, parseManifest } from '../records.ts';
+
+/** Objects read at once. */
+const WIDTH = 16;
+/** Failures held at once, by name and day only. */
+const BATCH = 256;
+
+/** Holds one page and one batch of names, however much lies there. @throws Failure `bad-request` naming the field */
+export async function listBucket(query: ListQuery, parts: BucketParts, signal: AbortSignal): Promise<Page> {
+  checkQuery(query);
+  const search = { parts, query, after: parseCursor(query.cursor), signal };
+  const failed: Placed[] = [];
+  for await (const placed of failures(search)) if (failed.push(placed) > query.limit) break;
+  return cutPage(query.limit, archived(search), failed);
+}
+
+interface Search {
+  readonly parts: BucketParts;
+  readonly query: ListQuery;
+  readonly after: Position | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** A recording as a listing names it; `day` where the name says it. */
+interface Found {
+  readonly recording: Recording;
+  readonly day: string | undefined;
+}
+
+async function* archived(search: Search): AsyncGenerator<Placed> {
+  const { conversationId, status, limit } = search.query;
+  if (status !== undefined && status !== 'archived') return;
+  if (conversationId === undefined) yield* placeAll(search, byDay(search));
+  else yield* await firstOf(placeAll(search, ofConversation(search, conversationId)), limit + 1, comparePlaced);
+}
+
+/** In the order of the listing. */
+async function* byDay(search: Search): AsyncGenerator<Found> {
+  const { parts, query, after, signal } = search;
+  for (const day of await daysOf(search)) {
+    const prefix = parts.layout.days(day);
+    const last = after?.day === day ? after.key : '';
+    // No key holds a "!", and all that keys hold comes after it: names behind the last one begin here.
+    const start = last === '' ? {} : { from: `${prefix}${last}!` };
+    const pageSize = Math.min(1000, query.limit + WIDTH);
+    for await (const { objects } of parts.library.list({ prefix, pageSize, ...start }, signal)) {
+      for (const { name } of objects) {
+        const recording = recordingOfKey(name.slice(prefix.length));
+        if (recording !== undefined) yield { recording, day };
+      }
+    }
+  }
+}
+
+async function daysOf({ parts, query, after, signal }: Search): Promise<string[]> {
+  const prefix = parts.layout.days();
+  const days: string[] = [];
+  const start = query.from === undefined ? {} : { from: `${prefix}${query.from}` };
+  for await (const { folders } of parts.library.list({ prefix, folders: true, ...start }, signal)) {
+    for (const folder of folders) {
+      const day = folder.slice(prefix.length, -1);
+      if (isDay(day) && day <= (query.to ?? day) && day <= (after?.day ?? day)) days.push(day);
+    }
+  }
+  return days.toSorted(compareTexts).toReversed();
+}
+
+async function* ofConversation({ parts, signal }: Search, conversationId: string): AsyncGenerator<Found> {
+  const prefix = parts.layout.conversation(conversationId);
+  for await (const { folders } of parts.library.list({ prefix, folders: true }, signal)) {
+    for (const folder of folders) {
+      const recording = recordingOfKey(`${conversationId}.${folder.slice(prefix.length, -1)}`);
+      if (recording !== undefined) yield { recording, day: undefined };
+    }
+  }
+}
+
+/** Several manifests are read at once; they come out in the order they went in. */
+async function* placeAll(search: Search, found: AsyncIterable<Found>): AsyncGenerator<Placed> {
+  for await (const batch of inBatches(found, WIDTH)) {
+    for (const placed of await Promise.all(batch.map((one) => place(search, one)))) {
+      if (placed !== undefined && onPage(search.query, search.after, placed.position)) yield placed;
+    }
+  }
+}
+
+async function* inBatches<T>(items: AsyncIterable<T>, size: number): AsyncGenerator<T[]> {
+  let batch: T[] = [];
+  for await (const item of items) {
+    batch.push(item);
+    if (batch.length < size) continue;
+    yield batch;
+    batch = [];
+  }
+  if (batch.length > 0) yield batch;
+}
+
+/** undefined without a manifest, or on a day that is not its own. One that cannot be read is shown as failed. */
+async function place({ parts, query, signal }: Search, { recording, day }: Found): Promise<Placed | undefined> {
+  const name = parts.layout.manifest(recording);
+  const text = await readText(name, parts.client, signal);
+  if (text === undefined) return undefined;
+  const key = keyOf(recording);
+  try {
+    const manifest = parseManifest(text);
+    const own = dayOf(manifest);
+    // A deposit that lost against another may have left an entry on a day of its own.
+    if (day !== undefined && day !== own) return undefined;
+    return { position: { day: own, key }, entry: { status: 'archived', recording, manifest } };
+  } catch (thrown) {
+    if (!(thrown instanceof Failure) || query.status !== undefined) return undefined;
+    const failedAt = (await parts.library.stat(name, signal))?.createdAt ?? new Date().toISOString();
+    const position = { day: day ?? failedAt.slice(0, 10), key };
+    return { position, entry: damaged(recording, thrown, failedAt) };
+  }
+}
+
+function damaged(recording: Recording, { code, message }: Failure, failedAt: string): Entry {
+  const subject = { recordingId: recording.recordingId, conversationId: recording.conversationId ?? null };
+  const failure: FailureRecord = {
+    version: 1,
+    ...subject,
+    status: 'failed',
+    code,
+    reason: message,
+    attempts: 0,
+    failedAt,
+    service: '',
+  };
+  return { status: 'failed', recording, failure };
+}
+
+/** In the order of the listing: names are gone through batch by batch, and only those that may show are read. */
+async function* failures(search: Search): AsyncGenerator<Placed> {
+  if (search.query.status === 'archived') return;
+  for (let { after } = search; ;) {
+    const next = await firstOf(failureNames(search, after), BATCH, comparePositions);
+    for await (const batch of inBatches(fromArray(next), WIDTH)) {
+      for (const placed of await Promise.all(batch.map((position) => placeFailure(search, position)))) {
+        if (placed !== undefined) yield placed;
+      }
+    }
+    after = next.at(-1);
+    if (next.length < BATCH) return;
+  }
+}
+
+async function* fromArray<T>(items: readonly T[]): AsyncGenerator<T> {
+  yield* items;
+}
+
+/** Their metadata repeats day and status, so that a listing need not read them all. */
+async function* failureNames(search: Search, after: Position | undefined): AsyncGenerator<Position> {
+  const { parts, query, signal } = search;
+  const prefix = parts.layout.failures();
+  const start = parts.layout.failures(query.conversationId === undefined ? '' : `${query.conversationId}.`);
+  for await (const { objects } of parts.library.list({ prefix: start }, signal)) {
+    for (const object of objects) {
+      if (!object.name.endsWith('.json') || !mayShow(query, object)) continue;
+      const position = { day: dayOfFailure(object), key: object.name.slice(prefix.length, -'.json'.length) };
+      if (onPage(query, after, position)) yield position;
+    }
+  }
+}
+
+function mayShow(query: ListQuery, { metadata }: ObjectFacts): boolean {
+  const { status = query.status } = metadata;
+  return query.status === undefined || query.status === status;
+}
+
+function dayOfFailure({ metadata, createdAt }: ObjectFacts): string {
+  return (metadata['failedAt'] ?? createdAt).slice(0, 10);
+}
+
+/** undefined where its recording was archived meanwhile: the record no longer holds. */
+async function placeFailure({ parts, query, signal }: Search, position: Position): Promise<Placed | undefined> {
+  const recording = recordingOfKey(position.key);
+  const [text, manifest] = await Promise.all([
+    readText(parts.layout.failures(`${position.key}.json`), parts.client, signal),
+    recording === undefined ? undefined : readText(parts.layout.manifest(recording), parts.client, signal),
+  ]);
+  if (text === undefined || manifest !== undefined) return undefined;
+  const failure = parseFailureRecord(text);
+  if (query.status !== undefined && query.status !== failure.status) return undefined;
+  const subject = {
+    recordingId: failure.recordingId ?? undefined,
+    conversationId: failure.conversationId ?? undefined,
+  };
+  return { position, entry: { status: failure.status, recording: subject, failure } };
+}

@@ -1,0 +1,239 @@
+/** Turns clusters, originals and a head into one recording of an archive folder: staged and fsynced, then renamed into place whole. */
+import { randomBytes } from 'node:crypto';
+import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Failure } from '../../failure.ts';
+import { keyOf, type Recording } from '../../recording.ts';
+import type { Deposit, OriginalSink, Sink, Stored } from '../archive.ts';
+import { combineCrc32c, crc32c, createChecksum, createCrc32c, encodeCrc32c, type Checksum } from '../checksum.ts';
+import { codeOf, FILE_MODE, FOLDER_MODE, makeFolder, markFile, onFolder, syncFolder, writeNewFile } from './durable.ts';
+import { entryPath } from './entry.ts';
+import { HeldBack, PIECE_BYTES } from '../held-back.ts';
+import type { Manifest } from '../manifest.ts';
+import { dayOf, originalName } from '../records.ts';
+import { requireProof } from '../verify.ts';
+
+/** The key is in a staging name for whoever looks there; what makes it unique follows. */
+const LONGEST_PREFIX = 200;
+
+export interface DepositOptions {
+  /** The archive folder. */
+  readonly root: string;
+  /** Clusters up to here stay in memory, beyond it all of them are in a staging file. */
+  readonly holdBackBytes: number;
+  /** Names under staging/ that this process is still writing: the sweep leaves them alone. */
+  readonly live: Set<string>;
+  /** What lies under recordings/ already. */
+  readonly find: (recording: Recording, signal: AbortSignal) => Promise<Manifest | undefined>;
+}
+
+interface Original {
+  readonly file: FileHandle;
+  readonly checksum: Checksum;
+}
+
+/** Writes nothing at all until it has to: a held-back WebM touches the disk only in `commit`. */
+export class FolderDeposit implements Deposit {
+  readonly clusters: Sink = { write: (chunk) => this.#work(() => this.#writeCluster(chunk)) };
+  readonly #recording: Recording;
+  readonly #options: DepositOptions;
+  readonly #signal: AbortSignal;
+  readonly #name: string;
+  readonly #originals = new Map<string, Original>();
+  readonly #crc = createCrc32c();
+  readonly #held = new HeldBack();
+  #sizeBytes = 0;
+  #body: FileHandle | undefined;
+  #made: Promise<unknown> | undefined;
+  #committing: Promise<Manifest> | undefined;
+  #ended: Failure | undefined;
+
+  constructor(recording: Recording, options: DepositOptions, signal: AbortSignal) {
+    this.#recording = recording;
+    this.#options = options;
+    this.#signal = signal;
+    this.#name = `${keyOf(recording).slice(0, LONGEST_PREFIX)}.${randomBytes(8).toString('hex')}`;
+    options.live.add(this.#name);
+  }
+
+  original(index: number, count: number, extension: string, _contentType: string): Promise<OriginalSink> {
+    return this.#work(async () => {
+      const name = originalName(index, count, extension);
+      const file = await this.#open(name);
+      const original = { file, checksum: createChecksum() };
+      this.#originals.set(name, original);
+      return { name, write: (chunk) => this.#work(() => append(original, chunk)) };
+    });
+  }
+
+  commit(
+    head: Buffer,
+    contentType: 'audio/webm' | 'video/webm',
+    describe: (stored: Stored) => Manifest,
+  ): Promise<Manifest> {
+    const committing = this.#work(async () => {
+      const stored = await this.#writeWebm(head);
+      await this.#closeOriginals();
+      const manifest = requireProof(describe(stored), {
+        recording: this.#recording,
+        contentType,
+        stored,
+        originals: this.#originals,
+      });
+      await writeNewFile(this.#path('manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
+      await syncFolder(this.#path());
+      this.#signal.throwIfAborted();
+      const committed = await this.#publish(manifest);
+      this.#ended = new Failure('internal', 'A deposit can be committed only once.');
+      return committed;
+    });
+    this.#committing ??= committing;
+    return committing;
+  }
+
+  /**
+   * Removes what was staged; what cannot be removed now, the sweep removes later. Waits for a commit that is under way
+   * (`return deposit.commit(…)` disposes before it ends): a folder must not lose its files while it is renamed.
+   */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#committing?.catch(ignore);
+    this.#ended ??= new Failure('internal', 'The deposit was abandoned before this.');
+    await this.#made?.catch(ignore);
+    for (const file of this.#files()) await file.close().catch(ignore);
+    if (this.#made !== undefined) await rm(this.#path(), { recursive: true, force: true }).catch(ignore);
+    this.#options.live.delete(this.#name);
+  }
+
+  /** The first error ends the deposit: after a write or an fsync that failed nothing of it may become visible. */
+  async #work<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#ended !== undefined) throw this.#ended;
+    this.#signal.throwIfAborted();
+    try {
+      return await onFolder(work);
+    } catch (thrown) {
+      this.#ended ??= Failure.from(thrown);
+      throw thrown;
+    }
+  }
+
+  async #writeCluster(chunk: Buffer): Promise<void> {
+    this.#crc.update(chunk);
+    this.#sizeBytes += chunk.length;
+    this.#held.add(chunk);
+    const bound = this.#body === undefined ? this.#options.holdBackBytes : PIECE_BYTES;
+    if (this.#held.sizeBytes > bound) await this.#spill();
+  }
+
+  async #spill(): Promise<void> {
+    this.#body ??= await this.#open('clusters');
+    for (const piece of this.#held.pieces()) await this.#body.writeFile(piece);
+    this.#held.empty();
+  }
+
+  /** Counts while it writes; staged clusters are counted as they are read back, and must be what was written. */
+  async #writeWebm(head: Buffer): Promise<Stored> {
+    const checksum = createChecksum();
+    await using file = await this.#open('recording.webm');
+    if (this.#body !== undefined) await this.#spill();
+    for (const piece of [head, ...this.#held.pieces()]) await append({ file, checksum }, piece);
+    this.#held.empty();
+    if (this.#body !== undefined) await this.#copyBody(this.#body, { file, checksum });
+    await file.sync();
+    const stored = checksum.stored();
+    const crc = encodeCrc32c(combineCrc32c(crc32c(head), this.#crc.value, this.#sizeBytes));
+    const { size } = await file.stat();
+    if (stored.crc32c !== crc || stored.sizeBytes !== head.length + this.#sizeBytes || size !== stored.sizeBytes) {
+      throw new Failure(
+        'archive-unavailable',
+        'The disk of the archive folder (ARCHIVE_URL) gave back other bytes than were written: check it (dmesg, smartctl) before trusting it again.',
+        { facts: { stored, size, crc32cWritten: crc } },
+      );
+    }
+    return stored;
+  }
+
+  async #copyBody(body: FileHandle, to: Original): Promise<void> {
+    const buffer = Buffer.allocUnsafe(PIECE_BYTES);
+    for (let at = 0; ;) {
+      this.#signal.throwIfAborted();
+      const { bytesRead } = await body.read(buffer, 0, buffer.length, at);
+      if (bytesRead === 0) break;
+      await append(to, buffer.subarray(0, bytesRead));
+      at += bytesRead;
+    }
+    this.#body = undefined;
+    await body.close();
+    await rm(this.#path('clusters'));
+  }
+
+  async #closeOriginals(): Promise<void> {
+    for (const { file } of this.#originals.values()) {
+      await file.sync();
+      await file.close();
+    }
+  }
+
+  /** One rename shows everything at once, and never replaces a folder that holds something. */
+  async #publish(manifest: Manifest): Promise<Manifest> {
+    const folder = join(this.#options.root, 'recordings', this.#recording.conversationId ?? '_');
+    // A day entry without a manifest is ignored, a manifest without one would not be listed: so it comes first.
+    await markFile(entryPath(join(this.#options.root, 'days', dayOf(manifest)), keyOf(this.#recording)));
+    await makeFolder(folder);
+    const first = await this.#rename(join(folder, this.#recording.recordingId));
+    await syncFolder(folder);
+    await syncFolder(join(this.#options.root, 'staging'));
+    const there = first ? manifest : await this.#winner();
+    // Readers leave out a failure record whose recording has a manifest: one that stays does no harm.
+    const failure = entryPath(join(this.#options.root, 'failures'), keyOf(this.#recording), '.json');
+    await rm(failure, { force: true }).catch(ignore);
+    return there;
+  }
+
+  /** false where something lies there already. */
+  async #rename(target: string): Promise<boolean> {
+    try {
+      await rename(this.#path(), target);
+      return true;
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === 'ENOTEMPTY' || code === 'EEXIST' || code === 'ENOTDIR') return false;
+      throw error;
+    }
+  }
+
+  /** The manifest of whoever was first: its day entry was made before it, as ours is. */
+  async #winner(): Promise<Manifest> {
+    const there = await this.#options.find(this.#recording, this.#signal);
+    if (there === undefined) {
+      throw new Failure(
+        'conflict',
+        'A folder without a manifest lies where this recording belongs, which this service never makes: move it out of recordings/ and replay the recording.',
+      );
+    }
+    return there;
+  }
+
+  async #open(name: string): Promise<FileHandle> {
+    this.#made ??= mkdir(this.#path(), { mode: FOLDER_MODE });
+    await this.#made;
+    return open(this.#path(name), 'wx+', FILE_MODE);
+  }
+
+  #path(...names: readonly string[]): string {
+    return join(this.#options.root, 'staging', this.#name, ...names);
+  }
+
+  #files(): readonly FileHandle[] {
+    const originals = [...this.#originals.values()].map((original) => original.file);
+    return this.#body === undefined ? originals : [...originals, this.#body];
+  }
+}
+
+async function append({ file, checksum }: Original, chunk: Buffer): Promise<void> {
+  checksum.update(chunk);
+  await file.writeFile(chunk);
+}
+
+function ignore(): undefined {
+  return undefined;
+}

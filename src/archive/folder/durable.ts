@@ -1,0 +1,119 @@
+/** Turns writes in a folder into writes that outlive a power cut, and the system's error codes into failures that say what to do. */
+import { mkdir, open, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { Failure, type FailureCode } from '../../failure.ts';
+
+/** Recordings are personal data: nobody outside the service's own group reads them. */
+export const FOLDER_MODE = 0o750;
+export const FILE_MODE = 0o640;
+
+/** Makes `path` and what is missing above it, and fsyncs every folder that got a new name, and always the one that holds `path`. */
+export async function makeFolder(path: string): Promise<void> {
+  const first = await mkdir(path, { recursive: true, mode: FOLDER_MODE });
+  const top = dirname(first ?? path);
+  for (let folder = dirname(path); folder.length > top.length; folder = dirname(folder)) await syncFolder(folder);
+  await syncFolder(top);
+}
+
+/** A name in a folder is durable only once the folder itself was fsynced. */
+export async function syncFolder(path: string): Promise<void> {
+  await using folder = await open(path, 'r');
+  await folder.sync();
+}
+
+/** Writes a file that does not exist yet, whole and fsynced. An fsync that fails is never tried again: the kernel may have dropped the pages. */
+export async function writeNewFile(path: string, text: string): Promise<void> {
+  await using file = await open(path, 'wx', FILE_MODE);
+  await file.writeFile(text);
+  await file.sync();
+}
+
+/** An empty file at `path`, new or not, and its name durable. */
+export async function markFile(path: string): Promise<void> {
+  await makeFolder(dirname(path));
+  await using file = await open(path, 'a', FILE_MODE);
+  await file.sync();
+  await syncFolder(dirname(path));
+}
+
+/** Renames are atomic only inside one file system. @throws Failure `misconfigured` */
+export async function sameFileSystem(root: string, names: readonly string[]): Promise<void> {
+  const devices = new Set<number>();
+  for (const name of names) devices.add((await stat(join(root, name))).dev);
+  if (devices.size > 1) throw new Failure('misconfigured', MEANINGS.EXDEV[1]);
+}
+
+/** The system's code of an error, e.g. `ENOENT`. */
+export function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** The outcome, or undefined where the file or folder it needs is not there. */
+export async function ifThere<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw error;
+  }
+}
+
+const DENIED =
+  'The archive folder (ARCHIVE_URL) may not be written: give the user this service runs as the right to read and write it.';
+const FULL =
+  'The disk of the archive folder (ARCHIVE_URL) is full: free space there, or let ARCHIVE_URL point to a larger disk; the work goes on by itself.';
+
+const MEANINGS = {
+  ENOSPC: ['archive-unavailable', FULL],
+  EDQUOT: [
+    'archive-unavailable',
+    'The quota of the archive folder (ARCHIVE_URL) is used up: raise it or free space; the work goes on by itself.',
+  ],
+  EIO: [
+    'archive-unavailable',
+    'The disk of the archive folder (ARCHIVE_URL) reported an input/output error: check it (dmesg, smartctl) before trusting it again.',
+  ],
+  EROFS: [
+    'misconfigured',
+    'The archive folder (ARCHIVE_URL) lies on a read-only file system: mount it writable (an ext4 that met an error turns read-only by itself: see dmesg).',
+  ],
+  EACCES: ['misconfigured', DENIED],
+  EPERM: ['misconfigured', DENIED],
+  EXDEV: [
+    'misconfigured',
+    'staging/, recordings/ and failures/ of the archive folder (ARCHIVE_URL) lie on different file systems: keep them on one.',
+  ],
+  EMFILE: [
+    'archive-unavailable',
+    'This process has too many files open: raise its limit (ulimit -n) or lower TRANSCODE_SLOTS.',
+  ],
+  ENAMETOOLONG: [
+    'bad-request',
+    'The file system of the archive folder (ARCHIVE_URL) takes no names as long as the ids of this recording: let ARCHIVE_URL point to one that takes 255 bytes and paths of 4096.',
+  ],
+} as const satisfies Record<string, readonly [FailureCode, string]>;
+
+function meaningOf(code: string | undefined): readonly [FailureCode, string] {
+  for (const [known, meaning] of Object.entries(MEANINGS)) if (known === code) return meaning;
+  return [
+    'archive-unavailable',
+    `The archive folder (ARCHIVE_URL) cannot be used${code === undefined ? '' : ` (${code})`}: check that it exists and is mounted.`,
+  ];
+}
+
+/** Runs `work` on the folder; what the system throws becomes a Failure, aborts and Failures pass. */
+export async function onFolder<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (thrown) {
+    throw folderFailure(thrown);
+  }
+}
+
+/** What an error of the file system means to a caller and to the queue; anything else passes unchanged. */
+export function folderFailure(thrown: unknown): unknown {
+  if (!(thrown instanceof Error) || !('syscall' in thrown)) return thrown;
+  const [code, message] = meaningOf(codeOf(thrown));
+  return new Failure(code, message, { cause: thrown });
+}

@@ -1,0 +1,331 @@
+/** Turns a place where media lies into its bytes, once, in order, to a proven end: resumed where they break off, bounded in every way. */
+import { createHash, type Hash } from 'node:crypto';
+import type { Readable } from 'node:stream';
+import type { GenesysConfig } from '../config.ts';
+import { Failure } from '../failure.ts';
+import { readBody } from './body.ts';
+import { Endurance, type EnduranceLimits } from './endurance.ts';
+import type { Download } from '../genesys/genesys.ts';
+import { createHosts, type HostsOptions } from './hosts.ts';
+import { discard, Interruption, type MediaAnswer } from './answer.ts';
+import { MediaSource, type Locate, type SourceLimits } from './source.ts';
+import type { Backoff } from '../waiting.ts';
+
+export interface Downloader {
+  /**
+   * Starts a download and returns with its first answer; the body waits until iteration starts. `locate` is called for the
+   * first location, and again (at most twice without progress) when the host refuses it. `signal` rules the whole download,
+   * not only its start.
+   * @throws Failure `forbidden`, `gone`, `not-ready`, `host-refused`, `media-too-large`, `unreadable-media` (empty),
+   *   `misconfigured` (TLS), `rate-limited`, `incomplete`, `upstream-…`
+   */
+  open(locate: Locate, signal: AbortSignal): Promise<Download>;
+  /** Breaks off what is still running. */
+  close(): Promise<void>;
+}
+
+export interface DownloadOptions extends HostsOptions {
+  /** Silence of the media host before its connection is given up; 30 s. */
+  readonly idleMs?: number;
+  /** 15 s. */
+  readonly headersTimeoutMs?: number;
+  /** The least a media host has to send while it is waited for; 4 kB/s over 60 s. Waiting for our own consumer does not count. */
+  readonly slowest?: Pace;
+  /** Between tries that named no Retry-After; 0.5 s doubling to 8 s. */
+  readonly backoff?: Backoff;
+  /** How long Retry-After is waited for here before the work is given back; 20 s. */
+  readonly patienceMs?: number;
+}
+
+export interface Pace {
+  readonly bytesPerSecond: number;
+  readonly overMs: number;
+}
+
+interface Limits extends SourceLimits, EnduranceLimits {
+  readonly maxBytes: number;
+  readonly slowest: Pace;
+}
+
+/** The longest part `readRange` holds in memory. */
+const MAX_RANGE_BYTES = 64 * 1024 ** 2;
+
+export function createDownloader(
+  config: Pick<GenesysConfig, 'apiUrl' | 'mediaHosts' | 'maxMediaBytes'>,
+  options: DownloadOptions = {},
+): Downloader {
+  const limits: Limits = {
+    maxBytes: config.maxMediaBytes,
+    hosts: createHosts(config, options),
+    idleMs: options.idleMs ?? 30_000,
+    headersTimeoutMs: options.headersTimeoutMs ?? 15_000,
+    slowest: options.slowest ?? { bytesPerSecond: 4_000, overMs: 60_000 },
+    backoff: options.backoff ?? { baseMs: 500, capMs: 8_000 },
+    patienceMs: options.patienceMs ?? 20_000,
+  };
+  const running = new Set<MediaSource>();
+  let stopped = false;
+  return {
+    async open(locate, signal) {
+      if (stopped) throw stopping();
+      const source = new MediaSource(locate, limits, signal);
+      running.add(source);
+      void source.closed.then(() => running.delete(source));
+      return start(source, limits);
+    },
+    async close() {
+      stopped = true;
+      await Promise.all([...running].map((source) => source.close(stopping())));
+    },
+  };
+}
+
+async function start(source: MediaSource, limits: Limits): Promise<Download> {
+  try {
+    const endurance = new Endurance(limits);
+    const answer = await endurance.through(() => source.whole(), source.signal);
+    if (answer.totalBytes === 0) throw empty();
+    if (answer.totalBytes !== undefined && answer.totalBytes > limits.maxBytes) throw tooLarge(limits.maxBytes);
+    return new MediaDownload(answer, { source, endurance, limits });
+  } catch (thrown) {
+    await source.close(thrown);
+    throw thrown;
+  }
+}
+
+class MediaDownload implements Download {
+  readonly contentType: string;
+  readonly sizeBytes: number | undefined;
+  readonly readRange: Download['readRange'];
+  readonly #source: MediaSource;
+  readonly #endurance: Endurance;
+  readonly #limits: Limits;
+  readonly #hash = createHash('sha256');
+  readonly #untouched: NodeJS.Timeout;
+  #body: Readable | undefined;
+  #chunks: AsyncIterator<Buffer> | undefined;
+  #etag: string | undefined;
+  #totalBytes: number | undefined;
+  #deliveredBytes = 0;
+  #rangedBytes = 0;
+  /** What is left to read a second time where a host cannot resume, and its hash: it has to be what was delivered. */
+  #again: { leftBytes: number; readonly hash: Hash } | undefined;
+  #restarted = false;
+  #iterated = false;
+  #left = false;
+  #received: { readonly sizeBytes: number; readonly sha256: string } | undefined;
+
+  constructor(answer: MediaAnswer, parts: { source: MediaSource; endurance: Endurance; limits: Limits }) {
+    this.#source = parts.source;
+    this.#endurance = parts.endurance;
+    this.#limits = parts.limits;
+    this.contentType = answer.contentType;
+    this.sizeBytes = answer.totalBytes;
+    this.readRange =
+      answer.acceptsRanges && answer.etag !== undefined
+        ? (start, end, signal) => this.#readRange({ start, end }, signal)
+        : undefined;
+    this.#take(answer);
+    // Whoever never starts to read holds no connection for long: reading, if it comes, asks again.
+    this.#untouched = setTimeout(() => this.#drop(), this.#limits.idleMs).unref();
+    this.#source.signal.addEventListener('abort', () => clearTimeout(this.#untouched), { once: true });
+  }
+
+  received(): { readonly sizeBytes: number; readonly sha256: string } {
+    if (this.#received === undefined) throw new Failure('internal', 'The media has not been read to its end.');
+    return this.#received;
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Buffer> {
+    if (this.#iterated) throw new Failure('internal', 'The media can be read only once.');
+    this.#iterated = true;
+    clearTimeout(this.#untouched);
+    return {
+      next: () => this.#next(),
+      return: async () => {
+        this.#left = true;
+        await this.#source.close(new Failure('stopped', 'The download was left before its end.'));
+        return { done: true, value: undefined };
+      },
+    };
+  }
+
+  async #next(): Promise<IteratorResult<Buffer, undefined>> {
+    if (this.#left || this.#received !== undefined) return { done: true, value: undefined };
+    try {
+      const chunk = await this.#endurance.through(() => this.#step(), this.#source.signal);
+      if (chunk !== undefined) return { done: false, value: chunk };
+      this.#received = { sizeBytes: this.#deliveredBytes, sha256: this.#hash.digest('hex') };
+      await this.#source.close(new Failure('stopped', 'The media has been read to its end.'));
+      return { done: true, value: undefined };
+    } catch (thrown) {
+      await this.#source.close(thrown);
+      throw thrown;
+    }
+  }
+
+  /** The next new bytes, or undefined at the proven end. */
+  async #step(): Promise<Buffer | undefined> {
+    if (this.#body === undefined) await this.#resume();
+    for (;;) {
+      const chunk = await this.#pull();
+      if (chunk === undefined) return this.#prove();
+      const fresh = this.#afresh(chunk);
+      if (fresh.length > 0) return fresh;
+    }
+  }
+
+  async #pull(): Promise<Buffer | undefined> {
+    try {
+      const result = await this.#chunks?.next();
+      return result === undefined || result.done === true ? undefined : result.value;
+    } catch (thrown) {
+      this.#drop();
+      throw thrown;
+    }
+  }
+
+  async #resume(): Promise<void> {
+    const [start, etag] = [this.#deliveredBytes, this.#etag];
+    const rest = start > 0 && etag !== undefined ? await this.#source.rest({ start, etag }) : undefined;
+    this.#take(rest ?? (await this.#source.whole()));
+  }
+
+  #take(answer: MediaAnswer): void {
+    if (this.#contradicts(answer)) {
+      discard(answer.body);
+      throw changed();
+    }
+    this.#body = answer.body;
+    this.#chunks = paced(answer.body, this.#limits.slowest);
+    this.#etag = answer.etag;
+    this.#totalBytes ??= answer.totalBytes;
+    this.#restarted = answer.start < this.#deliveredBytes;
+    this.#again = this.#restarted ? { leftBytes: this.#deliveredBytes, hash: createHash('sha256') } : undefined;
+  }
+
+  /** Another size is another file; so is another version once a part of the former was read aside. */
+  #contradicts(answer: MediaAnswer): boolean {
+    const otherSize =
+      this.#totalBytes !== undefined && answer.totalBytes !== undefined && answer.totalBytes !== this.#totalBytes;
+    return otherSize || (this.#rangedBytes > 0 && answer.etag !== this.#etag);
+  }
+
+  #drop(): void {
+    if (this.#body !== undefined) discard(this.#body);
+    this.#body = undefined;
+    this.#chunks = undefined;
+  }
+
+  /** Takes off what was delivered before, after proving that it is the same. */
+  #afresh(chunk: Buffer): Buffer {
+    const again = this.#again;
+    if (again === undefined) return this.#deliver(chunk);
+    const seen = chunk.subarray(0, again.leftBytes);
+    again.hash.update(seen);
+    again.leftBytes -= seen.length;
+    if (again.leftBytes > 0) return Buffer.alloc(0);
+    if (!again.hash.digest().equals(this.#hash.copy().digest())) throw changed();
+    this.#again = undefined;
+    return this.#deliver(chunk.subarray(seen.length));
+  }
+
+  #deliver(chunk: Buffer): Buffer {
+    this.#hash.update(chunk);
+    this.#deliveredBytes += chunk.length;
+    this.#capBytes();
+    if (!this.#restarted) this.#endurance.progressed(chunk.length);
+    return chunk;
+  }
+
+  #capBytes(): void {
+    if (this.#deliveredBytes + this.#rangedBytes > this.#limits.maxBytes) throw tooLarge(this.#limits.maxBytes);
+  }
+
+  async #prove(): Promise<undefined> {
+    this.#drop();
+    if (this.#again !== undefined) throw changed();
+    if (this.#totalBytes !== undefined && this.#deliveredBytes !== this.#totalBytes) throw changed();
+    if (this.#deliveredBytes === 0) throw empty();
+    if (await this.#source.hasSurplus())
+      throw new Failure('incomplete', 'The media host sent more bytes than it announced.');
+  }
+
+  async #readRange(extent: { readonly start: number; readonly end: number }, signal: AbortSignal): Promise<Buffer> {
+    const lengthBytes = extent.end - extent.start + 1;
+    if (!Number.isSafeInteger(lengthBytes) || extent.start < 0 || lengthBytes < 1 || lengthBytes > MAX_RANGE_BYTES)
+      throw new Failure('unreadable-media', 'The media asks to be read at a place that cannot be.');
+    if (this.#totalBytes !== undefined && extent.end >= this.#totalBytes)
+      throw new Failure('unreadable-media', 'The media refers to bytes beyond its end.');
+    const either = AbortSignal.any([this.#source.signal, signal]);
+    return new Endurance(this.#limits).through(() => this.#readPart(extent, either), either);
+  }
+
+  async #readPart(extent: { readonly start: number; readonly end: number }, signal: AbortSignal): Promise<Buffer> {
+    const etag = this.#etag;
+    const answer = etag === undefined ? undefined : await this.#source.part({ ...extent, etag }, signal);
+    if (answer === undefined) throw changed();
+    try {
+      if (!answer.partial || this.#contradicts(answer)) throw changed();
+      return await this.#collect(
+        paced(answer.body, this.#limits.slowest),
+        Buffer.allocUnsafe(extent.end - extent.start + 1),
+      );
+    } finally {
+      discard(answer.body);
+    }
+  }
+
+  async #collect(chunks: AsyncIterable<Buffer>, part: Buffer): Promise<Buffer> {
+    let filledBytes = 0;
+    for await (const chunk of chunks) {
+      this.#rangedBytes += chunk.length;
+      this.#capBytes();
+      if (chunk.length > part.length - filledBytes) throw changed();
+      filledBytes += chunk.copy(part, filledBytes);
+    }
+    if (filledBytes < part.length) throw changed();
+    return part;
+  }
+}
+
+/** Breaks off a body that trickles. Only the time spent waiting for the network counts, not what the consumer takes its time for. */
+async function* paced(body: Readable, slowest: Pace): AsyncGenerator<Buffer, undefined> {
+  let waitedMs = 0;
+  let bytes = 0;
+  let since = performance.now();
+  for await (const chunk of readBody(body)) {
+    waitedMs += performance.now() - since;
+    bytes += chunk.length;
+    if (waitedMs >= slowest.overMs) {
+      if (bytes * 1_000 < slowest.bytesPerSecond * waitedMs) throw new Interruption(tooSlow());
+      waitedMs = 0;
+      bytes = 0;
+    }
+    yield chunk;
+    since = performance.now();
+  }
+}
+
+function stopping(): Failure {
+  return new Failure('stopped', 'The downloads were stopped.');
+}
+
+function empty(): Failure {
+  return new Failure('unreadable-media', 'The media is empty: the media host sent 0 bytes.', { retry: 'again' });
+}
+
+function tooLarge(maxBytes: number): Failure {
+  return new Failure(
+    'media-too-large',
+    `The media is larger than ${String(maxBytes)} bytes; raise MAX_MEDIA_BYTES if it is meant to be archived.`,
+  );
+}
+
+function changed(): Failure {
+  return new Failure('incomplete', 'The media changed while it was being read; read it again from its start.');
+}
+
+function tooSlow(): Failure {
+  return new Failure('upstream-timeout', 'The media host sends too slowly to ever finish; try again later.');
+}

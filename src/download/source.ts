@@ -1,0 +1,109 @@
+/** Turns "where the media lies" into answers of the media host, over connections that belong to one download and end with it. */
+import { Agent } from 'undici';
+import { setImmediate } from 'node:timers/promises';
+import { Failure } from '../failure.ts';
+import type { Hosts } from './hosts.ts';
+import { Interruption, requestMedia, type MediaAnswer, type MediaLocation, type MediaRange } from './answer.ts';
+
+/** Says where the media lies. Asked again only when the media host refused what it said last. */
+export type Locate = (signal: AbortSignal) => Promise<MediaLocation>;
+
+export interface SourceLimits {
+  readonly hosts: Hosts;
+  readonly idleMs: number;
+  readonly headersTimeoutMs: number;
+}
+
+const MAX_HEADER_BYTES = 16_384;
+
+export class MediaSource {
+  /** Aborted by {@link close}, with its reason. */
+  readonly signal: AbortSignal;
+  /** Resolves once every connection is gone. Never rejects. */
+  readonly closed: Promise<void>;
+  readonly #locate: Locate;
+  readonly #hosts: Hosts;
+  readonly #scope = new AbortController();
+  readonly #allClosed = Promise.withResolvers<undefined>();
+  readonly #main: Agent;
+  readonly #aside: Agent;
+  #location: MediaLocation | undefined;
+  #surplus = false;
+
+  /** Closes itself when `signal` aborts. */
+  constructor(locate: Locate, limits: SourceLimits, signal: AbortSignal) {
+    this.#locate = locate;
+    this.#hosts = limits.hosts;
+    this.signal = this.#scope.signal;
+    this.closed = this.#allClosed.promise;
+    this.#main = createAgent(limits);
+    this.#aside = createAgent(limits);
+    // Bytes after the announced end reach no body: the parser finds no request for them and drops the connection.
+    this.#main.on('disconnect', (_origin, _targets, error) => (this.#surplus ||= error.message === 'bad response'));
+    if (signal.aborted) void this.close(signal.reason);
+    else signal.addEventListener('abort', () => void this.close(signal.reason), { signal: this.signal });
+  }
+
+  /** The media from its start. */
+  async whole(): Promise<MediaAnswer> {
+    this.#surplus = false;
+    const answer = await this.#request(undefined, this.#main, this.signal);
+    if (answer !== undefined) return answer;
+    throw new Failure('upstream-error', 'The media host answered a range nobody asked for.');
+  }
+
+  /** The media from `range.start` on, or from its start where the host ignores ranges; undefined where there is neither. */
+  rest(range: MediaRange): Promise<MediaAnswer | undefined> {
+    this.#surplus = false;
+    return this.#request(range, this.#main, this.signal);
+  }
+
+  /** A part, on a connection beside the one the media is being read from. */
+  part(range: MediaRange, signal: AbortSignal): Promise<MediaAnswer | undefined> {
+    return this.#request(range, this.#aside, signal);
+  }
+
+  /** Right after a body has ended: whether more came along with its last bytes. */
+  async hasSurplus(): Promise<boolean> {
+    // The connection's end is told two turns of the event loop after the body's.
+    await setImmediate();
+    await setImmediate();
+    return this.#surplus;
+  }
+
+  /** Breaks off what is still running. May be called twice; the first reason counts. */
+  close(reason: unknown): Promise<void> {
+    if (this.signal.aborted) return this.closed;
+    this.#scope.abort(reason);
+    this.#location = undefined;
+    void Promise.allSettled([this.#main.destroy(), this.#aside.destroy()]).then(() =>
+      this.#allClosed.resolve(undefined),
+    );
+    return this.closed;
+  }
+
+  async #request(
+    range: MediaRange | undefined,
+    dispatcher: Agent,
+    signal: AbortSignal,
+  ): Promise<MediaAnswer | undefined> {
+    const location = (this.#location ??= await this.#locate(signal));
+    try {
+      return await requestMedia({ location, range }, { hosts: this.#hosts, dispatcher }, signal);
+    } catch (thrown) {
+      if (thrown instanceof Interruption && thrown.stale && this.#location === location) this.#location = undefined;
+      throw thrown;
+    }
+  }
+}
+
+function createAgent(limits: SourceLimits): Agent {
+  return new Agent({
+    connect: limits.hosts.connect,
+    allowH2: false,
+    pipelining: 1,
+    headersTimeout: limits.headersTimeoutMs,
+    bodyTimeout: limits.idleMs,
+    maxHeaderSize: MAX_HEADER_BYTES,
+  });
+}

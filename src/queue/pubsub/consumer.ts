@@ -1,0 +1,171 @@
+/** Turns messages of a subscription into running deliveries, at most as many as there are slots, each settled before it is acknowledged. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { Failure } from '../../failure.ts';
+import { notBeforeOf, parseEnvelope } from './envelope.ts';
+import { unreadable } from './failure.ts';
+import type { Leased, PubsubLibrary } from './library.ts';
+import { settle, type Desk } from './settle.ts';
+import { staySubscribed, within } from './stay.ts';
+import { messageKey, type Delivery, type Handle, type Settlement } from '../queue.ts';
+
+export interface ConsumerParts extends Desk {
+  readonly library: PubsubLibrary;
+  readonly subscription: string;
+  readonly handle: Handle;
+  readonly slots: number;
+  /** How long the messages of a killed process stay taken. */
+  readonly leaseS: number;
+  /** How long stopped work has to settle before its message is given back. */
+  readonly stopGraceMs: number;
+  /** Hears what nobody waits for: a message nobody can read, a handler that threw, a stream that ended. */
+  readonly onTrouble: (failure: Failure) => void;
+}
+
+/** The copy of a message that is given back while the service stops is published within this, or it is a nack. */
+const GIVEN_BACK_WITHIN_MS = 1_000;
+/** While the broker takes no copy, the message stays under its lease: giving it up would shorten its wait. */
+const SETTLE_AGAIN_AFTER_MS = 2_000;
+
+/** One piece of work and every delivery of it that came while it ran. */
+interface Job {
+  readonly key: string;
+  readonly delivery: Delivery;
+  readonly leases: Leased[];
+  readonly controller: AbortController;
+  /** Its messages have been given back: however it ends now is of no account. */
+  over: boolean;
+}
+
+export class PullConsumer {
+  readonly #parts: ConsumerParts;
+  readonly #jobs = new Map<Job, Promise<void>>();
+  #stopping: Promise<void> | undefined;
+
+  constructor(parts: ConsumerParts) {
+    this.#parts = parts;
+  }
+
+  /** Until `signal` aborts and everything is settled or given back: within 5 s. */
+  async run(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return;
+    const { library, subscription, slots, leaseS, onTrouble } = this.#parts;
+    const stop = (): void => void (this.#stopping ??= this.#stop());
+    signal.addEventListener('abort', stop, { once: true });
+    const open = () =>
+      library.subscribe({
+        name: subscription,
+        maxMessages: slots,
+        leaseS,
+        onClose: 'wait',
+        take: (leased) => this.#take(leased),
+        onTrouble,
+      });
+    await staySubscribed({ open, onLost: () => this.#lose() }, signal);
+    await this.#stopping;
+  }
+
+  #take(leased: Leased): void {
+    if (this.#stopping !== undefined) return leased.nack();
+    let delivery: Delivery;
+    try {
+      delivery = parseEnvelope(leased);
+    } catch (error) {
+      leased.nack();
+      return this.#parts.onTrouble(unreadable(leased, error));
+    }
+    const key = keyOf(leased, delivery);
+    const running = [...this.#jobs.keys()].find((job) => job.key === key);
+    if (running !== undefined) return void running.leases.push(leased);
+    const job = { key, delivery, leases: [leased], controller: new AbortController(), over: false };
+    this.#jobs.set(
+      job,
+      this.#work(job).finally(() => this.#jobs.delete(job)),
+    );
+  }
+
+  async #work(job: Job): Promise<void> {
+    const settlement = await this.#settlementOf(job);
+    if (job.over) return;
+    const settled = settlement !== undefined && (await this.#settle(job, settlement));
+    if (job.over) return;
+    for (const leased of job.leases) {
+      if (settled) leased.ack();
+      else leased.nack();
+    }
+  }
+
+  /** undefined where the handler threw: a nack, which counts as an attempt. */
+  async #settlementOf({ delivery, leases, controller }: Job): Promise<Settlement | undefined> {
+    const restMs = Math.max(0, ...leases.map((leased) => (notBeforeOf(leased) ?? 0) - Date.now()));
+    if (restMs > 0) return { outcome: 'wait', afterMs: restMs };
+    try {
+      const settlement = await this.#parts.handle(delivery, controller.signal);
+      // Stopped work tends to call itself failed: it is not held against the message.
+      const stopped = controller.signal.aborted && settlement.outcome === 'again';
+      return stopped ? { outcome: 'wait', afterMs: settlement.afterMs } : settlement;
+    } catch (error) {
+      if (controller.signal.aborted) return { outcome: 'wait', afterMs: 0 };
+      this.#parts.onTrouble(new Failure('internal', 'The work on a message threw.', { cause: error }));
+      return undefined;
+    }
+  }
+
+  /** Tries for as long as the message is ours. Resolves with whether it may be acknowledged. */
+  async #settle(job: Job, settlement: Settlement): Promise<boolean> {
+    const { signal } = job.controller;
+    for (let troubled = false; !job.over;) {
+      try {
+        await this.#publishCopy(job, settlement);
+        return true;
+      } catch (error) {
+        if (!troubled) this.#parts.onTrouble(Failure.from(error));
+        troubled = true;
+        if (signal.aborted) return false;
+        await delay(SETTLE_AGAIN_AFTER_MS, undefined, { signal }).catch(() => undefined);
+      }
+    }
+    return false;
+  }
+
+  async #publishCopy({ delivery, leases }: Job, settlement: Settlement): Promise<void> {
+    const [first] = leases;
+    if (first !== undefined) await settle(first, { ...settlement, attempt: delivery.attempt }, this.#parts);
+  }
+
+  /** The stream ended without us: Pub/Sub delivers its messages to somebody else. */
+  #lose(): void {
+    for (const job of this.#jobs.keys()) {
+      job.over = true;
+      job.controller.abort(new Failure('stopped', 'The lease of a message was lost; another worker takes it up.'));
+    }
+  }
+
+  /** What ends within the grace is settled as it says; the rest goes back as a copy, which counts no delivery. */
+  async #stop(): Promise<void> {
+    for (const { controller } of this.#jobs.keys())
+      controller.abort(new Failure('stopped', 'The service stops; the message was given back.'));
+    await within(Promise.all(this.#jobs.values()), this.#parts.stopGraceMs);
+    await Promise.all([...this.#jobs.keys()].map((job) => this.#giveBack(job)));
+  }
+
+  async #giveBack(job: Job): Promise<void> {
+    job.over = true;
+    const published = this.#publishCopy(job, { outcome: 'wait', afterMs: 0 }).then(
+      () => true,
+      () => false,
+    );
+    const copied = (await within(published, GIVEN_BACK_WITHIN_MS)) && (await published);
+    for (const leased of job.leases) {
+      if (copied) leased.ack();
+      else leased.nack();
+    }
+  }
+}
+
+/**
+ * Deliveries with the same key are the same work, and end together: one message delivered twice, or one recording
+ * named by two events. A conversation named again may have become longer: that is work of its own.
+ */
+function keyOf(leased: Leased, { message }: Delivery): string {
+  return message.kind === 'recording' ? messageKey(message) : `id:${leased.id}`;
+}

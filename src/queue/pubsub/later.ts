@@ -1,0 +1,92 @@
+/** Turns messages that wait on SUBSCRIPTION-later into messages on TOPIC, each when it is due: no slot, no encoder, only a lease. */
+import { Failure } from '../../failure.ts';
+import { copyOf, countedAttempt, notBeforeOf } from './envelope.ts';
+import type { Leased, PubsubLibrary, Subscribed } from './library.ts';
+import { staySubscribed, within } from './stay.ts';
+import type { Desk } from './settle.ts';
+
+export interface LaterParts extends Desk {
+  readonly library: PubsubLibrary;
+  readonly laterSubscription: string;
+  readonly onTrouble: (failure: Failure) => void;
+}
+
+/** Of about 500 bytes each. What is beyond waits at Pub/Sub and is late by as much as those before it. */
+const MAX_HELD = 10_000;
+/** Extended in time by whoever lives; after a crash another worker holds them so much later. */
+const LEASE_S = 120;
+/** What waits longer is published anew as often: neither its lease nor its retention runs out. */
+const HELD_AT_MOST_MS = 12 * 3_600_000;
+const RELEASED_WITHIN_MS = 2_000;
+/** By the wall clock a timer may end so much before its time; what is not due then would wait another round. */
+const EARLY_BY_MS = 1;
+
+export class WaitingRoom {
+  readonly #parts: LaterParts;
+  readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #releasing = new Set<Promise<void>>();
+  #stopped = false;
+
+  constructor(parts: LaterParts) {
+    this.#parts = parts;
+  }
+
+  /** Until `signal` aborts; then everything is given back. */
+  async run(signal: AbortSignal): Promise<void> {
+    await staySubscribed({ open: () => this.#open(), onLost: () => this.#forget() }, signal);
+  }
+
+  #open(): Subscribed {
+    const { library, laterSubscription, onTrouble } = this.#parts;
+    const subscribed = library.subscribe({
+      name: laterSubscription,
+      maxMessages: MAX_HELD,
+      leaseS: LEASE_S,
+      onClose: 'nack',
+      take: (leased) => this.#take(leased),
+      onTrouble,
+    });
+    return { ended: subscribed.ended, close: () => this.#close(subscribed) };
+  }
+
+  #take(leased: Leased): void {
+    if (this.#stopped) return leased.nack();
+    const restMs = Math.min((notBeforeOf(leased) ?? 0) - Date.now(), HELD_AT_MOST_MS);
+    const timer = setTimeout(
+      () => {
+        this.#timers.delete(timer);
+        const releasing = this.#release(leased).finally(() => this.#releasing.delete(releasing));
+        this.#releasing.add(releasing);
+      },
+      Math.max(0, restMs + EARLY_BY_MS),
+    );
+    this.#timers.add(timer);
+  }
+
+  /** Publish first, acknowledge after. What cannot be published now comes back with its time in it. */
+  async #release(leased: Leased): Promise<void> {
+    const { library, topic, laterTopic, onTrouble } = this.#parts;
+    const dueMs = notBeforeOf(leased) ?? 0;
+    const attempt = countedAttempt(leased);
+    try {
+      if (dueMs <= Date.now()) await library.publish(topic, [copyOf(leased, { attempt })]);
+      else await library.publish(laterTopic, [copyOf(leased, { attempt, notBefore: new Date(dueMs) })]);
+      leased.ack();
+    } catch (error) {
+      leased.nack();
+      if (!this.#stopped) onTrouble(Failure.from(error));
+    }
+  }
+
+  #forget(): void {
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers.clear();
+  }
+
+  async #close(subscribed: Subscribed): Promise<void> {
+    this.#stopped = true;
+    this.#forget();
+    await within(Promise.all(this.#releasing), RELEASED_WITHIN_MS);
+    await subscribed.close();
+  }
+}

@@ -1,0 +1,209 @@
+/**
+ * Turns the official client into three things that can be relied on: a publish that ends in time, a subscription
+ * that holds no more than it was asked to, and a question about rights. The only place that imports it.
+ */
+import { Duration, PubSub, SubscriptionCloseBehaviors, type Message, type Topic } from '@google-cloud/pubsub';
+import { Failure } from '../../failure.ts';
+import type { Envelope, Outgoing } from './envelope.ts';
+import { isUnimplemented, pubsubFailure, withoutRights, type Doing } from './failure.ts';
+
+/** A message under a lease, which is extended until one of the two is called. Later calls do nothing. */
+export interface Leased extends Envelope {
+  ack(): void;
+  nack(): void;
+}
+
+export interface Subscribing {
+  readonly name: string;
+  /** Held at once, those that nobody works on yet included. */
+  readonly maxMessages: number;
+  /** How long the messages of a killed process stay taken. */
+  readonly leaseS: number;
+  /** What close() does with what is held: waits for its ack or nack, or gives it back at once. */
+  readonly onClose: 'wait' | 'nack';
+  readonly take: (leased: Leased) => void;
+  readonly onTrouble: (failure: Failure) => void;
+}
+
+export interface Subscribed {
+  /** Resolves when the stream is over, also by an error that trying again does not mend; what was held is given back then. */
+  readonly ended: Promise<void>;
+  /** Takes nothing more at once; resolves when what was held is settled, within 5 s. */
+  close(): Promise<void>;
+}
+
+/** A hanging server is given up after this, retries included; a webhook's sender waits no longer than 5 s. */
+const PUBLISH_WITHIN_MS = 4_500;
+const CALL_WITHIN_MS = 2_500;
+/** More messages waiting for the server's word than this are refused: memory has a bound. */
+const MAX_UNDER_WAY = 20_000;
+/** UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, INTERNAL, UNAVAILABLE: publishing twice is harmless here. */
+const RETRIED = [2, 4, 8, 10, 13, 14];
+/** The lease of a message outlasts the longest work on it: MAX_DURATION_S allows 12 h, played in real time. */
+const LEASE_AT_MOST = { hours: 24 };
+const CLOSE_WITHIN_MS = 5_000;
+/** Left alone, up to two minutes pass after an outage before the channel looks whether it is over. */
+const CHANNEL = { 'grpc.max_reconnect_backoff_ms': 2_000, 'grpc.initial_reconnect_backoff_ms': 200 };
+
+export class PubsubLibrary {
+  readonly #client: PubSub;
+  readonly #topics = new Map<string, Topic>();
+  readonly #underWay = new Set<Promise<unknown>>();
+  #closed = false;
+
+  /** Honours PUBSUB_EMULATOR_HOST. */
+  constructor(project: string) {
+    this.#client = new PubSub({
+      projectId: project,
+      ...CHANNEL,
+    });
+  }
+
+  /** Resolves once the server has named every message. @throws Failure within 5 s; some may have arrived then. */
+  async publish(topicName: string, outgoing: readonly Outgoing[]): Promise<void> {
+    const doing: Doing = { what: 'publish', name: topicName };
+    if (this.#closed) throw new Failure('queue-unavailable', 'The queue is closed; the service is stopping.');
+    if (this.#underWay.size + outgoing.length > MAX_UNDER_WAY)
+      throw new Failure('queue-unavailable', 'Too many messages wait for the queue already; try again later.');
+    const topic = this.#topic(topicName);
+    const sending = outgoing.map(({ data, attributes }) =>
+      this.#track(topic.publishMessage({ data: Buffer.from(data), attributes: { ...attributes } })),
+    );
+    await inTime(Promise.all(sending), PUBLISH_WITHIN_MS).catch((error: unknown) => {
+      throw pubsubFailure(error, doing);
+    });
+  }
+
+  /** Starts at once. What goes wrong without ending the stream goes to `onTrouble`. */
+  subscribe(subscribing: Subscribing): Subscribed {
+    const { name, maxMessages, leaseS, onClose } = subscribing;
+    const lease = Duration.from({ seconds: leaseS });
+    const subscription = this.#client.subscription(name, {
+      // allowExcessMessages is true by default; and each of five streams would be given maxMessages.
+      flowControl: { maxMessages, allowExcessMessages: false },
+      streamingOptions: { maxStreams: 1, retryMaxBackoff: Duration.from({ seconds: 5 }) },
+      minAckDeadline: lease,
+      maxAckDeadline: lease,
+      maxExtensionTime: Duration.from(LEASE_AT_MOST),
+      // A slot is free again only when its ack has been sent: after 100 ms by default.
+      batching: { maxMilliseconds: 1 },
+      closeOptions: {
+        behavior:
+          onClose === 'wait'
+            ? SubscriptionCloseBehaviors.WaitForProcessing
+            : SubscriptionCloseBehaviors.NackImmediately,
+        timeout: Duration.from({ milliseconds: CLOSE_WITHIN_MS }),
+      },
+    });
+    const ended = Promise.withResolvers<void>();
+    subscription.on('error', (error: unknown) =>
+      subscribing.onTrouble(pubsubFailure(error, { what: 'consume', name })),
+    );
+    subscription.once('close', () => ended.resolve());
+    subscription.on('message', (message: Message) => subscribing.take(leasedOf(message)));
+    return { ended: ended.promise, close: () => subscription.close() };
+  }
+
+  /**
+   * Asks for rights instead of looking the thing up: neither a publisher nor a subscriber may do that.
+   * @throws Failure `misconfigured` naming role and thing, `queue-unavailable` where nobody answers
+   */
+  async requireRight(doing: Doing): Promise<void> {
+    try {
+      await inTime(this.#hasRight(doing), CALL_WITHIN_MS);
+    } catch (error) {
+      throw pubsubFailure(error, doing);
+    }
+  }
+
+  /** Waits for what is being published. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.allSettled(this.#underWay);
+    await this.#client.close();
+  }
+
+  async #hasRight(doing: Doing): Promise<void> {
+    const isTopic = doing.what === 'publish';
+    const permission = isTopic ? 'pubsub.topics.publish' : 'pubsub.subscriptions.consume';
+    const thing = isTopic ? this.#topic(doing.name) : this.#client.subscription(doing.name);
+    try {
+      const [granted] = await thing.iam.testPermissions([permission], callOptions(CALL_WITHIN_MS));
+      if (granted?.[permission] !== true) throw withoutRights(doing);
+    } catch (error) {
+      // The emulator knows no rights, but whether a thing exists.
+      if (!isUnimplemented(error)) throw error;
+      await thing.getMetadata(callOptions(CALL_WITHIN_MS));
+    }
+  }
+
+  #topic(name: string): Topic {
+    const known = this.#topics.get(name);
+    if (known !== undefined) return known;
+    const topic = this.#client.topic(name, {
+      // 5 ms: hardly felt by one event, and a burst still shares its calls.
+      batching: { maxMessages: 1000, maxBytes: 4 * 1024 * 1024, maxMilliseconds: 5 },
+      gaxOpts: callOptions(PUBLISH_WITHIN_MS - 1_000),
+    });
+    this.#topics.set(name, topic);
+    return topic;
+  }
+
+  #track<T>(sending: Promise<T>): Promise<T> {
+    const settled: Promise<unknown> = sending.then(
+      () => this.#underWay.delete(settled),
+      () => this.#underWay.delete(settled),
+    );
+    this.#underWay.add(settled);
+    return sending;
+  }
+}
+
+/** Left alone, the library tries for 600 s. */
+function callOptions(withinMs: number): {
+  timeout: number;
+  retry: { retryCodes: number[]; backoffSettings: Record<Backoff, number> };
+} {
+  const backoffSettings = {
+    initialRetryDelayMillis: 100,
+    retryDelayMultiplier: 1.5,
+    maxRetryDelayMillis: 500,
+    initialRpcTimeoutMillis: withinMs,
+    rpcTimeoutMultiplier: 1,
+    maxRpcTimeoutMillis: withinMs,
+    totalTimeoutMillis: withinMs,
+  };
+  return { timeout: withinMs, retry: { retryCodes: RETRIED, backoffSettings } };
+}
+
+type Backoff =
+  | 'initialRetryDelayMillis'
+  | 'retryDelayMultiplier'
+  | 'maxRetryDelayMillis'
+  | 'initialRpcTimeoutMillis'
+  | 'rpcTimeoutMultiplier'
+  | 'maxRpcTimeoutMillis'
+  | 'totalTimeoutMillis';
+
+function leasedOf(message: Message): Leased {
+  return {
+    id: message.id,
+    data: message.data.toString('utf8'),
+    attributes: message.attributes,
+    publishedAt: new Date(message.publishTime.getTime()),
+    deliveryAttempt: message.deliveryAttempt,
+    ack: () => message.ack(),
+    nack: () => message.nack(),
+  };
+}
+
+/** The library bounds its calls, but not its wait for credentials. */
+async function inTime<T>(work: Promise<T>, ms: number): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Error(`No answer within ${String(ms)} ms.`)), ms);
+  try {
+    return await Promise.race([work, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,166 @@
+/** Turns a topic and a subscription of Google Cloud Pub/Sub into a queue. What has to exist there: pubsub-settle.ts. */
+import { Failure } from '../../failure.ts';
+import { PullConsumer } from './consumer.ts';
+import { copyOf, countedAttempt, encodeEvent, notBeforeOf, parseEnvelope, type Envelope } from './envelope.ts';
+import { unreadable, type Doing } from './failure.ts';
+import { WaitingRoom } from './later.ts';
+import { PubsubLibrary } from './library.ts';
+import { laterNameOf, longNameOf, settle, type Desk } from './settle.ts';
+import type { Delivery, Handle, Message, Queue, Settlement } from '../queue.ts';
+
+export interface PubsubConfig {
+  readonly project: string;
+  readonly topic: string;
+  /** Absent where nothing is pulled: the receiver, and a worker that is pushed to. */
+  readonly subscription?: string | undefined;
+}
+
+export interface PubsubOptions {
+  /** This process is pushed to: check() asks for what that takes. */
+  readonly pushed?: boolean;
+  /** How long the messages of a killed process stay taken (60 s). */
+  readonly leaseS?: number;
+  /** How long stopped handlers have to settle before their messages are given back (3 s). */
+  readonly stopGraceMs?: number;
+  /** Hears what nobody waits for; for the log. */
+  readonly onTrouble?: (failure: Failure) => void;
+}
+
+/** `long`: more work than a push has time for; the message moves to the topic TOPIC-long, for workers that pull. */
+export type PushHandle = (
+  delivery: Delivery,
+  signal: AbortSignal,
+) => Promise<Settlement | { readonly outcome: 'long' }>;
+
+export interface PubsubQueue extends Queue {
+  /**
+   * Works on one message that was pushed, and settles it as a pulled one. Resolves when it may be acknowledged.
+   * @throws Failure where Pub/Sub has to deliver it again: `busy` before its time, `bad-request` (no message at all),
+   * `queue-unavailable` or `misconfigured` where the copy that waits could not be published
+   */
+  readonly take: (envelope: Envelope, handle: PushHandle, signal: AbortSignal) => Promise<void>;
+}
+
+/** Connects when it is first used; honours PUBSUB_EMULATOR_HOST. */
+export function openPubsubQueue(config: PubsubConfig, options: PubsubOptions = {}): PubsubQueue {
+  return new QueueOnPubsub(config, options);
+}
+
+class QueueOnPubsub implements PubsubQueue {
+  readonly #config: PubsubConfig;
+  readonly #options: PubsubOptions;
+  readonly #library: PubsubLibrary;
+  readonly #desk: Desk;
+  readonly #closing = new AbortController();
+  readonly #consumers = new Set<Promise<unknown>>();
+  #closed: Promise<void> | undefined;
+
+  constructor(config: PubsubConfig, options: PubsubOptions) {
+    this.#config = config;
+    this.#options = options;
+    this.#library = new PubsubLibrary(config.project);
+    this.#desk = { library: this.#library, topic: config.topic, laterTopic: laterNameOf(config.topic) };
+  }
+
+  /** Pub/Sub has no transaction over several calls: where it fails, some may be there already. Sent again, they are duplicates. */
+  async publish(messages: readonly Message[], signal: AbortSignal): Promise<void> {
+    if (signal.aborted) throw new Failure('queue-unavailable', 'The request ended before its events were published.');
+    if (this.#closed !== undefined)
+      throw new Failure('queue-unavailable', 'The queue is closed; the service is stopping.');
+    if (messages.length === 0) return;
+    const acceptedAt = new Date();
+    const outgoing = messages.map((message) => encodeEvent(message, acceptedAt));
+    await unlessAborted(this.#library.publish(this.#config.topic, outgoing), signal);
+  }
+
+  /** The waiting room is kept beside it. */
+  async consume(handle: Handle, slots: number, signal: AbortSignal): Promise<void> {
+    const { subscription } = this.#config;
+    if (subscription === undefined)
+      throw new Failure('misconfigured', 'QUEUE_URL: nothing can be pulled without ?subscription=NAME at its end.');
+    const { leaseS = 60, stopGraceMs = 3_000, onTrouble = () => undefined } = this.#options;
+    const parts = { ...this.#desk, library: this.#library, onTrouble };
+    const stop = AbortSignal.any([signal, this.#closing.signal]);
+    const running = Promise.all([
+      new PullConsumer({ ...parts, subscription, handle, slots, leaseS, stopGraceMs }).run(stop),
+      new WaitingRoom({ ...parts, laterSubscription: laterNameOf(subscription) }).run(stop),
+    ]);
+    this.#consumers.add(running);
+    await running.finally(() => this.#consumers.delete(running));
+  }
+
+  readonly take: PubsubQueue['take'] = async (envelope, handle, signal) => {
+    const dueMs = notBeforeOf(envelope);
+    if (dueMs !== undefined) return this.#takeLater(envelope, dueMs - Date.now());
+    const delivery = this.#read(envelope);
+    const settlement = await handle(delivery, AbortSignal.any([signal, this.#closing.signal]));
+    const { attempt } = delivery;
+    if (settlement.outcome === 'long')
+      await this.#library.publish(longNameOf(this.#config.topic), [copyOf(envelope, { attempt })]);
+    else await settle(envelope, { ...settlement, attempt }, this.#desk);
+  };
+
+  async check(signal: AbortSignal): Promise<void> {
+    const asked = this.#needs().map((doing) => this.#library.requireRight(doing));
+    await unlessAborted(Promise.all(asked), signal);
+  }
+
+  /** Cloud Monitoring has these figures. */
+  depth(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    this.#closing.abort(new Failure('stopped', 'The queue is closed; the service is stopping.'));
+    await Promise.allSettled(this.#consumers);
+    await this.#library.close();
+  }
+
+  /** The answer of a push tells nobody: what cannot be read is heard of as well, like a message that was pulled. */
+  #read(envelope: Envelope): Delivery {
+    try {
+      return parseEnvelope(envelope);
+    } catch (error) {
+      const failure = unreadable(envelope, error);
+      this.#options.onTrouble?.(failure);
+      throw failure;
+    }
+  }
+
+  /** What is not due is pushed again after the subscription's backoff: up to 600 s late, never early. */
+  async #takeLater(envelope: Envelope, restMs: number): Promise<void> {
+    if (restMs > 0) throw new Failure('busy', 'The message is pushed before its time.', { afterMs: restMs });
+    const attempt = countedAttempt(envelope);
+    await this.#library.publish(this.#desk.topic, [copyOf(envelope, { attempt })]);
+  }
+
+  #needs(): readonly Doing[] {
+    const { topic, subscription } = this.#config;
+    const { pushed = false } = this.#options;
+    const needs: Doing[] = [{ what: 'publish', name: topic }];
+    if (subscription !== undefined || pushed) needs.push({ what: 'publish', name: this.#desk.laterTopic });
+    if (pushed) needs.push({ what: 'publish', name: longNameOf(topic) });
+    if (subscription !== undefined)
+      needs.push({ what: 'consume', name: subscription }, { what: 'consume', name: laterNameOf(subscription) });
+    return needs;
+  }
+}
+
+/** Whoever asked has gone: the work itself goes on and is bounded by its own time. */
+async function unlessAborted(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = (): void =>
+    aborted.reject(new Failure('queue-unavailable', 'The queue did not answer in time.', { cause: signal.reason }));
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    if (signal.aborted) abort();
+    await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}

@@ -1,0 +1,312 @@
+/** Turns messages of the queue file into running deliveries, each under a lease that is extended until it is settled. */
+import type { FSWatcher } from 'node:fs';
+import type { GroupCommit } from './group-commit.ts';
+import type { Delivery, Handle } from '../queue.ts';
+import type { Claim, Ending, MessageTable } from './table.ts';
+import { randomUUID } from 'node:crypto';
+import { watch } from 'node:fs';
+import { basename, dirname } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Failure } from '../../failure.ts';
+import { parseMessage } from '../queue.ts';
+import { changeFailure } from './file.ts';
+
+export interface ConsumerParts {
+  readonly path: string;
+  readonly table: MessageTable;
+  readonly commit: GroupCommit;
+  readonly bell: Bell;
+  /** Wall clock, ms. */
+  readonly now: () => number;
+  readonly leaseMs: number;
+  readonly pollMs: number;
+  readonly stopGraceMs: number;
+  readonly keepDoneMs: number;
+  /** Hears what nobody waits for: a handler that threw, a lost lease, a message given up, a change the file refused. */
+  readonly onTrouble: (failure: Failure) => void;
+}
+
+const AFTER_THROW_MS = 60_000;
+/** Smaller differences are the ordinary drift of two clocks. */
+const CLOCK_JUMP_MS = 1000;
+const PURGE_EVERY_MS = 60_000;
+const PURGE_ROWS = 1000;
+
+/** Tells the consumers of this process that there is something to take. */
+export class Bell {
+  readonly #wakes = new Set<() => void>();
+
+  ring(): void {
+    for (const wake of this.#wakes) wake();
+  }
+
+  /** Calls `wake` on every ring until the returned function is called. */
+  listen(wake: () => void): () => void {
+    this.#wakes.add(wake);
+    return () => this.#wakes.delete(wake);
+  }
+}
+
+interface Lease {
+  readonly claim: Claim;
+  readonly controller: AbortController;
+  /** Monotonic ms of the last extension that is known to have happened. */
+  keptAtMs: number;
+  ended: Promise<void>;
+}
+
+export class Consumer {
+  readonly #parts: ConsumerParts;
+  readonly #handle: Handle;
+  readonly #slots: number;
+  readonly #leases = new Set<Lease>();
+  #rung = false;
+  #wake: (() => void) | undefined;
+  #stopping = false;
+  #troubled = false;
+  #clockOffsetMs: number;
+  /** True at first: what lies there may have been written before the clock was set back. */
+  #setBack = true;
+  #reclaimFromMs = 0;
+  #purgeAtMs = 0;
+
+  constructor(parts: ConsumerParts, handle: Handle, slots: number) {
+    this.#parts = parts;
+    this.#handle = handle;
+    this.#slots = slots;
+    this.#clockOffsetMs = parts.now() - performance.now();
+  }
+
+  /** Until `signal` aborts. @throws Failure when the file has become unusable */
+  async run(signal: AbortSignal): Promise<void> {
+    const ring = (): void => this.#ring();
+    const heartbeat = setInterval(() => void this.#beat(), this.#parts.leaseMs / 3);
+    const deafen = this.#parts.bell.listen(ring);
+    const watcher = watchWrites(this.#parts.path, ring);
+    signal.addEventListener('abort', ring);
+    try {
+      while (!signal.aborted) await this.#turn(signal);
+    } finally {
+      signal.removeEventListener('abort', ring);
+      watcher?.close();
+      deafen();
+      await this.#stop();
+      clearInterval(heartbeat);
+    }
+  }
+
+  async #turn(signal: AbortSignal): Promise<void> {
+    try {
+      this.#assertUsable();
+      await this.#rebase();
+      await this.#purge();
+      await this.#fill(signal);
+      this.#troubled = false;
+      await this.#rest(signal);
+    } catch (error) {
+      if (this.#parts.commit.ended !== undefined) throw error;
+      if (!this.#troubled) this.#parts.onTrouble(changeFailure(error));
+      this.#troubled = true;
+      await delay(this.#parts.pollMs, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  /** An idle consumer changes nothing, so it would not notice by itself. */
+  #assertUsable(): void {
+    if (this.#parts.commit.ended !== undefined) throw this.#parts.commit.ended;
+  }
+
+  async #fill(signal: AbortSignal): Promise<void> {
+    const { table, leaseMs, now } = this.#parts;
+    const limit = this.#slots - this.#leases.size;
+    if (limit <= 0 || table.nextDueAt(this.#reclaims()) > now()) return;
+    const { died, claims } = await this.#write(() => ({
+      died: this.#reclaims() ? table.reclaim() : [],
+      claims: table.claim({ token: randomUUID(), leaseMs, limit }),
+    }));
+    for (const key of died) this.#parts.onTrouble(givenUp(key));
+    if (signal.aborted) await this.#write(() => claims.forEach((claim) => table.settle(claim, { outcome: 'back' })));
+    else for (const claim of claims) this.#start(claim);
+  }
+
+  /** Until something rings, the next message is due, or the poll notices what nobody rang for. */
+  async #rest(signal: AbortSignal): Promise<void> {
+    const restMs = this.#restMs();
+    if (!this.#rung && !signal.aborted && restMs > 0) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, restMs);
+        this.#wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+    this.#wake = undefined;
+    this.#rung = false;
+  }
+
+  #restMs(): number {
+    const { table, pollMs, now } = this.#parts;
+    if (this.#leases.size >= this.#slots) return pollMs;
+    const dueInMs = table.nextDueAt(this.#reclaims()) - now();
+    return Math.min(Math.max(dueInMs, 0), pollMs);
+  }
+
+  #ring(): void {
+    this.#rung = true;
+    this.#wake?.();
+  }
+
+  /**
+   * Whether leases that look over may be taken from their owners: not right after the clock was set forward, when
+   * those of living owners look over too. Asked in the same turn of the event loop as the clock is used.
+   */
+  #reclaims(): boolean {
+    const offsetMs = this.#parts.now() - performance.now();
+    const jumpMs = offsetMs - this.#clockOffsetMs;
+    this.#clockOffsetMs = offsetMs;
+    if (jumpMs > CLOCK_JUMP_MS) this.#reclaimFromMs = performance.now() + this.#parts.leaseMs;
+    if (jumpMs < -CLOCK_JUMP_MS) this.#setBack = true;
+    return performance.now() >= this.#reclaimFromMs;
+  }
+
+  /** After the clock was set back, what lies in the future is counted from now: no wait and no lease becomes endless. */
+  async #rebase(): Promise<void> {
+    if (!this.#setBack) return;
+    await this.#write(() => this.#parts.table.rebase());
+    this.#setBack = false;
+  }
+
+  async #purge(): Promise<void> {
+    const { table, keepDoneMs } = this.#parts;
+    if (performance.now() < this.#purgeAtMs) return;
+    const purged = await this.#write(() => table.purge(keepDoneMs, PURGE_ROWS));
+    this.#purgeAtMs = performance.now() + (purged < PURGE_ROWS ? PURGE_EVERY_MS : 0);
+  }
+
+  #start(claim: Claim): void {
+    const lease: Lease = {
+      claim,
+      controller: new AbortController(),
+      keptAtMs: performance.now(),
+      ended: Promise.resolve(),
+    };
+    this.#leases.add(lease);
+    lease.ended = this.#deliver(lease).finally(() => {
+      this.#leases.delete(lease);
+      this.#ring();
+    });
+  }
+
+  async #deliver(lease: Lease): Promise<void> {
+    const ending = await this.#endingOf(lease);
+    // Stopped work tends to call itself failed: it is not held against the message.
+    const counted = this.#stopping && ending.outcome === 'again' ? { ...ending, outcome: 'wait' as const } : ending;
+    await this.#settle(lease, counted);
+  }
+
+  async #endingOf(lease: Lease): Promise<Ending> {
+    let delivery: Delivery;
+    try {
+      delivery = parseDelivery(lease.claim);
+    } catch (error) {
+      return { outcome: 'dead', reason: `The message cannot be read: ${Failure.from(error).message}` };
+    }
+    try {
+      return await this.#handle(delivery, lease.controller.signal);
+    } catch (error) {
+      if (this.#stopping) return { outcome: 'back' };
+      this.#parts.onTrouble(new Failure('internal', 'The work on a message threw.', { cause: error }));
+      return { outcome: 'lost', afterMs: AFTER_THROW_MS };
+    }
+  }
+
+  /** Tries for as long as the lease lasts; after that the message is delivered again by its lease. */
+  async #settle(lease: Lease, ending: Ending): Promise<void> {
+    const { table, leaseMs, pollMs, commit } = this.#parts;
+    for (;;) {
+      try {
+        const held = await this.#write(() => table.settle(lease.claim, ending));
+        if (!held) this.#lose(lease);
+        return;
+      } catch (error) {
+        const over = performance.now() - lease.keptAtMs >= leaseMs;
+        if (commit.ended !== undefined || over) return this.#parts.onTrouble(changeFailure(error));
+      }
+      await delay(pollMs);
+    }
+  }
+
+  async #beat(): Promise<void> {
+    const { table, leaseMs } = this.#parts;
+    const leases = [...this.#leases];
+    if (leases.length === 0) return;
+    const startedAtMs = performance.now();
+    try {
+      const kept = await this.#write(() => leases.map((lease) => table.extend(lease.claim, leaseMs)));
+      leases.forEach((lease, index) => {
+        if (kept[index] === true) lease.keptAtMs = startedAtMs;
+        else if (this.#leases.has(lease)) this.#lose(lease);
+      });
+    } catch {
+      for (const lease of leases) if (performance.now() - lease.keptAtMs >= leaseMs) this.#lose(lease);
+    }
+  }
+
+  #lose(lease: Lease): void {
+    if (lease.controller.signal.aborted) return;
+    const failure = new Failure('stopped', 'The lease of a message was lost; another worker takes it up.', {
+      facts: { key: lease.claim.key, attempt: lease.claim.attempt },
+    });
+    lease.controller.abort(failure);
+    this.#parts.onTrouble(failure);
+  }
+
+  /** What ends within the grace is settled as it says; the rest goes back untouched. */
+  async #stop(): Promise<void> {
+    const { table, stopGraceMs, onTrouble } = this.#parts;
+    this.#stopping = true;
+    const stopped = new Failure('stopped', 'The service stops; the message was given back.');
+    for (const lease of this.#leases) lease.controller.abort(stopped);
+    await within(Promise.all([...this.#leases].map((lease) => lease.ended)), stopGraceMs);
+    const left = [...this.#leases].map((lease) => lease.claim);
+    if (left.length === 0) return;
+    await this.#write(() => left.forEach((claim) => table.settle(claim, { outcome: 'back' }))).catch((error: unknown) =>
+      onTrouble(changeFailure(error)),
+    );
+  }
+
+  #write<T>(change: () => T): Promise<T> {
+    return this.#parts.commit.write(change);
+  }
+}
+
+function givenUp(key: string): Failure {
+  const what = 'A message was given up: its deliveries never came back. A new event for it tries again.';
+  return new Failure('internal', what, { retry: 'never', facts: { key } });
+}
+
+function parseDelivery(claim: Claim): Delivery {
+  const message = parseMessage(claim.body, claim.traceparent);
+  return { message, attempt: claim.attempt, lost: claim.lost, acceptedAt: claim.acceptedAt };
+}
+
+/** Notices what other processes publish. Where the system cannot watch, the poll does it alone, a little later. */
+function watchWrites(path: string, ring: () => void): FSWatcher | undefined {
+  const name = basename(path);
+  try {
+    const watcher = watch(dirname(path), { persistent: false }, (_, changed) => {
+      if (changed === null || changed.startsWith(name)) ring();
+    });
+    return watcher.on('error', () => watcher.close());
+  } catch {
+    return undefined;
+  }
+}
+
+async function within(work: Promise<unknown>, ms: number): Promise<void> {
+  const timer = new AbortController();
+  const over = delay(ms, undefined, { signal: timer.signal }).catch(() => undefined);
+  await Promise.race([work, over]);
+  timer.abort();
+}

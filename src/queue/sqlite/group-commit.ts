@@ -1,0 +1,156 @@
+/** Turns changes that arrive together into one durable transaction: one fsync for many, and nobody is told before it. */
+import type { QueueFile } from './file.ts';
+import { Failure } from '../../failure.ts';
+import { changeFailure, isBusy, isFatal } from './file.ts';
+
+interface Work {
+  /** Makes the change inside the transaction; what it returns is called once the transaction is durable. */
+  readonly change: () => () => void;
+  readonly refuse: (failure: Failure) => void;
+  readonly signal: AbortSignal | undefined;
+  readonly sinceMs: number;
+}
+
+/** Keeps one transaction, which blocks the event loop, in the order of 10 ms. */
+const MAX_PER_TRANSACTION = 512;
+/** Beyond this many waiting changes new ones are refused: memory is bounded. */
+const MAX_WAITING = 20_000;
+/** About 8 MB of WAL; the file shrinks back to its limit afterwards. */
+const CHECKPOINT_EVERY = 500;
+const RETRY_MS = 20;
+
+export class GroupCommit {
+  readonly #file: QueueFile;
+  readonly #patienceMs: number;
+  #waiting: Work[] = [];
+  #scheduled = false;
+  #sinceCheckpoint = 0;
+  #ended: Failure | undefined;
+
+  /** `patienceMs`: how long a change may wait for another process's lock. */
+  constructor(file: QueueFile, patienceMs: number) {
+    this.#file = file;
+    this.#patienceMs = patienceMs;
+  }
+
+  /** Why no change can ever succeed again: an I/O error, damage, or closed. */
+  get ended(): Failure | undefined {
+    return this.#ended;
+  }
+
+  /**
+   * Resolves with the result of `change` after COMMIT and its fsync returned. `change` is synchronous and may run more than once.
+   * @throws Failure `queue-unavailable`: nothing of the transaction happened; `stopped` when the signal aborted before it
+   */
+  write<T>(change: () => T, signal?: AbortSignal): Promise<T> {
+    if (this.#ended !== undefined) return Promise.reject(this.#ended);
+    if (this.#waiting.length >= MAX_WAITING) return Promise.reject(overfull());
+    return new Promise<T>((resolve, reject) => {
+      const prepared = (): (() => void) => {
+        const result = change();
+        return () => resolve(result);
+      };
+      this.#waiting.push({ change: prepared, refuse: reject, signal, sinceMs: performance.now() });
+      this.#schedule();
+    });
+  }
+
+  /** Waits for what has been asked for so far, then refuses everything. */
+  async close(): Promise<void> {
+    await this.write(() => undefined).catch(() => undefined);
+    this.#ended ??= new Failure('queue-unavailable', 'The queue is closed; send the event again in a moment.');
+  }
+
+  /** After the I/O callbacks of this turn: whatever they ask for shares the fsync. */
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => this.#flush());
+  }
+
+  #flush(): void {
+    this.#scheduled = false;
+    const batch = this.#take();
+    if (batch.length === 0) return;
+    try {
+      for (const tell of this.#transaction(batch)) tell();
+    } catch (error) {
+      this.#fail(batch, error);
+      return;
+    }
+    this.#sinceCheckpoint += batch.length;
+    if (this.#sinceCheckpoint >= CHECKPOINT_EVERY) setImmediate(() => this.#checkpoint());
+    if (this.#waiting.length > 0) this.#schedule();
+  }
+
+  #take(): Work[] {
+    const next = this.#waiting.splice(0, MAX_PER_TRANSACTION);
+    return next.filter((work) => {
+      if (work.signal?.aborted !== true) return true;
+      work.refuse(leftEarly(work.signal));
+      return false;
+    });
+  }
+
+  #transaction(batch: readonly Work[]): (() => void)[] {
+    const { database } = this.#file;
+    this.#file.assertInPlace();
+    database.exec('BEGIN IMMEDIATE');
+    try {
+      const tellings = batch.map((work) => work.change());
+      database.exec('COMMIT');
+      return tellings;
+    } catch (error) {
+      this.#rollBack();
+      throw error;
+    }
+  }
+
+  /** Some errors have rolled back already; one that cannot be rolled back ends the queue. */
+  #rollBack(): void {
+    try {
+      if (this.#file.database.isTransaction) this.#file.database.exec('ROLLBACK');
+    } catch {
+      // isTransaction stays true, which #fail reads
+    }
+  }
+
+  #fail(batch: readonly Work[], error: unknown): void {
+    const failure = changeFailure(error);
+    if (isFatal(error) || this.#file.database.isTransaction) this.#end(failure);
+    const patient = (work: Work): boolean =>
+      isBusy(error) && this.#ended === undefined && performance.now() - work.sinceMs < this.#patienceMs;
+    for (const work of batch) if (!patient(work)) work.refuse(failure);
+    this.#waiting.unshift(...batch.filter(patient));
+    if (this.#waiting.length === 0 || this.#scheduled) return;
+    this.#scheduled = true;
+    setTimeout(() => this.#flush(), isBusy(error) ? RETRY_MS : 0);
+  }
+
+  #end(failure: Failure): void {
+    this.#ended = failure;
+    for (const work of this.#waiting.splice(0)) work.refuse(failure);
+  }
+
+  /** In a turn of its own: those who wait for their commit have been answered by then. PASSIVE waits for nobody. */
+  #checkpoint(): void {
+    if (this.#sinceCheckpoint < CHECKPOINT_EVERY || this.#ended !== undefined) return;
+    this.#sinceCheckpoint = 0;
+    try {
+      this.#file.database.prepare('PRAGMA wal_checkpoint(PASSIVE)').get();
+    } catch (error) {
+      if (isFatal(error)) this.#end(changeFailure(error));
+    }
+  }
+}
+
+function leftEarly(signal: AbortSignal): Failure {
+  if (signal.reason instanceof Failure) return signal.reason;
+  return new Failure('stopped', 'Nothing was stored, because the request ended first; send the event again.', {
+    cause: signal.reason,
+  });
+}
+
+function overfull(): Failure {
+  return new Failure('queue-unavailable', 'Too many events wait for the disk of the queue; send this one again.');
+}

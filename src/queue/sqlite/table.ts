@@ -1,0 +1,272 @@
+/** Turns the steps of a message's life into single SQL statements; each runs inside a transaction of the group commit. */
+import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite';
+import type { Depth, Message, Settlement } from '../queue.ts';
+import { Failure } from '../../failure.ts';
+import { encodeMessage, messageKey } from '../queue.ts';
+
+/** A message taken by one consumer. Only who knows the token may settle it: an owner that slept through its lease cannot. */
+export interface Claim {
+  readonly id: number;
+  readonly token: string;
+  readonly key: string;
+  readonly body: string;
+  readonly traceparent: string | undefined;
+  readonly attempt: number;
+  readonly lost: number;
+  readonly acceptedAt: Date;
+}
+
+/** Why a message will not be delivered again before a new event names it. */
+export interface DeadMessage {
+  /** As messageKey() makes it. */
+  readonly key: string;
+  readonly reason: string;
+  readonly attempt: number;
+  readonly acceptedAt: Date;
+  readonly diedAt: Date;
+}
+
+/** Settled by the handler, or `back`: uncounted and at once; or `lost`: the handler threw, which is bounded. */
+export type Ending = Settlement | { readonly outcome: 'back' } | { readonly outcome: 'lost'; readonly afterMs: number };
+
+export interface Taking {
+  readonly token: string;
+  readonly leaseMs: number;
+  readonly limit: number;
+}
+
+const REVIVE = `
+  INSERT INTO message (key, body, traceparent, state, due_at, accepted_at, changed_at)
+  VALUES (:key, :body, :traceparent, 'queued', :now, :now, :now)
+  ON CONFLICT (key) DO UPDATE SET
+    body = excluded.body, traceparent = excluded.traceparent, state = 'queued',
+    due_at = excluded.due_at, accepted_at = excluded.accepted_at, changed_at = excluded.changed_at,
+    attempt = 0, lost = 0, token = NULL, rerun_at = NULL, reason = NULL`;
+
+const REBASE = `UPDATE message SET due_at = :now + max(due_at - changed_at, 0), changed_at = :now`;
+
+const SQL = {
+  putRecording: `${REVIVE} WHERE message.state = 'dead'`,
+  putConversation: `${REVIVE} WHERE message.state IN ('done', 'dead')`,
+  /** Two events that ask for different media types become one that asks for all; one that is being worked on runs once more. */
+  joinConversation: `
+    UPDATE message SET
+      body = iif(body = :body, body, :anyMedia),
+      rerun_at = iif(state = 'running', coalesce(rerun_at, :now), rerun_at)
+    WHERE key = :key AND (state = 'running' OR (state = 'queued' AND body NOT IN (:body, :anyMedia)))`,
+  nextQueued: `SELECT min(due_at) AS due FROM message WHERE state = 'queued'`,
+  nextLease: `SELECT min(due_at) AS due FROM message WHERE state = 'running'`,
+  reclaim: `
+    UPDATE message SET
+      state = iif(lost + 1 >= :limit, 'dead', 'queued'), reason = iif(lost + 1 >= :limit, :reason, NULL),
+      lost = lost + 1, token = NULL, due_at = :now, changed_at = :now
+    WHERE state = 'running' AND due_at <= :now
+    RETURNING key, state`,
+  claim: `
+    UPDATE message SET
+      state = 'running', token = :token, due_at = :now + :leaseMs, changed_at = :now, attempt = attempt + 1, rerun_at = NULL
+    WHERE id IN (SELECT id FROM message WHERE state = 'queued' AND due_at <= :now ORDER BY due_at, id LIMIT :limit)
+    RETURNING id, key, body, traceparent, attempt, lost, accepted_at`,
+  extend: `
+    UPDATE message SET due_at = :now + :leaseMs, changed_at = :now WHERE id = :id AND token = :token`,
+  /** What was asked for again meanwhile starts anew. */
+  end: `
+    UPDATE message SET
+      state = iif(rerun_at IS NULL, :state, 'queued'), accepted_at = coalesce(rerun_at, accepted_at),
+      attempt = iif(rerun_at IS NULL, attempt, 0), reason = iif(rerun_at IS NULL, :reason, NULL),
+      lost = 0, token = NULL, rerun_at = NULL, due_at = :now, changed_at = :now
+    WHERE id = :id AND token = :token`,
+  again: `
+    UPDATE message SET
+      state = 'queued', lost = 0, token = NULL, due_at = :now + :afterMs, changed_at = :now,
+      attempt = max(attempt - :uncounted, 0)
+    WHERE id = :id AND token = :token`,
+  /** `lost` stays: whether a delivery that never came back is the message's fault is not known yet. */
+  back: `
+    UPDATE message SET state = 'queued', token = NULL, due_at = :now, changed_at = :now, attempt = max(attempt - 1, 0)
+    WHERE id = :id AND token = :token`,
+  lost: `
+    UPDATE message SET
+      state = iif(lost + 1 >= :limit, 'dead', 'queued'), reason = iif(lost + 1 >= :limit, :reason, NULL),
+      lost = lost + 1, token = NULL, due_at = :now + :afterMs, changed_at = :now
+    WHERE id = :id AND token = :token`,
+  rebaseQueued: `${REBASE} WHERE state = 'queued' AND changed_at > :now`,
+  rebaseRunning: `${REBASE} WHERE state = 'running' AND changed_at > :now`,
+  purge: `
+    DELETE FROM message WHERE id IN (SELECT id FROM message WHERE state = 'done' AND changed_at < :before LIMIT :limit)`,
+  depth: `
+    SELECT
+      (SELECT count(*) FROM message WHERE state = 'queued' AND due_at <= :now) AS ready,
+      (SELECT count(*) FROM message WHERE state = 'queued' AND due_at > :now) AS waiting,
+      (SELECT count(*) FROM message WHERE state = 'running') AS running,
+      (SELECT count(*) FROM message WHERE state = 'dead') AS dead`,
+  dead: `
+    SELECT key, reason, attempt, accepted_at, changed_at FROM message
+    WHERE state = 'dead' ORDER BY changed_at DESC LIMIT :limit`,
+  prove: `
+    INSERT INTO proof (id, checked_at) VALUES (1, :now) ON CONFLICT (id) DO UPDATE SET checked_at = excluded.checked_at`,
+} as const;
+
+type Name = keyof typeof SQL;
+
+export class MessageTable {
+  readonly #statements: ReadonlyMap<Name, StatementSync>;
+  readonly #now: () => number;
+  readonly #maxLost: number;
+
+  /** `now`: wall clock, ms. `maxLost`: deliveries in a row that may be lost before the message is dead. */
+  constructor(database: DatabaseSync, options: { readonly now: () => number; readonly maxLost: number }) {
+    this.#statements = new Map(names().map((name) => [name, database.prepare(SQL[name])]));
+    this.#now = options.now;
+    this.#maxLost = options.maxLost;
+  }
+
+  /** Queues the message unless the same work is queued or done already. */
+  put(message: Message): void {
+    const now = this.#now();
+    const key = messageKey(message);
+    const body = encodeMessage(message);
+    const row = { key, body, traceparent: message.traceparent ?? null, now };
+    if (message.kind === 'recording') {
+      this.#of('putRecording').run(row);
+    } else if (this.#of('putConversation').run(row).changes === 0) {
+      const anyMedia = encodeMessage({ ...message, mediaType: undefined });
+      this.#of('joinConversation').run({ key, body, anyMedia, now });
+    }
+  }
+
+  /** When there is something to take next, wall clock ms; `leases` counts those that will have run out. */
+  nextDueAt(leases: boolean): number {
+    const queued = this.#of('nextQueued').get()?.['due'];
+    const lease = leases ? this.#of('nextLease').get()?.['due'] : null;
+    return Math.min(...[queued, lease].filter((due) => typeof due === 'number'), Number.POSITIVE_INFINITY);
+  }
+
+  /**
+   * Gives back what its owner has not extended in time; counted, so that a message that kills its process ends.
+   * Returns the keys of those that are dead now.
+   */
+  reclaim(): string[] {
+    const reason = `Delivered ${String(this.#maxLost)} times in a row without coming back: the process died or slept through its lease. Send the event again to retry.`;
+    const rows = this.#of('reclaim').all({ now: this.#now(), limit: this.#maxLost, reason });
+    return rows.filter((row) => row['state'] === 'dead').map((row) => text(row, 'key'));
+  }
+
+  claim(taking: Taking): Claim[] {
+    const { token, leaseMs, limit } = taking;
+    const rows = this.#of('claim').all({ token, leaseMs, limit, now: this.#now() });
+    return rows.map((row) => ({ ...parseClaim(row), token }));
+  }
+
+  /** False where the lease was lost to somebody else. */
+  extend(claim: Claim, leaseMs: number): boolean {
+    const { id, token } = claim;
+    return this.#of('extend').run({ id, token, leaseMs, now: this.#now() }).changes === 1;
+  }
+
+  /** False where the lease was lost to somebody else: nothing is changed then. */
+  settle(claim: Claim, ending: Ending): boolean {
+    const { name, values } = this.#settling(ending);
+    return this.#of(name).run({ id: claim.id, token: claim.token, now: this.#now(), ...values }).changes === 1;
+  }
+
+  #settling(ending: Ending): { name: Name; values: Record<string, SQLInputValue> } {
+    if (ending.outcome === 'done') return { name: 'end', values: { state: 'done', reason: null } };
+    if (ending.outcome === 'dead') return { name: 'end', values: { state: 'dead', reason: ending.reason } };
+    if (ending.outcome === 'back') return { name: 'back', values: {} };
+    const afterMs = wholeMs(ending.afterMs);
+    if (ending.outcome === 'again') return { name: 'again', values: { afterMs, uncounted: 0 } };
+    if (ending.outcome === 'wait') return { name: 'again', values: { afterMs, uncounted: 1 } };
+    const reason = `The work threw an unexpected error ${String(this.#maxLost)} times in a row; the log has it. Send the event again to retry.`;
+    return { name: 'lost', values: { afterMs, limit: this.#maxLost, reason } };
+  }
+
+  /** Waits and leases written before the clock was set back last from now on as long as they were asked to. */
+  rebase(): void {
+    const now = this.#now();
+    this.#of('rebaseQueued').run({ now });
+    this.#of('rebaseRunning').run({ now });
+  }
+
+  /** Forgets at most `limit` that are done since `keepDoneMs`; returns how many. */
+  purge(keepDoneMs: number, limit: number): number {
+    return Number(this.#of('purge').run({ before: this.#now() - keepDoneMs, limit }).changes);
+  }
+
+  depth(): Depth {
+    const row = this.#of('depth').get({ now: this.#now() }) ?? {};
+    return {
+      ready: integer(row, 'ready'),
+      waiting: integer(row, 'waiting'),
+      running: integer(row, 'running'),
+      dead: integer(row, 'dead'),
+    };
+  }
+
+  /** The latest first. */
+  dead(limit: number): DeadMessage[] {
+    return this.#of('dead').all({ limit }).map(parseDead);
+  }
+
+  /** A change that means nothing: proves that changes can be made. */
+  prove(): void {
+    this.#of('prove').run({ now: this.#now() });
+  }
+
+  #of(name: Name): StatementSync {
+    const statement = this.#statements.get(name);
+    if (statement === undefined) throw new Failure('internal', `The queue has no statement ${name}.`);
+    return statement;
+  }
+}
+
+function names(): Name[] {
+  return Object.keys(SQL).filter((name): name is Name => name in SQL);
+}
+
+const TEN_YEARS_MS = 315_360_000_000;
+
+/** Never shorter than asked, up to ten years; what is no number becomes a minute. */
+function wholeMs(ms: number): number {
+  return Number.isNaN(ms) ? 60_000 : Math.min(Math.max(Math.ceil(ms), 0), TEN_YEARS_MS);
+}
+
+type Row = Record<string, SQLOutputValue>;
+
+function parseClaim(row: Row): Omit<Claim, 'token'> {
+  return {
+    id: integer(row, 'id'),
+    key: text(row, 'key'),
+    body: text(row, 'body'),
+    traceparent: row['traceparent'] === null ? undefined : text(row, 'traceparent'),
+    attempt: integer(row, 'attempt'),
+    lost: integer(row, 'lost'),
+    acceptedAt: new Date(integer(row, 'accepted_at')),
+  };
+}
+
+function parseDead(row: Row): DeadMessage {
+  return {
+    key: text(row, 'key'),
+    reason: text(row, 'reason'),
+    attempt: integer(row, 'attempt'),
+    acceptedAt: new Date(integer(row, 'accepted_at')),
+    diedAt: new Date(integer(row, 'changed_at')),
+  };
+}
+
+function integer(row: Row, column: string): number {
+  const value = row[column];
+  if (typeof value !== 'number') throw damagedRow(column);
+  return value;
+}
+
+function text(row: Row, column: string): string {
+  const value = row[column];
+  if (typeof value !== 'string') throw damagedRow(column);
+  return value;
+}
+
+function damagedRow(column: string): Failure {
+  return new Failure('queue-unavailable', `The queue file is damaged (column ${column}); check its disk.`);
+}

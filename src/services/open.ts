@@ -1,0 +1,156 @@
+/** What several deployables open in the same way. */
+import { availableParallelism } from 'node:os';
+import { openArchive, type OpenArchive } from '../archive/open-archive.ts';
+import { createDelivery, type DeliveryParts } from '../delivery.ts';
+import { createGenesys } from '../genesys/open-genesys.ts';
+import type { Failure } from '../failure.ts';
+import type { Genesys } from '../genesys/genesys.ts';
+import type { AppParts } from '../http/app.ts';
+import { createApp } from '../http/app.ts';
+import { createReadiness, type Dependency } from '../http/health.ts';
+import { listen } from '../http/server.ts';
+import { createEncoders } from '../media/encoder/encoders.ts';
+import { threadsFor } from '../media/encoder/arguments.ts';
+import { checkFfmpeg, requireFfmpeg } from '../media/encoder/check.ts';
+import { createSlots, type Slots } from '../media/encoder/slots.ts';
+import { createPipeline, type Pipeline } from '../pipeline.ts';
+import { openQueue, type OpenQueue } from '../queue/open-queue.ts';
+import type { Queue } from '../queue/queue.ts';
+import type { Context, Running } from './run.ts';
+
+/** Listeners get this long to hear their stream to the end before they are broken off; all in all we exit within 8 s. */
+const LISTENERS_END_WITHIN_MS = 5_000;
+/** What a crash left under staging/ is removed once it is certain that nobody writes it any more. */
+const STAGING_LIFE_MS = 24 * 3_600_000;
+const SWEEP_EVERY_MS = 3_600_000;
+
+export async function openTheQueue(context: Context): Promise<OpenQueue> {
+  const { config, log, metrics } = context;
+  const onTrouble = (trouble: Failure): void => {
+    metrics.troubled(trouble.code);
+    log.warn(trouble.message, { error: trouble });
+  };
+  const queue = await openQueue(config.queue, { onTrouble, pushed: config.push !== undefined });
+  context.opened.defer(() => queue.close());
+  const depth = async (name: 'ready' | 'waiting' | 'running' | 'dead'): Promise<number> =>
+    (await queue.depth())?.[name] ?? NaN;
+  context.metrics.gauge('queue_ready', () => depth('ready'));
+  context.metrics.gauge('queue_waiting', () => depth('waiting'));
+  context.metrics.gauge('queue_running', () => depth('running'));
+  context.metrics.gauge('queue_dead', () => depth('dead'));
+  return queue;
+}
+
+export async function openTheArchive(context: Context, readOnly = false): Promise<OpenArchive> {
+  const { config, bound, opened } = context;
+  const open = await openArchive(config, { publicUrl: config.publicUrl ?? bound.promise, readOnly });
+  opened.defer(() => open.archive.close());
+  return open;
+}
+
+/** Genesys, ffmpeg and the pipeline over them: what makes WebM. */
+export interface Studio {
+  readonly genesys: Genesys;
+  readonly pipeline: Pipeline;
+  readonly dependencies: readonly Dependency[];
+}
+
+export async function openStudio(context: Context, { archive }: OpenArchive): Promise<Studio> {
+  const { config, metrics, log } = context;
+  const ffmpeg = await checkFfmpeg();
+  log.info('ffmpeg was found.', { version: ffmpeg.version, sandbox: ffmpeg.sandbox });
+  const encoders = createEncoders(ffmpeg, config.transcodeSlots);
+  context.opened.defer(() => encoders.close());
+  const slots = createSlots(config.transcodeSlots, config.transcodeQueue);
+  measure(slots, context);
+  const genesys = createGenesys(config.genesys);
+  context.opened.defer(() => genesys.close());
+  const pipeline = createPipeline({
+    genesys,
+    archive,
+    tools: {
+      ffmpeg,
+      slots,
+      encoders,
+      maxDurationMs: config.maxDurationS * 1000,
+      threads: threadsFor(config.transcodeSlots, availableParallelism()),
+    },
+    metrics,
+    keepOriginal: config.archiveOriginal,
+    version: context.version,
+  });
+  const dependencies = [
+    { name: 'ffmpeg', check: () => requireFfmpeg(ffmpeg) },
+    { name: 'genesys', check: (signal: AbortSignal) => genesys.check(signal) },
+  ];
+  return { genesys, pipeline, dependencies };
+}
+
+function measure(slots: Slots, { metrics }: Context): void {
+  metrics.gauge('encoders_running', () => slots.running);
+  metrics.gauge('encoders_waiting', () => slots.waiting);
+}
+
+/** What a message is worked on with, however it came. */
+export function deliveryParts(
+  { metrics, log, version }: Context,
+  queue: Queue,
+  { archive, studio }: { archive: OpenArchive['archive']; studio: Studio },
+): DeliveryParts {
+  return { pipeline: studio.pipeline, genesys: studio.genesys, archive, queue, metrics, log, version };
+}
+
+/** Takes work from the queue until the service stops, unless it is only pushed; sweeps staging/ meanwhile. */
+export async function consumeQueue(context: Context, queue: Queue, parts: DeliveryParts): Promise<void> {
+  const { log, stopping } = context;
+  const { archive } = parts;
+  const sweep = (): void => {
+    archive.sweep(STAGING_LIFE_MS, stopping).then(
+      (removed) => removed > 0 && log.info('Staging was swept.', { removed }),
+      (error: unknown) => stopping.aborted || log.warn('Staging could not be swept.', { error }),
+    );
+  };
+  sweep();
+  const sweeping = setInterval(sweep, SWEEP_EVERY_MS);
+  try {
+    if (pulls(context)) await queue.consume(createDelivery(parts), context.config.transcodeSlots, stopping);
+    else await aborted(stopping);
+  } finally {
+    clearInterval(sweeping);
+  }
+}
+
+/** A worker that is pushed to has no subscription to pull from. */
+function pulls({ config }: Context): boolean {
+  return config.queue.kind !== 'pubsub' || config.queue.subscription !== undefined;
+}
+
+/** Also where it was aborted before anyone listened. */
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true });
+    if (signal.aborted) resolve();
+  });
+}
+
+/** Serves the routes until the service stops. `background` is awaited as well. */
+export async function serveRoutes(
+  context: Context,
+  routes: Omit<AppParts, 'log' | 'metrics' | 'readiness'> & { readonly dependencies: readonly Dependency[] },
+  background: Promise<void> = Promise.resolve(),
+): Promise<Running> {
+  const { dependencies, ...parts } = routes;
+  const { log, metrics, config, stopping, bound } = context;
+  const readiness = createReadiness(dependencies);
+  const listener = await listen(createApp({ log, metrics, readiness, ...parts }), config);
+  bound.resolve(listener.url);
+  const closed = aborted(stopping).then(() => {
+    readiness.notReady('The service is stopping.');
+    return listener.close(LISTENERS_END_WITHIN_MS);
+  });
+  return {
+    url: listener.url,
+    done: Promise.all([closed, background]).then(() => undefined),
+    notReady: (reason) => readiness.notReady(reason),
+  };
+}

@@ -1,0 +1,28 @@
+/** `archiver serve`: receiver, worker and playback in one process. */
+import { consumeQueue, deliveryParts, openStudio, openTheArchive, openTheQueue, serveRoutes } from './open.ts';
+import { playbackRoutes } from './playback.ts';
+import { pushRoute } from './push.ts';
+import type { Deployable } from './run.ts';
+
+export const serve: Deployable = async (context) => {
+  const { config } = context;
+  const queue = await openTheQueue(context);
+  const open = await openTheArchive(context);
+  const studio = await openStudio(context, open);
+  const parts = deliveryParts(context, queue, { archive: open.archive, studio });
+  const consuming = consumeQueue(context, queue, parts);
+  return serveRoutes(
+    context,
+    {
+      dependencies: [
+        { name: 'queue', check: (signal) => queue.check(signal) },
+        { name: 'archive', check: (signal) => open.archive.check(signal) },
+        ...studio.dependencies,
+      ],
+      webhook: { auth: config.webhook, queue },
+      ...pushRoute(context, queue, parts),
+      ...playbackRoutes(context, open, { studio, queue }),
+    },
+    consuming,
+  );
+};

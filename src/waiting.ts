@@ -1,0 +1,82 @@
+/** Turns "come back later" (a Retry-After header, or nothing at all) into milliseconds, and milliseconds into waiting. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { Failure } from './failure.ts';
+
+/** The least anyone waits who was told to wait: "0" and a date in the past would otherwise be a hot loop. */
+const FLOOR_MS = 1_000;
+
+/** Node fires timers above this at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/**
+ * Milliseconds to wait, at least 1,000; undefined where the header says nothing that RFC 9110 §10.2.3 allows
+ * (delay-seconds or an IMF-fixdate; the obsolete date forms are refused). Of several headers the longest valid one
+ * counts. Never shortened, however far away it is: the caller decides whether to wait or to give the work back.
+ */
+export function parseRetryAfter(header: string | readonly string[] | undefined, now: Date): number | undefined {
+  const values = typeof header === 'string' ? [header] : (header ?? []);
+  const waits = values.map((value) => parseOne(value.trim(), now)).filter((wait) => wait !== undefined);
+  return waits.length === 0 ? undefined : Math.max(...waits);
+}
+
+function parseOne(value: string, now: Date): number | undefined {
+  if (/^\d{1,9}$/.test(value)) return Math.max(Number(value) * 1_000, FLOOR_MS);
+  const date = new Date(value);
+  // Date parsing takes "5" and "-5" for years; only an IMF-fixdate prints back to itself.
+  if (Number.isNaN(date.getTime()) || date.toUTCString() !== value) return undefined;
+  return Math.max(date.getTime() - now.getTime(), FLOOR_MS);
+}
+
+export interface Backoff {
+  readonly baseMs: number;
+  readonly capMs: number;
+}
+
+/** Exponential with full jitter: anywhere from 0 to `baseMs * 2^(attempt - 1)`, at most `capMs`. `attempt` counts from 1. */
+export function backoffMs(attempt: number, backoff: Backoff): number {
+  const ceiling = Math.min(backoff.capMs, backoff.baseMs * 2 ** Math.max(0, attempt - 1));
+  return Math.random() * ceiling;
+}
+
+/** Resolves no earlier than `ms` from now, also where `ms` is beyond what one timer can hold. Rejects when `signal` aborts. */
+export async function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  const until = performance.now() + ms;
+  for (let left = ms; left > 0; left = until - performance.now()) {
+    await delay(Math.min(Math.ceil(left), LONGEST_TIMER_MS), undefined, { signal });
+  }
+  signal.throwIfAborted();
+}
+
+export interface Patience {
+  /** The longest all tries and waits together may take before the work is handed back. */
+  readonly patienceMs: number;
+  /** Tries at most, the first included. */
+  readonly tries: number;
+  /** The wait before try `attempt + 1` where the other side named none. */
+  readonly waitMs: (attempt: number) => number;
+}
+
+const PASSING = new Set(['rate-limited', 'upstream-unavailable', 'upstream-timeout']);
+
+/**
+ * Tries again while the failure is a passing one and its wait fits into what is left of the patience; otherwise the
+ * failure goes up whole, with `afterMs` as the other side asked for it. `attempt` is told how much patience is left.
+ */
+export async function persist<T>(
+  attempt: (leftMs: number) => Promise<T>,
+  patience: Patience,
+  signal: AbortSignal,
+): Promise<T> {
+  const end = performance.now() + patience.patienceMs;
+  for (let tries = 1; ; tries++) {
+    try {
+      return await attempt(Math.max(0, end - performance.now()));
+    } catch (thrown) {
+      signal.throwIfAborted();
+      if (!(thrown instanceof Failure) || !PASSING.has(thrown.code) || tries >= patience.tries) throw thrown;
+      const waitMs = thrown.afterMs ?? patience.waitMs(tries);
+      if (waitMs > end - performance.now()) throw thrown;
+      await sleep(waitMs, signal);
+    }
+  }
+}

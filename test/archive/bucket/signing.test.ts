@@ -1,0 +1,223 @@
+/** Links and tokens without a key, as on Cloud Run: a metadata server gives tokens, the IAM Credentials API signs. */
+import assert from 'node:assert/strict';
+import { after, before, describe, mock, test } from 'node:test';
+import { linkLifetimeS } from '../../../src/archive/bucket/links.ts';
+import {
+  openBucketArchive,
+  type BucketArchive,
+  type BucketArchiveOptions,
+} from '../../../src/archive/bucket/bucket.ts';
+import { openArchive } from '../../../src/archive/open-archive.ts';
+import { readConfig } from '../../../src/config.ts';
+import { Failure } from '../../../src/failure.ts';
+import { keyInEnvironment, QUICK } from '../../support/archive/bucket.ts';
+import { bytesOf, store, type Content } from '../../support/archive/content.ts';
+import { auditArchive } from '../../support/gcs/audit.ts';
+import { startGcsServer, type GcsServer } from '../../support/gcs/server.ts';
+import { verifySignedUrl } from '../../support/gcs/signed.ts';
+import { startMetadataServer, type MetadataServer } from '../../support/metadata-server.ts';
+
+const CALL = { recordingId: 'R1', conversationId: 'C1' };
+const CONTENT: Content = { head: bytesOf('head', 300), clusters: [bytesOf('body', 400_000)] };
+const WHOLE = Buffer.concat([CONTENT.head, ...CONTENT.clusters]);
+
+const SETTINGS = ['GOOGLE_APPLICATION_CREDENTIALS', 'GCE_METADATA_HOST', 'METADATA_SERVER_DETECTION', 'HOME'] as const;
+const saved = new Map(SETTINGS.map((name) => [name, process.env[name]]));
+let metadata: MetadataServer;
+
+before(async () => {
+  metadata = await startMetadataServer();
+  delete process.env['GOOGLE_APPLICATION_CREDENTIALS'];
+  process.env['GCE_METADATA_HOST'] = metadata.host;
+  process.env['METADATA_SERVER_DETECTION'] = 'assume-present';
+  process.env['HOME'] = '/nonexistent'; // no gcloud login of whoever runs this
+});
+
+after(async () => {
+  for (const [name, value] of saved) {
+    if (value === undefined) delete process.env[name];
+    else process.env[name] = value;
+  }
+  await metadata.close();
+});
+
+interface Keyless {
+  readonly server: GcsServer;
+  readonly archive: BucketArchive;
+}
+
+/** Every request has to carry a token that the metadata server gave out. */
+async function withKeyless(
+  run: (keyless: Keyless) => Promise<void>,
+  options: Partial<BucketArchiveOptions> = {},
+): Promise<void> {
+  const { email, publicKey, tokens, signingEndpoint } = metadata;
+  const server = await startGcsServer({
+    audits: [auditArchive({ ebml: false })],
+    tokens,
+    signer: { email, publicKey },
+  });
+  const base = { bucket: server.bucket, prefix: '', apiEndpoint: server.url, sendTokens: true, signingEndpoint };
+  const archive = openBucketArchive({ ...base, holdBackBytes: 64 * 1024, retry: QUICK, ...options });
+  try {
+    await run({ server, archive });
+    server.assertSound();
+  } finally {
+    mock.timers.reset();
+    await archive.close();
+    await server.close();
+  }
+}
+
+function signal(): AbortSignal {
+  return AbortSignal.timeout(60_000);
+}
+
+describe('without a key', () => {
+  test('a link is signed by the IAM call, and plays in ranges with its type and a name', async () => {
+    await withKeyless(async ({ archive }) => {
+      await store(archive, CALL, CONTENT);
+      const { url, expiresAt } = await archive.link(CALL, 600, signal());
+      const query = new URL(url).searchParams;
+      assert.equal(query.get('X-Goog-Algorithm'), 'GOOG4-RSA-SHA256');
+      assert.ok(Number(query.get('X-Goog-Expires')) <= 600);
+      assert.ok(Math.abs(Date.parse(expiresAt) - Date.now() - 600_000) < 10_000);
+      const whole = await fetch(url);
+      assert.ok(Buffer.from(await whole.arrayBuffer()).equals(WHOLE));
+      assert.equal(whole.headers.get('content-type'), 'audio/webm');
+      assert.equal(whole.headers.get('content-disposition'), 'inline; filename="R1.webm"');
+      const part = await fetch(url, { headers: { range: 'bytes=300-309' } });
+      assert.equal(part.status, 206);
+      assert.ok(Buffer.from(await part.arrayBuffer()).equals(WHOLE.subarray(300, 310)));
+    });
+  });
+
+  test('the same link is given while more than half of its life is left, then a new one', async () => {
+    await withKeyless(async ({ archive }) => {
+      await store(archive, CALL, CONTENT);
+      mock.timers.enable({ apis: ['Date'], now: Date.now() });
+      const signed = metadata.count('signBlob');
+      const first = await archive.link(CALL, 600, signal());
+      mock.timers.tick(299_000);
+      assert.deepEqual(await archive.link(CALL, 600, signal()), first);
+      assert.equal(metadata.count('signBlob'), signed + 1);
+      assert.notEqual((await archive.link(CALL, 1200, signal())).url, first.url);
+      mock.timers.tick(2_000);
+      const second = await archive.link(CALL, 600, signal());
+      assert.notEqual(second.url, first.url);
+      assert.equal(metadata.count('signBlob'), signed + 3);
+      mock.timers.tick(300_000);
+      assert.equal((await fetch(first.url)).status, 403, 'the first has expired');
+      assert.equal((await fetch(second.url)).status, 200);
+    });
+  });
+
+  test('a missing right to sign says which role to grant, and heals', async () => {
+    await withKeyless(async ({ archive }) => {
+      await store(archive, CALL, CONTENT);
+      metadata.refuseSigning(403);
+      await assert.rejects(archive.link(CALL, 600, signal()), (error) => {
+        return (
+          error instanceof Failure &&
+          error.code === 'misconfigured' &&
+          /roles\/iam\.serviceAccountTokenCreator/.test(error.message)
+        );
+      });
+      metadata.refuseSigning(undefined);
+      assert.ok((await archive.link(CALL, 600, signal())).url);
+    });
+  });
+
+  test('a token that was revoked is fetched anew, once, by uploads, downloads, listing and deletion', async () => {
+    await withKeyless(async ({ archive, server }) => {
+      await store(archive, CALL, CONTENT);
+      for (const work of [
+        () => archive.find(CALL, signal()),
+        () => archive.list({ limit: 5 }, signal()),
+        () => archive.check(signal()),
+        () => archive.sweep(0, signal()),
+        () =>
+          store(
+            archive,
+            { recordingId: 'R2', conversationId: 'C1' },
+            { ...CONTENT, clusters: [bytesOf('b', 5_000_000)] },
+          ),
+      ]) {
+        const given = metadata.tokens.size;
+        const revoked = [...metadata.tokens];
+        metadata.tokens.clear();
+        for (const token of revoked) metadata.tokens.add(`revoked ${token}`);
+        await work();
+        assert.ok(metadata.tokens.size > given, 'no new token was asked for');
+      }
+      assert.ok(server.seen.every((seen) => seen.headers.authorization?.startsWith('Bearer token-') ?? false));
+    });
+  });
+
+  test('a refused token that stays refused is misconfigured, not retried for ever', async () => {
+    await withKeyless(async ({ archive, server }) => {
+      server.gate = () => ({ kind: 'return', status: 401, afterBytes: undefined });
+      await assert.rejects(archive.find(CALL, signal()), (error) => {
+        return (
+          error instanceof Failure &&
+          error.code === 'misconfigured' &&
+          /does not accept the credentials/.test(error.message)
+        );
+      });
+      assert.ok(server.seen.length <= 4, String(server.seen.length));
+    });
+  });
+});
+
+test('links point to the host the bucket is served under, where there is one', async () => {
+  await withKeyless(
+    async ({ archive }) => {
+      await store(archive, CALL, CONTENT);
+      const { url } = await archive.link(CALL, 600, signal());
+      assert.equal(new URL(url).origin, 'https://media.example.com');
+      assert.equal(new URL(url).pathname, '/recordings/C1/R1/recording.webm');
+    },
+    { linkHost: 'https://media.example.com' },
+  );
+});
+
+test('GCS_LINK_HOST is where links point, and their signature covers it', async () => {
+  const key = await keyInEnvironment();
+  const server = await startGcsServer({ audits: [auditArchive({ ebml: false })], signer: key.signer });
+  const env = {
+    ARCHIVE_URL: `gs://${server.bucket}/calls`,
+    GCS_API_ENDPOINT: server.url,
+    WEBHOOK_TOKENS: 't',
+  };
+  try {
+    const linkOf = async (more: Readonly<Record<string, string>>): Promise<URL> => {
+      const { archive } = await openArchive(readConfig({ ...env, ...more }, 'receiver'), { publicUrl: '' });
+      await store(archive, CALL, CONTENT);
+      const { url } = await archive.link(CALL, 600, signal());
+      await archive.close();
+      return new URL(url);
+    };
+    const own = await linkOf({ GCS_LINK_HOST: 'media.example.com' });
+    assert.equal(`${own.origin}${own.pathname}`, 'https://media.example.com/calls/recordings/C1/R1/recording.webm');
+    assert.equal(own.searchParams.get('X-Goog-SignedHeaders'), 'host');
+    assert.equal(verifySignedUrl(own, key.signer), undefined);
+    own.hostname = 'elsewhere.example.com';
+    assert.equal(verifySignedUrl(own, key.signer), 'the signature is wrong');
+    const usual = await linkOf({});
+    assert.equal(usual.pathname, `/${server.bucket}/calls/recordings/C1/R1/recording.webm`);
+    const played = await fetch(usual);
+    assert.ok(Buffer.from(await played.arrayBuffer()).equals(WHOLE));
+  } finally {
+    await server.close();
+    await key.remove();
+  }
+});
+
+test('a link lives as long as asked, or one and a half times the recording up to an hour, and never above seven days', () => {
+  const minutes = 60_000;
+  assert.equal(linkLifetimeS(900, 2 * minutes), 900);
+  assert.equal(linkLifetimeS(900, 20 * minutes), 1800);
+  assert.equal(linkLifetimeS(900, 600 * minutes), 3600);
+  assert.equal(linkLifetimeS(7200, 600 * minutes), 7200);
+  assert.equal(linkLifetimeS(999_999, 0), 604_800);
+});

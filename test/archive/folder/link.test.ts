@@ -1,0 +1,159 @@
+/** Signed links: what opens them, what does not, and where their key comes from. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { mock, test } from 'node:test';
+import { openFolderArchive } from '../../../src/archive/folder/folder.ts';
+import { keepLinkKey, signPath, verifyPath } from '../../../src/archive/folder/link.ts';
+import { Failure } from '../../../src/failure.ts';
+import { bytesOf, store } from '../../support/archive/content.ts';
+
+const CALL = { recordingId: 'R1', conversationId: 'C1' };
+const OLD = 'old-key-0123456789';
+const NEW = 'new-key-0123456789';
+
+test('a signed path gives back its recording, with and without a conversation', () => {
+  for (const recording of [CALL, { recordingId: '_x-1', conversationId: undefined }]) {
+    const { path, query } = signed(recording, inS(60), [NEW]);
+    assert.deepEqual(verifyPath(path, query, [NEW]), recording);
+  }
+  assert.match(signPath(CALL, 2_000_000_000, [NEW]), /^\/media\/C1\/R1\?expires=2000000000&signature=[\w-]{43}$/);
+});
+
+test('the first key signs and every key verifies, so that keys can be changed one by one', () => {
+  const { path, query } = signed(CALL, inS(60), [OLD, NEW]);
+  assert.deepEqual(verifyPath(path, query, [OLD]), CALL);
+  assert.deepEqual(verifyPath(path, query, [NEW, OLD]), CALL);
+  assert.throws(() => verifyPath(path, query, [NEW]), forbidden(/not signed/));
+  assert.throws(() => verifyPath(path, query, []), forbidden(/not signed/));
+});
+
+test('a link ends when it says', () => {
+  mock.timers.enable({ apis: ['Date'], now: 1_800_000_000_000 });
+  try {
+    const { path, query } = signed(CALL, 1_800_000_060, [NEW]);
+    mock.timers.tick(59_999);
+    assert.deepEqual(verifyPath(path, query, [NEW]), CALL);
+    mock.timers.tick(1);
+    assert.throws(() => verifyPath(path, query, [NEW]), forbidden(/expired/));
+  } finally {
+    mock.timers.reset();
+  }
+});
+
+test('any change of path, expiry or signature is refused, and says where a new link comes from', () => {
+  const { path, query } = signed(CALL, inS(60), [NEW]);
+  const expires = query.get('expires') ?? '';
+  const signature = query.get('signature') ?? '';
+  const flipped = `${signature.startsWith('A') ? 'B' : 'A'}${signature.slice(1)}`;
+  for (const [otherPath, otherQuery] of [
+    ['/media/C1/R2', `expires=${expires}&signature=${signature}`],
+    ['/media/_/R1', `expires=${expires}&signature=${signature}`],
+    ['/media/C1/R1/', `expires=${expires}&signature=${signature}`],
+    ['/media/C1/../C1/R1', `expires=${expires}&signature=${signature}`],
+    ['/other/C1/R1', `expires=${expires}&signature=${signature}`],
+    [path, `expires=${String(Number(expires) + 1)}&signature=${signature}`],
+    [path, `expires=0${expires}&signature=${signature}`],
+    [path, `expires=${expires}.0&signature=${signature}`],
+    [path, `expires=1e10&signature=${signature}`],
+    [path, `expires=&signature=${signature}`],
+    [path, `expires=${expires}&signature=${flipped}`],
+    [path, `expires=${expires}&signature=${signature}=`],
+    [path, `expires=${expires}&signature=${signature.slice(0, -1)}`],
+    [path, `expires=${expires}&signature=`],
+    [path, `expires=${expires}`],
+    [path, `signature=${signature}`],
+    [path, `expires=${expires}&expires=${expires}&signature=${signature}`],
+    [path, ''],
+  ] as const) {
+    assert.throws(
+      () => verifyPath(otherPath, new URLSearchParams(otherQuery), [NEW]),
+      forbidden(/ask for a new one/),
+      `${otherPath}?${otherQuery}`,
+    );
+  }
+});
+
+test('without LINK_KEYS one key is made beside the archive folder, closed to others, and kept', async () => {
+  await withFolder(async (folder) => {
+    const open = (): ReturnType<typeof openFolderArchive> =>
+      openFolderArchive({ path: join(folder, 'archive'), linkKeys: [], publicUrl: 'http://127.0.0.1:8080' });
+    const archive = open();
+    assert.deepEqual(await readdir(folder), [], 'no key before a link is asked for');
+    await store(archive, CALL, { head: bytesOf('head', 10), clusters: [bytesOf('a', 100)] });
+    const { url } = await archive.link(CALL, 60, AbortSignal.timeout(10_000));
+    assert.equal((await stat(join(folder, 'link.key'))).mode & 0o777, 0o600);
+    assert.deepEqual((await readdir(folder)).toSorted(), ['archive', 'link.key']);
+    const { pathname, searchParams } = new URL(url);
+    assert.deepEqual(open().verifyLink(pathname, searchParams), CALL, 'another process verifies it');
+    assert.ok(!url.includes((await readFile(join(folder, 'link.key'), 'utf8')).trim()));
+  });
+});
+
+test('processes that start at once make one key', async () => {
+  await withFolder(async (folder) => {
+    const path = join(folder, 'not', 'yet', 'link.key');
+    const module = join(import.meta.dirname, '../../../src/archive/folder/link.ts');
+    const program = `import(${JSON.stringify(module)}).then((m) => process.stdout.write(m.keepLinkKey(${JSON.stringify(path)})))`;
+    const keys = await Promise.all(
+      Array.from({ length: 4 }, () => {
+        const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+        return text(child.stdout);
+      }),
+    );
+    assert.match(keys[0] ?? '', /^[\w-]{43}$/);
+    assert.equal(new Set(keys).size, 1);
+    assert.deepEqual(await readdir(join(path, '..')), ['link.key'], 'a draft was left behind');
+  });
+});
+
+test('a key that was there is never replaced', async () => {
+  await withFolder(async (folder) => {
+    const path = join(folder, 'link.key');
+    const key = keepLinkKey(path);
+    assert.equal(keepLinkKey(path), key);
+  });
+});
+
+test('a key file that holds no key, or cannot be read, is named with what to do', async () => {
+  await withFolder(async (folder) => {
+    const path = join(folder, 'link.key');
+    await writeFile(path, '\n');
+    assert.throws(() => keepLinkKey(path), misconfigured(/holds no key: remove it/));
+    assert.throws(() => keepLinkKey(join(path, 'link.key')), misconfigured(/mend its permissions, or set LINK_KEYS/));
+    assert.throws(() => keepLinkKey(folder), misconfigured(/LINK_KEYS/));
+  });
+});
+
+function signed(
+  recording: typeof CALL | { recordingId: string; conversationId: undefined },
+  expires: number,
+  keys: readonly string[],
+): { path: string; query: URLSearchParams } {
+  const url = new URL(signPath(recording, expires, keys), 'http://127.0.0.1');
+  return { path: url.pathname, query: url.searchParams };
+}
+
+function inS(seconds: number): number {
+  return Math.floor(Date.now() / 1000) + seconds;
+}
+
+function forbidden(words: RegExp): (error: unknown) => boolean {
+  return (error) => error instanceof Failure && error.code === 'forbidden' && words.test(error.message);
+}
+
+function misconfigured(words: RegExp): (error: unknown) => boolean {
+  return (error) => error instanceof Failure && error.code === 'misconfigured' && words.test(error.message);
+}
+
+async function withFolder(run: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'link-'));
+  try {
+    await run(folder);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}

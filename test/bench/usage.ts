@@ -1,0 +1,77 @@
+/** Turns process ids into CPU seconds and bytes of memory, as /proc has them (proc_pid_stat(5), proc_pid_status(5)). */
+import { readFileSync } from 'node:fs';
+import { childrenOf } from '../support/service/children.ts';
+
+/** `USER_HZ`: the unit of times in /proc, the same on every Linux that Node runs on. */
+const TICKS_PER_S = 100;
+
+/** User and system seconds of a process and of every child it has waited for; children that still run are not in it. */
+export function cpuSecondsOf(pid: number): number {
+  return sumOfTimes(pid, 4);
+}
+
+/** Of the process alone, without its children. */
+export function ownCpuSecondsOf(pid: number): number {
+  return sumOfTimes(pid, 2);
+}
+
+function sumOfTimes(pid: number, count: 2 | 4): number {
+  const stat = readFileSync(`/proc/${String(pid)}/stat`, 'latin1');
+  // The name stands in parentheses and may hold anything; state is field 3, utime, stime, cutime and cstime are 14 to 17.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return fields.slice(11, 11 + count).reduce((sum, ticks) => sum + Number(ticks), 0) / TICKS_PER_S;
+}
+
+/** Resident bytes of one process; 0 where it is gone. */
+export function residentBytesOf(pid: number): number {
+  try {
+    const status = readFileSync(`/proc/${String(pid)}/status`, 'latin1');
+    return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024;
+  } catch {
+    return 0;
+  }
+}
+
+export interface MemoryWatch extends Disposable {
+  /** The most the process itself held; every sample in order. */
+  readonly peakBytes: number;
+  readonly samples: readonly number[];
+  /** The most its children held together. */
+  readonly childrenPeakBytes: number;
+}
+
+/** Samples a process and its children every `everyMs`, until disposed. */
+export function watchMemory(pid: number, everyMs = 50): MemoryWatch {
+  const samples: number[] = [];
+  let childrenPeakBytes = 0;
+  const timer = setInterval(() => {
+    samples.push(residentBytesOf(pid));
+    const children = childrenOf(pid).reduce((sum, child) => sum + residentBytesOf(child.pid), 0);
+    childrenPeakBytes = Math.max(childrenPeakBytes, children);
+  }, everyMs);
+  return {
+    samples,
+    get peakBytes() {
+      return samples.reduce((most, sample) => Math.max(most, sample), 0);
+    },
+    get childrenPeakBytes() {
+      return childrenPeakBytes;
+    },
+    [Symbol.dispose]: () => clearInterval(timer),
+  };
+}
+
+/** Share of the whole machine's time that was not idle since the snapshot, 0 to 1. */
+export function watchMachine(): () => number {
+  const before = machineTicks();
+  return () => {
+    const after = machineTicks();
+    return 1 - (after.idle - before.idle) / Math.max(1, after.all - before.all);
+  };
+}
+
+function machineTicks(): { readonly all: number; readonly idle: number } {
+  const [line = ''] = readFileSync('/proc/stat', 'latin1').split('\n', 1);
+  const ticks = line.trim().split(/\s+/).slice(1, 9).map(Number);
+  return { all: ticks.reduce((sum, each) => sum + each, 0), idle: (ticks[3] ?? 0) + (ticks[4] ?? 0) };
+}

@@ -1,0 +1,174 @@
+/** What the queue file is worth when processes die, power fails and disks report errors: real processes, killed and traced. */
+import assert from 'node:assert/strict';
+import type { ChildProcess } from 'node:child_process';
+import { execFile, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, realpath, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { text } from 'node:stream/consumers';
+import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { openSqliteQueue } from '../../../src/queue/sqlite/sqlite.ts';
+import { consuming } from '../suite.ts';
+
+const PROCESS = join(import.meta.dirname, '../../support/queue/process.ts');
+const PUBLISHER = join(import.meta.dirname, '../../support/queue/publisher.ts');
+const KILLS = 24;
+
+const strace = spawnSync('strace', ['-o', '/dev/null', 'true']).status === 0;
+const traced = strace ? {} : { skip: 'strace is not installed, or may not trace here' };
+
+async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await mkdtemp(join(await realpath(tmpdir()), 'queue-kill-'));
+  try {
+    await body(folder);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+interface Running {
+  readonly child: ChildProcess;
+  readonly output: Promise<string>;
+}
+
+function start(path: string, prefix: string): Running {
+  const child = spawn(process.execPath, [PROCESS, path, prefix], { stdio: ['ignore', 'pipe', 'inherit'] });
+  return { child, output: text(child.stdout) };
+}
+
+/** Kills it at a random point after its first acknowledgement; returns the ids it was told are durable. */
+async function kill({ child, output }: Running): Promise<string[]> {
+  if (child.stdout !== null) await Promise.race([once(child.stdout, 'data'), once(child, 'exit')]);
+  await delay(Math.random() * 250);
+  assert.equal(child.exitCode, null, 'it ended by itself');
+  const exited = once(child, 'exit');
+  child.kill('SIGKILL');
+  await exited;
+  // The last line may have been cut by the kill; what it names was acknowledged all the same, but cannot be read.
+  return (await output).split('\n').slice(0, -1);
+}
+
+function states(path: string): ReadonlyMap<string, string> {
+  const database = new DatabaseSync(path);
+  try {
+    assert.equal(database.prepare('PRAGMA integrity_check').get()?.['integrity_check'], 'ok');
+    const rows = database.prepare('SELECT key, state FROM message').all();
+    return new Map(rows.map((row) => [String(row['key']).replace('recording:_.', ''), String(row['state'])]));
+  } finally {
+    database.close();
+  }
+}
+
+test(
+  'invariant 1: nothing acknowledged is lost, whoever is killed when (QU-08, QU-09, QU-14)',
+  { timeout: 240_000 },
+  (t) =>
+    inFolder(async (folder) => {
+      const path = join(folder, 'queue.db');
+      const acknowledged: string[] = [];
+      const lanes = ['a', 'b'].map(async (lane) => {
+        for (let round = 0; round < KILLS / 2; round += 1) {
+          const running = start(path, `${lane}-${String(round)}`);
+          t.after(() => running.child.kill('SIGKILL'));
+          acknowledged.push(...(await kill(running)));
+        }
+      });
+      await Promise.all(lanes);
+
+      const left = states(path);
+      const lost = acknowledged.filter((id) => !left.has(id));
+      assert.deepEqual(lost, []);
+      assert.ok(acknowledged.length > KILLS, `only ${String(acknowledged.length)} were acknowledged`);
+
+      const unfinished = [...left].filter(([, state]) => state !== 'done').map(([id]) => id);
+      const drained = await drain(path, unfinished.length);
+      assert.deepEqual(drained.toSorted(), unfinished.toSorted(), 'drained exactly once each');
+      assert.deepEqual([...new Set(states(path).values())], ['done']);
+      t.diagnostic(
+        `${String(KILLS)} kills, ${String(acknowledged.length)} acknowledged, 0 lost, ${String(left.size - acknowledged.length)} stored but not told, ${String(unfinished.length)} drained`,
+      );
+    }),
+);
+
+async function drain(path: string, count: number): Promise<string[]> {
+  const queue = openSqliteQueue({ path, leaseMs: 500, pollMs: 50, maxLost: 1000 });
+  const consumer = consuming(queue, () => ({ outcome: 'done' }), 8);
+  await consumer.first(count);
+  await consumer.stop();
+  assert.deepEqual(await queue.depth(), { ready: 0, waiting: 0, running: 0, dead: 0 });
+  await queue.close();
+  return consumer.seen.map((one) => one.name);
+}
+
+/**
+ * Runs the publisher under strace: what it told, and its system calls. Only its main thread, which is where SQLite
+ * works. `faults` are injected into calls on the WAL, which are then the only ones that are traced.
+ */
+async function trace(folder: string, count: number, faults?: string): Promise<readonly [string[], string[]]> {
+  const log = join(folder, 'trace');
+  const path = join(folder, 'queue.db');
+  const inject = faults === undefined ? [] : ['-P', `${path}-wal`, '-e', `inject=${faults}`];
+  const calls = ['-y', '-e', 'trace=pwrite64,write,fsync,fdatasync', ...inject, '-o', log];
+  const program = [process.execPath, PUBLISHER, path, String(count)];
+  const { stdout } = await promisify(execFile)('strace', [...calls, ...program]);
+  return [stdout.trim().split('\n'), (await readFile(log, 'utf8')).split('\n')];
+}
+
+test('invariant 1: the disk has the event before its sender is told (QU-18)', { timeout: 60_000, ...traced }, () =>
+  inFolder(async (folder) => {
+    const [told, calls] = await trace(folder, 20);
+    assert.equal(told.filter((line) => line.startsWith('acked')).length, 20);
+    let written = false;
+    let onDisk = false;
+    let proven = 0;
+    for (const call of calls) {
+      if (/pwrite64\(\d+<[^>]*queue\.db-wal>/.test(call)) [written, onDisk] = [true, false];
+      if (/f(data)?sync\(\d+<[^>]*queue\.db-wal>.*= 0$/.test(call)) onDisk = written;
+      if (!/write\(1<.*"acked r-/.test(call)) continue;
+      assert.ok(written && onDisk, `told before it was on disk: ${call}`);
+      [written, onDisk] = [false, false];
+      proven += 1;
+    }
+    assert.equal(proven, 20);
+  }),
+);
+
+test('after one failed fsync nothing is acknowledged until the restart (QU-19)', { timeout: 60_000, ...traced }, () =>
+  inFolder(async (folder) => {
+    const [told, calls] = await trace(folder, 40, 'fsync,fdatasync:error=EIO:when=12');
+    assert.equal(
+      calls.filter((call) => /queue\.db-wal>.*EIO.*\(INJECTED\)/.test(call)).length,
+      1,
+      'one error, on the WAL',
+    );
+    const firstRefused = told.findIndex((line) => line.startsWith('refused'));
+    const [before, after] = [told.slice(0, firstRefused), told.slice(firstRefused)];
+    assert.ok(before.length > 0 && after.length > 1);
+    assert.ok(before.every((line) => line.startsWith('acked')));
+    for (const line of after) assert.match(line, /^refused .*disk of the queue reported an error.*restart/);
+    const left = states(join(folder, 'queue.db'));
+    for (const line of before) assert.ok(left.has(line.replace('acked ', '')), `${line}, but it is lost`);
+    const queue = openSqliteQueue({ path: join(folder, 'queue.db') });
+    await queue.check(new AbortController().signal);
+    await queue.close();
+  }),
+);
+
+test(
+  'a full disk refuses with a clear text and takes events again when there is space',
+  { timeout: 60_000, ...traced },
+  () =>
+    inFolder(async (folder) => {
+      const [told] = await trace(folder, 40, 'pwrite64:error=ENOSPC:when=60..70');
+      const refused = told.filter((line) => line.startsWith('refused'));
+      assert.ok(refused.length > 0, 'nothing was refused');
+      for (const line of refused) assert.match(line, /disk of the queue is full; free some space/);
+      assert.match(told.at(-1) ?? '', /^acked/);
+      const left = states(join(folder, 'queue.db'));
+      for (const line of told.filter((one) => one.startsWith('acked'))) assert.ok(left.has(line.replace('acked ', '')));
+    }),
+);

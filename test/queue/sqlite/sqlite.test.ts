@@ -1,0 +1,514 @@
+/** The queue in a file: the contract, and what only a file can suffer. */
+import type { SqliteQueue, SqliteQueueOptions } from '../../../src/queue/sqlite/sqlite.ts';
+import type { Settlement } from '../../../src/queue/queue.ts';
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtemp, readFile, readdir, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Failure } from '../../../src/failure.ts';
+import { openSqliteQueue } from '../../../src/queue/sqlite/sqlite.ts';
+import { consuming, conversationMessage, gate, queueSuite, recordingMessage } from '../suite.ts';
+
+const NEVER = new AbortController().signal;
+const DONE: Settlement = { outcome: 'done' };
+
+queueSuite(
+  'sqlite',
+  async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'queue-'));
+    const path = join(folder, 'a', 'b', 'queue.db');
+    const opened = [openSqliteQueue({ path })];
+    const [queue] = opened;
+    assert.ok(queue !== undefined);
+    return {
+      queue,
+      async reopen() {
+        await queue.close();
+        const again = openSqliteQueue({ path });
+        opened.push(again);
+        return again;
+      },
+      async close() {
+        for (const one of opened) await one.close();
+        await rm(folder, { recursive: true });
+      },
+    };
+  },
+  { collapses: true, measuresDepth: true, revives: true },
+);
+
+interface Place {
+  readonly folder: string;
+  readonly path: string;
+  readonly open: (options?: Omit<SqliteQueueOptions, 'path'>) => SqliteQueue;
+}
+
+/** A test with a folder of its own, whose queues are closed at its end. */
+function fileTest(title: string, body: (place: Place) => Promise<void>): void {
+  test(title, { timeout: 30_000 }, async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), 'queue-'));
+    const path = join(folder, 'queue.db');
+    const opened: SqliteQueue[] = [];
+    t.after(async () => {
+      for (const queue of opened) await queue.close();
+      await rm(folder, { recursive: true });
+    });
+    const open = (options: Omit<SqliteQueueOptions, 'path'> = {}): SqliteQueue => {
+      const queue = openSqliteQueue({ path, ...options });
+      opened.push(queue);
+      return queue;
+    };
+    await body({ folder, path, open });
+  });
+}
+
+const refusal =
+  (words: RegExp) =>
+  (error: unknown): boolean =>
+    error instanceof Failure && error.code === 'queue-unavailable' && words.test(error.message);
+
+/** Reads the file with a connection of its own, as another program would. */
+function look<T>(path: string, read: (database: DatabaseSync) => T): T {
+  const database = new DatabaseSync(path, { timeout: 1000 });
+  try {
+    return read(database);
+  } finally {
+    database.close();
+  }
+}
+
+fileTest('a burst of publishes shares transactions, and each is durable when it resolves', async ({ path, open }) => {
+  const queue = open();
+  const sizes: number[] = [];
+  await Promise.all(
+    Array.from({ length: 300 }, async (_, index) => {
+      await queue.publish([recordingMessage(`r-${String(index)}`)], NEVER);
+      sizes.push(look(path, (database) => Number(database.prepare('SELECT count(*) AS n FROM message').get()?.['n'])));
+    }),
+  );
+  assert.equal(sizes[0], 300);
+});
+
+fileTest('what waits for an earlier commit is committed in the order it came', async ({ open }) => {
+  const queue = open();
+  const names = Array.from({ length: 1500 }, (_, index) => `r-${String(index)}`);
+  await Promise.all(names.map((name) => queue.publish([recordingMessage(name)], NEVER)));
+  const consumer = consuming(queue, () => DONE, 1);
+  const seen = await consumer.first(20);
+  await consumer.stop();
+  assert.deepEqual(
+    seen.map((one) => one.name),
+    names.slice(0, 20),
+  );
+});
+
+fileTest('refuses a publish, and checks as unready, while another program holds the lock (QU-16)', async (place) => {
+  const queue = place.open({ patienceMs: 300 });
+  const other = new DatabaseSync(place.path);
+  other.exec('BEGIN IMMEDIATE');
+  await assert.rejects(queue.publish([recordingMessage('r-1')], NEVER), refusal(/stayed locked/));
+  await assert.rejects(queue.check(NEVER), refusal(/stayed locked/));
+  const patient = queue.publish([recordingMessage('r-2')], NEVER);
+  other.exec('ROLLBACK');
+  other.close();
+  await patient;
+  assert.deepEqual(await queue.depth(), { ready: 1, waiting: 0, running: 0, dead: 0 });
+});
+
+fileTest('a consumer outlives a locked file and says so once', async (place) => {
+  const troubles: Failure[] = [];
+  const queue = place.open({ patienceMs: 100, pollMs: 50, onTrouble: (failure) => troubles.push(failure) });
+  await queue.publish([recordingMessage('r-1')], NEVER);
+  const other = new DatabaseSync(place.path);
+  other.exec('BEGIN IMMEDIATE');
+  const consumer = consuming(queue, () => DONE);
+  while (troubles.length === 0) await delay(20);
+  other.exec('ROLLBACK');
+  other.close();
+  await consumer.first(1);
+  await consumer.stop();
+  assert.equal(troubles.length, 1);
+  assert.match(troubles[0]?.message ?? '', /stayed locked/);
+});
+
+fileTest(
+  'a reader that never ends does not stop publishing, and the WAL stays bounded after it (QU-16)',
+  async (place) => {
+    const queue = place.open();
+    const publish = async (name: string, count: number): Promise<void> => {
+      for (let index = 0; index < count; index += 1)
+        await queue.publish([recordingMessage(`${name}-${String(index)}`)], NEVER);
+    };
+    const reader = new DatabaseSync(place.path);
+    reader.exec('BEGIN; SELECT count(*) FROM message');
+    await publish('under', 600);
+    reader.exec('ROLLBACK');
+    reader.close();
+    await publish('after', 1800);
+    const wal = await stat(`${place.path}-wal`);
+    assert.ok(wal.size < 20 * 1024 * 1024, `the WAL has ${String(wal.size)} bytes`);
+    assert.equal((await queue.depth())?.ready, 2400);
+  },
+);
+
+fileTest('refuses what would wait in too long a line, and keeps the rest', async ({ open }) => {
+  const queue = open();
+  const results = await Promise.allSettled(
+    Array.from({ length: 20_100 }, (_, index) => queue.publish([recordingMessage(`r-${String(index)}`)], NEVER)),
+  );
+  const refused = results.filter((result) => result.status === 'rejected');
+  assert.equal(refused.length, 100);
+  assert.ok(refused.every((result) => refusal(/Too many events wait/)(result.reason)));
+  assert.equal((await queue.depth())?.ready, 20_000);
+});
+
+fileTest('two queues on one file share the work and notice each other (QU-14)', async ({ open }) => {
+  const receiver = open();
+  // So rare a poll that only the file events of the system can wake them in time.
+  const [first, second] = [open({ pollMs: 3_600_000 }), open({ pollMs: 3_600_000 })] as const;
+  const both = gate();
+  let running = 0;
+  const answer = async (): Promise<Settlement> => {
+    running += 1;
+    if (running === 2) both.open();
+    await both.opened;
+    return DONE;
+  };
+  const consumers = [consuming(first, answer), consuming(second, answer)];
+  // Long enough for both to have looked and found nothing.
+  await delay(300);
+  await receiver.publish([recordingMessage('r-1'), recordingMessage('r-2')], NEVER);
+  await both.opened;
+  await Promise.all(consumers.map((consumer) => consumer.stop()));
+  const names = consumers.flatMap((consumer) => consumer.seen.map((one) => one.name));
+  assert.deepEqual(names.toSorted(), ['r-1', 'r-2']);
+});
+
+fileTest('a lease is kept while the work lasts longer than it', async ({ open }) => {
+  const queue = open({ leaseMs: 1000, pollMs: 50 });
+  const other = open({ leaseMs: 1000, pollMs: 50 });
+  await queue.publish([recordingMessage('long')], NEVER);
+  let aborted = false;
+  const ended = gate();
+  const owner = consuming(queue, async (_, signal) => {
+    await delay(2500);
+    aborted = signal.aborted;
+    ended.open();
+    return DONE;
+  });
+  await owner.first(1);
+  const thief = consuming(other, () => DONE);
+  await queue.publish([recordingMessage('next')], NEVER);
+  await thief.first(1);
+  await ended.opened;
+  await owner.stop();
+  await thief.stop();
+  assert.deepEqual([aborted, thief.seen.map((one) => one.name)], [false, ['next']]);
+});
+
+fileTest('an owner that lost its lease is stopped and cannot settle (QU-15, QU-02)', async ({ path, open }) => {
+  const queue = open({ leaseMs: 150, pollMs: 20 });
+  await queue.publish([recordingMessage('r-1')], NEVER);
+  const taken = gate();
+  const stale = consuming(queue, async (one, signal) => {
+    if (one.attempt > 1) return { outcome: 'dead', reason: 'the second delivery says so' };
+    taken.open();
+    // As if this process had been stopped past its lease and another one had taken the message.
+    look(path, (database) => database.exec(`UPDATE message SET token = 'another', due_at = 0`));
+    if (!signal.aborted) await once(signal, 'abort');
+    await settledElsewhere.opened;
+    return DONE;
+  });
+  const settledElsewhere = gate();
+  await taken.opened;
+  const other = open({ leaseMs: 150, pollMs: 20 });
+  const owner = consuming(other, () => ({ outcome: 'dead', reason: 'the second delivery says so' }));
+  const [second] = await owner.first(1);
+  while ((await other.depth())?.dead !== 1) await delay(5);
+  settledElsewhere.open();
+  await stale.stop();
+  await owner.stop();
+  assert.equal(second?.attempt, 2);
+  const dead = await other.dead(10);
+  assert.deepEqual(
+    dead.map((one) => [one.key, one.reason]),
+    [['recording:c-1.r-1', 'the second delivery says so']],
+  );
+});
+
+fileTest('a message whose process keeps dying is dead after so many times, with its reason (QU-04)', async (place) => {
+  const troubles: Failure[] = [];
+  const onTrouble = (failure: Failure): unknown => troubles.push(failure);
+  const queue = place.open({ leaseMs: 100, pollMs: 10, maxLost: 3, onTrouble });
+  await queue.publish([recordingMessage('poison'), recordingMessage('good')], NEVER);
+  const killed = (): void =>
+    look(place.path, (database) => database.exec(`UPDATE message SET token = 'gone', due_at = 0 WHERE token NOT NULL`));
+  const consumer = consuming(
+    queue,
+    async (one, signal) => {
+      if (one.name === 'good') return DONE;
+      killed();
+      if (!signal.aborted) await once(signal, 'abort');
+      return DONE;
+    },
+    2,
+  );
+  while ((await queue.depth())?.dead !== 1) await delay(5);
+  await consumer.stop();
+  const attempts = consumer.seen.filter((one) => one.name === 'poison').map((one) => one.attempt);
+  assert.deepEqual(attempts, [1, 2, 3]);
+  const [dead] = await queue.dead(1);
+  assert.match(dead?.reason ?? '', /Delivered 3 times in a row without coming back/);
+  assert.deepEqual(
+    troubles.filter((failure) => /given up/.test(failure.message)).map((failure) => failure.facts['key']),
+    ['recording:c-1.poison'],
+  );
+});
+
+fileTest('a handler that keeps throwing ends with a reason, told to who listens', async ({ path, open }) => {
+  const troubles: Failure[] = [];
+  const queue = open({ maxLost: 2, pollMs: 10, onTrouble: (failure) => troubles.push(failure) });
+  await queue.publish([recordingMessage('bug')], NEVER);
+  const consumer = consuming(queue, () => {
+    throw new TypeError('a bug');
+  });
+  await consumer.first(1);
+  while ((await queue.depth())?.waiting !== 1) await delay(5);
+  look(path, (database) => database.exec('UPDATE message SET due_at = 0'));
+  await consumer.first(2);
+  while ((await queue.depth())?.dead !== 1) await delay(5);
+  await consumer.stop();
+  const [dead] = await queue.dead(1);
+  assert.match(dead?.reason ?? '', /unexpected error 2 times in a row/);
+  assert.deepEqual(
+    troubles.map((failure) => failure.cause instanceof TypeError),
+    [true, true],
+  );
+});
+
+fileTest('gives back what ignores its signal, at once deliverable and uncounted', async ({ open }) => {
+  const queue = open({ stopGraceMs: 50 });
+  await queue.publish([recordingMessage('deaf')], NEVER);
+  const release = gate();
+  const deaf = consuming(queue, async () => {
+    await release.opened;
+    return { outcome: 'dead', reason: 'too late' };
+  });
+  await deaf.first(1);
+  await deaf.stop();
+  assert.deepEqual(await queue.depth(), { ready: 1, waiting: 0, running: 0, dead: 0 });
+  release.open();
+  const next = consuming(queue, () => DONE);
+  const [one] = await next.first(1);
+  await next.stop();
+  assert.deepEqual([one?.name, one?.attempt, (await queue.depth())?.dead], ['deaf', 1, 0]);
+});
+
+fileTest('a message that cannot be read is dead with its reason, and the rest go on', async ({ path, open }) => {
+  const queue = open();
+  await queue.publish([recordingMessage('strange'), recordingMessage('good')], NEVER);
+  look(path, (database) => database.exec(`UPDATE message SET body = '{"v":2}' WHERE key LIKE '%strange'`));
+  const consumer = consuming(queue, () => DONE);
+  const [one] = await consumer.first(1);
+  await consumer.stop();
+  const [dead] = await queue.dead(1);
+  assert.equal(one?.name, 'good');
+  assert.match(dead?.reason ?? '', /cannot be read: message\.v/);
+});
+
+fileTest('events of one conversation with different media types become one for all of them', async ({ open }) => {
+  const queue = open();
+  await queue.publish([conversationMessage('c-1', 'chat'), conversationMessage('c-2', 'call')], NEVER);
+  await queue.publish([conversationMessage('c-1', 'call'), conversationMessage('c-2', 'call')], NEVER);
+  const consumer = consuming(queue, () => DONE);
+  const seen = await consumer.first(2);
+  await consumer.stop();
+  assert.deepEqual(
+    seen.map((one) => one.message),
+    [conversationMessage('c-1'), conversationMessage('c-2', 'call')],
+  );
+});
+
+fileTest('a done recording is forgotten after its time, and only then taken anew', async ({ path, open }) => {
+  const queue = open({ keepDoneMs: 60_000 });
+  const consumer = consuming(queue, () => DONE);
+  await queue.publish([recordingMessage('old'), recordingMessage('new')], NEVER);
+  await consumer.first(2);
+  await consumer.stop();
+  look(path, (database) => database.exec(`UPDATE message SET changed_at = changed_at - 61000 WHERE key LIKE '%old'`));
+  const next = consuming(queue, () => DONE);
+  await queue.publish([recordingMessage('marker')], NEVER);
+  await next.first(1);
+  await queue.publish([recordingMessage('new'), recordingMessage('old')], NEVER);
+  const seen = await next.first(2);
+  await next.stop();
+  assert.deepEqual(
+    seen.map((one) => one.name),
+    ['marker', 'old'],
+  );
+});
+
+fileTest('a clock set back makes no wait longer than it was asked to be (QU-13)', async ({ open }) => {
+  let setBackMs = 0;
+  const queue = open({ now: () => Date.now() - setBackMs, pollMs: 20 });
+  await queue.publish([recordingMessage('r-1')], NEVER);
+  const consumer = consuming(queue, (one) => (one.attempt === 1 ? { outcome: 'again', afterMs: 300 } : DONE));
+  await consumer.first(1);
+  while ((await queue.depth())?.waiting !== 1) await delay(5);
+  setBackMs = 7_200_000;
+  await consumer.first(2);
+  await consumer.stop();
+});
+
+fileTest('a lease from before the clock was set back ends all the same (QU-13)', async ({ path, open }) => {
+  const queue = open({ leaseMs: 200, pollMs: 20 });
+  await queue.publish([recordingMessage('r-1')], NEVER);
+  look(path, (database) => {
+    const ahead = Date.now() + 7_200_000;
+    database
+      .prepare(`UPDATE message SET state = 'running', token = 'killed', due_at = ?, changed_at = ?, attempt = 1`)
+      .run(ahead + 200, ahead);
+  });
+  const consumer = consuming(queue, () => DONE);
+  const [one] = await consumer.first(1);
+  await consumer.stop();
+  assert.equal(one?.attempt, 2);
+});
+
+fileTest('a clock set forward takes no message from a living owner (QU-13)', async ({ open }) => {
+  let aheadMs = 0;
+  const now = (): number => Date.now() + aheadMs;
+  const queue = open({ now, leaseMs: 1000, pollMs: 20 });
+  const other = open({ now, leaseMs: 1000, pollMs: 20 });
+  await queue.publish([recordingMessage('long')], NEVER);
+  const release = gate();
+  let aborted = false;
+  const owner = consuming(queue, async (_, signal) => {
+    await release.opened;
+    aborted = signal.aborted;
+    return DONE;
+  });
+  await owner.first(1);
+  const thief = consuming(other, () => DONE);
+  await other.publish([recordingMessage('next')], NEVER);
+  await thief.first(1);
+  aheadMs = 7_200_000;
+  await delay(2200);
+  release.open();
+  while ((await queue.depth())?.running !== 0) await delay(5);
+  await Promise.all([owner.stop(), thief.stop()]);
+  assert.deepEqual([aborted, thief.seen.map((one) => one.name)], [false, ['next']]);
+});
+
+fileTest('asserts WAL and a known schema on every open', async ({ path, open }) => {
+  await open().close();
+  look(path, (database) => database.exec('PRAGMA journal_mode = DELETE'));
+  await open().close();
+  const [journal, version] = look(path, (database) => [
+    database.prepare('PRAGMA journal_mode').get()?.['journal_mode'],
+    database.prepare('PRAGMA user_version').get()?.['user_version'],
+  ]);
+  assert.deepEqual([journal, version], ['wal', 1]);
+});
+
+fileTest('refuses files that are not its own, newer or damaged, and leaves them as they are (QU-17)', async (place) => {
+  const queue = place.open();
+  await queue.publish(
+    Array.from({ length: 400 }, (_, index) => recordingMessage(`r-${String(index)}`)),
+    NEVER,
+  );
+  await queue.close();
+  const good = await readFile(place.path);
+  const flipped = Buffer.from(good);
+  flipped.fill(0x5a, 5 * 4096, 8 * 4096);
+  const foreign = join(place.folder, 'foreign.db');
+  look(foreign, (database) => database.exec('CREATE TABLE t (a)'));
+  const newer = join(place.folder, 'newer.db');
+  await writeFile(newer, good);
+  look(newer, (database) => database.exec('PRAGMA user_version = 2'));
+  const cases: readonly (readonly [what: string, bytes: Buffer, words: RegExp])[] = [
+    ['empty', Buffer.alloc(0), /is damaged \(cut short\)/],
+    ['text', Buffer.from('this is no database at all\n'.repeat(20)), /is no SQLite file/],
+    ['foreign', await readFile(foreign), /belongs to another program/],
+    ['newer', await readFile(newer), /schema version 2, this service knows 1/],
+    ['cut', good.subarray(0, good.length / 2), /is damaged/],
+    ['flipped', flipped, /is damaged/],
+  ];
+  for (const [what, bytes, words] of cases) {
+    await writeFile(place.path, bytes);
+    assert.throws(() => openSqliteQueue({ path: place.path }), refusal(words), what);
+    assert.deepEqual(await readFile(place.path), bytes, `${what} was changed`);
+  }
+  await writeFile(place.path, good);
+  assert.equal((await place.open().depth())?.ready, 400);
+});
+
+fileTest('refuses to start empty where only the WAL is left, and where it cannot write (QU-17)', async (place) => {
+  await writeFile(`${place.path}-wal`, 'left behind');
+  assert.throws(() => openSqliteQueue({ path: place.path }), refusal(/is missing, but its -wal file is there/));
+  const inTheWay = join(place.folder, 'file');
+  await writeFile(inTheWay, '');
+  assert.throws(() => openSqliteQueue({ path: join(inTheWay, 'queue.db') }), refusal(/cannot be opened; check/));
+  assert.deepEqual((await readdir(place.folder)).toSorted(), ['file', 'queue.db-wal']);
+});
+
+fileTest('acknowledges nothing into a file that was moved away, and says so', async (place) => {
+  const queue = place.open();
+  await queue.publish([recordingMessage('r-1')], NEVER);
+  const consumer = consuming(queue, () => DONE);
+  await consumer.first(1);
+  while ((await queue.depth())?.running !== 0) await delay(5);
+  await rename(place.path, `${place.path}.old`);
+  await assert.rejects(queue.publish([recordingMessage('r-2')], NEVER), refusal(/moved, deleted or replaced/));
+  await assert.rejects(queue.check(NEVER), refusal(/moved, deleted or replaced/));
+  await assert.rejects(
+    queue.consume(async () => DONE, 1, NEVER),
+    refusal(/moved, deleted or replaced/),
+  );
+  await assert.rejects(consumer.first(2), refusal(/moved, deleted or replaced/), 'the idle consumer ends too');
+});
+
+fileTest('close() waits for what is being published and refuses what comes later', async ({ open }) => {
+  const queue = open();
+  const early = queue.publish([recordingMessage('r-1')], NEVER);
+  await queue.close();
+  await early;
+  await queue.close();
+  await assert.rejects(queue.publish([recordingMessage('r-2')], NEVER), refusal(/is closed/));
+  assert.equal((await open().depth())?.ready, 1);
+});
+
+fileTest('close() ends its consumers and gives back what they hold', async ({ open }) => {
+  const queue = open();
+  await queue.publish([recordingMessage('r-1')], NEVER);
+  const consumer = consuming(queue, async (_, signal) => {
+    if (!signal.aborted) await once(signal, 'abort');
+    return { outcome: 'wait', afterMs: 0 };
+  });
+  await consumer.first(1);
+  await queue.close();
+  await consumer.stop();
+  assert.equal((await open().depth())?.ready, 1);
+});
+
+fileTest('a file cut short while in use ends the queue instead of hiding it', async (place) => {
+  const queue = place.open();
+  await queue.publish(
+    Array.from({ length: 600 }, (_, index) => recordingMessage(`r-${String(index)}`)),
+    NEVER,
+  );
+  await queue.close();
+  const again = place.open();
+  await truncate(place.path, 4096);
+  await assert.rejects(
+    async () => {
+      for (;;) await again.publish([recordingMessage(crypto.randomUUID())], NEVER);
+    },
+    refusal(/damaged|reported an error/),
+  );
+  await assert.rejects(again.check(NEVER), refusal(/damaged|reported an error/));
+});

@@ -1,0 +1,173 @@
+/** Turns finished uploads into objects with generations and checksums, and looks at each in the instant it appears. */
+import { createHash } from 'node:crypto';
+import { crc32c, encodeCrc32c } from '../../../src/archive/checksum.ts';
+
+export interface StoredObject {
+  readonly name: string;
+  readonly generation: string;
+  readonly metageneration: number;
+  readonly parts: readonly Buffer[];
+  readonly sizeBytes: number;
+  readonly crc32c: string;
+  readonly contentType: string;
+  readonly cacheControl: string | undefined;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly timeCreated: string;
+  /** Of how many objects it was composed; undefined where it was uploaded. */
+  readonly componentCount: number | undefined;
+}
+
+/** What a client says of an object that is to appear. */
+export interface Resource {
+  readonly contentType: string | undefined;
+  readonly cacheControl: string | undefined;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** What the client claims; a wrong claim is refused. */
+  readonly crc32c: string | undefined;
+}
+
+export type Permission = 'create' | 'read' | 'list' | 'delete';
+
+/** Answered as an error document. */
+export class GcsError extends Error {
+  readonly status: number;
+  readonly reason: string;
+  /** Seconds of a Retry-After. */
+  readonly waitS: string | undefined;
+
+  constructor(status: number, reason: string, message: string, waitS?: string) {
+    super(message);
+    this.status = status;
+    this.reason = reason;
+    this.waitS = waitS;
+  }
+}
+
+/** Sees an object in the instant it becomes visible, before anybody else can; what it returns are violations. */
+export type Audit = (object: StoredObject, objects: ReadonlyMap<string, StoredObject>) => readonly string[];
+
+interface Rule {
+  readonly permission: Permission;
+  readonly prefix: string;
+  readonly reason: string;
+}
+
+const BLOCK_BYTES = 256 * 1024;
+
+export class GcsStore {
+  readonly objects = new Map<string, StoredObject>();
+  /** What should never have been seen: objects that broke a rule, and changes to what must not change. */
+  readonly violations: string[] = [];
+  readonly #audits: Audit[];
+  readonly #rules: Rule[] = [];
+  readonly #blocks: Map<string, Buffer> | undefined;
+  #generation = BigInt(Date.now()) * 1000n;
+
+  /** `sharing` keeps equal blocks once, so that a long stream of repeating bytes takes no memory. */
+  constructor(audits: readonly Audit[], sharing: boolean) {
+    this.#audits = [...audits];
+    this.#blocks = sharing ? new Map() : undefined;
+  }
+
+  deny(permission: Permission, prefix: string, reason = 'forbidden'): void {
+    this.#rules.push({ permission, prefix, reason });
+  }
+
+  allowAll(): void {
+    this.#rules.length = 0;
+  }
+
+  demand(permission: Permission, name: string): void {
+    const rule = this.#rules.find((rule) => rule.permission === permission && name.startsWith(rule.prefix));
+    if (rule === undefined) return;
+    throw new GcsError(403, rule.reason, `worker@test does not have storage.objects.${permission} access to ${name}.`);
+  }
+
+  /** @throws GcsError 412 */
+  precondition(name: string, query: URLSearchParams): void {
+    const wanted = query.get('ifGenerationMatch');
+    const there = this.objects.get(name)?.generation ?? '0';
+    if (wanted !== null && wanted !== there)
+      throw new GcsError(412, 'conditionNotMet', 'At least one of the pre-conditions you specified did not hold.');
+  }
+
+  /** The one door through which objects appear. @throws GcsError 400 where a checksum is not what was claimed */
+  appear(name: string, parts: readonly Buffer[], resource: Resource, componentCount?: number): StoredObject {
+    this.demand('create', name);
+    if (this.objects.has(name)) this.demand('delete', name);
+    const crc = encodeCrc32c(parts.reduce((value, part) => crc32c(part, value), 0));
+    if (resource.crc32c !== undefined && resource.crc32c !== crc) {
+      throw new GcsError(
+        400,
+        'invalid',
+        `Provided CRC32C "${resource.crc32c}" doesn't match calculated CRC32C "${crc}".`,
+      );
+    }
+    this.#generation += 1n;
+    const object: StoredObject = {
+      name,
+      generation: String(this.#generation),
+      metageneration: 1,
+      parts: this.#shared(parts),
+      sizeBytes: parts.reduce((size, part) => size + part.length, 0),
+      crc32c: crc,
+      contentType: resource.contentType ?? 'application/octet-stream',
+      cacheControl: resource.cacheControl,
+      metadata: resource.metadata,
+      timeCreated: new Date().toISOString(),
+      componentCount,
+    };
+    this.#show(object);
+    return object;
+  }
+
+  patch(object: StoredObject, metadata: Readonly<Record<string, string>>): StoredObject {
+    const changed = {
+      ...object,
+      metadata: { ...object.metadata, ...metadata },
+      metageneration: object.metageneration + 1,
+    };
+    this.#show(changed);
+    return changed;
+  }
+
+  remove(name: string): void {
+    if (isRecording(name)) this.violations.push(`${name} was removed`);
+    this.objects.delete(name);
+  }
+
+  bytes(name: string): Buffer {
+    return Buffer.concat(this.objects.get(name)?.parts ?? []);
+  }
+
+  #show(object: StoredObject): void {
+    if (isRecording(object.name) && this.objects.has(object.name)) this.violations.push(`${object.name} was replaced`);
+    this.objects.set(object.name, object);
+    for (const audit of this.#audits) {
+      this.violations.push(...audit(object, this.objects).map((problem) => `${object.name}: ${problem}`));
+    }
+  }
+
+  #shared(parts: readonly Buffer[]): readonly Buffer[] {
+    const blocks = this.#blocks;
+    if (blocks === undefined) return parts;
+    return parts.flatMap((part) => {
+      return Array.from({ length: Math.ceil(part.length / BLOCK_BYTES) }, (_, index) => {
+        const block = part.subarray(index * BLOCK_BYTES, (index + 1) * BLOCK_BYTES);
+        const key = createHash('sha1').update(block).digest('base64');
+        const known = blocks.get(key) ?? Buffer.from(block);
+        blocks.set(key, known);
+        return known;
+      });
+    });
+  }
+
+  /** Blocks of a session that is still open. */
+  share(part: Buffer): readonly Buffer[] {
+    return this.#shared([part]);
+  }
+}
+
+function isRecording(name: string): boolean {
+  return /(^|\/)recordings\//.test(name);
+}

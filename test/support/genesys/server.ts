@@ -1,0 +1,568 @@
+/**
+ * Turns scripted recordings into a simulated Genesys Cloud over real HTTP: token, Recording API, batch, Media API and
+ * pre-signed media URLs on a second port. It is held to the real API by test/genesys/official-sdk.test.ts.
+ */
+import { randomBytes, randomUUID } from 'node:crypto';
+import { EventEmitter, on } from 'node:events';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { text } from 'node:stream/consumers';
+import type { GenesysConfig } from '../../../src/config.ts';
+import { BatchJobs } from './batch.ts';
+import { errorReply, faultReply, limitReply, loginError, notFound } from './errors.ts';
+import { type Fault, Faults, matches } from './faults.ts';
+import { MediaUrls } from './media-urls.ts';
+import {
+  type MediaUris,
+  metadataBody,
+  recordingBody,
+  ScriptedRecording,
+  type SimulatedRecording,
+  stubBody,
+} from './recordings.ts';
+import { fileReply, jsonReply, type MediaOptions, type Reply, send } from './reply.ts';
+
+export type { SimulatedRecording } from './recordings.ts';
+export type { MediaOptions, SimulatedFile } from './reply.ts';
+
+export interface SimulatedClient {
+  readonly id: string;
+  readonly secret: string;
+  /** A client made for another grant gets `unauthorized_client`. */
+  readonly grant?: 'client-credentials' | 'code';
+  /** `none`: every recording is 403 `missing.any.permissions`. */
+  readonly permissions?: 'all' | 'none';
+}
+
+export interface GenesysServerOptions {
+  readonly clients?: readonly SimulatedClient[];
+  readonly tokenLifetimeS?: number;
+  /** Per token; 300 a minute by default, as Genesys' own. */
+  readonly rateLimit?: { readonly allowed: number; readonly windowS: number };
+  readonly mediaUrlLifetimeS?: number;
+  readonly media?: MediaOptions;
+  /** 0, any free port, by default. */
+  readonly port?: number;
+  readonly mediaPort?: number;
+}
+
+export interface LoggedRequest {
+  /**
+   * `token`, `list:C`, `metadata:R`, `recordings:C`, `recording:R`, `restore:R`, `batch`, `batch-status:J`, `settings`,
+   * `media-api:R`, `media-download:R`, `media:R:CHANNEL`, or `unknown`.
+   */
+  readonly route: string;
+  readonly method: string;
+  /** With the names of its query, without their values. */
+  readonly path: string;
+  /** `performance.now()` of its arrival. */
+  readonly at: number;
+  readonly hasAuthorization: boolean;
+  readonly range: string | undefined;
+  readonly formatId: string | undefined;
+}
+
+export interface GenesysServer {
+  readonly loginUrl: string;
+  readonly apiUrl: string;
+  /** Origin of the pre-signed URLs: belongs into GENESYS_MEDIA_HOSTS. */
+  readonly mediaOrigin: string;
+  /** What a service that is to talk to this server is configured with. */
+  config(overrides?: Partial<GenesysConfig>): GenesysConfig;
+  environment(): Record<string, string>;
+  addRecording(recording: SimulatedRecording): void;
+  /** A conversation that is known and has no recordings (yet). */
+  addConversation(conversationId: string): void;
+  update(recordingId: string, change: Partial<SimulatedRecording>): void;
+  /** The next `times` requests to the route (see {@link LoggedRequest.route}; may end in `*`) meet this fault. */
+  fault(route: string, instruction: string, times?: number): void;
+  assertFaultsUsed(): void;
+  revokeTokens(): void;
+  /** Every media URL given out so far answers 403 from now on. */
+  expireMediaUrls(): void;
+  /** Every access token and URL signature given out so far: what may never be found anywhere. */
+  secrets(): readonly string[];
+  requests(route?: string): readonly LoggedRequest[];
+  /** Resolves once the route has been asked `times` times in all. */
+  reached(route: string, times: number, signal: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+}
+
+interface Token {
+  readonly client: SimulatedClient;
+  readonly expiresAt: number;
+  windowEnd: number;
+  count: number;
+}
+
+interface Call {
+  readonly request: IncomingMessage;
+  readonly url: URL;
+  readonly ids: readonly string[];
+  readonly token: Token | undefined;
+  readonly fault: Fault | undefined;
+}
+
+interface Route {
+  readonly name: string;
+  readonly method: string;
+  readonly path: RegExp;
+  readonly answer: (call: Call) => Reply | Promise<Reply>;
+}
+
+const SIMULATED_CLIENT: SimulatedClient = { id: 'simulated-client', secret: 'simulated-client-secret' };
+const FORMATS = new Set(['WAV', 'WEBM', 'WAV_ULAW', 'OGG_VORBIS', 'OGG_OPUS', 'MP3', 'NONE']);
+const TRANSCRIPTS = new Set(['chat', 'email', 'message', 'messaging']);
+
+export async function startGenesysServer(options: GenesysServerOptions = {}): Promise<GenesysServer> {
+  const server = new SimulatedGenesys(options);
+  await server.listen();
+  return server;
+}
+
+class SimulatedGenesys implements GenesysServer {
+  readonly #options: GenesysServerOptions;
+  readonly #clients: readonly SimulatedClient[];
+  readonly #recordings = new Map<string, ScriptedRecording>();
+  readonly #conversations = new Set<string>();
+  readonly #tokens = new Map<string, Token>();
+  readonly #givenTokens: string[] = [];
+  readonly #urls: MediaUrls;
+  readonly #batches: BatchJobs;
+  readonly #faults = new Faults();
+  readonly #log: LoggedRequest[] = [];
+  readonly #arrivals = new EventEmitter();
+  readonly #api: Server;
+  readonly #media: Server;
+  #apiOrigin = '';
+  #mediaOrigin = '';
+
+  constructor(options: GenesysServerOptions) {
+    this.#options = options;
+    this.#clients = options.clients ?? [SIMULATED_CLIENT];
+    this.#urls = new MediaUrls(options.mediaUrlLifetimeS ?? 3_600);
+    this.#batches = new BatchJobs({
+      recordingsOf: (conversationId) => this.#of(conversationId),
+      urlOf: (recording, file) => this.#urls.sign(this.#mediaOrigin, recording, file),
+    });
+    this.#api = this.#server((asked, route) => this.#answerApi(asked, route));
+    this.#media = this.#server(async (asked) => this.#urls.answer(asked, options.media ?? {}));
+  }
+
+  async listen(): Promise<void> {
+    this.#apiOrigin = await listen(this.#api, this.#options.port ?? 0);
+    this.#mediaOrigin = await listen(this.#media, this.#options.mediaPort ?? 0);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#api, this.#media].map(shut));
+  }
+
+  get loginUrl(): string {
+    return this.#apiOrigin;
+  }
+
+  get apiUrl(): string {
+    return this.#apiOrigin;
+  }
+
+  get mediaOrigin(): string {
+    return this.#mediaOrigin;
+  }
+
+  config(overrides: Partial<GenesysConfig> = {}): GenesysConfig {
+    return {
+      loginUrl: this.loginUrl,
+      apiUrl: this.apiUrl,
+      clients: this.#clients.map(({ id, secret }) => ({ id, secret })),
+      recordingApi: 'auto',
+      mediaHosts: [{ origin: this.mediaOrigin }],
+      maxMediaBytes: 8 * 1024 ** 3,
+      ...overrides,
+    };
+  }
+
+  environment(): Record<string, string> {
+    return {
+      GENESYS_LOGIN_URL: this.loginUrl,
+      GENESYS_API_URL: this.apiUrl,
+      GENESYS_CLIENT_ID: this.#clients.map(({ id }) => id).join(','),
+      GENESYS_CLIENT_SECRET: this.#clients.map(({ secret }) => secret).join(','),
+      GENESYS_MEDIA_HOSTS: this.mediaOrigin,
+    };
+  }
+
+  addRecording(recording: SimulatedRecording): void {
+    this.#recordings.set(recording.recordingId, new ScriptedRecording(recording));
+    if (recording.conversationId !== undefined) this.addConversation(recording.conversationId);
+  }
+
+  addConversation(conversationId: string): void {
+    this.#conversations.add(conversationId);
+  }
+
+  update(recordingId: string, change: Partial<SimulatedRecording>): void {
+    const recording = this.#recordings.get(recordingId);
+    if (recording === undefined) throw new Error(`No simulated recording ${recordingId}.`);
+    recording.update(change);
+  }
+
+  fault(route: string, instruction: string, times = 1): void {
+    this.#faults.add(route, instruction, times);
+  }
+
+  assertFaultsUsed(): void {
+    this.#faults.assertUsed();
+  }
+
+  revokeTokens(): void {
+    this.#tokens.clear();
+  }
+
+  expireMediaUrls(): void {
+    this.#urls.expire();
+  }
+
+  secrets(): readonly string[] {
+    return [...this.#givenTokens, ...this.#urls.signatures()];
+  }
+
+  requests(route = '*'): readonly LoggedRequest[] {
+    return this.#log.filter((entry) => matches(route, entry.route));
+  }
+
+  async reached(route: string, times: number, signal: AbortSignal): Promise<void> {
+    const arrivals = on(this.#arrivals, 'request', { signal });
+    while (this.requests(route).length < times) await arrivals.next();
+    await arrivals.return?.();
+  }
+
+  #server(answer: Answerer): Server {
+    return createServer((request, response) => {
+      this.#serve(request, response, answer).catch((thrown: unknown) => response.destroy(toError(thrown)));
+    });
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse, answer: Answerer): Promise<void> {
+    const url = new URL(request.url ?? '/', 'http://simulated.invalid');
+    const route = this.#routeOf(request, url);
+    this.#record(request, url, route.label);
+    const fault = this.#faults.take(route.label);
+    if (fault?.reset === true) {
+      request.socket.resetAndDestroy();
+      return;
+    }
+    await send(response, await answer({ request, url, ids: route.ids, fault }, route.route), fault);
+  }
+
+  #routeOf(request: IncomingMessage, url: URL): Matched {
+    const label = this.#urls.routeOf(url);
+    if (label !== undefined) return { route: undefined, ids: [], label };
+    for (const route of this.#routes) {
+      const match = route.method === request.method ? route.path.exec(url.pathname) : null;
+      if (match === null) continue;
+      const ids = match.slice(1).map((id) => decodeURIComponent(id));
+      return { route, ids, label: [route.name, ...ids.slice(-1)].join(':') };
+    }
+    return { route: undefined, ids: [], label: 'unknown' };
+  }
+
+  #record(request: IncomingMessage, url: URL, route: string): void {
+    const names = [...url.searchParams.keys()].join('&');
+    this.#log.push({
+      route,
+      method: request.method ?? '',
+      path: names === '' ? url.pathname : `${url.pathname}?${names}`,
+      at: performance.now(),
+      hasAuthorization: request.headers.authorization !== undefined,
+      range: request.headers.range,
+      formatId: url.searchParams.get('formatId') ?? undefined,
+    });
+    this.#arrivals.emit('request');
+  }
+
+  /** Token and Platform API. */
+  async #answerApi(asked: Asked, route: Route | undefined): Promise<Reply> {
+    const bearer = /^Bearer (.+)$/i.exec(asked.request.headers.authorization ?? '')?.[1];
+    const token = bearer === undefined ? undefined : this.#tokens.get(bearer);
+    const reply = await this.#decide({ ...asked, token }, route, bearer);
+    return {
+      ...reply,
+      headers: { 'inin-correlation-id': randomUUID(), ...this.#rateHeaders(token), ...reply.headers },
+    };
+  }
+
+  async #decide(call: Call, route: Route | undefined, bearer: string | undefined): Promise<Reply> {
+    const { token, fault } = call;
+    if (token !== undefined) this.#count(token);
+    if (fault?.status !== undefined) return faultReply(fault, route?.name === 'token');
+    if (route?.name === 'token') return route.answer(call);
+    if (bearer === undefined)
+      return errorReply(
+        401,
+        'authentication.required',
+        'No authentication bearer token specified in authorization header.',
+      );
+    if (token === undefined) return errorReply(401, 'bad.credentials', 'Invalid login credentials.');
+    if (Date.now() >= token.expiresAt)
+      return errorReply(401, 'credentials.expired', 'The supplied credentials are expired and cannot be used.');
+    if (token.count > this.#limit.allowed) return limitReply(secondsLeft(token));
+    if (route === undefined) return errorReply(404, 'not.found', 'The requested resource was not found.');
+    if (token.client.permissions === 'none')
+      return errorReply(
+        403,
+        'missing.any.permissions',
+        'Unable to perform the requested action. You must have at least one of the following permissions assigned: [recording:recording:view, recording:recordingSegment:view, recording:screenRecording:view]',
+      );
+    return route.answer(call);
+  }
+
+  get #limit(): { readonly allowed: number; readonly windowS: number } {
+    return this.#options.rateLimit ?? { allowed: 300, windowS: 60 };
+  }
+
+  #count(token: Token): void {
+    const now = performance.now();
+    if (now >= token.windowEnd) Object.assign(token, { windowEnd: now + this.#limit.windowS * 1_000, count: 0 });
+    token.count += 1;
+  }
+
+  #rateHeaders(token: Token | undefined): Record<string, string> {
+    if (token === undefined) return {};
+    return {
+      'inin-ratelimit-count': String(token.count),
+      'inin-ratelimit-allowed': String(this.#limit.allowed),
+      'inin-ratelimit-reset': String(secondsLeft(token)),
+    };
+  }
+
+  #find(conversationId: string, recordingId: string): ScriptedRecording | undefined {
+    const recording = this.#recordings.get(recordingId);
+    return recording?.definition.conversationId === conversationId ? recording : undefined;
+  }
+
+  #of(conversationId: string): readonly ScriptedRecording[] {
+    return [...this.#recordings.values()].filter((each) => each.definition.conversationId === conversationId);
+  }
+
+  readonly #routes: readonly Route[] = [
+    { name: 'token', method: 'POST', path: /^\/oauth\/token$/, answer: (call) => this.#giveToken(call) },
+    {
+      name: 'list',
+      method: 'GET',
+      path: /^\/api\/v2\/conversations\/([^/]+)\/recordingmetadata$/,
+      answer: ({ ids: [conversationId = ''] }) =>
+        this.#conversations.has(conversationId)
+          ? jsonReply(
+              200,
+              this.#of(conversationId).map((each) => metadataBody(each, undefined)),
+            )
+          : notFound(),
+    },
+    {
+      name: 'metadata',
+      method: 'GET',
+      path: /^\/api\/v2\/conversations\/([^/]+)\/recordingmetadata\/([^/]+)$/,
+      answer: (call) => this.#giveMetadata(call),
+    },
+    {
+      name: 'recordings',
+      method: 'GET',
+      path: /^\/api\/v2\/conversations\/([^/]+)\/recordings$/,
+      answer: (call) => this.#giveRecordings(call),
+    },
+    {
+      name: 'recording',
+      method: 'GET',
+      path: /^\/api\/v2\/conversations\/([^/]+)\/recordings\/([^/]+)$/,
+      answer: (call) => this.#giveRecording(call),
+    },
+    {
+      name: 'restore',
+      method: 'PUT',
+      path: /^\/api\/v2\/conversations\/([^/]+)\/recordings\/([^/]+)$/,
+      answer: (call) => this.#restore(call),
+    },
+    {
+      name: 'batch',
+      method: 'POST',
+      path: /^\/api\/v2\/recording\/batchrequests$/,
+      answer: async ({ request, token }) => {
+        const list = parseJson(await text(request)).get('batchDownloadRequestList');
+        return this.#batches.start(list, token?.client.id ?? '');
+      },
+    },
+    {
+      name: 'batch-status',
+      method: 'GET',
+      path: /^\/api\/v2\/recording\/batchrequests\/([^/]+)$/,
+      answer: ({ ids: [jobId = ''], token }) => this.#batches.status(jobId, token?.client.id ?? ''),
+    },
+    {
+      name: 'settings',
+      method: 'GET',
+      path: /^\/api\/v2\/recording\/settings$/,
+      answer: () =>
+        jsonReply(200, {
+          maxSimultaneousStreams: 10,
+          maxConfigurableScreenRecordingStreams: 8,
+          recordingPlaybackUrlTtl: 60,
+          recordingBatchDownloadUrlTtl: 60,
+        }),
+    },
+    {
+      name: 'media-api',
+      method: 'GET',
+      path: /^\/api\/v2\/media\/recordings\/([^/]+)$/,
+      answer: (call) => this.#giveMediaStatus(call),
+    },
+    {
+      name: 'media-download',
+      method: 'GET',
+      path: /^\/api\/v2\/media\/recordings\/([^/]+)\/download$/,
+      answer: ({ ids: [recordingId = ''], request }) => {
+        const recording = this.#recordings.get(recordingId);
+        const [file] = recording?.definition.files ?? [];
+        return recording === undefined || file === undefined
+          ? notFound()
+          : fileReply(file, recording.version, request, this.#options.media ?? {});
+      },
+    },
+  ];
+
+  /** Errors word for word as Genesys' login hosts give them. */
+  async #giveToken({ request }: Call): Promise<Reply> {
+    const [id = '', secret = ''] = basicOf(request);
+    const form = new URLSearchParams(await text(request));
+    const client = this.#clients.find((each) => each.id === id);
+    if (client === undefined) return loginError(400, 'invalid_client', 'client not found: invalid_client');
+    if (client.secret !== secret) return loginError(401, 'invalid_client', 'authentication failed');
+    if (client.grant === 'code')
+      return loginError(400, 'unauthorized_client', 'client is not authorized to use the client_credential grant type');
+    if (form.get('grant_type') !== 'client_credentials')
+      return loginError(400, 'unsupported_grant_type', 'grant type is not supported');
+    const value = randomBytes(32).toString('base64url');
+    this.#givenTokens.push(value);
+    const lifetimeS = this.#options.tokenLifetimeS ?? 86_399;
+    this.#tokens.set(value, { client, expiresAt: Date.now() + lifetimeS * 1_000, windowEnd: 0, count: 0 });
+    return jsonReply(200, { access_token: value, token_type: 'bearer', expires_in: lifetimeS });
+  }
+
+  #giveMetadata({ ids: [conversationId = '', recordingId = ''], fault }: Call): Reply {
+    const recording = this.#find(conversationId, recordingId);
+    const state = recording?.metadataState();
+    if (recording === undefined || state === 'unknown-recording') return notFound();
+    return jsonReply(200, { ...metadataBody(recording, state), ...idOf(fault) });
+  }
+
+  #giveRecording({ ids: [conversationId = '', recordingId = ''], url, fault }: Call): Reply {
+    const format = url.searchParams.get('formatId') ?? 'WEBM';
+    if (!FORMATS.has(format)) return errorReply(400, 'bad.request', `Invalid formatId: ${format}`);
+    const recording = this.#find(conversationId, recordingId);
+    const state = recording?.recordingState();
+    if (recording === undefined || state === 'unknown-recording') return notFound();
+    if (state === 'transcoding') return jsonReply(202, undefined);
+    if (state === 'transcoding-stub') return jsonReply(202, stubBody(recording));
+    return jsonReply(200, {
+      ...recordingBody(recording, state, this.#uris(recording, { state, url })),
+      ...idOf(fault),
+    });
+  }
+
+  /** All of them or, while one transcodes, 202. */
+  #giveRecordings({ ids: [conversationId = ''], url }: Call): Reply {
+    if (!this.#conversations.has(conversationId)) return notFound();
+    const answers = this.#of(conversationId).map((recording) => ({ recording, state: recording.recordingState() }));
+    if (answers.some(({ state }) => state?.startsWith('transcoding'))) return jsonReply(202, undefined);
+    return jsonReply(
+      200,
+      answers.map(({ recording, state }) => recordingBody(recording, state, this.#uris(recording, { state, url }))),
+    );
+  }
+
+  #uris(
+    recording: ScriptedRecording,
+    asked: { readonly state: string | undefined; readonly url: URL },
+  ): MediaUris | undefined {
+    const { media = 'audio', files = [] } = recording.definition;
+    const parameter = TRANSCRIPTS.has(media) ? `${media.replace('messaging', 'message')}FormatId` : 'formatId';
+    const unwanted = asked.url.searchParams.get(parameter) === 'NONE';
+    if (asked.state !== undefined || unwanted || !recording.playable || files.length === 0) return undefined;
+    return Object.fromEntries(
+      files.map((file) => [
+        file.channel,
+        { mediaUri: this.#urls.sign(this.#mediaOrigin, recording, file), waveformData: [] },
+      ]),
+    );
+  }
+
+  /** ARCHIVED becomes RESTORING for one question, then RESTORED. */
+  async #restore({ ids: [conversationId = '', recordingId = ''], request }: Call): Promise<Reply> {
+    const recording = this.#find(conversationId, recordingId);
+    if (recording === undefined) return notFound();
+    const wanted = parseJson(await text(request)).get('fileState');
+    if (wanted !== 'RESTORED') return errorReply(400, 'bad.request', 'fileState can only be set to RESTORED.');
+    const { archiveDate: _, ...kept } = recording.definition;
+    recording.definition = kept;
+    recording.update({ fileState: 'RESTORED', states: ['restoring'] });
+    return jsonReply(200, recordingBody(recording, 'restoring', undefined));
+  }
+
+  #giveMediaStatus({ ids: [recordingId = ''], fault }: Call): Reply {
+    const recording = this.#recordings.get(recordingId);
+    const state = recording?.recordingState();
+    if (recording === undefined || state === 'unknown-recording') return notFound();
+    const [file] = recording.definition.files ?? [];
+    const available = state === undefined && recording.playable && file !== undefined;
+    const format = /wav/.test(file?.contentType ?? '') ? 'wav' : /mp4/.test(file?.contentType ?? '') ? 'mp4' : 'opus';
+    return jsonReply(200, { id: recordingId, status: available ? 'available' : 'processing', format, ...idOf(fault) });
+  }
+}
+
+type Asked = Omit<Call, 'token'>;
+type Answerer = (asked: Asked, route: Route | undefined) => Promise<Reply>;
+
+interface Matched {
+  readonly route: Route | undefined;
+  readonly ids: readonly string[];
+  /** The route's name and its last id. */
+  readonly label: string;
+}
+
+function secondsLeft(token: Token): number {
+  return Math.max(1, Math.ceil((token.windowEnd - performance.now()) / 1_000));
+}
+
+function idOf(fault: Fault | undefined): { readonly id?: string } {
+  return fault?.id === undefined ? {} : { id: fault.id };
+}
+
+function basicOf(request: IncomingMessage): readonly string[] {
+  const encoded = /^Basic (.+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? '';
+  return Buffer.from(encoded, 'base64').toString('utf8').split(':');
+}
+
+function toError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
+function parseJson(body: string): ReadonlyMap<string, unknown> {
+  const value: unknown = JSON.parse(body === '' ? '{}' : body);
+  return new Map<string, unknown>(Object.entries(typeof value === 'object' && value !== null ? value : {}));
+}
+
+async function listen(server: Server, port: number): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.once('error', reject);
+  server.listen(port, '127.0.0.1', resolve);
+  await promise;
+  const address = server.address();
+  if (typeof address !== 'object' || address === null) throw new Error('The simulated Genesys has no port.');
+  return `http://127.0.0.1:${String(address.port)}`;
+}
+
+async function shut(server: Server): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  server.close(() => resolve());
+  server.closeAllConnections();
+  await promise;
+}

@@ -1,0 +1,64 @@
+/** Makes WebM of files in memory, as the pipeline does it. */
+import { checkFfmpeg } from '../../../src/media/encoder/check.ts';
+import { makeWebm, Unfit, type MadeWebm, type Making } from '../../../src/media/make-webm.ts';
+import { createSlots } from '../../../src/media/encoder/slots.ts';
+import type { WebmResult } from '../../../src/media/webm/webm.ts';
+import { source } from './packets.ts';
+
+const FFMPEG = await checkFfmpeg();
+
+export interface Asked {
+  /** One per channel. */
+  readonly files: readonly Buffer[];
+  /** What Genesys says. */
+  readonly seconds?: number | undefined;
+  /** Its size is not announced. */
+  readonly chunked?: true | undefined;
+  readonly ways?: Making['ways'];
+}
+
+export function make({ files, seconds, chunked, ways = 'any' }: Asked): Promise<MadeWebm> {
+  const making: Making = {
+    files: files.map((bytes, index) => ({
+      channel: String(index),
+      open: async () => ({
+        contentType: 'application/octet-stream',
+        sizeBytes: chunked === true ? undefined : bytes.length,
+        readRange: undefined,
+        received: () => ({ sizeBytes: bytes.length, sha256: '' }),
+        // A copy, because chunks are given up.
+        [Symbol.asyncIterator]: () => source(Buffer.from(bytes), 16_384)[Symbol.asyncIterator](),
+      }),
+    })),
+    durationMs: seconds === undefined ? undefined : seconds * 1000,
+    ways,
+    patient: true,
+  };
+  const tools = { ffmpeg: FFMPEG, slots: createSlots(1, 1), maxDurationMs: 3_600_000 };
+  return makeWebm(making, tools, new AbortController().signal);
+}
+
+export async function allClusters(made: MadeWebm): Promise<Buffer[]> {
+  const clusters: Buffer[] = [];
+  for await (const cluster of made.clusters) clusters.push(cluster);
+  return clusters;
+}
+
+export interface Archived {
+  readonly way: string;
+  readonly file: Buffer;
+  readonly result: WebmResult;
+}
+
+/** Once more by an encoder where only the media's middle shows that it takes one. */
+export async function archived(files: readonly Buffer[], ways: Making['ways'] = 'any'): Promise<Archived> {
+  try {
+    const made = await make({ files, ways });
+    const clusters = await allClusters(made);
+    const result = made.result();
+    return { way: made.way, file: Buffer.concat([result.head, ...clusters]), result };
+  } catch (error) {
+    if (!(error instanceof Unfit)) throw error;
+    return archived(files, 'encode');
+  }
+}

@@ -1,0 +1,47 @@
+/** A topic with its subscriptions on the Pub/Sub emulator, a bucket on the loopback, and what a service is told of them. */
+import { randomUUID } from 'node:crypto';
+import { openArchive } from '../../../src/archive/open-archive.ts';
+import { readConfig } from '../../../src/config.ts';
+import { keyInEnvironment } from '../archive/bucket.ts';
+import { auditArchive } from '../gcs/audit.ts';
+import { startGcsServer, type GcsServerOptions } from '../gcs/server.ts';
+import type { Environment } from './journey.ts';
+import { PROJECT, startEmulator } from '../pubsub/emulator.ts';
+
+/** As terraform makes it; the server audits every object in the instant it becomes visible, unless told otherwise. */
+export async function openCloud(options: GcsServerOptions = {}): Promise<Environment> {
+  const emulator = await startEmulator();
+  const key = await keyInEnvironment();
+  const server = await startGcsServer({ audits: [auditArchive({ ebml: true })], signer: key.signer, ...options });
+  server.deny('delete', 'calls/recordings/');
+  server.deny('delete', 'calls/days/');
+  const name = `messages-${randomUUID().slice(0, 8)}`;
+  const [dead] = await emulator.admin.createTopic(`${name}-dead`);
+  await dead.createSubscription(`${name}-dead`);
+  for (const topic of [name, `${name}-later`]) {
+    const deadLetterPolicy = { deadLetterTopic: dead.name, maxDeliveryAttempts: 20 };
+    const retryPolicy = { minimumBackoff: { seconds: 1 } };
+    const [created] = await emulator.admin.createTopic(topic);
+    await created.createSubscription(topic, topic === name ? { retryPolicy, deadLetterPolicy } : { retryPolicy });
+  }
+  const env = {
+    QUEUE_URL: `pubsub://${PROJECT}/${name}?subscription=${name}`,
+    ARCHIVE_URL: `gs://${server.bucket}/calls`,
+    GCS_API_ENDPOINT: server.url,
+    PUBSUB_EMULATOR_HOST: emulator.host,
+    METADATA_SERVER_DETECTION: 'none',
+    GOOGLE_APPLICATION_CREDENTIALS: process.env['GOOGLE_APPLICATION_CREDENTIALS'] ?? '',
+  };
+  const { archive } = await openArchive(readConfig({ ...env, WEBHOOK_AUTH: 'none' }, 'receiver'), { publicUrl: '' });
+  return {
+    env,
+    archive,
+    async close() {
+      await archive.close();
+      await server.close();
+      await key.remove();
+      await emulator.close();
+      server.assertSound();
+    },
+  };
+}

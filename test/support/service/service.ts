@@ -1,0 +1,189 @@
+/** Turns a command and an environment into the real process `archiver COMMAND`: started, read, stopped, frozen and killed. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { EventEmitter, on, once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
+import { freePort } from '../free-port.ts';
+import { type Child, childrenOf, untilFrozen } from './children.ts';
+
+export type LogEntry = Readonly<Record<string, unknown>>;
+
+export interface Ended {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  /** From the signal to the exit. */
+  readonly ms: number;
+}
+
+export interface Service extends AsyncDisposable {
+  readonly url: string;
+  readonly pid: number;
+  /** Everything it has written to stdout and stderr. */
+  output(): string;
+  entries(): readonly LogEntry[];
+  /** The first log entry with these fields, from the very start on. Rejects when the service ends or `signal` aborts before. */
+  logged(fields: LogEntry, signal: AbortSignal): Promise<LogEntry>;
+  /** Its child processes: encoders, once it has started. */
+  encoders(): readonly Child[];
+  /** Stops it where it stands; `thaw` lets it go on. */
+  freeze(): Promise<void>;
+  thaw(): void;
+  /** SIGTERM. */
+  stop(): Promise<Ended>;
+  /** SIGKILL, while nothing of it moves, so that the encoders it leaves behind are exactly those returned. */
+  kill(): Promise<readonly Child[]>;
+}
+
+/**
+ * With which the image, `npm start` and an installed `archiver` start it; test/dockerfile.test.ts compares them. To let V8 collect
+ * its heap sooner as well (`--heap-growing-percent`) saves no memory and takes a fifth of the events a second.
+ */
+export const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=8'];
+
+/** One arena of malloc(3): what one thread frees another can use. */
+export const ALLOCATOR: Readonly<Record<string, string>> = { MALLOC_ARENA_MAX: '1' };
+
+const CLI = join(import.meta.dirname, '../../../src/cli.ts');
+const START_WITHIN_MS = 60_000;
+const LAST_LINES = 20;
+
+/** Resolves once it serves. `env` is all of its environment, but for PATH, PORT and PUBLIC_URL. */
+export async function startService(command: string, env: Readonly<Record<string, string>>): Promise<Service> {
+  const port = await freePort();
+  const url = `http://127.0.0.1:${String(port)}`;
+  const child = spawn(process.execPath, [...NODE_FLAGS, CLI, command], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { PATH: process.env['PATH'], ...ALLOCATOR, PORT: String(port), ...env },
+  });
+  const service = new RunningService(child, url);
+  try {
+    await service.logged({ message: 'Service started.' }, AbortSignal.timeout(START_WITHIN_MS));
+    return service;
+  } catch (cause) {
+    child.kill('SIGKILL');
+    throw new Error(`The service did not start:\n${service.output()}`, { cause });
+  }
+}
+
+class RunningService implements Service {
+  readonly url: string;
+  readonly #child: ChildProcess;
+  readonly #entries: LogEntry[] = [];
+  readonly #output: string[] = [];
+  readonly #heard = new EventEmitter().setMaxListeners(0);
+  readonly #ended: Promise<void>;
+  #over = false;
+
+  constructor(child: ChildProcess, url: string) {
+    this.url = url;
+    this.#child = child;
+    for (const stream of [child.stdout, child.stderr])
+      if (stream !== null) createInterface({ input: stream }).on('line', (line) => this.#take(line));
+    this.#ended = once(child, 'close').then(() => {
+      this.#over = true;
+      this.#heard.emit('end');
+    });
+  }
+
+  get pid(): number {
+    if (this.#child.pid === undefined) throw new Error('The service has no process.');
+    return this.#child.pid;
+  }
+
+  #take(line: string): void {
+    this.#output.push(line);
+    const entry = parseEntry(line);
+    if (entry === undefined) return;
+    this.#entries.push(entry);
+    this.#heard.emit('entry', entry);
+  }
+
+  output(): string {
+    return this.#output.join('\n');
+  }
+
+  entries(): readonly LogEntry[] {
+    return this.#entries;
+  }
+
+  async logged(fields: LogEntry, signal: AbortSignal): Promise<LogEntry> {
+    const heard = on(this.#heard, 'entry', { signal, close: ['end'] });
+    for (let read = 0; ;) {
+      const fresh = this.#entries.slice(read);
+      read += fresh.length;
+      const found = fresh.find((entry) => has(entry, fields));
+      if (found !== undefined) {
+        await heard.return?.();
+        return found;
+      }
+      const over = this.#over || (await this.#next(heard, fields)).done === true;
+      if (over && read === this.#entries.length)
+        throw new Error(`The service ended before it logged ${JSON.stringify(fields)}.`);
+    }
+  }
+
+  async #next(heard: AsyncIterator<unknown>, fields: LogEntry): Promise<IteratorResult<unknown>> {
+    try {
+      return await heard.next();
+    } catch (cause) {
+      const last = this.#output.slice(-LAST_LINES).join('\n');
+      throw new Error(`Nobody logged ${JSON.stringify(fields)} in time. The last lines were:\n${last}`, { cause });
+    }
+  }
+
+  encoders(): readonly Child[] {
+    return childrenOf(this.pid);
+  }
+
+  async freeze(): Promise<void> {
+    this.#child.kill('SIGSTOP');
+    await untilFrozen(this.pid);
+  }
+
+  thaw(): void {
+    this.#child.kill('SIGCONT');
+  }
+
+  async stop(): Promise<Ended> {
+    const asked = performance.now();
+    this.#child.kill('SIGTERM');
+    await this.#ended;
+    return { code: this.#child.exitCode, signal: this.#child.signalCode, ms: performance.now() - asked };
+  }
+
+  async kill(): Promise<readonly Child[]> {
+    await this.freeze();
+    const encoders = this.encoders();
+    this.#child.kill('SIGKILL');
+    await this.#ended;
+    return encoders;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) this.#child.kill('SIGKILL');
+    await this.#ended;
+  }
+}
+
+function has(entry: LogEntry, fields: LogEntry): boolean {
+  return Object.entries(fields).every(([name, value]) => entry[name] === value);
+}
+
+function parseEntry(line: string): LogEntry | undefined {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === 'object' && value !== null ? Object.fromEntries(Object.entries(value)) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Resolves with the first defined answer, asked again every few milliseconds: for what the system tells nobody of. */
+export async function until<T>(ask: () => T | undefined | Promise<T | undefined>, signal: AbortSignal): Promise<T> {
+  for (;;) {
+    const answer = await ask();
+    if (answer !== undefined) return answer;
+    await delay(10, undefined, { signal });
+  }
+}

@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
+import fc from 'fast-check';
+import { Failure } from '../src/failure.ts';
+import { backoffMs, parseRetryAfter, persist, sleep } from '../src/waiting.ts';
+
+const NOW = new Date('2026-08-05T09:12:03.500Z');
+
+test('reads delay-seconds and an IMF-fixdate as milliseconds (SR-07) (SR-08)', () => {
+  assert.equal(parseRetryAfter('13', NOW), 13_000);
+  assert.equal(parseRetryAfter(' 13 ', NOW), 13_000);
+  assert.equal(parseRetryAfter('Wed, 05 Aug 2026 09:12:33 GMT', NOW), 29_500);
+});
+
+test('waits at least a second where told to wait no time, or until the past (SR-08)', () => {
+  assert.equal(parseRetryAfter('0', NOW), 1_000);
+  assert.equal(parseRetryAfter('Wed, 05 Aug 2026 09:12:03 GMT', NOW), 1_000);
+  assert.equal(parseRetryAfter('Sun, 06 Nov 1994 08:49:37 GMT', NOW), 1_000);
+});
+
+test('invariant 7: an enormous Retry-After is returned whole, never shortened (SR-09)', () => {
+  assert.equal(parseRetryAfter('999999999', NOW), 999_999_999_000);
+  assert.equal(parseRetryAfter('2147484', NOW), 2_147_484_000);
+  assert.equal(parseRetryAfter('Thu, 05 Aug 2027 09:12:03 GMT', NOW), 365 * 86_400_000 - 500);
+});
+
+const NOT_SECONDS = ['', ' ', 'abc', '-5', '+5', '5.5', '1e9', '0x10', '1_000', '5s', '5, 6', '9999999999', 'Infinity'];
+const NOT_FIXDATES = [
+  '2026-08-05T09:12:33.000Z',
+  'Wed, 05 Aug 2026 09:12:33 +0200',
+  'Tue, 05 Aug 2026 09:12:33 GMT',
+  'Sunday, 06-Nov-94 08:49:37 GMT',
+  'Sun Nov  6 08:49:37 1994',
+  'wed, 05 aug 2026 09:12:33 gmt',
+];
+
+test('takes nothing else for a Retry-After (SR-09)', () => {
+  for (const value of [...NOT_SECONDS, ...NOT_FIXDATES]) assert.equal(parseRetryAfter(value, NOW), undefined, value);
+  assert.equal(parseRetryAfter(undefined, NOW), undefined);
+  assert.equal(parseRetryAfter([], NOW), undefined);
+});
+
+test('of two headers the longer valid one counts (SR-09)', () => {
+  assert.equal(parseRetryAfter(['5', '60'], NOW), 60_000);
+  assert.equal(parseRetryAfter(['60', 'abc', '5'], NOW), 60_000);
+  assert.equal(parseRetryAfter(['-1', 'abc'], NOW), undefined);
+});
+
+test('whatever the header says, the wait is absent or at least a second', () => {
+  fc.assert(
+    fc.property(
+      fc.oneof(fc.string(), fc.integer().map(String), fc.date({ noInvalidDate: true }).map(String)),
+      (value) => {
+        const waitMs = parseRetryAfter(value, NOW);
+        return waitMs === undefined || (Number.isFinite(waitMs) && waitMs >= 1_000);
+      },
+    ),
+  );
+});
+
+test('backs off with full jitter below a doubling, capped ceiling (SR-10)', () => {
+  for (const [attempt, ceiling] of [
+    [1, 100],
+    [2, 200],
+    [3, 400],
+    [4, 800],
+    [50, 800],
+    [2_000, 800],
+  ] as const) {
+    const drawn = Array.from({ length: 200 }, () => backoffMs(attempt, { baseMs: 100, capMs: 800 }));
+    assert.ok(Math.max(...drawn) <= ceiling && Math.max(...drawn) > ceiling * 0.8, `attempt ${String(attempt)}`);
+    assert.ok(Math.min(...drawn) < ceiling * 0.2);
+  }
+});
+
+test('a sleep longer than one timer holds is no hot loop, and ends when it is told to stop (SR-09)', async (t) => {
+  const warnings: string[] = [];
+  const note = (warning: Error): number => warnings.push(warning.name);
+  process.on('warning', note);
+  t.after(() => process.off('warning', note));
+  const stop = new AbortController();
+  t.after(() => stop.abort());
+  const asleep = sleep(2 ** 40, stop.signal).then(() => 'woke');
+  const first = await Promise.race([asleep, setTimeout(50, 'asleep')]);
+  assert.equal(first, 'asleep');
+  assert.deepEqual(warnings, [], 'Node warns of timers it fires at once');
+  stop.abort();
+  await assert.rejects(asleep, { name: 'AbortError' });
+});
+
+const LIMITED = (afterMs: number) => new Failure('rate-limited', 'Slow down.', { afterMs });
+const never = new AbortController().signal;
+
+test('invariant 7: gives the work back, whole wait included, when Retry-After exceeds its patience', async () => {
+  let tries = 0;
+  const attempt = async () => {
+    tries += 1;
+    throw LIMITED(999_999_999_000);
+  };
+  await assert.rejects(persist(attempt, { patienceMs: 20_000, tries: 5, waitMs: () => 1 }, never), {
+    code: 'rate-limited',
+    afterMs: 999_999_999_000,
+  });
+  assert.equal(tries, 1);
+});
+
+test('invariant 7: waits no less than it was told when it waits itself', async () => {
+  const times: number[] = [];
+  const attempt = async () => {
+    times.push(performance.now());
+    if (times.length < 3) throw LIMITED(60);
+    return 'done';
+  };
+  assert.equal(await persist(attempt, { patienceMs: 20_000, tries: 5, waitMs: () => 1 }, never), 'done');
+  const gaps = times.slice(1).map((time, index) => time - (times[index] ?? 0));
+  assert.ok(gaps.length === 2 && gaps.every((gap) => gap >= 60), String(gaps));
+});
+
+/** An attempt that always fails, and how often it was made. */
+function failing(code: 'upstream-unavailable' | 'forbidden') {
+  let tries = 0;
+  const attempt = async () => {
+    tries += 1;
+    throw new Failure(code, 'No.');
+  };
+  return { attempt, tries: () => tries };
+}
+
+test('tries a passing failure a bounded number of times, a lasting one once', async () => {
+  const patience = { patienceMs: 20_000, tries: 4, waitMs: () => 1 };
+  const passing = failing('upstream-unavailable');
+  await assert.rejects(persist(passing.attempt, patience, never), { code: 'upstream-unavailable' });
+  assert.equal(passing.tries(), 4);
+  const lasting = failing('forbidden');
+  await assert.rejects(persist(lasting.attempt, patience, never), { code: 'forbidden' });
+  assert.equal(lasting.tries(), 1);
+});
+
+test('stops waiting when the signal aborts', async () => {
+  const stop = new AbortController();
+  const attempt = async () => {
+    queueMicrotask(() => stop.abort());
+    throw LIMITED(10_000);
+  };
+  await assert.rejects(persist(attempt, { patienceMs: 20_000, tries: 5, waitMs: () => 1 }, stop.signal), {
+    name: 'AbortError',
+  });
+});
