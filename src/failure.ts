@@ -96,3 +96,8 @@ export class Failure extends Error {
     return new Failure('internal', 'An unexpected error occurred; the log has the details.', { cause: thrown });
   }
 }
+
+/** The system's or a library's code of an error (`ENOENT`, `UND_ERR_SOCKET`); undefined where it has none that is a text. */
+export function systemCode(thrown: unknown): string | undefined {
+  return thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : undefined;
+}

@@ -1,4 +1,4 @@
-/** Turns "come back later" (a Retry-After header, or nothing at all) into milliseconds, and milliseconds into waiting. */
+/** Turns "come back later" (a Retry-After header, or nothing at all) into milliseconds, and work into work that ends in time. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Failure } from './failure.ts';
 
@@ -79,4 +79,52 @@ export async function persist<T>(
       await sleep(waitMs, signal);
     }
   }
+}
+
+/**
+ * The outcome of `work`, or a rejection with the signal's reason as soon as it aborts. `work` itself goes on: whoever needs
+ * it ended ends it.
+ */
+export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = (): void => reject(signal.reason);
+  if (signal.aborted) abort();
+  else signal.addEventListener('abort', abort, { once: true });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+    work.catch(() => undefined);
+  }
+}
+
+/**
+ * The outcome of `work`, or a rejection with `late()` after `ms`; the signal that `work` is given aborts with the same reason.
+ * Whatever `work` does with it, the answer comes in time.
+ */
+export async function inTime<T>(work: (signal: AbortSignal) => Promise<T>, ms: number, late: () => Error): Promise<T> {
+  const deadline = new AbortController();
+  const timer = setTimeout(() => deadline.abort(late()), Math.min(ms, LONGEST_TIMER_MS));
+  try {
+    return await unlessAborted(work(deadline.signal), deadline.signal);
+  } catch (thrown) {
+    deadline.signal.throwIfAborted();
+    throw thrown;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Resolves when the signal aborts, also where it did before anyone listened. */
+export function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true });
+    if (signal.aborted) resolve();
+  });
+}
+
+/** Why the signal aborted, as a Failure: its own reason where that is one, else `stopped`. */
+export function reasonOf(signal: AbortSignal, message = 'The work was stopped before it ended.'): Failure {
+  const reason: unknown = signal.reason;
+  return reason instanceof Failure ? reason : new Failure('stopped', message, { cause: reason });
 }

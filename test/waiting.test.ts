@@ -3,7 +3,16 @@ import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import fc from 'fast-check';
 import { Failure } from '../src/failure.ts';
-import { backoffMs, parseRetryAfter, persist, sleep } from '../src/waiting.ts';
+import {
+  backoffMs,
+  inTime,
+  parseRetryAfter,
+  persist,
+  reasonOf,
+  sleep,
+  unlessAborted,
+  untilAborted,
+} from '../src/waiting.ts';
 
 const NOW = new Date('2026-08-05T09:12:03.500Z');
 
@@ -146,4 +155,50 @@ test('stops waiting when the signal aborts', async () => {
   await assert.rejects(persist(attempt, { patienceMs: 20_000, tries: 5, waitMs: () => 1 }, stop.signal), {
     name: 'AbortError',
   });
+});
+
+test('work is left when its signal aborts, and not before', async () => {
+  const stop = new AbortController();
+  const work = Promise.withResolvers<string>();
+  const left = unlessAborted(work.promise, stop.signal);
+  const stayed = unlessAborted(work.promise, new AbortController().signal);
+  stop.abort(new Failure('stopped', 'Enough.'));
+  await assert.rejects(left, { message: 'Enough.' });
+  work.resolve('done');
+  assert.equal(await stayed, 'done');
+  await assert.rejects(unlessAborted(new Promise(() => undefined), stop.signal), { message: 'Enough.' });
+});
+
+test('work that comes too late is left, told why, and its own end is nobody’s concern', async () => {
+  const late = new Failure('queue-unavailable', 'Too late.');
+  let told: unknown;
+  const hanging = inTime(
+    (signal) =>
+      new Promise((_, reject) =>
+        signal.addEventListener('abort', () => {
+          told = signal.reason;
+          reject(new Error('nobody sees this'));
+        }),
+      ),
+    5,
+    () => late,
+  );
+  await assert.rejects(hanging, { message: 'Too late.' });
+  assert.equal(told, late);
+  assert.equal(
+    await inTime(
+      async () => 7,
+      60_000,
+      () => late,
+    ),
+    7,
+  );
+});
+
+test('the reason of a signal is a Failure, its own where it has one', async () => {
+  const own = new Failure('misconfigured', 'No.');
+  assert.equal(reasonOf(AbortSignal.abort(own)), own);
+  const other = reasonOf(AbortSignal.abort(new Error('x')), 'Left.');
+  assert.deepEqual([other.code, other.message], ['stopped', 'Left.']);
+  await untilAborted(AbortSignal.abort());
 });

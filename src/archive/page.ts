@@ -1,7 +1,7 @@
 /** Turns entries in any order into one listing (newest day first, then by key) and the listing into pages. */
 import { Failure } from '../failure.ts';
 import type { Entry, ListQuery, Page } from './archive.ts';
-import { isDay } from './records.ts';
+import { isDay } from '../instant.ts';
 
 /** Where an entry stands in a listing: its UTC day, and its key as under days/ or failures/. */
 export interface Position {

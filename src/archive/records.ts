@@ -1,5 +1,6 @@
 /** Turns the JSON that lies in an archive into typed records, and records into the names they lie under. */
 import { Failure } from '../failure.ts';
+import { isDay } from '../instant.ts';
 import { keyOf, parseId, parseOptionalId } from '../recording.ts';
 import type { FailureRecord, Manifest, SourceFacts, WebmFacts } from './manifest.ts';
 
@@ -21,14 +22,6 @@ export function failureKeyOf(subject: FailureSubject): string {
 /** The UTC day (`yyyy-mm-dd`) a recording is listed under: the day it started, else the day it was archived. */
 export function dayOf(manifest: Manifest): string {
   return (manifest.recordedAt ?? manifest.finishedAt).slice(0, 10);
-}
-
-/** A UTC day as it may name a folder. */
-export function isDay(text: string): boolean {
-  if (!/^\d{4}-\d\d-\d\d$/.test(text)) return false;
-  const date = new Date(`${text}T00:00:00Z`);
-  // 30 February parses, as 2 March.
-  return !Number.isNaN(date.getTime()) && date.toISOString().startsWith(text);
 }
 
 /** @throws Failure `conflict` naming the field: what lies there was not written by this service, or was damaged. */

@@ -2,6 +2,7 @@
 import type { Request, RequestHandler } from 'express';
 import type { Archive, Entry, ListQuery, Status } from '../archive/archive.ts';
 import { Failure } from '../failure.ts';
+import { isDay } from '../instant.ts';
 import { parseId, type Recording } from '../recording.ts';
 import { leavingSignal } from './play.ts';
 
@@ -83,11 +84,6 @@ export function parseListQuery(query: Request['query']): ListQuery {
     ...(cursor === undefined ? {} : { cursor }),
     limit: limit === undefined ? DEFAULT_LIMIT : Number(limit),
   };
-}
-
-function isDay(text: string): boolean {
-  const time = /^\d{4}-\d\d-\d\d$/.test(text) ? Date.parse(`${text}T00:00:00Z`) : NaN;
-  return !Number.isNaN(time) && new Date(time).toISOString().startsWith(text);
 }
 
 function isId(text: string): boolean {

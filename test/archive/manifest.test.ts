@@ -1,14 +1,8 @@
 /** What an archive accepts as a manifest or failure record, and what it refuses by name. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  dayOf,
-  failureKeyOf,
-  isDay,
-  originalName,
-  parseFailureRecord,
-  parseManifest,
-} from '../../src/archive/records.ts';
+import { dayOf, failureKeyOf, originalName, parseFailureRecord, parseManifest } from '../../src/archive/records.ts';
+import { isDay } from '../../src/instant.ts';
 import { Failure } from '../../src/failure.ts';
 import { failureOf, manifestOf, sourceOf } from '../support/archive/content.ts';
 

@@ -1,5 +1,6 @@
 /** Turns the days, recordings and failures of a bucket into one page of a listing. */
 import { Failure } from '../../failure.ts';
+import { isDay } from '../../instant.ts';
 import { keyOf, recordingOfKey, type Recording } from '../../recording.ts';
 import type { Entry, ListQuery, Page } from '../archive.ts';
 import type { BucketParts } from './commit.ts';
@@ -17,7 +18,7 @@ import {
   parseCursor,
 } from '../page.ts';
 import type { Placed, Position } from '../page.ts';
-import { dayOf, isDay, parseFailureRecord, parseManifest } from '../records.ts';
+import { dayOf, parseFailureRecord, parseManifest } from '../records.ts';
 
 /** Objects read at once. */
 const WIDTH = 16;

@@ -2,11 +2,12 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Failure } from '../../failure.ts';
+import { syncFolder } from '../../durable.ts';
+import { Failure, systemCode } from '../../failure.ts';
 import { keyOf, type Recording } from '../../recording.ts';
 import type { Deposit, OriginalSink, Sink, Stored } from '../archive.ts';
 import { combineCrc32c, crc32c, createChecksum, createCrc32c, encodeCrc32c, type Checksum } from '../checksum.ts';
-import { codeOf, FILE_MODE, FOLDER_MODE, makeFolder, markFile, onFolder, syncFolder, writeNewFile } from './durable.ts';
+import { FILE_MODE, FOLDER_MODE, makeFolder, markFile, onFolder, writeNewFile } from './durable.ts';
 import { entryPath } from './entry.ts';
 import { HeldBack, PIECE_BYTES } from '../held-back.ts';
 import type { Manifest } from '../manifest.ts';
@@ -195,7 +196,7 @@ export class FolderDeposit implements Deposit {
       await rename(this.#path(), target);
       return true;
     } catch (error) {
-      const code = codeOf(error);
+      const code = systemCode(error);
       if (code === 'ENOTEMPTY' || code === 'EEXIST' || code === 'ENOTDIR') return false;
       throw error;
     }

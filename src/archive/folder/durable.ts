@@ -1,7 +1,8 @@
 /** Turns writes in a folder into writes that outlive a power cut, and the system's error codes into failures that say what to do. */
 import { mkdir, open, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { Failure, type FailureCode } from '../../failure.ts';
+import { syncFolder } from '../../durable.ts';
+import { Failure, systemCode, type FailureCode } from '../../failure.ts';
 
 /** Recordings are personal data: nobody outside the service's own group reads them. */
 export const FOLDER_MODE = 0o750;
@@ -13,12 +14,6 @@ export async function makeFolder(path: string): Promise<void> {
   const top = dirname(first ?? path);
   for (let folder = dirname(path); folder.length > top.length; folder = dirname(folder)) await syncFolder(folder);
   await syncFolder(top);
-}
-
-/** A name in a folder is durable only once the folder itself was fsynced. */
-export async function syncFolder(path: string): Promise<void> {
-  await using folder = await open(path, 'r');
-  await folder.sync();
 }
 
 /** Writes a file that does not exist yet, whole and fsynced. An fsync that fails is never tried again: the kernel may have dropped the pages. */
@@ -43,17 +38,12 @@ export async function sameFileSystem(root: string, names: readonly string[]): Pr
   if (devices.size > 1) throw new Failure('misconfigured', MEANINGS.EXDEV[1]);
 }
 
-/** The system's code of an error, e.g. `ENOENT`. */
-export function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
-}
-
 /** The outcome, or undefined where the file or folder it needs is not there. */
 export async function ifThere<T>(work: Promise<T>): Promise<T | undefined> {
   try {
     return await work;
   } catch (error) {
-    const code = codeOf(error);
+    const code = systemCode(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
     throw error;
   }
@@ -114,6 +104,6 @@ export async function onFolder<T>(work: () => Promise<T>): Promise<T> {
 /** What an error of the file system means to a caller and to the queue; anything else passes unchanged. */
 export function folderFailure(thrown: unknown): unknown {
   if (!(thrown instanceof Error) || !('syscall' in thrown)) return thrown;
-  const [code, message] = meaningOf(codeOf(thrown));
+  const [code, message] = meaningOf(systemCode(thrown));
   return new Failure(code, message, { cause: thrown });
 }

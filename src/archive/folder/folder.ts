@@ -3,10 +3,11 @@ import { randomBytes } from 'node:crypto';
 import { open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 import { addAbortSignal, type Readable } from 'node:stream';
-import { Failure } from '../../failure.ts';
+import { syncFolder } from '../../durable.ts';
+import { Failure, systemCode } from '../../failure.ts';
 import { pathOf, type Recording } from '../../recording.ts';
 import type { Archive, ByteRange, Deposit, Link, ListQuery, Page } from '../archive.ts';
-import { codeOf, ifThere, makeFolder, onFolder, sameFileSystem, syncFolder, writeNewFile } from './durable.ts';
+import { ifThere, makeFolder, onFolder, sameFileSystem, writeNewFile } from './durable.ts';
 import { FolderDeposit } from './deposit.ts';
 import { entryPath } from './entry.ts';
 import { listFolder } from './listing.ts';
@@ -223,7 +224,7 @@ async function discard(path: string): Promise<boolean> {
   try {
     await rename(path, away);
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return false;
+    if (systemCode(error) === 'ENOENT') return false;
     throw error;
   }
   await rm(away, { recursive: true, force: true });

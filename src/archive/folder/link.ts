@@ -1,8 +1,9 @@
 /** Turns a recording into a signed, expiring path under /media, and such a path back into the recording. */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
-import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { Failure } from '../../failure.ts';
+import { syncFolderNow } from '../../durable.ts';
+import { Failure, systemCode } from '../../failure.ts';
 import { parseId, pathOf, type Recording } from '../../recording.ts';
 
 const PATH = /^\/media\/([0-9A-Za-z_-]{1,128})\/([0-9A-Za-z_-]{1,128})$/;
@@ -82,7 +83,7 @@ function readKey(path: string): string | undefined {
   try {
     text = readFileSync(path, 'utf8').trim();
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    if (systemCode(error) === 'ENOENT') return undefined;
     throw error;
   }
   if (/^[A-Za-z0-9_-]{43,}$/.test(text)) return text;
@@ -101,7 +102,7 @@ function makeKey(path: string): string {
   try {
     linkSync(draft, path);
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+    if (systemCode(error) !== 'EEXIST') throw error;
   } finally {
     unlinkSync(draft);
   }
@@ -109,13 +110,4 @@ function makeKey(path: string): string {
   const key = readKey(path);
   if (key === undefined) throw new Error('link.key vanished while it was made');
   return key;
-}
-
-function syncFolderNow(path: string): void {
-  const folder = openSync(path, 'r');
-  try {
-    fsyncSync(folder);
-  } finally {
-    closeSync(folder);
-  }
 }

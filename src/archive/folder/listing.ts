@@ -2,6 +2,7 @@
 import { opendir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Failure } from '../../failure.ts';
+import { isDay } from '../../instant.ts';
 import { keyOf, recordingOfKey, type Recording } from '../../recording.ts';
 import type { ListQuery, Page } from '../archive.ts';
 import { ifThere } from './durable.ts';
@@ -9,7 +10,7 @@ import { entryPath, isCutEntry } from './entry.ts';
 import type { FailureRecord } from '../manifest.ts';
 import { checkQuery, comparePlaced, compareTexts, cutPage, firstOf, onPage, parseCursor } from '../page.ts';
 import type { Placed, Position } from '../page.ts';
-import { dayOf, isDay, parseFailureRecord, parseManifest } from '../records.ts';
+import { dayOf, parseFailureRecord, parseManifest } from '../records.ts';
 
 /** Names of one day held in memory at once. */
 const BATCH = 1000;

@@ -3,7 +3,6 @@ import { randomUUID } from 'node:crypto';
 import {
   closeSync,
   existsSync,
-  fsyncSync,
   linkSync,
   mkdirSync,
   openSync,
@@ -14,7 +13,8 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { Failure } from '../../failure.ts';
+import { syncFolderNow } from '../../durable.ts';
+import { Failure, systemCode } from '../../failure.ts';
 
 /** "GRAQ" at byte 68 of the header tells our file from any other program's (https://www.sqlite.org/fileformat.html). */
 const APPLICATION_ID = 0x47524151;
@@ -96,8 +96,8 @@ function createFile(path: string): void {
   } finally {
     rmSync(fresh, { force: true });
   }
-  syncFolder(folder);
-  if (firstMade !== undefined) syncFolder(dirname(firstMade));
+  syncFolderNow(folder);
+  if (firstMade !== undefined) syncFolderNow(dirname(firstMade));
 }
 
 function writeSchema(path: string): void {
@@ -113,16 +113,7 @@ function linkUnlessThere(from: string, to: string): void {
   try {
     linkSync(from, to);
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
-  }
-}
-
-function syncFolder(folder: string): void {
-  const descriptor = openSync(folder, 'r');
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
+    if (systemCode(error) !== 'EEXIST') throw error;
   }
 }
 

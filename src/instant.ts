@@ -1,0 +1,19 @@
+/** Turns text into days and moments in time, and only what is one. All of it is UTC. */
+
+const INSTANT = /^(\d{4}-\d\d-\d\d)[Tt]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:?\d\d)$/;
+
+/** A day that exists, `yyyy-mm-dd`. */
+export function isDay(text: string): boolean {
+  if (!/^\d{4}-\d\d-\d\d$/.test(text)) return false;
+  const date = new Date(`${text}T00:00:00Z`);
+  // 30 February parses, as 2 March.
+  return !Number.isNaN(date.getTime()) && date.toISOString().startsWith(text);
+}
+
+/** RFC 3339 §5.6 (seconds may be absent), of a day that exists, of the years 0 to 9999. */
+export function isInstant(text: string): boolean {
+  const [, day = ''] = INSTANT.exec(text) ?? [];
+  if (!isDay(day)) return false;
+  const date = new Date(text);
+  return !Number.isNaN(date.getTime()) && /^\d{4}-/.test(date.toISOString());
+}
