@@ -11,7 +11,8 @@ import type { Archive, ByteRange, Deposit, OriginalSink, Stored } from './archiv
 import { etagOf, type Manifest, type SourceFacts } from './archive/manifest.ts';
 import { parseRange } from './archive/range.ts';
 import { Failure } from './failure.ts';
-import type { Download, Genesys, Located, MediaFile } from './genesys/genesys.ts';
+import type { Genesys, Located } from './genesys/genesys.ts';
+import type { Download, MediaFile } from './media-file.ts';
 import { createFlights, Lagged } from './media/flight.ts';
 import { makeWebm, Unfit, type MadeWebm, type MediaTools } from './media/make-webm.ts';
 import { formatOf } from './media/plan.ts';

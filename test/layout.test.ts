@@ -16,7 +16,16 @@ interface Part {
 }
 
 /** What everybody above them may import: they know nothing of who does. */
-const GROUND = ['failure.ts', 'fields.ts', 'instant.ts', 'durable.ts', 'waiting.ts', 'recording.ts', 'memory.ts'];
+const GROUND = [
+  'failure.ts',
+  'fields.ts',
+  'instant.ts',
+  'durable.ts',
+  'waiting.ts',
+  'recording.ts',
+  'memory.ts',
+  'media-file.ts',
+];
 
 const PARTS: readonly Part[] = [
   { has: ['failure.ts'], may: [], why: 'everything speaks of failures, so failures know nothing' },
@@ -25,6 +34,11 @@ const PARTS: readonly Part[] = [
   { has: ['durable.ts'], may: ['failure.ts'], why: 'a folder is made durable the same way for queue and archive' },
   { has: ['waiting.ts'], may: ['failure.ts'], why: 'waiting and its bounds are the same wherever somebody waits' },
   { has: ['recording.ts'], may: ['failure.ts'], why: 'a value and its names; refusing an id is all it can fail at' },
+  {
+    has: ['media-file.ts'],
+    may: [],
+    why: 'who fetches bytes and who makes WebM of them agree on this and know nothing else of each other',
+  },
   { has: ['memory.ts'], may: [], why: 'memory is kept and given back the same way wherever bytes pass' },
   { has: ['config.ts'], may: [], why: 'an environment in, data out: testable as a table' },
   { has: ['metrics.ts'], may: [], why: 'figures mean nothing to the place that counts them' },
@@ -81,7 +95,7 @@ const PARTS: readonly Part[] = [
   },
   {
     has: ['download/'],
-    may: ['config.ts', 'genesys/genesys.ts'],
+    may: ['config.ts'],
     why: 'fetching is hosts, ranges and patience; who named the URL is not its business',
   },
   {
@@ -111,7 +125,7 @@ const PARTS: readonly Part[] = [
   },
   {
     has: ['media/'],
-    may: ['media/', 'genesys/genesys.ts', 'archive/manifest.ts'],
+    may: ['media/', 'archive/manifest.ts'],
     why: 'bytes in, WebM out; it knows the shape of a download and of a source in the manifest, and nobody behind them',
   },
   {

@@ -5,7 +5,7 @@ import type { GenesysConfig } from '../config.ts';
 import { Failure } from '../failure.ts';
 import { readBody } from './body.ts';
 import { Endurance, type EnduranceLimits } from './endurance.ts';
-import type { Download } from '../genesys/genesys.ts';
+import type { Download } from '../media-file.ts';
 import { createHosts, type HostsOptions } from './hosts.ts';
 import { discard, Interruption, type MediaAnswer } from './answer.ts';
 import { MediaSource, type Locate, type SourceLimits } from './source.ts';

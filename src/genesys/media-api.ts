@@ -1,9 +1,10 @@
 /** Turns a recording id alone into its one media file, by the Media API of the original design (or a gateway that speaks it). */
 import { Failure } from '../failure.ts';
+import type { MediaFile } from '../media-file.ts';
 import type { Recording } from '../recording.ts';
 import type { Api, Authorization } from './api.ts';
 import type { Downloader } from '../download/download.ts';
-import type { Located, MediaFile } from './genesys.ts';
+import type { Located } from './genesys.ts';
 import { type Patience, parseRetryAfter } from '../waiting.ts';
 
 export interface MediaApiDeps {

@@ -1,10 +1,11 @@
 /** Turns a conversation into its recordings, and a recording into its media files, by Genesys' Recording API. */
 import { Failure } from '../failure.ts';
+import type { MediaFile } from '../media-file.ts';
 import { parseId, type Recording } from '../recording.ts';
 import type { Api } from './api.ts';
 import type { Downloader } from '../download/download.ts';
 import type { Answer } from './exchange.ts';
-import type { Located, MediaFile } from './genesys.ts';
+import type { Located } from './genesys.ts';
 import { parseRetryAfter } from '../waiting.ts';
 
 export interface RecordingApi {

@@ -1,7 +1,7 @@
 /** One recording's media files → its WebM: peek ▸ sniff ▸ plan ▸ packets ▸ one writer, and the proof that nothing is missing. */
 import type { SourceFacts } from '../archive/manifest.ts';
 import { Failure } from '../failure.ts';
-import type { Download, MediaFile } from '../genesys/genesys.ts';
+import type { Download, MediaFile } from '../media-file.ts';
 import type { Encoders } from './encoder/encoders.ts';
 import type { Ffmpeg } from './encoder/check.ts';
 import { encode } from './encoder/encode.ts';

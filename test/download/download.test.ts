@@ -11,7 +11,7 @@ import { inspect } from 'node:util';
 import type { MediaHost as ListedHost } from '../../src/config.ts';
 import { Failure, type FailureCode } from '../../src/failure.ts';
 import { createDownloader, type Downloader, type DownloadOptions } from '../../src/download/download.ts';
-import type { Download } from '../../src/genesys/genesys.ts';
+import type { Download } from '../../src/media-file.ts';
 import type { Locate } from '../../src/download/source.ts';
 import { answer, createMediaHost, endless, portOf, serving, trickling } from '../support/genesys/media-host.ts';
 import type { Answer, MediaHost } from '../support/genesys/media-host.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Failure } from '../../src/failure.ts';
-import type { Download, MediaFile } from '../../src/genesys/genesys.ts';
+import type { Download, MediaFile } from '../../src/media-file.ts';
 import { checkFfmpeg } from '../../src/media/encoder/check.ts';
 import { makeWebm } from '../../src/media/make-webm.ts';
 import { requireQuick, TooLong, type Effort } from '../../src/media/quick.ts';

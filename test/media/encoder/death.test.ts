@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { Failure } from '../../../src/failure.ts';
 import { createGenesys } from '../../../src/genesys/open-genesys.ts';
-import type { Download, MediaFile } from '../../../src/genesys/genesys.ts';
+import type { Download, MediaFile } from '../../../src/media-file.ts';
 import type { Encoders } from '../../../src/media/encoder/encoders.ts';
 import { checkFfmpeg } from '../../../src/media/encoder/check.ts';
 import { type EncoderProcess, startEncoder } from '../../../src/media/encoder/process.ts';
