@@ -277,7 +277,7 @@ const NAMES: readonly Forbidden[] = [
 ];
 
 const FILES = readdirSync(SRC, { recursive: true, withFileTypes: true })
-  .filter((entry) => entry.isFile())
+  .filter((entry) => entry.isFile() && entry.name !== 'README.md')
   .map((entry) => relative(SRC, join(entry.parentPath, entry.name)).split(sep).join('/'))
   .toSorted();
 

@@ -1,9 +1,28 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { VARIABLES } from '../src/config.ts';
 
-const README = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
+const READMES = ['README.md', ...['src', 'test', 'terraform'].flatMap(readmesIn)];
+
+function readmesIn(folder: string): string[] {
+  const names = readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' });
+  return names.filter((name) => basename(name) === 'README.md').map((name) => join(folder, name));
+}
+
+/** As a page names its headings in links. */
+function anchorsOf(text: string): readonly string[] {
+  return [...text.matchAll(/^#+ (.*)$/gm)].map(([, title = '']) =>
+    title
+      .toLowerCase()
+      .replaceAll(/[^a-z0-9 _-]/g, '')
+      .replaceAll(' ', '-'),
+  );
+}
 
 /** Rows of the table under a heading, cells without back-ticks, padding and alignment. */
 function rowsUnder(heading: string): string[][] {
@@ -39,13 +58,25 @@ test('every npm script of the README exists', () => {
   for (const [, name = ''] of README.matchAll(/`npm run ([\w:]+)/g)) assert.ok(name in scripts, name);
 });
 
-test('every file and folder of the README exists', () => {
-  const named = [...README.matchAll(/\]\(((?:src|test|terraform)[^)#]*)\)|`((?:src|test|terraform|\.ci)\/[\w./-]*)`/g)];
-  assert.ok(named.length > 0);
-  for (const [, link, code] of named)
-    assert.ok(existsSync(new URL(`../${link ?? code ?? ''}`, import.meta.url)), link ?? code);
-});
+for (const name of READMES) {
+  const text = readFileSync(join(ROOT, name), 'utf8');
 
-test('the README names no placeholder, no machine and no registry', () => {
-  assert.deepEqual(README.match(/@@\w*|\/(?:home|root|work|Users)\/|registry\.npmjs/g), null);
+  test(`${name}: every file, folder and heading it links to is there`, () => {
+    for (const [, link = ''] of text.matchAll(/\]\((?!https?:)([^)]*)\)/g)) {
+      const [path = '', anchor] = link.split('#');
+      const target = path === '' ? join(ROOT, name) : resolve(ROOT, dirname(name), path);
+      assert.ok(existsSync(target), link);
+      if (anchor !== undefined) assert.ok(anchorsOf(readFileSync(target, 'utf8')).includes(anchor), link);
+    }
+    for (const [, path = ''] of text.matchAll(/`((?:src|test|terraform|\.ci)\/[\w./-]*)`/g))
+      assert.ok(existsSync(join(ROOT, path)), path);
+  });
+
+  test(`${name}: no placeholder, no machine and no registry`, () => {
+    assert.deepEqual(text.match(/@@\w*|\/(?:home|root|work|Users)\/|registry\.npmjs/g), null);
+  });
+}
+
+test('a newcomer reads the README in one sitting: at most 180 lines', () => {
+  assert.ok(README.split('\n').length <= 181, `${String(README.split('\n').length)} lines`);
 });
