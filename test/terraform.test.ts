@@ -239,7 +239,7 @@ suite('terraform/, the archive and its rights', () => {
     assert.deepEqual(bucket['lifecycle'], [{ prevent_destroy: true }]);
   });
 
-  test('nothing but what lies under staging/ or was replaced under failures/ is ever deleted by age', () => {
+  test('nothing but what lies under staging/ or was replaced under failures/ or waiting/ is ever deleted by age', () => {
     const rules = bodiesOf(bucket['lifecycle_rule']).map((rule) => ({
       action: bodiesOf(rule['action'])[0]?.['type'],
       condition: bodiesOf(rule['condition'])[0] ?? {},
@@ -247,7 +247,7 @@ suite('terraform/, the archive and its rights', () => {
     const deletes = rules.filter(({ action }) => action === 'Delete').map(({ condition }) => condition);
     assert.deepEqual(
       deletes.map((condition) => condition['matches_prefix']),
-      [['${local.root}staging/'], ['${local.root}staging/', '${local.root}failures/']],
+      [['${local.root}staging/'], ['${local.root}staging/', '${local.root}failures/', '${local.root}waiting/']],
     );
     assert.ok(Number(deletes[0]?.['age']) >= 2, 'later than the sweep of the worker, which waits a day');
     assert.equal(deletes[1]?.['with_state'], 'ARCHIVED');
@@ -280,14 +280,14 @@ suite('terraform/, the archive and its rights', () => {
     });
   });
 
-  test('deleting is allowed under staging/ and failures/ alone', () => {
+  test('deleting is allowed under staging/, failures/ and waiting/ alone', () => {
     const deleting = /storage\.(admin|objectAdmin|objectUser|legacy)/;
     const may = blocks.filter(({ body }) => deleting.test(String(body['role'])));
     assert.deepEqual(may.map(addressOf), ['google_storage_bucket_iam_member.worker_deletes']);
     const [condition] = bodiesOf(may[0]?.body['condition']);
     assert.equal(
       condition?.['expression'],
-      ['staging/', 'failures/']
+      ['staging/', 'failures/', 'waiting/']
         .map((folder) => `resource.name.startsWith("\${local.object_resource}${folder}")`)
         .join(' || '),
     );

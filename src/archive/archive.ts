@@ -1,7 +1,7 @@
 /** The contract every archive keeps (test/archive/suite.ts): layout as in README "What lies in the archive". */
 import type { Readable } from 'node:stream';
 import type { Recording } from '../recording.ts';
-import type { FailureRecord, Manifest } from './manifest.ts';
+import type { FailureRecord, Manifest, WaitingRecord } from './manifest.ts';
 import type { FailureSubject } from './records.ts';
 
 /** Size and checksums of what was stored, counted while it was written. */
@@ -70,15 +70,18 @@ export interface ListQuery {
   readonly limit: number;
 }
 
-export type Status = 'archived' | 'failed' | 'no-media';
+export const STATUSES = ['archived', 'waiting', 'failed', 'no-media', 'no-recordings'] as const;
+
+export type Status = (typeof STATUSES)[number];
 
 export type Entry =
   | { readonly status: 'archived'; readonly recording: Recording; readonly manifest: Manifest }
   | {
-      readonly status: 'failed' | 'no-media';
+      readonly status: FailureRecord['status'];
       readonly recording: FailureSubject;
       readonly failure: FailureRecord;
-    };
+    }
+  | { readonly status: 'waiting'; readonly recording: FailureSubject; readonly waiting: WaitingRecord };
 
 export interface Page {
   readonly entries: readonly Entry[];
@@ -93,14 +96,25 @@ export interface Archive {
   read(recording: Recording, range: ByteRange | undefined, signal: AbortSignal): Promise<Readable>;
   /** A signed, expiring URL that plays in a browser: a bearer secret, never logged. @throws Failure `not-found` */
   link(recording: Recording, lifetimeS: number, signal: AbortSignal): Promise<Link>;
-  /** Newest day first by default; failures by time of failure. */
+  /**
+   * Newest day first; failures by the day they were recorded on, what waits by the day it began to. `no-recordings` is shown
+   * only where the query asks for that status. Of what is archived neither a failure nor a wait is shown.
+   */
   list(query: ListQuery, signal: AbortSignal): Promise<Page>;
-  /** Overwrites an earlier record of the same recording (or conversation, where `recordingId` is undefined). */
+  /**
+   * Overwrites an earlier record of the same recording (or conversation, where `recordingId` is undefined); what was given
+   * up waits no more.
+   */
   recordFailure(subject: FailureSubject, record: FailureRecord, signal: AbortSignal): Promise<void>;
   /** Of a recording the commit removes it; of a conversation, whoever found out its recordings after all. Gone is as good. */
   removeFailure(subject: FailureSubject, signal: AbortSignal): Promise<void>;
-  failureOf(recording: Recording, signal: AbortSignal): Promise<FailureRecord | undefined>;
-  /** Removes staging objects older than `olderThanMs`, and nothing else. */
+  failureOf(recording: FailureSubject, signal: AbortSignal): Promise<FailureRecord | undefined>;
+  /** Overwrites an earlier record. Where a retention policy of the bucket forbids that, the earlier one stays. */
+  recordWaiting(subject: FailureSubject, record: WaitingRecord, signal: AbortSignal): Promise<void>;
+  /** Gone is as good. The commit of a recording and the record of its failure do it by themselves. */
+  removeWaiting(subject: FailureSubject, signal: AbortSignal): Promise<void>;
+  waitingOf(subject: FailureSubject, signal: AbortSignal): Promise<WaitingRecord | undefined>;
+  /** Removes staging objects older than `olderThanMs` and `no-recordings` older than 30 days; how many. */
   sweep(olderThanMs: number, signal: AbortSignal): Promise<number>;
   /** Writes, reads and removes a probe under staging/. @throws Failure saying which permission or folder to mend. */
   check(signal: AbortSignal): Promise<void>;

@@ -61,13 +61,35 @@ export interface FailureRecord {
   readonly version: 1;
   readonly recordingId: string | null;
   readonly conversationId: string | null;
-  /** `no-media`: a chat, email or message, which has nothing to archive. */
-  readonly status: 'failed' | 'no-media';
+  /**
+   * `no-media`: a chat, email or message, which has nothing to archive. `no-recordings`: a conversation that ended without a
+   * recording; listed only when asked for, and gone after 30 days.
+   */
+  readonly status: 'failed' | 'no-media' | 'no-recordings';
   /** A FailureCode. */
   readonly code: string;
   /** What happened and what to do. */
   readonly reason: string;
   readonly attempts: number;
   readonly failedAt: string;
+  readonly service: string;
+}
+
+/** What lies under waiting/: why a recording (or a conversation, where `recordingId` is null) is not in the archive yet. */
+export interface WaitingRecord {
+  readonly version: 1;
+  readonly recordingId: string | null;
+  readonly conversationId: string | null;
+  /** A FailureCode. */
+  readonly code: string;
+  /** Whose business it is: the recording's own, the surroundings' or the operator's, in the words of failure.ts. */
+  readonly sort: string;
+  /** What happened last and what to do. */
+  readonly reason: string;
+  /** When the work began to wait; ISO 8601, UTC. */
+  readonly since: string;
+  /** When it is tried again; ISO 8601, UTC. */
+  readonly nextTry: string;
+  readonly attempts: number;
   readonly service: string;
 }

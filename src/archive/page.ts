@@ -1,6 +1,6 @@
 /** Turns entries in any order into one listing (newest day first, then by key) and the listing into pages. */
 import { Failure } from '../failure.ts';
-import type { Entry, ListQuery, Page } from './archive.ts';
+import type { Entry, ListQuery, Page, Status } from './archive.ts';
 import { isDay } from '../instant.ts';
 
 /** Where an entry stands in a listing: its UTC day, and its key as under days/ or failures/. */
@@ -34,6 +34,11 @@ export function onPage(query: ListQuery, after: Position | undefined, position: 
   if (query.from !== undefined && position.day < query.from) return false;
   if (query.to !== undefined && position.day > query.to) return false;
   return after === undefined || comparePositions(position, after) > 0;
+}
+
+/** Whether a listing for `query` shows entries of this status. Nobody looks for conversations without a recording unless told. */
+export function asksFor(query: ListQuery, status: Status): boolean {
+  return query.status === undefined ? status !== 'no-recordings' : query.status === status;
 }
 
 /** The place a cursor stands for. @throws Failure `bad-request` */

@@ -2,12 +2,17 @@
 import { Failure } from '../failure.ts';
 import { isDay } from '../instant.ts';
 import { keyOf, parseId, parseOptionalId } from '../recording.ts';
-import type { FailureRecord, Manifest, SourceFacts, WebmFacts } from './manifest.ts';
+import type { FailureRecord, Manifest, SourceFacts, WaitingRecord, WebmFacts } from './manifest.ts';
 
 /** What a failure record is about: a recording, or a conversation whose recordings could not be found out. */
 export interface FailureSubject {
   readonly recordingId: string | undefined;
   readonly conversationId: string | undefined;
+}
+
+/** What a record that was read is about. */
+export function subjectOf(record: FailureRecord | WaitingRecord): FailureSubject {
+  return { recordingId: record.recordingId ?? undefined, conversationId: record.conversationId ?? undefined };
 }
 
 /** A recording's key; `{conversationId}._` for a whole conversation, which no recording's key can be. */
@@ -60,11 +65,31 @@ export function parseFailureRecord(text: string): FailureRecord {
       version: 1,
       recordingId: parseOptionalId(fields.get('recordingId'), 'recordingId') ?? null,
       conversationId: parseOptionalId(fields.get('conversationId'), 'conversationId') ?? null,
-      status: parseChoice(fields.get('status'), 'status', ['failed', 'no-media']),
+      status: parseChoice(fields.get('status'), 'status', ['failed', 'no-media', 'no-recordings']),
       code: parseText(fields.get('code'), 'code'),
       reason: parseText(fields.get('reason'), 'reason'),
       attempts: parseCount(fields.get('attempts'), 'attempts'),
       failedAt: parseInstant(fields.get('failedAt'), 'failedAt'),
+      service: parseText(fields.get('service'), 'service'),
+    };
+  });
+}
+
+/** @throws Failure `conflict` naming the field */
+export function parseWaitingRecord(text: string): WaitingRecord {
+  return damaged('The record of what waits', () => {
+    const fields = parseFields(JSON.parse(text), '');
+    if (fields.get('version') !== 1) throw new Error('version: expected 1; a newer service may have written it');
+    return {
+      version: 1,
+      recordingId: parseOptionalId(fields.get('recordingId'), 'recordingId') ?? null,
+      conversationId: parseOptionalId(fields.get('conversationId'), 'conversationId') ?? null,
+      code: parseText(fields.get('code'), 'code'),
+      sort: parseText(fields.get('sort'), 'sort'),
+      reason: parseText(fields.get('reason'), 'reason'),
+      since: parseInstant(fields.get('since'), 'since'),
+      nextTry: parseInstant(fields.get('nextTry'), 'nextTry'),
+      attempts: parseCount(fields.get('attempts'), 'attempts'),
       service: parseText(fields.get('service'), 'service'),
     };
   });

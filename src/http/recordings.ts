@@ -1,17 +1,16 @@
 /** Turns questions about the archive into lists, manifests and signed links. */
 import type { Request, RequestHandler } from 'express';
-import type { Archive, Entry, ListQuery, Status } from '../archive/archive.ts';
+import { STATUSES, type Archive, type Entry, type ListQuery } from '../archive/archive.ts';
 import { Failure } from '../failure.ts';
 import { isDay } from '../instant.ts';
 import { parseId, type Recording } from '../recording.ts';
 import { leavingSignal } from './play.ts';
 
 export interface RecordingsParts {
-  readonly archive: Pick<Archive, 'find' | 'failureOf' | 'list' | 'link'>;
+  readonly archive: Pick<Archive, 'find' | 'failureOf' | 'waitingOf' | 'list' | 'link'>;
   readonly linkLifetimeS: number;
 }
 
-const STATUSES: readonly Status[] = ['archived', 'failed', 'no-media'];
 const FIELDS: ReadonlySet<string> = new Set(['from', 'to', 'conversationId', 'status', 'cursor', 'limit']);
 const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 1000;
@@ -24,7 +23,7 @@ export function listRecordings({ archive }: RecordingsParts): RequestHandler {
   };
 }
 
-/** `GET /recordings/C/R`: status with manifest, or with the reason why there is none. */
+/** `GET /recordings/C/R`: status with manifest, or with the reason why there is none, or not yet. */
 export function showRecording({ archive }: RecordingsParts): RequestHandler {
   return async (req, res) => {
     const recording = parsePath(req.params);
@@ -33,6 +32,8 @@ export function showRecording({ archive }: RecordingsParts): RequestHandler {
     if (manifest !== undefined) return void res.json(describeEntry({ status: 'archived', recording, manifest }));
     const failure = await archive.failureOf(recording, signal);
     if (failure !== undefined) return void res.json(describeEntry({ status: failure.status, recording, failure }));
+    const waiting = await archive.waitingOf(recording, signal);
+    if (waiting !== undefined) return void res.json(describeEntry({ status: 'waiting', recording, waiting }));
     throw new Failure('not-found', 'The archive knows nothing of this recording; its event may not have arrived yet.');
   };
 }
@@ -100,6 +101,12 @@ function describeEntry(entry: Entry): object {
     status: entry.status,
     recordingId: recordingId ?? null,
     conversationId: conversationId ?? null,
-    ...(entry.status === 'archived' ? { manifest: entry.manifest } : { failure: entry.failure }),
+    ...proofOf(entry),
   };
+}
+
+/** What stands behind a status. */
+function proofOf(entry: Entry): object {
+  if (entry.status === 'archived') return { manifest: entry.manifest };
+  return entry.status === 'waiting' ? { waiting: entry.waiting } : { failure: entry.failure };
 }

@@ -8,7 +8,7 @@ import { crc32c, encodeCrc32c } from '../../src/archive/checksum.ts';
 import { verifyStored } from '../../src/archive/verify.ts';
 import { Failure, type FailureCode } from '../../src/failure.ts';
 import { pathOf, type Recording } from '../../src/recording.ts';
-import { bytesOf, failureOf, manifestOf, store, type Content } from '../support/archive/content.ts';
+import { bytesOf, failureOf, manifestOf, store, waitingOf, type Content } from '../support/archive/content.ts';
 
 /** One archive over an empty store, and a look past it at what really lies there. */
 export interface ArchiveHarness {
@@ -301,6 +301,72 @@ export function archiveSuite(name: string, open: () => Promise<ArchiveHarness>):
         await harness.archive.recordFailure(CALL, failureOf(CALL), signal());
         assert.deepEqual(await listed(harness.archive, { limit: 10 }), ['archived C1/R1']);
         assert.deepEqual(await listed(harness.archive, { status: 'failed', limit: 10 }), []);
+      });
+    });
+
+    describe('what waits', () => {
+      check(
+        'is recorded, replaced, shown with its reason, listed, and gone once it was archived (C4)',
+        async (harness) => {
+          const { archive } = harness;
+          assert.equal(await archive.waitingOf(CALL, signal()), undefined);
+          await archive.recordWaiting(CALL, waitingOf(CALL, { reason: 'first' }), signal());
+          await archive.recordWaiting(CALL, waitingOf(CALL, { reason: 'second' }), signal());
+          const waiting = waitingOf(CALL, { reason: 'second' });
+          assert.deepEqual(await archive.waitingOf(CALL, signal()), waiting);
+          for (const query of [{}, { status: 'waiting' }, { conversationId: 'C1' }] as const) {
+            const { entries } = await archive.list({ ...query, limit: 10 }, signal());
+            assert.deepEqual(entries, [{ status: 'waiting', recording: CALL, waiting }], JSON.stringify(query));
+          }
+          for (const status of ['archived', 'failed', 'no-media'] as const) {
+            assert.deepEqual(await listed(archive, { status, limit: 10 }), []);
+          }
+          assert.ok((await harness.objects()).includes('waiting/C1.R1.json'));
+          await store(archive, CALL, small('a'));
+          assert.equal(await archive.waitingOf(CALL, signal()), undefined);
+          assert.deepEqual(await listed(archive, { limit: 10 }), ['archived C1/R1']);
+        },
+      );
+
+      check('is removed alone, once or twice, and for a whole conversation as well', async ({ archive }) => {
+        const conversation = { recordingId: undefined, conversationId: 'C1' };
+        await archive.recordWaiting(conversation, waitingOf(conversation), signal());
+        await archive.recordWaiting(CALL, waitingOf(CALL), signal());
+        assert.deepEqual(await listed(archive, { conversationId: 'C1', limit: 10 }), ['waiting C1/R1', 'waiting C1/-']);
+        await archive.removeWaiting(conversation, signal());
+        await archive.removeWaiting(conversation, signal());
+        assert.deepEqual(await listed(archive, { limit: 10 }), ['waiting C1/R1']);
+      });
+
+      check('waits no more once it was given up', async ({ archive }) => {
+        await archive.recordWaiting(CALL, waitingOf(CALL), signal());
+        await archive.recordFailure(CALL, failureOf(CALL), signal());
+        assert.equal(await archive.waitingOf(CALL, signal()), undefined);
+        assert.deepEqual(await listed(archive, { limit: 10 }), ['failed C1/R1']);
+      });
+
+      check('is ruled out by a manifest that was there before it', async ({ archive }) => {
+        await store(archive, CALL, small('a'));
+        await archive.recordWaiting(CALL, waitingOf(CALL), signal());
+        assert.deepEqual(await listed(archive, { limit: 10 }), ['archived C1/R1']);
+        assert.deepEqual(await listed(archive, { status: 'waiting', limit: 10 }), []);
+      });
+    });
+
+    describe('conversations without a recording', () => {
+      check('are listed only when asked for, and swept after 30 days', async ({ archive }) => {
+        const [old, young] = ['C8', 'C9'].map((conversationId) => ({ recordingId: undefined, conversationId }));
+        assert.ok(old !== undefined && young !== undefined);
+        const daysAgo = (days: number): string => new Date(Date.now() - days * 86_400_000).toISOString();
+        const nothing = { status: 'no-recordings', code: 'no-recordings' } as const;
+        await archive.recordFailure(old, failureOf(old, { ...nothing, failedAt: daysAgo(32) }), signal());
+        await archive.recordFailure(young, failureOf(young, { ...nothing, failedAt: daysAgo(29) }), signal());
+        assert.deepEqual(await listed(archive, { limit: 10 }), []);
+        assert.deepEqual(await listed(archive, { conversationId: 'C9', limit: 10 }), []);
+        const asked = { status: 'no-recordings', limit: 10 } as const;
+        assert.deepEqual(await listed(archive, asked), ['no-recordings C9/-', 'no-recordings C8/-']);
+        assert.equal(await archive.sweep(3_600_000, signal()), 1);
+        assert.deepEqual(await listed(archive, asked), ['no-recordings C9/-']);
       });
     });
 

@@ -4,7 +4,8 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { PassThrough, Readable } from 'node:stream';
 import type { Archive, Entry, ListQuery } from '../../src/archive/archive.ts';
-import type { FailureRecord, Manifest } from '../../src/archive/manifest.ts';
+import type { FailureRecord, Manifest, WaitingRecord } from '../../src/archive/manifest.ts';
+import type { FailureSubject } from '../../src/archive/records.ts';
 import { Failure } from '../../src/failure.ts';
 import { createApp, type AppParts } from '../../src/http/app.ts';
 import { createReadiness } from '../../src/http/health.ts';
@@ -60,9 +61,10 @@ export class ListQueue implements Pick<Queue, 'publish'> {
 }
 
 /** A far end that holds what it is given and signs links with the word "good". */
-export class MapArchive implements Pick<Archive, 'find' | 'failureOf' | 'list' | 'link' | 'read'> {
+export class MapArchive implements Pick<Archive, 'find' | 'failureOf' | 'waitingOf' | 'list' | 'link' | 'read'> {
   readonly #stored = new Map<string, { readonly recording: Recording; readonly bytes: Buffer }>();
   readonly #failures = new Map<string, FailureRecord>();
+  readonly #waiting = new Map<string, WaitingRecord>();
   readonly queries: ListQuery[] = [];
   reads = 0;
 
@@ -83,8 +85,23 @@ export class MapArchive implements Pick<Archive, 'find' | 'failureOf' | 'list' |
     return stored && manifestOf(stored.recording, stored.bytes);
   }
 
-  async failureOf(recording: Recording): Promise<FailureRecord | undefined> {
-    return this.#failures.get(pathOf(recording));
+  wait(recording: Recording, reason: string): void {
+    const ids = {
+      version: 1,
+      recordingId: recording.recordingId,
+      conversationId: recording.conversationId ?? null,
+    } as const;
+    const times = { since: '2026-08-05T00:00:00.000Z', nextTry: '2026-08-05T00:20:00.000Z' };
+    const why = { code: 'misconfigured', sort: 'operator', reason, attempts: 0, service: '0' };
+    this.#waiting.set(pathOf(recording), { ...ids, ...times, ...why });
+  }
+
+  async waitingOf(subject: FailureSubject): Promise<WaitingRecord | undefined> {
+    return this.#waiting.get(`${subject.conversationId ?? '_'}/${subject.recordingId ?? '_'}`);
+  }
+
+  async failureOf(subject: FailureSubject): Promise<FailureRecord | undefined> {
+    return this.#failures.get(`${subject.conversationId ?? '_'}/${subject.recordingId ?? '_'}`);
   }
 
   async read(recording: Recording, range: { start: number; end: number } | undefined): Promise<Readable> {

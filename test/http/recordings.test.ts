@@ -78,6 +78,23 @@ test('a recording is shown with its manifest, its failure, or not at all', async
   assert.equal((await errorOf(await app.ask(`/recordings/${C}/unknown`))).status, 404);
 });
 
+test('a recording that waits is shown with its reason, since when, and when it is tried again', async () => {
+  await using app = await playback();
+  app.archive.wait(CALL, 'The role lacks a permission.');
+  const shown = await json(await app.ask(`/recordings/${C}/${R}`));
+  assert.equal(shown['status'], 'waiting');
+  const { reason, since, nextTry, sort } = Object(shown['waiting']);
+  assert.deepEqual(
+    [reason, since, nextTry, sort],
+    ['The role lacks a permission.', '2026-08-05T00:00:00.000Z', '2026-08-05T00:20:00.000Z', 'operator'],
+  );
+  app.archive.put(CALL, BYTES);
+  assert.equal((await json(await app.ask(`/recordings/${C}/${R}`)))['status'], 'archived');
+  for (const status of ['waiting', 'no-recordings', 'no-media', 'failed', 'archived']) {
+    assert.equal((await app.ask(`/recordings?status=${status}`)).status, 200, status);
+  }
+});
+
 test('a path is two ids, or 400 (IN-13)', async () => {
   await using app = await playback();
   for (const path of [

@@ -14,8 +14,9 @@ import { LinkCache } from './links.ts';
 import { listBucket } from './listing.ts';
 import { downloadStream, readText } from './download.ts';
 import { insertObject } from './insert.ts';
-import type { FailureRecord, Manifest } from '../manifest.ts';
-import { parseFailureRecord, parseManifest, type FailureSubject } from '../records.ts';
+import type { FailureRecord, Manifest, WaitingRecord } from '../manifest.ts';
+import { removeOldNoRecordings } from '../no-recordings.ts';
+import { parseFailureRecord, parseManifest, parseWaitingRecord, type FailureSubject } from '../records.ts';
 
 export interface BucketArchiveOptions {
   readonly bucket: string;
@@ -38,6 +39,11 @@ export interface BucketArchiveOptions {
   readonly retry?: RetryPolicy | undefined;
 }
 
+interface KeptRecord {
+  readonly record: FailureRecord | WaitingRecord;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
 const HOLD_BACK_BYTES = 8 * 1024 * 1024;
 
 export function openBucketArchive(options: BucketArchiveOptions): BucketArchive {
@@ -45,7 +51,7 @@ export function openBucketArchive(options: BucketArchiveOptions): BucketArchive 
 }
 
 /**
- * Needs roles/storage.objectCreator and objectViewer on the bucket, and objectUser under staging/ and failures/;
+ * Needs roles/storage.objectCreator and objectViewer on the bucket, and objectUser under staging/, failures/ and waiting/;
  * for reading alone objectViewer, and roles/iam.serviceAccountTokenCreator on itself for links.
  */
 export class BucketArchive implements Archive {
@@ -109,35 +115,41 @@ export class BucketArchive implements Archive {
     return listBucket(query, this.#parts, signal);
   }
 
-  /** Its metadata repeats what a listing sorts by. A retention policy may keep an earlier record: it then stays. */
   async recordFailure(subject: FailureSubject, record: FailureRecord, signal: AbortSignal): Promise<void> {
-    const { client, layout } = this.#parts;
-    const object = {
-      name: layout.failure(subject),
-      contentType: 'application/json; charset=utf-8',
-      metadata: { failedAt: record.failedAt, status: record.status },
-    };
-    const parts = [Buffer.from(`${JSON.stringify(record, null, 2)}\n`)];
-    try {
-      await insertObject({ object, parts, replace: true }, client, signal);
-    } catch (thrown) {
-      const reason = thrown instanceof Failure ? thrown.facts['reason'] : undefined;
-      if (reason !== 'retentionPolicyNotMet') throw thrown;
-    }
+    const metadata = { failedAt: record.failedAt, status: record.status };
+    await this.#replace(this.#parts.layout.record('failures', subject), { record, metadata }, signal);
+    await this.removeWaiting(subject, signal);
   }
 
   /** What a retention policy keeps, stays. */
   async removeFailure(subject: FailureSubject, signal: AbortSignal): Promise<void> {
-    const { library, layout } = this.#parts;
-    await library.remove(layout.failure(subject), signal);
+    await this.#parts.library.remove(this.#parts.layout.record('failures', subject), signal);
   }
 
-  async failureOf(recording: Recording, signal: AbortSignal): Promise<FailureRecord | undefined> {
-    const text = await readText(this.#parts.layout.failure(recording), this.#parts.client, signal);
+  async failureOf(subject: FailureSubject, signal: AbortSignal): Promise<FailureRecord | undefined> {
+    const text = await readText(this.#parts.layout.record('failures', subject), this.#parts.client, signal);
     return text === undefined ? undefined : parseFailureRecord(text);
   }
 
+  async recordWaiting(subject: FailureSubject, record: WaitingRecord, signal: AbortSignal): Promise<void> {
+    const metadata = { since: record.since, status: 'waiting' };
+    await this.#replace(this.#parts.layout.record('waiting', subject), { record, metadata }, signal);
+  }
+
+  async removeWaiting(subject: FailureSubject, signal: AbortSignal): Promise<void> {
+    await this.#parts.library.remove(this.#parts.layout.record('waiting', subject), signal);
+  }
+
+  async waitingOf(subject: FailureSubject, signal: AbortSignal): Promise<WaitingRecord | undefined> {
+    const text = await readText(this.#parts.layout.record('waiting', subject), this.#parts.client, signal);
+    return text === undefined ? undefined : parseWaitingRecord(text);
+  }
+
   async sweep(olderThanMs: number, signal: AbortSignal): Promise<number> {
+    return (await this.#sweepStaging(olderThanMs, signal)) + (await removeOldNoRecordings(this, signal));
+  }
+
+  async #sweepStaging(olderThanMs: number, signal: AbortSignal): Promise<number> {
     const { library, layout } = this.#parts;
     const prefix = layout.staging();
     let removed = 0;
@@ -173,6 +185,18 @@ export class BucketArchive implements Archive {
 
   async close(): Promise<void> {
     await this.#parts.client.close();
+  }
+
+  /** Metadata repeats what a listing sorts by. A retention policy may keep an earlier record: it then stays. */
+  async #replace(name: string, kept: KeptRecord, signal: AbortSignal): Promise<void> {
+    const object = { name, contentType: 'application/json; charset=utf-8', metadata: kept.metadata };
+    const parts = [Buffer.from(`${JSON.stringify(kept.record, null, 2)}\n`)];
+    try {
+      await insertObject({ object, parts, replace: true }, this.#parts.client, signal);
+    } catch (thrown) {
+      const reason = thrown instanceof Failure ? thrown.facts['reason'] : undefined;
+      if (reason !== 'retentionPolicyNotMet') throw thrown;
+    }
   }
 
   async #existing(recording: Recording, signal: AbortSignal): Promise<Manifest> {

@@ -41,7 +41,8 @@ export async function completeRecording(
   const there = await placeManifest(recording, manifest, { parts, signal });
   const names = manifest.sources.flatMap((source) => (source.original === undefined ? [] : [source.original]));
   const staged = known.staged === undefined ? [] : names.map((name) => `${known.staged ?? ''}/${name}`);
-  await removeAll([parts.layout.failure(recording), ...staged.map((name) => parts.layout.staging(name))], parts);
+  const records = (['failures', 'waiting'] as const).map((folder) => parts.layout.record(folder, recording));
+  await removeAll([...records, ...staged.map((name) => parts.layout.staging(name))], parts);
   return there;
 }
 
@@ -51,7 +52,7 @@ export function isOf(manifest: Manifest, recording: Recording): boolean {
   );
 }
 
-/** Best effort, and only ever under staging/ and failures/: what stays is swept, or ruled out by the manifest beside it. */
+/** Best effort, and only ever under staging/, failures/ and waiting/: what stays is swept, or ruled out by the manifest beside it. */
 export async function removeAll(names: readonly string[], { library }: BucketParts): Promise<void> {
   const signal = AbortSignal.timeout(CLEANUP_TIMEOUT_MS);
   await Promise.allSettled(names.map((name) => library.remove(name, signal)));

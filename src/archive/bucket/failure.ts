@@ -9,7 +9,7 @@ const ROLES: Readonly<Record<Doing, string>> = {
   create: 'roles/storage.objectCreator',
   read: 'roles/storage.objectViewer',
   list: 'roles/storage.objectViewer',
-  delete: 'roles/storage.objectUser under staging/ and failures/',
+  delete: 'roles/storage.objectUser under staging/, failures/ and waiting/',
 };
 
 export interface Refusal {

@@ -8,6 +8,8 @@ import { failureKeyOf, parseManifest, type FailureSubject } from '../records.ts'
 /** Names and values together. https://cloud.google.com/storage/quotas#objects */
 const LARGEST_METADATA_BYTES = 8 * 1024;
 
+export type RecordFolder = 'failures' | 'waiting';
+
 export class BucketLayout {
   readonly #root: string;
 
@@ -41,12 +43,13 @@ export class BucketLayout {
     return `${this.days(day)}${keyOf(recording)}`;
   }
 
-  failures(start = ''): string {
-    return `${this.#root}failures/${start}`;
+  /** Where one record per recording or conversation lies. */
+  records(folder: RecordFolder, start = ''): string {
+    return `${this.#root}${folder}/${start}`;
   }
 
-  failure(subject: FailureSubject): string {
-    return this.failures(`${failureKeyOf(subject)}.json`);
+  record(folder: RecordFolder, subject: FailureSubject): string {
+    return this.records(folder, `${failureKeyOf(subject)}.json`);
   }
 
   staging(name = ''): string {

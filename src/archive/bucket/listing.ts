@@ -2,12 +2,14 @@
 import { Failure } from '../../failure.ts';
 import { isDay } from '../../instant.ts';
 import { keyOf, recordingOfKey, type Recording } from '../../recording.ts';
-import type { Entry, ListQuery, Page } from '../archive.ts';
+import { STATUSES, type Entry, type ListQuery, type Page } from '../archive.ts';
 import type { BucketParts } from './commit.ts';
+import type { RecordFolder } from './layout.ts';
 import type { ObjectFacts } from './object.ts';
 import { readText } from './download.ts';
 import type { FailureRecord } from '../manifest.ts';
 import {
+  asksFor,
   checkQuery,
   comparePlaced,
   comparePositions,
@@ -18,7 +20,7 @@ import {
   parseCursor,
 } from '../page.ts';
 import type { Placed, Position } from '../page.ts';
-import { dayOf, parseFailureRecord, parseManifest } from '../records.ts';
+import { dayOf, parseFailureRecord, parseManifest, parseWaitingRecord, subjectOf } from '../records.ts';
 
 /** Objects read at once. */
 const WIDTH = 16;
@@ -29,9 +31,12 @@ const BATCH = 256;
 export async function listBucket(query: ListQuery, parts: BucketParts, signal: AbortSignal): Promise<Page> {
   checkQuery(query);
   const search = { parts, query, after: parseCursor(query.cursor), signal };
-  const failed: Placed[] = [];
-  for await (const placed of failures(search)) if (failed.push(placed) > query.limit) break;
-  return cutPage(query.limit, archived(search), failed);
+  const others: Placed[] = [];
+  for (const kind of [FAILURES, WAITING]) {
+    let count = 0;
+    for await (const placed of recordsOf(search, kind)) if ((others.push(placed), ++count > query.limit)) break;
+  }
+  return cutPage(query.limit, archived(search), others.toSorted(comparePlaced));
 }
 
 interface Search {
@@ -150,13 +155,38 @@ function damaged(recording: Recording, { code, message }: Failure, failedAt: str
   return { status: 'failed', recording, failure };
 }
 
+interface Kind {
+  readonly folder: RecordFolder;
+  /** The name of the metadata that holds the moment it is listed by. */
+  readonly moment: string;
+  readonly parse: (text: string) => Entry;
+}
+
+const FAILURES: Kind = {
+  folder: 'failures',
+  moment: 'failedAt',
+  parse(text) {
+    const failure = parseFailureRecord(text);
+    return { status: failure.status, recording: subjectOf(failure), failure };
+  },
+};
+
+const WAITING: Kind = {
+  folder: 'waiting',
+  moment: 'since',
+  parse(text) {
+    const waiting = parseWaitingRecord(text);
+    return { status: 'waiting', recording: subjectOf(waiting), waiting };
+  },
+};
+
 /** In the order of the listing: names are gone through batch by batch, and only those that may show are read. */
-async function* failures(search: Search): AsyncGenerator<Placed> {
+async function* recordsOf(search: Search, kind: Kind): AsyncGenerator<Placed> {
   if (search.query.status === 'archived') return;
   for (let { after } = search; ;) {
-    const next = await firstOf(failureNames(search, after), BATCH, comparePositions);
+    const next = await firstOf(recordNames(search, kind, after), BATCH, comparePositions);
     for await (const batch of inBatches(fromArray(next), WIDTH)) {
-      for (const placed of await Promise.all(batch.map((position) => placeFailure(search, position)))) {
+      for (const placed of await Promise.all(batch.map((position) => placeRecord(search, kind, position)))) {
         if (placed !== undefined) yield placed;
       }
     }
@@ -170,14 +200,15 @@ async function* fromArray<T>(items: readonly T[]): AsyncGenerator<T> {
 }
 
 /** Their metadata repeats day and status, so that a listing need not read them all. */
-async function* failureNames(search: Search, after: Position | undefined): AsyncGenerator<Position> {
+async function* recordNames(search: Search, kind: Kind, after: Position | undefined): AsyncGenerator<Position> {
   const { parts, query, signal } = search;
-  const prefix = parts.layout.failures();
-  const start = parts.layout.failures(query.conversationId === undefined ? '' : `${query.conversationId}.`);
+  const prefix = parts.layout.records(kind.folder);
+  const start = query.conversationId === undefined ? prefix : `${prefix}${query.conversationId}.`;
   for await (const { objects } of parts.library.list({ prefix: start }, signal)) {
     for (const object of objects) {
       if (!object.name.endsWith('.json') || !mayShow(query, object)) continue;
-      const position = { day: dayOfFailure(object), key: object.name.slice(prefix.length, -'.json'.length) };
+      const day = (object.metadata[kind.moment] ?? object.createdAt).slice(0, 10);
+      const position = { day, key: object.name.slice(prefix.length, -'.json'.length) };
       if (onPage(query, after, position)) yield position;
     }
   }
@@ -185,26 +216,18 @@ async function* failureNames(search: Search, after: Position | undefined): Async
 
 function mayShow(query: ListQuery, { metadata }: ObjectFacts): boolean {
   const { status = query.status } = metadata;
-  return query.status === undefined || query.status === status;
-}
-
-function dayOfFailure({ metadata, createdAt }: ObjectFacts): string {
-  return (metadata['failedAt'] ?? createdAt).slice(0, 10);
+  return STATUSES.some((known) => known === status && asksFor(query, known)) || status === undefined;
 }
 
 /** undefined where its recording was archived meanwhile: the record no longer holds. */
-async function placeFailure({ parts, query, signal }: Search, position: Position): Promise<Placed | undefined> {
+async function placeRecord(search: Search, kind: Kind, position: Position): Promise<Placed | undefined> {
+  const { parts, query, signal } = search;
   const recording = recordingOfKey(position.key);
   const [text, manifest] = await Promise.all([
-    readText(parts.layout.failures(`${position.key}.json`), parts.client, signal),
+    readText(parts.layout.records(kind.folder, `${position.key}.json`), parts.client, signal),
     recording === undefined ? undefined : readText(parts.layout.manifest(recording), parts.client, signal),
   ]);
   if (text === undefined || manifest !== undefined) return undefined;
-  const failure = parseFailureRecord(text);
-  if (query.status !== undefined && query.status !== failure.status) return undefined;
-  const subject = {
-    recordingId: failure.recordingId ?? undefined,
-    conversationId: failure.conversationId ?? undefined,
-  };
-  return { position, entry: { status: failure.status, recording: subject, failure } };
+  const entry = kind.parse(text);
+  return asksFor(query, entry.status) ? { position, entry } : undefined;
 }

@@ -184,9 +184,11 @@ export class FolderDeposit implements Deposit {
     await syncFolder(folder);
     await syncFolder(join(this.#options.root, 'staging'));
     const there = first ? manifest : await this.#winner();
-    // Readers leave out a failure record whose recording has a manifest: one that stays does no harm.
-    const failure = entryPath(join(this.#options.root, 'failures'), keyOf(this.#recording), '.json');
-    await rm(failure, { force: true }).catch(ignore);
+    // Readers leave out a record of a recording that has a manifest: one that stays does no harm.
+    for (const name of ['failures', 'waiting']) {
+      const record = entryPath(join(this.#options.root, name), keyOf(this.#recording), '.json');
+      await rm(record, { force: true }).catch(ignore);
+    }
     return there;
   }
 

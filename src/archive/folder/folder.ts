@@ -12,8 +12,15 @@ import { FolderDeposit } from './deposit.ts';
 import { entryPath } from './entry.ts';
 import { listFolder } from './listing.ts';
 import { keepLinkKey, signPath, verifyPath } from './link.ts';
-import type { FailureRecord, Manifest } from '../manifest.ts';
-import { failureKeyOf, parseFailureRecord, parseManifest, type FailureSubject } from '../records.ts';
+import type { FailureRecord, Manifest, WaitingRecord } from '../manifest.ts';
+import { removeOldNoRecordings } from '../no-recordings.ts';
+import {
+  failureKeyOf,
+  parseFailureRecord,
+  parseManifest,
+  parseWaitingRecord,
+  type FailureSubject,
+} from '../records.ts';
 
 export interface FolderArchiveOptions {
   readonly path: string;
@@ -24,6 +31,9 @@ export interface FolderArchiveOptions {
   /** Clusters held in memory before they go to a staging file; 8 MiB unless told. */
   readonly holdBackBytes?: number;
 }
+
+/** Where one record per recording or conversation lies. */
+type RecordFolder = 'failures' | 'waiting';
 
 /** Younger names may have been made by a process that died before its fsync. */
 const SETTLED_MS = 60_000;
@@ -63,7 +73,7 @@ export class FolderArchive implements Archive {
   begin(recording: Recording, signal: AbortSignal): Promise<Deposit> {
     return onFolder(async () => {
       signal.throwIfAborted();
-      for (const name of ['recordings', 'failures', 'staging']) await this.#have(name);
+      for (const name of ['recordings', 'failures', 'waiting', 'staging']) await this.#have(name);
       const holdBackBytes = this.#options.holdBackBytes ?? 8 * 1024 * 1024;
       const find = this.find.bind(this);
       return new FolderDeposit(recording, { root: this.#root, holdBackBytes, live: this.#live, find }, signal);
@@ -98,42 +108,44 @@ export class FolderArchive implements Archive {
     return onFolder(() => listFolder(this.#root, query, signal));
   }
 
-  recordFailure(subject: FailureSubject, record: FailureRecord, signal: AbortSignal): Promise<void> {
-    return onFolder(async () => {
-      signal.throwIfAborted();
-      const path = this.#failurePath(subject);
-      for (const folder of [relative(this.#root, dirname(path)), 'staging']) await this.#have(folder);
-      const staged = join(this.#root, 'staging', `failure.${randomBytes(8).toString('hex')}`);
-      try {
-        await writeNewFile(staged, `${JSON.stringify(record, null, 2)}\n`);
-        await rename(staged, path);
-      } catch (error) {
-        await rm(staged, { force: true }).catch(() => undefined);
-        throw error;
-      }
-      await syncFolder(dirname(path));
-    });
+  async recordFailure(subject: FailureSubject, record: FailureRecord, signal: AbortSignal): Promise<void> {
+    await this.#replace('failures', subject, { record, signal });
+    await this.removeWaiting(subject, signal);
   }
 
   removeFailure(subject: FailureSubject, signal: AbortSignal): Promise<void> {
-    return onFolder(async () => {
-      signal.throwIfAborted();
-      const path = this.#failurePath(subject);
-      if ((await ifThere(stat(path))) === undefined) return;
-      await rm(path, { force: true });
-      await syncFolder(dirname(path));
-    });
+    return this.#remove('failures', subject, signal);
   }
 
-  failureOf(recording: Recording, signal: AbortSignal): Promise<FailureRecord | undefined> {
+  failureOf(subject: FailureSubject, signal: AbortSignal): Promise<FailureRecord | undefined> {
     return onFolder(async () => {
       signal.throwIfAborted();
-      const text = await ifThere(readFile(this.#failurePath(recording), 'utf8'));
+      const text = await ifThere(readFile(this.#recordPath('failures', subject), 'utf8'));
       return text === undefined ? undefined : parseFailureRecord(text);
     });
   }
 
-  sweep(olderThanMs: number, signal: AbortSignal): Promise<number> {
+  recordWaiting(subject: FailureSubject, record: WaitingRecord, signal: AbortSignal): Promise<void> {
+    return this.#replace('waiting', subject, { record, signal });
+  }
+
+  removeWaiting(subject: FailureSubject, signal: AbortSignal): Promise<void> {
+    return this.#remove('waiting', subject, signal);
+  }
+
+  waitingOf(subject: FailureSubject, signal: AbortSignal): Promise<WaitingRecord | undefined> {
+    return onFolder(async () => {
+      signal.throwIfAborted();
+      const text = await ifThere(readFile(this.#recordPath('waiting', subject), 'utf8'));
+      return text === undefined ? undefined : parseWaitingRecord(text);
+    });
+  }
+
+  async sweep(olderThanMs: number, signal: AbortSignal): Promise<number> {
+    return (await this.#sweepStaging(olderThanMs, signal)) + (await removeOldNoRecordings(this, signal));
+  }
+
+  #sweepStaging(olderThanMs: number, signal: AbortSignal): Promise<number> {
     return onFolder(async () => {
       const staging = join(this.#root, 'staging');
       let removed = 0;
@@ -149,7 +161,7 @@ export class FolderArchive implements Archive {
   check(signal: AbortSignal): Promise<void> {
     return onFolder(async () => {
       signal.throwIfAborted();
-      const folders = ['recordings', 'failures', 'staging'];
+      const folders = ['recordings', 'failures', 'waiting', 'staging'];
       for (const name of folders) await this.#have(name);
       await sameFileSystem(this.#root, folders);
       const probe = join(this.#root, 'staging', `probe.${randomBytes(8).toString('hex')}`);
@@ -170,8 +182,39 @@ export class FolderArchive implements Archive {
     return join(this.#root, 'recordings', pathOf(recording));
   }
 
-  #failurePath(subject: FailureSubject): string {
-    return entryPath(join(this.#root, 'failures'), failureKeyOf(subject), '.json');
+  #recordPath(folder: RecordFolder, subject: FailureSubject): string {
+    return entryPath(join(this.#root, folder), failureKeyOf(subject), '.json');
+  }
+
+  #replace(
+    folder: RecordFolder,
+    subject: FailureSubject,
+    { record, signal }: { readonly record: FailureRecord | WaitingRecord; readonly signal: AbortSignal },
+  ): Promise<void> {
+    return onFolder(async () => {
+      signal.throwIfAborted();
+      const path = this.#recordPath(folder, subject);
+      for (const name of [relative(this.#root, dirname(path)), 'staging']) await this.#have(name);
+      const staged = join(this.#root, 'staging', `${folder}.${randomBytes(8).toString('hex')}`);
+      try {
+        await writeNewFile(staged, `${JSON.stringify(record, null, 2)}\n`);
+        await rename(staged, path);
+      } catch (error) {
+        await rm(staged, { force: true }).catch(() => undefined);
+        throw error;
+      }
+      await syncFolder(dirname(path));
+    });
+  }
+
+  #remove(folder: RecordFolder, subject: FailureSubject, signal: AbortSignal): Promise<void> {
+    return onFolder(async () => {
+      signal.throwIfAborted();
+      const path = this.#recordPath(folder, subject);
+      if ((await ifThere(stat(path))) === undefined) return;
+      await rm(path, { force: true });
+      await syncFolder(dirname(path));
+    });
   }
 
   async #have(name: string): Promise<void> {

@@ -8,9 +8,9 @@ import type { ListQuery, Page } from '../archive.ts';
 import { ifThere } from './durable.ts';
 import { entryPath, isCutEntry } from './entry.ts';
 import type { FailureRecord } from '../manifest.ts';
-import { checkQuery, comparePlaced, compareTexts, cutPage, firstOf, onPage, parseCursor } from '../page.ts';
+import { asksFor, checkQuery, comparePlaced, compareTexts, cutPage, firstOf, onPage, parseCursor } from '../page.ts';
 import type { Placed, Position } from '../page.ts';
-import { dayOf, parseFailureRecord, parseManifest } from '../records.ts';
+import { dayOf, parseFailureRecord, parseManifest, parseWaitingRecord, subjectOf } from '../records.ts';
 
 /** Names of one day held in memory at once. */
 const BATCH = 1000;
@@ -19,8 +19,8 @@ const BATCH = 1000;
 export async function listFolder(root: string, query: ListQuery, signal: AbortSignal): Promise<Page> {
   checkQuery(query);
   const search = { root, query, after: parseCursor(query.cursor), signal };
-  const failed = query.status === 'archived' ? [] : await firstOf(failures(search), query.limit + 1, comparePlaced);
-  return cutPage(query.limit, archived(search), failed);
+  const others = query.status === 'archived' ? [] : await firstOf(notArchived(search), query.limit + 1, comparePlaced);
+  return cutPage(query.limit, archived(search), others);
 }
 
 interface Search {
@@ -109,35 +109,54 @@ async function placeDamaged(recording: Recording, error: Failure, path: string):
   };
 }
 
-async function* failures(search: Search): AsyncGenerator<Placed> {
-  for await (const name of keysAfter(search, join(search.root, 'failures'), '')) {
-    const placed = name.endsWith('.json') ? await placeFailure(search, name.slice(0, -'.json'.length)) : undefined;
-    if (placed !== undefined && (await isShown(search, placed))) yield placed;
+async function* notArchived(search: Search): AsyncGenerator<Placed> {
+  for (const [folder, parse] of [
+    ['failures', placeFailure],
+    ['waiting', placeWaiting],
+  ] as const) {
+    for await (const name of keysAfter(search, join(search.root, folder), '')) {
+      const key = name.endsWith('.json') ? name.slice(0, -'.json'.length) : undefined;
+      const placed = key === undefined ? undefined : await placeRecord(search, { folder, key, parse });
+      if (placed !== undefined && (await isShown(search, placed))) yield placed;
+    }
   }
 }
 
-async function placeFailure({ root }: Search, key: string): Promise<Placed | undefined> {
-  const path = entryPath(join(root, 'failures'), key, '.json');
+interface KeptRecord {
+  readonly folder: string;
+  readonly key: string;
+  readonly parse: (text: string, key: string) => Placed;
+}
+
+async function placeRecord({ root }: Search, { folder, key, parse }: KeptRecord): Promise<Placed | undefined> {
+  const path = entryPath(join(root, folder), key, '.json');
   const text = await ifThere(readFile(path, 'utf8'));
   if (text === undefined) return undefined;
   try {
-    const failure = parseFailureRecord(text);
-    const recordingId = failure.recordingId ?? undefined;
-    const recording = { recordingId, conversationId: failure.conversationId ?? undefined };
-    return {
-      position: { day: failure.failedAt.slice(0, 10), key },
-      entry: { status: failure.status, recording, failure },
-    };
+    return parse(text, key);
   } catch (error) {
     const recording = recordingOfKey(key);
     if (!(error instanceof Failure) || recording === undefined) throw error;
     return placeDamaged(recording, error, path);
   }
 }
+
+function placeFailure(text: string, key: string): Placed {
+  const failure = parseFailureRecord(text);
+  const position = { day: failure.failedAt.slice(0, 10), key };
+  return { position, entry: { status: failure.status, recording: subjectOf(failure), failure } };
+}
+
+function placeWaiting(text: string, key: string): Placed {
+  const waiting = parseWaitingRecord(text);
+  const position = { day: waiting.since.slice(0, 10), key };
+  return { position, entry: { status: 'waiting', recording: subjectOf(waiting), waiting } };
+}
+
 /** A record whose recording was archived meanwhile, by another worker or just before a crash, no longer holds. */
 async function isShown(search: Search, { position, entry }: Placed): Promise<boolean> {
   const { query, after, root } = search;
-  if (query.status !== undefined && query.status !== entry.status) return false;
+  if (!asksFor(query, entry.status)) return false;
   if (query.conversationId !== undefined && query.conversationId !== entry.recording.conversationId) return false;
   if (!onPage(query, after, position)) return false;
   const recording = recordingOfKey(position.key);

@@ -1,7 +1,8 @@
 /** Turns a seed into bytes, and what was stored into the manifest that states it. */
 import { createHash } from 'node:crypto';
 import type { Archive, Stored } from '../../../src/archive/archive.ts';
-import type { FailureRecord, Manifest, SourceFacts } from '../../../src/archive/manifest.ts';
+import type { FailureRecord, Manifest, SourceFacts, WaitingRecord } from '../../../src/archive/manifest.ts';
+import type { FailureSubject } from '../../../src/archive/records.ts';
 import type { Recording } from '../../../src/recording.ts';
 
 /** Always the same bytes for the same seed; no two seeds begin alike. */
@@ -38,7 +39,7 @@ export function sourceOf(bytes: Buffer, original: string): SourceFacts {
   return { channel: '0', contentType: 'audio/ogg', sizeBytes: bytes.length, sha256, original };
 }
 
-export function failureOf(recording: Partial<Recording>, facts: Partial<FailureRecord> = {}): FailureRecord {
+export function failureOf(recording: Partial<FailureSubject>, facts: Partial<FailureRecord> = {}): FailureRecord {
   return {
     version: 1,
     recordingId: recording.recordingId ?? null,
@@ -48,6 +49,22 @@ export function failureOf(recording: Partial<Recording>, facts: Partial<FailureR
     reason: 'The media ends in the middle of a page.',
     attempts: 3,
     failedAt: '2026-03-03T10:00:00.000Z',
+    service: '0.1.0',
+    ...facts,
+  };
+}
+
+export function waitingOf(recording: Partial<FailureSubject>, facts: Partial<WaitingRecord> = {}): WaitingRecord {
+  return {
+    version: 1,
+    recordingId: recording.recordingId ?? null,
+    conversationId: recording.conversationId ?? null,
+    code: 'misconfigured',
+    sort: 'operator',
+    reason: 'The role lacks a permission.',
+    since: '2026-03-03T10:00:00.000Z',
+    nextTry: '2026-03-03T11:00:00.000Z',
+    attempts: 2,
     service: '0.1.0',
     ...facts,
   };
