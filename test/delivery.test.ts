@@ -106,7 +106,7 @@ function message(): Message {
 
 function conversation(traceparent?: string): Message {
   const trace = traceparent === undefined ? {} : { traceparent };
-  return { kind: 'conversation', conversationId: 'c-1', mediaType: undefined, ...trace };
+  return { kind: 'conversation', conversationId: 'c-1', ...trace };
 }
 
 /** Accepted so long ago. */

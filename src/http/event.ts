@@ -28,7 +28,7 @@ const RECORDING_TOPIC = /^v2\.users\.[^.]+\.(?:conversations\.([^.]+)\.recording
  * Not counted: acd.end and flow.end (the call goes on, or customer.end follows at once), wrapup (acw follows), all starts.
  *
  * Chats, emails and messages count like calls: agents' screens are recorded for them too, and they may turn into calls.
- * Whether anything is there is for the worker to find out; `mediaType` goes along.
+ * Whether anything is there is for the worker to find out.
  */
 const END_TOPIC = /^v2\.detail\.events\.conversation\.([^.]+)\.(?:customer\.end|user\.end|voicemail\.end|acw)$/;
 
@@ -82,7 +82,7 @@ function notified(fields: object, topic: string, at: string): Message | undefine
   if (recording === null && ended === null) return undefined;
   const body = objectOf(field(fields, 'eventBody'), `${at}eventBody`);
   const conversationId = field(body, 'conversationId') ?? recording?.[1] ?? ended?.[1];
-  if (recording === null) return conversationMessage(conversationId, field(body, 'mediaType'), `${at}eventBody.`);
+  if (recording === null) return conversationMessage(conversationId, `${at}eventBody.`);
   return {
     kind: 'recording',
     recordingId: parseId(field(body, 'id'), `${at}eventBody.id`),
@@ -105,24 +105,13 @@ function plain(fields: object, at: string): Message | undefined {
       conversationId: parseOptionalId(conversationId, `${at}conversationId`),
     };
   }
-  if (isPresent(conversationId)) return conversationMessage(conversationId, field(fields, 'mediaType'), at);
+  if (isPresent(conversationId)) return conversationMessage(conversationId, at);
   if (kind !== undefined) return undefined;
   throw refused(`${at}recordingId`, 'expected recordingId (or id), conversationId, or a Genesys notification');
 }
 
-function conversationMessage(conversationId: unknown, mediaType: unknown, at: string): Message {
-  return {
-    kind: 'conversation',
-    conversationId: parseId(conversationId, `${at}conversationId`),
-    mediaType: parseMediaType(mediaType, `${at}mediaType`),
-  };
-}
-
-/** `VOICE`, `CHAT` …; templates of data actions leave it empty where they do not know it. */
-function parseMediaType(value: unknown, name: string): string | undefined {
-  if (!isPresent(value) || value === '') return undefined;
-  if (typeof value === 'string' && /^[A-Za-z_]{1,32}$/.test(value)) return value.toUpperCase();
-  throw refused(name, 'expected a word such as VOICE');
+function conversationMessage(conversationId: unknown, at: string): Message {
+  return { kind: 'conversation', conversationId: parseId(conversationId, `${at}conversationId`) };
 }
 
 function textOf(value: unknown, name: string): string {

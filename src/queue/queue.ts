@@ -13,7 +13,6 @@ export type Message =
   | {
       readonly kind: 'conversation';
       readonly conversationId: string;
-      readonly mediaType: string | undefined;
       readonly traceparent?: string;
     };
 
@@ -45,15 +44,12 @@ export function parseMessage(text: string, traceparent?: string): Message {
         conversationId: parseOptionalId(fields.get('conversationId'), 'message.conversationId'),
         ...trace,
       };
-    case 'conversation': {
-      const mediaType = fields.get('mediaType');
+    case 'conversation':
       return {
         kind: 'conversation',
         conversationId: parseId(fields.get('conversationId'), 'message.conversationId'),
-        mediaType: typeof mediaType === 'string' ? mediaType : undefined,
         ...trace,
       };
-    }
     default:
       throw new Failure('bad-request', 'message.kind: expected "recording" or "conversation".');
   }

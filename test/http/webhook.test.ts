@@ -48,7 +48,7 @@ test('a signed event becomes a message, and the answer says how many', async () 
   assert.deepEqual(await response.json(), { accepted: 2, ignored: 1 });
   assert.deepEqual(queue.ids, [
     { kind: 'recording', recordingId: R, conversationId: C, traceparent: undefined },
-    { kind: 'conversation', conversationId: C, mediaType: 'VOICE', traceparent: undefined },
+    { kind: 'conversation', conversationId: C, traceparent: undefined },
   ]);
   const metrics = await app.metrics.text();
   assert.match(metrics, /archiver_events_accepted_total\{kind="recording"\} 1/);

@@ -32,8 +32,8 @@ export function recordingMessage(recordingId: string, traceparent?: string): Mes
   return traceparent === undefined ? message : { ...message, traceparent };
 }
 
-export function conversationMessage(conversationId: string, mediaType?: string): Message {
-  return { kind: 'conversation', conversationId, mediaType };
+export function conversationMessage(conversationId: string): Message {
+  return { kind: 'conversation', conversationId };
 }
 
 export function nameOf(delivery: Delivery): string {
@@ -103,14 +103,14 @@ export function queueSuite(name: string, open: () => Promise<OpenedQueue>, trait
 
   check('delivers what was published, with its ids and its time', async ({ queue }) => {
     const before = Date.now();
-    await queue.publish([recordingMessage('r-1'), conversationMessage('c-2', 'call')], NEVER);
+    await queue.publish([recordingMessage('r-1'), conversationMessage('c-2')], NEVER);
     const after = Date.now();
     const consumer = consuming(queue, () => DONE);
     const seen = await consumer.first(2);
     await consumer.stop();
     const byName = new Map(seen.map((one) => [one.name, one]));
     assert.deepEqual(byName.get('r-1')?.message, { kind: 'recording', recordingId: 'r-1', conversationId: 'c-1' });
-    assert.deepEqual(byName.get('c-2')?.message, conversationMessage('c-2', 'call'));
+    assert.deepEqual(byName.get('c-2')?.message, conversationMessage('c-2'));
     for (const one of seen) {
       assert.equal(one.attempt, 1);
       assert.ok(one.acceptedAt.getTime() >= before - 1000 && one.acceptedAt.getTime() <= after + 1000);

@@ -48,12 +48,8 @@ const REBASE = `UPDATE message SET due_at = :now + max(due_at - changed_at, 0), 
 const SQL = {
   putRecording: `${REVIVE} WHERE message.state = 'dead'`,
   putConversation: `${REVIVE} WHERE message.state IN ('done', 'dead')`,
-  /** Two events that ask for different media types become one that asks for all; one that is being worked on runs once more. */
-  joinConversation: `
-    UPDATE message SET
-      body = iif(body = :body, body, :anyMedia),
-      rerun_at = iif(state = 'running', coalesce(rerun_at, :now), rerun_at)
-    WHERE key = :key AND (state = 'running' OR (state = 'queued' AND body NOT IN (:body, :anyMedia)))`,
+  /** A conversation that is being looked up is looked up once more: the event may tell of what came meanwhile. */
+  rerunConversation: `UPDATE message SET rerun_at = coalesce(rerun_at, :now) WHERE key = :key AND state = 'running'`,
   nextQueued: `SELECT min(due_at) AS due FROM message WHERE state = 'queued'`,
   nextLease: `SELECT min(due_at) AS due FROM message WHERE state = 'running'`,
   reclaim: `
@@ -125,14 +121,9 @@ export class MessageTable {
   put(message: Message): void {
     const now = this.#now();
     const key = messageKey(message);
-    const body = encodeMessage(message);
-    const row = { key, body, traceparent: message.traceparent ?? null, now };
-    if (message.kind === 'recording') {
-      this.#of('putRecording').run(row);
-    } else if (this.#of('putConversation').run(row).changes === 0) {
-      const anyMedia = encodeMessage({ ...message, mediaType: undefined });
-      this.#of('joinConversation').run({ key, body, anyMedia, now });
-    }
+    const row = { key, body: encodeMessage(message), traceparent: message.traceparent ?? null, now };
+    if (message.kind === 'recording') this.#of('putRecording').run(row);
+    else if (this.#of('putConversation').run(row).changes === 0) this.#of('rerunConversation').run({ key, now });
   }
 
   /** When there is something to take next, wall clock ms; `leases` counts those that will have run out. */

@@ -239,7 +239,7 @@ test('a message holds ids only; its progress lies in attributes that survive as 
 });
 
 test('a copy keeps the message, its time and its trace; it counts as it is told and leaves foreign attributes behind', () => {
-  const outgoing = encodeEvent(conversationMessage('c-2', 'call'), new Date(1_000));
+  const outgoing = encodeEvent(conversationMessage('c-2'), new Date(1_000));
   const foreign = { ...outgoing.attributes, 'not-before': 'nonsense', CloudPubSubDeadLetterSourceSubscription: 's' };
   const copy = copyOf(envelopeOf({ data: outgoing.data, attributes: foreign }), {
     attempt: 3,
