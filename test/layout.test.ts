@@ -185,7 +185,12 @@ const PARTS: readonly Part[] = [
     ],
     why: 'a service is the table of contents of one deployable: it puts everything together, and nobody imports it',
   },
-  { has: ['cli.ts'], may: ['services/'], why: 'the commands, one line each' },
+  {
+    has: ['commands/'],
+    may: ['config.ts'],
+    why: 'what ends by itself and reports what it found; the services know nothing of it',
+  },
+  { has: ['cli.ts'], may: ['services/', 'commands/'], why: 'the commands, one line each' },
 ];
 
 interface Package {
