@@ -1,4 +1,5 @@
 /** Media, taken apart: every way of making WebM goes through packets, and one writer makes the file of them. */
+import type { Webm } from './webm/webm.ts';
 
 export interface AudioTrack {
   readonly kind: 'audio';
@@ -54,4 +55,15 @@ export interface PacketStream {
 export interface FileStream extends PacketStream {
   /** After `packets` ended: whether the file itself marks this as its end. Otherwise it may have been cut here: something else has to tell. */
   readonly hasEndMark: boolean;
+}
+
+/** The packets of one recording by whichever way was taken, and what is known of how long they have to play. */
+export interface SourceStream extends PacketStream {
+  readonly way: Webm['way'];
+  readonly why: string;
+  readonly encoder: string | undefined;
+  /** After `packets` ended: milliseconds the sources play, where they tell. */
+  expectedMs(): number | undefined;
+  /** After `packets` ended: whether a source of a kind that marks its end does not, so that it may have been cut there. */
+  lacksEndMark(): boolean;
 }

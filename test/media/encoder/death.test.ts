@@ -7,7 +7,7 @@ import type { Download, MediaFile } from '../../../src/media-file.ts';
 import type { Encoders } from '../../../src/media/encoder/encoders.ts';
 import { checkFfmpeg } from '../../../src/media/encoder/check.ts';
 import { type EncoderProcess, startEncoder } from '../../../src/media/encoder/process.ts';
-import { type MadeWebm, makeWebm, type Making } from '../../../src/media/make-webm.ts';
+import { type MadeWebm, makeWebm, type WebmOrder } from '../../../src/media/make-webm.ts';
 import { createSlots, type Slots } from '../../../src/media/encoder/slots.ts';
 import { ffmpeg } from '../../support/media/ffmpeg.ts';
 import { bytesOfFixture, FIXTURES, pathOfFixture, simulated } from '../../support/media/fixtures.ts';
@@ -181,7 +181,7 @@ function begin(files: readonly MediaFile[], t: TestContext): Begun {
   t.after(() => stop.abort());
   const slots = createSlots(1, 0);
   const { encoders, first } = watched();
-  const making: Making = { files, durationMs: undefined, ways: 'any', patient: true };
+  const making: WebmOrder = { files, durationMs: undefined, ways: 'any', patient: true };
   const made = makeWebm(making, { ffmpeg: FFMPEG, slots, encoders, maxDurationMs: 3_600_000 }, stop.signal);
   return { made, slots, encoder: first, stop };
 }

@@ -1,6 +1,7 @@
 /** Makes WebM of files in memory, as the pipeline does it. */
 import { checkFfmpeg } from '../../../src/media/encoder/check.ts';
-import { makeWebm, Unfit, type MadeWebm, type Making } from '../../../src/media/make-webm.ts';
+import { Unfit } from '../../../src/media/as-is.ts';
+import { makeWebm, type MadeWebm, type WebmOrder } from '../../../src/media/make-webm.ts';
 import { createSlots } from '../../../src/media/encoder/slots.ts';
 import type { WebmResult } from '../../../src/media/webm/webm.ts';
 import { source } from './packets.ts';
@@ -14,11 +15,11 @@ export interface Asked {
   readonly seconds?: number | undefined;
   /** Its size is not announced. */
   readonly chunked?: true | undefined;
-  readonly ways?: Making['ways'];
+  readonly ways?: WebmOrder['ways'];
 }
 
 export function make({ files, seconds, chunked, ways = 'any' }: Asked): Promise<MadeWebm> {
-  const making: Making = {
+  const making: WebmOrder = {
     files: files.map((bytes, index) => ({
       channel: String(index),
       open: async () => ({
@@ -51,7 +52,7 @@ export interface Archived {
 }
 
 /** Once more by an encoder where only the media's middle shows that it takes one. */
-export async function archived(files: readonly Buffer[], ways: Making['ways'] = 'any'): Promise<Archived> {
+export async function archived(files: readonly Buffer[], ways: WebmOrder['ways'] = 'any'): Promise<Archived> {
   try {
     const made = await make({ files, ways });
     const clusters = await allClusters(made);

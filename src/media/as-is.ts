@@ -1,0 +1,63 @@
+/** Inputs whose packets WebM can hold → those packets, without decoding: one file re-wrapped, or two joined. */
+import { Failure } from '../failure.ts';
+import type { MediaInput } from './input.ts';
+import { joinMono } from './ogg/join.ts';
+import { readOggOpus } from './ogg/ogg-opus.ts';
+import type { FileStream, Packet, SourceStream } from './packet.ts';
+import type { Plan } from './plan.ts';
+import { readWebm } from './webm/reader.ts';
+
+export type PlanAsIs = Plan & { readonly way: Exclude<Plan['way'], 'encode'> };
+
+/** What does not fit the fast way, found out at the beginning or midway: make it again with `ways: 'encode'`. */
+export class Unfit extends Failure {
+  constructor(cause: Failure) {
+    super('unsupported-media', cause.message, { cause });
+  }
+}
+
+/** @throws Failure, so do the packets: `Unfit` where an encoder may manage what a fast way does not support */
+export async function openAsIs(plan: PlanAsIs, inputs: readonly MediaInput[]): Promise<SourceStream> {
+  const file = await unlessUnfit(readFiles(plan.way, inputs));
+  const { tracks, durationMs } = file;
+  return {
+    tracks,
+    durationMs,
+    packets: { [Symbol.asyncIterator]: () => fitting(file.packets) },
+    way: plan.way === 'join' ? 'join' : 'rewrap',
+    why: plan.why,
+    encoder: undefined,
+    expectedMs: () => durationMs,
+    lacksEndMark: () => !file.hasEndMark && durationMs === undefined,
+  };
+}
+
+async function readFiles(way: PlanAsIs['way'], inputs: readonly MediaInput[]): Promise<FileStream> {
+  const [first, second] = inputs;
+  if (first === undefined) throw new Failure('internal', 'A way of making WebM was planned for no file.');
+  if (way === 'rewrap-webm') return readWebm(first.bytes());
+  if (way === 'rewrap-ogg' || second === undefined) return readOggOpus(first.bytes());
+  const [left, right] = await Promise.all([readOggOpus(first.bytes()), readOggOpus(second.bytes())]);
+  return joinMono(left, right);
+}
+
+async function* fitting(packets: AsyncIterable<readonly Packet[]>): AsyncGenerator<readonly Packet[], void, void> {
+  try {
+    yield* packets;
+  } catch (error) {
+    throw unfitOr(error);
+  }
+}
+
+async function unlessUnfit<T>(promise: Promise<T>): Promise<T> {
+  try {
+    return await promise;
+  } catch (error) {
+    throw unfitOr(error);
+  }
+}
+
+/** What a fast way does not support, an encoder may. */
+function unfitOr(error: unknown): unknown {
+  return error instanceof Failure && error.code === 'unsupported-media' ? new Unfit(error) : error;
+}
