@@ -8,7 +8,7 @@
  */
 import { trace } from '@opentelemetry/api';
 import type * as Sdk from '@opentelemetry/sdk-trace';
-import { ConfigProblems } from './config.ts';
+import { ConfigProblems } from './config/config.ts';
 import { Failure } from './failure.ts';
 
 export interface TraceExport {

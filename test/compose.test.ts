@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { suite, test } from 'node:test';
-import { readConfig, VARIABLES } from '../src/config.ts';
+import { readConfig, VARIABLES } from '../src/config/config.ts';
 import { laterNameOf } from '../src/queue/pubsub/settle.ts';
 import { at, namesAt, parseYaml } from './support/yaml.ts';
 

@@ -40,7 +40,7 @@ const PARTS: readonly Part[] = [
     why: 'who fetches bytes and who makes WebM of them agree on this and know nothing else of each other',
   },
   { has: ['memory.ts'], may: [], why: 'memory is kept and given back the same way wherever bytes pass' },
-  { has: ['config.ts'], may: [], why: 'an environment in, data out: testable as a table' },
+  { has: ['config/'], may: [], why: 'an environment in, data out: testable as a table' },
   { has: ['metrics.ts'], may: [], why: 'figures mean nothing to the place that counts them' },
   {
     has: ['log.ts'],
@@ -50,17 +50,17 @@ const PARTS: readonly Part[] = [
   { has: ['trace.ts'], may: ['failure.ts'], why: 'a span is named, begun and ended in one place' },
   {
     has: ['trace-export.ts'],
-    may: ['failure.ts', 'config.ts'],
+    may: ['failure.ts', 'config/'],
     why: 'where spans go is the business of who runs the service; whoever makes one does not know',
   },
   {
     has: ['queue/open-queue.ts'],
-    may: ['queue/', 'config.ts'],
+    may: ['queue/', 'config/'],
     why: 'the one place that chooses a queue; the queues themselves know no environment',
   },
   {
     has: ['archive/open-archive.ts'],
-    may: ['archive/', 'config.ts', 'http/media.ts'],
+    may: ['archive/', 'config/', 'http/media.ts'],
     why: 'the one place that chooses an archive, and says what /media can ask of it',
   },
   {
@@ -95,17 +95,17 @@ const PARTS: readonly Part[] = [
   },
   {
     has: ['download/'],
-    may: ['config.ts'],
+    may: ['config/'],
     why: 'fetching is hosts, ranges and patience; who named the URL is not its business',
   },
   {
     has: ['genesys/open-genesys.ts'],
-    may: ['genesys/', 'download/', 'config.ts'],
+    may: ['genesys/', 'download/', 'config/'],
     why: 'the one place that puts asking and fetching together',
   },
   {
     has: ['genesys/'],
-    may: ['config.ts', 'download/'],
+    may: ['config/', 'download/'],
     why: 'Genesys Cloud can be spoken to without a queue, an archive or an encoder',
   },
   {
@@ -171,7 +171,7 @@ const PARTS: readonly Part[] = [
   {
     has: ['services/'],
     may: [
-      'config.ts',
+      'config/',
       'metrics.ts',
       'log.ts',
       'trace-export.ts',
@@ -187,7 +187,7 @@ const PARTS: readonly Part[] = [
   },
   {
     has: ['commands/'],
-    may: ['config.ts'],
+    may: ['config/'],
     why: 'what ends by itself and reports what it found; the services know nothing of it',
   },
   { has: ['cli.ts'], may: ['services/', 'commands/'], why: 'the commands, one line each' },
@@ -240,7 +240,7 @@ const PACKAGES: readonly Package[] = [
   { name: /^node:(https?|http2|tls)$/, only: /^(http|genesys|download|archive)\//, why: 'as with undici and express' },
   {
     name: /^node:net$/,
-    only: /^(config|http\/server|download\/hosts|archive\/[a-z/-]+|queue\/[a-z/-]+)\.ts$/,
+    only: /^(config\/[a-z-]+|http\/server|download\/hosts|archive\/[a-z/-]+|queue\/[a-z/-]+)\.ts$/,
     why: 'sockets and addresses are handled where hosts are judged',
   },
   { name: /^node:(vm|repl|inspector|cluster|worker_threads|dgram|wasi)$/, only: /^$/, why: 'nothing here needs them' },

@@ -4,7 +4,7 @@ import { PassThrough } from 'node:stream';
 import { suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openTheQueue, serveRoutes } from '../src/services/open.ts';
-import { readConfig } from '../src/config.ts';
+import { readConfig } from '../src/config/config.ts';
 import { createLog } from '../src/log.ts';
 import { createMetrics } from '../src/metrics.ts';
 import type { Envelope } from '../src/queue/pubsub/envelope.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
-import { readConfig, VARIABLES } from '../src/config.ts';
+import { readConfig, VARIABLES } from '../src/config/config.ts';
 import { MAX_ATTEMPTS } from '../src/delivery.ts';
 import { laterNameOf, longNameOf } from '../src/queue/pubsub/settle.ts';
 import { problemsOf, RANDOM_PASSWORD } from './support/terraform/problems.ts';

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { parseManifest } from '../src/archive/records.ts';
-import { ConfigProblems } from '../src/config.ts';
+import { ConfigProblems } from '../src/config/config.ts';
 import type { Failure } from '../src/failure.ts';
 import { readTraceExport, secretsOfTraceExport, startTraceExport } from '../src/trace-export.ts';
 import { traced } from '../src/trace.ts';

@@ -1,5 +1,5 @@
 /** Opens the archive that ARCHIVE_URL names; each client library is loaded only where it is used. */
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import type { SignedMedia } from '../http/media.ts';
 import type { Archive } from './archive.ts';
 import type { FolderArchiveOptions } from './folder/folder.ts';

@@ -1,5 +1,5 @@
 /** Opens the queue that QUEUE_URL names; each client library is loaded only where it is used. */
-import type { QueueConfig } from '../config.ts';
+import type { QueueConfig } from '../config/config.ts';
 import type { Failure } from '../failure.ts';
 import type { PubsubQueue } from './pubsub/pubsub.ts';
 import type { Queue } from './queue.ts';

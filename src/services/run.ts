@@ -1,6 +1,6 @@
 /** Runs one deployable: configuration, start, signals, crashes, and an end within 8 s (invariant 10). */
 import { readFileSync } from 'node:fs';
-import { ConfigProblems, readConfig, secretsOf, type Command, type Config } from '../config.ts';
+import { ConfigProblems, readConfig, secretsOf, type Command, type Config } from '../config/config.ts';
 import { Failure } from '../failure.ts';
 import { createLog, type Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';

@@ -8,7 +8,7 @@ import {
   type BucketArchiveOptions,
 } from '../../../src/archive/bucket/bucket.ts';
 import { openArchive } from '../../../src/archive/open-archive.ts';
-import { readConfig } from '../../../src/config.ts';
+import { readConfig } from '../../../src/config/config.ts';
 import { Failure } from '../../../src/failure.ts';
 import { keyInEnvironment, QUICK } from '../../support/archive/bucket.ts';
 import { bytesOf, store, type Content } from '../../support/archive/content.ts';

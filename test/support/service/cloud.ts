@@ -1,7 +1,7 @@
 /** A topic with its subscriptions on the Pub/Sub emulator, a bucket on the loopback, and what a service is told of them. */
 import { randomUUID } from 'node:crypto';
 import { openArchive } from '../../../src/archive/open-archive.ts';
-import { readConfig } from '../../../src/config.ts';
+import { readConfig } from '../../../src/config/config.ts';
 import { keyInEnvironment } from '../archive/bucket.ts';
 import { auditArchive } from '../gcs/audit.ts';
 import { startGcsServer, type GcsServerOptions } from '../gcs/server.ts';

@@ -2,7 +2,14 @@
 import assert from 'node:assert/strict';
 import { availableParallelism } from 'node:os';
 import { test } from 'node:test';
-import { ConfigProblems, readConfig, secretsOf, VARIABLES, type Command, type Config } from '../src/config.ts';
+import {
+  ConfigProblems,
+  readConfig,
+  secretsOf,
+  VARIABLES,
+  type Command,
+  type Config,
+} from '../../src/config/config.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;
 
