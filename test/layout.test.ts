@@ -186,6 +186,11 @@ const PARTS: readonly Part[] = [
     why: 'a service is the table of contents of one deployable: it puts everything together, and nobody imports it',
   },
   {
+    has: ['audit/'],
+    may: [],
+    why: 'who did what is recorded the same way whoever asks, and knows nothing of what was done',
+  },
+  {
     has: ['commands/'],
     may: ['config/'],
     why: 'what ends by itself and reports what it found; the services know nothing of it',
@@ -231,7 +236,11 @@ const PACKAGES: readonly Package[] = [
     only: /^trace-export\.ts$/,
     why: 'the SDK is loaded where a collector is named, and only then',
   },
-  { name: /^node:sqlite$/, only: /^queue\/sqlite\//, why: 'SQL is the business of the embedded queue alone' },
+  {
+    name: /^node:sqlite$/,
+    only: /^(queue\/sqlite\/|audit\/folder-lock\.ts$)/,
+    why: 'SQL is the business of the embedded queue; the audit borrows its lock',
+  },
   {
     name: /^node:child_process$/,
     only: /^media\/encoder\//,

@@ -1,0 +1,150 @@
+/**
+ * The audit in a bucket: one create-only object a record, `audit/{day}/{instant}.{action}.{random}.json`, by an account that can
+ * create there and nothing else. Each process writes a chain of its own.
+ */
+import { randomBytes } from 'node:crypto';
+import {
+  type Audit,
+  type AuditEntry,
+  type AuditFinding,
+  type AuditProof,
+  type AuditQuery,
+  type AuditRecord,
+  encodeRecord,
+  FIRST,
+  hashOf,
+  matchesQuery,
+  parseRecord,
+} from './audit.ts';
+import { ChainCheck } from './chain.ts';
+
+/** The three requests an audit needs; an archive's own are these. */
+export interface AuditStore {
+  /** Creates; never replaces. */
+  put(name: string, text: string, signal: AbortSignal): Promise<void>;
+  /** undefined where there is none. */
+  get(name: string, signal: AbortSignal): Promise<string | undefined>;
+  /** Names that begin with `prefix`, in the order of their code units. */
+  names(prefix: string, signal: AbortSignal): AsyncIterable<string>;
+}
+
+/** Records read at once. */
+const WIDTH = 16;
+
+export class BucketAudit implements Audit {
+  readonly #store: AuditStore;
+  readonly #now: () => Date;
+  readonly #chain = randomBytes(8).toString('hex');
+  #sequence = 0;
+  #previous = FIRST;
+  /** Under way, or failed and not yet told of. */
+  readonly #unwritten = new Set<number>();
+
+  constructor(store: AuditStore, now: () => Date = () => new Date()) {
+    this.#store = store;
+    this.#now = now;
+  }
+
+  /**
+   * Records are created side by side: what one carries of the one before is known when it is asked for, not when it is stored.
+   * One that could not be created leaves a gap, which the next one explains.
+   */
+  async record(entry: AuditEntry, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const at = this.#now().toISOString();
+    const sequence = (this.#sequence += 1);
+    const told = [...this.#unwritten];
+    const about = told.length === 0 ? entry.about : { ...entry.about, unwritten: told.join(',') };
+    const link = { at, chain: this.#chain, sequence, previous: this.#previous };
+    const text = encodeRecord({ ...entry, about }, link);
+    this.#previous = hashOf(text);
+    const random = randomBytes(8).toString('hex');
+    this.#unwritten.add(sequence);
+    await this.#store.put(`audit/${at.slice(0, 10)}/${at}.${entry.action}.${random}.json`, text, signal);
+    this.#unwritten.delete(sequence);
+    for (const number of told) this.#unwritten.delete(number);
+  }
+
+  async *read(query: AuditQuery, signal: AbortSignal): AsyncGenerator<AuditRecord> {
+    for await (const { text } of this.#texts(signal, query)) {
+      const record = parseRecord(text);
+      if (record !== undefined && matchesQuery(record, query)) yield record;
+    }
+  }
+
+  async verify(signal: AbortSignal): Promise<AuditProof> {
+    const chains = new Map<string, InOrder>();
+    const findings: AuditFinding[] = [];
+    for await (const { name, text } of this.#texts(signal)) {
+      const record = parseRecord(text);
+      if (record === undefined) findings.push({ state: 'unreadable', where: name, reason: 'it is no audit record' });
+      else chainOf(chains, record.chain).add({ sequence: record.sequence, text, name });
+    }
+    const proofs = [...chains.values()].map((chain) => chain.end());
+    return {
+      records: proofs.reduce((sum, { records }) => sum + records, 0),
+      findings: [...findings, ...proofs.flatMap((proof) => proof.findings)],
+    };
+  }
+
+  /** Nothing is held back, so there is nothing to wait for. */
+  async close(): Promise<void> {
+    await Promise.resolve();
+  }
+
+  async *#texts(signal: AbortSignal, days?: { readonly from: string; readonly to: string }) {
+    let batch: string[] = [];
+    for await (const name of this.#store.names('audit/', signal)) {
+      const day = name.slice('audit/'.length, 'audit/'.length + 10);
+      if (days !== undefined && (day < days.from || day > days.to)) continue;
+      batch.push(name);
+      if (batch.length < WIDTH) continue;
+      yield* await this.#fetch(batch, signal);
+      batch = [];
+    }
+    yield* await this.#fetch(batch, signal);
+  }
+
+  async #fetch(names: readonly string[], signal: AbortSignal) {
+    const texts = await Promise.all(names.map((name) => this.#store.get(name, signal)));
+    return names.flatMap((name, index) => {
+      const text = texts[index];
+      return text === undefined ? [] : [{ name, text }];
+    });
+  }
+}
+
+interface Link {
+  readonly sequence: number;
+  readonly text: string;
+  readonly name: string;
+}
+
+/** Names are in the order of time, to the millisecond; the numbers within are put in order a thousand at a time. */
+const WINDOW = 1_000;
+
+class InOrder {
+  readonly #check = new ChainCheck();
+  #held: Link[] = [];
+
+  add(link: Link): void {
+    this.#held.push(link);
+    if (this.#held.length >= 2 * WINDOW) this.#release(WINDOW);
+  }
+
+  end(): AuditProof {
+    this.#release(this.#held.length);
+    return { findings: this.#check.end(), records: this.#check.records };
+  }
+
+  #release(count: number): void {
+    this.#held = this.#held.toSorted((a, b) => a.sequence - b.sequence);
+    for (const { text, name } of this.#held.splice(0, count)) this.#check.add(text, name);
+  }
+}
+
+function chainOf(chains: Map<string, InOrder>, name: string): InOrder {
+  const known = chains.get(name) ?? new InOrder();
+  chains.set(name, known);
+  return known;
+}
