@@ -155,6 +155,11 @@ const PARTS: readonly Part[] = [
     why: 'one message to its settlement, whichever queue brought it',
   },
   {
+    has: ['day.ts'],
+    may: ['archive/archive.ts', 'genesys/census.ts'],
+    why: 'a day is compared over contracts: any Genesys, any archive',
+  },
+  {
     has: ['http/'],
     may: [
       'metrics.ts',

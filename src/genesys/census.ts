@@ -1,0 +1,39 @@
+/** What can be asked of Genesys Cloud to find out what it has, rather than what an event says: the contract, without the asking. */
+
+/** A conversation as analytics lists it. */
+export interface CountedConversation {
+  readonly conversationId: string;
+  readonly startedAt: Date;
+  /** undefined while it goes on. */
+  readonly endedAt: Date | undefined;
+  /** Analytics says that a recording of it was started; that it was kept is not said. */
+  readonly isRecorded: boolean;
+  /** Divisions it belongs to. */
+  readonly divisions: readonly string[];
+}
+
+/** A recording as `recordingmetadata` lists it. */
+export interface CountedRecording {
+  readonly recordingId: string;
+  /** `audio`, `screen`, `chat`, `email`, `message` …, lower case; empty where Genesys does not say. */
+  readonly media: string;
+  /** `AVAILABLE`, `ARCHIVED`, …, upper case; empty where Genesys does not say. */
+  readonly fileState: string;
+}
+
+export interface CountedDay {
+  readonly conversations: AsyncIterable<CountedConversation>;
+  /** `job`: all of the day, once the watermark has passed it. `query`: what there is so far; never a proof. */
+  readonly asked: 'job' | 'query';
+}
+
+export interface Census {
+  /** Up to here analytics promises to know everything. https://developer.genesys.cloud/analytics (jobs/availability) */
+  dataUntil(signal: AbortSignal): Promise<Date>;
+  /** The conversations that started on the UTC day, each once, those with recordings and perhaps others. */
+  conversationsOf(day: string, isClosed: boolean, signal: AbortSignal): CountedDay;
+  /** One call. @throws Failure `forbidden`, `not-found`, … */
+  recordingsOf(conversationId: string, signal: AbortSignal): Promise<readonly CountedRecording[]>;
+  /** Calls made so far, polls of a job's state counted apart. */
+  readonly calls: { readonly made: number; readonly polls: number };
+}
