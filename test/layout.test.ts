@@ -60,8 +60,8 @@ const PARTS: readonly Part[] = [
   },
   {
     has: ['archive/open-archive.ts'],
-    may: ['archive/', 'config/', 'http/media.ts'],
-    why: 'the one place that chooses an archive, and says what /media can ask of it',
+    may: ['archive/', 'config/'],
+    why: 'the one place that chooses an archive; the archives themselves know no environment',
   },
   {
     has: ['queue/sqlite/'],
@@ -130,14 +130,7 @@ const PARTS: readonly Part[] = [
   },
   {
     has: ['pipeline.ts'],
-    may: [
-      'metrics.ts',
-      'media/',
-      'genesys/genesys.ts',
-      'archive/archive.ts',
-      'archive/manifest.ts',
-      'archive/range.ts',
-    ],
+    may: ['metrics.ts', 'media/', 'genesys/genesys.ts', 'archive/archive.ts', 'archive/manifest.ts'],
     why: 'the way of one recording runs over contracts: any Genesys, any archive',
   },
   {
@@ -169,7 +162,6 @@ const PARTS: readonly Part[] = [
       'queue/queue.ts',
       'archive/archive.ts',
       'archive/manifest.ts',
-      'archive/range.ts',
     ],
     why: 'HTTP is one way in; it reaches Genesys and the encoder through the pipeline only, and is told what it needs to know',
   },
