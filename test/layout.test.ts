@@ -40,6 +40,16 @@ const PARTS: readonly Part[] = [
     why: 'who fetches bytes and who makes WebM of them agree on this and know nothing else of each other',
   },
   { has: ['memory.ts'], may: [], why: 'memory is kept and given back the same way wherever bytes pass' },
+  {
+    has: ['network-failure.ts'],
+    may: ['failure.ts'],
+    why: 'an error of the network means the same whoever was spoken to',
+  },
+  {
+    has: ['outbound.ts'],
+    may: ['config/'],
+    why: 'whoever speaks to another host takes the same way out, through the same proxies',
+  },
   { has: ['config/'], may: [], why: 'an environment in, data out: testable as a table' },
   { has: ['metrics.ts'], may: [], why: 'figures mean nothing to the place that counts them' },
   {
@@ -80,7 +90,7 @@ const PARTS: readonly Part[] = [
   },
   {
     has: ['archive/bucket/'],
-    may: ['archive/*'],
+    may: ['archive/*', 'config/', 'network-failure.ts', 'outbound.ts'],
     why: 'the bucket is one archive of several and never looks at the other',
   },
   {
@@ -95,7 +105,7 @@ const PARTS: readonly Part[] = [
   },
   {
     has: ['download/'],
-    may: ['config/'],
+    may: ['config/', 'network-failure.ts', 'outbound.ts'],
     why: 'fetching is hosts, ranges and patience; who named the URL is not its business',
   },
   {
@@ -105,7 +115,7 @@ const PARTS: readonly Part[] = [
   },
   {
     has: ['genesys/'],
-    may: ['config/', 'download/'],
+    may: ['config/', 'download/', 'network-failure.ts', 'outbound.ts'],
     why: 'Genesys Cloud can be spoken to without a queue, an archive or an encoder',
   },
   {
@@ -172,6 +182,7 @@ const PARTS: readonly Part[] = [
       'metrics.ts',
       'log.ts',
       'trace-export.ts',
+      'outbound.ts',
       'pipeline.ts',
       'delivery.ts',
       'http/',
@@ -213,7 +224,7 @@ const PACKAGES: readonly Package[] = [
   { name: /^prom-client$/, only: /^metrics\.ts$/, why: 'the names of all figures stand in one file' },
   {
     name: /^undici$/,
-    only: /^(genesys|download|archive\/bucket)\//,
+    only: /^((genesys|download|archive\/bucket)\/|outbound\.ts$)/,
     why: 'only these talk to other hosts, each behind its own rules for hosts and deadlines',
   },
   { name: /^@google-cloud\/storage$/, only: /^archive\/bucket\//, why: 'the bucket is one archive of several' },

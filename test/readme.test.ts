@@ -77,6 +77,7 @@ for (const name of READMES) {
   });
 }
 
-test('a newcomer reads the README in one sitting: at most 180 lines', () => {
-  assert.ok(README.split('\n').length <= 181, `${String(README.split('\n').length)} lines`);
+test('a newcomer reads the README in one sitting: at most 180 lines, the table of variables not counted', () => {
+  const lines = README.split('\n').length - rowsUnder('Configuration').length;
+  assert.ok(lines <= 181, `${String(lines)} lines`);
 });

@@ -27,6 +27,15 @@ export const VARIABLES = {
     meaning:
       'where media may be downloaded from besides the API host; https only, unless an entry names scheme and port (`http://127.0.0.1:9100`)',
   },
+  HTTPS_PROXY: {
+    default: '–',
+    meaning: '`http://user:password@host:port`: the proxy that Genesys, its media and Google are reached through',
+  },
+  HTTP_PROXY: { default: '–', meaning: 'the same for hosts without TLS; alone it serves both' },
+  NO_PROXY: {
+    default: '–',
+    meaning: 'hosts reached directly, comma-separated: a name with its subdomains, `*.domain`, an address, `host:port`',
+  },
   QUEUE_URL: { default: 'sqlite:var/queue.db', meaning: 'or `pubsub://PROJECT/TOPIC?subscription=NAME`' },
   ARCHIVE_URL: { default: 'file:var/archive', meaning: 'or `gs://BUCKET/PREFIX`' },
   GCS_API_ENDPOINT: { default: '–', meaning: 'another Cloud Storage server (tests)' },
@@ -102,12 +111,21 @@ export interface GenesysConfig {
   readonly maxMediaBytes: number;
 }
 
+/** Proxies on the way out; empty where none is named. */
+export interface Proxies {
+  readonly https: string;
+  readonly http: string;
+  readonly noProxy: string;
+}
+
 export interface Config {
   readonly host: string;
   readonly port: number;
   /** Undefined where it is the address that the service listens on: with PORT=0 nobody knows it before. */
   readonly publicUrl: string | undefined;
   readonly genesys: GenesysConfig;
+  /** Undefined where the way out is direct. */
+  readonly proxies: Proxies | undefined;
   readonly queue: QueueConfig;
   readonly archive: ArchiveConfig;
   readonly archiveOriginal: boolean;
@@ -190,6 +208,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>, co
     port,
     publicUrl: read.url('PUBLIC_URL'),
     genesys: readGenesys(read, works || plays, problems),
+    proxies: readProxies(read),
     queue,
     archive: readArchive(read),
     archiveOriginal: read.choice('ARCHIVE_ORIGINAL', ['yes', 'no'], 'no') === 'yes',
@@ -214,6 +233,7 @@ export function secretsOf(config: Config): readonly string[] {
     ...config.webhook.secrets,
     ...config.webhook.tokens,
     ...config.api.keys,
+    ...passwordsOf(config.proxies),
     ...(config.archive.kind === 'folder' ? config.archive.linkKeys : []),
   ];
 }
@@ -307,6 +327,21 @@ function readMediaHosts(read: Reader): readonly MediaHost[] {
   });
 }
 
+/** Lower case counts as well, and more, as with curl; an address without its scheme is meant as http://. */
+function readProxies(read: Reader): Proxies | undefined {
+  const http = read.proxy('HTTP_PROXY');
+  const https = read.proxy('HTTPS_PROXY');
+  const noProxy = read.eitherCase('NO_PROXY');
+  return http === '' && https === '' ? undefined : { http, https: https === '' ? http : https, noProxy };
+}
+
+/** As they stand in the URL, and as they are meant. */
+function passwordsOf(proxies: Proxies | undefined): readonly string[] {
+  const urls = [proxies?.http ?? '', proxies?.https ?? ''].filter((url) => URL.canParse(url));
+  const passwords = urls.map((url) => new URL(url).password).filter((password) => password !== '');
+  return [...new Set(passwords.flatMap((password) => [password, decodeURIComponent(password)]))];
+}
+
 function readPush(read: Reader, problems: string[]): Config['push'] {
   const audience = read.text('PUSH_AUDIENCE', '');
   const serviceAccount = read.text('PUSH_SERVICE_ACCOUNT', '');
@@ -336,6 +371,20 @@ class Reader {
   text(name: Name, fallback: string): string {
     const value = this.#env[name]?.trim();
     return value === undefined || value === '' ? fallback : value;
+  }
+
+  /** Of variables that other programs know in lower case. */
+  eitherCase(name: Name): string {
+    return this.#env[name.toLowerCase()]?.trim() || this.text(name, '');
+  }
+
+  /** The URL of a proxy; empty where none is named. */
+  proxy(name: Name): string {
+    const value = this.eitherCase(name);
+    const url = value === '' || /^[a-z][a-z0-9+.-]*:\/\//i.test(value) ? value : `http://${value}`;
+    if (url === '' || (URL.canParse(url) && /^https?:$/.test(new URL(url).protocol))) return url;
+    this.problem(name, 'expected the URL of a proxy such as http://proxy.example.com:3128');
+    return '';
   }
 
   list(name: Name): readonly string[] {

@@ -1,9 +1,10 @@
 /** Runs one deployable: configuration, start, signals, crashes, and an end within 8 s (invariant 10). */
 import { readFileSync } from 'node:fs';
-import { ConfigProblems, readConfig, secretsOf, type Command, type Config } from '../config/config.ts';
+import { ConfigProblems, readConfig, secretsOf, type Command, type Config, type Proxies } from '../config/config.ts';
 import { Failure } from '../failure.ts';
 import { createLog, type Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';
+import { alignProxyVariables } from '../outbound.ts';
 import { readTraceExport, secretsOfTraceExport, startTraceExport, type TraceExport } from '../trace-export.ts';
 
 /** What every deployable is given. */
@@ -38,6 +39,8 @@ export async function runService(command: Command, deployable: Deployable, env: 
   const { config, traceExport } = settings;
   const secrets = [...secretsOf(config), ...secretsOfTraceExport(traceExport)];
   const log = createLog({ level: config.logLevel, secrets, project: env['GOOGLE_CLOUD_PROJECT'] });
+  if (config.proxies !== undefined) sayProxies(config.proxies, log);
+  alignProxyVariables(env, config.proxies);
   const stop = new AbortController();
   let running: Running | undefined;
   const crash = (error: unknown): void => {
@@ -96,6 +99,15 @@ function readOrNote<T>(read: () => T, problems: string[]): T | undefined {
     problems.push(...error.problems);
     return undefined;
   }
+}
+
+function sayProxies({ https, http, noProxy }: Proxies, log: Log): void {
+  const hosts = [https, http].map((url) => (url === '' ? undefined : new URL(url).host));
+  log.info('Requests leave through a proxy: it decides which addresses media may come from.', {
+    httpsProxy: hosts[0],
+    httpProxy: hosts[1],
+    noProxy,
+  });
 }
 
 async function openTraceExport(settings: TraceExport, command: Command, context: Context): Promise<void> {

@@ -43,6 +43,8 @@ export interface GenesysServerOptions {
   /** 0, any free port, by default. */
   readonly port?: number;
   readonly mediaPort?: number;
+  /** Origin of the pre-signed URLs, where they are reached under another name. */
+  readonly mediaOrigin?: string;
 }
 
 export interface LoggedRequest {
@@ -66,6 +68,7 @@ export interface GenesysServer {
   readonly apiUrl: string;
   /** Origin of the pre-signed URLs: belongs into GENESYS_MEDIA_HOSTS. */
   readonly mediaOrigin: string;
+  readonly mediaPort: number;
   /** What a service that is to talk to this server is configured with. */
   config(overrides?: Partial<GenesysConfig>): GenesysConfig;
   environment(): Record<string, string>;
@@ -133,6 +136,7 @@ class SimulatedGenesys implements GenesysServer {
   readonly #arrivals = new EventEmitter();
   readonly #api: Server;
   readonly #media: Server;
+  mediaPort = 0;
   #apiOrigin = '';
   #mediaOrigin = '';
 
@@ -150,7 +154,9 @@ class SimulatedGenesys implements GenesysServer {
 
   async listen(): Promise<void> {
     this.#apiOrigin = await listen(this.#api, this.#options.port ?? 0);
-    this.#mediaOrigin = await listen(this.#media, this.#options.mediaPort ?? 0);
+    const mediaOrigin = await listen(this.#media, this.#options.mediaPort ?? 0);
+    this.#mediaOrigin = this.#options.mediaOrigin ?? mediaOrigin;
+    this.mediaPort = Number(new URL(mediaOrigin).port);
   }
 
   async close(): Promise<void> {
