@@ -129,6 +129,11 @@ const PARTS: readonly Part[] = [
     why: 'Ogg and Opus are read and joined without knowing where packets go',
   },
   {
+    has: ['media/mp4/'],
+    may: ['media/*'],
+    why: 'MP4 is read and rearranged without knowing who decodes it',
+  },
+  {
     has: ['media/encoder/'],
     may: ['media/*', 'media/webm/'],
     why: 'the encoder is a process that takes bytes and gives WebM; why it is asked is not its business',

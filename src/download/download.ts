@@ -256,6 +256,8 @@ class MediaDownload implements Download {
   }
 
   async #readRange(extent: { readonly start: number; readonly end: number }, signal: AbortSignal): Promise<Buffer> {
+    if (this.#received !== undefined)
+      throw new Failure('internal', 'A part of the media was asked for after all of it had been read.');
     const lengthBytes = extent.end - extent.start + 1;
     if (!Number.isSafeInteger(lengthBytes) || extent.start < 0 || lengthBytes < 1 || lengthBytes > MAX_RANGE_BYTES)
       throw new Failure('unreadable-media', 'The media asks to be read at a place that cannot be.');
