@@ -7,6 +7,7 @@ import { EventEmitter, on } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
 import type { GenesysConfig } from '../../../src/config/config.ts';
+import { type AnalyzedConversation, type AnalyticsScript, SimulatedAnalytics } from './analytics.ts';
 import { BatchJobs } from './batch.ts';
 import { errorReply, faultReply, limitReply, loginError, notFound } from './errors.ts';
 import { type Fault, Faults, matches } from './faults.ts';
@@ -49,7 +50,7 @@ export interface GenesysServerOptions {
 
 export interface LoggedRequest {
   /**
-   * `token`, `list:C`, `metadata:R`, `recordings:C`, `recording:R`, `restore:R`, `batch`, `batch-status:J`, `settings`,
+   * `token`, `analytics-…`, `list:C`, `metadata:R`, `recordings:C`, `recording:R`, `restore:R`, `batch`, `batch-status:J`, `settings`,
    * `media-api:R`, `media-download:R`, `media:R:CHANNEL`, or `unknown`.
    */
   readonly route: string;
@@ -75,6 +76,10 @@ export interface GenesysServer {
   addRecording(recording: SimulatedRecording): void;
   /** A conversation that is known and has no recordings (yet). */
   addConversation(conversationId: string): void;
+  /** What analytics says of a conversation; it is known from then on. */
+  analyze(conversation: AnalyzedConversation): void;
+  /** How analytics behaves: watermark, pages, jobs that end otherwise. */
+  readonly analytics: AnalyticsScript;
   update(recordingId: string, change: Partial<SimulatedRecording>): void;
   /** The next `times` requests to the route (see {@link LoggedRequest.route}; may end in `*`) meet this fault. */
   fault(route: string, instruction: string, times?: number): void;
@@ -132,6 +137,7 @@ class SimulatedGenesys implements GenesysServer {
   readonly #urls: MediaUrls;
   readonly #batches: BatchJobs;
   readonly #faults = new Faults();
+  readonly #analytics = new SimulatedAnalytics();
   readonly #log: LoggedRequest[] = [];
   readonly #arrivals = new EventEmitter();
   readonly #api: Server;
@@ -204,6 +210,15 @@ class SimulatedGenesys implements GenesysServer {
 
   addConversation(conversationId: string): void {
     this.#conversations.add(conversationId);
+  }
+
+  analyze(conversation: AnalyzedConversation): void {
+    this.addConversation(conversation.conversationId);
+    this.#analytics.add(conversation);
+  }
+
+  get analytics(): AnalyticsScript {
+    return this.#analytics.script;
   }
 
   update(recordingId: string, change: Partial<SimulatedRecording>): void {
@@ -402,6 +417,36 @@ class SimulatedGenesys implements GenesysServer {
       method: 'GET',
       path: /^\/api\/v2\/recording\/batchrequests\/([^/]+)$/,
       answer: ({ ids: [jobId = ''], token }) => this.#batches.status(jobId, token?.client.id ?? ''),
+    },
+    {
+      name: 'analytics-availability',
+      method: 'GET',
+      path: /^\/api\/v2\/analytics\/conversations\/details\/jobs\/availability$/,
+      answer: () => this.#analytics.availability(),
+    },
+    {
+      name: 'analytics-job',
+      method: 'POST',
+      path: /^\/api\/v2\/analytics\/conversations\/details\/jobs$/,
+      answer: ({ request }) => this.#analytics.submit(request),
+    },
+    {
+      name: 'analytics-state',
+      method: 'GET',
+      path: /^\/api\/v2\/analytics\/conversations\/details\/jobs\/([^/]+)$/,
+      answer: ({ ids: [jobId = ''] }) => this.#analytics.status(jobId),
+    },
+    {
+      name: 'analytics-results',
+      method: 'GET',
+      path: /^\/api\/v2\/analytics\/conversations\/details\/jobs\/([^/]+)\/results$/,
+      answer: ({ ids: [jobId = ''], url }) => this.#analytics.results(jobId, url),
+    },
+    {
+      name: 'analytics-query',
+      method: 'POST',
+      path: /^\/api\/v2\/analytics\/conversations\/details\/query$/,
+      answer: ({ request }) => this.#analytics.query(request),
     },
     {
       name: 'settings',
