@@ -1,6 +1,6 @@
 /** Turns the limits of a connection into the way out of this service: direct, or through the proxies the environment names. */
 import { Agent, type buildConnector, type Dispatcher, EnvHttpProxyAgent, Pool } from 'undici';
-import type { Proxies } from './config/config.ts';
+import type { Proxies } from './config/proxies.ts';
 
 export interface OutboundOptions {
   readonly connectTimeoutMs: number;

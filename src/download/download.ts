@@ -1,7 +1,8 @@
 /** Turns a place where media lies into its bytes, once, in order, to a proven end: resumed where they break off, bounded in every way. */
 import { createHash, type Hash } from 'node:crypto';
 import type { Readable } from 'node:stream';
-import type { GenesysConfig, Proxies } from '../config/config.ts';
+import type { GenesysConfig } from '../config/genesys.ts';
+import type { Proxies } from '../config/proxies.ts';
 import { Failure } from '../failure.ts';
 import { readBody } from './body.ts';
 import { Endurance, type EnduranceLimits } from './endurance.ts';

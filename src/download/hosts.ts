@@ -3,7 +3,7 @@ import { lookup as dnsLookup } from 'node:dns';
 import { BlockList, isIP } from 'node:net';
 import type { LookupFunction } from 'node:net';
 import { buildConnector } from 'undici';
-import type { GenesysConfig, MediaHost } from '../config/config.ts';
+import type { GenesysConfig, MediaHost } from '../config/genesys.ts';
 import { Failure } from '../failure.ts';
 
 export interface Hosts {

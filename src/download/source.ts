@@ -1,7 +1,7 @@
 /** Turns "where the media lies" into answers of the media host, over connections that belong to one download and end with it. */
 import type { Dispatcher } from 'undici';
 import { setImmediate } from 'node:timers/promises';
-import type { Proxies } from '../config/config.ts';
+import type { Proxies } from '../config/proxies.ts';
 import { Failure } from '../failure.ts';
 import { openOutbound } from '../outbound.ts';
 import type { Hosts } from './hosts.ts';

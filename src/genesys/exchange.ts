@@ -1,6 +1,6 @@
 /** Turns one request into one answer of JSON: capped, in bounded time, never following a redirect. */
 import { type Dispatcher, request } from 'undici';
-import type { Proxies } from '../config/config.ts';
+import type { Proxies } from '../config/proxies.ts';
 import { Failure } from '../failure.ts';
 import { networkFailure } from '../network-failure.ts';
 import { openOutbound } from '../outbound.ts';

@@ -1,5 +1,6 @@
 /** Turns the configuration into Genesys Cloud as the pipeline sees it: one of its two APIs for each recording. */
-import type { GenesysConfig, Proxies } from '../config/config.ts';
+import type { GenesysConfig } from '../config/genesys.ts';
+import type { Proxies } from '../config/proxies.ts';
 import { Failure } from '../failure.ts';
 import { createApi } from './api.ts';
 import { createDownloader, type DownloadOptions } from '../download/download.ts';

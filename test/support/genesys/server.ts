@@ -6,7 +6,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { EventEmitter, on } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
-import type { GenesysConfig } from '../../../src/config/config.ts';
+import type { GenesysConfig } from '../../../src/config/genesys.ts';
 import { type AnalyzedConversation, type AnalyticsScript, SimulatedAnalytics } from './analytics.ts';
 import { BatchJobs } from './batch.ts';
 import { errorReply, faultReply, limitReply, loginError, notFound } from './errors.ts';
