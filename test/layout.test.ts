@@ -168,6 +168,11 @@ const PARTS: readonly Part[] = [
     why: 'a day is compared over contracts: any Genesys, any archive',
   },
   {
+    has: ['catch-up.ts'],
+    may: ['queue/queue.ts'],
+    why: 'work without a queue, through the handler that queues call',
+  },
+  {
     has: ['http/'],
     may: [
       'metrics.ts',
