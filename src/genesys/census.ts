@@ -22,10 +22,9 @@ export interface CountedRecording {
 }
 
 export interface CountedDay {
-  /** Each once, on the UTC day it started. */
   readonly conversations: AsyncIterable<CountedConversation>;
-  /** After the last one: whether nothing of the day is known to be left out. Never of a day that is not over. */
-  isWhole(): boolean;
+  /** `job`: all of the day, once the watermark has passed it. `query`: what there is so far; never a proof. */
+  readonly asked: 'job' | 'query';
 }
 
 export interface Census {

@@ -6,11 +6,12 @@ import type { Encoders } from './encoder/encoders.ts';
 import type { EncoderOrder } from './encoder/process.ts';
 import type { Slots } from './encoder/slots.ts';
 import type { MediaInput } from './input.ts';
-import { streamableMp4 } from './mp4/stream.ts';
+import { streamableMp4 } from './mp4.ts';
+import { isOgg, OggMeter } from './ogg/meter.ts';
 import type { Packet, SourceStream } from './packet.ts';
 import type { Plan } from './plan.ts';
 import type { Media } from './sniff.ts';
-import { createSourceMeter, type SourceMeter } from './source-meter.ts';
+import { createSourceMeter, type SourceLength } from './source-meter.ts';
 
 export interface MediaTools {
   readonly ffmpeg: Ffmpeg;
@@ -79,13 +80,19 @@ interface EncoderSource {
   readonly bytes: AsyncIterable<Buffer>;
   readonly note?: string | undefined;
   /** Duration as the header says it, and as counted at the end. */
-  readonly meter: SourceMeter | undefined;
+  readonly meter: SourceLength | undefined;
 }
 
 async function streamable(input: MediaInput, media: Media | undefined, signal: AbortSignal): Promise<EncoderSource> {
-  const meter = media && createSourceMeter(media.kind);
+  if (media === undefined) return { bytes: input.bytes(), meter: undefined };
+  const { kind } = media;
+  if (isOgg(kind)) {
+    const meter = new OggMeter();
+    return { bytes: meter.through(input.bytes()), meter };
+  }
+  const meter = createSourceMeter(kind);
   const bytes = input.bytes(meter);
-  if (media?.kind !== 'mp4') return { bytes, meter };
+  if (kind !== 'mp4') return { bytes, meter };
   const { sizeBytes, readRange } = input.download;
   return { ...(await streamableMp4({ bytes, sizeBytes, readRange }, signal)), meter };
 }

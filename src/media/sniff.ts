@@ -1,5 +1,6 @@
 /** Turns the first bytes of a file into what it is, whatever its label says. Pure. */
 import { Failure } from '../failure.ts';
+import { id3Bytes } from './id3.ts';
 import { parseMpegHeader } from './mpeg-frame.ts';
 
 export type MediaKind = 'ogg-opus' | 'ogg-vorbis' | 'ogg' | 'wav' | 'mp3' | 'flac' | 'aac-adts' | 'mp4' | 'webm';
@@ -68,10 +69,18 @@ function media(kind: MediaKind, facts: Partial<Omit<Media, 'kind'>> = {}): Media
   return { kind, codec: facts.codec, channels: facts.channels, sampleRate: facts.sampleRate };
 }
 
-/** RFC 3533 §6: the first packet follows 27 bytes and the segment table; RFC 7845 §5.1 and the Vorbis I specification §4.2.2 say what it holds. */
+/**
+ * RFC 3533 §6: the first packet follows 27 bytes and the segment table; RFC 7845 §5.1 and the Vorbis I specification §4.2.2
+ * say what it holds. A stream that only describes the others (Skeleton) may stand before the one that is heard.
+ */
 function sniffOgg(head: Buffer): Sniffed | undefined {
   if (text(head, 0, 5) !== 'OggS\0') return undefined;
-  const packet = head.subarray(27 + (head[26] ?? 0));
+  const segments = head[26] ?? 0;
+  const packet = head.subarray(27 + segments);
+  if (text(packet, 0, 8) === 'fishead\0') {
+    const size = head.subarray(27, 27 + segments).reduce((sum, lace) => sum + lace, 0);
+    return sniffOgg(packet.subarray(size)) ?? media('ogg');
+  }
   if (text(packet, 0, 8) === 'OpusHead') {
     return media('ogg-opus', { codec: 'opus', channels: packet[9], sampleRate: uint32(packet, 12) });
   }
@@ -139,12 +148,11 @@ function sniffMp4(head: Buffer): Sniffed | undefined {
 
 /** A run of frames, or frames behind an ID3v2 tag, which may be longer than the head (id3.org, ID3v2.4 §3.1). */
 function sniffMpegAudio(head: Buffer): Sniffed | undefined {
-  if (text(head, 0, 3) !== 'ID3') return mpegFrames(head);
-  if (head.length < 10) return undefined;
-  const size = 10 + [6, 7, 8, 9].reduce((sum, at) => sum * 128 + ((head[at] ?? 0) & 0x7f), 0);
+  const size = id3Bytes(head);
+  if (size === undefined) return mpegFrames(head);
   if (size + 4 > head.length) return media('mp3');
   const behind = head.subarray(size);
-  return mpegFrames(behind) ?? sniffFlac(behind);
+  return sniffMpegAudio(behind) ?? sniffFlac(behind) ?? sniffOgg(behind);
 }
 
 /** One frame may be chance: where the head holds the next one, it has to be a frame too. */

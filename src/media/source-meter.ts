@@ -1,15 +1,12 @@
 /** Turns the bytes of a source, as they pass, into how long it plays: what the encoder makes of it has to agree. */
 import { Failure } from '../failure.ts';
+import { ID3_HEADER_BYTES, id3Bytes } from './id3.ts';
 import { MPEG_HEADER_BYTES, type MpegFrame, parseMpegHeader } from './mpeg-frame.ts';
-import { isOgg, OggMeter, type OggKind } from './ogg/meter.ts';
+import type { OggKind } from './ogg/meter.ts';
 import type { MediaKind } from './sniff.ts';
 
-export interface SourceMeter {
-  /**
-   * In order, each byte once. Keeps no reference to the chunk.
-   * @throws Failure `unreadable-media` where ffmpeg would pass over damage without a word
-   */
-  push(chunk: Buffer): void;
+/** What is known of a source that passed. */
+export interface SourceLength {
   /** Milliseconds as the header announces them, once it has passed; undefined where it does not. */
   declaredMs(): number | undefined;
   /**
@@ -21,9 +18,19 @@ export interface SourceMeter {
   lacksEndMark(): boolean;
 }
 
-/** A meter for media of this kind. It judges no bytes but those of Ogg: what it cannot follow it leaves to the decoder. */
-export function createSourceMeter(kind: MediaKind): SourceMeter {
-  if (isOgg(kind)) return new OggMeter();
+export interface SourceMeter extends SourceLength {
+  /**
+   * In order, each byte once. Keeps no reference to the chunk.
+   * @throws Failure `unreadable-media` where ffmpeg would pass over damage without a word
+   */
+  push(chunk: Buffer): void;
+}
+
+/** Media whose bytes are judged by their decoder; pages of Ogg are by their own meter (ogg/meter.ts). */
+export type MeteredKind = Exclude<MediaKind, OggKind>;
+
+/** A meter for media of this kind. It judges no bytes: what it cannot follow it leaves to the decoder. */
+export function createSourceMeter(kind: MeteredKind): SourceMeter {
   const tally: Tally = { declaredMs: undefined, settle: () => undefined };
   const driver = new Driver(WALKS[kind](tally));
   return {
@@ -109,7 +116,7 @@ class Driver implements End {
   }
 }
 
-const WALKS: Readonly<Record<Exclude<MediaKind, OggKind>, (tally: Tally) => Walk>> = {
+const WALKS: Readonly<Record<MeteredKind, (tally: Tally) => Walk>> = {
   wav: walkWav,
   mp3: walkMpeg,
   'aac-adts': walkMpeg,
@@ -224,9 +231,8 @@ function* skipId3(): Generator<Want, Buffer, Buffer> {
   for (;;) {
     const head = yield { take: MPEG_HEADER_BYTES };
     if (head.toString('latin1', 0, 3) !== 'ID3') return head;
-    const rest = Buffer.concat([head, yield { take: 3 }]);
-    const size = [6, 7, 8, 9].reduce((sum, at) => sum * 128 + ((rest[at] ?? 0) & 0x7f), 0);
-    yield { skip: size + (((rest[5] ?? 0) & 0x10) === 0 ? 0 : 10) };
+    const header = Buffer.concat([head, yield { take: ID3_HEADER_BYTES - MPEG_HEADER_BYTES }]);
+    yield { skip: (id3Bytes(header) ?? 0) - header.length };
   }
 }
 

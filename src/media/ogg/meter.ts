@@ -1,6 +1,8 @@
-/** Turns the pages of an Ogg file, as they pass on their way to the encoder, into how long it plays, and proves that none is missing. */
-import { OggParser, type OggPage } from './ogg.ts';
+/** An Ogg file on its way to the encoder → its pages of sound and pictures, how long they play, and the proof that none is missing. */
+import { OPUS_RATE, packetSamples, parseOpusHead } from '../opus.ts';
 import type { MediaKind } from '../sniff.ts';
+import { OggParser, type OggPage } from './ogg.ts';
+import { parseVorbisHead, parseVorbisModes, VorbisClock, type VorbisHead } from './vorbis.ts';
 
 const KINDS = ['ogg-opus', 'ogg-vorbis', 'ogg'] as const;
 export type OggKind = (typeof KINDS)[number];
@@ -8,38 +10,70 @@ export type OggKind = (typeof KINDS)[number];
 export const isOgg = (kind: MediaKind): kind is OggKind => KINDS.some((ogg) => ogg === kind);
 
 /**
- * The last granule position of a stream is its length, for each chained stream (RFC 3533 §6). All pages are checked: ffmpeg
- * passes over damaged and lost ones, and the times of those behind hide that sound is missing.
+ * What a stream plays lies between its first granule position and its last (RFC 3533 §6): one that was captured midway does
+ * not begin at 0. Links play one after the other, the streams of a link together. All pages are checked: ffmpeg passes over
+ * damaged and lost ones, and the times of those behind hide that sound is missing.
  */
 export class OggMeter {
   readonly #pages = new OggParser();
-  #clock: Clock | undefined;
-  #granule = 0;
-  #endedS = 0;
+  /** Of the link that passes, by serial number. */
+  #spans = new Map<number, Span | undefined>();
+  #isBeginning = false;
+  /** Of the links before; undefined where one did not tell. */
+  #endedS: number | undefined = 0;
 
-  push(chunk: Buffer): void {
-    for (const page of this.#pages.push(Buffer.from(chunk))) this.#page(page);
+  /**
+   * All of the file, its chunks given up → what there is to decode: no tags, no streams that describe others, no pages whose
+   * packets are all empty (ffmpeg takes such a packet for damage).
+   * @throws Failure `unreadable-media` for damage, `incomplete` for an early end, both with the byte offset
+   */
+  async *through(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, void> {
+    for await (const chunk of chunks) yield* this.push(chunk);
+    yield* this.end();
   }
 
-  #page({ isFirst, granule, packets }: OggPage): void {
-    if (isFirst) {
-      this.#endedS += this.#playedS();
-      this.#clock = clockOf(packets[0]);
-      this.#granule = 0;
+  push(chunk: Buffer): readonly Buffer[] {
+    return this.#handOn(this.#pages.push(chunk));
+  }
+
+  end(): readonly Buffer[] {
+    return this.#handOn(this.#pages.end());
+  }
+
+  /** In one piece, and in memory of its own. */
+  #handOn(pages: readonly OggPage[]): readonly Buffer[] {
+    for (const page of pages) this.#page(page);
+    const decodable = pages.filter(({ packets }) => packets.length === 0 || packets.some(({ length }) => length > 0));
+    return decodable.length === 0 ? [] : [Buffer.concat(decodable.map(({ bytes }) => bytes))];
+  }
+
+  #page(page: OggPage): void {
+    if (page.isFirst) this.#begin(page);
+    else this.#spans.get(page.serial)?.add(page);
+    this.#isBeginning = page.isFirst;
+  }
+
+  #begin({ serial, packets }: OggPage): void {
+    if (!this.#isBeginning) {
+      this.#endedS = this.#heardS();
+      this.#spans = new Map();
     }
-    this.#granule = Math.max(this.#granule, granule);
+    this.#spans.set(serial, openSpan(packets[0] ?? NOTHING));
   }
 
-  #playedS(): number {
-    return this.#clock === undefined ? 0 : Math.max(0, this.#granule - this.#clock.preSkip) / this.#clock.rate;
+  /** To the end of the link that passes; undefined where no stream of it tells. */
+  #heardS(): number | undefined {
+    if (this.#spans.size === 0) return this.#endedS;
+    const spans = [...this.#spans.values()].flatMap((span) => span?.seconds ?? []);
+    return spans.length === 0 || this.#endedS === undefined ? undefined : this.#endedS + Math.max(...spans);
   }
 
   /** Its beginning does not tell. */
   declaredMs(): undefined {}
 
   durationOf(): number | undefined {
-    this.#pages.end();
-    return this.#clock === undefined ? undefined : (this.#endedS + this.#playedS()) * 1000;
+    const heardS = this.#heardS();
+    return heardS === undefined ? undefined : heardS * 1000;
   }
 
   lacksEndMark(): boolean {
@@ -47,19 +81,52 @@ export class OggMeter {
   }
 }
 
-interface Clock {
-  /** Granule positions per second. */
-  readonly rate: number;
-  readonly preSkip: number;
+const NOTHING = Buffer.alloc(0);
+
+/** Undefined for a codec whose granule positions are not understood. */
+function openSpan(firstPacket: Buffer): Span | undefined {
+  const opus = parseOpusHead(firstPacket);
+  if (opus !== undefined) return new Span(OPUS_RATE, opus.preSkip, (packet) => packetSamples(packet) ?? 0);
+  const vorbis = parseVorbisHead(firstPacket);
+  return vorbis === undefined ? undefined : new Span(vorbis.rate, 0, vorbisSamples(vorbis));
 }
 
-/** Opus counts in 48 kHz whatever the source was (RFC 7845 §4); Vorbis in its own rate. */
-function clockOf(packet: Buffer | undefined): Clock | undefined {
-  if (packet === undefined) return undefined;
-  if (packet.length >= 19 && packet.toString('latin1', 0, 8) === 'OpusHead') {
-    return { rate: 48_000, preSkip: packet.readUInt16LE(10) };
+/** Sound alone is counted: the packets that come before it are headers. */
+function vorbisSamples(head: VorbisHead): (packet: Buffer) => number {
+  let clock: VorbisClock | undefined;
+  return (packet) => {
+    const modes = clock === undefined ? parseVorbisModes(packet) : undefined;
+    if (modes !== undefined) clock = new VorbisClock(head, modes);
+    return clock?.samplesOf(packet) ?? 0;
+  };
+}
+
+/** What one stream plays, from its first sample to its last. */
+class Span {
+  readonly #rate: number;
+  readonly #preSkip: number;
+  readonly #samplesOf: (packet: Buffer) => number;
+  #first: number | undefined;
+  #last = 0;
+
+  constructor(rate: number, preSkip: number, samplesOf: (packet: Buffer) => number) {
+    this.#rate = rate;
+    this.#preSkip = preSkip;
+    this.#samplesOf = samplesOf;
   }
-  if (packet.length < 16 || packet.toString('latin1', 0, 7) !== '\x01vorbis') return undefined;
-  const rate = packet.readUInt32LE(12);
-  return rate === 0 ? undefined : { rate, preSkip: 0 };
+
+  get seconds(): number {
+    return Math.max(0, this.#last - (this.#first ?? 0) - this.#preSkip) / this.#rate;
+  }
+
+  /** A first page that says less than its packets hold has its beginning cut off: it begins at 0. */
+  add({ granule, packets }: OggPage): void {
+    if (this.#first === undefined) {
+      let samples = 0;
+      for (const packet of packets) samples += this.#samplesOf(packet);
+      if (granule <= 0 || samples === 0) return;
+      this.#first = Math.max(0, granule - samples);
+    }
+    this.#last = Math.max(this.#last, granule);
+  }
 }

@@ -107,13 +107,16 @@ class OggOpusParser implements Parser<Packet> {
   }
 
   end(): readonly Packet[] {
-    this.#ogg.end();
+    const found: Packet[] = [];
+    for (const page of this.#ogg.end()) this.#page(page, found);
     if (this.#expects !== 'sound') throw new Failure('incomplete', 'The Ogg stream ends within its headers.');
-    return this.#held === undefined ? [] : [this.#held];
+    if (this.#held !== undefined) found.push(this.#held);
+    return found;
   }
 
   #page(page: OggPage, found: Packet[]): void {
     if (page.isFirst) this.#expects = 'head';
+    else if (this.#ogg.mediaStreams > 1) throw unfit('holds several streams side by side');
     if (this.#expects === 'sound') this.#sound(page, found);
     else this.#header(page);
   }
@@ -150,9 +153,10 @@ class OggOpusParser implements Parser<Packet> {
    * (ffmpeg: -stream_loop, concat) write less: which samples are meant to go is stated nowhere, only that all are there.
    */
   #sound(page: OggPage, found: Packet[]): void {
-    const durations = page.packets.map((packet) => samplesOf(packet, page.offset));
+    const packets = page.packets.filter(({ length }) => length > 0);
+    const durations = packets.map((packet) => samplesOf(packet, page.offset));
     const total = durations.reduce((sum, samples) => sum + samples, 0);
-    if (page.packets.length === 0 && !(page.isLast && page.granule >= 0)) return;
+    if (packets.length === 0 && !(page.isLast && page.granule >= 0)) return;
     if (page.granule < 0) throw damagedOgg(page.offset, 'a page of sound has no granule position');
     this.#start(page, total);
     const early = this.#next + total - ((this.#origin ?? 0) + page.granule);
@@ -160,7 +164,7 @@ class OggOpusParser implements Parser<Packet> {
     if (!page.isLast && early >= MIN_GAP) throw unfit(`holds sound that overlaps at byte ${page.offset}`);
     if (-early > MAX_GAP) throw damagedOgg(page.offset, 'the granule position jumps by more than a day');
     if (-early >= MIN_GAP) this.#next -= early;
-    this.#lay(page, { durations, heard: total - (page.isLast ? Math.max(0, early) : 0) }, found);
+    this.#lay({ ...page, packets }, { durations, heard: total - (page.isLast ? Math.max(0, early) : 0) }, found);
   }
 
   /** The first page of sound tells where the time line begins; what begins before zero has to be rejected (RFC 7845 §4.5). */

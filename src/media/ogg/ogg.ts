@@ -1,124 +1,70 @@
-/** Turns the bytes of an Ogg stream, as they come in, into pages with the packets that end on them (RFC 3533). */
+/** The bytes of an Ogg file, as they come in → pages of sound and pictures with the packets that end on them (RFC 3533). */
 import { Failure } from '../../failure.ts';
 import { Backlog } from '../backlog.ts';
 import type { Parser } from '../batches.ts';
+import { ID3_HEADER_BYTES, id3Bytes } from '../id3.ts';
+import { Tail } from '../tail.ts';
 
 export interface OggPage {
   /** Absolute offset of the page, for messages. */
   readonly offset: number;
-  /** First page of a logical stream: one at the start, more where streams are chained. */
+  readonly serial: number;
+  /** First page of a logical stream: one at the start of a link for each stream side by side, more where links are chained. */
   readonly isFirst: boolean;
-  /** The page is marked as the last of its logical stream. */
+  /** Marked as the last of its logical stream, and none of it follows. */
   readonly isLast: boolean;
   /** What it means is the codec's business; -1 where no packet ends on the page. */
   readonly granule: number;
   /** The packets that end here, whole, whichever page they began on; views of larger buffers where they fit into one. */
   readonly packets: readonly Buffer[];
+  /** All of the page. */
+  readonly bytes: Buffer;
 }
 
 /** Fixed part of a page's header. */
 const HEADER = 27;
 
 const CAPTURE = 0x4f676753;
+const CAPTURE_BYTES = Buffer.from('OggS');
 
 /** Comments may hold a picture; an Opus packet cannot come near it. */
 const MAX_PACKET_BYTES = 16 * 1024 * 1024;
+
+/** Sound, pictures, what describes them: recordings have two or three; a thousand is an attack. */
+const MAX_STREAMS = 8;
+
+/** First bytes of streams that say something about the others and cannot be seen or heard: Skeleton, CMML, Kate. */
+const DESCRIPTIONS = ['fishead\0', 'CMML\0\0\0\0', '\x80kate\0\0\0'];
 
 /** Damage at a byte of the media: permanent, because the same bytes will be read again. */
 export function damagedOgg(offset: number, what: string): Failure {
   return new Failure('unreadable-media', `The Ogg stream is damaged at byte ${offset}: ${what}.`);
 }
 
-/**
- * Reads one logical stream, or several one after the other (chained). Every page's checksum is verified.
- * `push` and `end` throw Failure `unreadable-media` for damage, lost pages and streams mixed into each other, `incomplete` for an
- * early end, both with the byte offset.
- */
-export class OggParser implements Parser<OggPage> {
-  readonly #backlog = new Backlog();
-  #need = HEADER;
-  #serial: number | undefined;
-  #sequence = 0;
-  #pagesOfStream = 0;
-  #ended = false;
-  #isCut = false;
-  #unfinished: Buffer[] = [];
+const NO_PAGE = 'no page begins here';
+
+/** One logical stream of the link that is being read. */
+class LogicalStream {
+  /** Sound or pictures. */
+  readonly isMedia: boolean;
+  sequence: number;
+  /** Its last page so far was marked as its last one. */
+  hasEndMark = false;
+  /** The page that was marked: whether it is the last one, the next page tells. */
+  held: OggPage | undefined;
+  /** Of a packet that goes on on the next page. */
+  unfinished: Buffer[] = [];
   #unfinishedBytes = 0;
 
-  /**
-   * Whether the last page of every logical stream so far was marked as the last. A file without the mark may have been cut
-   * between two pages.
-   */
-  get hasEndMark(): boolean {
-    return this.#ended && !this.#isCut;
+  constructor(isMedia: boolean, sequence: number) {
+    this.isMedia = isMedia;
+    this.sequence = sequence;
   }
 
-  push(chunk: Buffer): readonly OggPage[] {
-    const pages: OggPage[] = [];
-    this.#backlog.add(chunk);
-    if (this.#backlog.length < this.#need) return pages;
-    const bytes = this.#backlog.bytes();
-    let at = 0;
-    for (;;) {
-      const size = pageSize(bytes, at, this.#backlog.offset);
-      this.#need = size;
-      if (at + size > bytes.length) break;
-      pages.push(this.#page(bytes.subarray(at, at + size), this.#backlog.offset + at));
-      at += size;
-    }
-    this.#backlog.consume(at);
-    return pages;
-  }
-
-  end(): readonly OggPage[] {
-    const { offset, length } = this.#backlog;
-    const at = offset + length;
-    if (length > 0) throw new Failure('incomplete', `The Ogg stream ends at byte ${at}, in the middle of a page.`);
-    if (this.#unfinishedBytes > 0 || this.#unfinished.length > 0 || at === 0) {
-      throw new Failure('incomplete', `The Ogg stream ends at byte ${at}, in the middle of a packet.`);
-    }
-    return [];
-  }
-
-  #page(page: Buffer, offset: number): OggPage {
-    if (page.readUInt32LE(22) !== pageChecksum(page)) throw damagedOgg(offset, 'the checksum of the page is wrong');
-    const flags = page.readUInt8(5);
-    const isFirst = (flags & 2) !== 0;
-    const isLast = (flags & 4) !== 0;
-    this.#follow(page, offset, isFirst);
-    this.#ended = isLast;
-    const packets = this.#packets(page, offset, (flags & 1) !== 0);
-    return { offset, isFirst, isLast, granule: granuleOf(page, offset), packets };
-  }
-
-  /** Checks that the page is the next one of the stream, or the first of the next stream. */
-  #follow(page: Buffer, offset: number, isFirst: boolean): void {
-    const serial = page.readUInt32LE(14);
-    const sequence = page.readUInt32LE(18);
-    if (isFirst) this.#begin(serial, offset);
-    else if (this.#serial === undefined) throw damagedOgg(offset, 'the stream does not begin with its first page');
-    else if (serial !== this.#serial) throw damagedOgg(offset, 'another stream is mixed into this one');
-    else if (this.#ended) throw damagedOgg(offset, 'a page follows the last one');
-    else if (sequence !== (this.#sequence + 1) >>> 0) {
-      throw damagedOgg(offset, `page ${sequence} follows page ${this.#sequence}: some are missing`);
-    }
-    this.#sequence = sequence;
-    this.#pagesOfStream += 1;
-  }
-
-  #begin(serial: number, offset: number): void {
-    // Streams side by side have all their first pages in front (RFC 3533 §4); a chained one comes behind a whole stream.
-    if (this.#pagesOfStream === 1) throw damagedOgg(offset, 'several streams are mixed');
-    if (serial === this.#serial && !this.#ended) throw damagedOgg(offset, 'a stream begins twice');
-    if (this.#unfinished.length > 0) throw damagedOgg(offset, 'a packet of the stream before never ends');
-    this.#isCut ||= this.#serial !== undefined && !this.#ended;
-    this.#serial = serial;
-    this.#pagesOfStream = 0;
-  }
-
-  #packets(page: Buffer, offset: number, continues: boolean): Buffer[] {
+  packetsOf(page: Buffer, offset: number): Buffer[] {
     const segments = page.readUInt8(26);
-    if (segments > 0 && continues !== this.#unfinished.length > 0) {
+    const continues = (page.readUInt8(5) & 1) !== 0;
+    if (segments > 0 && continues !== this.unfinished.length > 0) {
       throw damagedOgg(offset, continues ? 'a packet is continued that never began' : 'a packet is not continued');
     }
     const packets: Buffer[] = [];
@@ -136,18 +82,203 @@ export class OggParser implements Parser<OggPage> {
   }
 
   #finish(rest: Buffer): Buffer {
-    if (this.#unfinished.length === 0) return rest;
-    const packet = Buffer.concat([...this.#unfinished, rest]);
-    this.#unfinished = [];
+    if (this.unfinished.length === 0) return rest;
+    const packet = Buffer.concat([...this.unfinished, rest]);
+    this.unfinished = [];
     this.#unfinishedBytes = 0;
     return packet;
   }
 
   #keep(part: Buffer, offset: number): void {
-    this.#unfinished.push(part);
+    this.unfinished.push(part);
     this.#unfinishedBytes += part.length;
     if (this.#unfinishedBytes > MAX_PACKET_BYTES) throw damagedOgg(offset, 'a packet is larger than any can be');
   }
+}
+
+/**
+ * Reads one logical stream or several side by side (multiplexed), and such links one after the other (chained). The checksum
+ * and the number of every page are verified; pages of streams that only describe others are not handed out, nor is what stands
+ * in front of the first page (ID3v2 tags) or behind the last.
+ * `push` and `end` throw Failure `unreadable-media` for damage and lost pages, `incomplete` for an early end, both with the
+ * byte offset, and `unsupported-media` for more streams than a recording has.
+ */
+export class OggParser implements Parser<OggPage> {
+  /** Streams of sound and pictures in the link that is being read; complete behind its first pages. */
+  mediaStreams = 0;
+  readonly #backlog = new Backlog();
+  #need = HEADER;
+  /** Bytes of a tag in front that are still to come. */
+  #skip = 0;
+  #sawPage = false;
+  /** Of the link that is being read, by serial number. */
+  #streams = new Map<number, LogicalStream>();
+  /** A link begins with the first pages of all its streams (RFC 3533 §4). */
+  #isBeginning = false;
+  #isCut = false;
+  #tail: Tail | undefined;
+
+  /**
+   * Whether the last page of every stream of sound or pictures so far was marked as the last. A file without the mark may have
+   * been cut between two pages.
+   */
+  get hasEndMark(): boolean {
+    return this.#media.length > 0 && !this.#isCut && this.#media.every(({ hasEndMark }) => hasEndMark);
+  }
+
+  get #media(): readonly LogicalStream[] {
+    return [...this.#streams.values()].filter(({ isMedia }) => isMedia);
+  }
+
+  push(chunk: Buffer): readonly OggPage[] {
+    const pages: OggPage[] = [];
+    this.#backlog.add(chunk);
+    if (this.#backlog.length < this.#need) return pages;
+    const bytes = this.#backlog.bytes();
+    let at = 0;
+    for (let used = 1; used > 0; at += used) used = this.#step(bytes, at, pages);
+    this.#backlog.consume(at);
+    return pages;
+  }
+
+  end(): readonly OggPage[] {
+    const { offset, length } = this.#backlog;
+    const at = offset + length;
+    if (length > 0 && !this.#takesAsTail(this.#backlog.bytes())) {
+      throw new Failure('incomplete', `The Ogg stream ends at byte ${at}, in the middle of a page.`);
+    }
+    if (!this.#sawPage || this.#media.some(({ unfinished }) => unfinished.length > 0)) {
+      throw new Failure('incomplete', `The Ogg stream ends at byte ${at}, in the middle of a packet.`);
+    }
+    return heldPages(this.#media);
+  }
+
+  /** Handles what begins at `at`; returns the bytes used, 0 where more are needed first. */
+  #step(bytes: Buffer, at: number, pages: OggPage[]): number {
+    const offset = this.#backlog.offset + at;
+    const rest = bytes.length - at;
+    if (this.#skip > 0) return this.#pass(Math.min(this.#skip, rest));
+    if (this.#tail !== undefined) return this.#passTail(this.#tail, bytes.subarray(at));
+    // All that may begin here can be told by as much, and at the very end without.
+    if (rest < ID3_HEADER_BYTES) return this.#wait(HEADER);
+    if (bytes.readUInt32BE(at) !== CAPTURE) return this.#stepOutside(bytes, at);
+    const size = pageSize(bytes, at, this.#backlog.offset);
+    if (size > rest) return this.#wait(size);
+    this.#need = HEADER;
+    this.#page(bytes.subarray(at, at + size), offset, pages);
+    return size;
+  }
+
+  #wait(need: number): number {
+    this.#need = need;
+    return 0;
+  }
+
+  #pass(count: number): number {
+    this.#skip -= count;
+    this.#need = 1;
+    return count;
+  }
+
+  #passTail(tail: Tail, bytes: Buffer): number {
+    if (bytes.length > 0) tail.push(bytes);
+    return this.#wait(1) + bytes.length;
+  }
+
+  /** Where no page begins: a tag in front of all pages, whatever stands behind them, or damage. */
+  #stepOutside(bytes: Buffer, at: number): number {
+    const rest = bytes.subarray(at);
+    const tagBytes = this.#sawPage ? undefined : id3Bytes(rest);
+    if (tagBytes !== undefined) {
+      this.#skip = tagBytes;
+      return this.#pass(Math.min(tagBytes, rest.length));
+    }
+    if (!this.#takesAsTail(rest)) throw damagedOgg(this.#backlog.offset + at, NO_PAGE);
+    return rest.length;
+  }
+
+  /** Whether what is no page may stand behind the last one. */
+  #takesAsTail(rest: Buffer): boolean {
+    const isCutPage = CAPTURE_BYTES.subarray(0, rest.length).equals(rest.subarray(0, CAPTURE_BYTES.length));
+    if (!this.#sawPage || isCutPage) return false;
+    this.#tail ??= new Tail(this.#backlog.offset + this.#backlog.length - rest.length, {
+      marker: CAPTURE_BYTES,
+      isBehindEnd: this.hasEndMark,
+      damaged: damagedOgg,
+      otherwise: NO_PAGE,
+    });
+    this.#tail.push(rest);
+    return true;
+  }
+
+  #page(page: Buffer, offset: number, pages: OggPage[]): void {
+    if (page.readUInt32LE(22) !== pageChecksum(page)) throw damagedOgg(offset, 'the checksum of the page is wrong');
+    this.#sawPage = true;
+    const serial = page.readUInt32LE(14);
+    const sequence = page.readUInt32LE(18);
+    const flags = page.readUInt8(5);
+    const known = this.#streams.get(serial);
+    // Some writers mark the page of the comments as a first one as well.
+    const continues = known !== undefined && sequence === (known.sequence + 1) >>> 0;
+    const isFirst = (flags & 2) !== 0 && !continues;
+    const stream = isFirst ? this.#begin(page, offset, pages) : this.#follow(page, offset);
+    stream.sequence = sequence;
+    stream.hasEndMark = (flags & 4) !== 0;
+    const packets = stream.packetsOf(page, offset);
+    if (!stream.isMedia) return;
+    if (stream.held !== undefined) pages.push({ ...stream.held, isLast: false });
+    const isLast = stream.hasEndMark;
+    const found = { offset, serial, isFirst, isLast, granule: granuleOf(page, offset), packets, bytes: page };
+    stream.held = isLast ? found : undefined;
+    if (!isLast) pages.push(found);
+  }
+
+  /** The first page of a stream: of the next link, or side by side with those before (RFC 3533 §4). */
+  #begin(page: Buffer, offset: number, pages: OggPage[]): LogicalStream {
+    const serial = page.readUInt32LE(14);
+    const same = this.#streams.get(serial);
+    if (same !== undefined && (this.#isBeginning || !same.hasEndMark))
+      throw damagedOgg(offset, 'a stream begins twice');
+    if (!this.#isBeginning) pages.push(...this.#leaveLink(offset));
+    this.#isBeginning = true;
+    if (this.#streams.size >= MAX_STREAMS)
+      throw new Failure('unsupported-media', `The Ogg file has more than ${MAX_STREAMS} streams side by side.`);
+    const stream = new LogicalStream(isMedia(page), page.readUInt32LE(18));
+    this.#streams.set(serial, stream);
+    if (stream.isMedia) this.mediaStreams += 1;
+    return stream;
+  }
+
+  #leaveLink(offset: number): readonly OggPage[] {
+    const media = this.#media;
+    this.#isCut ||= media.some(({ hasEndMark }) => !hasEndMark);
+    if (media.some(({ unfinished }) => unfinished.length > 0))
+      throw damagedOgg(offset, 'a packet of the stream before never ends');
+    this.#streams = new Map();
+    this.mediaStreams = 0;
+    return heldPages(media);
+  }
+
+  /** Checks that the page is the next one of its stream. */
+  #follow(page: Buffer, offset: number): LogicalStream {
+    this.#isBeginning = false;
+    const stream = this.#streams.get(page.readUInt32LE(14));
+    if (stream === undefined && this.#streams.size === 0)
+      throw damagedOgg(offset, 'the stream does not begin with its first page');
+    if (stream === undefined) throw damagedOgg(offset, 'another stream is mixed into this one');
+    const sequence = page.readUInt32LE(18);
+    if (sequence === (stream.sequence + 1) >>> 0) return stream;
+    throw damagedOgg(offset, `page ${sequence} follows page ${stream.sequence}: some are missing`);
+  }
+}
+
+function heldPages(streams: readonly LogicalStream[]): readonly OggPage[] {
+  return streams.flatMap(({ held }) => held ?? []);
+}
+
+function isMedia(firstPage: Buffer): boolean {
+  const packet = firstPage.subarray(HEADER + firstPage.readUInt8(26));
+  return !DESCRIPTIONS.some((start) => packet.toString('latin1', 0, start.length) === start);
 }
 
 /** Bytes of the page at `at`; where too few are there to tell, how many it takes to know more (always more than there are). */

@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import { Failure, type FailureCode } from '../../../src/failure.ts';
 import { readOggOpus } from '../../../src/media/ogg/ogg-opus.ts';
-import { createSourceMeter } from '../../../src/media/source-meter.ts';
+import { OggMeter } from '../../../src/media/ogg/meter.ts';
 import { decodeOpus, ffmpeg } from '../../support/media/ffmpeg.ts';
 import { pathOfFixture } from '../../support/media/fixtures.ts';
 import { archived } from '../../support/media/made.ts';
@@ -133,9 +133,9 @@ const UNFIT: readonly Buffer[] = [
 
 /** As it passes on its way to the encoder. @throws Failure where it is damaged, or may have been cut where it ends */
 function meter(bytes: Buffer): void {
-  const meter = createSourceMeter('ogg-opus');
+  const meter = new OggMeter();
   for (let at = 0; at < bytes.length; at += 64) meter.push(bytes.subarray(at, at + 64));
-  meter.durationOf();
+  meter.end();
   if (meter.lacksEndMark()) throw new Failure('incomplete', 'The end is not marked.');
 }
 

@@ -110,7 +110,7 @@ test('names the byte of what is out of place', () => {
     ['a lost page', [FIRST, oggPage({ packets: x, sequence: 2 })], `byte ${at}: page 2 follows page 0`],
     ['a repeated page', [FIRST, oggPage({ packets: x, sequence: 0 })], `byte ${at}: page 0`],
     ['a stranger', [FIRST, oggPage({ packets: x, sequence: 1, serial: 9 })], `byte ${at}: another stream`],
-    ['streams side by side', [FIRST, oggPage({ packets: x, flags: 2, serial: 9 })], `byte ${at}: several streams`],
+    ['a stream that begins twice', [FIRST, FIRST], `byte ${at}: a stream begins twice`],
     [
       'a continued nothing',
       [FIRST, oggPage({ packets: x, flags: 1, sequence: 1 })],
@@ -122,15 +122,45 @@ test('names the byte of what is out of place', () => {
       'a packet is not continued',
     ],
     [
-      'a page behind the last',
-      [FIRST, oggPage({ packets: x, flags: 4, sequence: 1 }), oggPage({ packets: x, sequence: 2 })],
-      'a page follows the last',
+      'a page behind the last, and one lost between them',
+      [FIRST, oggPage({ packets: x, flags: 4, sequence: 1 }), oggPage({ packets: x, sequence: 3 })],
+      'page 3 follows page 1',
     ],
     ['an impossible granule position', [FIRST, oggPage({ packets: x, sequence: 1, granule: -2 })], 'granule'],
   ];
   for (const [name, pages, text] of cases) {
     assert.throws(() => parse(Buffer.concat(pages)), fails('unreadable-media', text), name);
   }
+});
+
+test('reads streams side by side, and only one page further where one is marked as the last', () => {
+  const x = [Buffer.from('x')];
+  const pages = parse(
+    Buffer.concat([
+      FIRST,
+      oggPage({ packets: x, flags: 2, serial: 9 }),
+      oggPage({ packets: [Buffer.from('fishead\0')], flags: 2, serial: 10 }),
+      oggPage({ packets: x, granule: 1, sequence: 1, flags: 4 }),
+      oggPage({ packets: x, granule: 1, sequence: 1, flags: 4, serial: 9 }),
+      oggPage({ packets: x, granule: 2, sequence: 2, flags: 4 }),
+      oggPage({ packets: x, granule: 0, sequence: 1, flags: 4, serial: 10 }),
+    ]),
+  );
+  assert.deepEqual(
+    pages.map(({ serial, granule, isFirst, isLast }) => [serial, granule, isFirst, isLast]),
+    [
+      [7, 0, true, false],
+      [9, -1, true, false],
+      [7, 1, false, false],
+      [7, 2, false, true],
+      [9, 1, false, true],
+    ],
+  );
+});
+
+test('takes no more streams side by side than a recording has (B9)', () => {
+  const pages = Array.from({ length: 5000 }, (_, i) => oggPage({ packets: [], flags: 2, serial: i }));
+  assert.throws(() => parse(Buffer.concat(pages)), fails('unsupported-media', 'more than 8 streams'));
 });
 
 test('does not collect a packet that never ends', () => {

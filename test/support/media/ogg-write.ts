@@ -53,3 +53,44 @@ export function oggOpus(pages: readonly OpusPage[], head: Buffer = opusHead(1), 
     ),
   ]);
 }
+
+/** A file's pages, cut where each says that it ends. */
+export function pagesOf(file: Buffer): Buffer[] {
+  const pages: Buffer[] = [];
+  for (let at = 0; at < file.length;) {
+    const table = file.subarray(at + 27, at + 27 + file.readUInt8(at + 26));
+    const end = at + 27 + table.length + table.reduce((sum, lace) => sum + lace, 0);
+    pages.push(Buffer.from(file.subarray(at, end)));
+    at = end;
+  }
+  return pages;
+}
+
+/** The page with other flags: 1 continued, 2 first, 4 last. */
+export function flagged(page: Buffer, flags: number): Buffer {
+  const changed = Buffer.from(page);
+  changed.writeUInt8(flags, 5);
+  return sealed(changed);
+}
+
+/** The same file with a Skeleton stream (wiki.xiph.org/Ogg_Skeleton_4) beside its sound, laid as `oggenc -k` lays it. */
+export function withSkeleton(file: Buffer, headers: number): Buffer {
+  const [first = Buffer.alloc(0), ...rest] = pagesOf(file);
+  const serial = 4711;
+  const fishead = Buffer.alloc(64);
+  fishead.write('fishead\0\x03', 'latin1');
+  const fisbone = Buffer.alloc(82);
+  fisbone.write('fisbone\0', 'latin1');
+  fisbone.writeUInt32LE(44, 8);
+  first.copy(fisbone, 12, 14, 18);
+  fisbone.writeUInt32LE(headers, 16);
+  fisbone.write('Content-Type: audio/ogg\r\n', 52);
+  return Buffer.concat([
+    oggPage({ packets: [fishead], granule: 0, flags: 2, serial }),
+    first,
+    oggPage({ packets: [fisbone], granule: 0, serial, sequence: 1 }),
+    ...rest.slice(0, headers - 1),
+    oggPage({ packets: [Buffer.alloc(0)], granule: 0, flags: 4, serial, sequence: 2 }),
+    ...rest.slice(headers - 1),
+  ]);
+}
