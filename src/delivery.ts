@@ -47,15 +47,17 @@ export function createDelivery(parts: DeliveryParts): Handle {
   };
 }
 
-async function deliver(delivery: Delivery, parts: DeliveryParts, signal: AbortSignal): Promise<Settlement> {
+async function deliver(delivery: Delivery, parts: DeliveryParts, stop: AbortSignal): Promise<Settlement> {
   const started = performance.now();
+  using deadline = deadlineOf(delivery);
+  const signal = AbortSignal.any([stop, deadline.signal]);
   const about = { ...idsOf(delivery.message), attempt: delivery.attempt, traceparent: delivery.message.traceparent };
   try {
     const done = await work(delivery, parts, signal);
     parts.log.info(done.message, { ...about, ...done.facts, seconds: secondsSince(started) });
     return done.settlement;
   } catch (error) {
-    const failure = Failure.from(signal.aborted ? stoppedBy(error) : error);
+    const failure = Failure.from(stop.aborted ? stoppedBy(error) : signal.aborted ? signal.reason : error);
     const settlement = await settle(failure, delivery, parts).catch((unrecorded: unknown): Settlement => {
       parts.log.error('A failure could not be recorded; the work goes back to the queue.', {
         ...about,
@@ -79,6 +81,17 @@ async function deliver(delivery: Delivery, parts: DeliveryParts, signal: AbortSi
   }
 }
 
+/** Aborts with `too-long` when the transport's time is over; never where it has no bound. */
+function deadlineOf({ withinMs }: Delivery): Disposable & { readonly signal: AbortSignal } {
+  const deadline = new AbortController();
+  const timer = withinMs === undefined ? undefined : setTimeout(() => deadline.abort(late()), withinMs);
+  return { signal: deadline.signal, [Symbol.dispose]: () => clearTimeout(timer) };
+}
+
+function late(): Failure {
+  return new Failure('too-long', 'The time for this delivery is over; it is left to a worker without a deadline.');
+}
+
 interface Done {
   readonly message: string;
   readonly facts: object;
@@ -94,7 +107,10 @@ async function work(delivery: Delivery, parts: DeliveryParts, signal: AbortSigna
   const recording = { recordingId, conversationId };
   const step = { name: 'archive', parent: traceparent, attributes: { recordingId, conversationId } } as const;
   const { manifest, fresh } = await traced(step, (own) =>
-    parts.pipeline.archive({ recording, attempt: delivery.attempt, traceparent: own.traceparent }, signal),
+    parts.pipeline.archive(
+      { recording, attempt: delivery.attempt, traceparent: own.traceparent, withinMs: delivery.withinMs },
+      signal,
+    ),
   );
   if (!fresh) return { message: 'Recording was archived already.', facts: {}, settlement: { outcome: 'done' } };
   parts.metrics.archived(manifest.way);
@@ -123,6 +139,10 @@ async function resolve(
 
 /** Reads what the failure says of itself. A permanent one is recorded before the message is let go. */
 async function settle(failure: Failure, delivery: Delivery, parts: DeliveryParts): Promise<Settlement> {
+  if (failure.code === 'too-long') {
+    parts.metrics.postponed(failure.code, 'long');
+    return { outcome: 'long' };
+  }
   const ageMs = Date.now() - delivery.acceptedAt.getTime();
   const patience = failure.code === 'stopped' || failure.code === 'misconfigured' ? Infinity : MAX_AGE_MS;
   const delay = delayOf(failure, delivery.attempt, ageMs);

@@ -35,6 +35,8 @@ const MEANINGS = {
   'unreadable-media': { status: 422, retry: 'never' },
   'media-too-large': { status: 422, retry: 'never' },
   busy: { status: 429, retry: 'wait' },
+  /** More work than the delivery has time for: the queue has another way for it. */
+  'too-long': { status: 429, retry: 'wait' },
   internal: { status: 500, retry: 'again' },
   /** The encoder died, hung or answered nonsense: the media may still be fine. */
   'encoder-failed': { status: 500, retry: 'again' },

@@ -38,8 +38,8 @@ export interface Work {
   readonly recording: Recording;
   readonly attempt: number;
   readonly traceparent: string | undefined;
-  /** Refused at once where it may take longer than a push may last: Failure `TooLong` (media/quick.ts). */
-  readonly quick?: boolean;
+  /** What may take longer is refused before anything is made: Failure `too-long`. */
+  readonly withinMs?: number | undefined;
 }
 
 /** WebM on its way to a listener. Its `body` must be read or its iterator returned, or the signal aborted. */
@@ -88,7 +88,7 @@ export function createPipeline(parts: PipelineParts): Pipeline {
     const flight = `${keyOf(work.recording)}${keep === undefined ? '' : '+original'}${ways === 'any' ? '' : '+encode'}`;
     const made = await flights.join(
       flight,
-      (stop) => make(work.recording, { ways, keep, patient: true, quick: work.quick === true }, stop),
+      (stop) => make(work.recording, { ways, keep, patient: true, withinMs: work.withinMs }, stop),
       signal,
     );
     for await (const cluster of made.clusters) await deposit.clusters.write(cluster);
@@ -118,7 +118,7 @@ export function createPipeline(parts: PipelineParts): Pipeline {
         durationMs: located.durationMs,
         ways: options.ways,
         patient: options.patient,
-        quick: options.quick === true,
+        withinMs: options.withinMs,
       },
       parts.tools,
       signal,
@@ -189,8 +189,7 @@ interface MakeOptions {
   readonly keep: Deposit | undefined;
   /** Waits for an encoder as long as it takes; otherwise 429 when too many wait already. */
   readonly patient: boolean;
-  /** Only what a push has time for. */
-  readonly quick?: boolean;
+  readonly withinMs?: number | undefined;
 }
 
 type Making = MadeWebm & {

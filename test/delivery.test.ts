@@ -155,7 +155,7 @@ const MANIFEST: Manifest = {
 // ── every failure ───────────────────────────────────────────────────────────────────────────────────────────────
 
 /** What becomes of the first delivery of a young message. A new code does not compile until it is said here. */
-const SETTLED: Readonly<Record<FailureCode, 'dead' | 'again' | 'wait' | 'back'>> = {
+const SETTLED: Readonly<Record<FailureCode, 'dead' | 'again' | 'wait' | 'back' | 'long'>> = {
   'bad-request': 'dead',
   unauthorized: 'dead',
   forbidden: 'dead',
@@ -173,6 +173,7 @@ const SETTLED: Readonly<Record<FailureCode, 'dead' | 'again' | 'wait' | 'back'>>
   'unreadable-media': 'dead',
   'media-too-large': 'dead',
   busy: 'wait',
+  'too-long': 'long',
   internal: 'again',
   'encoder-failed': 'again',
   incomplete: 'again',
@@ -203,6 +204,7 @@ for (const code of Object.keys(SETTLED).filter(isCode)) {
       assert.match(await around.metrics.text(), new RegExp(`recordings_failed_total{code="${code}"} 1`));
       return;
     }
+    if (expected === 'long') return assert.deepEqual(settlement, { outcome: 'long' });
     const ms = waitOf(settlement, expected === 'again' ? 'again' : 'wait');
     if (expected === 'back') assert.equal(ms, 0);
     else if (expected === 'again') assert.ok(ms >= 0 && ms <= 10_000, String(ms));
@@ -461,7 +463,7 @@ test('a recording that was archived is done: one info line says what it cost', a
   };
   const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
   assert.deepEqual(await around.deliver({ message: { ...message(), traceparent }, attempt: 3 }), { outcome: 'done' });
-  assert.deepEqual(asked, { recording: RECORDING, attempt: 3, traceparent });
+  assert.deepEqual(asked, { recording: RECORDING, attempt: 3, traceparent, withinMs: undefined });
   const [line, ...more] = around.entries();
   assert.deepEqual(more, []);
   const { timestamp: _, seconds, ...fields } = line ?? {};

@@ -8,7 +8,7 @@ import { closeInputs, openInputs, totalBytes, type MediaInput } from './input.ts
 import type { SourceStream } from './packet.ts';
 import { formatOf, planWebm, type Plan } from './plan.ts';
 import { requireWhole } from './proof.ts';
-import { requireQuick } from './quick.ts';
+import { requireInTime } from './effort.ts';
 import type { Webm, WebmResult } from './webm/webm.ts';
 import { createWebmWriter } from './webm/writer.ts';
 
@@ -20,8 +20,8 @@ export interface WebmOrder {
   readonly ways: 'any' | 'encode';
   /** Waits for an encoder as long as it takes; otherwise Failure `busy` where too many wait already. */
   readonly patient: boolean;
-  /** Only what a push has time for: else Failure `TooLong`, before anything is made. */
-  readonly quick?: boolean;
+  /** Only what is certain to be made in this time: else Failure `too-long`, before anything is made. */
+  readonly withinMs?: number | undefined;
 }
 
 export interface MadeWebm extends Webm {
@@ -48,7 +48,8 @@ async function begin(order: WebmOrder, tools: MediaTools, signal: AbortSignal): 
       inputs.map(({ sniffed }) => sniffed),
       order.ways === 'any',
     );
-    if (order.quick === true) requireQuick({ plan, sizeBytes: totalBytes(inputs), durationMs: order.durationMs });
+    if (order.withinMs !== undefined)
+      requireInTime({ plan, sizeBytes: totalBytes(inputs), durationMs: order.durationMs }, order.withinMs);
     const stream = await openStream(plan, { inputs, tools, patient: order.patient, letGo }, signal);
     return writeWebm(stream, { inputs, genesysMs: order.durationMs, maxDurationMs: tools.maxDurationMs });
   } catch (error) {

@@ -70,6 +70,8 @@ export interface Delivery {
   readonly lost: number;
   /** When the event was first accepted: total age is counted from here. */
   readonly acceptedAt: Date;
+  /** How long the transport waits for the settlement (a push); what takes longer settles as `long`. */
+  readonly withinMs?: number;
 }
 
 /** How a delivery ended; the handler never throws. */
@@ -80,7 +82,9 @@ export type Settlement =
   /** Delivered again no earlier than `afterMs` from now; counts as an attempt. */
   | { readonly outcome: 'again'; readonly afterMs: number }
   /** The same, but it counts as no attempt and holds nothing meanwhile. */
-  | { readonly outcome: 'wait'; readonly afterMs: number };
+  | { readonly outcome: 'wait'; readonly afterMs: number }
+  /** More work than `withinMs` allows: delivered again, uncounted, where there is no such bound. */
+  | { readonly outcome: 'long' };
 
 /** `signal` aborts when the lease is lost or the consumer stops. */
 export type Handle = (delivery: Delivery, signal: AbortSignal) => Promise<Settlement>;

@@ -8,8 +8,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Failure } from '../../src/failure.ts';
 import { createVerifyPush } from '../../src/http/push-token.ts';
 import type { Pushed, PushParts } from '../../src/http/push.ts';
-import { openPubsubQueue, type PushHandle } from '../../src/queue/pubsub/pubsub.ts';
-import { encodeMessage, type Delivery } from '../../src/queue/queue.ts';
+import { openPubsubQueue } from '../../src/queue/pubsub/pubsub.ts';
+import { encodeMessage, type Delivery, type Handle } from '../../src/queue/queue.ts';
 import { AUDIENCE, forgedToken, PUSHER, startOidcServer, type OidcServer } from '../support/oidc-server.ts';
 import { emulatorMissing, PROJECT, startEmulator, type Emulator } from '../support/pubsub/emulator.ts';
 import { start, type Started } from './far-ends.ts';
@@ -260,11 +260,11 @@ suite('pushed by the emulator', { skip: emulatorMissing() }, () => {
   }
 
   /** The emulator sends no token: a relay puts one on, as Google does, and passes everything else on as it is. */
-  async function rig(name: string, noWrapper: boolean, handle: PushHandle): Promise<Rig> {
+  async function rig(name: string, noWrapper: boolean, handle: Handle): Promise<Rig> {
     const queue = openPubsubQueue({ project: PROJECT, topic: name }, { pushed: true });
     const seen: Delivery[] = [];
     const answers: number[] = [];
-    const counted: PushHandle = (delivery, signal) => {
+    const counted: Handle = (delivery, signal) => {
       seen.push(delivery);
       return handle(delivery, signal);
     };

@@ -7,20 +7,18 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
 import { openFolderArchive } from '../../src/archive/folder/folder.ts';
-import { quickHandle } from '../../src/services/push.ts';
-import type { DeliveryParts } from '../../src/delivery.ts';
+import { createDelivery, type DeliveryParts } from '../../src/delivery.ts';
 import { Failure } from '../../src/failure.ts';
 import { createLog } from '../../src/log.ts';
-import { TooLong } from '../../src/media/quick.ts';
 import { createMetrics } from '../../src/metrics.ts';
-import type { Delivery } from '../../src/queue/queue.ts';
+import type { Delivery, Settlement } from '../../src/queue/queue.ts';
 
 const NEVER = new AbortController().signal;
 
 type Archiving = DeliveryParts['pipeline']['archive'];
 
 interface Ended {
-  readonly settlement: Awaited<ReturnType<ReturnType<typeof quickHandle>>>;
+  readonly settlement: Settlement;
   readonly log: string;
 }
 
@@ -43,27 +41,29 @@ async function deliver(archiving: Archiving, { signal = NEVER, withinMs = 60_000
     version: '1.2.3',
   };
   const message = { kind: 'recording', recordingId: 'r-1', conversationId: 'c-1' } as const;
-  const delivery: Delivery = { message, attempt: 1, lost: 0, acceptedAt: new Date() };
-  const settlement = await quickHandle(parts, withinMs)(delivery, signal);
+  const delivery: Delivery = { message, attempt: 1, lost: 0, acceptedAt: new Date(), withinMs };
+  const settlement = await createDelivery(parts)(delivery, signal);
   await archive.close();
   await rm(path, { recursive: true });
   return { settlement, log: String(stream.read() ?? '') };
 }
 
-test('a push asks for quick work only, and ends as any other delivery', async () => {
-  let asked: boolean | undefined;
+test('a push asks for what can be made in its time only, and ends as any other delivery', async () => {
+  let asked: number | undefined;
   const { settlement } = await deliver(async (work) => {
-    asked = work.quick;
+    asked = work.withinMs;
     throw new Failure('rate-limited', 'Genesys is busy.', { afterMs: 90_000 });
   });
-  assert.equal(asked, true);
+  assert.equal(asked, 60_000);
   assert.deepEqual(settlement, { outcome: 'wait', afterMs: 90_000 });
 });
 
 test('what would take too long is left to a worker that pulls, and the log says so (QU-03)', async () => {
-  const { settlement, log } = await deliver(() => Promise.reject(new TooLong('Pictures have to be encoded')));
+  const { settlement, log } = await deliver(() =>
+    Promise.reject(new Failure('too-long', 'Pictures have to be encoded.')),
+  );
   assert.deepEqual(settlement, { outcome: 'long' });
-  assert.match(log, /left to a worker that pulls/);
+  assert.match(log, /Pictures have to be encoded/);
 });
 
 test('what is not done shortly before the deadline of the push is left to a worker that pulls', async () => {

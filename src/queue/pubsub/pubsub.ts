@@ -6,7 +6,7 @@ import { unreadable, type Doing } from './failure.ts';
 import { WaitingRoom } from './later.ts';
 import { PubsubLibrary } from './library.ts';
 import { laterNameOf, longNameOf, settle, type Desk } from './settle.ts';
-import type { Delivery, Handle, Message, Queue, Settlement } from '../queue.ts';
+import type { Delivery, Handle, Message, Queue } from '../queue.ts';
 
 export interface PubsubConfig {
   readonly project: string;
@@ -26,19 +26,17 @@ export interface PubsubOptions {
   readonly onTrouble?: (failure: Failure) => void;
 }
 
-/** `long`: more work than a push has time for; the message moves to the topic TOPIC-long, for workers that pull. */
-export type PushHandle = (
-  delivery: Delivery,
-  signal: AbortSignal,
-) => Promise<Settlement | { readonly outcome: 'long' }>;
+/** Pub/Sub waits at most 600 s for the answer to a push. */
+const PUSH_WITHIN_MS = 540_000;
 
 export interface PubsubQueue extends Queue {
   /**
-   * Works on one message that was pushed, and settles it as a pulled one. Resolves when it may be acknowledged.
+   * Works on one message that was pushed, and settles it as a pulled one; what a push is too short for moves to the topic
+   * TOPIC-long, for workers that pull. Resolves when it may be acknowledged.
    * @throws Failure where Pub/Sub has to deliver it again: `busy` before its time, `bad-request` (no message at all),
    * `queue-unavailable` or `misconfigured` where the copy that waits could not be published
    */
-  readonly take: (envelope: Envelope, handle: PushHandle, signal: AbortSignal) => Promise<void>;
+  readonly take: (envelope: Envelope, handle: Handle, signal: AbortSignal) => Promise<void>;
 }
 
 /** Connects when it is first used; honours PUBSUB_EMULATOR_HOST. */
@@ -93,11 +91,9 @@ class QueueOnPubsub implements PubsubQueue {
     const dueMs = notBeforeOf(envelope);
     if (dueMs !== undefined) return this.#takeLater(envelope, dueMs - Date.now());
     const delivery = this.#read(envelope);
-    const settlement = await handle(delivery, AbortSignal.any([signal, this.#closing.signal]));
-    const { attempt } = delivery;
-    if (settlement.outcome === 'long')
-      await this.#library.publish(longNameOf(this.#config.topic), [copyOf(envelope, { attempt })]);
-    else await settle(envelope, { ...settlement, attempt }, this.#desk);
+    const pushed = { ...delivery, withinMs: PUSH_WITHIN_MS };
+    const settlement = await handle(pushed, AbortSignal.any([signal, this.#closing.signal]));
+    await settle(envelope, { ...settlement, attempt: delivery.attempt }, this.#desk);
   };
 
   async check(signal: AbortSignal): Promise<void> {

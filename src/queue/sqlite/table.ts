@@ -164,7 +164,8 @@ export class MessageTable {
   #settling(ending: Ending): { name: Name; values: Record<string, SQLInputValue> } {
     if (ending.outcome === 'done') return { name: 'end', values: { state: 'done', reason: null } };
     if (ending.outcome === 'dead') return { name: 'end', values: { state: 'dead', reason: ending.reason } };
-    if (ending.outcome === 'back') return { name: 'back', values: {} };
+    // Nothing bounds a delivery here, so nothing is too long for it.
+    if (ending.outcome === 'back' || ending.outcome === 'long') return { name: 'back', values: {} };
     const afterMs = wholeMs(ending.afterMs);
     if (ending.outcome === 'again') return { name: 'again', values: { afterMs, uncounted: 0 } };
     if (ending.outcome === 'wait') return { name: 'again', values: { afterMs, uncounted: 1 } };

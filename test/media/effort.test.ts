@@ -5,7 +5,7 @@ import { Failure } from '../../src/failure.ts';
 import type { Download, MediaFile } from '../../src/media-file.ts';
 import { checkFfmpeg } from '../../src/media/encoder/check.ts';
 import { makeWebm } from '../../src/media/make-webm.ts';
-import { requireQuick, TooLong, type Effort } from '../../src/media/quick.ts';
+import { requireInTime, type Effort } from '../../src/media/effort.ts';
 import { createSlots } from '../../src/media/encoder/slots.ts';
 import { bytesOfFixture } from '../support/media/fixtures.ts';
 
@@ -27,14 +27,14 @@ const CASES: readonly (readonly [what: string, effort: Effort, quick: boolean])[
   ['many bytes of pictures of unknown duration', { plan: pictures, sizeBytes: 40 * MIB, durationMs: undefined }, false],
   ['pictures of which nothing is known', { plan: pictures, sizeBytes: undefined, durationMs: undefined }, false],
 ];
+const PUSH_MS = 9 * MINUTE;
+const isTooLong = (error: unknown): boolean =>
+  error instanceof Failure && error.code === 'too-long' && /left to a worker without a deadline/.test(error.message);
+
 for (const [what, effort, quick] of CASES) {
   test(`${what}: ${quick ? 'a push has time for that' : 'left to a worker that pulls'}`, () => {
-    if (quick) return requireQuick(effort);
-    assert.throws(
-      () => requireQuick(effort),
-      (error) =>
-        error instanceof TooLong && error.retry === 'wait' && /left to a worker that pulls/.test(error.message),
-    );
+    if (quick) return requireInTime(effort, PUSH_MS);
+    assert.throws(() => requireInTime(effort, PUSH_MS), isTooLong);
   });
 }
 
@@ -56,14 +56,14 @@ test('a long screen recording is refused before an encoder is asked for, and its
     },
   };
   const file: MediaFile = { channel: 'S', open: async () => download };
-  const making = { files: [file], durationMs: 10 * MINUTE, ways: 'any', patient: true, quick: true } as const;
+  const making = { files: [file], durationMs: 10 * MINUTE, ways: 'any', patient: true, withinMs: PUSH_MS } as const;
   const tools = { ffmpeg: await checkFfmpeg(), slots, maxDurationMs: 60 * MINUTE };
-  await assert.rejects(makeWebm(making, tools, new AbortController().signal), TooLong);
+  await assert.rejects(makeWebm(making, tools, new AbortController().signal), isTooLong);
   assert.ok(left);
   assert.deepEqual([slots.running, slots.waiting], [0, 0]);
 });
 
 test('what is too long is no failure of the recording: it waits, and says so publicly', () => {
-  const failure = Failure.from(new TooLong('Pictures have to be encoded'));
-  assert.deepEqual([failure.code, failure.status, failure.retry], ['busy', 429, 'wait']);
+  const failure = new Failure('too-long', 'Pictures have to be encoded.');
+  assert.deepEqual([failure.code, failure.status, failure.retry], ['too-long', 429, 'wait']);
 });
