@@ -5,6 +5,7 @@
  * Short-lived objects of 8 MiB before they are looked through, and one arena of malloc(3): eight recordings of an hour at once
  * then stay within 60 MiB over the idle service.
  */
+import { environmentHelp } from './config/variables.ts';
 import { playback } from './services/playback.ts';
 import { receiver } from './services/receiver.ts';
 import { serve } from './services/serve.ts';
@@ -20,12 +21,14 @@ const USAGE = `Usage: archiver COMMAND
   worker     archives recordings from the queue
   playback   GET /transcode, /recordings and links
 
-Configuration is read from the environment; README.md lists every variable.
+Configuration is read from the environment; archiver COMMAND --help lists the variables.
 `;
 
 const [name = '', ...rest] = process.argv.slice(2);
 if (name === '--help' || name === 'help') {
   process.stdout.write(USAGE);
+} else if (isCommand(name) && rest.join() === '--help') {
+  process.stdout.write(`Usage: archiver ${name}\n\n${environmentHelp(name)}`);
 } else if (isCommand(name) && rest.length === 0) {
   await runService(name, COMMANDS[name], process.env);
 } else {

@@ -23,7 +23,7 @@ export interface Finding {
  * - `complete`    all that Genesys has is here, or has no media, or was erased on purpose
  * - `accounted`   what is not here is gone at Genesys too: nothing is left to fetch
  * - `incomplete`  something can still be fetched
- * - `open`        Genesys' data do not reach to the end of the day yet: never a proof
+ * - `open`        Genesys' data do not reach to the end of the day yet, or leave something of it out: never a proof
  */
 export type Verdict = 'complete' | 'accounted' | 'incomplete' | 'open';
 
@@ -79,15 +79,16 @@ export async function examineDay(day: string, needs: DayNeeds, signal: AbortSign
   const dataUntil = await census.dataUntil(signal);
   const isClosed = isDayClosed(day, dataUntil);
   const tally = new Tally(day, needs.onFinding);
-  const { conversations } = census.conversationsOf(day, isClosed, signal);
-  await inParallel(conversations, WIDTH, async (conversation) => {
+  const counted = census.conversationsOf(day, isClosed, signal);
+  await inParallel(counted.conversations, WIDTH, async (conversation) => {
     await examineConversation(conversation, { tally, needs, now: now() }, signal);
     needs.onProgress?.(tally.conversations);
   });
+  const isWhole = isClosed && counted.isWhole();
   return {
-    ...tally.counts(isClosed),
+    ...tally.counts(isWhole),
     dataUntil: dataUntil.toISOString(),
-    asked: isClosed ? 'all' : 'so-far',
+    asked: isWhole ? 'all' : 'so-far',
     calls: census.calls.made - before.made,
     polls: census.calls.polls - before.polls,
     seconds: Math.round((performance.now() - started) / 1000),
@@ -242,11 +243,11 @@ class Tally {
     this.#onFinding({ day: this.#day, key, ...found });
   }
 
-  counts(isClosed: boolean): Omit<DayProof, 'dataUntil' | 'asked' | 'calls' | 'polls' | 'seconds'> {
+  counts(isWhole: boolean): Omit<DayProof, 'dataUntil' | 'asked' | 'calls' | 'polls' | 'seconds'> {
     const { failed, waiting, missing, lost, unlisted } = this.#states;
     return {
       day: this.#day,
-      verdict: this.#verdict(isClosed),
+      verdict: this.#verdict(isWhole),
       conversations: this.conversations,
       recordings: this.#keys.length,
       archived: this.#well.archived,
@@ -263,9 +264,9 @@ class Tally {
     };
   }
 
-  #verdict(isClosed: boolean): Verdict {
+  #verdict(isWhole: boolean): Verdict {
     const { lost, unlisted, ...open } = this.#states;
-    if (!isClosed) return 'open';
+    if (!isWhole) return 'open';
     if (Object.values(open).some((count) => count > 0)) return 'incomplete';
     return lost + unlisted > 0 ? 'accounted' : 'complete';
   }

@@ -2,14 +2,13 @@
  * The way of one recording. Start reading here.
  *
  *   archive:  there already? ▸ look up in Genesys ▸ download ▸ make WebM ▸ store ▸ manifest
- *   listen:   archived? play that ▸ else look up ▸ download ▸ make WebM ▸ play
+ *   listen:   look up ▸ download ▸ make WebM ▸ play (what is archived is served by http/stored.ts)
  *
  * Both share the middle: whoever asks for a recording that is being made joins in (media/flight.ts).
  */
 import { createHash } from 'node:crypto';
-import type { Archive, ByteRange, Deposit, OriginalSink, Stored } from './archive/archive.ts';
-import { etagOf, type Manifest, type SourceFacts } from './archive/manifest.ts';
-import { parseRange } from './archive/range.ts';
+import type { Archive, Deposit, OriginalSink, Stored } from './archive/archive.ts';
+import type { Manifest, SourceFacts } from './archive/manifest.ts';
 import { Failure } from './failure.ts';
 import type { Genesys, Located } from './genesys/genesys.ts';
 import type { Download, MediaFile } from './media-file.ts';
@@ -44,22 +43,15 @@ export interface Work {
 
 /** WebM on its way to a listener. Its `body` must be read or its iterator returned, or the signal aborted. */
 export interface Listening {
-  readonly from: 'archive' | 'live';
   readonly contentType: string;
-  /** Of the whole recording; known where it is archived. */
-  readonly sizeBytes?: number;
-  /** Strong, with its quotes: what lies under recordings/ never changes. */
-  readonly etag?: string;
-  /** The part `body` holds, where it is not all. */
-  readonly range?: ByteRange;
   readonly body: AsyncIterable<Buffer>;
 }
 
 export interface Pipeline {
   /** Archives a recording; where it lies there already, that manifest and `fresh: false`. @throws Failure */
   archive(work: Work, signal: AbortSignal): Promise<{ readonly manifest: Manifest; readonly fresh: boolean }>;
-  /** `range` is a Range header: honoured where the recording is archived, ignored where it is made while it plays. @throws Failure */
-  listen(recording: Recording, range: string | undefined, signal: AbortSignal): Promise<Listening>;
+  /** Of a recording that is not archived: made while it plays. @throws Failure */
+  listen(recording: Recording, signal: AbortSignal): Promise<Listening>;
 }
 
 /** How much of one making is kept for late listeners; as much as a deposit holds back, and of the same buffers. */
@@ -126,33 +118,13 @@ export function createPipeline(parts: PipelineParts): Pipeline {
     return Object.assign(made, { located, originals });
   }
 
-  async function listen(recording: Recording, range: string | undefined, signal: AbortSignal): Promise<Listening> {
-    const manifest = await parts.archive.find(recording, signal);
-    if (manifest !== undefined) return replay(recording, { manifest, range }, signal);
+  async function listen(recording: Recording, signal: AbortSignal): Promise<Listening> {
     const made = await flights.join(
       keyOf(recording),
       (stop) => make(recording, { ways: 'any', keep: undefined, patient: false }, stop),
       signal,
     );
-    return { from: 'live', contentType: made.contentType, body: play(recording, made, signal) };
-  }
-
-  async function replay(
-    recording: Recording,
-    { manifest, range }: { manifest: Manifest; range: string | undefined },
-    signal: AbortSignal,
-  ): Promise<Listening> {
-    const { contentType, sizeBytes } = manifest.webm;
-    const part = parseRange(range, sizeBytes);
-    const body: AsyncIterable<Buffer> = await parts.archive.read(recording, part, signal);
-    return {
-      from: 'archive',
-      contentType,
-      sizeBytes,
-      etag: etagOf(manifest),
-      ...(part === undefined ? {} : { range: part }),
-      body,
-    };
+    return { contentType: made.contentType, body: play(recording, made, signal) };
   }
 
   /**

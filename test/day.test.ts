@@ -7,7 +7,7 @@ import { test, type TestContext } from 'node:test';
 import { openFolderArchive } from '../src/archive/folder/folder.ts';
 import { type DayProof, examineDay, type Finding, inParallel, isDayClosed } from '../src/day.ts';
 import { Failure } from '../src/failure.ts';
-import type { Census, CountedConversation, CountedRecording } from '../src/genesys/census.ts';
+import type { Census, CountedConversation, CountedDay, CountedRecording } from '../src/genesys/census.ts';
 
 const DAY = '2026-11-26';
 const NOW = new Date('2026-11-28T09:00:00Z');
@@ -17,6 +17,7 @@ const { signal } = new AbortController();
 class SaidByGenesys implements Census {
   readonly calls = { made: 0, polls: 0 };
   until = new Date('2026-11-27T09:00:00Z');
+  isWhole = true;
   readonly #conversations: readonly CountedConversation[];
   readonly #recordings: ReadonlyMap<string, readonly CountedRecording[] | Failure>;
 
@@ -40,15 +41,12 @@ class SaidByGenesys implements Census {
     return this.until;
   }
 
-  conversationsOf(
-    _day: string,
-    isClosed: boolean,
-  ): { conversations: AsyncIterable<CountedConversation>; asked: 'job' | 'query' } {
+  conversationsOf(_day: string, isClosed: boolean): CountedDay {
     const list = this.#conversations;
     const conversations = (async function* () {
       yield* list;
     })();
-    return { conversations, asked: isClosed ? 'job' : 'query' };
+    return { conversations, isWhole: () => isClosed && this.isWhole };
   }
 
   async recordingsOf(conversationId: string): Promise<readonly CountedRecording[]> {
@@ -161,6 +159,9 @@ test('beyond the watermark a day is open, whatever was found', async (t) => {
   census.until = new Date('2026-11-27T01:59:59Z');
   const { proof } = await examine(t, census);
   assert.deepEqual([proof.verdict, proof.asked], ['open', 'so-far']);
+  const cut = new SaidByGenesys({ a: [] }, { isRecorded: false });
+  cut.isWhole = false;
+  assert.equal((await examine(t, cut)).proof.verdict, 'open', 'a tail that was left out');
   assert.ok(isDayClosed(DAY, new Date('2026-11-27T02:00:00Z')));
 });
 

@@ -10,7 +10,7 @@ import { after, before, suite, test } from 'node:test';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { freePort } from './support/free-port.ts';
-import { VARIABLES } from '../src/config/config.ts';
+import { VARIABLES } from '../src/config/variables.ts';
 import { ALLOCATOR, NODE_FLAGS } from './support/service/service.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));

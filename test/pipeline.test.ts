@@ -367,7 +367,7 @@ for (const [name, what, code] of MISBEHAVING) {
       const failure = await failureOf(archive(place, recording));
       assert.equal(failure.code, code, failure.message);
       await assertNothing(place, recording);
-      const listening = place.pipeline.listen(recording, undefined, running);
+      const listening = place.pipeline.listen(recording, running);
       assert.equal((await failureOf(listening.then(bytesOf))).code, code);
       assert.deepEqual(await staging.leftovers(), []);
     },
@@ -481,13 +481,13 @@ test(
   async () => {
     await using place = await open();
     const short = addBytes('audio/ogg', mono(5, false), mono(5, true));
-    const heard = await bytesOf(await place.pipeline.listen(short, undefined, running));
+    const heard = await bytesOf(await place.pipeline.listen(short, running));
     assert.ok((checkWebm(heard, { live: true }).blocks.at(-1)?.timeMs ?? 0) > 4_500);
     const long = addBytes('audio/ogg', mono(90, false), mono(90, true));
-    const { body } = await place.pipeline.listen(long, undefined, running);
+    const { body } = await place.pipeline.listen(long, running);
     const iterator = body[Symbol.asyncIterator]();
     assert.equal((await iterator.next()).done, false);
-    const rest = bytesOf({ from: 'live', contentType: '', body: { [Symbol.asyncIterator]: () => iterator } });
+    const rest = bytesOf({ contentType: '', body: { [Symbol.asyncIterator]: () => iterator } });
     assert.equal((await failureOf(rest)).code, 'unsupported-media');
   },
 );
@@ -500,16 +500,13 @@ test('archiving and listening at once is one download and one encoder, and both 
   server.fault(`media:${recording.recordingId}:0`, 'stall-for-0.5s-after-100K');
   const archiving = archive(place, recording);
   await server.reached(`media:${recording.recordingId}:0`, 1, running);
-  const listeners = await Promise.all([1, 2].map(() => place.pipeline.listen(recording, undefined, running)));
+  const listeners = await Promise.all([1, 2].map(() => place.pipeline.listen(recording, running)));
   const heard = await Promise.all(listeners.map(bytesOf));
   const { fresh } = await archiving;
   assert.equal(fresh, true);
   assert.deepEqual(
-    listeners.map(({ from, contentType }) => [from, contentType]),
-    [
-      ['live', 'audio/webm'],
-      ['live', 'audio/webm'],
-    ],
+    listeners.map(({ contentType }) => contentType),
+    ['audio/webm', 'audio/webm'],
   );
   const clusters = clustersOf(await stored(place, recording));
   for (const webm of heard) assert.ok(clustersOf(webm, { live: true }).equals(clusters));
@@ -523,7 +520,7 @@ test('who leaves a making that others need takes nothing from them', HANG_GUARD,
   const archiving = archive(place, recording);
   await server.reached(`media:${recording.recordingId}:0`, 1, running);
   const leave = new AbortController();
-  const listening = await place.pipeline.listen(recording, undefined, leave.signal);
+  const listening = await place.pipeline.listen(recording, leave.signal);
   leave.abort(new Failure('stopped', 'The listener left.'));
   assert.equal((await failureOf(bytesOf(listening))).code, 'stopped');
   assert.equal((await archiving).fresh, true);
@@ -537,7 +534,7 @@ test('work that is stopped leaves the listener his stream', HANG_GUARD, async ()
   const stop = new AbortController();
   const archiving = failureOf(archive(place, recording, stop.signal));
   await server.reached(`media:${recording.recordingId}:0`, 1, running);
-  const listening = await place.pipeline.listen(recording, undefined, running);
+  const listening = await place.pipeline.listen(recording, running);
   stop.abort(new Failure('stopped', 'The worker stops.'));
   assert.equal((await archiving).code, 'stopped');
   const last = checkWebm(await bytesOf(listening), { live: true }).blocks.at(-1);
@@ -551,7 +548,7 @@ test('the last listener who leaves stops the download and the encoder', HANG_GUA
   const recording = add(FIXTURES.wav);
   server.fault(`media:${recording.recordingId}:0`, 'stall-after-600K');
   const leave = new AbortController();
-  const listening = await place.pipeline.listen(recording, undefined, leave.signal);
+  const listening = await place.pipeline.listen(recording, leave.signal);
   assert.equal(place.slots.running, 1);
   leave.abort(new Failure('stopped', 'The listener left.'));
   assert.equal((await failureOf(bytesOf(listening))).code, 'stopped');
@@ -592,7 +589,7 @@ function large(): Buffer {
 test('a listener left behind goes on with a making of its own and hears everything, once', HANG_GUARD, async () => {
   await using place = await open();
   const recording = addBytes('audio/ogg', large());
-  const listening = await place.pipeline.listen(recording, undefined, running);
+  const listening = await place.pipeline.listen(recording, running);
   const body = listening.body[Symbol.asyncIterator]();
   const heard: Buffer[] = [];
   for (let chunks = 0; chunks < 4; chunks += 1) {
@@ -611,7 +608,7 @@ test('a listener left behind goes on with a making of its own and hears everythi
 test('a listener left behind before he heard anything hears all of it, head first', HANG_GUARD, async () => {
   await using place = await open();
   const recording = addBytes('audio/ogg', large());
-  const listening = await place.pipeline.listen(recording, undefined, running);
+  const listening = await place.pipeline.listen(recording, running);
   await archive(place, recording);
   const heard = await bytesOf(listening);
   assert.ok(clustersOf(heard, { live: true }).equals(clustersOf(await stored(place, recording))));
@@ -621,7 +618,7 @@ test('a listener left behind whose recording has changed meanwhile is broken off
   await using place = await open();
   const bytes = large();
   const recording = addBytes('audio/ogg', bytes);
-  const listening = await place.pipeline.listen(recording, undefined, running);
+  const listening = await place.pipeline.listen(recording, running);
   const body = listening.body[Symbol.asyncIterator]();
   for (let chunks = 0; chunks < 4; chunks += 1) await body.next();
   await archive(place, recording);
@@ -631,45 +628,11 @@ test('a listener left behind whose recording has changed meanwhile is broken off
   assert.equal((await failureOf(bytesOf({ ...listening, body: { [Symbol.asyncIterator]: () => body } }))).code, 'busy');
 });
 
-// ── listening to what is archived ───────────────────────────────────────────────────────────────────────────────
-
-test('what is archived is played from there, whole or in part, without asking Genesys', HANG_GUARD, async () => {
-  await using place = await open();
-  const recording = add(FIXTURES.opus);
-  const { manifest } = await archive(place, recording);
-  const before = server.requests().length;
-  const bytes = await stored(place, recording);
-  const { body: _, ...whole } = await place.pipeline.listen(recording, undefined, running);
-  const etag = `"${manifest.webm.sha256}"`;
-  assert.deepEqual(whole, { from: 'archive', contentType: 'audio/webm', sizeBytes: bytes.length, etag });
-  const parts = [
-    ['bytes=0-0', 0, 0],
-    ['bytes=1000-1999', 1000, 1999],
-    ['bytes=1000-', 1000, bytes.length - 1],
-    ['bytes=-7', bytes.length - 7, bytes.length - 1],
-  ] as const;
-  for (const [header, start, end] of parts) {
-    const listening = await place.pipeline.listen(recording, header, running);
-    assert.deepEqual(listening.range, { start, end });
-    assert.ok((await bytesOf(listening)).equals(bytes.subarray(start, end + 1)), header);
-  }
-  const outside = place.pipeline.listen(recording, `bytes=${String(bytes.length)}-`, running);
-  assert.equal((await failureOf(outside)).code, 'range-not-satisfiable');
-  assert.equal(server.requests().length, before);
-});
-
-test('a range of what is not archived is ignored: the stream is all of it', HANG_GUARD, async () => {
-  await using place = await open();
-  const recording = add(FIXTURES.opus);
-  const listening = await place.pipeline.listen(recording, 'bytes=1000-1999', running);
-  assert.equal(listening.range, undefined);
-  assert.ok(checkWebm(await bytesOf(listening), { live: true }).blocks.length > 1000);
-  assert.deepEqual(await place.files(), []);
-});
+// ── a live stream ───────────────────────────────────────────────────────────────────────────────────────────────
 
 test('a live stream says its duration where it is known beforehand', HANG_GUARD, async () => {
   await using place = await open();
-  const listening = await place.pipeline.listen(add(FIXTURES.wav), undefined, running);
+  const listening = await place.pipeline.listen(add(FIXTURES.wav), running);
   const { durationMs } = checkWebm(await bytesOf(listening), { live: true });
   assert.ok(Math.abs((durationMs ?? 0) - 30_000) < 150, String(durationMs));
 });

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { VARIABLES } from '../src/config/config.ts';
+import { rowsOf } from '../src/config/variables.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
@@ -24,11 +24,15 @@ function anchorsOf(text: string): readonly string[] {
   );
 }
 
-/** Rows of the table under a heading, cells without back-ticks, padding and alignment. */
+/** The rows of the table under a heading of the README. */
 function rowsUnder(heading: string): string[][] {
-  const section = README.split(/^## /m).find((text) => text.startsWith(heading)) ?? '';
-  const rows = section.split('\n').filter((line) => line.startsWith('|'));
-  return rows.slice(2).map((row) =>
+  return tableRows(README.split(/^## /m).find((text) => text.startsWith(heading)) ?? '');
+}
+
+/** Of all tables in a text, without their heads: cells without padding and alignment. */
+function tableRows(text: string): string[][] {
+  const lines = text.split('\n').filter((line, index, all) => line.startsWith('|') && !isHead(line, all[index + 1]));
+  return lines.map((row) =>
     row
       .slice(1, -1)
       .split(/(?<!\\)\|/)
@@ -36,13 +40,25 @@ function rowsUnder(heading: string): string[][] {
   );
 }
 
-test('the configuration table is the one in the code', () => {
-  const expected = Object.entries(VARIABLES).map(([name, { default: value, meaning }]) => [
-    `\`${name}\``,
-    value,
-    meaning,
-  ]);
-  assert.deepEqual(rowsUnder('Configuration'), expected);
+function isHead(line: string, next = ''): boolean {
+  return /^\|[\s:|-]+$/.test(line) || /^\|[\s:|-]+$/.test(next);
+}
+
+const CONFIGURATION = 'src/config/README.md';
+const rows = rowsOf().map((row) => [`\`${row.name}\``, row.default, row.meaning]);
+
+test('the table of variables is the one in the code', () => {
+  assert.deepEqual(tableRows(readFileSync(join(ROOT, CONFIGURATION), 'utf8')), rows);
+});
+
+test('the variables of the README stand there as they stand in the code', () => {
+  const shown = rowsUnder('Configuration');
+  assert.ok(shown.length >= 10);
+  const names = new Set(shown.map(([name]) => name));
+  assert.deepEqual(
+    shown,
+    rows.filter(([name]) => names.has(name)),
+  );
 });
 
 test('every command of the README is a command of the program', () => {
@@ -78,5 +94,6 @@ for (const name of READMES) {
 }
 
 test('a newcomer reads the README in one sitting: at most 180 lines', () => {
-  assert.ok(README.split('\n').length <= 181, `${String(README.split('\n').length)} lines`);
+  const lines = README.split('\n').length;
+  assert.ok(lines <= 181, `${String(lines)} lines`);
 });

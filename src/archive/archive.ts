@@ -88,14 +88,20 @@ export interface Page {
   readonly cursor: string | undefined;
 }
 
+/** What an archive that serves its own links can say of one. */
+export interface LinkVerifier {
+  /** `path` is `/media/{C|_}/{R}`. @throws Failure `forbidden` where the signature is wrong or the link has expired. */
+  verifyLink(path: string, query: URLSearchParams): Recording;
+}
+
 export interface Archive {
   /** The manifest, only where the recording is complete. Rebuilds one that a crash lost from the object itself. */
   find(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined>;
   begin(recording: Recording, signal: AbortSignal): Promise<Deposit>;
-  /** The WebM's bytes, whole or a range. @throws Failure `not-found` */
-  read(recording: Recording, range: ByteRange | undefined, signal: AbortSignal): Promise<Readable>;
-  /** A signed, expiring URL that plays in a browser: a bearer secret, never logged. @throws Failure `not-found` */
-  link(recording: Recording, lifetimeS: number, signal: AbortSignal): Promise<Link>;
+  /** The bytes of the WebM that `find` found, whole or a range; nothing is asked twice. @throws Failure `not-found`, also midway, `range-not-satisfiable` */
+  read(manifest: Manifest, range: ByteRange | undefined, signal: AbortSignal): Promise<Readable>;
+  /** A signed, expiring URL that plays what `find` found in a browser: a bearer secret, never logged. */
+  link(manifest: Manifest, lifetimeS: number, signal: AbortSignal): Promise<Link>;
   /**
    * Newest day first; failures by the day they were recorded on, what waits by the day it began to. `no-recordings` is shown
    * only where the query asks for that status. Of what is archived neither a failure nor a wait is shown.

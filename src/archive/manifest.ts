@@ -1,4 +1,5 @@
 /** The JSON beside a WebM that proves it: what came in, what was done, what lies there. Written last: it is the commit. */
+import type { Recording } from '../recording.ts';
 
 export interface SourceFacts {
   /** Genesys' key of the file: "0", "1" for channels, "S", or "media" (Media API). */
@@ -54,6 +55,11 @@ export interface Manifest {
 /** Strong entity tag with its quotes: what lies under recordings/ never changes, and its hash is known. */
 export function etagOf(manifest: Manifest): string {
   return `"${manifest.webm.sha256}"`;
+}
+
+/** The recording that it proves. */
+export function recordingOf({ recordingId, conversationId }: Manifest): Recording {
+  return { recordingId, conversationId: conversationId ?? undefined };
 }
 
 /** What lies under failures/: why a recording is not in the archive. */

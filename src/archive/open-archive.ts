@@ -1,13 +1,12 @@
 /** Opens the archive that ARCHIVE_URL names; each client library is loaded only where it is used. */
 import type { Config } from '../config/config.ts';
-import type { SignedMedia } from '../http/media.ts';
-import type { Archive } from './archive.ts';
+import type { Archive, LinkVerifier } from './archive.ts';
 import type { FolderArchiveOptions } from './folder/folder.ts';
 
 /** `media` serves the folder's own links under /media; Cloud Storage serves its links itself. */
 export interface OpenArchive {
   readonly archive: Archive;
-  readonly media: SignedMedia | undefined;
+  readonly media: (Archive & LinkVerifier) | undefined;
 }
 
 export interface OpenArchiveOptions {

@@ -19,7 +19,7 @@ export async function verifyStored(
     const manifest = await archive.find(recording, signal);
     if (manifest === undefined) return ['manifest.json: there is none, so the recording counts as not archived'];
     const checksum = createChecksum();
-    for await (const chunk of await archive.read(recording, undefined, signal)) checksum.update(chunk);
+    for await (const chunk of await archive.read(manifest, undefined, signal)) checksum.update(chunk);
     return differences(manifest, checksum.stored());
   } catch (error) {
     if (error instanceof Failure && (error.code === 'conflict' || error.code === 'not-found')) return [error.message];

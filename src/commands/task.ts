@@ -1,6 +1,6 @@
 /** One command line → its command run to an end: flags, report, signals and the exit code, the same for all of them. */
 import type { Writable } from 'node:stream';
-import { ConfigProblems } from '../config/config.ts';
+import { ConfigProblems } from '../config/reader.ts';
 import { Failure } from '../failure.ts';
 import { type CommandTable, type FlagValues, helpOf, parseFlags, UsageError } from './flags.ts';
 import { EXIT, type Exit, Report } from './report.ts';

@@ -1,10 +1,11 @@
 /** Turns one request for media into one checked answer: allowed hops only, bytes as they are, and a body whose end can be proved. */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
-import { errors, request } from 'undici';
+import { request } from 'undici';
 import type { Dispatcher } from 'undici';
 import { Failure } from '../failure.ts';
 import type { FailureCode } from '../failure.ts';
+import { networkFailure } from '../network-failure.ts';
 import { READ_BYTES } from './body.ts';
 import type { Hosts } from './hosts.ts';
 import { parseRetryAfter } from '../waiting.ts';
@@ -218,33 +219,13 @@ function single(headers: IncomingHttpHeaders, name: string): string | undefined 
   return typeof value === 'string' ? value : undefined;
 }
 
-const TIMEOUTS = new Set(['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'ETIMEDOUT']);
-const UNREACHABLE = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'EADDRNOTAVAIL']);
-const BROKEN = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET', 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH']);
-/** Node's names for a certificate nobody here vouches for: https://nodejs.org/api/tls.html#x509-certificate-error-codes */
-const DISTRUSTED = /^(CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|HOSTNAME_MISMATCH|INVALID_CA|ERR_TLS_CERT_)/;
+const MEDIA_HOST = { name: 'the media host', broken: 'incomplete' } as const;
 
 /** What broke, as an Interruption (another try may help) or a Failure (it will not); `thrown` is kept as the cause. */
 export function breakOf(thrown: unknown): Interruption | Failure {
   if (thrown instanceof Interruption || thrown instanceof Failure) return thrown;
-  const code = thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : '';
-  const because = { cause: thrown, facts: { upstreamError: code } };
-  if (TIMEOUTS.has(code)) {
-    return new Interruption(new Failure('upstream-timeout', `The media host fell silent (${code}).`, because));
-  }
-  if (UNREACHABLE.has(code) || code === 'EPROTO' || code.startsWith('ERR_SSL_')) {
-    const text = `The media host could not be reached (${code}); check the network, DNS and firewall of this machine.`;
-    return new Interruption(new Failure('upstream-unavailable', text, because));
-  }
-  if (DISTRUSTED.test(code)) {
-    const text = `The media host's certificate is not trusted (${code}); check the clock of this machine and NODE_EXTRA_CA_CERTS.`;
-    return new Failure('misconfigured', text, because);
-  }
-  if (code === 'UND_ERR_HEADERS_OVERFLOW') {
-    return new Failure('upstream-error', 'The media host sent more headers than are read.', because);
-  }
-  if (BROKEN.has(code) || thrown instanceof errors.HTTPParserError) {
-    return new Interruption(new Failure('incomplete', `The media host broke off before the end (${code}).`, because));
-  }
-  return Failure.from(thrown);
+  const failure = networkFailure(thrown, MEDIA_HOST) ?? Failure.from(thrown);
+  return PASSING.has(failure.code) ? new Interruption(failure) : failure;
 }
+
+const PASSING: ReadonlySet<FailureCode> = new Set(['upstream-timeout', 'upstream-unavailable', 'incomplete']);

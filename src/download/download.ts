@@ -1,12 +1,13 @@
 /** Turns a place where media lies into its bytes, once, in order, to a proven end: resumed where they break off, bounded in every way. */
 import { createHash, type Hash } from 'node:crypto';
 import type { Readable } from 'node:stream';
-import type { GenesysConfig } from '../config/config.ts';
+import type { GenesysConfig } from '../config/genesys.ts';
+import type { Proxies } from '../config/proxies.ts';
 import { Failure } from '../failure.ts';
 import { readBody } from './body.ts';
 import { Endurance, type EnduranceLimits } from './endurance.ts';
 import type { Download } from '../media-file.ts';
-import { createHosts, type HostsOptions } from './hosts.ts';
+import { CONNECT_TIMEOUT_MS, createHosts, type HostsOptions } from './hosts.ts';
 import { discard, Interruption, type MediaAnswer } from './answer.ts';
 import { MediaSource, type Locate, type SourceLimits } from './source.ts';
 import type { Backoff } from '../waiting.ts';
@@ -25,6 +26,8 @@ export interface Downloader {
 }
 
 export interface DownloadOptions extends HostsOptions {
+  /** A proxy judges the addresses it connects to: the check of addresses here then covers direct hosts alone. */
+  readonly proxies?: Proxies | undefined;
   /** Silence of the media host before its connection is given up; 30 s. */
   readonly idleMs?: number;
   /** 15 s. */
@@ -57,6 +60,8 @@ export function createDownloader(
   const limits: Limits = {
     maxBytes: config.maxMediaBytes,
     hosts: createHosts(config, options),
+    proxies: options.proxies,
+    connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
     idleMs: options.idleMs ?? 30_000,
     headersTimeoutMs: options.headersTimeoutMs ?? 15_000,
     slowest: options.slowest ?? { bytesPerSecond: 4_000, overMs: 60_000 },
@@ -252,6 +257,8 @@ class MediaDownload implements Download {
   }
 
   async #readRange(extent: { readonly start: number; readonly end: number }, signal: AbortSignal): Promise<Buffer> {
+    if (this.#received !== undefined)
+      throw new Failure('internal', 'A part of the media was asked for after all of it had been read.');
     const lengthBytes = extent.end - extent.start + 1;
     if (!Number.isSafeInteger(lengthBytes) || extent.start < 0 || lengthBytes < 1 || lengthBytes > MAX_RANGE_BYTES)
       throw new Failure('unreadable-media', 'The media asks to be read at a place that cannot be.');

@@ -3,7 +3,7 @@ import { lookup as dnsLookup } from 'node:dns';
 import { BlockList, isIP } from 'node:net';
 import type { LookupFunction } from 'node:net';
 import { buildConnector } from 'undici';
-import type { GenesysConfig, MediaHost } from '../config/config.ts';
+import type { GenesysConfig, MediaHost } from '../config/genesys.ts';
 import { Failure } from '../failure.ts';
 
 export interface Hosts {
@@ -30,7 +30,7 @@ export interface HostsOptions {
   readonly connectTimeoutMs?: number;
 }
 
-const CONNECT_TIMEOUT_MS = 5_000;
+export const CONNECT_TIMEOUT_MS = 5_000;
 
 /** Who may be spoken to when media is fetched. Private and loopback addresses are reached only under an exactly listed origin. */
 export function createHosts(config: Pick<GenesysConfig, 'apiUrl' | 'mediaHosts'>, options: HostsOptions = {}): Hosts {

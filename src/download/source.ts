@@ -1,7 +1,9 @@
 /** Turns "where the media lies" into answers of the media host, over connections that belong to one download and end with it. */
-import { Agent } from 'undici';
+import type { Dispatcher } from 'undici';
 import { setImmediate } from 'node:timers/promises';
+import type { Proxies } from '../config/proxies.ts';
 import { Failure } from '../failure.ts';
+import { openOutbound } from '../outbound.ts';
 import type { Hosts } from './hosts.ts';
 import { Interruption, requestMedia, type MediaAnswer, type MediaLocation, type MediaRange } from './answer.ts';
 
@@ -10,6 +12,8 @@ export type Locate = (signal: AbortSignal) => Promise<MediaLocation>;
 
 export interface SourceLimits {
   readonly hosts: Hosts;
+  readonly proxies: Proxies | undefined;
+  readonly connectTimeoutMs: number;
   readonly idleMs: number;
   readonly headersTimeoutMs: number;
 }
@@ -25,8 +29,8 @@ export class MediaSource {
   readonly #hosts: Hosts;
   readonly #scope = new AbortController();
   readonly #allClosed = Promise.withResolvers<undefined>();
-  readonly #main: Agent;
-  readonly #aside: Agent;
+  readonly #main: Dispatcher;
+  readonly #aside: Dispatcher;
   #location: MediaLocation | undefined;
   #surplus = false;
 
@@ -36,10 +40,9 @@ export class MediaSource {
     this.#hosts = limits.hosts;
     this.signal = this.#scope.signal;
     this.closed = this.#allClosed.promise;
-    this.#main = createAgent(limits);
-    this.#aside = createAgent(limits);
     // Bytes after the announced end reach no body: the parser finds no request for them and drops the connection.
-    this.#main.on('disconnect', (_origin, _targets, error) => (this.#surplus ||= error.message === 'bad response'));
+    this.#main = openConnections(limits, (error) => (this.#surplus ||= error.message === 'bad response'));
+    this.#aside = openConnections(limits);
     if (signal.aborted) void this.close(signal.reason);
     else signal.addEventListener('abort', () => void this.close(signal.reason), { signal: this.signal });
   }
@@ -84,7 +87,7 @@ export class MediaSource {
 
   async #request(
     range: MediaRange | undefined,
-    dispatcher: Agent,
+    dispatcher: Dispatcher,
     signal: AbortSignal,
   ): Promise<MediaAnswer | undefined> {
     const location = (this.#location ??= await this.#locate(signal));
@@ -97,13 +100,13 @@ export class MediaSource {
   }
 }
 
-function createAgent(limits: SourceLimits): Agent {
-  return new Agent({
+function openConnections(limits: SourceLimits, onDisconnect?: (error: Error) => void): Dispatcher {
+  const options = {
     connect: limits.hosts.connect,
-    allowH2: false,
-    pipelining: 1,
-    headersTimeout: limits.headersTimeoutMs,
-    bodyTimeout: limits.idleMs,
-    maxHeaderSize: MAX_HEADER_BYTES,
-  });
+    connectTimeoutMs: limits.connectTimeoutMs,
+    headersTimeoutMs: limits.headersTimeoutMs,
+    bodyTimeoutMs: limits.idleMs,
+    maxHeaderBytes: MAX_HEADER_BYTES,
+  };
+  return openOutbound(onDisconnect === undefined ? options : { ...options, onDisconnect }, limits.proxies);
 }

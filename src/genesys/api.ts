@@ -1,6 +1,6 @@
 /** Turns a path of the Platform API into Genesys' answer, or into a Failure that knows whether and when to ask again. */
 import type { Dispatcher } from 'undici';
-import type { GenesysConfig } from '../config/config.ts';
+import type { GenesysConfig } from '../config/genesys.ts';
 import { Failure, type FailureCode } from '../failure.ts';
 import { type Answer, exchange } from './exchange.ts';
 import { Pace } from './pace.ts';

@@ -22,9 +22,10 @@ export interface CountedRecording {
 }
 
 export interface CountedDay {
+  /** Each once, on the UTC day it started. */
   readonly conversations: AsyncIterable<CountedConversation>;
-  /** `job`: all of the day, once the watermark has passed it. `query`: what there is so far; never a proof. */
-  readonly asked: 'job' | 'query';
+  /** After the last one: whether nothing of the day is known to be left out. Never of a day that is not over. */
+  isWhole(): boolean;
 }
 
 export interface Census {

@@ -1,6 +1,9 @@
 /** Turns one request into one answer of JSON: capped, in bounded time, never following a redirect. */
-import { Agent, type Dispatcher, request } from 'undici';
+import { type Dispatcher, request } from 'undici';
+import type { Proxies } from '../config/proxies.ts';
 import { Failure } from '../failure.ts';
+import { networkFailure } from '../network-failure.ts';
+import { openOutbound } from '../outbound.ts';
 
 export interface Exchange {
   readonly method: 'GET' | 'POST';
@@ -20,16 +23,16 @@ const MAX_BODY_BYTES = 4 * 1024 * 1024;
 const DEADLINE_MS = 30_000;
 
 /** Connections to the login and API hosts. These hosts are the operator's own configuration: no allow-list applies. */
-export function createAgent(): Agent {
-  return new Agent({
-    connect: { timeout: 5_000 },
-    headersTimeout: 15_000,
-    bodyTimeout: 15_000,
-    maxHeaderSize: 16_384,
-    keepAliveTimeout: 10_000,
+export function createAgent(proxies?: Proxies): Dispatcher {
+  const limits = {
+    connectTimeoutMs: 5_000,
+    headersTimeoutMs: 15_000,
+    bodyTimeoutMs: 15_000,
+    maxHeaderBytes: 16_384,
+    keepAliveMs: 10_000,
     connections: 32,
-    allowH2: false,
-  });
+  };
+  return openOutbound(limits, proxies);
 }
 
 /**
@@ -51,7 +54,7 @@ export async function exchange(asked: Exchange, agent: Dispatcher, signal: Abort
     return { status: answer.statusCode, headers: answer.headers, body: parseJson(text, answer.statusCode, asked.url) };
   } catch (thrown) {
     signal.throwIfAborted();
-    throw networkFailure(thrown, asked.url);
+    throw networkFailure(thrown, { name: asked.url.host, broken: 'upstream-unavailable' }) ?? thrown;
   }
 }
 
@@ -88,33 +91,4 @@ function notGenesys(url: URL, what: string, cause?: unknown): Failure {
     `${url.host} answered with ${what}: check GENESYS_REGION, GENESYS_LOGIN_URL, GENESYS_API_URL and any proxy.`,
     { cause, facts: { host: url.host, path: url.pathname } },
   );
-}
-
-const TIMEOUTS = new Set([
-  'UND_ERR_CONNECT_TIMEOUT',
-  'UND_ERR_HEADERS_TIMEOUT',
-  'UND_ERR_BODY_TIMEOUT',
-  'ETIMEDOUT',
-  'TimeoutError',
-]);
-
-function networkFailure(thrown: unknown, url: URL): Failure {
-  if (thrown instanceof Failure) return thrown;
-  const options = { cause: thrown, facts: { host: url.host, path: url.pathname } };
-  const code = codeOf(thrown);
-  if (TIMEOUTS.has(code)) return new Failure('upstream-timeout', `${url.host} did not answer in time.`, options);
-  if (/^(CERT_|ERR_TLS_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|HOSTNAME_MISMATCH)/.test(code)) {
-    return new Failure(
-      'misconfigured',
-      `The certificate of ${url.host} cannot be trusted (${code}): check the URL, or NODE_EXTRA_CA_CERTS for a proxy's own authority.`,
-      options,
-    );
-  }
-  return new Failure('upstream-unavailable', `${url.host} cannot be reached (${code}).`, options);
-}
-
-function codeOf(thrown: unknown): string {
-  if (!(thrown instanceof Error)) return 'unknown';
-  if ('code' in thrown && typeof thrown.code === 'string') return thrown.code;
-  return thrown.name;
 }

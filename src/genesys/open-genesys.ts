@@ -1,5 +1,6 @@
 /** Turns the configuration into Genesys Cloud as the pipeline sees it: one of its two APIs for each recording. */
-import type { GenesysConfig } from '../config/config.ts';
+import type { GenesysConfig } from '../config/genesys.ts';
+import type { Proxies } from '../config/proxies.ts';
 import { Failure } from '../failure.ts';
 import { createApi } from './api.ts';
 import { createDownloader, type DownloadOptions } from '../download/download.ts';
@@ -17,12 +18,13 @@ export interface GenesysOptions {
   /** First wait of the Media API; doubles, never less. */
   readonly mediaBaseDelayMs?: number;
   readonly download?: DownloadOptions;
+  readonly proxies?: Proxies | undefined;
 }
 
 export function createGenesys(config: GenesysConfig, options: GenesysOptions = {}): Genesys {
-  const agent = createAgent();
+  const agent = createAgent(options.proxies);
   const api = createApi(config, { agent, patience: patienceOf(options) });
-  const downloader = createDownloader(config, options.download);
+  const downloader = createDownloader(config, { proxies: options.proxies, ...options.download });
   const recordings = createRecordingApi(api, downloader);
   const media = createMediaApi(api, { apiUrl: config.apiUrl, downloader, patience: mediaPatienceOf(options) });
   return {

@@ -1,6 +1,6 @@
 /** Turns one OAuth client into a valid access token: cached, fetched once for all who wait, renewed before it expires. */
 import type { Dispatcher } from 'undici';
-import type { GenesysConfig } from '../config/config.ts';
+import type { GenesysConfig } from '../config/genesys.ts';
 import { Failure } from '../failure.ts';
 import { type Answer, exchange } from './exchange.ts';
 import { type Patience, parseRetryAfter, persist } from '../waiting.ts';

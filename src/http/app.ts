@@ -5,11 +5,11 @@ import type { Metrics } from '../metrics.ts';
 import { requireApiKey, type ApiAuth } from './auth.ts';
 import { createErrorAnswers, refuseMethod, refusePath, requestIdFor } from './errors.ts';
 import { answerAlive, answerMetrics, answerReady, type Readiness } from './health.ts';
-import { serveMedia, type SignedMedia } from './media.ts';
+import { serveMedia, type MediaNeeds } from './media.ts';
 import { receivePush, refusePush, type PushParts } from './push.ts';
 import { linkRecording, listRecordings, showRecording, type RecordingsParts } from './recordings.ts';
 import { createVerify, type WebhookAuth } from './signature.ts';
-import { transcode, type TranscodeParts } from './transcode.ts';
+import { transcode, type TranscodeNeeds } from './transcode.ts';
 import { receiveEvents, refuseEvents, type WebhookParts } from './webhook.ts';
 
 /** What is absent has no route. */
@@ -28,11 +28,11 @@ export interface AppParts {
   /** Playback: both stand behind `auth`. */
   readonly playback?: {
     readonly auth: ApiAuth;
-    readonly transcode?: Pick<TranscodeParts, 'listen' | 'archive' | 'stallMs'>;
+    readonly transcode?: Pick<TranscodeNeeds, 'listen' | 'archive' | 'stallMs'>;
     readonly recordings?: RecordingsParts;
   };
   /** Playback, embedded archive only. */
-  readonly media?: SignedMedia;
+  readonly media?: MediaNeeds['archive'];
 }
 
 export function createApp(parts: AppParts): Express {
@@ -71,7 +71,7 @@ export function createApp(parts: AppParts): Express {
     }
   }
   if (parts.media !== undefined) {
-    get('/media/:conversationId/:recordingId', serveMedia({ media: parts.media, metrics, log }));
+    get('/media/:conversationId/:recordingId', serveMedia({ archive: parts.media, metrics, log }));
   }
   app.use(refusePath);
   app.use(createErrorAnswers(log));

@@ -1,7 +1,7 @@
 /** Turns whatever was thrown into the one shape of error every route answers with. */
 import { randomUUID } from 'node:crypto';
 import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'express';
-import { RangeNotSatisfiable } from '../archive/range.ts';
+import { RangeNotSatisfiable } from './range.ts';
 import { Failure } from '../failure.ts';
 import type { Log } from '../log.ts';
 import { headerOf } from './headers.ts';

@@ -1,19 +1,45 @@
-/** Turns WebM that is stored, or is being made, into an answer whose first byte decided its status. */
+/** WebM that is stored, or is being made → an answer whose first byte decided its status. */
 import type { Response } from 'express';
 import { pipeline } from 'node:stream/promises';
+import type { ByteRange } from '../archive/archive.ts';
 import { Failure } from '../failure.ts';
-import type { Listening } from '../pipeline.ts';
+import type { Log } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
+import type { Recording } from '../recording.ts';
 
-export type Played =
-  | { readonly result: 'complete' | 'left' }
-  /** After the first byte: the connection was broken, so that no listener takes a part for the whole. */
-  | { readonly result: 'failed'; readonly failure: Failure };
+/** What an answer says in its head. */
+export interface AnswerHead {
+  readonly recording: Recording;
+  readonly contentType: string;
+  /** Where it is an object; what is made while it plays has no length and cannot be resumed. */
+  readonly stored?: StoredFacts;
+}
+
+interface StoredFacts {
+  /** Of the whole recording. */
+  readonly sizeBytes: number;
+  /** Strong, with its quotes: what lies under recordings/ never changes. */
+  readonly etag: string;
+  /** What the body holds, where it is not all. */
+  readonly part: ByteRange | undefined;
+}
+
+/** Its `body` is read, or its iterator returned. */
+export interface Answer extends AnswerHead {
+  readonly body: AsyncIterable<Buffer>;
+}
+
+export interface PlayNeeds {
+  readonly metrics: Metrics;
+  readonly log: Log;
+  readonly stallMs?: number;
+}
 
 /**
  * A listener that takes nothing for so long is let go: it holds an encoder, or an open file. A paused player is one; it
  * comes back with a range where there is an object, and from the start where there is none.
  */
-export const STALL_MS = 120_000;
+const STALL_MS = 120_000;
 
 /** Aborts when the listener is gone before everything was written (`close` of the request comes too early for that). */
 export function leavingSignal(res: Response): AbortSignal {
@@ -24,13 +50,45 @@ export function leavingSignal(res: Response): AbortSignal {
   return leaving.signal;
 }
 
+/** Counts a listener that got no byte; undefined where it has left, since then nobody is to be told. @throws what `attempt` throws */
+export async function countingFailures<T>(
+  from: 'archive' | 'live',
+  attempt: () => Promise<T>,
+  { metrics, leaving }: { readonly metrics: Metrics; readonly leaving: AbortSignal },
+): Promise<T | undefined> {
+  try {
+    return await attempt();
+  } catch (thrown) {
+    metrics.listened(from, leaving.aborted ? 'left' : 'failed');
+    if (!leaving.aborted) throw thrown;
+    return undefined;
+  }
+}
+
 /**
- * Waits for the first byte, then sends head and body at the listener's pace. That the source stops when the listener
- * leaves is for the signal to see to that the source was opened with.
+ * Waits for the first byte, then sends head and body at the listener's pace, and counts how that ended. That the source
+ * stops when the listener leaves is for the signal to see to that the source was opened with.
  * @throws Failure only before anything was sent
  */
-export async function play(listening: Listening, res: Response, stallMs: number): Promise<Played> {
-  const bytes = exactly(listening.body, lengthOf(listening));
+export async function play(
+  answer: Answer,
+  { metrics, log, stallMs = STALL_MS }: PlayNeeds,
+  res: Response,
+): Promise<void> {
+  const played = await send(answer, res, stallMs);
+  metrics.listened(answer.stored === undefined ? 'live' : 'archive', played.result);
+  if (played.result !== 'failed') return;
+  const requestId = res.getHeader('X-Request-Id');
+  log.warn('An answer was broken off midway.', { ...answer.recording, requestId, error: played.failure });
+}
+
+type Played =
+  | { readonly result: 'complete' | 'left' }
+  /** After the first byte: the connection was broken, so that no listener takes a part for the whole. */
+  | { readonly result: 'failed'; readonly failure: Failure };
+
+async function send(answer: Answer, res: Response, stallMs: number): Promise<Played> {
+  const bytes = exactly(answer.body, lengthOf(answer));
   const first = await bytes.next();
   if (first.done === true) throw new Failure('incomplete', 'The recording came out empty; try again later.');
   if (res.destroyed) {
@@ -49,7 +107,7 @@ export async function play(listening: Listening, res: Response, stallMs: number)
       throw thrown;
     }
   }
-  describe(listening, res).setTimeout(stallMs, () => res.destroy());
+  describeAnswer(answer, res).setTimeout(stallMs, () => res.destroy());
   try {
     await pipeline(body(first.value), res);
     return { result: 'complete' };
@@ -58,12 +116,13 @@ export async function play(listening: Listening, res: Response, stallMs: number)
   }
 }
 
-function lengthOf({ range, sizeBytes }: Listening): number | undefined {
-  return range === undefined ? sizeBytes : range.end - range.start + 1;
+function lengthOf({ stored }: Answer): number | undefined {
+  const part = stored?.part;
+  return part === undefined ? stored?.sizeBytes : part.end - part.start + 1;
 }
 
 /** Node lets an answer end short of its Content-Length, and the client wait for the rest until its time is over. */
-async function* exactly(body: Listening['body'], length: number | undefined): AsyncGenerator<Buffer, void, void> {
+async function* exactly(body: Answer['body'], length: number | undefined): AsyncGenerator<Buffer, void, void> {
   let sizeBytes = 0;
   for await (const chunk of body) {
     sizeBytes += chunk.length;
@@ -74,18 +133,20 @@ async function* exactly(body: Listening['body'], length: number | undefined): As
   throw new Failure('incomplete', 'The archive holds another number of bytes than its manifest says; verify it.');
 }
 
-/** The head of an answer: ranges where there is an object; a live one has no length and cannot be resumed. */
-export function describe({ range, ...listening }: Omit<Listening, 'body'>, res: Response): Response {
-  const { sizeBytes, etag } = listening;
-  res.status(range === undefined ? 200 : 206);
-  res.setHeader('Content-Type', listening.contentType);
+/** Status and headers; the answer is still to be sent. */
+export function describeAnswer({ recording, contentType, stored }: AnswerHead, res: Response): Response {
+  const part = stored?.part;
+  res.status(part === undefined ? 200 : 206);
+  res.setHeader('Content-Type', contentType);
+  // Ids hold nothing that would need quoting.
+  res.setHeader('Content-Disposition', `inline; filename="${recording.recordingId}.webm"`);
   // Browsers wrap a media address in a page of their own, which this governs: it may play the address, and nothing else.
   res.setHeader('Content-Security-Policy', "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'");
-  res.setHeader('Accept-Ranges', listening.from === 'archive' ? 'bytes' : 'none');
-  if (etag !== undefined) res.setHeader('ETag', etag);
-  if (range !== undefined) {
-    res.setHeader('Content-Length', range.end - range.start + 1);
-    res.setHeader('Content-Range', `bytes ${String(range.start)}-${String(range.end)}/${String(sizeBytes ?? '*')}`);
-  } else if (sizeBytes !== undefined) res.setHeader('Content-Length', sizeBytes);
+  res.setHeader('Accept-Ranges', stored === undefined ? 'none' : 'bytes');
+  if (stored === undefined) return res;
+  res.setHeader('ETag', stored.etag);
+  res.setHeader('Content-Length', part === undefined ? stored.sizeBytes : part.end - part.start + 1);
+  if (part !== undefined)
+    res.setHeader('Content-Range', `bytes ${String(part.start)}-${String(part.end)}/${String(stored.sizeBytes)}`);
   return res;
 }

@@ -41,7 +41,11 @@ export function showRecording({ archive }: RecordingsParts): RequestHandler {
 /** `GET /recordings/C/R/link` → `{url, expiresAt}`, or with `?redirect` straight there. */
 export function linkRecording({ archive, linkLifetimeS }: RecordingsParts): RequestHandler {
   return async (req, res) => {
-    const link = await archive.link(parsePath(req.params), linkLifetimeS, leavingSignal(res));
+    const signal = leavingSignal(res);
+    const manifest = await archive.find(parsePath(req.params), signal);
+    if (manifest === undefined)
+      throw new Failure('not-found', 'This recording is not in the archive: see /recordings/C/R for why.');
+    const link = await archive.link(manifest, linkLifetimeS, signal);
     // Not res.redirect(): it puts the link, a bearer secret, into a body as well.
     if (req.query['redirect'] !== undefined) res.status(302).setHeader('Location', link.url).end();
     else res.json({ url: link.url, expiresAt: link.expiresAt });

@@ -6,7 +6,7 @@ import type { Encoders } from './encoder/encoders.ts';
 import type { EncoderOrder } from './encoder/process.ts';
 import type { Slots } from './encoder/slots.ts';
 import type { MediaInput } from './input.ts';
-import { streamableMp4 } from './mp4.ts';
+import { streamableMp4 } from './mp4/stream.ts';
 import { isOgg, OggMeter } from './ogg/meter.ts';
 import type { Packet, SourceStream } from './packet.ts';
 import type { Plan } from './plan.ts';

@@ -63,7 +63,7 @@ export async function openStudio(context: Context, { archive }: OpenArchive): Pr
   context.opened.defer(() => encoders.close());
   const slots = createSlots(config.transcodeSlots, config.transcodeQueue);
   measure(slots, context);
-  const genesys = createGenesys(config.genesys);
+  const genesys = createGenesys(config.genesys, { proxies: config.proxies });
   context.opened.defer(() => genesys.close());
   const pipeline = createPipeline({
     genesys,

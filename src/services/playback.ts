@@ -21,9 +21,9 @@ export function playbackRoutes(
   { archive, media }: OpenArchive,
   { studio, queue }: { readonly studio: Studio; readonly queue: Queue | undefined },
 ): Pick<AppParts, 'playback' | 'media'> {
-  const listen: typeof studio.pipeline.listen = async (recording, range, signal) => {
-    const listening = await studio.pipeline.listen(recording, range, signal);
-    if (listening.from === 'live' && config.archiveOnListen && queue !== undefined) {
+  const listen: typeof studio.pipeline.listen = async (recording, signal) => {
+    const listening = await studio.pipeline.listen(recording, signal);
+    if (config.archiveOnListen && queue !== undefined) {
       queue.publish([{ kind: 'recording', ...recording }], AbortSignal.timeout(5_000)).catch((error: unknown) => {
         log.warn('A recording that was listened to could not be queued for archiving.', { ...recording, error });
       });

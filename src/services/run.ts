@@ -1,10 +1,15 @@
 /** Runs one deployable: configuration, start, signals, crashes, and an end within 8 s (invariant 10). */
 import { readFileSync } from 'node:fs';
-import { ConfigProblems, readConfig, secretsOf, type Command, type Config } from '../config/config.ts';
+import { readConfig, secretsOf, type Config } from '../config/config.ts';
+import { ConfigProblems } from '../config/reader.ts';
+import type { Proxies } from '../config/proxies.ts';
+import type { TraceExportOptions } from '../config/tracing.ts';
+import type { Command } from '../config/variables.ts';
 import { Failure } from '../failure.ts';
 import { createLog, type Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';
-import { readTraceExport, secretsOfTraceExport, startTraceExport, type TraceExport } from '../trace-export.ts';
+import { alignProxyVariables } from '../outbound.ts';
+import { startTraceExport } from '../trace-export.ts';
 
 /** What every deployable is given. */
 export interface Context {
@@ -33,11 +38,11 @@ export interface Running {
 const EXIT_WITHIN_MS = 7_500;
 
 export async function runService(command: Command, deployable: Deployable, env: NodeJS.ProcessEnv): Promise<void> {
-  const settings = settingsOrExit(env, command);
-  if (settings === undefined) return;
-  const { config, traceExport } = settings;
-  const secrets = [...secretsOf(config), ...secretsOfTraceExport(traceExport)];
-  const log = createLog({ level: config.logLevel, secrets, project: env['GOOGLE_CLOUD_PROJECT'] });
+  const config = configOrExit(env, command);
+  if (config === undefined) return;
+  const log = createLog({ level: config.logLevel, secrets: secretsOf(config), project: config.project });
+  if (config.proxies !== undefined) sayProxies(config.proxies, log);
+  alignProxyVariables(env, config.proxies);
   const stop = new AbortController();
   let running: Running | undefined;
   const crash = (error: unknown): void => {
@@ -60,7 +65,7 @@ export async function runService(command: Command, deployable: Deployable, env: 
   };
   try {
     // Opened first, closed last: what ends with the service is traced as well.
-    if (traceExport !== undefined) await openTraceExport(traceExport, command, context);
+    if (config.tracing !== undefined) await openTraceExport(config.tracing, command, context);
     running = await deployable(context);
     log.info('Service started.', { command, url: running.url, version: context.version });
     await running.done;
@@ -74,31 +79,28 @@ export async function runService(command: Command, deployable: Deployable, env: 
   }
 }
 
-/** All that the environment says; undefined once everything that is wrong with it was printed. */
-function settingsOrExit(
-  env: NodeJS.ProcessEnv,
-  command: Command,
-): { readonly config: Config; readonly traceExport: TraceExport | undefined } | undefined {
-  const problems: string[] = [];
-  const config = readOrNote(() => readConfig(env, command), problems);
-  const traceExport = readOrNote(() => readTraceExport(env), problems);
-  if (config !== undefined && problems.length === 0) return { config, traceExport };
-  process.stderr.write(`${new ConfigProblems(problems).message}\n`);
-  process.exitCode = 1;
-  return undefined;
-}
-
-function readOrNote<T>(read: () => T, problems: string[]): T | undefined {
+/** undefined once everything that is wrong with the environment was printed. */
+function configOrExit(env: NodeJS.ProcessEnv, command: Command): Config | undefined {
   try {
-    return read();
+    return readConfig(env, command);
   } catch (error) {
     if (!(error instanceof ConfigProblems)) throw error;
-    problems.push(...error.problems);
+    process.stderr.write(`${error.message}\n`);
+    process.exitCode = 1;
     return undefined;
   }
 }
 
-async function openTraceExport(settings: TraceExport, command: Command, context: Context): Promise<void> {
+function sayProxies({ https, http, noProxy }: Proxies, log: Log): void {
+  const hosts = [https, http].map((url) => (url === '' ? undefined : new URL(url).host));
+  log.info('Requests leave through a proxy: it decides which addresses media may come from.', {
+    httpsProxy: hosts[0],
+    httpProxy: hosts[1],
+    noProxy,
+  });
+}
+
+async function openTraceExport(settings: TraceExportOptions, command: Command, context: Context): Promise<void> {
   const { log, version, opened } = context;
   const onTrouble = (trouble: Failure): void => log.warn(trouble.message, { error: trouble });
   opened.use(await startTraceExport(settings, { command, version, onTrouble }));

@@ -9,6 +9,7 @@ import { verifyStored } from '../../src/archive/verify.ts';
 import { Failure, type FailureCode } from '../../src/failure.ts';
 import { pathOf, type Recording } from '../../src/recording.ts';
 import { bytesOf, failureOf, manifestOf, store, waitingOf, type Content } from '../support/archive/content.ts';
+import { found } from '../support/archive/found.ts';
 
 /** One archive over an empty store, and a look past it at what really lies there. */
 export interface ArchiveHarness {
@@ -205,7 +206,9 @@ export function archiveSuite(name: string, open: () => Promise<ArchiveHarness>):
           [last - 9, last + 1000],
           [0, last],
         ] as const) {
-          const part = await buffer(await harness.archive.read(CALL, { start, end }, signal()));
+          const part = await buffer(
+            await harness.archive.read(await found(harness.archive, CALL), { start, end }, signal()),
+          );
           assert.ok(part.equals(whole.subarray(start, end + 1)), `bytes ${String(start)} to ${String(end)} differ`);
         }
       });
@@ -214,20 +217,25 @@ export function archiveSuite(name: string, open: () => Promise<ArchiveHarness>):
         const content = small('a');
         await store(harness.archive, CALL, content);
         const start = bytesIn(content).length;
-        const beyond = harness.archive.read(CALL, { start, end: start + 9 }, signal());
+        const beyond = harness.archive.read(await found(harness.archive, CALL), { start, end: start + 9 }, signal());
         await assert.rejects(beyond, isFailure('range-not-satisfiable'));
       });
 
-      check('says not-found of what was never stored, to readers and for links', async (harness) => {
+      check('finds nothing of what was never stored', async (harness) => {
         assert.equal(await harness.archive.find(CALL, signal()), undefined);
-        await assert.rejects(harness.archive.read(CALL, undefined, signal()), isFailure('not-found'));
-        await assert.rejects(harness.archive.link(CALL, 60, signal()), isFailure('not-found'));
+      });
+
+      check('says not-found to a reader whose recording is gone since it was found', async (harness) => {
+        const manifest = await store(harness.archive, SCREEN, small('a'));
+        const gone = { ...manifest, recordingId: 'gone' };
+        const read = harness.archive.read(gone, undefined, signal()).then((bytes) => buffer(bytes));
+        await assert.rejects(read, isFailure('not-found'));
       });
 
       check('a reader that stops breaks the stream off', async (harness) => {
         await store(harness.archive, CALL, large('a', harness));
         const stop = new AbortController();
-        const stream = await harness.archive.read(CALL, undefined, stop.signal);
+        const stream = await harness.archive.read(await found(harness.archive, CALL), undefined, stop.signal);
         const read = buffer(stream);
         stop.abort();
         await assert.rejects(read, (error) => Failure.from(error).code === 'stopped');
@@ -237,7 +245,7 @@ export function archiveSuite(name: string, open: () => Promise<ArchiveHarness>):
         const content = small('a');
         await store(harness.archive, CALL, content);
         const before = Date.now();
-        const link = await harness.archive.link(CALL, 600, signal());
+        const link = await harness.archive.link(await found(harness.archive, CALL), 600, signal());
         const lifeMs = Date.parse(link.expiresAt) - before;
         assert.ok(lifeMs > 590_000 && lifeMs < 720_000, link.expiresAt);
         assert.match(link.expiresAt, /Z$/);
@@ -381,7 +389,7 @@ export function archiveSuite(name: string, open: () => Promise<ArchiveHarness>):
         const manifest = await store(archive, LONGEST, { ...large('long', harness), facts });
         assert.deepEqual(await archive.find(LONGEST, signal()), manifest);
         assert.deepEqual(await verifyStored(archive, LONGEST, signal()), []);
-        const { url } = await archive.link(LONGEST, 60, signal());
+        const { url } = await archive.link(await found(archive, LONGEST), 60, signal());
         assert.ok((await harness.follow(url)).equals(bytesIn(large('long', harness))));
         assert.deepEqual(await listed(archive, { conversationId: LONGEST.conversationId, limit: 10 }), [
           `archived ${LINE}`,
@@ -534,7 +542,7 @@ export function archiveSuite(name: string, open: () => Promise<ArchiveHarness>):
         await archive.check(signal());
         await archive.sweep(0, signal());
         await allPages(archive, { limit: 2 });
-        const { url } = await archive.link(CALL, 60, signal());
+        const { url } = await archive.link(await found(archive, CALL), 60, signal());
         await harness.follow(url);
         assert.deepEqual(await snapshot(harness), before);
       });
@@ -649,7 +657,7 @@ async function snapshot(harness: ArchiveHarness): Promise<readonly string[]> {
 }
 
 async function readAll(archive: Archive, recording: Recording): Promise<Buffer> {
-  return buffer(await archive.read(recording, undefined, signal()));
+  return buffer(await archive.read(await found(archive, recording), undefined, signal()));
 }
 
 async function listed(archive: Archive, query: ListQuery): Promise<string[]> {

@@ -2,14 +2,9 @@
 import assert from 'node:assert/strict';
 import { availableParallelism } from 'node:os';
 import { test } from 'node:test';
-import {
-  ConfigProblems,
-  readConfig,
-  secretsOf,
-  VARIABLES,
-  type Command,
-  type Config,
-} from '../../src/config/config.ts';
+import { readConfig, secretsOf, type Config } from '../../src/config/config.ts';
+import { ConfigProblems } from '../../src/config/reader.ts';
+import { VARIABLES, type Command } from '../../src/config/variables.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -135,10 +130,10 @@ test('every problem is named at once, each with what to do (PR-08)', () => {
 
 test('an empty environment asks for exactly what a command needs', () => {
   const genesys = ['GENESYS_REGION', 'GENESYS_CLIENT_ID', 'GENESYS_CLIENT_SECRET'];
-  assert.deepEqual(named(problemsOf({}, 'serve')), ['WEBHOOK_SECRETS', 'API_KEYS', ...genesys]);
+  assert.deepEqual(named(problemsOf({}, 'serve')), [...genesys, 'WEBHOOK_SECRETS', 'API_KEYS']);
   assert.deepEqual(named(problemsOf({}, 'receiver')), ['WEBHOOK_SECRETS']);
   assert.deepEqual(named(problemsOf({}, 'worker')), genesys);
-  assert.deepEqual(named(problemsOf({}, 'playback')), ['API_KEYS', ...genesys]);
+  assert.deepEqual(named(problemsOf({}, 'playback')), [...genesys, 'API_KEYS']);
 });
 
 test('both Genesys URLs stand in for a region, one does not', () => {
@@ -215,6 +210,15 @@ test('QUEUE_URL names a file or a topic', () => {
   const wrong = ['sqlite:', 'sqlite', 'pubsub://p', 'pubsub://p/', 'pubsub://p/t/x', 'pubsub://p/t?subscription='];
   for (const url of [...wrong, 'pubsub://p/t?sub=x', 'pubsub://p/t?subscription=a&b=c', 'amqp://x'])
     assert.deepEqual(named(problemsOf({ ...ENOUGH, QUEUE_URL: url })), ['QUEUE_URL'], url);
+});
+
+test('a blank PUSH_AUDIENCE is none: a worker that would neither pull nor be pushed to does not start (E7)', () => {
+  const env = { ...ENOUGH, QUEUE_URL: 'pubsub://p-1/events' };
+  for (const PUSH_AUDIENCE of ['', ' ', '\t', ' \r\n']) {
+    assert.deepEqual(named(problemsOf({ ...env, PUSH_AUDIENCE }, 'worker')), ['QUEUE_URL']);
+    const half = { ...env, PUSH_AUDIENCE, PUSH_SERVICE_ACCOUNT: 'push@p-1.example' };
+    assert.deepEqual(named(problemsOf(half, 'worker')), ['QUEUE_URL', 'PUSH_AUDIENCE']);
+  }
 });
 
 test('a topic without a subscription is enough to publish, not to work', () => {
@@ -309,4 +313,11 @@ test('every secret of a configuration is known to the log', () => {
     read({ GENESYS_CLIENT_ID: 'a,b', GENESYS_CLIENT_SECRET: 's1,s2', WEBHOOK_TOKENS: 't1', LINK_KEYS: 'l1,l2' }),
   );
   assert.deepEqual(secrets, ['s1', 's2', 'canary-webhook-secret', 't1', 'canary-api-key', 'l1', 'l2']);
+  const traced = secretsOf(
+    read({
+      OTEL_EXPORTER_OTLP_ENDPOINT: 'http://localhost:4318',
+      OTEL_EXPORTER_OTLP_HEADERS: 'authorization=Basic YTpi==,x-key=one%2Ctwo',
+    }),
+  );
+  assert.deepEqual(traced.slice(-4), ['Basic YTpi==', 'YTpi==', 'one,two', 'one,two']);
 });

@@ -8,7 +8,7 @@ import { test, type TestContext } from 'node:test';
 import { createServer as createTlsServer } from 'node:tls';
 import { setTimeout as delay } from 'node:timers/promises';
 import { inspect } from 'node:util';
-import type { MediaHost as ListedHost } from '../../src/config/config.ts';
+import type { MediaHost as ListedHost } from '../../src/config/genesys.ts';
 import { Failure, type FailureCode } from '../../src/failure.ts';
 import { createDownloader, type Downloader, type DownloadOptions } from '../../src/download/download.ts';
 import type { Download } from '../../src/media-file.ts';

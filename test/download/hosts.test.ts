@@ -6,7 +6,7 @@ import type { LookupFunction } from 'node:net';
 import type { LookupAddress } from 'node:dns';
 import { test, type TestContext } from 'node:test';
 import { Agent, request } from 'undici';
-import type { MediaHost } from '../../src/config/config.ts';
+import type { MediaHost } from '../../src/config/genesys.ts';
 import { Failure } from '../../src/failure.ts';
 import { createHosts, isGlobalUnicast } from '../../src/download/hosts.ts';
 import { portOf } from '../support/genesys/media-host.ts';

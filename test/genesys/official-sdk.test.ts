@@ -251,3 +251,46 @@ test('the SDK reads errors as Genesys words them', async (t) => {
   ]);
   server.assertFaultsUsed();
 });
+
+test('the SDK reads a day of conversations from analytics: availability, job, state, pages of results, query', async (t) => {
+  const server = await setUp(t);
+  for (const [index, recorded] of (['voice', 'screen', 'snippet', 'no'] as const).entries())
+    server.analyze({
+      conversationId: `c${String(index)}`,
+      start: `2026-11-26T1${String(index)}:00:00.000Z`,
+      end: `2026-11-26T1${String(index)}:05:00.000Z`,
+      recorded,
+    });
+  server.analytics.pageSize = 2;
+  await logIn(server);
+  const api = new platformClient.AnalyticsApi();
+  assertModel(
+    'DataAvailabilityResponse',
+    (await answerOf(api.getAnalyticsConversationsDetailsJobsAvailability())).body,
+  );
+  const interval = '2026-11-26T00:00:00.000Z/2026-11-27T00:00:00.000Z';
+  const submitted = await answerOf(api.postAnalyticsConversationsDetailsJobs({ interval }));
+  assertModel('AsyncQueryResponse', submitted.body);
+  assert.equal(submitted.status, 202);
+  const jobId = String(objectOf(submitted.body)['jobId']);
+  const states: unknown[] = [];
+  for (let poll = 0; poll < 2; poll++) {
+    const state = await answerOf(api.getAnalyticsConversationsDetailsJob(jobId));
+    assertModel('AsyncQueryStatus', state.body);
+    states.push(objectOf(state.body)['state']);
+  }
+  assert.deepEqual(states, ['PENDING', 'FULFILLED']);
+  const first = await answerOf(api.getAnalyticsConversationsDetailsJobResults(jobId, { pageSize: 2 }));
+  assertModel('AnalyticsConversationAsyncQueryResponse', first.body);
+  const cursor = String(objectOf(first.body)['cursor']);
+  const second = await answerOf(api.getAnalyticsConversationsDetailsJobResults(jobId, { pageSize: 2, cursor }));
+  assert.equal(objectOf(second.body)['cursor'], undefined);
+  assert.equal(
+    listOf(objectOf(first.body)['conversations']).length + listOf(objectOf(second.body)['conversations']).length,
+    4,
+  );
+  const paging = { pageSize: 2, pageNumber: 1 };
+  const queried = await answerOf(api.postAnalyticsConversationsDetailsQuery({ interval, order: 'desc', paging }));
+  assertModel('AnalyticsConversationQueryResponse', queried.body);
+  assert.equal(objectOf(queried.body)['totalHits'], 4);
+});

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { test, type TestContext } from 'node:test';
-import type { GenesysConfig } from '../../src/config/config.ts';
+import type { GenesysConfig } from '../../src/config/genesys.ts';
 import { Failure } from '../../src/failure.ts';
 import { createGenesys } from '../../src/genesys/open-genesys.ts';
 import type { Genesys, Located } from '../../src/genesys/genesys.ts';

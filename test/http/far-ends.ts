@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { PassThrough, Readable } from 'node:stream';
-import type { Archive, Entry, ListQuery } from '../../src/archive/archive.ts';
-import type { FailureRecord, Manifest, WaitingRecord } from '../../src/archive/manifest.ts';
+import type { Archive, ByteRange, Entry, ListQuery } from '../../src/archive/archive.ts';
+import { recordingOf, type FailureRecord, type Manifest, type WaitingRecord } from '../../src/archive/manifest.ts';
 import type { FailureSubject } from '../../src/archive/records.ts';
 import { Failure } from '../../src/failure.ts';
 import { createApp, type AppParts } from '../../src/http/app.ts';
@@ -104,19 +104,17 @@ export class MapArchive implements Pick<Archive, 'find' | 'failureOf' | 'waiting
     return this.#failures.get(`${subject.conversationId ?? '_'}/${subject.recordingId ?? '_'}`);
   }
 
-  async read(recording: Recording, range: { start: number; end: number } | undefined): Promise<Readable> {
+  async read(manifest: Manifest, range: ByteRange | undefined): Promise<Readable> {
     this.reads += 1;
-    const bytes = this.#stored.get(pathOf(recording))?.bytes;
+    const bytes = this.#stored.get(pathOf(recordingOf(manifest)))?.bytes;
     if (bytes === undefined) throw new Failure('not-found', 'The archive does not hold this recording.');
     const part = range === undefined ? bytes : bytes.subarray(range.start, range.end + 1);
     return Readable.from([part], { objectMode: false });
   }
 
-  async link(recording: Recording, lifetimeS: number): Promise<{ url: string; expiresAt: string }> {
-    if (!this.#stored.has(pathOf(recording)))
-      throw new Failure('not-found', 'The archive does not hold this recording.');
+  async link(manifest: Manifest, lifetimeS: number): Promise<{ url: string; expiresAt: string }> {
     return {
-      url: `https://links.example/media/${pathOf(recording)}?expires=${String(lifetimeS)}&signature=good`,
+      url: `https://links.example/media/${pathOf(recordingOf(manifest))}?expires=${String(lifetimeS)}&signature=good`,
       expiresAt: '2026-08-05T00:15:00.000Z',
     };
   }

@@ -14,7 +14,7 @@ import { LinkCache } from './links.ts';
 import { listBucket } from './listing.ts';
 import { downloadStream, readText } from './download.ts';
 import { insertObject } from './insert.ts';
-import type { FailureRecord, Manifest, WaitingRecord } from '../manifest.ts';
+import { recordingOf, type FailureRecord, type Manifest, type WaitingRecord } from '../manifest.ts';
 import { removeOldNoRecordings } from '../no-recordings.ts';
 import { parseFailureRecord, parseManifest, parseWaitingRecord, type FailureSubject } from '../records.ts';
 
@@ -99,16 +99,15 @@ export class BucketArchive implements Archive {
     return new BucketDeposit(recording, { parts: this.#parts, holdBackBytes, live: this.#live }, signal);
   }
 
-  async read(recording: Recording, range: ByteRange | undefined, signal: AbortSignal): Promise<Readable> {
-    const manifest = await this.#existing(recording, signal);
+  async read(manifest: Manifest, range: ByteRange | undefined, signal: AbortSignal): Promise<Readable> {
     const asked = range === undefined ? undefined : within(range, manifest.webm.sizeBytes);
-    return downloadStream({ name: this.#parts.layout.webm(recording), range: asked }, this.#parts.client, signal);
+    const name = this.#parts.layout.webm(recordingOf(manifest));
+    return downloadStream({ name, range: asked }, this.#parts.client, signal);
   }
 
   /** Lives longer than asked where the recording is longer: see {@link LinkCache}. */
-  async link(recording: Recording, lifetimeS: number, signal: AbortSignal): Promise<Link> {
-    const manifest = await this.#existing(recording, signal);
-    return this.#links.get({ recording, manifest, lifetimeS }, signal);
+  async link(manifest: Manifest, lifetimeS: number, signal: AbortSignal): Promise<Link> {
+    return this.#links.get({ manifest, lifetimeS }, signal);
   }
 
   async list(query: ListQuery, signal: AbortSignal): Promise<Page> {
@@ -197,12 +196,6 @@ export class BucketArchive implements Archive {
       const reason = thrown instanceof Failure ? thrown.facts['reason'] : undefined;
       if (reason !== 'retentionPolicyNotMet') throw thrown;
     }
-  }
-
-  async #existing(recording: Recording, signal: AbortSignal): Promise<Manifest> {
-    const manifest = await this.find(recording, signal);
-    if (manifest !== undefined) return manifest;
-    throw new Failure('not-found', 'This recording is not in the archive: see /recordings/C/R for why.');
   }
 }
 

@@ -1,8 +1,8 @@
 /** Turns a recording into a signed link, the same one again while more than half of its life is left. */
-import { pathOf, type Recording } from '../../recording.ts';
+import { pathOf } from '../../recording.ts';
 import type { Link } from '../archive.ts';
 import type { BucketParts } from './commit.ts';
-import type { Manifest } from '../manifest.ts';
+import { recordingOf, type Manifest } from '../manifest.ts';
 
 const MOST_LINKS = 2_000;
 /** The longest a V4 signature may live. https://cloud.google.com/storage/docs/access-control/signed-urls */
@@ -10,7 +10,6 @@ const LONGEST_S = 604_800;
 const LISTENING_S = 3_600;
 
 export interface LinkRequest {
-  readonly recording: Recording;
   readonly manifest: Manifest;
   /** Seconds, at least. */
   readonly lifetimeS: number;
@@ -27,7 +26,7 @@ export class LinkCache {
 
   async get(asked: LinkRequest, signal: AbortSignal): Promise<Link> {
     const lifetimeS = linkLifetimeS(asked.lifetimeS, asked.manifest.webm.durationMs);
-    const key = `${pathOf(asked.recording)} ${String(lifetimeS)}`;
+    const key = `${pathOf(recordingOf(asked.manifest))} ${String(lifetimeS)}`;
     const known = this.#links.get(key);
     if (known !== undefined && known.freshUntil > Date.now()) return known.link;
     const link = await this.#sign(asked, lifetimeS, signal);
@@ -35,7 +34,8 @@ export class LinkCache {
     return link;
   }
 
-  async #sign({ recording, manifest }: LinkRequest, lifetimeS: number, signal: AbortSignal): Promise<Link> {
+  async #sign({ manifest }: LinkRequest, lifetimeS: number, signal: AbortSignal): Promise<Link> {
+    const recording = recordingOf(manifest);
     const expiresAt = new Date((Math.floor(Date.now() / 1000) + lifetimeS) * 1000);
     const url = await this.#parts.library.sign(
       {

@@ -6,13 +6,13 @@ import { addAbortSignal, type Readable } from 'node:stream';
 import { syncFolder } from '../../durable.ts';
 import { Failure, systemCode } from '../../failure.ts';
 import { pathOf, type Recording } from '../../recording.ts';
-import type { Archive, ByteRange, Deposit, Link, ListQuery, Page } from '../archive.ts';
+import type { Archive, ByteRange, Deposit, Link, LinkVerifier, ListQuery, Page } from '../archive.ts';
 import { ifThere, makeFolder, onFolder, sameFileSystem, writeNewFile } from './durable.ts';
 import { FolderDeposit } from './deposit.ts';
 import { entryPath } from './entry.ts';
 import { listFolder } from './listing.ts';
 import { keepLinkKey, signPath, verifyPath } from './link.ts';
-import type { FailureRecord, Manifest, WaitingRecord } from '../manifest.ts';
+import { recordingOf, type FailureRecord, type Manifest, type WaitingRecord } from '../manifest.ts';
 import { removeOldNoRecordings } from '../no-recordings.ts';
 import {
   failureKeyOf,
@@ -43,7 +43,7 @@ export function openFolderArchive(options: FolderArchiveOptions): FolderArchive 
 }
 
 /** The archive of the embedded mode. Any number of processes may work on one folder. */
-export class FolderArchive implements Archive {
+export class FolderArchive implements Archive, LinkVerifier {
   readonly #root: string;
   readonly #options: FolderArchiveOptions;
   readonly #live = new Set<string>();
@@ -80,21 +80,21 @@ export class FolderArchive implements Archive {
     });
   }
 
-  read(recording: Recording, range: ByteRange | undefined, signal: AbortSignal): Promise<Readable> {
+  read(manifest: Manifest, range: ByteRange | undefined, signal: AbortSignal): Promise<Readable> {
     return onFolder(async () => {
-      const manifest = await this.find(recording, signal);
-      if (manifest === undefined) throw notArchived();
+      signal.throwIfAborted();
       const { start, end } = within(range, manifest.webm.sizeBytes);
-      const file = await open(join(this.#folderOf(recording), 'recording.webm'));
+      const file = await ifThere(open(join(this.#folderOf(recordingOf(manifest)), 'recording.webm')));
+      if (file === undefined) throw notArchived();
       return addAbortSignal(signal, file.createReadStream({ start, end }));
     });
   }
 
-  async link(recording: Recording, lifetimeS: number, signal: AbortSignal): Promise<Link> {
-    if ((await this.find(recording, signal)) === undefined) throw notArchived();
+  async link(manifest: Manifest, lifetimeS: number, signal: AbortSignal): Promise<Link> {
+    signal.throwIfAborted();
     const expires = Math.floor(Date.now() / 1000) + lifetimeS;
     return {
-      url: `${await this.#options.publicUrl}${signPath(recording, expires, this.#keys())}`,
+      url: `${await this.#options.publicUrl}${signPath(recordingOf(manifest), expires, this.#keys())}`,
       expiresAt: new Date(expires * 1000).toISOString(),
     };
   }

@@ -16,6 +16,7 @@ import { auditArchive } from '../../support/gcs/audit.ts';
 import { startGcsServer, type GcsServer } from '../../support/gcs/server.ts';
 import { verifySignedUrl } from '../../support/gcs/signed.ts';
 import { startMetadataServer, type MetadataServer } from '../../support/metadata-server.ts';
+import { found } from '../../support/archive/found.ts';
 
 const CALL = { recordingId: 'R1', conversationId: 'C1' };
 const CONTENT: Content = { head: bytesOf('head', 300), clusters: [bytesOf('body', 400_000)] };
@@ -77,7 +78,7 @@ describe('without a key', () => {
   test('a link is signed by the IAM call, and plays in ranges with its type and a name', async () => {
     await withKeyless(async ({ archive }) => {
       await store(archive, CALL, CONTENT);
-      const { url, expiresAt } = await archive.link(CALL, 600, signal());
+      const { url, expiresAt } = await archive.link(await found(archive, CALL), 600, signal());
       const query = new URL(url).searchParams;
       assert.equal(query.get('X-Goog-Algorithm'), 'GOOG4-RSA-SHA256');
       assert.ok(Number(query.get('X-Goog-Expires')) <= 600);
@@ -97,13 +98,13 @@ describe('without a key', () => {
       await store(archive, CALL, CONTENT);
       mock.timers.enable({ apis: ['Date'], now: Date.now() });
       const signed = metadata.count('signBlob');
-      const first = await archive.link(CALL, 600, signal());
+      const first = await archive.link(await found(archive, CALL), 600, signal());
       mock.timers.tick(299_000);
-      assert.deepEqual(await archive.link(CALL, 600, signal()), first);
+      assert.deepEqual(await archive.link(await found(archive, CALL), 600, signal()), first);
       assert.equal(metadata.count('signBlob'), signed + 1);
-      assert.notEqual((await archive.link(CALL, 1200, signal())).url, first.url);
+      assert.notEqual((await archive.link(await found(archive, CALL), 1200, signal())).url, first.url);
       mock.timers.tick(2_000);
-      const second = await archive.link(CALL, 600, signal());
+      const second = await archive.link(await found(archive, CALL), 600, signal());
       assert.notEqual(second.url, first.url);
       assert.equal(metadata.count('signBlob'), signed + 3);
       mock.timers.tick(300_000);
@@ -116,7 +117,7 @@ describe('without a key', () => {
     await withKeyless(async ({ archive }) => {
       await store(archive, CALL, CONTENT);
       metadata.refuseSigning(403);
-      await assert.rejects(archive.link(CALL, 600, signal()), (error) => {
+      await assert.rejects(archive.link(await found(archive, CALL), 600, signal()), (error) => {
         return (
           error instanceof Failure &&
           error.code === 'misconfigured' &&
@@ -124,7 +125,7 @@ describe('without a key', () => {
         );
       });
       metadata.refuseSigning(undefined);
-      assert.ok((await archive.link(CALL, 600, signal())).url);
+      assert.ok((await archive.link(await found(archive, CALL), 600, signal())).url);
     });
   });
 
@@ -173,7 +174,7 @@ test('links point to the host the bucket is served under, where there is one', a
   await withKeyless(
     async ({ archive }) => {
       await store(archive, CALL, CONTENT);
-      const { url } = await archive.link(CALL, 600, signal());
+      const { url } = await archive.link(await found(archive, CALL), 600, signal());
       assert.equal(new URL(url).origin, 'https://media.example.com');
       assert.equal(new URL(url).pathname, '/recordings/C1/R1/recording.webm');
     },
@@ -193,7 +194,7 @@ test('GCS_LINK_HOST is where links point, and their signature covers it', async 
     const linkOf = async (more: Readonly<Record<string, string>>): Promise<URL> => {
       const { archive } = await openArchive(readConfig({ ...env, ...more }, 'receiver'), { publicUrl: '' });
       await store(archive, CALL, CONTENT);
-      const { url } = await archive.link(CALL, 600, signal());
+      const { url } = await archive.link(await found(archive, CALL), 600, signal());
       await archive.close();
       return new URL(url);
     };

@@ -10,6 +10,7 @@ import { openFolderArchive } from '../../../src/archive/folder/folder.ts';
 import { keepLinkKey, signPath, verifyPath } from '../../../src/archive/folder/link.ts';
 import { Failure } from '../../../src/failure.ts';
 import { bytesOf, store } from '../../support/archive/content.ts';
+import { found } from '../../support/archive/found.ts';
 
 const CALL = { recordingId: 'R1', conversationId: 'C1' };
 const OLD = 'old-key-0123456789';
@@ -84,7 +85,7 @@ test('without LINK_KEYS one key is made beside the archive folder, closed to oth
     const archive = open();
     assert.deepEqual(await readdir(folder), [], 'no key before a link is asked for');
     await store(archive, CALL, { head: bytesOf('head', 10), clusters: [bytesOf('a', 100)] });
-    const { url } = await archive.link(CALL, 60, AbortSignal.timeout(10_000));
+    const { url } = await archive.link(await found(archive, CALL), 60, AbortSignal.timeout(10_000));
     assert.equal((await stat(join(folder, 'link.key'))).mode & 0o777, 0o600);
     assert.deepEqual((await readdir(folder)).toSorted(), ['archive', 'link.key']);
     const { pathname, searchParams } = new URL(url);

@@ -5,6 +5,7 @@ import { join, relative } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { openFolderArchive, type FolderArchive } from '../../../src/archive/folder/folder.ts';
 import type { ArchiveHarness } from '../../archive/suite.ts';
+import { found } from './found.ts';
 
 const PUBLIC_URL = 'http://127.0.0.1:8080';
 
@@ -37,7 +38,7 @@ export async function openFolderHarness(holdBackBytes = 128 * 1024): Promise<Fol
       const { origin, pathname, searchParams } = new URL(url);
       if (origin !== PUBLIC_URL) throw new Error(`a link to ${origin}`);
       const recording = archive.verifyLink(pathname, searchParams);
-      return buffer(await archive.read(recording, undefined, AbortSignal.timeout(10_000)));
+      return buffer(await archive.read(await found(archive, recording), undefined, AbortSignal.timeout(10_000)));
     },
     async close() {
       await archive.close();

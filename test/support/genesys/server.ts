@@ -6,7 +6,8 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { EventEmitter, on } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
-import type { GenesysConfig } from '../../../src/config/config.ts';
+import type { GenesysConfig } from '../../../src/config/genesys.ts';
+import { type AnalyzedConversation, type AnalyticsScript, SimulatedAnalytics } from './analytics.ts';
 import { BatchJobs } from './batch.ts';
 import { errorReply, faultReply, limitReply, loginError, notFound } from './errors.ts';
 import { type Fault, Faults, matches } from './faults.ts';
@@ -43,11 +44,13 @@ export interface GenesysServerOptions {
   /** 0, any free port, by default. */
   readonly port?: number;
   readonly mediaPort?: number;
+  /** Origin of the pre-signed URLs, where they are reached under another name. */
+  readonly mediaOrigin?: string;
 }
 
 export interface LoggedRequest {
   /**
-   * `token`, `list:C`, `metadata:R`, `recordings:C`, `recording:R`, `restore:R`, `batch`, `batch-status:J`, `settings`,
+   * `token`, `analytics-…`, `list:C`, `metadata:R`, `recordings:C`, `recording:R`, `restore:R`, `batch`, `batch-status:J`, `settings`,
    * `media-api:R`, `media-download:R`, `media:R:CHANNEL`, or `unknown`.
    */
   readonly route: string;
@@ -66,12 +69,17 @@ export interface GenesysServer {
   readonly apiUrl: string;
   /** Origin of the pre-signed URLs: belongs into GENESYS_MEDIA_HOSTS. */
   readonly mediaOrigin: string;
+  readonly mediaPort: number;
   /** What a service that is to talk to this server is configured with. */
   config(overrides?: Partial<GenesysConfig>): GenesysConfig;
   environment(): Record<string, string>;
   addRecording(recording: SimulatedRecording): void;
   /** A conversation that is known and has no recordings (yet). */
   addConversation(conversationId: string): void;
+  /** What analytics says of a conversation; it is known from then on. */
+  analyze(conversation: AnalyzedConversation): void;
+  /** How analytics behaves: watermark, pages, jobs that end otherwise. */
+  readonly analytics: AnalyticsScript;
   update(recordingId: string, change: Partial<SimulatedRecording>): void;
   /** The next `times` requests to the route (see {@link LoggedRequest.route}; may end in `*`) meet this fault. */
   fault(route: string, instruction: string, times?: number): void;
@@ -129,10 +137,12 @@ class SimulatedGenesys implements GenesysServer {
   readonly #urls: MediaUrls;
   readonly #batches: BatchJobs;
   readonly #faults = new Faults();
+  readonly #analytics = new SimulatedAnalytics();
   readonly #log: LoggedRequest[] = [];
   readonly #arrivals = new EventEmitter();
   readonly #api: Server;
   readonly #media: Server;
+  mediaPort = 0;
   #apiOrigin = '';
   #mediaOrigin = '';
 
@@ -150,7 +160,9 @@ class SimulatedGenesys implements GenesysServer {
 
   async listen(): Promise<void> {
     this.#apiOrigin = await listen(this.#api, this.#options.port ?? 0);
-    this.#mediaOrigin = await listen(this.#media, this.#options.mediaPort ?? 0);
+    const mediaOrigin = await listen(this.#media, this.#options.mediaPort ?? 0);
+    this.#mediaOrigin = this.#options.mediaOrigin ?? mediaOrigin;
+    this.mediaPort = Number(new URL(mediaOrigin).port);
   }
 
   async close(): Promise<void> {
@@ -198,6 +210,15 @@ class SimulatedGenesys implements GenesysServer {
 
   addConversation(conversationId: string): void {
     this.#conversations.add(conversationId);
+  }
+
+  analyze(conversation: AnalyzedConversation): void {
+    this.addConversation(conversation.conversationId);
+    this.#analytics.add(conversation);
+  }
+
+  get analytics(): AnalyticsScript {
+    return this.#analytics.script;
   }
 
   update(recordingId: string, change: Partial<SimulatedRecording>): void {
@@ -396,6 +417,36 @@ class SimulatedGenesys implements GenesysServer {
       method: 'GET',
       path: /^\/api\/v2\/recording\/batchrequests\/([^/]+)$/,
       answer: ({ ids: [jobId = ''], token }) => this.#batches.status(jobId, token?.client.id ?? ''),
+    },
+    {
+      name: 'analytics-availability',
+      method: 'GET',
+      path: /^\/api\/v2\/analytics\/conversations\/details\/jobs\/availability$/,
+      answer: () => this.#analytics.availability(),
+    },
+    {
+      name: 'analytics-job',
+      method: 'POST',
+      path: /^\/api\/v2\/analytics\/conversations\/details\/jobs$/,
+      answer: ({ request }) => this.#analytics.submit(request),
+    },
+    {
+      name: 'analytics-state',
+      method: 'GET',
+      path: /^\/api\/v2\/analytics\/conversations\/details\/jobs\/([^/]+)$/,
+      answer: ({ ids: [jobId = ''] }) => this.#analytics.status(jobId),
+    },
+    {
+      name: 'analytics-results',
+      method: 'GET',
+      path: /^\/api\/v2\/analytics\/conversations\/details\/jobs\/([^/]+)\/results$/,
+      answer: ({ ids: [jobId = ''], url }) => this.#analytics.results(jobId, url),
+    },
+    {
+      name: 'analytics-query',
+      method: 'POST',
+      path: /^\/api\/v2\/analytics\/conversations\/details\/query$/,
+      answer: ({ request }) => this.#analytics.query(request),
     },
     {
       name: 'settings',

@@ -1,6 +1,7 @@
-/** Turns a Range header into the part of an object it asks for. */
+/** The conditions and the Range of a request → what of a stored recording it is to be answered with (RFC 9110 13 and 14). */
+import type { IncomingHttpHeaders } from 'node:http';
+import type { ByteRange } from '../archive/archive.ts';
 import { Failure } from '../failure.ts';
-import type { ByteRange } from './archive.ts';
 
 export class RangeNotSatisfiable extends Failure {
   /** A 416 names it in its Content-Range (RFC 9110 15.5.17). */
@@ -12,8 +13,29 @@ export class RangeNotSatisfiable extends Failure {
   }
 }
 
+/** Whether a GET or HEAD is to be answered 304; weak comparison (13.1.2). */
+export function isUnchanged(headers: IncomingHttpHeaders, etag: string): boolean {
+  const given = headers['if-none-match'];
+  if (given === undefined) return false;
+  return given.trim() === '*' || given.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag);
+}
+
+/** The part that a GET asks for; undefined where it is to be answered whole. @throws RangeNotSatisfiable */
+export function partAsked(
+  headers: IncomingHttpHeaders,
+  { etag, sizeBytes }: { readonly etag: string; readonly sizeBytes: number },
+): ByteRange | undefined {
+  return isMeantFor(headers, etag) ? parseRange(headers.range, sizeBytes) : undefined;
+}
+
+/** Whether a Range header was meant for these bytes; strong comparison, dates never match (13.1.5). */
+function isMeantFor(headers: IncomingHttpHeaders, etag: string): boolean {
+  const condition = headers['if-range'];
+  return typeof condition !== 'string' || condition.trim() === etag;
+}
+
 /**
- * One byte range (RFC 9110 14.1.2), cut to the object. undefined means "answer whole": no header, another unit, several
+ * One byte range (14.1.2), cut to the object. undefined means "answer whole": no header, another unit, several
  * ranges, or nonsense, all of which the RFC lets a server ignore.
  * @throws RangeNotSatisfiable
  */

@@ -5,11 +5,11 @@ import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Failure } from '../../src/failure.ts';
-import { streamableMp4 } from '../../src/media/mp4.ts';
+import { Failure } from '../../../src/failure.ts';
+import { streamableMp4 } from '../../../src/media/mp4/stream.ts';
 
-const LAST = new URL('../fixtures/screen-moov-last.mp4', import.meta.url);
-const FIRST = new URL('../fixtures/screen-faststart.mp4', import.meta.url);
+const LAST = new URL('../../fixtures/screen-moov-last.mp4', import.meta.url);
+const FIRST = new URL('../../fixtures/screen-faststart.mp4', import.meta.url);
 const signal = AbortSignal.timeout(60_000);
 
 function chunked(bytes: Buffer, size: number): AsyncIterable<Buffer> {
@@ -52,7 +52,7 @@ test('an MP4 with its index in front passes as it is, and its duration is known'
     signal,
   );
   assert.equal(mp4.note, undefined);
-  assert.ok(mp4.durationMs !== undefined && Math.abs(mp4.durationMs - 20_000) < 200);
+  assert.ok(mp4.movie.headerMs !== undefined && Math.abs(mp4.movie.headerMs - 20_000) < 200);
   assert.deepEqual(await collect(mp4.bytes), bytes);
 });
 

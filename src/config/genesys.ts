@@ -1,0 +1,71 @@
+/** How Genesys Cloud is reached: its region or its hosts, the clients that ask, and where media may come from. */
+import type { Reader } from './reader.ts';
+import type { ChoiceOf } from './variables.ts';
+
+/** One place media may come from: an exact origin, or a host suffix over https on port 443. */
+export type MediaHost = { readonly origin: string } | { readonly suffix: string } | { readonly host: string };
+
+export interface GenesysConfig {
+  readonly loginUrl: string;
+  readonly apiUrl: string;
+  readonly clients: readonly { readonly id: string; readonly secret: string }[];
+  readonly recordingApi: ChoiceOf<'GENESYS_RECORDING_API'>;
+  readonly mediaHosts: readonly MediaHost[];
+  readonly maxMediaBytes: number;
+}
+
+/** `needed` demands what asking Genesys takes; without it only what is given has to be right. */
+export function readGenesys(read: Reader, needed: boolean): GenesysConfig {
+  const region = readRegion(read);
+  const loginUrl = read.url('GENESYS_LOGIN_URL') ?? (region === '' ? '' : `https://login.${region}`);
+  const apiUrl = read.url('GENESYS_API_URL') ?? (region === '' ? '' : `https://api.${region}`);
+  if (needed && (loginUrl === '' || apiUrl === ''))
+    read.problem(
+      'GENESYS_REGION',
+      'set it to your region, e.g. mypurecloud.de (or both GENESYS_LOGIN_URL and GENESYS_API_URL)',
+    );
+  return {
+    loginUrl,
+    apiUrl,
+    clients: readClients(read, needed),
+    recordingApi: read.choice('GENESYS_RECORDING_API'),
+    mediaHosts: readMediaHosts(read),
+    maxMediaBytes: read.count('MAX_MEDIA_BYTES'),
+  };
+}
+
+function readRegion(read: Reader): string {
+  const region = read.text('GENESYS_REGION');
+  if (region !== '' && !/^[a-z0-9-]+(\.[a-z0-9-]+)+$/.test(region))
+    read.problem('GENESYS_REGION', 'expected a domain such as mypurecloud.de');
+  return region;
+}
+
+function readClients(read: Reader, needed: boolean): GenesysConfig['clients'] {
+  const ids = read.list('GENESYS_CLIENT_ID');
+  const secrets = read.list('GENESYS_CLIENT_SECRET');
+  if (needed && ids.length === 0)
+    read.problem('GENESYS_CLIENT_ID', 'set it to the id of an OAuth client with grant type Client Credentials');
+  if (needed && secrets.length === 0) read.problem('GENESYS_CLIENT_SECRET', 'set it to the secret of that client');
+  if (needed && ids.length !== secrets.length && ids.length > 0 && secrets.length > 0)
+    read.problem(
+      'GENESYS_CLIENT_ID and GENESYS_CLIENT_SECRET',
+      `${String(ids.length)} ids but ${String(secrets.length)} secrets; give as many of each, in the same order`,
+    );
+  return ids.map((id, index) => ({ id, secret: secrets[index] ?? '' }));
+}
+
+function readMediaHosts(read: Reader): readonly MediaHost[] {
+  return read.list('GENESYS_MEDIA_HOSTS').flatMap((entry, index): MediaHost[] => {
+    if (/^\*\.[a-z0-9-]+(\.[a-z0-9-]+)+$/i.test(entry)) return [{ suffix: entry.slice(1).toLowerCase() }];
+    if (/^[a-z0-9-]+(\.[a-z0-9-]+)+$/i.test(entry)) return [{ host: entry.toLowerCase() }];
+    const origin = /^https?:\/\/[^/?#@]+$/i.test(entry) ? URL.parse(entry)?.origin : undefined;
+    if (origin !== undefined) return [{ origin }];
+    // Never the entry itself: it may be a media URL pasted whole, signature included.
+    read.problem(
+      'GENESYS_MEDIA_HOSTS',
+      `entry ${String(index + 1)} is neither *.domain, a host name nor scheme://host:port`,
+    );
+    return [];
+  });
+}

@@ -1,0 +1,135 @@
+/** Turns an environment into typed values by what variables.ts says of each, and notes every problem on the way. */
+import { defaultOf, VARIABLES, type ChoiceOf, type Name, type NameOf } from './variables.ts';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** All problems of an environment, each naming its variable and what to do; never a secret's value. */
+export class ConfigProblems extends Error {
+  override readonly name = 'ConfigProblems';
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(
+      `The configuration has ${String(problems.length)} problem${problems.length === 1 ? '' : 's'}:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`,
+    );
+    this.problems = problems;
+  }
+}
+
+/** A value that is wrong is noted and its default given instead: the reading goes on, so that all problems are named at once. */
+export class Reader {
+  readonly #env: Environment;
+  readonly #problems: string[] = [];
+
+  constructor(env: Environment) {
+    this.#env = env;
+  }
+
+  /** `who` is the variable, or several; `what` says what to do. */
+  problem(who: string, what: string): void {
+    this.#problems.push(`${who}: ${what}.`);
+  }
+
+  /** @throws ConfigProblems where there was any */
+  finish(): void {
+    if (this.#problems.length > 0) throw new ConfigProblems(this.#problems);
+  }
+
+  isSet(name: Name): boolean {
+    return this.#raw(name) !== '';
+  }
+
+  /** Empty where it is not set and has no default. */
+  text(name: NameOf<'text'>): string {
+    return this.#given(name);
+  }
+
+  /** Of variables that other programs know in lower case; that one goes first. */
+  eitherCase(name: NameOf<'text'>): string {
+    const lower = this.#env[name.toLowerCase()]?.trim() ?? '';
+    return lower === '' ? this.text(name) : lower;
+  }
+
+  list(name: NameOf<'list'>): readonly string[] {
+    return this.#given(name)
+      .split(',')
+      .map((item) => item.trim())
+      .filter((item) => item !== '');
+  }
+
+  isOn(name: NameOf<'switch'>): boolean {
+    const text = this.#given(name);
+    if (text !== 'yes' && text !== 'no') this.problem(name, 'expected "yes" or "no"');
+    return text === 'yes';
+  }
+
+  choice<N extends NameOf<'choice'>>(name: N): ChoiceOf<N> {
+    const given = this.#given(name);
+    if (isChoice(name, given)) return given;
+    const { choices, default: preset } = VARIABLES[name];
+    this.problem(name, `expected ${choices.map((choice) => `"${choice}"`).join(' or ')}`);
+    if (!isChoice(name, preset)) throw new TypeError(`The default of ${name} is none of its choices.`);
+    return preset;
+  }
+
+  /** A whole number within its bounds; `preset` stands for what is not set where the table computes it. */
+  count(name: NameOf<'count'>, preset = Number(defaultOf(name))): number {
+    const { min, max } = VARIABLES[name];
+    const text = this.isSet(name) ? this.#raw(name) : String(preset);
+    const number = /^\d{1,16}$/.test(text) ? Number(text) : NaN;
+    if (number >= min && number <= max) return number;
+    this.problem(name, `expected a whole number from ${String(min)} to ${String(max)}`);
+    return preset;
+  }
+
+  /** An http(s) URL without user, query and fragment, and without a slash at its end. */
+  url(name: NameOf<'url'>): string | undefined {
+    const text = this.#given(name);
+    if (text === '') return undefined;
+    const url = URL.parse(text);
+    if (url !== null && /^https?:$/.test(url.protocol) && isBare(url)) return url.href.replace(/\/+$/, '');
+    this.problem(name, 'expected an http or https URL without user, query or fragment');
+    return undefined;
+  }
+
+  /** `name=value,name=value`, percent-encoded: https://www.w3.org/TR/baggage/#header-content without properties. */
+  pairs(name: NameOf<'pairs'>): Readonly<Record<string, string>> {
+    const entries = this.#given(name)
+      .split(',')
+      .filter((entry) => entry.trim() !== '');
+    return Object.fromEntries(
+      entries.flatMap((entry, index) => {
+        const [key, value] = decodedPair(entry);
+        if (key !== '' && value !== undefined) return [[key, value]];
+        this.problem(name, `entry ${String(index + 1)} is not name=value, percent-encoded`);
+        return [];
+      }),
+    );
+  }
+
+  #given(name: Name): string {
+    return this.isSet(name) ? this.#raw(name) : defaultOf(name);
+  }
+
+  #raw(name: Name): string {
+    return this.#env[name]?.trim() ?? '';
+  }
+}
+
+function isChoice<N extends NameOf<'choice'>>(name: N, text: string): text is ChoiceOf<N> {
+  return VARIABLES[name].choices.some((choice) => choice === text);
+}
+
+function isBare(url: URL): boolean {
+  return url.username === '' && url.password === '' && url.search === '' && url.hash === '';
+}
+
+function decodedPair(entry: string): [string, string | undefined] {
+  const end = entry.indexOf('=');
+  if (end < 0) return ['', undefined];
+  try {
+    return [decodeURIComponent(entry.slice(0, end).trim()), decodeURIComponent(entry.slice(end + 1).trim())];
+  } catch {
+    return ['', undefined];
+  }
+}

@@ -1,0 +1,351 @@
+/** Every variable of the environment that this program reads, one descriptor each: reader, help and tables come from here. */
+
+/** What a variable belongs to, with the heading it stands under. */
+export const PARTS = {
+  address: 'Address',
+  genesys: 'Genesys Cloud',
+  outbound: 'Way out',
+  queue: 'Queue',
+  archive: 'Archive',
+  webhook: 'Events',
+  api: 'Listeners',
+  push: 'Pushed messages',
+  making: 'Making WebM',
+  log: 'Log and traces',
+} as const;
+
+export type Part = keyof typeof PARTS;
+
+/** Which parts each command reads; it demands nothing of the others. */
+const COMMANDS = {
+  serve: ['address', 'genesys', 'outbound', 'queue', 'archive', 'webhook', 'api', 'push', 'making', 'log'],
+  receiver: ['address', 'outbound', 'queue', 'webhook', 'log'],
+  worker: ['address', 'genesys', 'outbound', 'queue', 'archive', 'push', 'making', 'log'],
+  playback: ['address', 'genesys', 'outbound', 'queue', 'archive', 'api', 'making', 'log'],
+} as const satisfies Record<string, readonly Part[]>;
+
+export type Command = keyof typeof COMMANDS;
+
+interface About {
+  readonly part: Part;
+  /** Read where nothing is set. */
+  readonly default?: string;
+  /** What the tables say where the default is computed. */
+  readonly otherwise?: string;
+  readonly meaning: string;
+  /** No log line, message or answer ever shows it. */
+  readonly secret?: true;
+}
+
+/** `pairs` are `name=value,…`, percent-encoded; `foreign` is read by a library, straight from the environment. */
+type Kind =
+  | { readonly kind: 'text' | 'list' | 'url' | 'switch' | 'pairs' | 'foreign' }
+  | { readonly kind: 'choice'; readonly choices: readonly string[] }
+  | { readonly kind: 'count'; readonly min: number; readonly max: number };
+
+/** Of the parts in turn, each as the tables list it. */
+export const VARIABLES = {
+  HOST: {
+    part: 'address',
+    kind: 'text',
+    default: '127.0.0.1',
+    meaning: 'address to listen on (the image sets `0.0.0.0`)',
+  },
+  PORT: { part: 'address', kind: 'count', min: 0, max: 65_535, default: '8080', meaning: 'port to listen on' },
+  PUBLIC_URL: {
+    part: 'address',
+    kind: 'url',
+    otherwise: 'from HOST and PORT',
+    meaning: 'how callers reach the service; embedded links start with it',
+  },
+  GENESYS_REGION: {
+    part: 'genesys',
+    kind: 'text',
+    meaning:
+      '`mypurecloud.com`, `mypurecloud.de`, `usw2.pure.cloud` …: gives `https://login.REGION` and `https://api.REGION`',
+  },
+  GENESYS_CLIENT_ID: {
+    part: 'genesys',
+    kind: 'list',
+    meaning: 'OAuth client (client credentials); several, comma-separated, take turns',
+  },
+  GENESYS_CLIENT_SECRET: {
+    part: 'genesys',
+    kind: 'list',
+    secret: true,
+    meaning: 'its secret; as many, in the same order',
+  },
+  GENESYS_LOGIN_URL: {
+    part: 'genesys',
+    kind: 'url',
+    otherwise: 'from region',
+    meaning: 'overrides the login host (a proxy, a test server)',
+  },
+  GENESYS_API_URL: { part: 'genesys', kind: 'url', otherwise: 'from region', meaning: 'overrides the API host' },
+  GENESYS_RECORDING_API: {
+    part: 'genesys',
+    kind: 'choice',
+    choices: ['auto', 'recordings', 'media'],
+    default: 'auto',
+    meaning: '`recordings`, `media` or `auto`: the Recording API where a conversation id is known, else the Media API',
+  },
+  GENESYS_MEDIA_HOSTS: {
+    part: 'genesys',
+    kind: 'list',
+    default: '*.amazonaws.com',
+    meaning:
+      'where media may be downloaded from besides the API host; https only, unless an entry names scheme and port (`http://127.0.0.1:9100`)',
+  },
+  HTTPS_PROXY: {
+    part: 'outbound',
+    kind: 'text',
+    meaning: '`http://user:password@host:port`: the proxy that Genesys, its media and Google are reached through',
+  },
+  HTTP_PROXY: {
+    part: 'outbound',
+    kind: 'text',
+    meaning: 'the same for hosts without TLS; alone it serves both',
+  },
+  NO_PROXY: {
+    part: 'outbound',
+    kind: 'text',
+    meaning: 'hosts reached directly, comma-separated: a name with its subdomains, `*.domain`, an address, `host:port`',
+  },
+  QUEUE_URL: {
+    part: 'queue',
+    kind: 'text',
+    default: 'sqlite:var/queue.db',
+    meaning: 'or `pubsub://PROJECT/TOPIC?subscription=NAME`',
+  },
+  PUBSUB_EMULATOR_HOST: { part: 'queue', kind: 'foreign', meaning: 'another Pub/Sub server, `HOST:PORT` (tests)' },
+  ARCHIVE_URL: { part: 'archive', kind: 'text', default: 'file:var/archive', meaning: 'or `gs://BUCKET/PREFIX`' },
+  GCS_API_ENDPOINT: { part: 'archive', kind: 'url', meaning: 'another Cloud Storage server (tests)' },
+  GCS_LINK_HOST: {
+    part: 'archive',
+    kind: 'text',
+    default: 'storage.googleapis.com',
+    meaning: 'host name of signed bucket links: your own, where a load balancer serves the bucket over https',
+  },
+  GOOGLE_APPLICATION_CREDENTIALS: {
+    part: 'archive',
+    kind: 'foreign',
+    otherwise: 'the instance’s own account',
+    meaning: 'file with the credentials for Google Cloud',
+  },
+  METADATA_SERVER_DETECTION: {
+    part: 'archive',
+    kind: 'foreign',
+    meaning: '`none` where Google’s metadata server is not to be looked for',
+  },
+  ARCHIVE_ORIGINAL: {
+    part: 'archive',
+    kind: 'switch',
+    default: 'no',
+    meaning: '`yes` keeps the media bit-exact beside the WebM',
+  },
+  ARCHIVE_ON_LISTEN: {
+    part: 'archive',
+    kind: 'switch',
+    default: 'no',
+    meaning: '`yes` archives what `/transcode` was asked for and is not archived yet',
+  },
+  LINK_KEYS: {
+    part: 'archive',
+    kind: 'list',
+    secret: true,
+    otherwise: 'kept under var/',
+    meaning: 'keys that sign embedded links, comma-separated, the first signs; generated once if absent',
+  },
+  WEBHOOK_SECRETS: {
+    part: 'webhook',
+    kind: 'list',
+    secret: true,
+    meaning: 'HMAC keys, comma-separated (rotation); `whsec_…` is taken as base64',
+  },
+  WEBHOOK_TOKENS: {
+    part: 'webhook',
+    kind: 'list',
+    secret: true,
+    meaning:
+      'shared tokens, comma-separated: `Authorization: Bearer T`, `X-Webhook-Token: T`, or Basic with password T',
+  },
+  WEBHOOK_AUTH: {
+    part: 'webhook',
+    kind: 'choice',
+    choices: ['required', 'none'],
+    default: 'required',
+    meaning: '`none` only together with a loopback HOST',
+  },
+  API_KEYS: {
+    part: 'api',
+    kind: 'list',
+    secret: true,
+    meaning: 'keys for /transcode and /recordings, comma-separated: `Authorization: Bearer K` or `X-API-Key: K`',
+  },
+  API_AUTH: {
+    part: 'api',
+    kind: 'choice',
+    choices: ['required', 'none'],
+    default: 'required',
+    meaning: '`none` only together with a loopback HOST',
+  },
+  LINK_LIFETIME_S: {
+    part: 'api',
+    kind: 'count',
+    min: 1,
+    max: 604_800,
+    default: '900',
+    meaning: 'life of a signed link, seconds (at most 604800)',
+  },
+  PUSH_AUDIENCE: {
+    part: 'push',
+    kind: 'text',
+    meaning: 'audience of the push token; set both to serve /pubsub/push',
+  },
+  PUSH_SERVICE_ACCOUNT: { part: 'push', kind: 'text', meaning: 'email of the account that pushes' },
+  TRANSCODE_SLOTS: {
+    part: 'making',
+    kind: 'count',
+    min: 1,
+    max: 256,
+    otherwise: 'CPU count',
+    meaning: 'encoders at once',
+  },
+  TRANSCODE_QUEUE: {
+    part: 'making',
+    kind: 'count',
+    min: 0,
+    max: 10_000,
+    otherwise: '2 x slots',
+    meaning: 'listeners that may wait for a slot; beyond it 429',
+  },
+  MAX_MEDIA_BYTES: {
+    part: 'making',
+    kind: 'count',
+    min: 1,
+    max: Number.MAX_SAFE_INTEGER,
+    default: '8589934592',
+    meaning: 'larger media is refused',
+  },
+  MAX_DURATION_S: {
+    part: 'making',
+    kind: 'count',
+    min: 1,
+    max: 604_800,
+    default: '43200',
+    meaning: 'longer media is refused',
+  },
+  PATH: { part: 'making', kind: 'foreign', meaning: 'where `ffmpeg` and `ffprobe` are looked for' },
+  LOG_LEVEL: {
+    part: 'log',
+    kind: 'choice',
+    choices: ['error', 'warn', 'info', 'debug'],
+    default: 'info',
+    meaning: '`error`, `warn`, `info` or `debug`; one JSON line each on stdout',
+  },
+  GOOGLE_CLOUD_PROJECT: {
+    part: 'log',
+    kind: 'text',
+    meaning: 'project that the trace of a log line belongs to (Cloud Logging links them)',
+  },
+  OTEL_EXPORTER_OTLP_ENDPOINT: {
+    part: 'log',
+    kind: 'text',
+    meaning: 'collector that traces are sent to, as OTLP over HTTP, such as `http://localhost:4318`',
+  },
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: {
+    part: 'log',
+    kind: 'text',
+    meaning: 'the same with its whole path, where traces go elsewhere',
+  },
+  OTEL_EXPORTER_OTLP_HEADERS: {
+    part: 'log',
+    kind: 'pairs',
+    secret: true,
+    meaning: 'headers for the collector, `name=value,…`, percent-encoded',
+  },
+  OTEL_EXPORTER_OTLP_TRACES_HEADERS: {
+    part: 'log',
+    kind: 'pairs',
+    secret: true,
+    meaning: 'headers of traces alone; they go first',
+  },
+  OTEL_EXPORTER_OTLP_PROTOCOL: { part: 'log', kind: 'text', meaning: '`http/json`; gRPC is not spoken' },
+  OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: { part: 'log', kind: 'text', meaning: 'the same of traces alone' },
+  OTEL_EXPORTER_OTLP_TIMEOUT: { part: 'log', kind: 'foreign', default: '10000', meaning: 'of one request, ms' },
+  OTEL_EXPORTER_OTLP_COMPRESSION: { part: 'log', kind: 'foreign', meaning: '`gzip` compresses what is sent' },
+  OTEL_EXPORTER_OTLP_CERTIFICATE: {
+    part: 'log',
+    kind: 'foreign',
+    meaning: 'file with the certificate the collector’s is checked against',
+  },
+  OTEL_SERVICE_NAME: {
+    part: 'log',
+    kind: 'text',
+    otherwise: 'name and command',
+    meaning: 'what the service is called in traces',
+  },
+  OTEL_RESOURCE_ATTRIBUTES: {
+    part: 'log',
+    kind: 'pairs',
+    meaning: 'what else traces say of it, `name=value,…`, percent-encoded',
+  },
+  OTEL_TRACES_SAMPLER: {
+    part: 'log',
+    kind: 'text',
+    default: 'parentbased_always_on',
+    meaning: '`always_on`, `always_off` or `traceidratio`, each also with `parentbased_` before it',
+  },
+  OTEL_TRACES_SAMPLER_ARG: { part: 'log', kind: 'text', default: '1', meaning: 'share of new traces, 0 to 1' },
+  OTEL_TRACES_EXPORTER: { part: 'log', kind: 'text', default: 'otlp', meaning: '`none` sends no traces' },
+  OTEL_SDK_DISABLED: { part: 'log', kind: 'text', default: 'false', meaning: '`true` sends no traces' },
+} as const satisfies Record<string, About & Kind>;
+
+export type Name = keyof typeof VARIABLES;
+
+/** The variables of one kind. */
+export type NameOf<K extends Kind['kind']> = {
+  [N in Name]: (typeof VARIABLES)[N] extends { readonly kind: K } ? N : never;
+}[Name];
+
+/** What a choice may be. */
+export type ChoiceOf<N extends NameOf<'choice'>> = (typeof VARIABLES)[N]['choices'][number];
+
+export function hasPart(command: Command, part: Part): boolean {
+  return COMMANDS[command].some((each) => each === part);
+}
+
+/** Read where nothing is set; empty where there is none, or where it is computed. */
+export function defaultOf(name: Name): string {
+  const about: About = VARIABLES[name];
+  return about.default ?? '';
+}
+
+/** One line of a table: the variable, what holds where it is not set, what it means. */
+export interface Row {
+  readonly name: string;
+  readonly default: string;
+  readonly meaning: string;
+}
+
+/** Those of one part, or of all. */
+export function rowsOf(part?: Part): readonly Row[] {
+  const all: readonly (readonly [string, About])[] = Object.entries(VARIABLES);
+  return all
+    .filter(([, variable]) => part === undefined || variable.part === part)
+    .map(([name, variable]) => ({
+      name,
+      default: variable.default ?? variable.otherwise ?? '–',
+      meaning: variable.meaning,
+    }));
+}
+
+/** What `archiver COMMAND --help` says of the environment: the variables of its parts, with their defaults. */
+export function environmentHelp(command: Command): string {
+  const sections = COMMANDS[command].map((part) => `${PARTS[part]}:\n\n${rowsOf(part).map(lineOf).join('\n')}`);
+  return `${sections.join('\n\n')}\n`;
+}
+
+function lineOf(row: Row): string {
+  return `  ${row.name} (${row.default})\n      ${row.meaning.replaceAll('`', '')}`;
+}

@@ -1,0 +1,284 @@
+/**
+ * A UTC day → the conversations that Genesys knows of it, each once: by a job once the day is closed, by a query while it is not.
+ * https://developer.genesys.cloud/analyticsdatamanagement/analytics/detail/
+ */
+import { Failure } from '../failure.ts';
+import { Fields } from '../fields.ts';
+import { parseId } from '../recording.ts';
+import { sleep } from '../waiting.ts';
+import type { CountedConversation, CountedDay } from './census.ts';
+import type { Answer } from './exchange.ts';
+
+/** One call with the token's patience: `POST` of a question may be repeated, nothing here changes anything. */
+export type AskAnalytics = (
+  asked: { readonly method: 'GET' | 'POST'; readonly path: string; readonly body?: unknown },
+  signal: AbortSignal,
+) => Promise<Answer>;
+
+export interface AnalyticsNeeds {
+  readonly ask: AskAnalytics;
+  /** Told of each poll of a job's state, which is counted apart from other calls. */
+  readonly onPoll: () => void;
+  /** First wait between polls; doubles to ten times that. */
+  readonly pollMs?: number;
+  readonly now?: () => Date;
+}
+
+const DETAILS = '/api/v2/analytics/conversations/details';
+const PAGE_SIZE = 1_000;
+/** Of a synchronous query. */
+const QUERY_PAGE_SIZE = 100;
+/** So often a job is submitted for one day: expired, failed and cancelled ones are submitted again. */
+const MAX_SUBMISSIONS = 3;
+/** A job that says nothing new for so long is given up. */
+const JOB_WITHIN_MS = 3_600_000;
+const POLL_MS = 1_000;
+/** The synchronous query gives 100,000 hits at most. */
+const MAX_QUERY_PAGES = 1_000;
+
+/** `dataAvailabilityDate`: before it "data is guaranteed to be available in the datalake". */
+export async function dataAvailableUntil({ ask }: AnalyticsNeeds, signal: AbortSignal): Promise<Date> {
+  const { body } = await ask({ method: 'GET', path: `${DETAILS}/jobs/availability` }, signal);
+  const until = Fields.in(body)?.instant('dataAvailabilityDate');
+  if (until === undefined) throw unexpected('no dataAvailabilityDate');
+  return until;
+}
+
+/**
+ * A closed day is asked for by a job, whose cursor is followed to its end. Where the newest conversation of the day, by the
+ * synchronous query, is not among them, the job left out a tail without a word: then `isWhole` is false.
+ */
+export function countClosedDay(day: string, needs: AnalyticsNeeds, signal: AbortSignal): CountedDay {
+  let isWhole = false;
+  async function* conversations(): AsyncGenerator<CountedConversation> {
+    const seen = new Set<string>();
+    let until: Date | undefined;
+    for (let submission = 1; ; submission++) {
+      try {
+        for await (const page of jobPages(day, needs, signal)) {
+          until = earlier(until, page.dataUntil);
+          yield* fresh(page.conversations, day, seen);
+        }
+        break;
+      } catch (thrown) {
+        // Whatever was seen stays seen: the same query once more goes on with the rest.
+        if (!(thrown instanceof JobEnded) || submission === MAX_SUBMISSIONS) throw asFailure(thrown);
+      }
+    }
+    const reaches = until === undefined || until.getTime() >= endOf(day).getTime();
+    isWhole = reaches && !(await isTailMissing(day, { needs, seen }, signal));
+  }
+  return { conversations: conversations(), isWhole: () => isWhole };
+}
+
+/** What there is of a day so far. It moves while it is paged: repeats are dropped, the present minute is left out. */
+export function countOpenDay(day: string, needs: AnalyticsNeeds, signal: AbortSignal): CountedDay {
+  async function* conversations(): AsyncGenerator<CountedConversation> {
+    const { now = () => new Date() } = needs;
+    const end = new Date(Math.min(endOf(day).getTime(), now().getTime() - 60_000));
+    if (end <= startOf(day)) return;
+    const seen = new Set<string>();
+    for (let pageNumber = 1; pageNumber <= MAX_QUERY_PAGES; pageNumber++) {
+      const paging = { pageSize: QUERY_PAGE_SIZE, pageNumber };
+      const { body } = await askRecorded(
+        { interval: intervalOf(startOf(day), end), ...ORDERED, paging },
+        { needs, path: `${DETAILS}/query` },
+        signal,
+      );
+      const list = Fields.in(body)?.array('conversations') ?? [];
+      yield* fresh(list, day, seen);
+      if (list.length < QUERY_PAGE_SIZE) return;
+    }
+  }
+  return { conversations: conversations(), isWhole: () => false };
+}
+
+const ORDERED = { order: 'asc', orderBy: 'conversationStart' } as const;
+
+/** Boolean dimensions take text; where Genesys refuses that, all conversations are asked for and their sessions tell. */
+const RECORDED = [
+  {
+    type: 'or',
+    predicates: ['recording', 'screenRecording', 'snippetRecording'].map((dimension) => ({
+      type: 'dimension',
+      dimension,
+      operator: 'matches',
+      value: 'true',
+    })),
+  },
+];
+
+async function askRecorded(
+  query: object,
+  { needs, path }: { readonly needs: AnalyticsNeeds; readonly path: string },
+  signal: AbortSignal,
+): Promise<Answer> {
+  try {
+    return await needs.ask({ method: 'POST', path, body: { ...query, segmentFilters: RECORDED } }, signal);
+  } catch (thrown) {
+    if (!(thrown instanceof Failure) || thrown.code !== 'bad-request') throw thrown;
+    return needs.ask({ method: 'POST', path, body: query }, signal);
+  }
+}
+
+interface JobPage {
+  readonly conversations: readonly unknown[];
+  readonly dataUntil: Date | undefined;
+}
+
+/** The job cannot give its results any more; submitted again, it can. */
+class JobEnded extends Error {}
+
+async function* jobPages(day: string, needs: AnalyticsNeeds, signal: AbortSignal): AsyncGenerator<JobPage> {
+  const jobId = await submitJob(day, needs, signal);
+  await jobFulfilled(jobId, needs, signal);
+  const cursors = new Set<string>();
+  for (let cursor: string | undefined; ;) {
+    const fields = Fields.in((await resultsOf(jobId, { cursor, needs }, signal)).body);
+    if (fields === undefined) throw unexpected('no page of results');
+    yield { conversations: fields.array('conversations') ?? [], dataUntil: fields.instant('dataAvailabilityDate') };
+    cursor = fields.text('cursor');
+    if (cursor === undefined || cursor === '') return;
+    if (cursors.has(cursor)) throw unexpected('the same page of results twice');
+    cursors.add(cursor);
+  }
+}
+
+async function submitJob(day: string, needs: AnalyticsNeeds, signal: AbortSignal): Promise<string> {
+  const query = { interval: intervalOf(startOf(day), endOf(day)), startOfDayIntervalMatching: true, ...ORDERED };
+  const { body } = await askRecorded(query, { needs, path: `${DETAILS}/jobs` }, signal);
+  const jobId = Fields.in(body)?.text('jobId');
+  if (jobId === undefined || !/^[0-9A-Za-z_-]{1,128}$/.test(jobId)) throw unexpected('no jobId');
+  return jobId;
+}
+
+async function jobFulfilled(jobId: string, needs: AnalyticsNeeds, signal: AbortSignal): Promise<void> {
+  const { ask, onPoll, pollMs = POLL_MS } = needs;
+  const end = performance.now() + JOB_WITHIN_MS;
+  for (let waitMs = pollMs; ; waitMs = Math.min(2 * waitMs, 10 * pollMs)) {
+    onPoll();
+    const { body } = await ask({ method: 'GET', path: `${DETAILS}/jobs/${jobId}` }, signal);
+    const fields = Fields.in(body);
+    const state = fields?.text('state') ?? '';
+    if (state === 'FULFILLED') return;
+    if (['FAILED', 'EXPIRED', 'CANCELLED'].includes(state)) throw new JobEnded(`its state is ${state}`);
+    if (performance.now() > end)
+      throw new Failure(
+        'upstream-timeout',
+        'The analytics job did not end within an hour; run the command again later.',
+      );
+    await sleep(waitMs, signal);
+  }
+}
+
+/** Results of a job that has expired meanwhile are gone. */
+async function resultsOf(
+  jobId: string,
+  { cursor, needs }: { readonly cursor: string | undefined; readonly needs: AnalyticsNeeds },
+  signal: AbortSignal,
+): Promise<Answer> {
+  const query = new URLSearchParams({ pageSize: String(PAGE_SIZE), ...(cursor === undefined ? {} : { cursor }) });
+  try {
+    return await needs.ask({ method: 'GET', path: `${DETAILS}/jobs/${jobId}/results?${query.toString()}` }, signal);
+  } catch (thrown) {
+    const isGone = thrown instanceof Failure && ['not-found', 'gone', 'bad-request'].includes(thrown.code);
+    throw isGone ? new JobEnded('its results are gone') : thrown;
+  }
+}
+
+/** The newest conversation of the day, by another witness. One that cannot answer proves nothing against the job. */
+async function isTailMissing(
+  day: string,
+  { needs, seen }: { readonly needs: AnalyticsNeeds; readonly seen: ReadonlySet<string> },
+  signal: AbortSignal,
+): Promise<boolean> {
+  const query = {
+    interval: intervalOf(startOf(day), endOf(day)),
+    order: 'desc',
+    orderBy: 'conversationStart',
+    paging: { pageSize: 5, pageNumber: 1 },
+  };
+  try {
+    const { body } = await askRecorded(query, { needs, path: `${DETAILS}/query` }, signal);
+    const newest = (Fields.in(body)?.array('conversations') ?? []).map(parseConversation);
+    return newest.some(
+      (one) => one !== undefined && one.isRecorded && dayOf(one) === day && !seen.has(one.conversationId),
+    );
+  } catch (thrown) {
+    if (thrown instanceof Failure && thrown.code === 'bad-request') return false;
+    throw thrown;
+  }
+}
+
+/** Each conversation once, on the day it started. One odd entry never spoils a page. */
+function* fresh(list: readonly unknown[], day: string, seen: Set<string>): Generator<CountedConversation> {
+  for (const conversation of list.map(parseConversation)) {
+    if (conversation === undefined || dayOf(conversation) !== day || seen.has(conversation.conversationId)) continue;
+    seen.add(conversation.conversationId);
+    yield conversation;
+  }
+}
+
+/** undefined without a usable id or start: no such conversation can be asked for, or belongs to a day. */
+function parseConversation(value: unknown): CountedConversation | undefined {
+  const fields = Fields.in(value);
+  const startedAt = fields?.instant('conversationStart');
+  if (fields === undefined || startedAt === undefined) return undefined;
+  const participants = (fields.array('participants') ?? []).flatMap((one) => Fields.in(one) ?? []);
+  try {
+    return {
+      conversationId: parseId(fields.raw('conversationId'), 'conversationId'),
+      startedAt,
+      endedAt: fields.instant('conversationEnd'),
+      isRecorded: participants.length === 0 || participants.some(isRecorded),
+      divisions: (fields.array('divisionIds') ?? []).filter((id) => typeof id === 'string'),
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+/** https://developer.genesys.cloud: AnalyticsParticipant.screenRecording, AnalyticsSession.recording and .snippetRecording */
+function isRecorded(participant: Fields): boolean {
+  if (participant.boolean('screenRecording') === true) return true;
+  const sessions = (participant.array('sessions') ?? []).flatMap((one) => Fields.in(one) ?? []);
+  return sessions.some(
+    (session) => session.boolean('recording') === true || session.boolean('snippetRecording') === true,
+  );
+}
+
+function dayOf({ startedAt }: CountedConversation): string {
+  return startedAt.toISOString().slice(0, 10);
+}
+
+function startOf(day: string): Date {
+  return new Date(`${day}T00:00:00Z`);
+}
+
+function endOf(day: string): Date {
+  return new Date(startOf(day).getTime() + 24 * 3_600_000);
+}
+
+function intervalOf(from: Date, to: Date): string {
+  return `${from.toISOString()}/${to.toISOString()}`;
+}
+
+function earlier(a: Date | undefined, b: Date | undefined): Date | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return a < b ? a : b;
+}
+
+function unexpected(what: string): Failure {
+  return new Failure(
+    'upstream-error',
+    `Genesys' analytics answered with ${what}: run the command again, and tell the maintainers if it stays.`,
+  );
+}
+
+function asFailure(thrown: unknown): unknown {
+  if (!(thrown instanceof JobEnded)) return thrown;
+  return new Failure(
+    'upstream-error',
+    `The analytics job did not give its results in three tries (${thrown.message}); run the command again later.`,
+  );
+}

@@ -1,0 +1,274 @@
+/** The index of an MP4 (moov) as what is in the file: its tracks, how long each plays, and how far their samples reach. */
+import { Failure } from '../../failure.ts';
+import { childrenOf, type Content, descendantsOf, unreadableMp4 } from './box.ts';
+import { channelsOfAac } from './aac-config.ts';
+
+export interface Mp4Track {
+  /** As fragments name it. */
+  readonly id: number;
+  readonly kind: 'sound' | 'picture' | 'other';
+  /** Type of its sample entry: `mp4a`, `avc1`, `alac` … */
+  readonly codec: string;
+  /** Of sound, where the index tells. */
+  readonly channels: number | undefined;
+  /** Hertz, of sound. */
+  readonly sampleRate: number | undefined;
+  /** Units of time per second in its own tables and fragments. */
+  readonly timescale: number;
+  /** Seconds of what is presented before its samples are (empty edits). */
+  readonly startS: number;
+  /** Seconds at which its last sample ends, `startS` included; 0 where its samples are in fragments. */
+  readonly endS: number;
+  readonly samples: number;
+  /** Of a sample in a fragment that says no other, in units of `timescale`. */
+  readonly fragmentUnits: number;
+}
+
+export interface Movie {
+  /** In the order of the file, which is how ffmpeg numbers them. */
+  readonly tracks: readonly Mp4Track[];
+  /** The longest track as the header says it (ISO/IEC 14496-12 §8.2.2), milliseconds; undefined where it does not know. */
+  readonly headerMs: number | undefined;
+  /** Of all fragments, where the index says it beforehand (mehd, §8.8.2), milliseconds. */
+  readonly fragmentsMs: number | undefined;
+  readonly isFragmented: boolean;
+  /** The file is at least so long, or samples are missing. */
+  readonly endByte: number;
+}
+
+/** Sixteen people do not share a call; more tracks are an attack. */
+const MAX_TRACKS = 64;
+
+/** @throws Failure `unreadable-media` naming box and byte, `unsupported-media` for what ffmpeg would not read either */
+export function parseMovie(moov: Content): Movie {
+  const boxes = childrenOf(moov);
+  if (boxes.some(({ type }) => type === 'cmov')) throw compressed();
+  const header = boxes.find(({ type }) => type === 'mvhd');
+  const { timescale, units } = header === undefined ? NO_TIME : readTimes(header);
+  const traks = boxes.filter(({ type }) => type === 'trak');
+  if (traks.length > MAX_TRACKS)
+    throw new Failure('unsupported-media', `The MP4 has ${String(traks.length)} tracks, more than any real one.`);
+  const extends_ = boxes.filter(({ type }) => type === 'mvex');
+  const defaults = new Map(extends_.flatMap((mvex) => descendantsOf(mvex, ['trex'])).map(readDefaults));
+  const tracks = traks.map((trak) => readTrack(trak, timescale, defaults));
+  const [mehd] = extends_.flatMap((mvex) => descendantsOf(mvex, ['mehd']));
+  const fragmentUnits = mehd === undefined ? undefined : knownUnits(mehd, 4);
+  return {
+    tracks: tracks.map(({ track }) => track),
+    headerMs: milliseconds(units, timescale),
+    fragmentsMs: milliseconds(fragmentUnits, timescale),
+    isFragmented: extends_.length > 0,
+    endByte: tracks.reduce((most, { endByte }) => Math.max(most, endByte), 0),
+  };
+}
+
+function compressed(): Failure {
+  return new Failure('unsupported-media', 'The MP4 has a compressed index ("cmov"), which is not supported.');
+}
+
+interface Times {
+  /** 0 where the box is too short to say. */
+  readonly timescale: number;
+  /** undefined where unknown: 0 or all ones. */
+  readonly units: number | undefined;
+}
+
+const NO_TIME: Times = { timescale: 0, units: undefined };
+
+/** mvhd and mdhd begin alike (§8.2.2, §8.4.2): version, two dates, time scale, duration. */
+function readTimes({ body }: Content): Times {
+  const at = body[0] === 1 ? 20 : 12;
+  if (body.length < at + 8) return NO_TIME;
+  return { timescale: body.readUInt32BE(at), units: knownUnits({ body }, at + 4) };
+}
+
+/** A number of 32 or, in version 1, of 64 bits; undefined where it is cut off, 0 or all ones. */
+function knownUnits({ body }: Pick<Content, 'body'>, at: number): number | undefined {
+  const wide = body[0] === 1;
+  if (body.length < at + (wide ? 8 : 4)) return undefined;
+  const units = wide ? Number(body.readBigUInt64BE(at)) : body.readUInt32BE(at);
+  const unknown = units === 0 || units > Number.MAX_SAFE_INTEGER || (!wide && units === 0xffff_ffff);
+  return unknown ? undefined : units;
+}
+
+function milliseconds(units: number | undefined, timescale: number): number | undefined {
+  return units === undefined || timescale === 0 ? undefined : (units / timescale) * 1000;
+}
+
+/** trex (§8.8.3): track, sample description, duration of a sample. */
+function readDefaults({ body }: Content): readonly [number, number] {
+  return body.length < 16 ? [0, 0] : [body.readUInt32BE(4), body.readUInt32BE(12)];
+}
+
+// ── one track ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+interface IndexedTrack {
+  readonly track: Mp4Track;
+  readonly endByte: number;
+}
+
+const KINDS: ReadonlyMap<string, Mp4Track['kind']> = new Map([
+  ['soun', 'sound'],
+  ['vide', 'picture'],
+]);
+
+function readTrack(trak: Content, movieScale: number, defaults: ReadonlyMap<number, number>): IndexedTrack {
+  const [mdhd] = descendantsOf(trak, ['mdia', 'mdhd']);
+  const [hdlr] = descendantsOf(trak, ['mdia', 'hdlr']);
+  const [table] = descendantsOf(trak, ['mdia', 'minf', 'stbl']);
+  const boxes = new Map((table === undefined ? [] : childrenOf(table)).map((box) => [box.type, box]));
+  const kind = KINDS.get(hdlr?.body.toString('latin1', 8, 12) ?? '') ?? 'other';
+  const timescale = mdhd === undefined ? 0 : readTimes(mdhd).timescale;
+  const { samples, units } = readTimeTable(boxes.get('stts'), countOfSizes(boxes.get('stsz')));
+  const [edits] = descendantsOf(trak, ['edts', 'elst']);
+  const id = readTrackId(trak);
+  return {
+    track: {
+      id,
+      kind,
+      ...readEntry(boxes.get('stsd'), kind),
+      timescale,
+      ...presented(timescale === 0 ? 0 : units / timescale, readEdits(edits, movieScale, timescale)),
+      samples,
+      fragmentUnits: defaults.get(id) ?? 0,
+    },
+    endByte: endOfChunks(boxes),
+  };
+}
+
+function readTrackId(trak: Content): number {
+  const [tkhd] = descendantsOf(trak, ['tkhd']);
+  const at = tkhd?.body[0] === 1 ? 20 : 12;
+  return tkhd === undefined || tkhd.body.length < at + 4 ? 0 : tkhd.body.readUInt32BE(at);
+}
+
+/** A table of so many entries behind its version and what else stands in front. @throws Failure where its box is too short for it */
+function entriesOf(
+  { type, body, offset }: Content,
+  { head, entryBytes }: { head: number; entryBytes: number },
+): number {
+  const count = body.length < head ? 0 : body.readUInt32BE(head - 4);
+  if (head + count * entryBytes > body.length)
+    throw unreadableMp4(offset, `"${type}" announces ${String(count)} entries, which its box cannot hold`);
+  return count;
+}
+
+/** stts (§8.6.1.2): runs of samples that last equally long; of no more samples than have a size. */
+function readTimeTable(stts: Content | undefined, most: number): { readonly samples: number; readonly units: number } {
+  let [samples, units] = [0, 0];
+  if (stts === undefined) return { samples, units };
+  const count = entriesOf(stts, { head: 8, entryBytes: 8 });
+  for (let at = 8; at < 8 + count * 8; at += 8) {
+    const run = Math.min(stts.body.readUInt32BE(at), most - samples);
+    samples += run;
+    units += run * stts.body.readUInt32BE(at + 4);
+  }
+  return { samples, units };
+}
+
+function countOfSizes(stsz: Content | undefined): number {
+  return stsz === undefined || stsz.body.length < 12 ? Infinity : stsz.body.readUInt32BE(8);
+}
+
+interface Edits {
+  /** Seconds of nothing in front. */
+  readonly emptyS: number;
+  /** Seconds of media that are presented; undefined where all of them are. */
+  readonly shownS: number | undefined;
+}
+
+/** elst (§8.6.6): segments of the movie's time, each at a time of the media or, at -1, without any. */
+function readEdits(elst: Content | undefined, movieScale: number, mediaScale: number): Edits {
+  if (elst === undefined || movieScale === 0 || mediaScale === 0) return { emptyS: 0, shownS: undefined };
+  const wide = elst.body[0] === 1;
+  const entryBytes = wide ? 20 : 12;
+  const count = entriesOf(elst, { head: 8, entryBytes });
+  let [emptyS, shownS] = [0, 0];
+  for (let at = 8; at < 8 + count * entryBytes; at += entryBytes) {
+    const units = wide ? Number(elst.body.readBigUInt64BE(at)) : elst.body.readUInt32BE(at);
+    const isEmpty = wide ? elst.body.readBigInt64BE(at + 8) === -1n : elst.body.readInt32BE(at + 4) === -1;
+    if (!isEmpty) shownS += units / movieScale;
+    else if (shownS === 0) emptyS += units / movieScale;
+  }
+  return { emptyS, shownS: shownS === 0 ? undefined : shownS };
+}
+
+function presented(mediaS: number, { emptyS, shownS }: Edits): Pick<Mp4Track, 'startS' | 'endS'> {
+  return { startS: emptyS, endS: mediaS === 0 ? 0 : emptyS + Math.min(mediaS, shownS ?? mediaS) };
+}
+
+/** stsd (§8.5.2): the first sample entry; of sound (§12.2.3) also how much of it there is. */
+function readEntry(
+  stsd: Content | undefined,
+  kind: Mp4Track['kind'],
+): Pick<Mp4Track, 'codec' | 'channels' | 'sampleRate'> {
+  const [entry] =
+    stsd === undefined ? [] : childrenOf({ ...stsd, body: stsd.body.subarray(8), offset: stsd.offset + 8 });
+  const codec = entry?.type ?? 'none';
+  const none = { codec, channels: undefined, sampleRate: undefined };
+  if (entry === undefined || kind !== 'sound' || entry.body.length < 28) return none;
+  const { body } = entry;
+  // Version 2 of QuickTime has its own fields behind those of version 0.
+  if (body.readUInt16BE(8) === 2 && body.length >= 44)
+    return { codec, channels: body.readUInt32BE(40), sampleRate: Math.round(body.readDoubleBE(32)) };
+  return { codec, channels: channelsOfAac(body) ?? body.readUInt16BE(16), sampleRate: body.readUInt16BE(24) };
+}
+
+// ── where samples lie ───────────────────────────────────────────────────────────────────────────────────────────
+
+/** The byte behind the last sample of the track, by its chunks (stco, co64, stsc) and sizes (stsz); 0 where it has none. */
+function endOfChunks(boxes: ReadonlyMap<string, Content>): number {
+  const offsets = boxes.get('co64') ?? boxes.get('stco');
+  const [runs, sizes] = [boxes.get('stsc'), boxes.get('stsz')];
+  if (offsets === undefined || runs === undefined || sizes === undefined) return 0;
+  const width = offsets.type === 'co64' ? 8 : 4;
+  const chunks = entriesOf(offsets, { head: 8, entryBytes: width });
+  const sizeOf = sampleSizes(sizes);
+  let [end, sample] = [0, 0];
+  for (const { first, last, samples } of chunkRuns(runs, chunks)) {
+    for (let chunk = first; chunk < last; chunk += 1) {
+      const at = 8 + chunk * width;
+      const offset = width === 8 ? Number(offsets.body.readBigUInt64BE(at)) : offsets.body.readUInt32BE(at);
+      const size = sizeOf(sample, samples);
+      if (size > 0) end = Math.max(end, offset + size);
+      sample += samples;
+    }
+  }
+  return end;
+}
+
+/** stsz (§8.7.3.2): one size for all, or one each. Returns the bytes of `count` samples from `first` on. */
+function sampleSizes(stsz: Content): (first: number, count: number) => number {
+  const uniform = stsz.body.length < 8 ? 0 : stsz.body.readUInt32BE(4);
+  if (uniform > 0) {
+    const total = stsz.body.length < 12 ? 0 : stsz.body.readUInt32BE(8);
+    return (first, count) => Math.max(0, Math.min(count, total - first)) * uniform;
+  }
+  const total = entriesOf(stsz, { head: 12, entryBytes: 4 });
+  return (first, count) => {
+    let sum = 0;
+    for (let sample = first; sample < Math.min(first + count, total); sample += 1)
+      sum += stsz.body.readUInt32BE(12 + sample * 4);
+    return sum;
+  };
+}
+
+interface ChunkRun {
+  /** Counted from 0; `last` is the first one behind. */
+  readonly first: number;
+  readonly last: number;
+  /** In each chunk. */
+  readonly samples: number;
+}
+
+/** stsc (§8.7.4): from which chunk on there are how many samples in each. */
+function* chunkRuns(stsc: Content, chunks: number): Generator<ChunkRun, void, void> {
+  const count = entriesOf(stsc, { head: 8, entryBytes: 12 });
+  for (let index = 0; index < count; index += 1) {
+    const at = 8 + index * 12;
+    const next = index + 1 < count ? stsc.body.readUInt32BE(at + 12) - 1 : chunks;
+    const first = stsc.body.readUInt32BE(at) - 1;
+    if (first < 0) throw unreadableMp4(stsc.offset, '"stsc" counts its chunks from 0');
+    yield { first, last: Math.min(next, chunks), samples: stsc.body.readUInt32BE(at + 4) };
+  }
+}

@@ -1,0 +1,73 @@
+/** Turns the limits of a connection into the way out of this service: direct, or through the proxies the environment names. */
+import { Agent, type buildConnector, type Dispatcher, EnvHttpProxyAgent, Pool } from 'undici';
+import type { Proxies } from './config/proxies.ts';
+
+export interface OutboundOptions {
+  readonly connectTimeoutMs: number;
+  /** Until an answer begins; also that of a proxy to CONNECT. */
+  readonly headersTimeoutMs: number;
+  /** Silence within a body. */
+  readonly bodyTimeoutMs: number;
+  readonly keepAliveMs?: number;
+  readonly maxHeaderBytes?: number;
+  /** Per origin. */
+  readonly connections?: number;
+  /** Opens direct connections, where somebody judges addresses; a proxy judges those it opens. */
+  readonly connect?: buildConnector.connector;
+  /** A connection ended; the error says why. */
+  readonly onDisconnect?: (error: Error) => void;
+}
+
+/** Reached without any proxy, as curl and Go do not either: nobody means them when they name a proxy. */
+const ALWAYS_DIRECT = ['localhost', '127.0.0.1', '[::1]', '169.254.169.254', 'metadata.google.internal'];
+
+/**
+ * Follows no redirect. https goes through a tunnel (CONNECT), http is asked of the proxy itself. Entries of NO_PROXY are
+ * host names (subdomains included), `*.domain` (subdomains alone), addresses, each with or without a port, or `*`.
+ */
+export function openOutbound(options: OutboundOptions, proxies: Proxies | undefined): Dispatcher {
+  const limits = {
+    headersTimeout: options.headersTimeoutMs,
+    bodyTimeout: options.bodyTimeoutMs,
+    allowH2: false,
+    pipelining: 1,
+    ...(options.keepAliveMs === undefined ? {} : { keepAliveTimeout: options.keepAliveMs }),
+    ...(options.maxHeaderBytes === undefined ? {} : { maxHeaderSize: options.maxHeaderBytes }),
+    ...(options.connections === undefined ? {} : { connections: options.connections }),
+  };
+  // A proxy's own pools are opened with nothing but its connector: the limits are ours to add.
+  const openPool = (origin: string | URL, given: object): Pool => {
+    const pool = new Pool(origin, { ...limits, ...given });
+    return pool.on('disconnect', (_origin, _targets, error) => options.onDisconnect?.(error));
+  };
+  const connect = options.connect ?? { timeout: options.connectTimeoutMs, allowH2: false };
+  if (proxies === undefined) return new Agent({ ...limits, connect, factory: openPool });
+  return new EnvHttpProxyAgent({
+    ...limits,
+    connect,
+    connectTimeout: options.connectTimeoutMs,
+    factory: openPool,
+    clientFactory: (proxy, given) => new Pool(proxy, { ...given, headersTimeout: options.headersTimeoutMs }),
+    httpProxy: proxies.http,
+    httpsProxy: proxies.https,
+    noProxy: directHosts(proxies),
+  });
+}
+
+/**
+ * Google's libraries read the environment by themselves, each another half of it: gaxios the capitals first, grpc-js lower
+ * case alone, and both send questions to the metadata server through the proxy. Afterwards all of it says the same.
+ */
+export function alignProxyVariables(env: NodeJS.ProcessEnv, proxies: Proxies | undefined): void {
+  if (proxies === undefined) return;
+  const values = { https_proxy: proxies.https, http_proxy: proxies.http, no_proxy: directHosts(proxies) };
+  for (const [name, value] of Object.entries(values)) {
+    if (value === '') continue;
+    env[name] = value;
+    env[name.toUpperCase()] = value;
+  }
+}
+
+function directHosts(proxies: Proxies): string {
+  return [proxies.noProxy, ...ALWAYS_DIRECT].filter((entry) => entry !== '').join(',');
+}
