@@ -27,8 +27,7 @@ export class Reader {
 
   /** `who` is the variable, or several; `what` says what to do. */
   problem(who: string, what: string): void {
-    const problem = `${who}: ${what}.`;
-    if (!this.#problems.includes(problem)) this.#problems.push(problem);
+    this.#problems.push(`${who}: ${what}.`);
   }
 
   /** @throws ConfigProblems where there was any */
@@ -42,25 +41,20 @@ export class Reader {
 
   /** Empty where it is not set and has no default. */
   text(name: NameOf<'text'>): string {
-    const text = this.#given(name);
-    if (isHalfQuoted(text)) this.problem(name, `it ${HALF_QUOTED}`);
-    return text;
+    return this.#given(name);
   }
 
   /** Of variables that other programs know in lower case; that one goes first. */
   eitherCase(name: NameOf<'text'>): string {
-    const lower = unquoted(this.#env[name.toLowerCase()] ?? '');
+    const lower = this.#env[name.toLowerCase()]?.trim() ?? '';
     return lower === '' ? this.text(name) : lower;
   }
 
   list(name: NameOf<'list'>): readonly string[] {
-    const entries = this.#given(name)
+    return this.#given(name)
       .split(',')
-      .map(unquoted)
-      .filter((entry) => entry !== '');
-    for (const [index, entry] of entries.entries())
-      if (isHalfQuoted(entry)) this.problem(name, `entry ${String(index + 1)} ${HALF_QUOTED}`);
-    return entries;
+      .map((item) => item.trim())
+      .filter((item) => item !== '');
   }
 
   isOn(name: NameOf<'switch'>): boolean {
@@ -118,22 +112,9 @@ export class Reader {
   }
 
   #raw(name: Name): string {
-    return unquoted(this.#env[name] ?? '');
+    return this.#env[name]?.trim() ?? '';
   }
 }
-
-/** Without the blanks around it, and without the quotes that `docker --env-file` and others leave around a value. */
-function unquoted(text: string): string {
-  const trimmed = text.trim();
-  const [, , inner] = /^(["'])((?:(?!\1).)*)\1$/s.exec(trimmed) ?? [];
-  return inner === undefined ? trimmed : inner.trim();
-}
-
-function isHalfQuoted(text: string): boolean {
-  return /^["']|["']$/.test(text);
-}
-
-const HALF_QUOTED = 'begins or ends with a quote that has no other: take it away';
 
 function isChoice<N extends NameOf<'choice'>>(name: N, text: string): text is ChoiceOf<N> {
   return VARIABLES[name].choices.some((choice) => choice === text);
