@@ -2,7 +2,7 @@
 import type { Readable } from 'node:stream';
 import type { Recording } from '../recording.ts';
 import type { FailureRecord, Manifest, WaitingRecord } from './manifest.ts';
-import type { FailureSubject } from './records.ts';
+import type { Subject } from './names.ts';
 
 /** Size and checksums of what was stored, counted while it was written. */
 export interface Stored {
@@ -78,10 +78,10 @@ export type Entry =
   | { readonly status: 'archived'; readonly recording: Recording; readonly manifest: Manifest }
   | {
       readonly status: FailureRecord['status'];
-      readonly recording: FailureSubject;
+      readonly recording: Subject;
       readonly failure: FailureRecord;
     }
-  | { readonly status: 'waiting'; readonly recording: FailureSubject; readonly waiting: WaitingRecord };
+  | { readonly status: 'waiting'; readonly recording: Subject; readonly waiting: WaitingRecord };
 
 export interface Page {
   readonly entries: readonly Entry[];
@@ -111,15 +111,15 @@ export interface Archive {
    * Overwrites an earlier record of the same recording (or conversation, where `recordingId` is undefined); what was given
    * up waits no more.
    */
-  recordFailure(subject: FailureSubject, record: FailureRecord, signal: AbortSignal): Promise<void>;
+  recordFailure(subject: Subject, record: FailureRecord, signal: AbortSignal): Promise<void>;
   /** Of a recording the commit removes it; of a conversation, whoever found out its recordings after all. Gone is as good. */
-  removeFailure(subject: FailureSubject, signal: AbortSignal): Promise<void>;
-  failureOf(recording: FailureSubject, signal: AbortSignal): Promise<FailureRecord | undefined>;
+  removeFailure(subject: Subject, signal: AbortSignal): Promise<void>;
+  failureOf(recording: Subject, signal: AbortSignal): Promise<FailureRecord | undefined>;
   /** Overwrites an earlier record. Where a retention policy of the bucket forbids that, the earlier one stays. */
-  recordWaiting(subject: FailureSubject, record: WaitingRecord, signal: AbortSignal): Promise<void>;
+  recordWaiting(subject: Subject, record: WaitingRecord, signal: AbortSignal): Promise<void>;
   /** Gone is as good. The commit of a recording and the record of its failure do it by themselves. */
-  removeWaiting(subject: FailureSubject, signal: AbortSignal): Promise<void>;
-  waitingOf(subject: FailureSubject, signal: AbortSignal): Promise<WaitingRecord | undefined>;
+  removeWaiting(subject: Subject, signal: AbortSignal): Promise<void>;
+  waitingOf(subject: Subject, signal: AbortSignal): Promise<WaitingRecord | undefined>;
   /** Removes staging objects older than `olderThanMs` and `no-recordings` older than 30 days; how many. */
   sweep(olderThanMs: number, signal: AbortSignal): Promise<number>;
   /** Writes, reads and removes a probe under staging/. @throws Failure saying which permission or folder to mend. */

@@ -1,27 +1,19 @@
-/** Turns the JSON that lies in an archive into typed records, and records into the names they lie under. */
+/** Turns the JSON that lies in an archive into typed records. */
 import { Failure } from '../failure.ts';
-import { isDay } from '../instant.ts';
-import { keyOf, parseId, parseOptionalId } from '../recording.ts';
+import { Fields } from '../fields.ts';
+import { parseId, parseOptionalId, type Recording } from '../recording.ts';
 import type { FailureRecord, Manifest, SourceFacts, WaitingRecord, WebmFacts } from './manifest.ts';
+import type { Subject } from './names.ts';
 
-/** What a failure record is about: a recording, or a conversation whose recordings could not be found out. */
-export interface FailureSubject {
-  readonly recordingId: string | undefined;
-  readonly conversationId: string | undefined;
+export function isOf(manifest: Manifest, recording: Recording): boolean {
+  return (
+    manifest.recordingId === recording.recordingId && manifest.conversationId === (recording.conversationId ?? null)
+  );
 }
 
 /** What a record that was read is about. */
-export function subjectOf(record: FailureRecord | WaitingRecord): FailureSubject {
+export function subjectOf(record: FailureRecord | WaitingRecord): Subject {
   return { recordingId: record.recordingId ?? undefined, conversationId: record.conversationId ?? undefined };
-}
-
-/** A recording's key; `{conversationId}._` for a whole conversation, which no recording's key can be. */
-export function failureKeyOf(subject: FailureSubject): string {
-  if (subject.recordingId !== undefined) {
-    return keyOf({ recordingId: subject.recordingId, conversationId: subject.conversationId });
-  }
-  if (subject.conversationId !== undefined) return `${subject.conversationId}._`;
-  throw new Failure('bad-request', 'A failure record needs a recordingId or a conversationId.');
 }
 
 /** The UTC day (`yyyy-mm-dd`) a recording is listed under: the day it started, else the day it was archived. */
@@ -31,73 +23,59 @@ export function dayOf(manifest: Manifest): string {
 
 /** @throws Failure `conflict` naming the field: what lies there was not written by this service, or was damaged. */
 export function parseManifest(text: string): Manifest {
-  return damaged('manifest.json', () => {
-    const fields = parseFields(JSON.parse(text), '');
-    if (fields.get('version') !== 1) throw new Error('version: expected 1; a newer service may have written it');
-    const traceparent = fields.get('traceparent');
-    return {
-      version: 1,
-      recordingId: parseId(fields.get('recordingId'), 'recordingId'),
-      conversationId: parseOptionalId(fields.get('conversationId'), 'conversationId') ?? null,
-      api: parseChoice(fields.get('api'), 'api', ['recordings', 'media']),
-      medium: parseChoice(fields.get('medium'), 'medium', ['audio', 'video']),
-      recordedAt: fields.get('recordedAt') === null ? null : parseInstant(fields.get('recordedAt'), 'recordedAt'),
-      sources: parseArray(fields.get('sources'), 'sources').map(parseSource),
-      way: parseText(fields.get('way'), 'way'),
-      why: parseText(fields.get('why'), 'why'),
-      encoder: fields.get('encoder') === null ? null : parseText(fields.get('encoder'), 'encoder'),
-      webm: parseWebm(fields.get('webm')),
-      startedAt: parseInstant(fields.get('startedAt'), 'startedAt'),
-      finishedAt: parseInstant(fields.get('finishedAt'), 'finishedAt'),
-      attempt: parseCount(fields.get('attempt'), 'attempt'),
-      service: parseText(fields.get('service'), 'service'),
-      ...(traceparent === undefined ? {} : { traceparent: parseText(traceparent, 'traceparent') }),
-    };
-  });
+  return parseRecord(text, 'manifest.json', (fields) => ({
+    version: 1,
+    ...recordingIds(fields),
+    api: fields.requireChoice('api', ['recordings', 'media']),
+    medium: fields.requireChoice('medium', ['audio', 'video']),
+    recordedAt: fields.raw('recordedAt') === null ? null : requireUtc(fields, 'recordedAt'),
+    sources: fields.requireArray('sources').map(parseSource),
+    way: fields.requireText('way'),
+    why: fields.requireText('why'),
+    encoder: fields.raw('encoder') === null ? null : fields.requireText('encoder'),
+    webm: parseWebm(fields.requireFields('webm')),
+    startedAt: requireUtc(fields, 'startedAt'),
+    finishedAt: requireUtc(fields, 'finishedAt'),
+    attempt: fields.requireCount('attempt'),
+    service: fields.requireText('service'),
+    ...(fields.raw('traceparent') === undefined ? {} : { traceparent: fields.requireText('traceparent') }),
+  }));
 }
 
 /** @throws Failure `conflict` naming the field */
 export function parseFailureRecord(text: string): FailureRecord {
-  return damaged('The failure record', () => {
-    const fields = parseFields(JSON.parse(text), '');
-    if (fields.get('version') !== 1) throw new Error('version: expected 1; a newer service may have written it');
-    return {
-      version: 1,
-      recordingId: parseOptionalId(fields.get('recordingId'), 'recordingId') ?? null,
-      conversationId: parseOptionalId(fields.get('conversationId'), 'conversationId') ?? null,
-      status: parseChoice(fields.get('status'), 'status', ['failed', 'no-media', 'no-recordings']),
-      code: parseText(fields.get('code'), 'code'),
-      reason: parseText(fields.get('reason'), 'reason'),
-      attempts: parseCount(fields.get('attempts'), 'attempts'),
-      failedAt: parseInstant(fields.get('failedAt'), 'failedAt'),
-      service: parseText(fields.get('service'), 'service'),
-    };
-  });
+  return parseRecord(text, 'The failure record', (fields) => ({
+    version: 1,
+    ...subjectIds(fields),
+    status: fields.requireChoice('status', ['failed', 'no-media', 'no-recordings']),
+    code: fields.requireText('code'),
+    reason: fields.requireText('reason'),
+    attempts: fields.requireCount('attempts'),
+    failedAt: requireUtc(fields, 'failedAt'),
+    service: fields.requireText('service'),
+  }));
 }
 
 /** @throws Failure `conflict` naming the field */
 export function parseWaitingRecord(text: string): WaitingRecord {
-  return damaged('The record of what waits', () => {
-    const fields = parseFields(JSON.parse(text), '');
-    if (fields.get('version') !== 1) throw new Error('version: expected 1; a newer service may have written it');
-    return {
-      version: 1,
-      recordingId: parseOptionalId(fields.get('recordingId'), 'recordingId') ?? null,
-      conversationId: parseOptionalId(fields.get('conversationId'), 'conversationId') ?? null,
-      code: parseText(fields.get('code'), 'code'),
-      sort: parseText(fields.get('sort'), 'sort'),
-      reason: parseText(fields.get('reason'), 'reason'),
-      since: parseInstant(fields.get('since'), 'since'),
-      nextTry: parseInstant(fields.get('nextTry'), 'nextTry'),
-      attempts: parseCount(fields.get('attempts'), 'attempts'),
-      service: parseText(fields.get('service'), 'service'),
-    };
-  });
+  return parseRecord(text, 'The record of what waits', (fields) => ({
+    version: 1,
+    ...subjectIds(fields),
+    code: fields.requireText('code'),
+    sort: fields.requireText('sort'),
+    reason: fields.requireText('reason'),
+    since: requireUtc(fields, 'since'),
+    nextTry: requireUtc(fields, 'nextTry'),
+    attempts: fields.requireCount('attempts'),
+    service: fields.requireText('service'),
+  }));
 }
 
-function damaged<T>(what: string, parse: () => T): T {
+function parseRecord<T>(text: string, what: string, parse: (fields: Fields) => T): T {
   try {
-    return parse();
+    const fields = Fields.of(JSON.parse(text), '');
+    if (fields.raw('version') !== 1) throw new Error('version: expected 1; a newer service may have written it');
+    return parse(fields);
   } catch (cause) {
     const detail = cause instanceof SyntaxError || !(cause instanceof Error) ? 'expected JSON' : cause.message;
     throw new Failure(
@@ -108,37 +86,59 @@ function damaged<T>(what: string, parse: () => T): T {
   }
 }
 
-function parseSource(value: unknown, index: number): SourceFacts {
-  const field = `sources[${String(index)}]`;
-  const fields = parseFields(value, field);
-  const original = fields.get('original');
+function recordingIds(fields: Fields): Pick<Manifest, 'recordingId' | 'conversationId'> {
   return {
-    channel: parseText(fields.get('channel'), `${field}.channel`),
-    contentType: parseText(fields.get('contentType'), `${field}.contentType`),
-    sizeBytes: parseCount(fields.get('sizeBytes'), `${field}.sizeBytes`),
-    sha256: parsePattern(fields.get('sha256'), `${field}.sha256`, SHA256),
-    ...(original === undefined ? {} : { original: parsePattern(original, `${field}.original`, ORIGINAL) }),
+    recordingId: parseId(fields.raw('recordingId'), 'recordingId'),
+    conversationId: parseOptionalId(fields.raw('conversationId'), 'conversationId') ?? null,
   };
 }
 
-function parseWebm(value: unknown): WebmFacts {
-  const fields = parseFields(value, 'webm');
+function subjectIds(fields: Fields): Pick<FailureRecord, 'recordingId' | 'conversationId'> {
   return {
-    contentType: parseChoice(fields.get('contentType'), 'webm.contentType', ['audio/webm', 'video/webm']),
-    sizeBytes: parseCount(fields.get('sizeBytes'), 'webm.sizeBytes'),
-    sha256: parsePattern(fields.get('sha256'), 'webm.sha256', SHA256),
-    crc32c: parsePattern(fields.get('crc32c'), 'webm.crc32c', CRC32C),
-    durationMs: parseNumber(fields.get('durationMs'), 'webm.durationMs'),
-    channels: parseCount(fields.get('channels'), 'webm.channels'),
-    codecs: parseArray(fields.get('codecs'), 'webm.codecs').map((codec) => parseText(codec, 'webm.codecs')),
+    recordingId: parseOptionalId(fields.raw('recordingId'), 'recordingId') ?? null,
+    conversationId: parseOptionalId(fields.raw('conversationId'), 'conversationId') ?? null,
   };
+}
+
+/** Records are listed by the first ten letters of their moments: these have to be UTC's. */
+function requireUtc(fields: Fields, name: string): string {
+  const text = fields.requireInstant(name);
+  if (text.endsWith('Z')) return text;
+  throw new Error(`${fields.nameOf(name)}: expected a date in UTC, ending in Z`);
+}
+
+function parseSource(value: unknown, index: number): SourceFacts {
+  const fields = Fields.of(value, `sources[${String(index)}]`);
+  return {
+    channel: fields.requireText('channel'),
+    contentType: fields.requireText('contentType'),
+    sizeBytes: fields.requireCount('sizeBytes'),
+    sha256: fields.requireText('sha256', SHA256),
+    ...(fields.raw('original') === undefined ? {} : { original: fields.requireText('original', ORIGINAL) }),
+  };
+}
+
+function parseWebm(fields: Fields): WebmFacts {
+  return {
+    contentType: fields.requireChoice('contentType', ['audio/webm', 'video/webm']),
+    sizeBytes: fields.requireCount('sizeBytes'),
+    sha256: fields.requireText('sha256', SHA256),
+    crc32c: fields.requireText('crc32c', CRC32C),
+    durationMs: fields.requireNumber('durationMs'),
+    channels: fields.requireCount('channels'),
+    codecs: fields.requireArray('codecs').map((codec) => parseCodec(codec, fields)),
+  };
+}
+
+function parseCodec(value: unknown, webm: Fields): string {
+  if (typeof value === 'string') return value;
+  throw new Error(`${webm.nameOf('codecs')}: expected strings`);
 }
 
 const SHA256 = /^[0-9a-f]{64}$/;
 const CRC32C = /^[A-Za-z0-9+/]{5}[AQgw]==$/;
 /** `original[.N].{ext}`: a name in the recording's own folder, never a path. */
 const ORIGINAL = /^original(\.\d{1,4})?\.[0-9a-z]{1,16}$/;
-const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$/;
 
 /** `original.{ext}` for a single source file, `original.{index}.{ext}` for one of several. */
 export function originalName(index: number, count: number, extension: string): string {
@@ -147,52 +147,4 @@ export function originalName(index: number, count: number, extension: string): s
     throw new Failure('internal', `"${extension}" cannot end the name of an original: expected 1 to 16 of a-z 0-9.`);
   }
   return name;
-}
-
-function parseFields(value: unknown, field: string): ReadonlyMap<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw expected(field, 'an object');
-  return new Map<string, unknown>(Object.entries(value));
-}
-
-function parseArray(value: unknown, field: string): readonly unknown[] {
-  if (!Array.isArray(value)) throw expected(field, 'an array');
-  return value;
-}
-
-function parseText(value: unknown, field: string): string {
-  if (typeof value !== 'string') throw expected(field, 'a string');
-  return value;
-}
-
-function parsePattern(value: unknown, field: string, pattern: RegExp): string {
-  const text = parseText(value, field);
-  if (!pattern.test(text)) throw expected(field, `text like ${pattern.source}`);
-  return text;
-}
-
-function parseInstant(value: unknown, field: string): string {
-  const text = parsePattern(value, field, INSTANT);
-  if (!isDay(text.slice(0, 10)) || Number.isNaN(Date.parse(text))) throw expected(field, 'a date that exists');
-  return text;
-}
-
-function parseNumber(value: unknown, field: string): number {
-  if (typeof value !== 'number' || !Number.isFinite(value) || value < 0) throw expected(field, 'a number from 0');
-  return value;
-}
-
-function parseCount(value: unknown, field: string): number {
-  const number = parseNumber(value, field);
-  if (!Number.isSafeInteger(number)) throw expected(field, 'a whole number');
-  return number;
-}
-
-function parseChoice<const T extends string>(value: unknown, field: string, choices: readonly T[]): T {
-  const found = choices.find((choice) => choice === value);
-  if (found === undefined) throw expected(field, choices.join(' or '));
-  return found;
-}
-
-function expected(field: string, what: string): Error {
-  return new Error(`${field === '' ? 'its top level' : field}: expected ${what}`);
 }

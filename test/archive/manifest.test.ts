@@ -1,7 +1,8 @@
 /** What an archive accepts as a manifest or failure record, and what it refuses by name. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { dayOf, failureKeyOf, originalName, parseFailureRecord, parseManifest } from '../../src/archive/records.ts';
+import { subjectKey } from '../../src/archive/names.ts';
+import { dayOf, originalName, parseFailureRecord, parseManifest } from '../../src/archive/records.ts';
 import { isDay } from '../../src/instant.ts';
 import { Failure } from '../../src/failure.ts';
 import { failureOf, manifestOf, sourceOf } from '../support/archive/content.ts';
@@ -88,10 +89,10 @@ test('a recording is listed under the UTC day it started, else the day it was ar
 });
 
 test('failures of recordings and of conversations never share a name', () => {
-  assert.equal(failureKeyOf(CALL), 'C1.R1');
-  assert.equal(failureKeyOf({ recordingId: 'R1', conversationId: undefined }), '_.R1');
-  assert.equal(failureKeyOf({ recordingId: undefined, conversationId: 'C1' }), 'C1._');
-  assert.throws(() => failureKeyOf({ recordingId: undefined, conversationId: undefined }), Failure);
+  assert.equal(subjectKey(CALL), 'C1.R1');
+  assert.equal(subjectKey({ recordingId: 'R1', conversationId: undefined }), '_.R1');
+  assert.equal(subjectKey({ recordingId: undefined, conversationId: 'C1' }), 'C1._');
+  assert.throws(() => subjectKey({ recordingId: undefined, conversationId: undefined }), Failure);
 });
 
 test('originals are numbered where there are several, and their names are never paths', () => {

@@ -5,7 +5,7 @@ import { connect, type Socket } from 'node:net';
 import { PassThrough, Readable } from 'node:stream';
 import type { Archive, ByteRange, Entry, ListQuery } from '../../src/archive/archive.ts';
 import { recordingOf, type FailureRecord, type Manifest, type WaitingRecord } from '../../src/archive/manifest.ts';
-import type { FailureSubject } from '../../src/archive/records.ts';
+import type { Subject } from '../../src/archive/names.ts';
 import { Failure } from '../../src/failure.ts';
 import { createApp, type AppParts } from '../../src/http/app.ts';
 import { createReadiness } from '../../src/http/health.ts';
@@ -96,11 +96,11 @@ export class MapArchive implements Pick<Archive, 'find' | 'failureOf' | 'waiting
     this.#waiting.set(pathOf(recording), { ...ids, ...times, ...why });
   }
 
-  async waitingOf(subject: FailureSubject): Promise<WaitingRecord | undefined> {
+  async waitingOf(subject: Subject): Promise<WaitingRecord | undefined> {
     return this.#waiting.get(`${subject.conversationId ?? '_'}/${subject.recordingId ?? '_'}`);
   }
 
-  async failureOf(subject: FailureSubject): Promise<FailureRecord | undefined> {
+  async failureOf(subject: Subject): Promise<FailureRecord | undefined> {
     return this.#failures.get(`${subject.conversationId ?? '_'}/${subject.recordingId ?? '_'}`);
   }
 

@@ -9,33 +9,32 @@ export function createGoogleAuth(): GoogleAuth {
   return new GoogleAuth({ scopes: SCOPES });
 }
 
-export interface TokenSource {
-  /** A token that is valid for some minutes; cached by the library. @throws Failure `misconfigured` | `archive-unavailable` */
-  token(): Promise<string>;
-  /** The server refused the token: the next one is fetched anew. */
-  forget(): Promise<void>;
-}
+export class GoogleTokens {
+  readonly #auth: GoogleAuth;
 
-export function createTokenSource(auth: GoogleAuth): TokenSource {
-  return {
-    async token() {
-      const token = await auth.getAccessToken().catch((thrown: unknown) => {
-        throw credentialsFailure(thrown);
-      });
-      if (typeof token !== 'string' || token === '') throw credentialsFailure(undefined);
-      return token;
-    },
-    async forget() {
-      const client = await auth.getClient();
-      client.setCredentials({ ...client.credentials, expiry_date: 1 });
-    },
-  };
+  constructor(auth: GoogleAuth) {
+    this.#auth = auth;
+  }
+
+  /** A token that is valid for some minutes; cached by the library. @throws Failure `misconfigured` | `archive-unavailable` */
+  async token(): Promise<string> {
+    const token = await this.#auth.getAccessToken().catch((thrown: unknown) => {
+      throw credentialsFailure(thrown);
+    });
+    if (typeof token !== 'string' || token === '') throw credentialsFailure(undefined);
+    return token;
+  }
+
+  /** The server refused the token: the next one is fetched anew. */
+  async forget(): Promise<void> {
+    const client = await this.#auth.getClient();
+    client.setCredentials({ ...client.credentials, expiry_date: 1 });
+  }
 }
 
 /** The library's text is kept as cause only: it may hold a token or a key path. */
 export function credentialsFailure(cause: unknown): Failure {
-  const text = cause instanceof Error ? cause.message : '';
-  if (/ENOTFOUND|ECONN|ETIMEDOUT|EAI_AGAIN|socket|timeout|50\d/i.test(text)) {
+  if (isPassingTrouble(cause)) {
     return new Failure('archive-unavailable', 'No access token could be fetched; it is tried again later.', { cause });
   }
   return new Failure(
@@ -43,4 +42,10 @@ export function credentialsFailure(cause: unknown): Failure {
     'There are no Google credentials: run on Google Cloud with a service account, or set GOOGLE_APPLICATION_CREDENTIALS.',
     { cause },
   );
+}
+
+/** Google's libraries tell a network that failed, and a server that did, by their texts alone. */
+export function isPassingTrouble(thrown: unknown): boolean {
+  const text = thrown instanceof Error ? thrown.message : '';
+  return /ENOTFOUND|ECONN|ETIMEDOUT|EAI_AGAIN|socket|timeout|fetch failed|\b50\d\b/i.test(text);
 }

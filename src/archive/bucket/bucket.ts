@@ -4,19 +4,24 @@ import type { Readable } from 'node:stream';
 import { Failure } from '../../failure.ts';
 import type { Recording } from '../../recording.ts';
 import type { Archive, ByteRange, Deposit, Link, ListQuery, Page } from '../archive.ts';
-import { createGoogleAuth, createTokenSource } from './auth.ts';
-import { BucketClient, type RetryPolicy } from './client.ts';
-import { completeRecording, isOf, removeAll, type BucketParts } from './commit.ts';
+import { createGoogleAuth, GoogleTokens } from './auth.ts';
+import { BucketClient } from './client.ts';
+import { completeRecording } from './commit.ts';
 import { BucketDeposit } from './deposit.ts';
-import { BucketLayout, parseWebmMetadata } from './layout.ts';
-import { BucketLibrary } from './library.ts';
 import { LinkCache } from './links.ts';
 import { listBucket } from './listing.ts';
-import { downloadStream, readText } from './download.ts';
+import { downloadStream, readObject } from './download.ts';
 import { insertObject } from './insert.ts';
+import { listObjects, removeAll, removeObject, statObject } from './metadata.ts';
+import { isSame, type ObjectFacts } from './object.ts';
+import type { RetryPolicy } from './retry.ts';
+import { LinkSigner } from './signer.ts';
+import { parseWebmMetadata } from './webm-metadata.ts';
+import { clipRange } from '../byte-range.ts';
 import { recordingOf, type FailureRecord, type Manifest, type WaitingRecord } from '../manifest.ts';
+import { manifestName, reasonName, RECORDINGS, STAGING, stagingName, webmName, type Subject } from '../names.ts';
 import { removeOldNoRecordings } from '../no-recordings.ts';
-import { parseFailureRecord, parseManifest, parseWaitingRecord, type FailureSubject } from '../records.ts';
+import { isOf, parseFailureRecord, parseManifest, parseWaitingRecord } from '../records.ts';
 
 export interface BucketArchiveOptions {
   readonly bucket: string;
@@ -56,53 +61,43 @@ export function openBucketArchive(options: BucketArchiveOptions): BucketArchive 
  */
 export class BucketArchive implements Archive {
   readonly #options: BucketArchiveOptions;
-  readonly #parts: BucketParts;
+  readonly #client: BucketClient;
   readonly #live = new Set<string>();
   readonly #links: LinkCache;
 
   constructor(options: BucketArchiveOptions) {
-    const { bucket, apiEndpoint, retry } = options;
     const auth = createGoogleAuth();
-    const sendTokens = options.sendTokens ?? apiEndpoint === undefined;
-    const tokens = sendTokens ? createTokenSource(auth) : undefined;
+    const sendTokens = options.sendTokens ?? options.apiEndpoint === undefined;
     this.#options = options;
-    this.#parts = {
-      client: new BucketClient({ bucket, apiEndpoint, tokens, retry }),
-      library: new BucketLibrary({ ...options, auth, tokens }),
-      layout: new BucketLayout(options.prefix),
-    };
-    this.#links = new LinkCache(this.#parts);
+    this.#client = new BucketClient({ ...options, tokens: sendTokens ? new GoogleTokens(auth) : undefined });
+    this.#links = new LinkCache(new LinkSigner({ ...options, auth }), this.#client);
   }
 
-  /** @throws Failure `conflict` where what lies there is not what its manifest says */
+  /**
+   * Whoever may write asks mostly for what is not there, and one request tells; a reader for what is there: two at once.
+   * @throws Failure `conflict` where what lies there is not what its manifest says
+   */
   async find(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
-    const { client, library, layout } = this.#parts;
-    const [text, object] = await Promise.all([
-      readText(layout.manifest(recording), client, signal),
-      library.stat(layout.webm(recording), signal),
-    ]);
-    if (text !== undefined) {
-      const manifest = parseManifest(text);
-      const { sizeBytes, crc32c } = manifest.webm;
-      if (isOf(manifest, recording) && object?.sizeBytes === sizeBytes && object.crc32c === crc32c) return manifest;
-      throw damaged();
-    }
+    const isReader = this.#options.readOnly === true;
+    const early = isReader ? this.#manifestText(recording, signal) : undefined;
+    const [object, earlyText] = await Promise.all([statObject(webmName(recording), this.#client, signal), early]);
+    if (object === undefined && earlyText === undefined) return undefined;
+    const text = isReader ? earlyText : await this.#manifestText(recording, signal);
+    if (text !== undefined) return proven(text, recording, object);
     // A crash came between the two: what is left to do follows from the WebM. One that is not ours is no recording.
-    if (object === undefined || this.#options.readOnly === true || parseWebmMetadata(object) === undefined)
-      return undefined;
-    return completeRecording({ recording, object }, this.#parts, signal);
+    if (object === undefined || isReader || parseWebmMetadata(object) === undefined) return undefined;
+    return completeRecording({ recording, object }, this.#client, signal);
   }
 
   async begin(recording: Recording, signal: AbortSignal): Promise<Deposit> {
     signal.throwIfAborted();
     const holdBackBytes = this.#options.holdBackBytes ?? HOLD_BACK_BYTES;
-    return new BucketDeposit(recording, { parts: this.#parts, holdBackBytes, live: this.#live }, signal);
+    return new BucketDeposit(recording, { client: this.#client, holdBackBytes, live: this.#live }, signal);
   }
 
   async read(manifest: Manifest, range: ByteRange | undefined, signal: AbortSignal): Promise<Readable> {
-    const asked = range === undefined ? undefined : within(range, manifest.webm.sizeBytes);
-    const name = this.#parts.layout.webm(recordingOf(manifest));
-    return downloadStream({ name, range: asked }, this.#parts.client, signal);
+    const asked = range === undefined ? undefined : clipRange(range, manifest.webm.sizeBytes);
+    return downloadStream({ name: webmName(recordingOf(manifest)), range: asked }, this.#client, signal);
   }
 
   /** Lives longer than asked where the recording is longer: see {@link LinkCache}. */
@@ -111,36 +106,36 @@ export class BucketArchive implements Archive {
   }
 
   async list(query: ListQuery, signal: AbortSignal): Promise<Page> {
-    return listBucket(query, this.#parts, signal);
+    return listBucket(query, this.#client, signal);
   }
 
-  async recordFailure(subject: FailureSubject, record: FailureRecord, signal: AbortSignal): Promise<void> {
+  async recordFailure(subject: Subject, record: FailureRecord, signal: AbortSignal): Promise<void> {
     const metadata = { failedAt: record.failedAt, status: record.status };
-    await this.#replace(this.#parts.layout.record('failures', subject), { record, metadata }, signal);
+    await this.#replace(reasonName('failures', subject), { record, metadata }, signal);
     await this.removeWaiting(subject, signal);
   }
 
   /** What a retention policy keeps, stays. */
-  async removeFailure(subject: FailureSubject, signal: AbortSignal): Promise<void> {
-    await this.#parts.library.remove(this.#parts.layout.record('failures', subject), signal);
+  async removeFailure(subject: Subject, signal: AbortSignal): Promise<void> {
+    await removeObject({ name: reasonName('failures', subject) }, this.#client, signal);
   }
 
-  async failureOf(subject: FailureSubject, signal: AbortSignal): Promise<FailureRecord | undefined> {
-    const text = await readText(this.#parts.layout.record('failures', subject), this.#parts.client, signal);
+  async failureOf(subject: Subject, signal: AbortSignal): Promise<FailureRecord | undefined> {
+    const text = await readObject(reasonName('failures', subject), this.#client, signal);
     return text === undefined ? undefined : parseFailureRecord(text);
   }
 
-  async recordWaiting(subject: FailureSubject, record: WaitingRecord, signal: AbortSignal): Promise<void> {
+  async recordWaiting(subject: Subject, record: WaitingRecord, signal: AbortSignal): Promise<void> {
     const metadata = { since: record.since, status: 'waiting' };
-    await this.#replace(this.#parts.layout.record('waiting', subject), { record, metadata }, signal);
+    await this.#replace(reasonName('waiting', subject), { record, metadata }, signal);
   }
 
-  async removeWaiting(subject: FailureSubject, signal: AbortSignal): Promise<void> {
-    await this.#parts.library.remove(this.#parts.layout.record('waiting', subject), signal);
+  async removeWaiting(subject: Subject, signal: AbortSignal): Promise<void> {
+    await removeObject({ name: reasonName('waiting', subject) }, this.#client, signal);
   }
 
-  async waitingOf(subject: FailureSubject, signal: AbortSignal): Promise<WaitingRecord | undefined> {
-    const text = await readText(this.#parts.layout.record('waiting', subject), this.#parts.client, signal);
+  async waitingOf(subject: Subject, signal: AbortSignal): Promise<WaitingRecord | undefined> {
+    const text = await readObject(reasonName('waiting', subject), this.#client, signal);
     return text === undefined ? undefined : parseWaitingRecord(text);
   }
 
@@ -149,14 +144,12 @@ export class BucketArchive implements Archive {
   }
 
   async #sweepStaging(olderThanMs: number, signal: AbortSignal): Promise<number> {
-    const { library, layout } = this.#parts;
-    const prefix = layout.staging();
     let removed = 0;
-    for await (const { objects } of library.list({ prefix }, signal)) {
+    for await (const { objects } of listObjects({ prefix: STAGING }, this.#client, signal)) {
       for (const { name, createdAt, generation } of objects) {
-        const [deposit = ''] = name.slice(prefix.length).split('/');
-        const old = Date.now() - Date.parse(createdAt) >= olderThanMs;
-        if (old && !this.#live.has(deposit) && (await library.remove(name, signal, generation))) removed += 1;
+        const [deposit = ''] = name.slice(STAGING.length).split('/');
+        if (Date.now() - Date.parse(createdAt) < olderThanMs || this.#live.has(deposit)) continue;
+        if ((await removeObject({ name, generation }, this.#client, signal)) === 'removed') removed += 1;
       }
     }
     return removed;
@@ -164,26 +157,29 @@ export class BucketArchive implements Archive {
 
   /** @throws Failure `misconfigured` naming the role, the bucket or the setting to change */
   async check(signal: AbortSignal): Promise<void> {
-    const { client, library, layout } = this.#parts;
-    const names = library.list({ prefix: layout.recordings(), pageSize: 1 }, signal);
-    await names.next();
+    const client = this.#client;
+    await listObjects({ prefix: RECORDINGS, pageSize: 1 }, client, signal).next();
     if (this.#options.readOnly === true) {
-      await readText(layout.staging('probe'), client, signal);
+      await readObject(stagingName('probe'), client, signal);
       return;
     }
-    const name = layout.staging(`probe.${randomBytes(8).toString('hex')}`);
+    const name = stagingName(`probe.${randomBytes(8).toString('hex')}`);
     await insertObject({ object: { name, contentType: 'text/plain' }, parts: [Buffer.from(name)] }, client, signal);
     try {
-      if ((await readText(name, client, signal)) !== name) throw damaged();
-      await library.remove(name, signal);
+      if ((await readObject(name, client, signal)) !== name) throw notAsStated();
+      await removeObject({ name }, client, signal);
     } catch (thrown) {
-      await removeAll([name], this.#parts);
+      await removeAll([name], client);
       throw thrown;
     }
   }
 
   async close(): Promise<void> {
-    await this.#parts.client.close();
+    await this.#client.close();
+  }
+
+  #manifestText(recording: Recording, signal: AbortSignal): Promise<string | undefined> {
+    return readObject(manifestName(recording), this.#client, signal);
   }
 
   /** Metadata repeats what a listing sorts by. A retention policy may keep an earlier record: it then stays. */
@@ -191,7 +187,7 @@ export class BucketArchive implements Archive {
     const object = { name, contentType: 'application/json; charset=utf-8', metadata: kept.metadata };
     const parts = [Buffer.from(`${JSON.stringify(kept.record, null, 2)}\n`)];
     try {
-      await insertObject({ object, parts, replace: true }, this.#parts.client, signal);
+      await insertObject({ object, parts, replace: true }, this.#client, signal);
     } catch (thrown) {
       const reason = thrown instanceof Failure ? thrown.facts['reason'] : undefined;
       if (reason !== 'retentionPolicyNotMet') throw thrown;
@@ -199,15 +195,14 @@ export class BucketArchive implements Archive {
   }
 }
 
-function within(range: ByteRange, sizeBytes: number): ByteRange {
-  const { start, end } = range;
-  if (!Number.isInteger(start) || !Number.isInteger(end) || start < 0 || start > end || start >= sizeBytes) {
-    throw new Failure('range-not-satisfiable', `The recording has ${String(sizeBytes)} bytes: ask for a range inside.`);
-  }
-  return { start, end: Math.min(end, sizeBytes - 1) };
+/** @throws Failure `conflict` */
+function proven(text: string, recording: Recording, object: ObjectFacts | undefined): Manifest {
+  const manifest = parseManifest(text);
+  if (isOf(manifest, recording) && object !== undefined && isSame(object, manifest.webm)) return manifest;
+  throw notAsStated();
 }
 
-function damaged(): Failure {
+function notAsStated(): Failure {
   return new Failure(
     'conflict',
     'What lies in the bucket (ARCHIVE_URL) is not what its manifest says: restore recording.webm (soft delete or versions keep it), or move the recording out of recordings/ and replay it.',

@@ -1,64 +1,25 @@
-/** Turns requests of Cloud Storage's JSON API into answers, in bounded time, and trouble on the way into Failures. */
+/**
+ * Turns requests of Cloud Storage's JSON API into answers, in bounded time, and trouble on the way into Failures.
+ *
+ * The one client for all of the archive's own requests: one retry policy, one rule for refused tokens, a signal for each. Google's
+ * library signs links (signer.ts) and does nothing else here: its requests take no signal, its retries lose uploads and crash on
+ * downloads, and every process that makes no links starts without it.
+ */
 import { Readable } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request, type Dispatcher } from 'undici';
 import { Failure } from '../../failure.ts';
-import type { TokenSource } from './auth.ts';
-import { bucketFailure, isTransient, parseRefusal, type Doing } from './failure.ts';
+import { reasonOf } from '../../waiting.ts';
+import type { GoogleTokens } from './auth.ts';
+import { bucketFailure, isTransient, parseRefusal, type Permission, type Refusal } from './failure.ts';
+import { parseObject, type ObjectFacts } from './object.ts';
+import { RetryBudget, USUAL_RETRY, type RetryPolicy } from './retry.ts';
 
 const GOOGLE = 'https://storage.googleapis.com';
-const LARGEST_ANSWER_BYTES = 1024 * 1024;
-
-/** How long to go on when nothing moves. Counts and clock start anew with every bit of progress. */
-export interface RetryPolicy {
-  /** Failures in a row without progress. */
-  readonly attempts: number;
-  /** First wait; doubles, with full jitter. */
-  readonly firstDelayMs: number;
-  readonly longestDelayMs: number;
-  /** Time without progress. */
-  readonly withoutProgressMs: number;
-  /** One request and its answer: a connection into nowhere ends here. */
-  readonly requestTimeoutMs: number;
-}
-
-export const DEFAULT_RETRY: RetryPolicy = {
-  attempts: 9,
-  firstDelayMs: 500,
-  longestDelayMs: 32_000,
-  withoutProgressMs: 180_000,
-  requestTimeoutMs: 60_000,
-};
-
-/** The budget of one piece of work: {@link RetryPolicy} counted down. */
-export class Patience {
-  readonly #policy: RetryPolicy;
-  #failures = 0;
-  #since = performance.now();
-
-  constructor(policy: RetryPolicy) {
-    this.#policy = policy;
-  }
-
-  progress(): void {
-    this.#failures = 0;
-    this.#since = performance.now();
-  }
-
-  /** Waits before the next attempt, never less than the server asked for. @throws the failure, once the budget is spent */
-  async again(failure: Failure, signal: AbortSignal): Promise<void> {
-    this.#failures += 1;
-    const doubled = this.#policy.firstDelayMs * 2 ** (this.#failures - 1);
-    const jittered = Math.random() * Math.min(doubled, this.#policy.longestDelayMs);
-    const waitMs = Math.max(jittered, failure.afterMs ?? 0);
-    const endMs = performance.now() - this.#since + waitMs;
-    if (this.#failures >= this.#policy.attempts || endMs > this.#policy.withoutProgressMs) throw failure;
-    await sleep(waitMs, undefined, { signal });
-  }
-}
+/** A page of 1,000 objects, each with 8 KiB of metadata at most. */
+const LARGEST_ANSWER_BYTES = 16 * 1024 * 1024;
 
 export interface ApiRequest {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** Path and query below the endpoint; or the whole URI of an upload session, which is a bearer secret. */
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
@@ -71,24 +32,28 @@ export interface ApiAnswer {
   readonly text: string;
 }
 
-export interface ClientOptions {
+export interface BucketClientOptions {
   readonly bucket: string;
+  /** What all names in the bucket begin with, without a slash at its ends; empty for the bucket's root. */
+  readonly prefix: string;
   readonly apiEndpoint?: string | undefined;
   /** Absent: requests carry no token (a test server). */
-  readonly tokens?: TokenSource | undefined;
+  readonly tokens?: GoogleTokens | undefined;
   readonly retry?: RetryPolicy | undefined;
 }
 
 export class BucketClient {
   readonly bucket: string;
   readonly retry: RetryPolicy;
+  readonly #prefix: string;
   readonly #endpoint: string;
-  readonly #tokens: TokenSource | undefined;
+  readonly #tokens: GoogleTokens | undefined;
   readonly #agent: Agent;
 
-  constructor(options: ClientOptions) {
+  constructor(options: BucketClientOptions) {
     this.bucket = options.bucket;
-    this.retry = options.retry ?? DEFAULT_RETRY;
+    this.retry = options.retry ?? USUAL_RETRY;
+    this.#prefix = options.prefix === '' ? '' : `${options.prefix}/`;
     this.#endpoint = options.apiEndpoint ?? GOOGLE;
     this.#tokens = options.tokens;
     this.#agent = new Agent({
@@ -99,26 +64,47 @@ export class BucketClient {
     });
   }
 
-  patience(): Patience {
-    return new Patience(this.retry);
+  budget(): RetryBudget {
+    return new RetryBudget(this.retry);
+  }
+
+  /** As the bucket calls what the archive calls `name`. */
+  fullName(name: string): string {
+    return this.#prefix + name;
+  }
+
+  /** As the archive calls what the bucket calls `full`. */
+  ownName(full: string): string {
+    return full.startsWith(this.#prefix) ? full.slice(this.#prefix.length) : full;
   }
 
   /** Path of an object, its name encoded whole. */
   objectPath(name: string): string {
-    return `/storage/v1/b/${encodeURIComponent(this.bucket)}/o/${encodeURIComponent(name)}`;
+    return `${this.listPath()}/${encodeURIComponent(this.fullName(name))}`;
   }
 
-  uploadPath(query: Readonly<Record<string, string>>): string {
-    return `/upload/storage/v1/b/${encodeURIComponent(this.bucket)}/o?${new URLSearchParams(query).toString()}`;
+  listPath(): string {
+    return `/storage/v1/b/${encodeURIComponent(this.bucket)}/o`;
+  }
+
+  uploadPath(name: string, query: Readonly<Record<string, string>>): string {
+    const all = new URLSearchParams({ ...query, name: this.fullName(name) });
+    return `/upload/storage/v1/b/${encodeURIComponent(this.bucket)}/o?${all.toString()}`;
+  }
+
+  /** @throws Failure `archive-unavailable` where it is no object resource */
+  facts(resource: unknown): ObjectFacts {
+    const facts = parseObject(resource);
+    return { ...facts, name: this.ownName(facts.name) };
   }
 
   /** One exchange; any status is an answer. @throws Failure `archive-unavailable` where none came */
   async exchange(asked: ApiRequest, signal: AbortSignal): Promise<ApiAnswer> {
     const deadline = AbortSignal.timeout(this.retry.requestTimeoutMs);
-    const within = AbortSignal.any([signal, deadline]);
+    const either = AbortSignal.any([signal, deadline]);
     try {
-      const answer = await this.#authorized(asked, within);
-      const text = await readText(answer);
+      const answer = await this.#authorized(asked, either);
+      const text = await textOfBody(answer);
       return { status: answer.statusCode, header: (name) => headerOf(answer, name), text };
     } catch (thrown) {
       throw unreachable(thrown, signal);
@@ -126,12 +112,12 @@ export class BucketClient {
   }
 
   /** Like {@link exchange}, repeated while the answer is one that passes: only for requests that may be repeated. */
-  async send(asked: ApiRequest, doing: Doing, signal: AbortSignal): Promise<ApiAnswer> {
-    const patience = this.patience();
+  async send(asked: ApiRequest, permission: Permission, signal: AbortSignal): Promise<ApiAnswer> {
+    const budget = this.budget();
     for (;;) {
       const answer = await this.exchange(asked, signal).catch(passing);
-      if (answer instanceof Failure) await patience.again(answer, signal);
-      else if (isTransient(refusalOf(answer))) await patience.again(this.failure(answer, doing), signal);
+      if (answer instanceof Failure) await budget.again(answer, signal);
+      else if (isTransient(refusalOf(answer))) await budget.again(this.failure(answer, permission), signal);
       else return answer;
     }
   }
@@ -145,8 +131,8 @@ export class BucketClient {
     }
   }
 
-  failure(answer: ApiAnswer, doing: Doing): Failure {
-    return bucketFailure(refusalOf(answer), doing, this.bucket);
+  failure(answer: ApiAnswer, permission: Permission): Failure {
+    return bucketFailure(refusalOf(answer), permission, this.bucket);
   }
 
   async close(): Promise<void> {
@@ -189,11 +175,22 @@ function bodyOf(parts: readonly Buffer[] | undefined): Buffer | Readable | null 
   return more.length === 0 ? only : Readable.from([only, ...more]);
 }
 
-export function refusalOf(answer: ApiAnswer): ReturnType<typeof parseRefusal> {
+/** The JSON of an answer. @throws Failure `archive-unavailable` where it is none: something on the way answered instead */
+export function documentOf(answer: ApiAnswer): unknown {
+  try {
+    const value: unknown = JSON.parse(answer.text);
+    return value;
+  } catch (cause) {
+    const text = `Something answered ${String(answer.status)} in place of Cloud Storage, without its JSON (a proxy?): the work is tried again later.`;
+    throw new Failure('archive-unavailable', text, { cause });
+  }
+}
+
+export function refusalOf(answer: ApiAnswer): Refusal {
   return parseRefusal(answer.status, answer.status < 400 ? '' : answer.text, answer.header('retry-after'));
 }
 
-async function readText(answer: Dispatcher.ResponseData): Promise<string> {
+async function textOfBody(answer: Dispatcher.ResponseData): Promise<string> {
   const parts: Buffer[] = [];
   let size = 0;
   for await (const part of answer.body) {
@@ -205,24 +202,19 @@ async function readText(answer: Dispatcher.ResponseData): Promise<string> {
   return Buffer.concat(parts).toString('utf8');
 }
 
-function headerOf(answer: Dispatcher.ResponseData, name: string): string | undefined {
+/** The first of several headers of this name. */
+export function headerOf(answer: Dispatcher.ResponseData, name: string): string | undefined {
   const value = answer.headers[name];
   return Array.isArray(value) ? value[0] : value;
 }
 
 /** A stop from outside stays what it is; everything else is the network. */
 export function unreachable(thrown: unknown, signal: AbortSignal): Failure {
-  if (signal.aborted) return stopped(signal, thrown);
+  if (signal.aborted) return reasonOf(signal);
   if (thrown instanceof Failure) return thrown;
   return new Failure('archive-unavailable', 'Cloud Storage could not be reached; the work is tried again later.', {
     cause: thrown,
   });
-}
-
-/** The reason of an aborted signal, where it is a Failure. */
-export function stopped(signal: AbortSignal, cause: unknown): Failure {
-  if (signal.reason instanceof Failure) return signal.reason;
-  return new Failure('stopped', 'The work was stopped before it ended.', { cause });
 }
 
 /** For `catch`: what passes is returned, the rest is thrown on. */

@@ -1,23 +1,15 @@
 /** Turns a WebM that lies in the bucket into a whole recording: its originals, its day, its manifest, in this order. */
 import { Failure } from '../../failure.ts';
 import type { Recording } from '../../recording.ts';
-import type { BucketClient } from './client.ts';
-import { parseWebmMetadata, type BucketLayout, type WebmMetadata } from './layout.ts';
-import type { BucketLibrary } from './library.ts';
-import type { ObjectFacts } from './object.ts';
-import { readText } from './download.ts';
-import { composeObject, insertObject } from './insert.ts';
 import type { Manifest } from '../manifest.ts';
-import { dayOf, parseManifest } from '../records.ts';
-
-/** All that talks to one bucket. */
-export interface BucketParts {
-  readonly client: BucketClient;
-  readonly library: BucketLibrary;
-  readonly layout: BucketLayout;
-}
-
-const CLEANUP_TIMEOUT_MS = 5_000;
+import { besideName, dayName, manifestName, reasonName, stagingName } from '../names.ts';
+import { dayOf, isOf, parseManifest } from '../records.ts';
+import type { BucketClient } from './client.ts';
+import { readObject } from './download.ts';
+import { composeObject, insertObject } from './insert.ts';
+import { removeAll, statObject } from './metadata.ts';
+import { isSame, type ObjectFacts } from './object.ts';
+import { parseWebmMetadata, type WebmMetadata } from './webm-metadata.ts';
 
 /**
  * Done by whoever finds the WebM without a manifest: its maker, another worker, or the next attempt after a crash.
@@ -30,80 +22,80 @@ const CLEANUP_TIMEOUT_MS = 5_000;
  */
 export async function completeRecording(
   webm: { readonly recording: Recording; readonly object: ObjectFacts },
-  parts: BucketParts,
+  client: BucketClient,
   signal: AbortSignal,
 ): Promise<Manifest> {
   const { recording, object } = webm;
   const known = parseWebmMetadata(object);
   if (known === undefined || !isOf(known.manifest, recording)) throw foreign(object.name);
-  const manifest = await placeOriginals(recording, known, { parts, signal });
-  await insertEmpty(parts.layout.day(dayOf(manifest), recording), parts.client, signal);
-  const there = await placeManifest(recording, manifest, { parts, signal });
+  const manifest = await placeOriginals({ recording, known }, client, signal);
+  const day = { name: dayName(dayOf(manifest), recording), contentType: 'text/plain' };
+  await insertObject({ object: day, parts: [] }, client, signal);
+  const there = await placeManifest({ recording, manifest }, client, signal);
+  if (!isSame(object, there.webm)) throw statesAnother();
   const names = manifest.sources.flatMap((source) => (source.original === undefined ? [] : [source.original]));
-  const staged = known.staged === undefined ? [] : names.map((name) => `${known.staged ?? ''}/${name}`);
-  const records = (['failures', 'waiting'] as const).map((folder) => parts.layout.record(folder, recording));
-  await removeAll([...records, ...staged.map((name) => parts.layout.staging(name))], parts);
+  const staged = known.staged === undefined ? [] : names.map((name) => stagingName(`${known.staged ?? ''}/${name}`));
+  const reasons = [reasonName('failures', recording), reasonName('waiting', recording)];
+  await removeAll([...reasons, ...staged], client);
   return there;
 }
 
-export function isOf(manifest: Manifest, recording: Recording): boolean {
-  return (
-    manifest.recordingId === recording.recordingId && manifest.conversationId === (recording.conversationId ?? null)
-  );
-}
-
-/** Best effort, and only ever under staging/, failures/ and waiting/: what stays is swept, or ruled out by the manifest beside it. */
-export async function removeAll(names: readonly string[], { library }: BucketParts): Promise<void> {
-  const signal = AbortSignal.timeout(CLEANUP_TIMEOUT_MS);
-  await Promise.allSettled(names.map((name) => library.remove(name, signal)));
-}
-
-interface Context {
-  readonly parts: BucketParts;
-  readonly signal: AbortSignal;
-}
-
 /** The manifest without those originals that are nowhere any more: the sweep was faster than the next attempt. */
-async function placeOriginals(recording: Recording, known: WebmMetadata, context: Context): Promise<Manifest> {
+async function placeOriginals(
+  { recording, known }: { readonly recording: Recording; readonly known: WebmMetadata },
+  client: BucketClient,
+  signal: AbortSignal,
+): Promise<Manifest> {
   const { manifest, staged } = known;
   const sources: Manifest['sources'][number][] = [];
   for (const source of manifest.sources) {
     const { original, ...without } = source;
-    const placed = original === undefined || (await placeOriginal({ recording, original, staged }, context));
+    const placed = original === undefined || (await placeOriginal({ recording, original, staged }, client, signal));
     sources.push(placed ? source : without);
   }
   return { ...manifest, sources };
 }
 
-interface Original {
+interface StagedOriginal {
   readonly recording: Recording;
   readonly original: string;
   readonly staged: string | undefined;
 }
 
-async function placeOriginal({ recording, original, staged }: Original, { parts, signal }: Context): Promise<boolean> {
-  const { client, library, layout } = parts;
-  const name = layout.original(recording, original);
-  const source = await library.stat(layout.staging(`${staged ?? ''}/${original}`), signal);
-  if (source === undefined) return (await library.stat(name, signal)) !== undefined;
+async function placeOriginal(
+  { recording, original, staged }: StagedOriginal,
+  client: BucketClient,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const name = besideName(recording, original);
+  const source = await statObject(stagingName(`${staged ?? ''}/${original}`), client, signal);
+  if (source === undefined) return (await statObject(name, client, signal)) !== undefined;
   const object = { name, contentType: source.contentType };
   const { ours } = await composeObject({ object, sources: [source], expected: source }, client, signal);
   if (!ours) throw foreign(name);
   return true;
 }
 
-async function insertEmpty(name: string, client: BucketClient, signal: AbortSignal): Promise<void> {
-  await insertObject({ object: { name, contentType: 'text/plain' }, parts: [] }, client, signal);
-}
-
 /** Whoever was first has written the same, but for originals that were gone for one and not for the other. */
-async function placeManifest(recording: Recording, manifest: Manifest, { parts, signal }: Context): Promise<Manifest> {
-  const name = parts.layout.manifest(recording);
+async function placeManifest(
+  { recording, manifest }: { readonly recording: Recording; readonly manifest: Manifest },
+  client: BucketClient,
+  signal: AbortSignal,
+): Promise<Manifest> {
+  const name = manifestName(recording);
   const object = { name, contentType: 'application/json; charset=utf-8' };
   const text = Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`);
-  const { ours } = await insertObject({ object, parts: [text] }, parts.client, signal);
-  const there = ours ? undefined : await readText(name, parts.client, signal);
+  const { ours } = await insertObject({ object, parts: [text] }, client, signal);
+  const there = ours ? undefined : await readObject(name, client, signal);
   return there === undefined ? manifest : parseManifest(there);
+}
+
+/** The WebM that it states was removed by somebody, and another one was made since. */
+function statesAnother(): Failure {
+  return new Failure(
+    'conflict',
+    'The manifest.json of this recording states another recording.webm than lies there: move manifest.json away from recordings/, and it is written anew from the WebM.',
+  );
 }
 
 function foreign(name: string): Failure {

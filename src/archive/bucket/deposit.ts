@@ -4,28 +4,31 @@ import { Failure } from '../../failure.ts';
 import { release } from '../../memory.ts';
 import { keyOf, type Recording } from '../../recording.ts';
 import type { Deposit, OriginalSink, Sink, Stored } from '../archive.ts';
-import { stopped } from './client.ts';
-import { completeRecording, removeAll, type BucketParts } from './commit.ts';
-import { encodeMetadata } from './layout.ts';
+import { reasonOf } from '../../waiting.ts';
+import type { BucketClient } from './client.ts';
+import { completeRecording } from './commit.ts';
+import { removeAll } from './metadata.ts';
+import { encodeMetadata } from './webm-metadata.ts';
 import { isSame, type ObjectFacts, type Sent } from './object.ts';
 import { combineCrc32c, crc32c, createChecksum, encodeCrc32c, type Checksum } from '../checksum.ts';
 import { download } from './download.ts';
 import { HeldBack } from '../held-back.ts';
 import { composeObject, insertObject, type NewObject, type Placement } from './insert.ts';
 import type { Manifest } from '../manifest.ts';
+import { stagingName, webmName } from '../names.ts';
 import { originalName } from '../records.ts';
 import { ObjectWriter } from './upload.ts';
 import { requireProof } from '../verify.ts';
 
-export interface DepositDeps {
-  readonly parts: BucketParts;
+export interface BucketDepositNeeds {
+  readonly client: BucketClient;
   /** Clusters up to here stay in memory, beyond it all of them go to a staging object while they are made. */
   readonly holdBackBytes: number;
   /** Names under staging/ that this process is still writing: the sweep leaves them alone. */
   readonly live: Set<string>;
 }
 
-interface Original {
+interface OriginalUpload {
   readonly writer: ObjectWriter;
   readonly checksum: Checksum;
 }
@@ -39,23 +42,23 @@ interface Prepared {
 export class BucketDeposit implements Deposit {
   readonly clusters: Sink = { write: (chunk) => this.#work(() => this.#writeCluster(chunk)) };
   readonly #recording: Recording;
-  readonly #deps: DepositDeps;
+  readonly #needs: BucketDepositNeeds;
   readonly #signal: AbortSignal;
   /** Its folder under staging/. */
   readonly #name: string;
-  readonly #originals = new Map<string, Original>();
+  readonly #originals = new Map<string, OriginalUpload>();
   readonly #held = new HeldBack();
   #body: ObjectWriter | undefined;
   #ended: Failure | undefined;
   /** From the moment the WebM may have appeared, its staged originals belong to whoever completes it. */
   #shown = false;
 
-  constructor(recording: Recording, deps: DepositDeps, signal: AbortSignal) {
+  constructor(recording: Recording, needs: BucketDepositNeeds, signal: AbortSignal) {
     this.#recording = recording;
-    this.#deps = deps;
+    this.#needs = needs;
     this.#signal = signal;
     this.#name = `${keyOf(recording)}.${randomBytes(8).toString('hex')}`;
-    deps.live.add(this.#name);
+    needs.live.add(this.#name);
   }
 
   original(index: number, count: number, extension: string, contentType: string): Promise<OriginalSink> {
@@ -63,7 +66,7 @@ export class BucketDeposit implements Deposit {
       const name = originalName(index, count, extension);
       const original = { writer: this.#writer(name, contentType), checksum: createChecksum() };
       this.#originals.set(name, original);
-      return { name, write: (chunk) => this.#work(() => append(original, chunk)) };
+      return { name, write: (chunk) => this.#work(() => appendOriginal(original, chunk)) };
     });
   }
 
@@ -84,12 +87,16 @@ export class BucketDeposit implements Deposit {
       for (const { writer } of this.#originals.values()) await stage(writer);
       this.#signal.throwIfAborted();
       const metadata = encodeMetadata({ manifest, staged });
-      const name = this.#deps.parts.layout.webm(this.#recording);
+      const name = webmName(this.#recording);
       // Recordings never change: whoever holds a link may keep what it showed, but only for itself.
       const webm = { name, contentType, metadata, cacheControl: 'private, max-age=3600' };
       this.#shown = true;
       const { object } = await prepared.place(webm);
-      const committed = await completeRecording({ recording: this.#recording, object }, this.#deps.parts, this.#signal);
+      const committed = await completeRecording(
+        { recording: this.#recording, object },
+        this.#needs.client,
+        this.#signal,
+      );
       this.#shown = false;
       this.#ended = new Failure('internal', 'A deposit can be committed only once.');
       return committed;
@@ -106,8 +113,8 @@ export class BucketDeposit implements Deposit {
     const staged = names.map((name) => this.#staging(name));
     // At once, because a shutdown has to be through in seconds.
     const cancelled = writers.map((writer) => writer[Symbol.asyncDispose]());
-    await Promise.allSettled([...cancelled, removeAll(staged, this.#deps.parts)]);
-    this.#deps.live.delete(this.#name);
+    await Promise.allSettled([...cancelled, removeAll(staged, this.#needs.client)]);
+    this.#needs.live.delete(this.#name);
   }
 
   /** The first error ends the deposit: after it nothing of it may become visible. */
@@ -117,14 +124,14 @@ export class BucketDeposit implements Deposit {
       this.#signal.throwIfAborted();
       return await work();
     } catch (thrown) {
-      const failure = this.#signal.aborted ? stopped(this.#signal, thrown) : Failure.from(thrown);
+      const failure = this.#signal.aborted ? reasonOf(this.#signal) : Failure.from(thrown);
       this.#ended ??= failure;
       throw failure;
     }
   }
 
   async #writeCluster(chunk: Buffer): Promise<void> {
-    if (this.#body === undefined && this.#held.sizeBytes + chunk.length <= this.#deps.holdBackBytes) {
+    if (this.#body === undefined && this.#held.sizeBytes + chunk.length <= this.#needs.holdBackBytes) {
       this.#held.add(chunk);
       return;
     }
@@ -139,7 +146,7 @@ export class BucketDeposit implements Deposit {
     const checksum = createChecksum();
     const parts = [head, ...this.#held.pieces()];
     for (const part of parts) checksum.update(part);
-    const { client } = this.#deps.parts;
+    const { client } = this.#needs;
     return {
       stored: checksum.stored(),
       place: (object) => insertObject({ object, parts }, client, this.#signal),
@@ -148,7 +155,7 @@ export class BucketDeposit implements Deposit {
 
   /** SHA-256 begins with the head, which is known last: so the clusters are read back, and proven, before they show. */
   async #prepareStaged(head: Buffer, body: ObjectWriter): Promise<Prepared> {
-    const { client } = this.#deps.parts;
+    const { client } = this.#needs;
     const clusters = await stage(body);
     const front = { name: this.#staging('head'), contentType: 'application/octet-stream' };
     const { object } = await insertObject({ object: front, parts: [head] }, client, this.#signal);
@@ -159,7 +166,7 @@ export class BucketDeposit implements Deposit {
       release(bytes);
     }
     const stored = checksum.stored();
-    if (!isSame(joined(head, clusters), stored)) throw otherBytes(clusters, stored);
+    if (!isSame(expectedOf(head, clusters), stored)) throw otherBytes(clusters, stored);
     const sources = [object, clusters];
     return {
       stored,
@@ -168,15 +175,15 @@ export class BucketDeposit implements Deposit {
   }
 
   #writer(name: string, contentType: string): ObjectWriter {
-    return new ObjectWriter({ name: this.#staging(name), contentType }, this.#deps.parts.client, this.#signal);
+    return new ObjectWriter({ name: this.#staging(name), contentType }, this.#needs.client, this.#signal);
   }
 
   #staging(name: string): string {
-    return this.#deps.parts.layout.staging(`${this.#name}/${name}`);
+    return stagingName(`${this.#name}/${name}`);
   }
 }
 
-async function append({ writer, checksum }: Original, chunk: Buffer): Promise<void> {
+async function appendOriginal({ writer, checksum }: OriginalUpload, chunk: Buffer): Promise<void> {
   checksum.update(chunk);
   await writer.write(chunk);
 }
@@ -189,7 +196,7 @@ async function stage(writer: ObjectWriter): Promise<ObjectFacts> {
 }
 
 /** What head and clusters must make together, from their own checksums. */
-function joined(head: Buffer, clusters: ObjectFacts): Sent {
+function expectedOf(head: Buffer, clusters: ObjectFacts): Sent {
   const crc = Buffer.from(clusters.crc32c, 'base64').readUInt32BE();
   return {
     sizeBytes: head.length + clusters.sizeBytes,

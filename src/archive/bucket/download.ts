@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { Failure } from '../../failure.ts';
 import type { ByteRange } from '../archive.ts';
-import { passing, refusalOf, unreachable, type BucketClient } from './client.ts';
+import { headerOf, passing, refusalOf, unreachable, type BucketClient } from './client.ts';
 import { bucketFailure, isMissingBucket, parseRefusal } from './failure.ts';
 
 export interface Wanted {
@@ -19,21 +19,21 @@ export interface Wanted {
  * @throws Failure `not-found` | `misconfigured` | `range-not-satisfiable` | `archive-unavailable`
  */
 export async function* download(wanted: Wanted, client: BucketClient, signal: AbortSignal): AsyncGenerator<Buffer> {
-  const patience = client.patience();
+  const budget = client.budget();
   const rest = { ...wanted, at: wanted.range?.start ?? 0, until: Infinity };
   while (rest.at < rest.until) {
     try {
-      const answer = await open(rest, client, signal);
+      const answer = await openRest(rest, client, signal);
       rest.generation ??= headerOf(answer, 'x-goog-generation');
       rest.until = endOf(answer, rest.at);
       for await (const bytes of answer.body) {
         if (!Buffer.isBuffer(bytes)) continue;
         rest.at += bytes.length;
-        patience.progress();
+        budget.progress();
         yield bytes;
       }
     } catch (thrown) {
-      await patience.again(passing(unreachable(thrown, signal)), signal);
+      await budget.again(passing(unreachable(thrown, signal)), signal);
     }
   }
 }
@@ -45,11 +45,11 @@ export function downloadStream(wanted: Wanted, client: BucketClient, signal: Abo
   return Readable.from(bytes, { objectMode: false }).once('close', () => left.abort());
 }
 
-/** A small object's text; undefined where there is none. @throws Failure `misconfigured` | `archive-unavailable` */
-export async function readText(name: string, client: BucketClient, signal: AbortSignal): Promise<string | undefined> {
-  const answer = await client.send({ method: 'GET', path: `${client.objectPath(name)}?alt=media` }, 'read', signal);
+/** The text of a small object; undefined where there is none. @throws Failure `misconfigured` | `archive-unavailable` */
+export async function readObject(name: string, client: BucketClient, signal: AbortSignal): Promise<string | undefined> {
+  const answer = await client.send({ method: 'GET', path: `${client.objectPath(name)}?alt=media` }, 'get', signal);
   if (answer.status === 404 && !isMissingBucket(refusalOf(answer))) return undefined;
-  if (answer.status >= 300) throw client.failure(answer, 'read');
+  if (answer.status >= 300) throw client.failure(answer, 'get');
   return answer.text;
 }
 
@@ -60,7 +60,7 @@ interface Rest extends Wanted {
   until: number;
 }
 
-async function open(rest: Rest, client: BucketClient, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+async function openRest(rest: Rest, client: BucketClient, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
   const pinned = rest.generation === undefined ? '' : `&generation=${rest.generation}`;
   const ranged = rest.at > 0 || rest.range !== undefined;
   const range = `bytes=${String(rest.at)}-${rest.range === undefined ? '' : String(rest.range.end)}`;
@@ -73,15 +73,15 @@ async function open(rest: Rest, client: BucketClient, signal: AbortSignal): Prom
     signal,
   );
   if (answer.statusCode === (ranged ? 206 : 200)) return answer;
-  throw refused(answer, await answer.body.text(), client.bucket);
+  throw unreadable(answer, await answer.body.text(), client.bucket);
 }
 
-function refused(answer: Dispatcher.ResponseData, text: string, bucket: string): Failure {
+function unreadable(answer: Dispatcher.ResponseData, text: string, bucket: string): Failure {
   const refusal = parseRefusal(answer.statusCode, text, headerOf(answer, 'retry-after'));
   if (refusal.status === 404 && !isMissingBucket(refusal)) return new Failure('not-found', 'The object is not there.');
   if (refusal.status === 416) return new Failure('range-not-satisfiable', 'The range lies outside the recording.');
   if (refusal.status < 400) return new Failure('archive-unavailable', 'Cloud Storage ignored the range asked for.');
-  return bucketFailure(refusal, 'read', bucket);
+  return bucketFailure(refusal, 'get', bucket);
 }
 
 /** @throws Failure where the answer does not say how much it holds: a cut could not be told from the end */
@@ -91,9 +91,4 @@ function endOf(answer: Dispatcher.ResponseData, at: number): number {
   const length = headerOf(answer, 'content-length');
   if (answer.statusCode === 200 && length !== undefined) return at + Number(length);
   throw new Failure('archive-unavailable', 'Cloud Storage did not say which bytes it sent.');
-}
-
-function headerOf(answer: Dispatcher.ResponseData, name: string): string | undefined {
-  const value = answer.headers[name];
-  return Array.isArray(value) ? value[0] : value;
 }

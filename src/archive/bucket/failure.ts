@@ -1,15 +1,26 @@
 /** Turns an error answer of Cloud Storage into a Failure that says which role, bucket or setting to change. */
 import { Failure } from '../../failure.ts';
+import { Fields } from '../../fields.ts';
+import { parseRetryAfter } from '../../waiting.ts';
 
-/** What was being done: decides which role a refusal names. */
-export type Doing = 'create' | 'read' | 'list' | 'delete';
+/** The `storage.objects.*` permission that a request needs: decides which role a refusal names. */
+export type Permission = 'create' | 'get' | 'list' | 'delete' | 'update';
 
 /** https://cloud.google.com/storage/docs/access-control/iam-roles */
-const ROLES: Readonly<Record<Doing, string>> = {
+const ROLES: Readonly<Record<Permission, string>> = {
   create: 'roles/storage.objectCreator',
-  read: 'roles/storage.objectViewer',
+  get: 'roles/storage.objectViewer',
   list: 'roles/storage.objectViewer',
   delete: 'roles/storage.objectUser under staging/, failures/ and waiting/',
+  update: 'roles/storage.objectUser',
+};
+
+const VERBS: Readonly<Record<Permission, string>> = {
+  create: 'create',
+  get: 'read',
+  list: 'list',
+  delete: 'delete',
+  update: 'hold or release',
 };
 
 export interface Refusal {
@@ -41,7 +52,7 @@ export function isRetained(refusal: Refusal): boolean {
 }
 
 /** `misconfigured` for what the operator has to change, `archive-unavailable` for what passes, else `internal`. */
-export function bucketFailure(refusal: Refusal, doing: Doing, bucket: string): Failure {
+export function bucketFailure(refusal: Refusal, permission: Permission, bucket: string): Failure {
   const facts = { status: refusal.status, reason: refusal.reason, said: refusal.message };
   if (isTransient(refusal)) {
     const waits = refusal.retryAfterMs === undefined ? {} : { afterMs: refusal.retryAfterMs };
@@ -51,7 +62,7 @@ export function bucketFailure(refusal: Refusal, doing: Doing, bucket: string): F
       { facts, ...waits },
     );
   }
-  const advice = adviceFor(refusal, doing, bucket);
+  const advice = adviceFor(refusal, permission, bucket);
   if (advice !== undefined) return new Failure('misconfigured', advice, { facts });
   return new Failure(
     'internal',
@@ -60,7 +71,7 @@ export function bucketFailure(refusal: Refusal, doing: Doing, bucket: string): F
   );
 }
 
-function adviceFor(refusal: Refusal, doing: Doing, bucket: string): string | undefined {
+function adviceFor(refusal: Refusal, permission: Permission, bucket: string): string | undefined {
   const { status } = refusal;
   if (/kms/i.test(refusal.message)) {
     return `The encryption key of bucket ${bucket} cannot be used: enable it, or grant the Cloud Storage service agent roles/cloudkms.cryptoKeyEncrypterDecrypter (terraform: kms_key_name).`;
@@ -72,7 +83,7 @@ function adviceFor(refusal: Refusal, doing: Doing, bucket: string): string | und
     return `The project of bucket ${bucket} has no active billing account: link one in the Cloud console.`;
   }
   if (status === 403) {
-    return `The service account may not ${doing} objects in bucket ${bucket}: grant it ${ROLES[doing]} on the bucket (terraform: bucket_name and the bucket's IAM).`;
+    return `The service account may not ${VERBS[permission]} objects in bucket ${bucket}: grant it ${ROLES[permission]} on the bucket (terraform: bucket_name and the bucket's IAM).`;
   }
   if (status === 404) {
     return `Bucket ${bucket} does not exist or cannot be seen: create it, or correct ARCHIVE_URL (terraform: bucket_name).`;
@@ -82,38 +93,20 @@ function adviceFor(refusal: Refusal, doing: Doing, bucket: string): string | und
 
 /** Reads the error document of the JSON API; anything else is told by its status alone. */
 export function parseRefusal(status: number, text: string, retryAfter: string | undefined): Refusal {
-  const document = parseJson(text);
-  const error = isRecord(document) && isRecord(document['error']) ? document['error'] : {};
-  const [first]: unknown[] = Array.isArray(error['errors']) ? error['errors'] : [];
-  const reason = isRecord(first) && typeof first['reason'] === 'string' ? first['reason'] : '';
-  const message = typeof error['message'] === 'string' ? error['message'] : text;
-  return { status, reason, message: message.slice(0, 500), retryAfterMs: parseSeconds(retryAfter) };
+  const error = parseDocument(text)?.fields('error');
+  const [first] = error?.array('errors') ?? [];
+  return {
+    status,
+    reason: Fields.in(first)?.text('reason') ?? '',
+    message: (error?.text('message') ?? text).slice(0, 500),
+    retryAfterMs: parseRetryAfter(retryAfter, new Date()),
+  };
 }
 
-/** The library's errors are Errors, or plain objects; both carry `code` and mostly `errors`. */
-export function refusalOf(thrown: unknown): Refusal | undefined {
-  if (!isRecord(thrown)) return undefined;
-  const status = Number(thrown['code'] ?? thrown['status']);
-  if (!Number.isInteger(status) || status < 400 || status > 599) return undefined;
-  const [first]: unknown[] = Array.isArray(thrown['errors']) ? thrown['errors'] : [];
-  const reason = isRecord(first) && typeof first['reason'] === 'string' ? first['reason'] : '';
-  const message = typeof thrown['message'] === 'string' ? thrown['message'] : '';
-  return { status, reason, message: message.slice(0, 500), retryAfterMs: undefined };
-}
-
-function parseSeconds(value: string | undefined): number | undefined {
-  return value !== undefined && /^\d{1,6}$/.test(value) ? Number(value) * 1000 : undefined;
-}
-
-function parseJson(text: string): unknown {
+function parseDocument(text: string): Fields | undefined {
   try {
-    const value: unknown = JSON.parse(text);
-    return value;
+    return Fields.in(JSON.parse(text));
   } catch {
     return undefined;
   }
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null;
 }

@@ -3,7 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { Failure } from '../../failure.ts';
 import { refusalOf, type ApiAnswer, type ApiRequest, type BucketClient } from './client.ts';
 import { isMissingBucket } from './failure.ts';
-import { isSame, objectIn, parseObject, type ObjectFacts, type Sent } from './object.ts';
+import { statObject } from './metadata.ts';
+import { isSame, type ObjectFacts, type Sent } from './object.ts';
 import { createCrc32c, encodeCrc32c } from '../checksum.ts';
 
 export interface NewObject {
@@ -38,7 +39,7 @@ export async function insertObject(
   const sent = sentOf(insertion.parts);
   const answer = await client.send(multipart(insertion, sent, client), 'create', signal);
   if (answer.status === 412) return placementOf(await existing(insertion.object.name, client, signal), sent);
-  if (answer.status === 400) throw damaged(answer, client);
+  if (answer.status === 400) throw arrivedDamaged(answer, client);
   if (answer.status >= 300) throw client.failure(answer, 'create');
   return confirm({ name: insertion.object.name, answer, sent }, client, signal);
 }
@@ -53,7 +54,7 @@ export interface Composition {
 
 /**
  * One request that makes an object of stored ones, with metadata, if they are unchanged and no other has its name. The
- * server compares the CRC32C before the object appears. The library's `combine` sends neither metadata nor checksum.
+ * server compares the CRC32C before the object appears.
  * https://cloud.google.com/storage/docs/json_api/v1/objects/compose
  * @throws Failure `archive-unavailable` | `misconfigured` | `incomplete`
  */
@@ -65,9 +66,9 @@ export async function composeObject(
   const { object, sources, expected } = composition;
   const body = {
     kind: 'storage#composeRequest',
-    destination: resourceOf(object, expected.crc32c),
+    destination: resourceOf(object, client, expected.crc32c),
     sourceObjects: sources.map(({ name, generation }) => ({
-      name,
+      name: client.fullName(name),
       generation,
       objectPreconditions: { ifGenerationMatch: generation },
     })),
@@ -81,7 +82,7 @@ export async function composeObject(
   const answer = await client.send(asked, 'create', signal);
   if (answer.status === 412) return placementOf(await existing(object.name, client, signal), expected);
   if (answer.status === 404 && !isMissingBucket(refusalOf(answer))) throw sourcesGone(object.name);
-  if (answer.status === 400) throw damaged(answer, client);
+  if (answer.status === 400) throw arrivedDamaged(answer, client);
   if (answer.status >= 300) throw client.failure(answer, 'create');
   return confirm({ name: object.name, answer, sent: expected }, client, signal);
 }
@@ -92,22 +93,14 @@ function sourcesGone(name: string): Failure {
   });
 }
 
-/** Metadata of an object; undefined where there is none. @throws Failure `misconfigured` where the bucket is missing */
-export async function statObject(
-  name: string,
-  client: BucketClient,
-  signal: AbortSignal,
-): Promise<ObjectFacts | undefined> {
-  const answer = await client.send({ method: 'GET', path: client.objectPath(name) }, 'read', signal);
-  if (answer.status === 404 && !isMissingBucket(refusalOf(answer))) return undefined;
-  if (answer.status >= 300) throw client.failure(answer, 'read');
-  return parseObject(JSON.parse(answer.text));
-}
-
 /** The body of a resource as both kinds of upload and compose send it. */
-export function resourceOf(object: NewObject, crc32c?: string): Readonly<Record<string, unknown>> {
+export function resourceOf(
+  object: NewObject,
+  client: BucketClient,
+  crc32c?: string,
+): Readonly<Record<string, unknown>> {
   return {
-    name: object.name,
+    name: client.fullName(object.name),
     contentType: object.contentType,
     ...(object.cacheControl === undefined ? {} : { cacheControl: object.cacheControl }),
     ...(object.metadata === undefined ? {} : { metadata: object.metadata }),
@@ -118,7 +111,7 @@ export function resourceOf(object: NewObject, crc32c?: string): Readonly<Record<
 /** https://cloud.google.com/storage/docs/uploading-objects#rest-upload-objects (multipart) */
 function multipart(insertion: Insertion, sent: Sent, client: BucketClient): ApiRequest {
   const boundary = `part-${randomUUID()}`;
-  const resource = JSON.stringify(resourceOf(insertion.object, sent.crc32c));
+  const resource = JSON.stringify(resourceOf(insertion.object, client, sent.crc32c));
   const before = [
     `--${boundary}`,
     'content-type: application/json; charset=utf-8',
@@ -132,7 +125,7 @@ function multipart(insertion: Insertion, sent: Sent, client: BucketClient): ApiR
   const once = insertion.replace === true ? {} : { ifGenerationMatch: '0' };
   return {
     method: 'POST',
-    path: client.uploadPath({ uploadType: 'multipart', name: insertion.object.name, ...once }),
+    path: client.uploadPath(insertion.object.name, { uploadType: 'multipart', ...once }),
     headers: { 'content-type': `multipart/related; boundary=${boundary}` },
     body: [Buffer.from(before), ...insertion.parts, Buffer.from(`\r\n--${boundary}--\r\n`)],
   };
@@ -159,25 +152,34 @@ export function placementOf(object: ObjectFacts, sent: Sent): Placement {
   return { ours: isSame(object, sent), object };
 }
 
-export interface Claim {
+export interface Claimed {
   readonly name: string;
   readonly answer: ApiAnswer;
   readonly sent: Sent;
 }
 
 /** An answer that contradicts what was sent is not believed before the object itself was asked. @throws Failure `incomplete` */
-export async function confirm(claim: Claim, client: BucketClient, signal: AbortSignal): Promise<Placement> {
-  const answered = objectIn(claim.answer);
-  if (answered !== undefined && isSame(answered, claim.sent)) return { ours: true, object: answered };
-  const object = await existing(claim.name, client, signal);
-  if (isSame(object, claim.sent)) return { ours: true, object };
+export async function confirm(claimed: Claimed, client: BucketClient, signal: AbortSignal): Promise<Placement> {
+  const answered = factsIn(claimed.answer, client);
+  if (answered !== undefined && isSame(answered, claimed.sent)) return { ours: true, object: answered };
+  const object = await existing(claimed.name, client, signal);
+  if (isSame(object, claimed.sent)) return { ours: true, object };
   throw new Failure('incomplete', 'Cloud Storage holds other bytes than were sent; the work is done again.', {
-    facts: { sent: claim.sent, object },
+    facts: { sent: claimed.sent, object },
   });
 }
 
+/** undefined where the answer holds no resource, e.g. to a status query of a finished session. */
+function factsIn(answer: ApiAnswer, client: BucketClient): ObjectFacts | undefined {
+  try {
+    return client.facts(JSON.parse(answer.text));
+  } catch {
+    return undefined;
+  }
+}
+
 /** A 400 that speaks of checksums: the bytes were damaged on their way, and nothing appeared. */
-export function damaged(answer: ApiAnswer, client: BucketClient): Failure {
+export function arrivedDamaged(answer: ApiAnswer, client: BucketClient): Failure {
   const refusal = refusalOf(answer);
   if (!/crc32c|checksum|hash/i.test(refusal.message)) return client.failure(answer, 'create');
   return new Failure('incomplete', 'The bytes did not arrive as they were sent, so Cloud Storage refused them.', {

@@ -1,7 +1,9 @@
 /** Turns a recording into a signed link, the same one again while more than half of its life is left. */
 import { pathOf } from '../../recording.ts';
 import type { Link } from '../archive.ts';
-import type { BucketParts } from './commit.ts';
+import { webmName } from '../names.ts';
+import type { BucketClient } from './client.ts';
+import type { LinkSigner } from './signer.ts';
 import { recordingOf, type Manifest } from '../manifest.ts';
 
 const MOST_LINKS = 2_000;
@@ -17,11 +19,13 @@ export interface LinkRequest {
 
 /** Signing costs up to three requests. The links in here are bearer secrets and go nowhere but to who asked. */
 export class LinkCache {
-  readonly #parts: BucketParts;
+  readonly #signer: LinkSigner;
+  readonly #client: BucketClient;
   readonly #links = new Map<string, { readonly link: Link; readonly freshUntil: number }>();
 
-  constructor(parts: BucketParts) {
-    this.#parts = parts;
+  constructor(signer: LinkSigner, client: BucketClient) {
+    this.#signer = signer;
+    this.#client = client;
   }
 
   async get(asked: LinkRequest, signal: AbortSignal): Promise<Link> {
@@ -37,9 +41,9 @@ export class LinkCache {
   async #sign({ manifest }: LinkRequest, lifetimeS: number, signal: AbortSignal): Promise<Link> {
     const recording = recordingOf(manifest);
     const expiresAt = new Date((Math.floor(Date.now() / 1000) + lifetimeS) * 1000);
-    const url = await this.#parts.library.sign(
+    const url = await this.#signer.sign(
       {
-        name: this.#parts.layout.webm(recording),
+        name: this.#client.fullName(webmName(recording)),
         expiresAt,
         contentType: manifest.webm.contentType,
         // Ids hold nothing that would need quoting.

@@ -3,10 +3,11 @@ import { Failure } from '../../failure.ts';
 import { isDay } from '../../instant.ts';
 import { keyOf, recordingOfKey, type Recording } from '../../recording.ts';
 import { STATUSES, type Entry, type ListQuery, type Page } from '../archive.ts';
-import type { BucketParts } from './commit.ts';
-import type { RecordFolder } from './layout.ts';
+import type { BucketClient } from './client.ts';
+import { readObject } from './download.ts';
+import { listObjects, statObject } from './metadata.ts';
 import type { ObjectFacts } from './object.ts';
-import { readText } from './download.ts';
+import { DAYS, manifestName, RECORDINGS, type ReasonKind } from '../names.ts';
 import type { FailureRecord } from '../manifest.ts';
 import {
   asksFor,
@@ -28,9 +29,9 @@ const WIDTH = 16;
 const BATCH = 256;
 
 /** Holds one page and one batch of names, however much lies there. @throws Failure `bad-request` naming the field */
-export async function listBucket(query: ListQuery, parts: BucketParts, signal: AbortSignal): Promise<Page> {
+export async function listBucket(query: ListQuery, client: BucketClient, signal: AbortSignal): Promise<Page> {
   checkQuery(query);
-  const search = { parts, query, after: parseCursor(query.cursor), signal };
+  const search = { client, query, after: parseCursor(query.cursor), signal };
   const others: Placed[] = [];
   for (const kind of [FAILURES, WAITING]) {
     let count = 0;
@@ -40,7 +41,7 @@ export async function listBucket(query: ListQuery, parts: BucketParts, signal: A
 }
 
 interface Search {
-  readonly parts: BucketParts;
+  readonly client: BucketClient;
   readonly query: ListQuery;
   readonly after: Position | undefined;
   readonly signal: AbortSignal;
@@ -61,14 +62,14 @@ async function* archived(search: Search): AsyncGenerator<Placed> {
 
 /** In the order of the listing. */
 async function* byDay(search: Search): AsyncGenerator<Found> {
-  const { parts, query, after, signal } = search;
+  const { client, query, after, signal } = search;
   for (const day of await daysOf(search)) {
-    const prefix = parts.layout.days(day);
+    const prefix = `${DAYS}${day}/`;
     const last = after?.day === day ? after.key : '';
     // No key holds a "!", and all that keys hold comes after it: names behind the last one begin here.
     const start = last === '' ? {} : { from: `${prefix}${last}!` };
     const pageSize = Math.min(1000, query.limit + WIDTH);
-    for await (const { objects } of parts.library.list({ prefix, pageSize, ...start }, signal)) {
+    for await (const { objects } of listObjects({ prefix, pageSize, ...start }, client, signal)) {
       for (const { name } of objects) {
         const recording = recordingOfKey(name.slice(prefix.length));
         if (recording !== undefined) yield { recording, day };
@@ -77,11 +78,11 @@ async function* byDay(search: Search): AsyncGenerator<Found> {
   }
 }
 
-async function daysOf({ parts, query, after, signal }: Search): Promise<string[]> {
-  const prefix = parts.layout.days();
+async function daysOf({ client, query, after, signal }: Search): Promise<string[]> {
+  const prefix = DAYS;
   const days: string[] = [];
   const start = query.from === undefined ? {} : { from: `${prefix}${query.from}` };
-  for await (const { folders } of parts.library.list({ prefix, folders: true, ...start }, signal)) {
+  for await (const { folders } of listObjects({ prefix, folders: true, ...start }, client, signal)) {
     for (const folder of folders) {
       const day = folder.slice(prefix.length, -1);
       if (isDay(day) && day <= (query.to ?? day) && day <= (after?.day ?? day)) days.push(day);
@@ -90,9 +91,9 @@ async function daysOf({ parts, query, after, signal }: Search): Promise<string[]
   return days.toSorted(compareTexts).toReversed();
 }
 
-async function* ofConversation({ parts, signal }: Search, conversationId: string): AsyncGenerator<Found> {
-  const prefix = parts.layout.conversation(conversationId);
-  for await (const { folders } of parts.library.list({ prefix, folders: true }, signal)) {
+async function* ofConversation({ client, signal }: Search, conversationId: string): AsyncGenerator<Found> {
+  const prefix = `${RECORDINGS}${conversationId}/`;
+  for await (const { folders } of listObjects({ prefix, folders: true }, client, signal)) {
     for (const folder of folders) {
       const recording = recordingOfKey(`${conversationId}.${folder.slice(prefix.length, -1)}`);
       if (recording !== undefined) yield { recording, day: undefined };
@@ -121,9 +122,9 @@ async function* inBatches<T>(items: AsyncIterable<T>, size: number): AsyncGenera
 }
 
 /** undefined without a manifest, or on a day that is not its own. One that cannot be read is shown as failed. */
-async function place({ parts, query, signal }: Search, { recording, day }: Found): Promise<Placed | undefined> {
-  const name = parts.layout.manifest(recording);
-  const text = await readText(name, parts.client, signal);
+async function place({ client, query, signal }: Search, { recording, day }: Found): Promise<Placed | undefined> {
+  const name = manifestName(recording);
+  const text = await readObject(name, client, signal);
   if (text === undefined) return undefined;
   const key = keyOf(recording);
   try {
@@ -134,7 +135,7 @@ async function place({ parts, query, signal }: Search, { recording, day }: Found
     return { position: { day: own, key }, entry: { status: 'archived', recording, manifest } };
   } catch (thrown) {
     if (!(thrown instanceof Failure) || query.status !== undefined) return undefined;
-    const failedAt = (await parts.library.stat(name, signal))?.createdAt ?? new Date().toISOString();
+    const failedAt = (await statObject(name, client, signal))?.createdAt ?? new Date().toISOString();
     const position = { day: day ?? failedAt.slice(0, 10), key };
     return { position, entry: damaged(recording, thrown, failedAt) };
   }
@@ -156,7 +157,7 @@ function damaged(recording: Recording, { code, message }: Failure, failedAt: str
 }
 
 interface Kind {
-  readonly folder: RecordFolder;
+  readonly folder: ReasonKind;
   /** The name of the metadata that holds the moment it is listed by. */
   readonly moment: string;
   readonly parse: (text: string) => Entry;
@@ -201,10 +202,10 @@ async function* fromArray<T>(items: readonly T[]): AsyncGenerator<T> {
 
 /** Their metadata repeats day and status, so that a listing need not read them all. */
 async function* recordNames(search: Search, kind: Kind, after: Position | undefined): AsyncGenerator<Position> {
-  const { parts, query, signal } = search;
-  const prefix = parts.layout.records(kind.folder);
+  const { client, query, signal } = search;
+  const prefix = `${kind.folder}/`;
   const start = query.conversationId === undefined ? prefix : `${prefix}${query.conversationId}.`;
-  for await (const { objects } of parts.library.list({ prefix: start }, signal)) {
+  for await (const { objects } of listObjects({ prefix: start }, client, signal)) {
     for (const object of objects) {
       if (!object.name.endsWith('.json') || !mayShow(query, object)) continue;
       const day = (object.metadata[kind.moment] ?? object.createdAt).slice(0, 10);
@@ -221,11 +222,11 @@ function mayShow(query: ListQuery, { metadata }: ObjectFacts): boolean {
 
 /** undefined where its recording was archived meanwhile: the record no longer holds. */
 async function placeRecord(search: Search, kind: Kind, position: Position): Promise<Placed | undefined> {
-  const { parts, query, signal } = search;
+  const { client, query, signal } = search;
   const recording = recordingOfKey(position.key);
   const [text, manifest] = await Promise.all([
-    readText(parts.layout.records(kind.folder, `${position.key}.json`), parts.client, signal),
-    recording === undefined ? undefined : readText(parts.layout.manifest(recording), parts.client, signal),
+    readObject(`${kind.folder}/${position.key}.json`, client, signal),
+    recording === undefined ? undefined : readObject(manifestName(recording), client, signal),
   ]);
   if (text === undefined || manifest !== undefined) return undefined;
   const entry = kind.parse(text);

@@ -1,9 +1,10 @@
 /** Turns the JSON API's object resource into the few facts the archive compares. */
 import { Failure } from '../../failure.ts';
-import type { ApiAnswer } from './client.ts';
+import { Fields } from '../../fields.ts';
 
 /** https://cloud.google.com/storage/docs/json_api/v1/objects#resource */
 export interface ObjectFacts {
+  /** As the archive calls it, without the bucket's prefix. */
   readonly name: string;
   /** A 64-bit number: compared as text. */
   readonly generation: string;
@@ -26,13 +27,14 @@ export function isSame(object: Sent, sent: Sent): boolean {
   return object.sizeBytes === sent.sizeBytes && object.crc32c === sent.crc32c;
 }
 
-/** @throws Failure `archive-unavailable` where it is no object resource */
+/** `name` as it stands in the resource. @throws Failure `archive-unavailable` where it is no object resource */
 export function parseObject(value: unknown): ObjectFacts {
-  const object = isRecord(value) ? value : {};
-  const { name, generation, size, crc32c } = object;
-  const sizeBytes = typeof size === 'string' || typeof size === 'number' ? Number(size) : NaN;
-  const whole = typeof generation === 'string' || typeof generation === 'number';
-  if (typeof name !== 'string' || !whole || !Number.isSafeInteger(sizeBytes) || typeof crc32c !== 'string') {
+  const fields = Fields.in(value);
+  const name = fields?.text('name');
+  const generation = fields?.text('generation');
+  const sizeBytes = Number(fields?.text('size') ?? NaN);
+  const crc32c = fields?.text('crc32c');
+  if (name === undefined || generation === undefined || crc32c === undefined || !Number.isSafeInteger(sizeBytes)) {
     throw new Failure(
       'archive-unavailable',
       'Cloud Storage described an object without name, generation, size or crc32c.',
@@ -40,32 +42,17 @@ export function parseObject(value: unknown): ObjectFacts {
   }
   return {
     name,
-    generation: String(generation),
+    generation,
     sizeBytes,
     crc32c,
-    contentType: typeof object['contentType'] === 'string' ? object['contentType'] : 'application/octet-stream',
-    metadata: parseMetadata(object['metadata']),
-    createdAt: typeof object['timeCreated'] === 'string' ? object['timeCreated'] : '',
+    contentType: fields?.text('contentType') ?? 'application/octet-stream',
+    metadata: textsIn(fields?.fields('metadata')),
+    createdAt: fields?.text('timeCreated') ?? '',
   };
 }
 
-/** The resource in an answer; undefined where the answer holds none, e.g. to a status query of a finished session. */
-export function objectIn(answer: ApiAnswer): ObjectFacts | undefined {
-  try {
-    const value: unknown = JSON.parse(answer.text);
-    return parseObject(value);
-  } catch {
-    return undefined;
-  }
-}
-
-function parseMetadata(value: unknown): Readonly<Record<string, string>> {
-  if (!isRecord(value)) return {};
-  return Object.fromEntries(
-    Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
-  );
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null;
+function textsIn(fields: Fields | undefined): Readonly<Record<string, string>> {
+  const texts: Record<string, string> = {};
+  for (const name of fields?.names() ?? []) texts[name] = fields?.text(name) ?? '';
+  return texts;
 }

@@ -1,19 +1,21 @@
 /** Turns a stream of unknown length into one object that appears whole and checked once the stream has ended well. */
 import { Failure } from '../../failure.ts';
 import type { Sink } from '../archive.ts';
-import { passing, refusalOf, type ApiAnswer, type BucketClient, type Patience } from './client.ts';
+import { passing, refusalOf, type ApiAnswer, type BucketClient } from './client.ts';
 import { isMissingBucket, isTransient } from './failure.ts';
 import type { Sent } from './object.ts';
 import { createCrc32c, encodeCrc32c } from '../checksum.ts';
-import { confirm, damaged, existing, insertObject, placementOf, resourceOf, statObject } from './insert.ts';
+import { arrivedDamaged, confirm, existing, insertObject, placementOf, resourceOf } from './insert.ts';
 import type { NewObject, Placement } from './insert.ts';
+import { statObject } from './metadata.ts';
+import type { RetryBudget } from './retry.ts';
 
 /** A multiple of 256 KiB. https://cloud.google.com/storage/docs/performing-resumable-uploads#chunked-upload */
 const CHUNK_BYTES = 8 * 256 * 1024;
 const CANCEL_TIMEOUT_MS = 5_000;
 
 /** What the server says of a session, or why it says nothing. */
-type Step =
+type SessionState =
   | { readonly kind: 'done'; readonly answer: ApiAnswer }
   /** It holds so many bytes from the start. */
   | { readonly kind: 'kept'; readonly bytes: number }
@@ -100,38 +102,42 @@ export class ObjectWriter implements Sink, AsyncDisposable {
 
   /** undefined: the server holds the chunk, or another object has the name. */
   async #deliver(total: number | undefined): Promise<ApiAnswer | undefined> {
-    const patience = this.#client.patience();
+    const budget = this.#client.budget();
     const end = this.#base + this.#filled;
     let held = this.#base;
     let most = held;
     for (;;) {
-      const step = await this.#turn(held, total, patience);
+      const step = await this.#turn(held, total, budget);
       if (step.kind === 'occupied' || (step.kind === 'gone' && (await this.#isThere(total)))) return this.#giveWay();
       if (step.kind === 'done' && total === undefined) throw lost('ended the upload before its end');
       if (step.kind === 'done') return step.answer;
-      if (step.kind === 'gone') await this.#forgetSession(patience);
+      if (step.kind === 'gone') await this.#forgetSession(budget);
       held = step.kind === 'gone' ? this.#base : step.bytes;
       if (held < this.#base) throw lost('no longer holds what it had confirmed');
       if (held > end) throw lost('claims more bytes than were sent');
       if (held === end && total === undefined) return undefined;
-      if (held > most) patience.progress();
+      if (held > most) budget.progress();
       most = Math.max(held, most);
     }
   }
 
   /** Sends from `held` on; where the outcome is in doubt, or nothing was kept, the server is asked what it holds. */
-  async #turn(held: number, total: number | undefined, patience: Patience): Promise<Exclude<Step, { kind: 'unsure' }>> {
+  async #turn(
+    held: number,
+    total: number | undefined,
+    budget: RetryBudget,
+  ): Promise<Exclude<SessionState, { kind: 'unsure' }>> {
     let step = await this.#send(held, total);
     if (step.kind === 'kept' && step.bytes <= held)
       step = { kind: 'unsure', failure: lost('keeps nothing of what is sent') };
     while (step.kind === 'unsure') {
-      await patience.again(step.failure, this.#signal);
+      await budget.again(step.failure, this.#signal);
       step = await this.#put([], `*/${total === undefined ? '*' : String(total)}`);
     }
     return step;
   }
 
-  async #send(held: number, total: number | undefined): Promise<Step> {
+  async #send(held: number, total: number | undefined): Promise<SessionState> {
     this.#session ??= await this.#start();
     const end = this.#base + this.#filled;
     const all = total === undefined ? '*' : String(total);
@@ -143,7 +149,7 @@ export class ObjectWriter implements Sink, AsyncDisposable {
   }
 
   /** The checksum goes with whatever may be the last request of the session: the server refuses damaged bytes. */
-  async #put(body: readonly Buffer[], range: string): Promise<Step> {
+  async #put(body: readonly Buffer[], range: string): Promise<SessionState> {
     if (this.#session === undefined) return { kind: 'occupied' };
     const last = !range.endsWith('/*');
     const headers = {
@@ -156,24 +162,23 @@ export class ObjectWriter implements Sink, AsyncDisposable {
   }
 
   /** @throws Failure for an answer that no repetition would change */
-  #read(answer: ApiAnswer): Step {
+  #read(answer: ApiAnswer): SessionState {
     const refusal = refusalOf(answer);
     if (answer.status === 200 || answer.status === 201) return { kind: 'done', answer };
     if (answer.status === 308) return { kind: 'kept', bytes: keptOf(answer.header('range')) };
     if (answer.status === 412) return { kind: 'occupied' };
     if (isTransient(refusal)) return { kind: 'unsure', failure: this.#client.failure(answer, 'create') };
     if ([404, 410, 499].includes(answer.status) && !isMissingBucket(refusal)) return { kind: 'gone' };
-    throw answer.status === 400 ? damaged(answer, this.#client) : this.#client.failure(answer, 'create');
+    throw answer.status === 400 ? arrivedDamaged(answer, this.#client) : this.#client.failure(answer, 'create');
   }
 
   /** The session's URI; undefined where another object has the name. */
   async #start(): Promise<string | undefined> {
-    const { name } = this.#object;
     const asked = {
       method: 'POST',
-      path: this.#client.uploadPath({ uploadType: 'resumable', name, ifGenerationMatch: '0' }),
+      path: this.#client.uploadPath(this.#object.name, { uploadType: 'resumable', ifGenerationMatch: '0' }),
       headers: { 'content-type': 'application/json; charset=utf-8' },
-      body: [Buffer.from(JSON.stringify(resourceOf(this.#object)))],
+      body: [Buffer.from(JSON.stringify(resourceOf(this.#object, this.#client)))],
     } as const;
     const answer = await this.#client.send(asked, 'create', this.#signal);
     if (answer.status === 412) return undefined;
@@ -189,10 +194,10 @@ export class ObjectWriter implements Sink, AsyncDisposable {
   }
 
   /** While every byte is still at hand, a new session can take its place. */
-  async #forgetSession(patience: Patience): Promise<void> {
+  async #forgetSession(budget: RetryBudget): Promise<void> {
     this.#session = undefined;
     if (this.#base > 0) throw lost('ended the session');
-    await patience.again(lost('ended the session'), this.#signal);
+    await budget.again(lost('ended the session'), this.#signal);
   }
 
   #giveWay(): undefined {

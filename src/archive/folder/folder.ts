@@ -12,15 +12,11 @@ import { FolderDeposit } from './deposit.ts';
 import { entryPath } from './entry.ts';
 import { listFolder } from './listing.ts';
 import { keepLinkKey, signPath, verifyPath } from './link.ts';
+import { clipRange } from '../byte-range.ts';
 import { recordingOf, type FailureRecord, type Manifest, type WaitingRecord } from '../manifest.ts';
 import { removeOldNoRecordings } from '../no-recordings.ts';
-import {
-  failureKeyOf,
-  parseFailureRecord,
-  parseManifest,
-  parseWaitingRecord,
-  type FailureSubject,
-} from '../records.ts';
+import { subjectKey, type ReasonKind, type Subject } from '../names.ts';
+import { isOf, parseFailureRecord, parseManifest, parseWaitingRecord } from '../records.ts';
 
 export interface FolderArchiveOptions {
   readonly path: string;
@@ -31,9 +27,6 @@ export interface FolderArchiveOptions {
   /** Clusters held in memory before they go to a staging file; 8 MiB unless told. */
   readonly holdBackBytes?: number;
 }
-
-/** Where one record per recording or conversation lies. */
-type RecordFolder = 'failures' | 'waiting';
 
 /** Younger names may have been made by a process that died before its fsync. */
 const SETTLED_MS = 60_000;
@@ -64,7 +57,7 @@ export class FolderArchive implements Archive, LinkVerifier {
       if (text === undefined) return undefined;
       const manifest = parseManifest(text);
       const webm = await ifThere(stat(join(folder, 'recording.webm')));
-      if (webm?.size !== manifest.webm.sizeBytes || !describes(manifest, recording)) throw damaged();
+      if (webm?.size !== manifest.webm.sizeBytes || !isOf(manifest, recording)) throw notAsStated();
       await this.#settle(folder);
       return manifest;
     });
@@ -83,7 +76,7 @@ export class FolderArchive implements Archive, LinkVerifier {
   read(manifest: Manifest, range: ByteRange | undefined, signal: AbortSignal): Promise<Readable> {
     return onFolder(async () => {
       signal.throwIfAborted();
-      const { start, end } = within(range, manifest.webm.sizeBytes);
+      const { start, end } = clipRange(range, manifest.webm.sizeBytes);
       const file = await ifThere(open(join(this.#folderOf(recordingOf(manifest)), 'recording.webm')));
       if (file === undefined) throw notArchived();
       return addAbortSignal(signal, file.createReadStream({ start, end }));
@@ -108,16 +101,16 @@ export class FolderArchive implements Archive, LinkVerifier {
     return onFolder(() => listFolder(this.#root, query, signal));
   }
 
-  async recordFailure(subject: FailureSubject, record: FailureRecord, signal: AbortSignal): Promise<void> {
+  async recordFailure(subject: Subject, record: FailureRecord, signal: AbortSignal): Promise<void> {
     await this.#replace('failures', subject, { record, signal });
     await this.removeWaiting(subject, signal);
   }
 
-  removeFailure(subject: FailureSubject, signal: AbortSignal): Promise<void> {
+  removeFailure(subject: Subject, signal: AbortSignal): Promise<void> {
     return this.#remove('failures', subject, signal);
   }
 
-  failureOf(subject: FailureSubject, signal: AbortSignal): Promise<FailureRecord | undefined> {
+  failureOf(subject: Subject, signal: AbortSignal): Promise<FailureRecord | undefined> {
     return onFolder(async () => {
       signal.throwIfAborted();
       const text = await ifThere(readFile(this.#recordPath('failures', subject), 'utf8'));
@@ -125,15 +118,15 @@ export class FolderArchive implements Archive, LinkVerifier {
     });
   }
 
-  recordWaiting(subject: FailureSubject, record: WaitingRecord, signal: AbortSignal): Promise<void> {
+  recordWaiting(subject: Subject, record: WaitingRecord, signal: AbortSignal): Promise<void> {
     return this.#replace('waiting', subject, { record, signal });
   }
 
-  removeWaiting(subject: FailureSubject, signal: AbortSignal): Promise<void> {
+  removeWaiting(subject: Subject, signal: AbortSignal): Promise<void> {
     return this.#remove('waiting', subject, signal);
   }
 
-  waitingOf(subject: FailureSubject, signal: AbortSignal): Promise<WaitingRecord | undefined> {
+  waitingOf(subject: Subject, signal: AbortSignal): Promise<WaitingRecord | undefined> {
     return onFolder(async () => {
       signal.throwIfAborted();
       const text = await ifThere(readFile(this.#recordPath('waiting', subject), 'utf8'));
@@ -167,7 +160,7 @@ export class FolderArchive implements Archive, LinkVerifier {
       const probe = join(this.#root, 'staging', `probe.${randomBytes(8).toString('hex')}`);
       try {
         await writeNewFile(probe, 'probe\n');
-        if ((await readFile(probe, 'utf8')) !== 'probe\n') throw damaged();
+        if ((await readFile(probe, 'utf8')) !== 'probe\n') throw notAsStated();
       } finally {
         await rm(probe, { force: true });
       }
@@ -182,13 +175,13 @@ export class FolderArchive implements Archive, LinkVerifier {
     return join(this.#root, 'recordings', pathOf(recording));
   }
 
-  #recordPath(folder: RecordFolder, subject: FailureSubject): string {
-    return entryPath(join(this.#root, folder), failureKeyOf(subject), '.json');
+  #recordPath(folder: ReasonKind, subject: Subject): string {
+    return entryPath(join(this.#root, folder), subjectKey(subject), '.json');
   }
 
   #replace(
-    folder: RecordFolder,
-    subject: FailureSubject,
+    folder: ReasonKind,
+    subject: Subject,
     { record, signal }: { readonly record: FailureRecord | WaitingRecord; readonly signal: AbortSignal },
   ): Promise<void> {
     return onFolder(async () => {
@@ -207,7 +200,7 @@ export class FolderArchive implements Archive, LinkVerifier {
     });
   }
 
-  #remove(folder: RecordFolder, subject: FailureSubject, signal: AbortSignal): Promise<void> {
+  #remove(folder: ReasonKind, subject: Subject, signal: AbortSignal): Promise<void> {
     return onFolder(async () => {
       signal.throwIfAborted();
       const path = this.#recordPath(folder, subject);
@@ -233,20 +226,6 @@ export class FolderArchive implements Archive, LinkVerifier {
     if (this.#linkKeys.length === 0) this.#linkKeys = [keepLinkKey(join(dirname(this.#root), 'link.key'))];
     return this.#linkKeys;
   }
-}
-
-function describes(manifest: Manifest, recording: Recording): boolean {
-  return (
-    manifest.recordingId === recording.recordingId && manifest.conversationId === (recording.conversationId ?? null)
-  );
-}
-
-function within(range: ByteRange | undefined, sizeBytes: number): ByteRange {
-  const { start, end } = range ?? { start: 0, end: sizeBytes - 1 };
-  if (!Number.isInteger(start) || !Number.isInteger(end) || start < 0 || start > end || start >= sizeBytes) {
-    throw new Failure('range-not-satisfiable', `The recording has ${String(sizeBytes)} bytes: ask for a range inside.`);
-  }
-  return { start, end: Math.min(end, sizeBytes - 1) };
 }
 
 /** When anything in a staging entry was last written, in ms since 1970; undefined where it is gone. */
@@ -278,7 +257,7 @@ function notArchived(): Failure {
   return new Failure('not-found', 'This recording is not in the archive: see /recordings/C/R for why.');
 }
 
-function damaged(): Failure {
+function notAsStated(): Failure {
   return new Failure(
     'conflict',
     'What lies in the archive folder (ARCHIVE_URL) is not what its manifest says: restore recording.webm from a copy, or move the folder out of recordings/ and replay the recording.',

@@ -1,8 +1,10 @@
 /** The whole commit against a failing, refusing or interrupted store: the ST rows that are not the stream writer's alone. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
 import { describe, test } from 'node:test';
 import { buffer } from 'node:stream/consumers';
-import type { BucketArchive } from '../../../src/archive/bucket/bucket.ts';
+import { openBucketArchive, type BucketArchive } from '../../../src/archive/bucket/bucket.ts';
 import { verifyStored } from '../../../src/archive/verify.ts';
 import { Failure, type FailureCode } from '../../../src/failure.ts';
 import { openBucketHarness, PREFIX, QUICK, type BucketHarness } from '../../support/archive/bucket.ts';
@@ -395,6 +397,88 @@ describe('what the operator has to change is said, waits, and heals (ST-08)', ()
       await assertArchived(harness, SMALL);
     });
   });
+});
+
+test('what was never archived costs one request to find out, and what is archived two', async () => {
+  await withBucket(async ({ archive, server }) => {
+    assert.equal(await archive.find(CALL, signal()), undefined);
+    assert.deepEqual([server.count('get'), server.count('media')], [1, 0]);
+    await store(archive, CALL, SMALL);
+    const before = server.seen.length;
+    assert.ok(await archive.find(CALL, signal()));
+    assert.equal(server.seen.length - before, 2);
+  });
+});
+
+test('a WebM that was lost is made again where its bytes are the same, and a conflict that says what to do where not', async () => {
+  await withBucket(
+    async (harness) => {
+      const manifest = await store(harness.archive, CALL, SMALL);
+      const lose = (): void => {
+        harness.server.store.allowAll();
+        harness.server.store.remove(`${PREFIX}/recordings/C1/R1/recording.webm`);
+        harness.server.store.violations.length = 0;
+      };
+      lose();
+      const reader = harness.open({ readOnly: true });
+      await assert.rejects(reader.find(CALL, signal()), isFailure('conflict', /restore recording\.webm/));
+      assert.equal(await harness.archive.find(CALL, signal()), undefined, 'nothing would make it again');
+      assert.deepEqual(await store(harness.archive, CALL, SMALL), manifest);
+      await assertArchived(harness, SMALL);
+      lose();
+      const other = store(harness.archive, CALL, contentOf('other', 60_000));
+      await assert.rejects(other, isFailure('conflict', /move manifest\.json away/));
+      harness.server.store.remove(`${PREFIX}/recordings/C1/R1/manifest.json`);
+      harness.server.store.violations.length = 0;
+      await assertArchived(harness, contentOf('other', 60_000));
+    },
+    { audits: [] },
+  );
+});
+
+test('a Retry-After of Cloud Storage is honoured in full, in seconds and as a date (E7)', async () => {
+  await withBucket(async (harness) => {
+    const inTwoHours = new Date(Date.now() + 7_200_000).toUTCString();
+    for (const [waitS, leastMs] of [
+      ['3600', 3_600_000],
+      [inTwoHours, 7_100_000],
+    ] as const) {
+      harness.server.gate = () => ({ kind: 'return', status: 503, afterBytes: undefined, waitS });
+      for (const work of [
+        () => harness.archive.find(CALL, signal()),
+        () => harness.archive.list({ limit: 1 }, signal()),
+        () => harness.archive.removeWaiting(CALL, signal()),
+        () => store(harness.archive, CALL, LARGE),
+      ]) {
+        const seen = harness.server.seen.length;
+        await assert.rejects(work(), (error) => {
+          assert.ok(error instanceof Failure && error.code === 'archive-unavailable' && error.retry === 'wait');
+          assert.ok(error.afterMs !== undefined && error.afterMs >= leastMs, String(error.afterMs));
+          return true;
+        });
+        const asked = harness.server.seen.slice(seen).map(({ operation, name }) => `${operation} ${name}`);
+        assert.deepEqual(asked, [...new Set(asked)], 'it was asked again before its time');
+      }
+    }
+    harness.server.gate = undefined;
+  });
+});
+
+test('a page that something on the way answers with, in place of Cloud Storage, passes (C6)', async () => {
+  const proxy = createServer((_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/html' }).end('<html>Please log in</html>');
+  });
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  const address = proxy.address();
+  assert.ok(typeof address === 'object' && address !== null);
+  const apiEndpoint = `http://127.0.0.1:${String(address.port)}`;
+  const archive = openBucketArchive({ bucket: 'b', prefix: '', apiEndpoint, retry: { ...QUICK, attempts: 2 } });
+  const passes = isFailure('archive-unavailable', /in place of Cloud Storage|could not be reached/);
+  await assert.rejects(archive.find(CALL, signal()), passes);
+  await assert.rejects(archive.list({ limit: 1 }, signal()), passes);
+  await archive.close();
+  proxy.close();
 });
 
 test('works where a retention policy forbids every deletion: staging and old failures stay, nothing fails (ST-10)', async () => {

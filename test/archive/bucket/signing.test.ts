@@ -1,5 +1,6 @@
 /** Links and tokens without a key, as on Cloud Run: a metadata server gives tokens, the IAM Credentials API signs. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { after, before, describe, mock, test } from 'node:test';
 import { linkLifetimeS } from '../../../src/archive/bucket/links.ts';
 import {
@@ -222,3 +223,26 @@ test('a link lives as long as asked, or one and a half times the recording up to
   assert.equal(linkLifetimeS(7200, 600 * minutes), 7200);
   assert.equal(linkLifetimeS(999_999, 0), 604_800);
 });
+
+test('Google’s library is loaded by the first link alone: who makes none starts without it', async () => {
+  await withKeyless(async ({ server }) => {
+    const loaded = execFileSync(process.execPath, ['--input-type=module', '--eval', LOADER, server.url], {
+      encoding: 'utf8',
+      cwd: import.meta.dirname,
+    });
+    assert.equal(loaded, 'google-auth-library\n');
+  });
+});
+
+/** Says which of Google's packages are there once an archive was opened and asked. */
+const LOADER = `
+import { createRequire } from 'node:module';
+import { pathToFileURL } from 'node:url';
+const { openBucketArchive } = await import('../../../src/archive/bucket/bucket.ts');
+const archive = openBucketArchive({ bucket: 'recordings-test', prefix: '', apiEndpoint: process.argv[1], sendTokens: false });
+await archive.find({ recordingId: 'R1', conversationId: 'C1' }, AbortSignal.timeout(10_000)).catch(() => undefined);
+await archive.close();
+const files = Object.keys(createRequire(pathToFileURL('loader.js')).cache);
+const google = ['@google-cloud/storage', 'google-auth-library'].filter((name) => files.some((file) => file.includes(name)));
+console.log(google.join());
+`;

@@ -4,8 +4,9 @@ import { describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import fc from 'fast-check';
-import { BucketClient, type RetryPolicy } from '../../../src/archive/bucket/client.ts';
+import { BucketClient } from '../../../src/archive/bucket/client.ts';
 import type { Placement } from '../../../src/archive/bucket/insert.ts';
+import type { RetryPolicy } from '../../../src/archive/bucket/retry.ts';
 import { ObjectWriter } from '../../../src/archive/bucket/upload.ts';
 import { Failure, type FailureCode } from '../../../src/failure.ts';
 import { QUICK } from '../../support/archive/bucket.ts';
@@ -28,7 +29,12 @@ async function withServer(
   options: GcsServerOptions & { readonly retry?: RetryPolicy } = {},
 ): Promise<void> {
   const server = await startGcsServer(options);
-  const client = new BucketClient({ bucket: server.bucket, apiEndpoint: server.url, retry: options.retry ?? QUICK });
+  const client = new BucketClient({
+    bucket: server.bucket,
+    prefix: '',
+    apiEndpoint: server.url,
+    retry: options.retry ?? QUICK,
+  });
   const object = { name: NAME, contentType: 'application/octet-stream' };
   try {
     await run({
@@ -387,7 +393,7 @@ test(
     const outcomes = { whole: 0, absent: 0 };
     const property = fc.asyncProperty(script, async (faults) => {
       const server = await startGcsServer({ audits: [] });
-      const client = new BucketClient({ bucket: server.bucket, apiEndpoint: server.url, retry: QUICK });
+      const client = new BucketClient({ bucket: server.bucket, prefix: '', apiEndpoint: server.url, retry: QUICK });
       for (const operation of ['start', 'chunk', 'status', 'final', 'get'] as const)
         server.fault(operation, ...faults[operation]);
       const writer = new ObjectWriter({ name: NAME, contentType: 'a/b' }, client, AbortSignal.timeout(30_000));

@@ -3,7 +3,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { RetryPolicy } from '../../../src/archive/bucket/client.ts';
+import type { RetryPolicy } from '../../../src/archive/bucket/retry.ts';
 import {
   openBucketArchive,
   type BucketArchive,

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { Archive, Stored } from '../../../src/archive/archive.ts';
 import type { FailureRecord, Manifest, SourceFacts, WaitingRecord } from '../../../src/archive/manifest.ts';
-import type { FailureSubject } from '../../../src/archive/records.ts';
+import type { Subject } from '../../../src/archive/names.ts';
 import type { Recording } from '../../../src/recording.ts';
 
 /** Always the same bytes for the same seed; no two seeds begin alike. */
@@ -39,7 +39,7 @@ export function sourceOf(bytes: Buffer, original: string): SourceFacts {
   return { channel: '0', contentType: 'audio/ogg', sizeBytes: bytes.length, sha256, original };
 }
 
-export function failureOf(recording: Partial<FailureSubject>, facts: Partial<FailureRecord> = {}): FailureRecord {
+export function failureOf(recording: Partial<Subject>, facts: Partial<FailureRecord> = {}): FailureRecord {
   return {
     version: 1,
     recordingId: recording.recordingId ?? null,
@@ -54,7 +54,7 @@ export function failureOf(recording: Partial<FailureSubject>, facts: Partial<Fai
   };
 }
 
-export function waitingOf(recording: Partial<FailureSubject>, facts: Partial<WaitingRecord> = {}): WaitingRecord {
+export function waitingOf(recording: Partial<Subject>, facts: Partial<WaitingRecord> = {}): WaitingRecord {
   return {
     version: 1,
     recordingId: recording.recordingId ?? null,

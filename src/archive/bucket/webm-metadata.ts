@@ -1,65 +1,11 @@
-/** Turns recordings, days and failures into object names, and a manifest into the metadata its WebM carries. */
+/** Turns a manifest into the metadata its WebM carries, and back. */
 import { Failure } from '../../failure.ts';
-import { keyOf, pathOf, type Recording } from '../../recording.ts';
 import type { ObjectFacts } from './object.ts';
 import type { Manifest } from '../manifest.ts';
-import { failureKeyOf, parseManifest, type FailureSubject } from '../records.ts';
+import { parseManifest } from '../records.ts';
 
 /** Names and values together. https://cloud.google.com/storage/quotas#objects */
 const LARGEST_METADATA_BYTES = 8 * 1024;
-
-export type RecordFolder = 'failures' | 'waiting';
-
-export class BucketLayout {
-  readonly #root: string;
-
-  /** `prefix` without slashes at its ends; empty for the bucket's root. */
-  constructor(prefix: string) {
-    this.#root = prefix === '' ? '' : `${prefix}/`;
-  }
-
-  webm(recording: Recording): string {
-    return this.original(recording, 'recording.webm');
-  }
-
-  manifest(recording: Recording): string {
-    return this.original(recording, 'manifest.json');
-  }
-
-  /** Anything that lies beside the WebM. */
-  original(recording: Recording, name: string): string {
-    return `${this.#root}recordings/${pathOf(recording)}/${name}`;
-  }
-
-  conversation(conversationId: string): string {
-    return `${this.#root}recordings/${conversationId}/`;
-  }
-
-  days(day = ''): string {
-    return `${this.#root}days/${day === '' ? '' : `${day}/`}`;
-  }
-
-  day(day: string, recording: Recording): string {
-    return `${this.days(day)}${keyOf(recording)}`;
-  }
-
-  /** Where one record per recording or conversation lies. */
-  records(folder: RecordFolder, start = ''): string {
-    return `${this.#root}${folder}/${start}`;
-  }
-
-  record(folder: RecordFolder, subject: FailureSubject): string {
-    return this.records(folder, `${failureKeyOf(subject)}.json`);
-  }
-
-  staging(name = ''): string {
-    return `${this.#root}staging/${name}`;
-  }
-
-  recordings(): string {
-    return `${this.#root}recordings/`;
-  }
-}
 
 /** What the WebM carries, so that its manifest can be rebuilt: it is as atomic as the object itself. */
 export interface WebmMetadata {
@@ -70,7 +16,7 @@ export interface WebmMetadata {
 
 /** ASCII only: metadata travels in headers, too. @throws Failure `internal` where it would not fit */
 export function encodeMetadata({ manifest, staged }: WebmMetadata): Readonly<Record<string, string>> {
-  const json = JSON.stringify(manifest).replaceAll(/[^\x20-\x7e]/g, escape);
+  const json = JSON.stringify(manifest).replaceAll(/[^\x20-\x7e]/g, escapeUnits);
   const metadata = { manifest: json, ...(staged === undefined ? {} : { staged }) };
   const sizeBytes = Object.entries(metadata).reduce((size, [name, value]) => size + name.length + value.length, 0);
   if (sizeBytes <= LARGEST_METADATA_BYTES) return metadata;
@@ -87,13 +33,13 @@ export function encodeMetadata({ manifest, staged }: WebmMetadata): Readonly<Rec
 export function parseWebmMetadata(object: ObjectFacts): WebmMetadata | undefined {
   const text = object.metadata['manifest'];
   if (text === undefined) return undefined;
-  const manifest = readManifest(text);
+  const manifest = tryManifest(text);
   const { sizeBytes, crc32c } = manifest?.webm ?? {};
   if (manifest === undefined || sizeBytes !== object.sizeBytes || crc32c !== object.crc32c) return undefined;
   return { manifest, staged: object.metadata['staged'] };
 }
 
-function readManifest(text: string): Manifest | undefined {
+function tryManifest(text: string): Manifest | undefined {
   try {
     return parseManifest(text);
   } catch {
@@ -102,7 +48,7 @@ function readManifest(text: string): Manifest | undefined {
 }
 
 /** JSON's own escape, per UTF-16 unit. */
-function escape(character: string): string {
+function escapeUnits(character: string): string {
   return Array.from({ length: character.length }, (_, index) => {
     return `\\u${character.charCodeAt(index).toString(16).padStart(4, '0')}`;
   }).join('');
