@@ -24,6 +24,7 @@ const GROUND = [
   'waiting.ts',
   'recording.ts',
   'memory.ts',
+  'loopback.ts',
   'media-file.ts',
 ];
 
@@ -38,6 +39,11 @@ const PARTS: readonly Part[] = [
     has: ['media-file.ts'],
     may: [],
     why: 'who fetches bytes and who makes WebM of them agree on this and know nothing else of each other',
+  },
+  {
+    has: ['loopback.ts'],
+    may: [],
+    why: 'what counts as this machine is the same for who listens and for who is answered',
   },
   { has: ['memory.ts'], may: [], why: 'memory is kept and given back the same way wherever bytes pass' },
   {
@@ -267,7 +273,7 @@ const PACKAGES: readonly Package[] = [
   { name: /^node:(https?|http2|tls)$/, only: /^(http|genesys|download|archive)\//, why: 'as with undici and express' },
   {
     name: /^node:net$/,
-    only: /^(config\/[a-z-]+|http\/server|download\/hosts|archive\/[a-z/-]+|queue\/[a-z/-]+)\.ts$/,
+    only: /^(config\/[a-z-]+|loopback|http\/server|download\/hosts|archive\/[a-z/-]+|queue\/[a-z/-]+)\.ts$/,
     why: 'sockets and addresses are handled where hosts are judged',
   },
   { name: /^node:(vm|repl|inspector|cluster|worker_threads|dgram|wasi)$/, only: /^$/, why: 'nothing here needs them' },

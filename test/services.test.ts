@@ -162,7 +162,7 @@ test('without ffmpeg it does not start, and says what to install (FF-01)', async
   assert.match(stdout, /"severity":"ERROR".*There is no ffmpeg on PATH.*apt-get install ffmpeg/);
 });
 
-test('a port that is taken ends the start with the reason', async () => {
+test('a port that is taken ends the start with the reason, and no stack (E1)', async () => {
   await using site = await openSite();
   const taken = createServer().listen(0, '127.0.0.1');
   await once(taken, 'listening');
@@ -171,7 +171,28 @@ test('a port that is taken ends the start with the reason', async () => {
   const { code, stdout } = await run(['receiver'], { ...site.env, PORT: String(address.port) });
   taken.close();
   assert.equal(code, 1);
-  assert.match(stdout, /EADDRINUSE/);
+  assert.match(stdout, /"severity":"ERROR"[^\n]*"message":"PORT: another program has it;/);
+  assert.doesNotMatch(stdout, /"stack"/);
+});
+
+for (const [HOST, reason] of [
+  ['nobody.invalid', 'HOST: no resolver'],
+  ['192.0.2.1', 'HOST: no address of this machine'],
+] as const) {
+  test(`HOST=${HOST} ends the start with the reason (E1)`, async () => {
+    await using site = await openSite();
+    const { code, stdout } = await run(['receiver'], { ...site.env, HOST, PORT: '0' });
+    assert.equal(code, 1);
+    assert.match(stdout, new RegExp(`"severity":"ERROR"[^\\n]*"message":"${reason}`));
+    assert.doesNotMatch(stdout, /"stack"/);
+  });
+}
+
+test('HOST=[::1] listens there (E1)', HANG_GUARD, async () => {
+  await using site = await openSite();
+  await using service = await startService('receiver', { ...site.env, HOST: '[::1]' });
+  const { port } = new URL(service.url);
+  assert.equal((await fetch(`http://[::1]:${port}/healthz`)).status, 200);
 });
 
 // ── what each serves ────────────────────────────────────────────────────────────────────────────────────────────

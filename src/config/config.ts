@@ -1,5 +1,7 @@
 /** Turns an environment into one frozen configuration, or into a list of everything that is wrong with it. */
+import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
+import { isLoopback } from '../loopback.ts';
 import { readGenesys, type GenesysConfig } from './genesys.ts';
 import { passwordsOf, readProxies, type Proxies } from './proxies.ts';
 import { Reader, type Environment } from './reader.ts';
@@ -59,7 +61,7 @@ export interface Config {
 /** @throws ConfigProblems with every problem at once */
 export function readConfig(env: Environment, command: Command): Config {
   const read = new Reader(env);
-  const host = read.text('HOST');
+  const host = readHost(read);
   const access: Access = { command, isLoopback: isLoopback(host) };
   const transcodeSlots = read.count('TRANSCODE_SLOTS', availableParallelism());
   const config: Config = {
@@ -203,8 +205,16 @@ function readPush(read: Reader): Config['push'] {
   return { audience, serviceAccount };
 }
 
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host);
+/** An address (IPv6 also in brackets, as URLs have it) or a name alone. */
+function readHost(read: Reader): string {
+  const host = read
+    .text('HOST')
+    .replace(/^\[(.*)\]$/, '$1')
+    .toLowerCase();
+  const isName = host.split('.').every((label) => LABEL.test(label)) && !/^[\d.]+$/.test(host);
+  if (isIP(host) === 0 && !isName)
+    read.problem('HOST', 'expected an address or a host name alone; the port goes into PORT');
+  return host;
 }
 
 function deepFreeze<T extends object>(value: T): T {

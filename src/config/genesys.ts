@@ -1,4 +1,5 @@
 /** How Genesys Cloud is reached: its region or its hosts, the clients that ask, and where media may come from. */
+import { parseRegion } from './regions.ts';
 import type { Reader } from './reader.ts';
 import type { ChoiceOf } from './variables.ts';
 
@@ -17,9 +18,9 @@ export interface GenesysConfig {
 /** `needed` demands what asking Genesys takes; without it only what is given has to be right. */
 export function readGenesys(read: Reader, needed: boolean): GenesysConfig {
   const region = readRegion(read);
-  const loginUrl = read.url('GENESYS_LOGIN_URL') ?? (region === '' ? '' : `https://login.${region}`);
-  const apiUrl = read.url('GENESYS_API_URL') ?? (region === '' ? '' : `https://api.${region}`);
-  if (needed && (loginUrl === '' || apiUrl === ''))
+  const loginUrl = read.url('GENESYS_LOGIN_URL') ?? (region === undefined ? '' : `https://login.${region}`);
+  const apiUrl = read.url('GENESYS_API_URL') ?? (region === undefined ? '' : `https://api.${region}`);
+  if (needed && !read.isSet('GENESYS_REGION') && (loginUrl === '' || apiUrl === ''))
     read.problem(
       'GENESYS_REGION',
       'set it to your region, e.g. mypurecloud.de (or both GENESYS_LOGIN_URL and GENESYS_API_URL)',
@@ -34,9 +35,9 @@ export function readGenesys(read: Reader, needed: boolean): GenesysConfig {
   };
 }
 
-function readRegion(read: Reader): string {
-  const region = read.text('GENESYS_REGION');
-  if (region !== '' && !/^[a-z0-9-]+(\.[a-z0-9-]+)+$/.test(region))
+function readRegion(read: Reader): string | undefined {
+  const region = parseRegion(read.text('GENESYS_REGION'));
+  if (region === undefined && read.isSet('GENESYS_REGION'))
     read.problem('GENESYS_REGION', 'expected a domain such as mypurecloud.de');
   return region;
 }

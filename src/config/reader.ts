@@ -27,7 +27,8 @@ export class Reader {
 
   /** `who` is the variable, or several; `what` says what to do. */
   problem(who: string, what: string): void {
-    this.#problems.push(`${who}: ${what}.`);
+    const problem = `${who}: ${what}.`;
+    if (!this.#problems.includes(problem)) this.#problems.push(problem);
   }
 
   /** @throws ConfigProblems where there was any */
@@ -41,20 +42,25 @@ export class Reader {
 
   /** Empty where it is not set and has no default. */
   text(name: NameOf<'text'>): string {
-    return this.#given(name);
+    const text = this.#given(name);
+    if (isHalfQuoted(text)) this.problem(name, `it ${HALF_QUOTED}`);
+    return text;
   }
 
   /** Of variables that other programs know in lower case; that one goes first. */
   eitherCase(name: NameOf<'text'>): string {
-    const lower = this.#env[name.toLowerCase()]?.trim() ?? '';
+    const lower = unquoted(this.#env[name.toLowerCase()] ?? '');
     return lower === '' ? this.text(name) : lower;
   }
 
   list(name: NameOf<'list'>): readonly string[] {
-    return this.#given(name)
+    const entries = this.#given(name)
       .split(',')
-      .map((item) => item.trim())
-      .filter((item) => item !== '');
+      .map(unquoted)
+      .filter((entry) => entry !== '');
+    for (const [index, entry] of entries.entries())
+      if (isHalfQuoted(entry)) this.problem(name, `entry ${String(index + 1)} ${HALF_QUOTED}`);
+    return entries;
   }
 
   isOn(name: NameOf<'switch'>): boolean {
@@ -112,9 +118,22 @@ export class Reader {
   }
 
   #raw(name: Name): string {
-    return this.#env[name]?.trim() ?? '';
+    return unquoted(this.#env[name] ?? '');
   }
 }
+
+/** Without the blanks around it, and without the quotes that `docker --env-file` and others leave around a value. */
+function unquoted(text: string): string {
+  const trimmed = text.trim();
+  const [, , inner] = /^(["'])((?:(?!\1).)*)\1$/s.exec(trimmed) ?? [];
+  return inner === undefined ? trimmed : inner.trim();
+}
+
+function isHalfQuoted(text: string): boolean {
+  return /^["']|["']$/.test(text);
+}
+
+const HALF_QUOTED = 'begins or ends with a quote that has no other: take it away';
 
 function isChoice<N extends NameOf<'choice'>>(name: N, text: string): text is ChoiceOf<N> {
   return VARIABLES[name].choices.some((choice) => choice === text);

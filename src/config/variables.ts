@@ -49,7 +49,7 @@ export const VARIABLES = {
     part: 'address',
     kind: 'text',
     default: '127.0.0.1',
-    meaning: 'address to listen on (the image sets `0.0.0.0`)',
+    meaning: 'address or name to listen on (the image sets `0.0.0.0`)',
   },
   PORT: { part: 'address', kind: 'count', min: 0, max: 65_535, default: '8080', meaning: 'port to listen on' },
   PUBLIC_URL: {
@@ -62,7 +62,7 @@ export const VARIABLES = {
     part: 'genesys',
     kind: 'text',
     meaning:
-      '`mypurecloud.com`, `mypurecloud.de`, `usw2.pure.cloud` …: gives `https://login.REGION` and `https://api.REGION`',
+      '`mypurecloud.com`, `mypurecloud.de`, `usw2.pure.cloud` …, or AWS’ name of it (`eu-central-1`): gives `https://login.REGION` and `https://api.REGION`',
   },
   GENESYS_CLIENT_ID: {
     part: 'genesys',
@@ -92,7 +92,7 @@ export const VARIABLES = {
   GENESYS_MEDIA_HOSTS: {
     part: 'genesys',
     kind: 'list',
-    default: '*.amazonaws.com',
+    default: '*.amazonaws.com,*.amazonaws.eu,*.amazonaws.com.cn',
     meaning:
       'where media may be downloaded from besides the API host; https only, unless an entry names scheme and port (`http://127.0.0.1:9100`)',
   },
@@ -321,7 +321,7 @@ export function defaultOf(name: Name): string {
   return about.default ?? '';
 }
 
-/** One line of a table: the variable, what holds where it is not set, what it means. */
+/** One line of a table, in Markdown: the variable, what holds where it is not set, what it means. */
 export interface Row {
   readonly name: string;
   readonly default: string;
@@ -335,7 +335,7 @@ export function rowsOf(part?: Part): readonly Row[] {
     .filter(([, variable]) => part === undefined || variable.part === part)
     .map(([name, variable]) => ({
       name,
-      default: variable.default ?? variable.otherwise ?? '–',
+      default: variable.default === undefined ? (variable.otherwise ?? '–') : `\`${variable.default}\``,
       meaning: variable.meaning,
     }));
 }
@@ -347,5 +347,5 @@ export function environmentHelp(command: Command): string {
 }
 
 function lineOf(row: Row): string {
-  return `  ${row.name} (${row.default})\n      ${row.meaning.replaceAll('`', '')}`;
+  return `  ${row.name} (${row.default})\n      ${row.meaning}`.replaceAll('`', '');
 }

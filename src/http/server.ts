@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { createServer, STATUS_CODES, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { isIPv6 } from 'node:net';
+import { Failure, systemCode } from '../failure.ts';
 
 export interface ListenOptions {
   readonly host: string;
@@ -38,7 +39,7 @@ export interface Listener {
   close(deadlineMs: number): Promise<void>;
 }
 
-/** @throws the system's error where the address cannot be had (EADDRINUSE, EACCES) */
+/** @throws Failure `misconfigured` naming HOST or PORT where the address cannot be had */
 export async function listen(app: RequestListener, options: ListenOptions): Promise<Listener> {
   const limits = { ...LIMITS, ...options.limits };
   const server = createServer(
@@ -101,15 +102,32 @@ const REFUSALS: ReadonlyMap<string, readonly [status: number, message: string]> 
   ['HPE_CHUNK_EXTENSIONS_OVERFLOW', [413, 'The chunk extensions of the request are too large.']],
 ]);
 
-function bound(server: Server, { host, port }: ListenOptions): Promise<void> {
+function bound(server: Server, options: ListenOptions): Promise<void> {
+  const { host, port } = options;
   return new Promise((resolve, reject) => {
-    server.once('error', reject);
+    const refuse = (error: Error): void => reject(notBound(error, options));
+    server.once('error', refuse);
     server.listen({ host, port }, () => {
-      server.removeListener('error', reject);
+      server.removeListener('error', refuse);
       resolve();
     });
   });
 }
+
+/** The system's word for why, said as what to change; no stack helps whoever starts the service. */
+function notBound(error: Error, { host, port }: ListenOptions): Failure {
+  const code = systemCode(error) ?? error.message;
+  const advice = NOT_BOUND.get(code) ?? 'HOST and PORT: choose others, or mend what the system names';
+  return new Failure('misconfigured', `${advice}; cannot listen on port ${String(port)} of ${host} (${code}).`);
+}
+
+const NOT_BOUND: ReadonlyMap<string, string> = new Map([
+  ['EADDRINUSE', 'PORT: another program has it; stop that one, or choose another'],
+  ['EACCES', 'PORT: this user may not have it; choose one above 1023'],
+  ['EADDRNOTAVAIL', 'HOST: no address of this machine; 0.0.0.0 listens on all it has'],
+  ['ENOTFOUND', 'HOST: no resolver knows this name'],
+  ['EAI_AGAIN', 'HOST: no resolver answers for this name'],
+]);
 
 function portOf(server: Server): number {
   const address = server.address();

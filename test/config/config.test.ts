@@ -60,7 +60,7 @@ test('what is not set has the default that the table states', () => {
     apiUrl: 'https://api.mypurecloud.de',
     clients: [{ id: 'client-1', secret: 'canary-client-secret' }],
     recordingApi: 'auto',
-    mediaHosts: [{ suffix: '.amazonaws.com' }],
+    mediaHosts: ['.amazonaws.com', '.amazonaws.eu', '.amazonaws.com.cn'].map((suffix) => ({ suffix })),
     maxMediaBytes: Number(VARIABLES.MAX_MEDIA_BYTES.default),
   });
 });
@@ -90,7 +90,7 @@ test('every problem is named at once, each with what to do (PR-08)', () => {
   const problems = problemsOf({
     PORT: '80a',
     PUBLIC_URL: 'ftp://x',
-    GENESYS_REGION: 'https://mypurecloud.de',
+    GENESYS_REGION: 'mypurecloud',
     GENESYS_RECORDING_API: 'both',
     GENESYS_MEDIA_HOSTS: 'ok.example,*',
     QUEUE_URL: 'redis://x',
@@ -158,7 +158,7 @@ test('several clients come in pairs, in order', () => {
 
 test('no authentication is for a loopback address only', () => {
   const open = { ...ENOUGH, WEBHOOK_AUTH: 'none', API_AUTH: 'none' };
-  for (const HOST of ['127.0.0.1', '127.9.8.7', '::1', 'localhost'])
+  for (const HOST of ['127.0.0.1', '127.9.8.7', '::1', '[::1]', '::ffff:127.0.0.1', 'localhost', 'Localhost'])
     assert.deepEqual(problemsOf({ ...open, HOST, WEBHOOK_SECRETS: '', API_KEYS: '' }), [], HOST);
   const elsewhere = [
     '0.0.0.0',
@@ -175,6 +175,79 @@ test('no authentication is for a loopback address only', () => {
     assert.deepEqual(named(problemsOf({ ...open, HOST }, 'playback')), ['API_AUTH'], HOST);
     assert.deepEqual(named(problemsOf({ ...open, HOST }, 'worker')), [], HOST);
   }
+});
+
+test('quotes that an environment file leaves around a value or an entry are no part of it (E1)', () => {
+  const plain = read({ PORT: '81', GENESYS_MEDIA_HOSTS: '*.a.example,b.example', PUBLIC_URL: 'https://a.example' });
+  for (const quote of ['"', "'"]) {
+    const quoted = (text: string): string => ` ${quote}${text}${quote}\r`;
+    const all = {
+      PORT: '81',
+      GENESYS_MEDIA_HOSTS: '*.a.example,b.example',
+      PUBLIC_URL: 'https://a.example',
+      ...ENOUGH,
+    };
+    const env = Object.fromEntries(Object.entries(all).map(([name, value]) => [name, quoted(value)]));
+    assert.deepEqual(readConfig(env, 'serve'), plain);
+    const entries = ['*.a.example', 'b.example'].map(quoted).join(' , ');
+    assert.deepEqual(read({ GENESYS_MEDIA_HOSTS: entries }).genesys.mediaHosts, plain.genesys.mediaHosts);
+  }
+});
+
+test('a quote that has no other is refused by name, also in a secret, without showing it (E1)', () => {
+  for (const half of ['"canary-canary-canary', "canary-canary-canary'", '"canary-canary-canary\'']) {
+    for (const name of [
+      'API_KEYS',
+      'WEBHOOK_SECRETS',
+      'WEBHOOK_TOKENS',
+      'LINK_KEYS',
+      'GENESYS_CLIENT_SECRET',
+      'GENESYS_REGION',
+      'HOST',
+      'PUSH_AUDIENCE',
+      'QUEUE_URL',
+      'PORT',
+      'LOG_LEVEL',
+      'PUBLIC_URL',
+    ]) {
+      const problems = problemsOf({
+        ...ENOUGH,
+        PUSH_SERVICE_ACCOUNT: name === 'PUSH_AUDIENCE' ? 'a@b' : '',
+        [name]: half,
+      });
+      assert.ok(named(problems).includes(name), `${name}=${half}: ${problems.join()}`);
+      assert.doesNotMatch(problems.join(), /canary/);
+    }
+  }
+});
+
+test('HOST is an address, in brackets too, or a name; anything more is refused by name (E1)', () => {
+  const hosts = [
+    ['[::1]', '::1'],
+    ['::1', '::1'],
+    ['LOCALHOST', 'localhost'],
+    ['[::]', '::'],
+    ['archiver.example', 'archiver.example'],
+    ['fe80::1%eth0', 'fe80::1%eth0'],
+    [' 0.0.0.0 ', '0.0.0.0'],
+  ] as const;
+  for (const [given, host] of hosts) assert.equal(read({ HOST: given }).host, host);
+  for (const HOST of [
+    'http://127.0.0.1',
+    '127.0.0.1:8080',
+    'localhost:80',
+    '[::1]:80',
+    '[::1',
+    '*',
+    '10.0.0',
+    '1.2.3.4.5',
+    '256.1.1.1',
+    'a b',
+    'a/b',
+    '-a',
+    '[localhost]:',
+  ])
+    assert.deepEqual(named(problemsOf({ ...ENOUGH, HOST })), ['HOST'], HOST);
 });
 
 test('secrets and tokens are lists, and either will do for the webhook', () => {

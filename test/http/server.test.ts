@@ -194,7 +194,7 @@ test('a connection that has said half a request does not hold up closing beyond 
   await wire.ended();
 });
 
-test('a port that is taken is an error at once', async (t) => {
+test('a port that is taken is an error at once, and says so (E1)', async (t) => {
   const other = createServer().listen(0, '127.0.0.1');
   await once(other, 'listening');
   t.after(() => other.close());
@@ -202,8 +202,16 @@ test('a port that is taken is an error at once', async (t) => {
   assert.ok(typeof address === 'object' && address !== null);
   await assert.rejects(
     listen(() => undefined, { host: '127.0.0.1', port: address.port }),
-    { code: 'EADDRINUSE' },
+    { name: 'Failure', code: 'misconfigured', message: /^PORT: another program has it;/ },
   );
+});
+
+test('a host that is none of this machine, or nobody knows, is an error that names HOST (E1)', async () => {
+  for (const host of ['192.0.2.1', '2001:db8::1', 'nobody.invalid'])
+    await assert.rejects(
+      listen(() => undefined, { host, port: 0 }),
+      { name: 'Failure', code: 'misconfigured', message: /^HOST/ },
+    );
 });
 
 test('an address of IPv6 is a URL', async () => {
