@@ -1,12 +1,12 @@
 /** One message from the queue → its recording in the archive → how the delivery ended. Knows no transport and never throws. */
 import type { Archive } from './archive/archive.ts';
-import { Failure, type FailureCode } from './failure.ts';
+import { Failure } from './failure.ts';
 import type { Genesys } from './genesys/genesys.ts';
-import { backoffMs } from './waiting.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { Pipeline } from './pipeline.ts';
 import type { Delivery, Handle, Message, Queue, Settlement } from './queue/queue.ts';
+import { nextTryOf } from './schedule.ts';
 import { traced } from './trace.ts';
 
 export interface DeliveryParts {
@@ -19,20 +19,10 @@ export interface DeliveryParts {
   readonly version: string;
 }
 
-/** Attempts that may fail before a recording is given up and recorded. Waiting is no attempt. */
-export const MAX_ATTEMPTS = 8;
-/** Whatever is not archived a week after its event is given up, whatever the reason: Genesys' own events live 4 days. */
-export const MAX_AGE_MS = 7 * 24 * 3_600_000;
-/** For so long after its event an outage of Genesys uses up no attempt: whatever fails after the outage has all of them. */
-export const MAX_OUTAGE_MS = 24 * 3_600_000;
-/** Said where Genesys, its login or its media host is overloaded or down (408, 503, 504), silent, or not reached (DNS, network). */
-const OUTAGES: ReadonlySet<FailureCode> = new Set(['upstream-unavailable', 'upstream-timeout']);
 /** By then whatever belongs to a conversation is listed, though perhaps not ready yet. */
 export const SETTLED_AFTER_MS = 15 * 60_000;
 /** Deliveries in a row after which the process was gone: the recording itself is to blame then. */
 export const MAX_LOST = 5;
-/** Between attempts: 10 s, 20 s, 40 s … up to 10 min, each with full jitter. */
-const BACKOFF = { baseMs: 10_000, capMs: 600_000 };
 
 export function createDelivery(parts: DeliveryParts): Handle {
   return (delivery, signal) => {
@@ -57,7 +47,7 @@ async function deliver(delivery: Delivery, parts: DeliveryParts, stop: AbortSign
     parts.log.info(done.message, { ...about, ...done.facts, seconds: secondsSince(started) });
     return done.settlement;
   } catch (error) {
-    const failure = Failure.from(stop.aborted ? stoppedBy(error) : signal.aborted ? signal.reason : error);
+    const failure = failureOfWork(error, { stop, signal });
     const settlement = await settle(failure, delivery, parts).catch((unrecorded: unknown): Settlement => {
       parts.log.error('A failure could not be recorded; the work goes back to the queue.', {
         ...about,
@@ -69,14 +59,13 @@ async function deliver(delivery: Delivery, parts: DeliveryParts, stop: AbortSign
     const line = {
       ...about,
       code: failure.code,
+      sort: failure.sort,
       reason: failure.message,
       error: failure,
       ...settlement,
       seconds: secondsSince(started),
     };
-    if (failure.code === 'internal' || failure.code === 'misconfigured')
-      parts.log.error('Recording was not archived.', line);
-    else parts.log.info('Recording was not archived.', line);
+    parts.log[levelOf(failure)]('Recording was not archived.', line);
     return settlement;
   }
 }
@@ -90,6 +79,12 @@ function deadlineOf({ withinMs }: Delivery): Disposable & { readonly signal: Abo
 
 function late(): Failure {
   return new Failure('too-long', 'The time for this delivery is over; it is left to a worker without a deadline.');
+}
+
+/** Whom it concerns: somebody at once, somebody one day, nobody. */
+function levelOf({ code, sort }: Failure): 'error' | 'warn' | 'info' {
+  if (code === 'internal' || code === 'misconfigured') return 'error';
+  return sort === 'operator' ? 'warn' : 'info';
 }
 
 interface Done {
@@ -137,39 +132,23 @@ async function resolve(
   return { message: 'Conversation was resolved.', facts: { recordings: messages.length }, settlement };
 }
 
-/** Reads what the failure says of itself. A permanent one is recorded before the message is let go. */
+/** Reads what the failure says of itself. A final one is recorded before the message is let go. */
 async function settle(failure: Failure, delivery: Delivery, parts: DeliveryParts): Promise<Settlement> {
   if (failure.code === 'too-long') {
     parts.metrics.postponed(failure.code, 'long');
     return { outcome: 'long' };
   }
-  const ageMs = Date.now() - delivery.acceptedAt.getTime();
-  const patience = failure.code === 'stopped' || failure.code === 'misconfigured' ? Infinity : MAX_AGE_MS;
-  const delay = delayOf(failure, delivery.attempt, ageMs);
-  const exhausted = delay.outcome === 'again' && delivery.attempt >= MAX_ATTEMPTS;
-  if (failure.retry !== 'never' && !exhausted && ageMs < patience) {
-    parts.metrics.postponed(failure.code, delay.outcome);
-    return delay;
+  if (failure.code === 'stopped') {
+    parts.metrics.postponed(failure.code, 'back');
+    return { outcome: 'back' };
+  }
+  const next = nextTryOf(failure, { attempt: delivery.attempt, ageMs: Date.now() - delivery.acceptedAt.getTime() });
+  if (next !== undefined) {
+    parts.metrics.postponed(failure.code, next.outcome);
+    return next;
   }
   await record(failure, delivery, parts);
   return { outcome: 'dead', reason: `${failure.code}: ${failure.message}` };
-}
-
-interface Delay {
-  readonly outcome: 'again' | 'wait';
-  readonly afterMs: number;
-}
-
-function delayOf(failure: Failure, attempt: number, ageMs: number): Delay {
-  if (failure.code === 'stopped') return { outcome: 'wait', afterMs: 0 };
-  const isOutage = OUTAGES.has(failure.code) && ageMs < MAX_OUTAGE_MS;
-  if (failure.retry === 'wait' || isOutage) return { outcome: 'wait', afterMs: failure.afterMs ?? waitMs(ageMs) };
-  return { outcome: 'again', afterMs: failure.afterMs ?? backoffMs(attempt, BACKOFF) };
-}
-
-/** What is not ready after five minutes will hardly be ready in five seconds: from 5 s to 15 min, a quarter of the age. */
-function waitMs(ageMs: number): number {
-  return Math.min(900_000, Math.max(5_000, ageMs / 4)) * (0.75 + Math.random() / 2);
 }
 
 async function record(failure: Failure, delivery: Delivery, parts: DeliveryParts): Promise<void> {
@@ -201,8 +180,17 @@ function poisonous(lost: number): Failure {
   return new Failure('internal', message, { retry: 'never' });
 }
 
-function stoppedBy(error: unknown): Failure {
-  return new Failure('stopped', 'The work was stopped and goes back to the queue.', { cause: error });
+/**
+ * `stopped` only where we were, and whatever a deadline gave as its reason. Anything else that calls itself stopped was not
+ * foreseen: taken at its word it would come back for ever.
+ */
+function failureOfWork(error: unknown, { stop, signal }: { stop: AbortSignal; signal: AbortSignal }): Failure {
+  if (stop.aborted) return new Failure('stopped', 'The work was stopped and goes back to the queue.', { cause: error });
+  const failure = Failure.from(signal.aborted ? signal.reason : error);
+  if (failure.code !== 'stopped') return failure;
+  return new Failure('internal', 'The work was stopped by nobody who may; the log has what was said.', {
+    cause: error,
+  });
 }
 
 function secondsSince(started: number): number {

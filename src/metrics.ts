@@ -11,7 +11,7 @@ export interface Metrics {
   /** Recorded under failures/, by FailureCode. */
   failed(code: string): void;
   /** Given back to the queue for later, by FailureCode. */
-  postponed(code: string, outcome: 'again' | 'wait' | 'long'): void;
+  postponed(code: string, outcome: 'again' | 'wait' | 'long' | 'back'): void;
   /** What went wrong at the queue without a recording to hold it against, by FailureCode. */
   troubled(code: string): void;
   listened(from: 'archive' | 'live', result: 'complete' | 'failed' | 'left'): void;

@@ -40,6 +40,8 @@ export function networkFailure(thrown: unknown, party: NetworkParty): Failure | 
   const { failureCode, text } = meaningOfCode(code, thrown.message, party);
   return new Failure(failureCode, capitalized(text), {
     cause: thrown,
+    // Bytes that were lost on their way are not the recording's own loss.
+    ...(failureCode === 'incomplete' ? { sort: 'surroundings' } : {}),
     facts: { host: party.name, networkError: code },
   });
 }

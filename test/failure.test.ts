@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import { Failure } from '../src/failure.ts';
+import { Failure, FAILURES, type Sort } from '../src/failure.ts';
 
 test('a code decides status and retry, and says nothing of a wait nobody asked for', () => {
   const { status, retry, afterMs, facts } = new Failure('not-ready', 'Not yet.');
@@ -21,6 +21,24 @@ test('where it is made, a failure may know better than its code', () => {
     { code, status, retry, afterMs, facts },
     { code: 'upstream-error', status: 504, retry: 'never', afterMs: 7, facts: { tries: 3 } },
   );
+});
+
+test('a sort of its own brings its retry with it, unless that is said as well', () => {
+  const retryOf = (sort: Sort): string => new Failure('incomplete', 'Cut short.', { sort }).retry;
+  assert.deepEqual(
+    [retryOf('recording'), retryOf('surroundings'), retryOf('operator'), retryOf('caller')],
+    ['again', 'wait', 'wait', 'never'],
+  );
+  const { sort, retry } = new Failure('encoder-failed', 'It crashed.', { sort: 'recording', retry: 'again' });
+  assert.deepEqual([sort, retry], ['recording', 'again']);
+});
+
+test('each code says whose the failure is and what to do next, in one sentence', () => {
+  for (const [code, { sort, retry, next }] of Object.entries(FAILURES)) {
+    assert.match(next, /^[A-Z][^.!?]*(?:\.[^ .][^.!?]*)*\.$/, code);
+    if (sort === 'caller') assert.equal(retry, 'never', code);
+    if (retry === 'wait') assert.ok(sort === 'surroundings' || sort === 'operator', code);
+  }
 });
 
 test('a failure is an error with its cause, its stack and its own name', () => {

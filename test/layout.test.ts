@@ -45,6 +45,11 @@ const PARTS: readonly Part[] = [
     may: [],
     why: 'what counts as this machine is the same for who listens and for who is answered',
   },
+  {
+    has: ['schedule.ts'],
+    may: ['failure.ts'],
+    why: 'when something is tried again is a table over its age, whoever asks',
+  },
   { has: ['memory.ts'], may: [], why: 'memory is kept and given back the same way wherever bytes pass' },
   {
     has: ['network-failure.ts'],
@@ -157,6 +162,7 @@ const PARTS: readonly Part[] = [
   {
     has: ['delivery.ts'],
     may: [
+      'schedule.ts',
       'metrics.ts',
       'log.ts',
       'trace.ts',

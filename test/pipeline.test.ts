@@ -342,7 +342,7 @@ test(
       .then(() => server.update(recording.recordingId, { files }));
     const failure = await failureOf(archive(place, recording));
     await changed;
-    assert.equal(failure.retry, 'again', failure.code);
+    assert.equal(failure.retry, 'wait', failure.code);
     await assertNothing(place, recording);
     const { manifest } = await archive(place, recording);
     assert.equal(manifest.sources[0]?.sha256, sha256(bytesOfFixture('stereo-ulaw.wav')));

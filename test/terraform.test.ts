@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { readConfig } from '../src/config/config.ts';
 import { VARIABLES } from '../src/config/variables.ts';
-import { MAX_ATTEMPTS } from '../src/delivery.ts';
+import { MAX_ATTEMPTS } from '../src/schedule.ts';
 import { laterNameOf, longNameOf } from '../src/queue/pubsub/settle.ts';
 import { problemsOf, RANDOM_PASSWORD } from './support/terraform/problems.ts';
 import { referencesOf } from './support/terraform/references.ts';

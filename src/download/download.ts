@@ -253,7 +253,7 @@ class MediaDownload implements Download {
     if (this.#totalBytes !== undefined && this.#deliveredBytes !== this.#totalBytes) throw changed();
     if (this.#deliveredBytes === 0) throw empty();
     if (await this.#source.hasSurplus())
-      throw new Failure('incomplete', 'The media host sent more bytes than it announced.');
+      throw new Failure('incomplete', 'The media host sent more bytes than it announced.', { sort: 'surroundings' });
   }
 
   async #readRange(extent: { readonly start: number; readonly end: number }, signal: AbortSignal): Promise<Buffer> {
@@ -330,7 +330,9 @@ function tooLarge(maxBytes: number): Failure {
 }
 
 function changed(): Failure {
-  return new Failure('incomplete', 'The media changed while it was being read; read it again from its start.');
+  return new Failure('incomplete', 'The media changed while it was being read; read it again from its start.', {
+    sort: 'surroundings',
+  });
 }
 
 function tooSlow(): Failure {

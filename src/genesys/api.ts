@@ -130,9 +130,9 @@ function refusalOf(answer: Answer, path: string): Failure {
     typeof answer.body === 'object' && answer.body !== null ? { ...answer.body } : {};
   const code = typeof body['code'] === 'string' && /^[a-z0-9._-]{1,64}$/i.test(body['code']) ? body['code'] : undefined;
   const afterMs = parseRetryAfter(answer.headers['retry-after'], new Date());
-  const meaning = meaningOf(answer.status, code);
+  const meaning = meaningOf(answer.status);
   return new Failure(meaning.code, `${meaning.text} (${code ?? `status ${String(answer.status)}`})`, {
-    ...(meaning.again === true ? { retry: 'again' } : {}),
+    ...(meaning.late === true ? { sort: 'recording', retry: 'wait' } : {}),
     ...(afterMs === undefined ? (meaning.afterMs === undefined ? {} : { afterMs: meaning.afterMs }) : { afterMs }),
     facts: {
       path,
@@ -146,19 +146,21 @@ function refusalOf(answer: Answer, path: string): Failure {
 interface Meaning {
   readonly code: FailureCode;
   readonly text: string;
-  /** May be otherwise in a while: uses up attempts instead of being final. */
-  readonly again?: boolean;
+  /** Genesys may still come to know it: it waits for as long as a recording may be late. */
+  readonly late?: boolean;
   readonly afterMs?: number;
 }
 
-function meaningOf(status: number, code: string | undefined): Meaning {
-  if (status === 403) return forbidden(code);
+function meaningOf(status: number): Meaning {
   const known = MEANINGS.get(status);
   if (known !== undefined) return known;
   if (status >= 500)
     return { code: 'upstream-unavailable', text: 'Genesys has a fault or is overloaded; try again later' };
   return { code: 'upstream-error', text: 'Genesys answered in a way this service does not know' };
 }
+
+const PERMISSIONS =
+  'give the role of GENESYS_CLIENT_ID recording:recording:view (and recording:screenRecording:view), for the divisions that are recorded';
 
 const MEANINGS: ReadonlyMap<number, Meaning> = new Map<number, Meaning>([
   [400, { code: 'bad-request', text: 'Genesys refused the ids as malformed; check recordingId and conversationId' }],
@@ -170,20 +172,11 @@ const MEANINGS: ReadonlyMap<number, Meaning> = new Map<number, Meaning>([
       afterMs: 60_000,
     },
   ],
+  [403, { code: 'forbidden', text: `Genesys denied access; ${PERMISSIONS}` }],
   // Right after a call its recording may not be known yet.
-  [404, { code: 'not-found', text: 'Genesys does not know this recording under this conversation', again: true }],
+  [404, { code: 'not-found', text: 'Genesys does not know this recording under this conversation', late: true }],
   [408, { code: 'upstream-timeout', text: 'Genesys did not answer in time' }],
   [410, { code: 'gone', text: 'Genesys has deleted this recording' }],
   [429, { code: 'rate-limited', text: 'Genesys is limiting the rate of requests' }],
   [504, { code: 'upstream-timeout', text: 'Genesys did not answer in time' }],
 ]);
-
-const PERMISSIONS =
-  'give the role of GENESYS_CLIENT_ID recording:recording:view (and recording:screenRecording:view), for the divisions that are recorded';
-
-/** A missing permission stays missing; other refusals are seen for a while after a call and pass. */
-function forbidden(code: string | undefined): Meaning {
-  const text = `Genesys denied access; ${PERMISSIONS}`;
-  const lasting = code === 'missing.permissions' || code === 'missing.any.permissions';
-  return { code: 'forbidden', text, again: !lasting };
-}

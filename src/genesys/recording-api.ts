@@ -207,7 +207,9 @@ function parseUrl(value: unknown): URL {
 function urlOf(ready: Ready, channel: string): URL {
   const url = ready.urls.get(channel);
   if (url === undefined)
-    throw new Failure('incomplete', `Genesys no longer serves channel ${channel} of this recording.`);
+    throw new Failure('incomplete', `Genesys no longer serves channel ${channel} of this recording.`, {
+      sort: 'surroundings',
+    });
   return url;
 }
 

@@ -84,7 +84,9 @@ export type Settlement =
   /** The same, but it counts as no attempt and holds nothing meanwhile. */
   | { readonly outcome: 'wait'; readonly afterMs: number }
   /** More work than `withinMs` allows: delivered again, uncounted, where there is no such bound. */
-  | { readonly outcome: 'long' };
+  | { readonly outcome: 'long' }
+  /** Given back untouched and at once, because it was stopped: nothing is counted, and somebody else may take it. */
+  | { readonly outcome: 'back' };
 
 /** `signal` aborts when the lease is lost or the consumer stops. */
 export type Handle = (delivery: Delivery, signal: AbortSignal) => Promise<Settlement>;

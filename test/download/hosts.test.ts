@@ -19,7 +19,7 @@ function hostsOf(mediaHosts: readonly MediaHost[] = AMAZON, apiUrl = API, lookup
 }
 
 function isRefusal(error: unknown): boolean {
-  return error instanceof Failure && error.code === 'host-refused' && error.retry === 'never';
+  return error instanceof Failure && error.code === 'host-refused' && error.retry === 'wait';
 }
 
 /** A resolver that says, one after another, what it was told. */

@@ -85,15 +85,15 @@ test('a token that expired is replaced without anyone noticing (SR-01)', async (
   assert.equal(server.requests('metadata:R').length, 2);
 });
 
-test('a missing permission is final and named; another 403 may pass (SR-03)', async (t) => {
+test('a denied access is named and waits for the operator, whatever Genesys calls it (SR-03)', async (t) => {
   const { server, api, signal } = await setUp(t);
   server.fault('metadata:R', 'return-403; code:missing.any.permissions');
   const missing = await failureOf(api.get(ASK, signal));
-  assert.deepEqual([missing.code, missing.retry, missing.status], ['forbidden', 'never', 403]);
+  assert.deepEqual([missing.code, missing.retry, missing.status], ['forbidden', 'wait', 403]);
   assert.match(missing.message, /recording:recording:view.*divisions.*missing\.any\.permissions/s);
   server.fault('metadata:R', 'return-403; code:not.authorized');
   const passing = await failureOf(api.get(ASK, signal));
-  assert.deepEqual([passing.code, passing.retry, passing.status], ['forbidden', 'again', 403]);
+  assert.deepEqual([passing.code, passing.retry, passing.status], ['forbidden', 'wait', 403]);
   assert.equal(server.requests('metadata:R').length, 2);
   server.assertFaultsUsed();
 });
@@ -101,7 +101,7 @@ test('a missing permission is final and named; another 403 may pass (SR-03)', as
 test('unknown may become known, deleted stays deleted (SR-05) (SR-06)', async (t) => {
   const { server, api, signal } = await setUp(t);
   const unknown = await failureOf(api.get({ path: '/api/v2/conversations/C/recordingmetadata/X' }, signal));
-  assert.deepEqual([unknown.code, unknown.retry, unknown.status], ['not-found', 'again', 404]);
+  assert.deepEqual([unknown.code, unknown.retry, unknown.status], ['not-found', 'wait', 404]);
   server.fault('metadata:R', 'return-410');
   const gone = await failureOf(api.get(ASK, signal));
   assert.deepEqual([gone.code, gone.retry], ['gone', 'never']);
@@ -127,7 +127,7 @@ test('asks again after 408, 500, 502, 503, 504 and a broken connection, a bounde
   const before = server.requests('metadata:R').length;
   server.fault('metadata:R', 'return-503', 5);
   const failure = await failureOf(api.get(ASK, signal));
-  assert.deepEqual([failure.code, failure.retry, failure.afterMs], ['upstream-unavailable', 'again', undefined]);
+  assert.deepEqual([failure.code, failure.retry, failure.afterMs], ['upstream-unavailable', 'wait', undefined]);
   assert.equal(server.requests('metadata:R').length - before, 5);
 });
 

@@ -131,7 +131,7 @@ test('an answer about another recording is refused (SR-29)', async (t) => {
 test('an unknown recording is not found, for a bounded while (SR-05)', async (t) => {
   const { genesys, signal } = await setUp(t);
   const failure = await failureOf(genesys.locate(ALONE, signal));
-  assert.deepEqual([failure.code, failure.retry, failure.status], ['not-found', 'again', 404]);
+  assert.deepEqual([failure.code, failure.retry, failure.status], ['not-found', 'wait', 404]);
 });
 
 test('a token revoked between status and download is replaced (SR-01)', async (t) => {

@@ -157,8 +157,8 @@ const STATES: readonly [string, Partial<SimulatedRecording>, string, string][] =
   ['uploading', { fileState: 'UPLOADING' }, 'not-ready', 'wait'],
   ['restoring', { fileState: 'RESTORING' }, 'not-ready', 'wait'],
   ['a state of the future', { fileState: 'HIBERNATING' }, 'not-ready', 'wait'],
-  ['archived', { fileState: 'ARCHIVED' }, 'needs-restore', 'never'],
-  ['archived, yet AVAILABLE', { archiveDate: '2026-05-01T00:00:00Z' }, 'needs-restore', 'never'],
+  ['archived', { fileState: 'ARCHIVED' }, 'needs-restore', 'wait'],
+  ['archived, yet AVAILABLE', { archiveDate: '2026-05-01T00:00:00Z' }, 'needs-restore', 'wait'],
   ['deleted', { fileState: 'DELETED' }, 'gone', 'never'],
   ['in error', { fileState: 'ERROR' }, 'gone', 'never'],
   ['a chat', { media: 'chat' }, 'no-media', 'never'],
@@ -200,7 +200,7 @@ test('a recording under another conversation is not found, for a bounded while (
   const { server, genesys, signal } = await setUp(t);
   server.addRecording({ ...R, files: [TEXT] });
   const failure = await failureOf(genesys.locate({ recordingId: 'R', conversationId: 'other' }, signal));
-  assert.deepEqual([failure.code, failure.retry, failure.status], ['not-found', 'again', 404]);
+  assert.deepEqual([failure.code, failure.retry, failure.status], ['not-found', 'wait', 404]);
 });
 
 test('an answer about another recording or conversation is refused (SR-29)', async (t) => {

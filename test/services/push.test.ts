@@ -81,7 +81,7 @@ test('a stopped push is no long work: it goes back', async () => {
     signal.throwIfAborted();
     return assert.fail('it was stopped');
   };
-  assert.deepEqual((await deliver(archiving, { signal: stop.signal })).settlement, { outcome: 'wait', afterMs: 0 });
+  assert.deepEqual((await deliver(archiving, { signal: stop.signal })).settlement, { outcome: 'back' });
 });
 
 test('what fails for good is recorded, however long it may take', async () => {

@@ -206,6 +206,7 @@ function expectedOf(head: Buffer, clusters: ObjectFacts): Sent {
 
 function otherBytes(object: ObjectFacts, sent: Partial<Stored>): Failure {
   return new Failure('incomplete', 'Cloud Storage gave back other bytes than were sent; the work is done again.', {
+    sort: 'surroundings',
     facts: { object, sent },
   });
 }

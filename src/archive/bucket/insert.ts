@@ -89,6 +89,7 @@ export async function composeObject(
 
 function sourcesGone(name: string): Failure {
   return new Failure('incomplete', 'Staged objects were removed before they could be put together; it is done again.', {
+    sort: 'surroundings',
     facts: { name },
   });
 }
@@ -165,6 +166,7 @@ export async function confirm(claimed: Claimed, client: BucketClient, signal: Ab
   const object = await existing(claimed.name, client, signal);
   if (isSame(object, claimed.sent)) return { ours: true, object };
   throw new Failure('incomplete', 'Cloud Storage holds other bytes than were sent; the work is done again.', {
+    sort: 'surroundings',
     facts: { sent: claimed.sent, object },
   });
 }
@@ -183,6 +185,7 @@ export function arrivedDamaged(answer: ApiAnswer, client: BucketClient): Failure
   const refusal = refusalOf(answer);
   if (!/crc32c|checksum|hash/i.test(refusal.message)) return client.failure(answer, 'create');
   return new Failure('incomplete', 'The bytes did not arrive as they were sent, so Cloud Storage refused them.', {
+    sort: 'surroundings',
     facts: { said: refusal.message },
   });
 }

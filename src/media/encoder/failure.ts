@@ -101,9 +101,11 @@ function explain({ code, signal, stderr, leftOut }: Ending): Failure {
   }
   if (code === TOO_MANY_ERRORS || leftOut)
     return unreadable('The media is damaged: it cannot be decoded without errors.')();
+  // By its own decision, over these bytes: a second try tells whether it was chance.
   return new Failure(
     'encoder-failed',
     `The encoder failed with exit code ${String(code)}; the log has its last words.`,
+    { sort: 'recording', retry: 'again' },
   );
 }
 

@@ -221,7 +221,9 @@ function hidden(chunk: Buffer, at: number, hide: Rearrangement['hide']): Buffer 
   if (from >= to) return chunk;
   const copy = Buffer.from(chunk);
   if (!copy.subarray(from - at, to - at).equals(hide.bytes.subarray(from - hide.start, to - hide.start))) {
-    throw new Failure('incomplete', 'The media changed while it was read; it is fetched again.');
+    throw new Failure('incomplete', 'The media changed while it was read; it is fetched again.', {
+      sort: 'surroundings',
+    });
   }
   for (const [index, letter] of [...Buffer.from('free')].entries()) {
     const position = hide.start + 4 + index - at;

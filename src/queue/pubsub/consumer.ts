@@ -104,7 +104,7 @@ export class PullConsumer {
       const stopped = controller.signal.aborted && settlement.outcome === 'again';
       return stopped ? { outcome: 'wait', afterMs: settlement.afterMs } : settlement;
     } catch (error) {
-      if (controller.signal.aborted) return { outcome: 'wait', afterMs: 0 };
+      if (controller.signal.aborted) return { outcome: 'back' };
       this.#parts.onTrouble(new Failure('internal', 'The work on a message threw.', { cause: error }));
       return undefined;
     }
@@ -150,7 +150,7 @@ export class PullConsumer {
 
   async #giveBack(job: Job): Promise<void> {
     job.over = true;
-    const published = this.#publishCopy(job, { outcome: 'wait', afterMs: 0 }).then(
+    const published = this.#publishCopy(job, { outcome: 'back' }).then(
       () => true,
       () => false,
     );

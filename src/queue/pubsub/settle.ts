@@ -50,7 +50,8 @@ export async function settle(
   if (ended.outcome === 'done' || ended.outcome === 'dead') return;
   const attempt = ended.outcome === 'again' ? ended.attempt + 1 : ended.attempt;
   if (ended.outcome === 'long') return desk.library.publish(longNameOf(desk.topic), [copyOf(envelope, { attempt })]);
-  if (ended.afterMs <= 0) return desk.library.publish(desk.topic, [copyOf(envelope, { attempt })]);
+  if (ended.outcome === 'back' || ended.afterMs <= 0)
+    return desk.library.publish(desk.topic, [copyOf(envelope, { attempt })]);
   const notBefore = new Date(Math.min(Date.now() + Math.ceil(ended.afterMs), LATEST_MS));
   await desk.library.publish(desk.laterTopic, [copyOf(envelope, { attempt, notBefore })]);
 }

@@ -26,8 +26,8 @@ export interface DeadMessage {
   readonly diedAt: Date;
 }
 
-/** Settled by the handler, or `back`: uncounted and at once; or `lost`: the handler threw, which is bounded. */
-export type Ending = Settlement | { readonly outcome: 'back' } | { readonly outcome: 'lost'; readonly afterMs: number };
+/** Settled by the handler, or `lost`: the handler threw, which is bounded. */
+export type Ending = Settlement | { readonly outcome: 'lost'; readonly afterMs: number };
 
 export interface Taking {
   readonly token: string;
