@@ -2,6 +2,7 @@
 import type { Readable } from 'node:stream';
 import type { Recording } from '../recording.ts';
 import type { FailureRecord, Manifest, WaitingRecord } from './manifest.ts';
+import type { Notes } from './notes.ts';
 import type { Subject } from './names.ts';
 
 /** Size and checksums of what was stored, counted while it was written. */
@@ -95,6 +96,8 @@ export interface LinkVerifier {
 }
 
 export interface Archive {
+  /** The small texts beside recordings. */
+  readonly notes: Notes;
   /** The manifest, only where the recording is complete. Rebuilds one that a crash lost from the object itself. */
   find(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined>;
   begin(recording: Recording, signal: AbortSignal): Promise<Deposit>;

@@ -12,6 +12,7 @@ import { LinkCache } from './links.ts';
 import { listBucket } from './listing.ts';
 import { downloadStream, readObject } from './download.ts';
 import { insertObject } from './insert.ts';
+import { BucketNotes } from './notes.ts';
 import { listObjects, removeAll, removeObject, statObject } from './metadata.ts';
 import { isSame, type ObjectFacts } from './object.ts';
 import type { RetryPolicy } from './retry.ts';
@@ -62,6 +63,7 @@ export function openBucketArchive(options: BucketArchiveOptions): BucketArchive 
 export class BucketArchive implements Archive {
   readonly #options: BucketArchiveOptions;
   readonly #client: BucketClient;
+  readonly notes: BucketNotes;
   readonly #live = new Set<string>();
   readonly #links: LinkCache;
 
@@ -70,6 +72,7 @@ export class BucketArchive implements Archive {
     const sendTokens = options.sendTokens ?? options.apiEndpoint === undefined;
     this.#options = options;
     this.#client = new BucketClient({ ...options, tokens: sendTokens ? new GoogleTokens(auth) : undefined });
+    this.notes = new BucketNotes(this.#client);
     this.#links = new LinkCache(new LinkSigner({ ...options, auth }), this.#client);
   }
 

@@ -12,6 +12,7 @@ import { FolderDeposit } from './deposit.ts';
 import { entryPath } from './entry.ts';
 import { listFolder } from './listing.ts';
 import { keepLinkKey, signPath, verifyPath } from './link.ts';
+import { FolderNotes } from './notes.ts';
 import { clipRange } from '../byte-range.ts';
 import { recordingOf, type FailureRecord, type Manifest, type WaitingRecord } from '../manifest.ts';
 import { removeOldNoRecordings } from '../no-recordings.ts';
@@ -39,11 +40,13 @@ export function openFolderArchive(options: FolderArchiveOptions): FolderArchive 
 export class FolderArchive implements Archive, LinkVerifier {
   readonly #root: string;
   readonly #options: FolderArchiveOptions;
+  readonly notes: FolderNotes;
   readonly #live = new Set<string>();
   #linkKeys: readonly string[];
 
   constructor(options: FolderArchiveOptions) {
     this.#root = resolve(options.path);
+    this.notes = new FolderNotes(this.#root);
     this.#options = options;
     this.#linkKeys = options.linkKeys;
   }
