@@ -3,6 +3,8 @@
  * create there and nothing else. Each process writes a chain of its own.
  */
 import { randomBytes } from 'node:crypto';
+import type { Notes } from '../archive/notes.ts';
+import { Failure } from '../failure.ts';
 import {
   type Audit,
   type AuditEntry,
@@ -18,21 +20,11 @@ import {
 } from './audit.ts';
 import { ChainCheck } from './chain.ts';
 
-/** The three requests an audit needs; an archive's own are these. */
-export interface AuditStore {
-  /** Creates; never replaces. */
-  put(name: string, text: string, signal: AbortSignal): Promise<void>;
-  /** undefined where there is none. */
-  get(name: string, signal: AbortSignal): Promise<string | undefined>;
-  /** Names that begin with `prefix`, in the order of their code units. */
-  names(prefix: string, signal: AbortSignal): AsyncIterable<string>;
-}
-
 /** Records read at once. */
 const WIDTH = 16;
 
 export class BucketAudit implements Audit {
-  readonly #store: AuditStore;
+  readonly #notes: Pick<Notes, 'create' | 'read' | 'list'>;
   readonly #now: () => Date;
   readonly #chain = randomBytes(8).toString('hex');
   #sequence = 0;
@@ -40,8 +32,8 @@ export class BucketAudit implements Audit {
   /** Under way, or failed and not yet told of. */
   readonly #unwritten = new Set<number>();
 
-  constructor(store: AuditStore, now: () => Date = () => new Date()) {
-    this.#store = store;
+  constructor(notes: Pick<Notes, 'create' | 'read' | 'list'>, now: () => Date = () => new Date()) {
+    this.#notes = notes;
     this.#now = now;
   }
 
@@ -60,7 +52,13 @@ export class BucketAudit implements Audit {
     this.#previous = hashOf(text);
     const random = randomBytes(8).toString('hex');
     this.#unwritten.add(sequence);
-    await this.#store.put(`audit/${at.slice(0, 10)}/${at}.${entry.action}.${random}.json`, text, signal);
+    const isNew = await this.#notes.create(
+      `audit/${at.slice(0, 10)}/${at}.${entry.action}.${random}.json`,
+      text,
+      signal,
+    );
+    if (!isNew)
+      throw new Failure('archive-unavailable', 'The audit already holds another record of this name; ask once more.');
     this.#unwritten.delete(sequence);
     for (const number of told) this.#unwritten.delete(number);
   }
@@ -94,7 +92,7 @@ export class BucketAudit implements Audit {
 
   async *#texts(signal: AbortSignal, days?: { readonly from: string; readonly to: string }) {
     let batch: string[] = [];
-    for await (const name of this.#store.names('audit/', signal)) {
+    for await (const { name } of this.#notes.list('audit/', signal)) {
       const day = name.slice('audit/'.length, 'audit/'.length + 10);
       if (days !== undefined && (day < days.from || day > days.to)) continue;
       batch.push(name);
@@ -106,7 +104,7 @@ export class BucketAudit implements Audit {
   }
 
   async #fetch(names: readonly string[], signal: AbortSignal) {
-    const texts = await Promise.all(names.map((name) => this.#store.get(name, signal)));
+    const texts = await Promise.all(names.map((name) => this.#notes.read(name, signal)));
     return names.flatMap((name, index) => {
       const text = texts[index];
       return text === undefined ? [] : [{ name, text }];

@@ -59,6 +59,11 @@ export class Report {
     this.#print(this.#options.json ? JSON.stringify(fact) : text);
   }
 
+  /** For programs only: what people are told later, in another form. */
+  fact(fact: Line): void {
+    if (this.#options.json) this.#print(JSON.stringify(fact));
+  }
+
   /** For people only: headings, advice, empty lines. */
   text(text: string): void {
     if (!this.#options.json) this.#print(text);

@@ -1,0 +1,143 @@
+/** `archiver reconcile`: what Genesys has and the archive lacks, day by day, and why; a proof of each day that is over. */
+import type { Archive } from '../archive/archive.ts';
+import { writeProof } from '../archive/proofs.ts';
+import { type DayProof, examineDay, type Finding } from '../day.ts';
+import type { Census } from '../genesys/census.ts';
+import { daysAsked, daysInNeed } from './days.ts';
+import type { CommandTable } from './flags.ts';
+import { columnsOf, EXIT, type Exit, type Report } from './report.ts';
+import type { Task } from './task.ts';
+
+export const RECONCILE = {
+  name: 'reconcile',
+  task: 'See whether everything is there',
+  does: 'Names what Genesys has and the archive lacks, and why; writes a proof of each day that is over. Changes nothing else.',
+  flags: {
+    from: {
+      kind: 'day',
+      value: 'DAY',
+      meaning: 'first day (UTC); by default the last 3, and those of the last 30 without a proof',
+    },
+    to: { kind: 'day', value: 'DAY', meaning: 'last day, itself included; today by default' },
+  },
+  example: 'archiver reconcile --from 2026-11-26 --to 2026-11-28',
+} as const satisfies CommandTable;
+
+export interface ReconcileNeeds {
+  readonly census: Census;
+  readonly archive: Pick<Archive, 'find' | 'failureOf' | 'waitingOf' | 'notes'>;
+  /** Version of this program, for the proof. */
+  readonly version: string;
+  readonly now?: () => Date;
+}
+
+/** Findings for people are kept until the days are printed; beyond so many they are only counted. */
+const MOST_FINDINGS = 1_000;
+
+export async function reconcile(task: Task, needs: ReconcileNeeds): Promise<Exit> {
+  const { flags, report, signal } = task;
+  const { now = () => new Date() } = needs;
+  const days = daysAsked(flags, now()) ?? (await daysInNeed(needs.archive.notes, now(), signal));
+  if (days.length > 31)
+    report.progress(`${String(days.length)} days: about 3 calls a day and 1 for each recorded conversation.`);
+  const tally = new ReconcileTally(report);
+  for (const day of days) {
+    if (signal.aborted || report.closed) break;
+    tally.day(await proveDay(day, { report, tally, needs }, signal));
+  }
+  return tally.end(days.length);
+}
+
+interface Proving {
+  readonly report: Report;
+  readonly tally: ReconcileTally;
+  readonly needs: ReconcileNeeds;
+}
+
+/** Looks at a day; what is over is put on record. */
+export async function proveDay(day: string, { report, tally, needs }: Proving, signal: AbortSignal): Promise<DayProof> {
+  const { census, archive, version, now = () => new Date() } = needs;
+  const proof = await examineDay(
+    day,
+    {
+      census,
+      archive,
+      now,
+      onFinding: (finding) => tally.found(finding),
+      onProgress: (done) => report.progress(`${day}  ${String(done)} conversations`, { day, conversations: done }),
+    },
+    signal,
+  );
+  const at = { notes: archive.notes, at: now() };
+  if (proof.verdict !== 'open') await writeProof('complete', { ...proof, service: version }, at, signal);
+  return proof;
+}
+
+/** Prints days and findings as they come, and knows how it all ended. */
+export class ReconcileTally {
+  readonly #report: Report;
+  readonly #verdicts = { complete: 0, accounted: 0, incomplete: 0, open: 0 };
+  readonly #lines: (readonly string[])[] = [];
+  #findings = 0;
+  #fetchable: string[] = [];
+
+  constructor(report: Report) {
+    this.#report = report;
+  }
+
+  found(finding: Finding): void {
+    this.#findings += 1;
+    const { day, key, state, reason } = finding;
+    this.#report.fact({ type: 'finding', ...finding });
+    if (this.#lines.length < MOST_FINDINGS) this.#lines.push([state, day, key, reason]);
+  }
+
+  day(proof: DayProof): void {
+    this.#verdicts[proof.verdict] += 1;
+    if (proof.verdict === 'incomplete') this.#fetchable.push(proof.day);
+    this.#report.line(dayLine(proof), { type: 'day', ...proof });
+  }
+
+  end(days: number): Exit {
+    const report = this.#report;
+    if (this.#lines.length > 0) report.text(['', ...columnsOf(this.#lines)].join('\n'));
+    const hidden = this.#findings - this.#lines.length;
+    if (hidden > 0) report.text(`… and ${String(hidden)} more: --json lists all of them.`);
+    const { complete, accounted } = this.#verdicts;
+    report.text(
+      `\n${String(complete)} of ${String(days)} days complete.${accounted > 0 ? ` ${String(accounted)} accounted for: what they lack is gone at Genesys too.` : ''}${this.#advice()}`,
+    );
+    const exit = this.#findings > 0 ? EXIT.findings : EXIT.well;
+    report.summary({ days, ...this.#verdicts, findings: this.#findings }, exit);
+    return exit;
+  }
+
+  #advice(): string {
+    const [first, last] = [this.#fetchable.at(0), this.#fetchable.at(-1)];
+    if (first === undefined || last === undefined) return '';
+    return ` Fetch what can be had:  archiver backfill --from ${first} --to ${last}`;
+  }
+}
+
+function dayLine(proof: DayProof): string {
+  const { day, verdict, dataUntil } = proof;
+  const head = `${day}  ${verdict.padEnd(10)}`;
+  if (verdict === 'open' && proof.recordings === 0)
+    return `${head}  Genesys' data reach to ${dataUntil.slice(0, 16)}Z; ask again tomorrow`;
+  const counts = [
+    ['conversations', proof.conversations],
+    ['recordings', proof.recordings],
+    ['archived', proof.archived],
+    ['no media', proof.noMedia],
+    ['erased', proof.erased],
+    ['missing', proof.missing],
+    ['failed', proof.failed],
+    ['waiting', proof.waiting],
+    ['stored away', proof.storedAway],
+    ['lost', proof.lost],
+    ['unlisted', proof.unlisted],
+  ] as const;
+  const shown = counts.filter(([, count], index) => index < 3 || count > 0);
+  const text = shown.map(([name, count]) => `${String(count).padStart(5)} ${name}`).join('  ');
+  return `${head}  ${text}${verdict === 'open' ? `  (Genesys' data reach to ${dataUntil.slice(0, 16)}Z)` : ''}`;
+}
