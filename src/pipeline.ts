@@ -97,7 +97,7 @@ export function createPipeline(parts: PipelineParts): Pipeline {
 
   async function make(recording: Recording, options: MakeOptions, signal: AbortSignal): Promise<Making> {
     const looking = performance.now();
-    const located = await parts.genesys.locate(recording, signal);
+    const located = await parts.genesys.locate(recording, options.patient ? 'worker' : 'listener', signal);
     parts.metrics.seconds('lookup', (performance.now() - looking) / 1000);
     const originals: string[] = [];
     const count = located.files.length;

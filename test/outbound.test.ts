@@ -77,7 +77,7 @@ async function setUp(t: TestContext, { scheme, proxy: options, user = '' }: Wish
 }
 
 async function hashesOf({ genesys, signal }: Setting): Promise<readonly string[]> {
-  const located = await genesys.locate(R, signal);
+  const located = await genesys.locate(R, 'worker', signal);
   const hashes: string[] = [];
   for (const file of located.files) {
     const hash = createHash('sha256');
@@ -173,7 +173,7 @@ test('whatever a proxy does instead of connecting passes, and comes by itself (E
 
 test('a proxy that refuses the media host alone is named with it (E2) (C6)', async (t) => {
   const setting = await setUp(t, { scheme: 'https' });
-  const located = await setting.genesys.locate(R, setting.signal);
+  const located = await setting.genesys.locate(R, 'worker', setting.signal);
   for (const [name, fault] of REFUSALS) {
     setting.proxy.spoil(fault);
     const failure = await failureOf(located.files[0]?.open(setting.signal) ?? Promise.resolve());

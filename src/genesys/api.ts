@@ -1,20 +1,27 @@
-/** Turns a path of the Platform API into Genesys' answer, or into a Failure that knows whether and when to ask again. */
+/** Turns a question to the Platform API into Genesys' answer, or into a Failure that knows whether and when to ask again. */
 import type { Dispatcher } from 'undici';
 import type { GenesysConfig } from '../config/genesys.ts';
 import { Failure, type FailureCode } from '../failure.ts';
-import { type Answer, exchange } from './exchange.ts';
-import { Pace } from './pace.ts';
-import { type Patience, parseRetryAfter, persist, sleep } from '../waiting.ts';
-import { TokenSource } from './token.ts';
+import { type Patience, parseRetryAfter, persist } from '../waiting.ts';
+import { OAuthClient } from './client.ts';
+import type { Answer } from './exchange.ts';
+import type { Caller } from './genesys.ts';
 
-export interface ApiDeps {
+export interface ApiNeeds {
   readonly agent: Dispatcher;
   readonly patience: Patience;
+  /** How much of each rate window this process may use, from 0 to 1; all of it by default. */
+  readonly share?: number;
 }
 
-export interface Ask {
+export interface ApiCall {
+  /** GET by default. A PUT is sent once: whether it did anything has to be read back. */
+  readonly method?: 'GET' | 'POST' | 'PUT' | 'DELETE';
   /** Begins with /api/; ids in it are encoded already. */
   readonly path: string;
+  /** Sent as JSON. */
+  readonly body?: unknown;
+  readonly caller: Caller;
   readonly patience?: Patience;
 }
 
@@ -24,104 +31,82 @@ export interface Authorization {
   revoke(): void;
 }
 
-export interface Api {
+export class Api {
+  readonly #url: string;
+  readonly #patience: Patience;
+  readonly #clients: readonly OAuthClient[];
+  #turn = 0;
+
+  constructor(config: Pick<GenesysConfig, 'apiUrl' | 'loginUrl' | 'clients'>, { share = 1, ...needs }: ApiNeeds) {
+    this.#url = config.apiUrl;
+    this.#patience = needs.patience;
+    const { loginUrl } = config;
+    this.#clients = config.clients.map((credentials) => new OAuthClient(credentials, { ...needs, loginUrl, share }));
+  }
+
   /**
    * A 2xx answer. Waits for its turn (rate limit), asks again for passing failures within its patience, and once more
    * with a new token after a 401.
-   * @throws Failure `forbidden`, `not-found`, `gone`, `bad-request`, `misconfigured`, `rate-limited`,
-   * `upstream-unavailable`, `upstream-timeout`, `upstream-error`; `afterMs` is the Retry-After, whole.
+   * @throws Failure `forbidden`, `not-found`, `gone`, `bad-request`, `misconfigured`, `rate-limited`, `busy` (a listener's
+   * share is used up), `upstream-unavailable`, `upstream-timeout`, `upstream-error`; `afterMs` is the Retry-After, whole.
    */
-  get(ask: Ask, signal: AbortSignal): Promise<Answer>;
+  ask(call: ApiCall, signal: AbortSignal): Promise<Answer> {
+    const patience = patienceFor(call, this.#patience);
+    const tries = call.method === 'PUT' ? 1 : patience.tries;
+    return persist((leftMs) => this.#attempt(call, leftMs, signal), { ...patience, tries }, signal);
+  }
+
   /** For a download from the API host itself. */
-  authorization(signal: AbortSignal): Promise<Authorization>;
+  async authorization(signal: AbortSignal): Promise<Authorization> {
+    const { tokens } = this.#next('worker');
+    const token = await tokens.get(signal);
+    return { header: `Bearer ${token}`, revoke: () => tokens.invalidate(token) };
+  }
+
   /** Gets a token for every client. @throws Failure saying which variable to check. */
-  check(signal: AbortSignal): Promise<void>;
-  close(): void;
-}
+  async check(signal: AbortSignal): Promise<void> {
+    for (const { tokens } of this.#clients) await tokens.get(signal);
+  }
 
-interface Client {
-  readonly tokens: TokenSource;
-  readonly pace: Pace;
-}
+  close(): void {
+    for (const { tokens } of this.#clients) tokens.close();
+  }
 
-export function createApi(config: Pick<GenesysConfig, 'apiUrl' | 'loginUrl' | 'clients'>, deps: ApiDeps): Api {
-  const clients = config.clients.map((client): Client => {
-    return { tokens: new TokenSource(client, { ...deps, loginUrl: config.loginUrl }), pace: new Pace() };
-  });
-  let turn = 0;
+  async #attempt(call: ApiCall, leftMs: number, signal: AbortSignal): Promise<Answer> {
+    const asker = { caller: call.caller, endsAt: performance.now() + leftMs };
+    const client = this.#next(call.caller);
+    const answer = await client.send(this.#exchangeOf(call), asker, signal);
+    if (answer.status >= 200 && answer.status < 300) return answer;
+    const failure = refusalOf(answer, call.path);
+    if (answer.status === 429 && failure.afterMs !== undefined) client.pause(failure.afterMs);
+    throw failure;
+  }
+
+  #exchangeOf({ method = 'GET', path, body }: ApiCall): Parameters<OAuthClient['send']>[0] {
+    const url = new URL(`${this.#url}${path}`);
+    if (body === undefined) return { method, url, headers: {} };
+    return { method, url, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+  }
 
   /** The client that may send soonest; those that may send now take turns. */
-  function next(): Client {
-    turn += 1;
-    const now = performance.now();
-    const inTurn = clients
-      .map((_, index) => clients[(turn + index) % clients.length])
-      .filter((each) => each !== undefined);
+  #next(caller: Caller): OAuthClient {
+    this.#turn += 1;
+    const at = this.#turn % Math.max(1, this.#clients.length);
+    const inTurn = [...this.#clients.slice(at), ...this.#clients.slice(0, at)];
     const usable = inTurn.filter((client) => !client.tokens.refused);
-    const [soonest] = (usable.length > 0 ? usable : inTurn).toSorted(
-      (a, b) => a.pace.delayMs(now) - b.pace.delayMs(now),
-    );
+    const [soonest] = (usable.length > 0 ? usable : inTurn).toSorted((a, b) => a.delayMs(caller) - b.delayMs(caller));
     if (soonest === undefined) throw new Failure('misconfigured', 'No Genesys client is set: set GENESYS_CLIENT_ID.');
     return soonest;
   }
-
-  async function send(client: Client, path: string, leftMs: number, signal: AbortSignal) {
-    const waitMs = client.pace.delayMs(performance.now());
-    if (waitMs > leftMs) throw outOfAllowance(waitMs);
-    client.pace.book(performance.now());
-    let answer: Answer | undefined;
-    try {
-      await sleep(waitMs, signal);
-      const token = await client.tokens.get(signal);
-      const url = new URL(`${config.apiUrl}${path}`);
-      answer = await exchange(
-        { method: 'GET', url, headers: { authorization: `Bearer ${token}` } },
-        deps.agent,
-        signal,
-      );
-      return { token, answer };
-    } finally {
-      client.pace.settle(answer?.headers, performance.now());
-    }
-  }
-
-  async function ask(path: string, leftMs: number, signal: AbortSignal): Promise<Answer> {
-    const client = next();
-    const first = await send(client, path, leftMs, signal);
-    if (first.answer.status !== 401) return accept(first.answer, path, client.pace);
-    client.tokens.invalidate(first.token);
-    const second = await send(client, path, leftMs, signal);
-    return accept(second.answer, path, client.pace);
-  }
-
-  return {
-    get: (asked, signal) =>
-      persist((leftMs) => ask(asked.path, leftMs, signal), asked.patience ?? deps.patience, signal),
-    authorization: async (signal) => {
-      const { tokens } = next();
-      const token = await tokens.get(signal);
-      return { header: `Bearer ${token}`, revoke: () => tokens.invalidate(token) };
-    },
-    check: async (signal) => {
-      for (const { tokens } of clients) await tokens.get(signal);
-    },
-    close: () => {
-      for (const { tokens } of clients) tokens.close();
-    },
-  };
 }
 
-function outOfAllowance(waitMs: number): Failure {
-  return new Failure('rate-limited', 'The Genesys rate limit of this client is used up for now.', {
-    afterMs: Math.ceil(waitMs),
-  });
-}
+/** Somebody sits there and listens, or does not. */
+const LISTENER_PATIENCE_MS = 10_000;
 
-function accept(answer: Answer, path: string, pace: Pace): Answer {
-  if (answer.status >= 200 && answer.status < 300) return answer;
-  const failure = refusalOf(answer, path);
-  if (answer.status === 429 && failure.afterMs !== undefined) pace.pause(failure.afterMs, performance.now());
-  throw failure;
+function patienceFor(call: ApiCall, usual: Patience): Patience {
+  const patience = call.patience ?? usual;
+  if (call.caller === 'worker') return patience;
+  return { ...patience, patienceMs: Math.min(patience.patienceMs, LISTENER_PATIENCE_MS) };
 }
 
 /** Genesys' ErrorBody: https://developer.genesys.cloud/platform/api/response-codes */

@@ -6,7 +6,7 @@ import { networkFailure } from '../network-failure.ts';
 import { openOutbound } from '../outbound.ts';
 
 export interface Exchange {
-  readonly method: 'GET' | 'POST';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string;
@@ -22,7 +22,7 @@ export interface Answer {
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
 const DEADLINE_MS = 30_000;
 
-/** Connections to the login and API hosts. These hosts are the operator's own configuration: no allow-list applies. */
+/** Connections to the login and API hosts, as many as there are calls: what waits for one could not be held back any more. These hosts are the operator's own configuration: no allow-list applies. */
 export function createAgent(proxies?: Proxies): Dispatcher {
   const limits = {
     connectTimeoutMs: 5_000,
@@ -30,7 +30,6 @@ export function createAgent(proxies?: Proxies): Dispatcher {
     bodyTimeoutMs: 15_000,
     maxHeaderBytes: 16_384,
     keepAliveMs: 10_000,
-    connections: 32,
   };
   return openOutbound(limits, proxies);
 }

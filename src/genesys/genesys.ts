@@ -11,6 +11,9 @@ export interface Located {
   readonly durationMs: number | undefined;
 }
 
+/** Who asks Genesys: a listener has a share of the rate limit, so that archiving always has the rest. */
+export type Caller = 'worker' | 'listener';
+
 export interface Genesys {
   /**
    * The recordings of a conversation that have media or may yet have. Ids only.
@@ -19,9 +22,9 @@ export interface Genesys {
   recordingsOf(conversationId: string, acceptedAt: Date, signal: AbortSignal): Promise<readonly Recording[]>;
   /**
    * Where the media of a recording lies, ready to download.
-   * @throws Failure `not-ready` (wait), `needs-restore`, `gone`, `no-media`, `not-found`, `forbidden`, `rate-limited`, …
+   * @throws Failure `not-ready` (wait), `needs-restore`, `gone`, `no-media`, `not-found`, `forbidden`, `rate-limited`, `busy` (a listener's share is used up), …
    */
-  locate(recording: Recording, signal: AbortSignal): Promise<Located>;
+  locate(recording: Recording, caller: Caller, signal: AbortSignal): Promise<Located>;
   /** Gets a token. @throws Failure saying which variable to check. */
   check(signal: AbortSignal): Promise<void>;
   close(): Promise<void>;

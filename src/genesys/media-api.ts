@@ -4,10 +4,10 @@ import type { MediaFile } from '../media-file.ts';
 import type { Recording } from '../recording.ts';
 import type { Api, Authorization } from './api.ts';
 import type { Downloader } from '../download/download.ts';
-import type { Located } from './genesys.ts';
+import type { Caller, Located } from './genesys.ts';
 import { type Patience, parseRetryAfter } from '../waiting.ts';
 
-export interface MediaApiDeps {
+export interface MediaApiNeeds {
   readonly apiUrl: string;
   readonly downloader: Downloader;
   /** Three more tries inside the request, 2 s apart and doubling, unless Retry-After says otherwise. */
@@ -16,28 +16,28 @@ export interface MediaApiDeps {
 
 export interface MediaApi {
   /** See {@link import('./genesys.ts').Genesys.locate}. */
-  locate(recording: Recording, signal: AbortSignal): Promise<Located>;
+  locate(recording: Recording, caller: Caller, signal: AbortSignal): Promise<Located>;
 }
 
 const NOT_READY_MS = 10_000;
 
 /** `GET /api/v2/media/recordings/{id}` answers `{id, status, format}`; `…/download` is the raw file. */
-export function createMediaApi(api: Api, deps: MediaApiDeps): MediaApi {
+export function createMediaApi(api: Api, needs: MediaApiNeeds): MediaApi {
   const fileOf = (path: string): MediaFile => ({
     channel: 'media',
     open: (signal) => {
       let refused: Authorization | undefined;
-      return deps.downloader.open(async (signal) => {
+      return needs.downloader.open(async (signal) => {
         refused?.revoke();
         refused = await api.authorization(signal);
-        return { url: new URL(`${deps.apiUrl}${path}/download`), headers: { authorization: refused.header } };
+        return { url: new URL(`${needs.apiUrl}${path}/download`), headers: { authorization: refused.header } };
       }, signal);
     },
   });
   return {
-    locate: async ({ recordingId }, signal) => {
+    locate: async ({ recordingId }, caller, signal) => {
       const path = `/api/v2/media/recordings/${encodeURIComponent(recordingId)}`;
-      const answer = await api.get({ path, patience: deps.patience }, signal);
+      const answer = await api.ask({ path, caller, patience: needs.patience }, signal);
       if (answer.body === undefined || parseStatus(answer.body, recordingId) !== 'available') {
         const afterMs = parseRetryAfter(answer.headers['retry-after'], new Date()) ?? NOT_READY_MS;
         throw new Failure('not-ready', 'This recording is not available yet; try again later.', { afterMs });

@@ -1,14 +1,17 @@
 /** Turns the configuration into Genesys Cloud as the pipeline sees it: one of its two APIs for each recording. */
+import type { Dispatcher } from 'undici';
 import type { GenesysConfig } from '../config/genesys.ts';
 import type { Proxies } from '../config/proxies.ts';
 import { Failure } from '../failure.ts';
-import { createApi } from './api.ts';
-import { createDownloader, type DownloadOptions } from '../download/download.ts';
-import { createAgent } from './exchange.ts';
-import type { Genesys } from './genesys.ts';
-import { createMediaApi } from './media-api.ts';
-import { createRecordingApi } from './recording-api.ts';
+import type { Recording } from '../recording.ts';
 import { backoffMs, type Patience } from '../waiting.ts';
+import { Absences } from './absences.ts';
+import { Api } from './api.ts';
+import { createDownloader, type Downloader, type DownloadOptions } from '../download/download.ts';
+import { createAgent } from './exchange.ts';
+import type { Caller, Genesys, Located } from './genesys.ts';
+import { createMediaApi, type MediaApi } from './media-api.ts';
+import { createRecordingApi, type RecordingApi } from './recording-api.ts';
 
 export interface GenesysOptions {
   /** The longest one question to Genesys may hold a slot, waits included, before the work is handed back. */
@@ -18,33 +21,73 @@ export interface GenesysOptions {
   /** First wait of the Media API; doubles, never less. */
   readonly mediaBaseDelayMs?: number;
   readonly download?: DownloadOptions;
+  /** How much of each rate window this process may use, from 0 to 1; all of it by default. */
+  readonly share?: number;
   readonly proxies?: Proxies | undefined;
 }
 
 export function createGenesys(config: GenesysConfig, options: GenesysOptions = {}): Genesys {
-  const agent = createAgent(options.proxies);
-  const api = createApi(config, { agent, patience: patienceOf(options) });
-  const downloader = createDownloader(config, { proxies: options.proxies, ...options.download });
-  const recordings = createRecordingApi(api, downloader);
-  const media = createMediaApi(api, { apiUrl: config.apiUrl, downloader, patience: mediaPatienceOf(options) });
-  return {
-    recordingsOf: (conversationId, acceptedAt, signal) => recordings.recordingsOf(conversationId, acceptedAt, signal),
-    locate: async ({ recordingId, conversationId }, signal) => {
-      const way = config.recordingApi === 'auto' && conversationId === undefined ? 'media' : config.recordingApi;
-      if (way === 'media') return media.locate({ recordingId, conversationId }, signal);
-      if (conversationId !== undefined) return recordings.locate({ recordingId, conversationId }, signal);
-      throw new Failure(
-        'bad-request',
-        'conversationId: the Recording API needs it as well as the recording id (GENESYS_RECORDING_API=auto uses the Media API without it).',
-      );
-    },
-    check: (signal) => api.check(signal),
-    close: async () => {
-      api.close();
-      await downloader.close();
-      await agent.destroy();
-    },
-  };
+  return new GenesysCloud(config, options);
+}
+
+class GenesysCloud implements Genesys {
+  readonly #way: GenesysConfig['recordingApi'];
+  readonly #agent: Dispatcher;
+  readonly #api: Api;
+  readonly #downloader: Downloader;
+  readonly #recordings: RecordingApi;
+  readonly #media: MediaApi;
+  readonly #absences = new Absences();
+
+  constructor(config: GenesysConfig, options: GenesysOptions) {
+    const { share = 1, proxies } = options;
+    this.#way = config.recordingApi;
+    this.#agent = createAgent(proxies);
+    this.#api = new Api(config, { agent: this.#agent, patience: patienceOf(options), share });
+    this.#downloader = createDownloader(config, { proxies, ...options.download });
+    this.#recordings = createRecordingApi(this.#api, this.#downloader);
+    this.#media = createMediaApi(this.#api, {
+      apiUrl: config.apiUrl,
+      downloader: this.#downloader,
+      patience: mediaPatienceOf(options),
+    });
+  }
+
+  recordingsOf(conversationId: string, acceptedAt: Date, signal: AbortSignal): Promise<readonly Recording[]> {
+    return this.#recordings.recordingsOf(conversationId, acceptedAt, signal);
+  }
+
+  async locate(recording: Recording, caller: Caller, signal: AbortSignal): Promise<Located> {
+    if (caller === 'listener') this.#absences.check(recording);
+    try {
+      const located = await this.#find(recording, caller, signal);
+      this.#absences.forget(recording);
+      return located;
+    } catch (thrown) {
+      if (thrown instanceof Failure && thrown.code === 'not-found') this.#absences.note(recording, thrown);
+      throw thrown;
+    }
+  }
+
+  check(signal: AbortSignal): Promise<void> {
+    return this.#api.check(signal);
+  }
+
+  async close(): Promise<void> {
+    this.#api.close();
+    await this.#downloader.close();
+    await this.#agent.destroy();
+  }
+
+  async #find({ recordingId, conversationId }: Recording, caller: Caller, signal: AbortSignal): Promise<Located> {
+    const way = this.#way === 'auto' && conversationId === undefined ? 'media' : this.#way;
+    if (way === 'media') return this.#media.locate({ recordingId, conversationId }, caller, signal);
+    if (conversationId !== undefined) return this.#recordings.locate({ recordingId, conversationId }, caller, signal);
+    throw new Failure(
+      'bad-request',
+      'conversationId: the Recording API needs it as well as the recording id (GENESYS_RECORDING_API=auto uses the Media API without it).',
+    );
+  }
 }
 
 const PATIENCE_MS = 20_000;

@@ -5,14 +5,14 @@ import { parseId, type Recording } from '../recording.ts';
 import type { Api } from './api.ts';
 import type { Downloader } from '../download/download.ts';
 import type { Answer } from './exchange.ts';
-import type { Located } from './genesys.ts';
+import type { Caller, Located } from './genesys.ts';
 import { parseRetryAfter } from '../waiting.ts';
 
 export interface RecordingApi {
   /** See {@link import('./genesys.ts').Genesys.recordingsOf}. */
   recordingsOf(conversationId: string, acceptedAt: Date, signal: AbortSignal): Promise<readonly Recording[]>;
   /** See {@link import('./genesys.ts').Genesys.locate}. The metadata is asked first: it starts no transcoding. */
-  locate(recording: ConversationRecording, signal: AbortSignal): Promise<Located>;
+  locate(recording: ConversationRecording, caller: Caller, signal: AbortSignal): Promise<Located>;
 }
 
 export interface ConversationRecording extends Recording {
@@ -27,9 +27,9 @@ const SHORTEST_GUESS_MS = 5_000;
 const LONGEST_GUESS_MS = 60_000;
 
 export function createRecordingApi(api: Api, downloader: Downloader): RecordingApi {
-  async function ask(recording: ConversationRecording, format: Format, signal: AbortSignal): Promise<Ready> {
+  async function ask(recording: ConversationRecording, { caller, format }: Wish, signal: AbortSignal): Promise<Ready> {
     const query = `formatId=${format}&chatFormatId=NONE&emailFormatId=NONE&messageFormatId=NONE`;
-    const answer = await api.get({ path: `${pathTo(recording, 'recordings')}?${query}` }, signal);
+    const answer = await api.ask({ path: `${pathTo(recording, 'recordings')}?${query}`, caller }, signal);
     return parseReady(answer, recording);
   }
 
@@ -51,16 +51,17 @@ export function createRecordingApi(api: Api, downloader: Downloader): RecordingA
     recordingsOf: async (conversationId, acceptedAt, signal) => {
       const ageMs = Date.now() - acceptedAt.getTime();
       const path = `/api/v2/conversations/${encodeURIComponent(conversationId)}/recordingmetadata`;
-      const recordings = await listOrNothing(() => api.get({ path }, signal), conversationId);
+      const recordings = await listOrNothing(() => api.ask({ path, caller: 'worker' }, signal), conversationId);
       if (recordings.length > 0 || ageMs >= EMPTY_IS_FINAL_AFTER_MS) return recordings;
       throw notReady('The conversation has no recordings yet', guessMs(ageMs / 4));
     },
-    locate: async (recording, signal) => {
-      const metadata = await api.get({ path: pathTo(recording, 'recordingmetadata') }, signal);
+    locate: async (recording, caller, signal) => {
+      const metadata = await api.ask({ path: pathTo(recording, 'recordingmetadata'), caller }, signal);
       const format = judge(parseDescription(metadata.body, recording), metadata) === 'screen' ? 'WEBM' : 'OGG_OPUS';
-      const ready = await ask(recording, format, signal);
+      const wish = { caller, format } as const;
+      const ready = await ask(recording, wish, signal);
       const files = [...ready.urls].map(([channel, url]) =>
-        fileOf(channel, url, (signal) => ask(recording, format, signal)),
+        fileOf(channel, url, (signal) => ask(recording, wish, signal)),
       );
       return { api: 'recordings', files, recordedAt: ready.recordedAt, durationMs: ready.durationMs };
     },
@@ -69,6 +70,11 @@ export function createRecordingApi(api: Api, downloader: Downloader): RecordingA
 
 /** OGG_OPUS needs no re-encoding here; Genesys transcodes on demand. */
 type Format = 'OGG_OPUS' | 'WEBM';
+
+interface Wish {
+  readonly caller: Caller;
+  readonly format: Format;
+}
 
 function pathTo(recording: ConversationRecording, kind: 'recordings' | 'recordingmetadata'): string {
   return `/api/v2/conversations/${encodeURIComponent(recording.conversationId)}/${kind}/${encodeURIComponent(recording.recordingId)}`;

@@ -5,7 +5,7 @@ import { Failure } from '../failure.ts';
 import { type Answer, exchange } from './exchange.ts';
 import { type Patience, parseRetryAfter, persist } from '../waiting.ts';
 
-export interface TokenDeps {
+export interface AccessTokensNeeds {
   readonly loginUrl: GenesysConfig['loginUrl'];
   readonly agent: Dispatcher;
   readonly patience: Patience;
@@ -19,23 +19,25 @@ export interface Token {
 
 /** Refused credentials are asked about at most this often, however many recordings wait for them. */
 const REFUSAL_MS = 60_000;
+/** However long the login host wants to be left alone: then one question finds out. */
+const BELIEVED_MS = 15 * 60_000;
 /** A renewal that failed while the old token still works. */
 const RENEW_AGAIN_MS = 10_000;
 const EARLY_MS = 60_000;
 const EARLY_SHARE = 0.1;
 
 /** `POST {login}/oauth/token` with grant type client_credentials (RFC 6749 §4.4). Genesys gives no refresh token. */
-export class TokenSource {
+export class AccessTokens {
   readonly #client: GenesysConfig['clients'][number];
-  readonly #deps: TokenDeps;
+  readonly #needs: AccessTokensNeeds;
   readonly #closed = new AbortController();
   #token: Token | undefined;
   #flight: Promise<Token> | undefined;
   #refusal: { readonly failure: Failure; readonly until: number } | undefined;
 
-  constructor(client: GenesysConfig['clients'][number], deps: TokenDeps) {
+  constructor(client: GenesysConfig['clients'][number], needs: AccessTokensNeeds) {
     this.#client = client;
-    this.#deps = deps;
+    this.#needs = needs;
   }
 
   /**
@@ -69,7 +71,7 @@ export class TokenSource {
   /** Belongs to nobody's work in particular: only closing stops it. */
   async #renew(): Promise<Token> {
     try {
-      this.#token = await persist(() => this.#fetch(), this.#deps.patience, this.#closed.signal);
+      this.#token = await persist(() => this.#fetch(), this.#needs.patience, this.#closed.signal);
       this.#refusal = undefined;
       return this.#token;
     } catch (thrown) {
@@ -78,7 +80,8 @@ export class TokenSource {
       if (this.#token !== undefined && now < this.#token.expiresAt) {
         return (this.#token = { ...this.#token, renewAt: Math.min(now + RENEW_AGAIN_MS, this.#token.expiresAt) });
       }
-      if (failure.afterMs !== undefined) this.#refusal = { failure, until: now + failure.afterMs };
+      if (failure.afterMs !== undefined)
+        this.#refusal = { failure, until: now + Math.min(failure.afterMs, BELIEVED_MS) };
       throw failure;
     }
   }
@@ -87,11 +90,11 @@ export class TokenSource {
     const basic = Buffer.from(`${this.#client.id}:${this.#client.secret}`).toString('base64');
     const asked = {
       method: 'POST',
-      url: new URL(`${this.#deps.loginUrl}/oauth/token`),
+      url: new URL(`${this.#needs.loginUrl}/oauth/token`),
       headers: { authorization: `Basic ${basic}`, 'content-type': 'application/x-www-form-urlencoded' },
       body: 'grant_type=client_credentials',
     } as const;
-    const answer = await exchange(asked, this.#deps.agent, this.#closed.signal);
+    const answer = await exchange(asked, this.#needs.agent, this.#closed.signal);
     if (answer.status === 200) return parseToken(answer.body, Date.now());
     throw refusal(answer, this.#client.id);
   }

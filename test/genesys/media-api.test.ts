@@ -45,7 +45,7 @@ async function download(located: Located, signal: AbortSignal): Promise<Buffer> 
 test('a recording id alone is looked up and downloaded by the Media API, with the token, from the API host', async (t) => {
   const { server, genesys, signal } = await setUp(t);
   server.addRecording(RECORDING);
-  const located = await genesys.locate(ALONE, signal);
+  const located = await genesys.locate(ALONE, 'worker', signal);
   assert.deepEqual([located.api, located.files.map(({ channel }) => channel)], ['media', ['media']]);
   assert.deepEqual(await download(located, signal), BYTES);
   assert.deepEqual(
@@ -62,11 +62,11 @@ test('auto chooses by the conversation id; media uses the Media API for all', as
   const auto = await setUp(t);
   auto.server.addRecording({ ...RECORDING, conversationId: 'C' });
   const both = { recordingId: 'R', conversationId: 'C' };
-  assert.equal((await auto.genesys.locate(both, auto.signal)).api, 'recordings');
-  assert.equal((await auto.genesys.locate(ALONE, auto.signal)).api, 'media');
+  assert.equal((await auto.genesys.locate(both, 'worker', auto.signal)).api, 'recordings');
+  assert.equal((await auto.genesys.locate(ALONE, 'worker', auto.signal)).api, 'media');
   const media = await setUp(t, { recordingApi: 'media' });
   media.server.addRecording({ ...RECORDING, conversationId: 'C' });
-  assert.equal((await media.genesys.locate(both, media.signal)).api, 'media');
+  assert.equal((await media.genesys.locate(both, 'worker', media.signal)).api, 'media');
   assert.equal(media.server.requests('metadata:*').length, 0);
 });
 
@@ -75,7 +75,7 @@ test('status and format are read in any case; an unknown format goes on, another
   server.addRecording(RECORDING);
   const locate = (status: string, format: string) => {
     server.fault('media-api:R', `body:text:{"id":"R","status":"${status}","format":"${format}"}`);
-    return genesys.locate(ALONE, signal);
+    return genesys.locate(ALONE, 'worker', signal);
   };
   await locate('AVAILABLE', 'OPUS');
   await locate('available', 'flac');
@@ -84,7 +84,7 @@ test('status and format are read in any case; an unknown format goes on, another
     assert.deepEqual([failure.code, failure.retry], ['not-ready', 'wait'], status);
   }
   server.fault('media-api:R', 'return-202; retry-after:90');
-  assert.equal((await failureOf(genesys.locate(ALONE, signal))).afterMs, 90_000);
+  assert.equal((await failureOf(genesys.locate(ALONE, 'worker', signal))).afterMs, 90_000);
   server.assertFaultsUsed();
 });
 
@@ -92,7 +92,7 @@ test('three retries inside the request, each waiting twice as long as the one be
   const { server, genesys, signal } = await setUp(t);
   server.addRecording(RECORDING);
   for (const fault of ['return-429', 'return-500', 'return-503']) server.fault('media-api:R', fault);
-  await genesys.locate(ALONE, signal);
+  await genesys.locate(ALONE, 'worker', signal);
   const times = server.requests('media-api:R').map(({ at }) => at);
   const gaps = times.slice(1).map((at, index) => at - (times[index] ?? 0));
   assert.equal(gaps.length, 3);
@@ -101,7 +101,7 @@ test('three retries inside the request, each waiting twice as long as the one be
     String(gaps),
   );
   server.fault('media-api:R', 'return-503', 4);
-  assert.equal((await failureOf(genesys.locate(ALONE, signal))).code, 'upstream-unavailable');
+  assert.equal((await failureOf(genesys.locate(ALONE, 'worker', signal))).code, 'upstream-unavailable');
   server.assertFaultsUsed();
 });
 
@@ -109,11 +109,11 @@ test('invariant 7: Retry-After is waited out in full inside the request, or hand
   const { server, genesys, signal } = await setUp(t);
   server.addRecording(RECORDING);
   server.fault('media-api:R', 'retry-after:1');
-  await genesys.locate(ALONE, signal);
+  await genesys.locate(ALONE, 'worker', signal);
   const [first = 0, second = 0] = server.requests('media-api:R').map(({ at }) => at);
   assert.ok(second - first >= 1_000, `${String(second - first)} ms`);
   server.fault('media-api:R', 'retry-after:60');
-  const failure = await failureOf(genesys.locate(ALONE, signal));
+  const failure = await failureOf(genesys.locate(ALONE, 'worker', signal));
   assert.deepEqual([failure.code, failure.retry, failure.afterMs], ['rate-limited', 'wait', 60_000]);
 });
 
@@ -121,23 +121,23 @@ test('an answer about another recording is refused (SR-29)', async (t) => {
   const { server, genesys, signal } = await setUp(t);
   server.addRecording(RECORDING);
   server.fault('media-api:R', 'id:another');
-  assert.equal((await failureOf(genesys.locate(ALONE, signal))).code, 'upstream-error');
+  assert.equal((await failureOf(genesys.locate(ALONE, 'worker', signal))).code, 'upstream-error');
   for (const body of ['[]', '{}', '"x"', 'null']) {
     server.fault('media-api:R', `body:text:${body}`);
-    assert.equal((await failureOf(genesys.locate(ALONE, signal))).code, 'upstream-error', body);
+    assert.equal((await failureOf(genesys.locate(ALONE, 'worker', signal))).code, 'upstream-error', body);
   }
 });
 
 test('an unknown recording is not found, for a bounded while (SR-05)', async (t) => {
   const { genesys, signal } = await setUp(t);
-  const failure = await failureOf(genesys.locate(ALONE, signal));
+  const failure = await failureOf(genesys.locate(ALONE, 'worker', signal));
   assert.deepEqual([failure.code, failure.retry, failure.status], ['not-found', 'wait', 404]);
 });
 
 test('a token revoked between status and download is replaced (SR-01)', async (t) => {
   const { server, genesys, signal } = await setUp(t);
   server.addRecording(RECORDING);
-  const located = await genesys.locate(ALONE, signal);
+  const located = await genesys.locate(ALONE, 'worker', signal);
   server.revokeTokens();
   assert.deepEqual(await download(located, signal), BYTES);
   assert.equal(server.requests('token').length, 2);

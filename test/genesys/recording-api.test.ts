@@ -66,7 +66,7 @@ async function hashes(located: Located, signal: AbortSignal): Promise<readonly s
 test('a dual-channel call is located as two files in channel order, and downloads bit-exact', async (t) => {
   const { server, genesys, signal } = await setUp(t);
   server.addRecording({ ...R, files: OPUS.toReversed(), durationMs: 90_000, startTime: '2026-08-05T09:12:03.412Z' });
-  const located = await genesys.locate(R, signal);
+  const located = await genesys.locate(R, 'worker', signal);
   assert.equal(located.api, 'recordings');
   assert.deepEqual(
     located.files.map(({ channel }) => channel),
@@ -85,8 +85,8 @@ test('asks for the metadata first, and for Opus, which needs no re-encoding; scr
   const { server, genesys, signal } = await setUp(t);
   server.addRecording({ ...R, files: [TEXT] });
   server.addRecording({ recordingId: 'S', conversationId: 'C', media: 'screen', files: [{ ...TEXT, channel: 'S' }] });
-  await genesys.locate(R, signal);
-  const screen = await genesys.locate({ recordingId: 'S', conversationId: 'C' }, signal);
+  await genesys.locate(R, 'worker', signal);
+  const screen = await genesys.locate({ recordingId: 'S', conversationId: 'C' }, 'worker', signal);
   assert.deepEqual(
     screen.files.map(({ channel }) => channel),
     ['S'],
@@ -101,7 +101,7 @@ test('asks for the metadata first, and for Opus, which needs no re-encoding; scr
 test('invariant 8: the token never reaches the media host', async (t) => {
   const { server, genesys, signal } = await setUp(t);
   server.addRecording({ ...R, files: OPUS });
-  await hashes(await genesys.locate(R, signal), signal);
+  await hashes(await genesys.locate(R, 'worker', signal), signal);
   assert.deepEqual(
     server.requests('media:*').map(({ hasAuthorization }) => hasAuthorization),
     [false, false],
@@ -112,7 +112,7 @@ test('invariant 8: the token never reaches the media host', async (t) => {
 test('fetches a fresh URL when the media host says the old one has expired (SR-04)', async (t) => {
   const { server, genesys, signal } = await setUp(t);
   server.addRecording({ ...R, files: OPUS });
-  const located = await genesys.locate(R, signal);
+  const located = await genesys.locate(R, 'worker', signal);
   server.expireMediaUrls();
   const originals = await Promise.all(OPUS.map(({ path }) => readFile(path)));
   assert.deepEqual(
@@ -133,7 +133,7 @@ test('waits while Genesys transcodes, for as long as Genesys says (SR-26)', asyn
   });
   const waits: unknown[] = [];
   for (let i = 0; i < 3; i++) {
-    const failure = await failureOf(genesys.locate(R, signal));
+    const failure = await failureOf(genesys.locate(R, 'worker', signal));
     waits.push([failure.code, failure.retry, failure.status, failure.afterMs]);
   }
   assert.deepEqual(waits, [
@@ -141,16 +141,16 @@ test('waits while Genesys transcodes, for as long as Genesys says (SR-26)', asyn
     ['not-ready', 'wait', 409, 42_000],
     ['not-ready', 'wait', 409, 42_000],
   ]);
-  assert.equal((await genesys.locate(R, signal)).files.length, 2);
+  assert.equal((await genesys.locate(R, 'worker', signal)).files.length, 2);
 });
 
 test('invariant 7: a Retry-After on a 202 is taken whole, above our own longest guess', async (t) => {
   const { server, genesys, signal } = await setUp(t);
   server.addRecording({ ...R, files: OPUS });
   server.fault('recording:R', 'return-202; retry-after:600');
-  assert.equal((await failureOf(genesys.locate(R, signal))).afterMs, 600_000);
+  assert.equal((await failureOf(genesys.locate(R, 'worker', signal))).afterMs, 600_000);
   server.addRecording({ ...R, files: OPUS, states: ['transcoding-stub'], estimatedTranscodeTimeMs: 3_600_000 });
-  assert.equal((await failureOf(genesys.locate(R, signal))).afterMs, 60_000);
+  assert.equal((await failureOf(genesys.locate(R, 'worker', signal))).afterMs, 60_000);
 });
 
 const STATES: readonly [string, Partial<SimulatedRecording>, string, string][] = [
@@ -173,7 +173,7 @@ for (const [name, change, code, retry] of STATES) {
   test(`a recording that is ${name}: ${code} (SR-06) (SR-26)`, async (t) => {
     const { server, genesys, signal } = await setUp(t);
     server.addRecording({ ...R, files: [TEXT], ...change });
-    const failure = await failureOf(genesys.locate(R, signal));
+    const failure = await failureOf(genesys.locate(R, 'worker', signal));
     assert.deepEqual([failure.code, failure.retry], [code, retry]);
     const starts = code !== 'needs-restore' || change.archiveDate === undefined ? 0 : 1;
     assert.equal(server.requests('recording:R').length, starts, 'nothing is transcoded for it');
@@ -184,23 +184,38 @@ test('a recording deleted between metadata and fetch is gone (SR-27)', async (t)
   const { server, genesys, signal } = await setUp(t);
   server.addRecording({ ...R, files: [TEXT] });
   server.fault('recording:R', 'return-410');
-  assert.equal((await failureOf(genesys.locate(R, signal))).code, 'gone');
+  assert.equal((await failureOf(genesys.locate(R, 'worker', signal))).code, 'gone');
   server.assertFaultsUsed();
 });
 
 test('a restored recording is located like any other', async (t) => {
   const { server, genesys, signal } = await setUp(t);
   server.addRecording({ ...R, files: [TEXT], fileState: 'RESTORED', states: ['archived', 'restoring'] });
-  assert.equal((await failureOf(genesys.locate(R, signal))).code, 'needs-restore');
-  assert.equal((await failureOf(genesys.locate(R, signal))).code, 'not-ready');
-  assert.equal((await genesys.locate(R, signal)).files.length, 1);
+  assert.equal((await failureOf(genesys.locate(R, 'worker', signal))).code, 'needs-restore');
+  assert.equal((await failureOf(genesys.locate(R, 'worker', signal))).code, 'not-ready');
+  assert.equal((await genesys.locate(R, 'worker', signal)).files.length, 1);
 });
 
 test('a recording under another conversation is not found, for a bounded while (SR-05)', async (t) => {
   const { server, genesys, signal } = await setUp(t);
   server.addRecording({ ...R, files: [TEXT] });
-  const failure = await failureOf(genesys.locate({ recordingId: 'R', conversationId: 'other' }, signal));
+  const failure = await failureOf(genesys.locate({ recordingId: 'R', conversationId: 'other' }, 'worker', signal));
   assert.deepEqual([failure.code, failure.retry, failure.status], ['not-found', 'wait', 404]);
+});
+
+test('what Genesys does not know is asked for once in half a minute by listeners; the worker always asks (A5)', async (t) => {
+  const { server, genesys, signal } = await setUp(t);
+  for (let i = 0; i < 5; i++) assert.equal((await failureOf(genesys.locate(R, 'listener', signal))).status, 404);
+  assert.equal(server.requests('metadata:R').length, 1);
+  server.addRecording({ ...R, files: [TEXT] });
+  assert.equal((await failureOf(genesys.locate(R, 'listener', signal))).status, 404, 'still remembered');
+  assert.equal((await genesys.locate(R, 'worker', signal)).files.length, 1);
+  assert.equal(
+    (await genesys.locate(R, 'listener', signal)).files.length,
+    1,
+    'found meanwhile, so no longer remembered',
+  );
+  assert.equal((await failureOf(genesys.locate({ ...R, recordingId: 'X' }, 'listener', signal))).status, 404);
 });
 
 test('an answer about another recording or conversation is refused (SR-29)', async (t) => {
@@ -208,10 +223,10 @@ test('an answer about another recording or conversation is refused (SR-29)', asy
   server.addRecording({ ...R, files: [TEXT] });
   for (const route of ['metadata:R', 'recording:R']) {
     server.fault(route, 'id:another');
-    assert.equal((await failureOf(genesys.locate(R, signal))).code, 'upstream-error', route);
+    assert.equal((await failureOf(genesys.locate(R, 'worker', signal))).code, 'upstream-error', route);
   }
   server.addRecording({ ...R, files: [TEXT], extra: { conversationId: 'another' } });
-  assert.equal((await failureOf(genesys.locate(R, signal))).code, 'upstream-error');
+  assert.equal((await failureOf(genesys.locate(R, 'worker', signal))).code, 'upstream-error');
   assert.equal((await failureOf(genesys.recordingsOf('C', new Date(), signal))).code, 'upstream-error');
 });
 
@@ -221,7 +236,7 @@ test('mediaUris are read as an object or an array, each channel once, all or non
   const { server, genesys, signal } = await setUp(t);
   const channelsOf = async (mediaUris: unknown) => {
     server.addRecording({ ...R, files: [TEXT], extra: { mediaUris } });
-    return (await genesys.locate(R, signal)).files.map(({ channel }) => channel);
+    return (await genesys.locate(R, 'worker', signal)).files.map(({ channel }) => channel);
   };
   const uri = { mediaUri: URL_0 };
   assert.deepEqual(await channelsOf({ S: uri, '10': uri, '2': uri, '0': uri }), ['0', '2', '10', 'S']);
@@ -257,10 +272,10 @@ test('JSON of another shape is refused, extra and missing fields are not (SR-30)
   server.addRecording({ ...R, files: [TEXT] });
   for (const body of ['[]', '"x"', '5', 'null', '{"id":5}', '{"id":"R","media":5}', '{"id":"R","fileState":{}}']) {
     server.fault('metadata:R', `body:text:${body}`);
-    assert.equal((await failureOf(genesys.locate(R, signal))).code, 'upstream-error', body);
+    assert.equal((await failureOf(genesys.locate(R, 'worker', signal))).code, 'upstream-error', body);
   }
   server.fault('metadata:R', 'body:text:{"id":"R","__proto__":{"media":"chat"},"constructor":1}');
-  assert.equal((await genesys.locate(R, signal)).files.length, 1);
+  assert.equal((await genesys.locate(R, 'worker', signal)).files.length, 1);
   server.assertFaultsUsed();
 });
 
@@ -312,14 +327,14 @@ test('invariant 9: a media URL outside the allow-list is refused, and nothing is
     files: [TEXT],
     extra: { mediaUris: { '0': { mediaUri: `${canary.apiUrl}/oauth/token` } } },
   });
-  const located = await genesys.locate(R, signal);
+  const located = await genesys.locate(R, 'worker', signal);
   assert.equal((await failureOf(hashes(located, signal))).code, 'host-refused');
   assert.equal(canary.requests().length, 0);
 });
 
 test('without a conversation id the Recording API is refused where only it is configured', async (t) => {
   const { genesys, signal } = await setUp(t, { config: { recordingApi: 'recordings' } });
-  const failure = await failureOf(genesys.locate({ recordingId: 'R', conversationId: undefined }, signal));
+  const failure = await failureOf(genesys.locate({ recordingId: 'R', conversationId: undefined }, 'worker', signal));
   assert.deepEqual([failure.code, failure.status], ['bad-request', 400]);
   assert.match(failure.message, /conversationId/);
 });

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { mock, test, type TestContext } from 'node:test';
 import { createAgent } from '../../src/genesys/exchange.ts';
-import { TokenSource } from '../../src/genesys/token.ts';
+import { AccessTokens } from '../../src/genesys/token.ts';
 import { type GenesysServer, type GenesysServerOptions, startGenesysServer } from '../support/genesys/server.ts';
 
 interface Setting {
   readonly server: GenesysServer;
-  readonly source: TokenSource;
+  readonly source: AccessTokens;
   readonly signal: AbortSignal;
 }
 
@@ -18,7 +18,7 @@ async function setUp(
   const agent = createAgent();
   const [client] = server.config().clients;
   assert.ok(client);
-  const source = new TokenSource(
+  const source = new AccessTokens(
     { ...client, secret: options.secret ?? client.secret },
     { loginUrl: server.loginUrl, agent, patience: { patienceMs: 2_000, tries: 4, waitMs: () => 5 } },
   );
@@ -120,6 +120,19 @@ test('invariant 7: a long Retry-After of the login host is remembered, not asked
   await assert.rejects(source.get(signal), { code: 'rate-limited', retry: 'wait', afterMs: 300_000 });
   await assert.rejects(source.get(signal), { code: 'rate-limited', retry: 'wait' });
   assert.equal(server.requests('token').length, 1);
+});
+
+test('a Retry-After of a year is believed 15 minutes at a time, by all but the one who met it (A7)', async (t) => {
+  mock.timers.enable({ apis: ['Date'], now: Date.now() });
+  t.after(() => mock.timers.reset());
+  const { server, source, signal } = await setUp(t);
+  server.fault('token', 'retry-after:31536000');
+  await assert.rejects(source.get(signal), { code: 'rate-limited', afterMs: 31_536_000_000 });
+  mock.timers.tick(15 * 60_000 - 1);
+  await assert.rejects(source.get(signal), { code: 'rate-limited', afterMs: 1 });
+  mock.timers.tick(1);
+  assert.ok(await source.get(signal));
+  assert.equal(server.requests('token').length, 2);
 });
 
 test('takes nothing but a token for a token', async (t) => {

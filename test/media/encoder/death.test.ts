@@ -117,7 +117,7 @@ test('the encoder of a real download that stalls may die as well (FF-07)', HANG,
   server.addRecording(simulated('R', 'C', FIXTURES.wav));
   const genesys = createGenesys(server.config());
   t.after(() => genesys.close());
-  const { files } = await genesys.locate({ recordingId: 'R', conversationId: 'C' }, NEVER);
+  const { files } = await genesys.locate({ recordingId: 'R', conversationId: 'C' }, 'worker', NEVER);
   const [file] = files;
   assert.ok(file);
   server.fault('media:R:*', `stall-after-${String(STALL_BYTES / 1024)}K`);

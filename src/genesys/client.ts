@@ -1,0 +1,85 @@
+/** Turns one OAuth client into answers of the Platform API: a valid token, and a turn within what the token may ask. */
+import type { Dispatcher } from 'undici';
+import { Failure } from '../failure.ts';
+import { sleep } from '../waiting.ts';
+import { Allowance, type Turn } from './allowance.ts';
+import { type Answer, exchange, type Exchange } from './exchange.ts';
+import type { Caller } from './genesys.ts';
+import { AccessTokens, type AccessTokensNeeds } from './token.ts';
+
+export interface ClientNeeds extends AccessTokensNeeds {
+  /** How much of each rate window this process may use, from 0 to 1. */
+  readonly share: number;
+}
+
+/** Who asks, and when waiting for a turn would no longer help (`performance.now()`). */
+export interface Asker {
+  readonly caller: Caller;
+  readonly endsAt: number;
+}
+
+export class OAuthClient {
+  readonly tokens: AccessTokens;
+  readonly #agent: Dispatcher;
+  readonly #allowance: Allowance;
+
+  constructor(credentials: { readonly id: string; readonly secret: string }, needs: ClientNeeds) {
+    this.tokens = new AccessTokens(credentials, needs);
+    this.#agent = needs.agent;
+    this.#allowance = new Allowance(needs.share);
+  }
+
+  /** Milliseconds a call would have to wait for its turn. */
+  delayMs(caller: Caller): number {
+    return this.#allowance.delayMs(caller, performance.now());
+  }
+
+  /** Any status is an answer; after a 401 once more with a new token. @throws Failure `busy` or `rate-limited` where its turn comes too late */
+  async send(asked: Exchange, asker: Asker, signal: AbortSignal): Promise<Answer> {
+    const token = await this.tokens.get(signal);
+    const answer = await this.#inTurn(withToken(asked, token), asker, signal);
+    if (answer.status !== 401) return answer;
+    this.tokens.invalidate(token);
+    return this.#inTurn(withToken(asked, await this.tokens.get(signal)), asker, signal);
+  }
+
+  /** What a 429 asked for holds for every call of this client. */
+  pause(ms: number): void {
+    this.#allowance.pause(ms, performance.now());
+  }
+
+  async #inTurn(asked: Exchange, asker: Asker, signal: AbortSignal): Promise<Answer> {
+    this.#requireTurn(this.delayMs(asker.caller), asker);
+    const turn = this.#allowance.book(asker.caller, performance.now());
+    let answer: Answer | undefined;
+    try {
+      await this.#untilDue(turn, asker, signal);
+      answer = await exchange(asked, this.#agent, signal);
+      return answer;
+    } finally {
+      this.#allowance.settle(turn, answer?.headers, performance.now());
+    }
+  }
+
+  async #untilDue(turn: Turn, asker: Asker, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      const leftMs = this.#allowance.leftMs(turn, performance.now());
+      if (leftMs === 0) return;
+      this.#requireTurn(leftMs, asker);
+      await sleep(leftMs, signal);
+    }
+  }
+
+  #requireTurn(waitMs: number, { caller, endsAt }: Asker): void {
+    const now = performance.now();
+    if (waitMs === 0 || now + waitMs <= endsAt) return;
+    const options = { afterMs: Math.ceil(waitMs) };
+    if (caller === 'listener' && !this.#allowance.isPaused(now))
+      throw new Failure('busy', 'Listeners have used their share of the Genesys rate limit; ask again later.', options);
+    throw new Failure('rate-limited', 'The Genesys rate limit of this client is used up for now.', options);
+  }
+}
+
+function withToken(asked: Exchange, token: string): Exchange {
+  return { ...asked, headers: { ...asked.headers, authorization: `Bearer ${token}` } };
+}
