@@ -41,10 +41,10 @@ const SCENE: fc.Arbitrary<Scene> = fc.record({
 /** Time that passes from event to event, in the order of its moments. */
 class VirtualTime {
   now = 0;
-  readonly #due: { readonly at: number; readonly then: () => void }[] = [];
+  readonly #due: { readonly at: number; readonly happens: () => void }[] = [];
 
-  after(ms: number, then: () => void): void {
-    this.#due.push({ at: this.now + ms, then });
+  after(ms: number, happens: () => void): void {
+    this.#due.push({ at: this.now + ms, happens });
   }
 
   run(): void {
@@ -53,7 +53,7 @@ class VirtualTime {
       const next = this.#due.reduce((first, each) => (each.at < first.at ? each : first));
       this.#due.splice(this.#due.indexOf(next), 1);
       this.now = next.at;
-      next.then();
+      next.happens();
     }
   }
 }
@@ -107,7 +107,7 @@ test('invariant 7: in any interleaving nothing is sent before the latest promise
 /** Stamps each request with the moment it leaves, and notes when a refusal has arrived. */
 function stamping(onRefusal: (retryAfterMs: number) => void): Dispatcher {
   return new Agent().compose((dispatch) => (options, handler) => {
-    const headers = { ...options.headers, 'x-left-at': String(performance.now()) };
+    const headers = [...Object.entries(options.headers ?? {}).flat(), 'x-left-at', String(performance.now())];
     return dispatch(
       { ...options, headers },
       {
