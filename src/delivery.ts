@@ -10,7 +10,7 @@ import { nextTryOf } from './schedule.ts';
 import { traced } from './trace.ts';
 
 export interface DeliveryParts {
-  readonly pipeline: Pipeline;
+  readonly pipeline: Pick<Pipeline, 'archive'>;
   readonly genesys: Genesys;
   readonly archive: Archive;
   readonly queue: Pick<Queue, 'publish'>;

@@ -155,8 +155,26 @@ const PARTS: readonly Part[] = [
     why: 'bytes in, WebM out; it knows the shape of a download and of a source in the manifest, and nobody behind them',
   },
   {
+    has: ['originals.ts'],
+    may: ['metrics.ts', 'media/plan.ts', 'media/sniff.ts', 'archive/archive.ts'],
+    why: 'bytes pass on their way from a download to a making; what is made of them is not its business',
+  },
+  {
+    has: ['make-manifest.ts'],
+    may: ['media/make-webm.ts', 'genesys/genesys.ts', 'archive/archive.ts', 'archive/manifest.ts'],
+    why: 'facts of three sides in one statement, and no work',
+  },
+  {
     has: ['pipeline.ts'],
-    may: ['metrics.ts', 'media/', 'genesys/genesys.ts', 'archive/archive.ts', 'archive/manifest.ts'],
+    may: [
+      'originals.ts',
+      'make-manifest.ts',
+      'metrics.ts',
+      'media/',
+      'genesys/genesys.ts',
+      'archive/archive.ts',
+      'archive/manifest.ts',
+    ],
     why: 'the way of one recording runs over contracts: any Genesys, any archive',
   },
   {

@@ -14,7 +14,8 @@ import { createGenesys } from '../src/genesys/open-genesys.ts';
 import type { Genesys } from '../src/genesys/genesys.ts';
 import { createSlots, type Slots } from '../src/media/encoder/slots.ts';
 import { createMetrics, type Metrics } from '../src/metrics.ts';
-import { createPipeline, type Listening, type Pipeline } from '../src/pipeline.ts';
+import type { LiveWebm } from '../src/media/flight.ts';
+import { Pipeline } from '../src/pipeline.ts';
 import { pathOf, type Recording } from '../src/recording.ts';
 import { filesIn } from './support/archive/folder.ts';
 import { openStaging } from './support/encoders/fake.ts';
@@ -58,7 +59,7 @@ async function open({ keepOriginal = false, maxDurationMs = 3_600_000, encoder =
     download: { backoff, idleMs: 5_000 },
   });
   const tools = { ffmpeg: encoder, slots, maxDurationMs };
-  const another = (): Pipeline => createPipeline({ genesys, archive, tools, metrics, keepOriginal, version: '1.2.3' });
+  const another = (): Pipeline => new Pipeline({ genesys, archive, tools, metrics, keepOriginal, version: '1.2.3' });
   return {
     pipeline: another(),
     archive,
@@ -114,7 +115,7 @@ async function assertNothing(place: Place, recording: Recording): Promise<void> 
   assert.deepEqual([place.slots.running, place.slots.waiting], [0, 0]);
 }
 
-async function bytesOf({ body }: Listening): Promise<Buffer> {
+async function bytesOf({ body }: LiveWebm): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for await (const chunk of body) chunks.push(chunk);
   return Buffer.concat(chunks);
@@ -403,7 +404,7 @@ test('what was lost between the maker and the archive is noticed, and nothing is
     begin,
   });
   const tools = { ffmpeg: staging.real, slots, maxDurationMs: 3_600_000 };
-  const pipeline = createPipeline({ genesys, archive: lossy, tools, metrics, keepOriginal: false, version: '1.2.3' });
+  const pipeline = new Pipeline({ genesys, archive: lossy, tools, metrics, keepOriginal: false, version: '1.2.3' });
   const recording = add(FIXTURES.opus);
   const failure = await failureOf(pipeline.archive({ recording, attempt: 1, traceparent: undefined }, running));
   assert.equal(failure.code, 'internal');
@@ -453,20 +454,23 @@ function silence(packets: number, ms: 10 | 20): readonly Buffer[] {
   return Array.from({ length: packets }, () => Buffer.from([ms === 20 ? 0xf8 : 0xf0, 0xff, 0xfe]));
 }
 
-/** Mono silence in packets of 20 ms; `changes` to packets of 10 ms for the last second. */
-function mono(seconds: number, changes: boolean): Buffer {
+/** Mono silence in packets of 20 ms; behind so many seconds, in packets of 10 ms. */
+function mono(seconds: number, changesAt = seconds): Buffer {
   const pages = Array.from({ length: seconds }, (_, page): OpusPage => {
-    const last = page === seconds - 1;
-    return { packets: changes && last ? silence(100, 10) : silence(50, 20), granule: (page + 1) * 48_000, last };
+    const packets =
+      page === changesAt
+        ? [...silence(2, 20), ...silence(96, 10)]
+        : silence(page < changesAt ? 50 : 100, page < changesAt ? 20 : 10);
+    return { packets, granule: (page + 1) * 48_000, last: page === seconds - 1 };
   });
   return oggOpus(pages);
 }
 
 test('two channels that turn out midway not to fit are encoded instead', HANG_GUARD, async () => {
   await using place = await open();
-  const fitting = addBytes('audio/ogg', mono(5, false), mono(5, false));
+  const fitting = addBytes('audio/ogg', mono(5), mono(5));
   assert.equal((await archive(place, fitting)).manifest.way, 'join');
-  const unfit = addBytes('audio/ogg', mono(5, false), mono(5, true));
+  const unfit = addBytes('audio/ogg', mono(5), mono(5, 4));
   const { manifest } = await archive(place, unfit);
   assert.equal(manifest.way, 'encode-audio');
   assert.match(manifest.why, /cannot be joined without decoding/);
@@ -480,10 +484,10 @@ test(
   HANG_GUARD,
   async () => {
     await using place = await open();
-    const short = addBytes('audio/ogg', mono(5, false), mono(5, true));
+    const short = addBytes('audio/ogg', mono(5), mono(5, 0));
     const heard = await bytesOf(await place.pipeline.listen(short, running));
     assert.ok((checkWebm(heard, { live: true }).blocks.at(-1)?.timeMs ?? 0) > 4_500);
-    const long = addBytes('audio/ogg', mono(90, false), mono(90, true));
+    const long = addBytes('audio/ogg', mono(90), mono(90, 89));
     const { body } = await place.pipeline.listen(long, running);
     const iterator = body[Symbol.asyncIterator]();
     assert.equal((await iterator.next()).done, false);

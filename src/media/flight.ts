@@ -1,16 +1,14 @@
 /** Lets any number of readers share one making of a recording's WebM: one download, one encoder. */
+import { createHash } from 'node:crypto';
 import { Failure } from '../failure.ts';
 import { release } from '../memory.ts';
+import { unlessAborted } from '../waiting.ts';
 import type { Webm } from './webm/webm.ts';
 
-export interface Flights<T extends Webm> {
-  /**
-   * A view of the WebM being made for `key`, from its first cluster; `make` is called only when nobody makes it yet or
-   * what is already made no longer fits into `keepBytes`. The making stops when the last reader has left.
-   * The returned view must be read or its `clusters` returned; `signal` also leaves. A cluster is the reader's until it asks
-   * for the next: then it may be empty (memory.ts).
-   */
-  join(key: string, make: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T>;
+/** WebM on its way to a listener. Its `body` must be read or its iterator returned, or the signal aborted. */
+export interface LiveWebm {
+  readonly contentType: string;
+  readonly body: AsyncIterable<Buffer>;
 }
 
 /** Thrown to a reader that fell further behind the fastest one than a making keeps. */
@@ -20,22 +18,99 @@ export class Lagged extends Failure {
   }
 }
 
-/** `keepBytes` bounds what one making keeps for late and slow readers. The fastest reader sets the pace and nobody holds it up. */
-export function createFlights<T extends Webm>(keepBytes: number): Flights<T> {
-  const flights = new Map<string, Flight<T>>();
-  return {
-    async join(key, make, signal) {
-      signal.throwIfAborted();
-      let flight = flights.get(key);
-      if (flight === undefined || !flight.joinable) {
-        flight = new Flight(make, keepBytes, () => {
-          if (flights.get(key) === flight) flights.delete(key);
-        });
-        flights.set(key, flight);
-      }
-      return flight.board(signal);
-    },
-  };
+type Make<T> = (signal: AbortSignal) => Promise<T>;
+
+/** The fastest reader sets the pace and nobody holds it up. */
+export class Flights<T extends Webm> {
+  readonly #flights = new Map<string, Flight<T>>();
+  readonly #keepBytes: number;
+
+  /** `keepBytes` bounds what one making keeps for late and slow readers. */
+  constructor(keepBytes: number) {
+    this.#keepBytes = keepBytes;
+  }
+
+  /**
+   * A view of the WebM being made for `key`, from its first cluster; `make` is called only when nobody makes it yet or
+   * what is already made no longer fits into `keepBytes`. The making stops when the last reader has left.
+   * The returned view must be read or its `clusters` returned; `signal` also leaves. A cluster is the reader's until it asks
+   * for the next: then it may be empty (memory.ts).
+   */
+  async join(key: string, make: Make<T>, signal: AbortSignal): Promise<T> {
+    signal.throwIfAborted();
+    let flight = this.#flights.get(key);
+    if (flight === undefined || !flight.joinable) {
+      flight = new Flight(make, this.#keepBytes, () => {
+        if (this.#flights.get(key) === flight) this.#flights.delete(key);
+      });
+      this.#flights.set(key, flight);
+    }
+    return flight.board(signal);
+  }
+
+  /**
+   * The same as a live stream. Resolves with its first bytes, head and first Cluster: only then is it certain that there is
+   * something to play. A listener left behind by faster ones goes on with a making of its own, proven to begin with the
+   * same bytes.
+   */
+  async listen(key: string, make: Make<T>, signal: AbortSignal): Promise<LiveWebm> {
+    const webm = await this.join(key, make, signal);
+    const body = follow(webm, () => make(signal));
+    const first = await body.next();
+    return { contentType: webm.contentType, body: beginningWith(first, body) };
+  }
+}
+
+async function* follow(webm: Webm, again: () => Promise<Webm>): AsyncGenerator<Buffer, void, void> {
+  const heard = createHash('sha256');
+  let heardBytes = 0;
+  try {
+    for await (const cluster of webm.clusters) {
+      // A copy: a listener may still hold one when it asks for the next.
+      yield Buffer.concat(heardBytes === 0 ? [webm.liveHead, cluster] : [cluster]);
+      heard.update(cluster);
+      heardBytes += cluster.length;
+    }
+  } catch (error) {
+    if (!(error instanceof Lagged)) throw error;
+    const own = await again();
+    if (heardBytes === 0) yield* follow(own, again);
+    else yield* after(own.clusters, heardBytes, heard.digest('hex'));
+  }
+}
+
+/** What comes after the first `sizeBytes`, once those have proven to be the same as before. */
+async function* after(
+  clusters: AsyncIterable<Buffer>,
+  sizeBytes: number,
+  sha256: string,
+): AsyncGenerator<Buffer, void, void> {
+  const hash = createHash('sha256');
+  let skipped = 0;
+  for await (const cluster of clusters) {
+    if (skipped === sizeBytes) {
+      yield cluster;
+      continue;
+    }
+    hash.update(cluster);
+    skipped += cluster.length;
+    if (skipped > sizeBytes || (skipped === sizeBytes && hash.digest('hex') !== sha256)) throw new Lagged();
+  }
+  // Shorter than what was heard: not the same, whatever its own completeness says.
+  if (skipped < sizeBytes) throw new Lagged();
+}
+
+async function* beginningWith(
+  first: IteratorResult<Buffer, void>,
+  rest: AsyncGenerator<Buffer, void, void>,
+): AsyncGenerator<Buffer, void, void> {
+  try {
+    if (first.done === true) return;
+    yield first.value;
+    yield* rest;
+  } finally {
+    await rest.return();
+  }
 }
 
 /** One making and its readers. */
@@ -146,16 +221,4 @@ class Flight<T extends Webm> {
 interface Reader {
   /** Number of the cluster it reads next: the one before is in its hands. Infinite when it has read them all. */
   next: number;
-}
-
-async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const abort = (): void => reject(signal.reason);
-  signal.addEventListener('abort', abort, { once: true });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
 }

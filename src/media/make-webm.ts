@@ -2,7 +2,7 @@
 import type { SourceFacts } from '../archive/manifest.ts';
 import { Failure } from '../failure.ts';
 import type { MediaFile } from '../media-file.ts';
-import { openAsIs, Unfit } from './as-is.ts';
+import { openAsIs } from './as-is.ts';
 import { openEncoded, type EncodingNeeds, type MediaTools } from './encoded.ts';
 import { closeInputs, openInputs, totalBytes, type MediaInput } from './input.ts';
 import type { SourceStream } from './packet.ts';
@@ -29,17 +29,12 @@ export interface MadeWebm extends Webm {
   sources(): readonly SourceFacts[];
 }
 
-/** @throws Failure where the media cannot become WebM; nothing is left open then. Else `clusters` must be read or left, or `signal` aborted. */
+/**
+ * `clusters` must be read or left, or `signal` aborted.
+ * @throws Failure where the media cannot become WebM; nothing is left open then. `Unfit`, as `clusters` may as well, where it
+ * can be made with `ways: 'encode'` only
+ */
 export async function makeWebm(order: WebmOrder, tools: MediaTools, signal: AbortSignal): Promise<MadeWebm> {
-  try {
-    return await begin(order, tools, signal);
-  } catch (error) {
-    if (!(error instanceof Unfit) || order.ways === 'encode') throw error;
-    return begin({ ...order, ways: 'encode' }, tools, signal);
-  }
-}
-
-async function begin(order: WebmOrder, tools: MediaTools, signal: AbortSignal): Promise<MadeWebm> {
   const reading = new AbortController();
   const letGo = (): void => reading.abort(new Failure('stopped', 'The media was left before its end.'));
   const inputs = await openInputs(order.files, AbortSignal.any([signal, reading.signal]));

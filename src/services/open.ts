@@ -13,7 +13,7 @@ import { createEncoders } from '../media/encoder/encoders.ts';
 import { threadsFor } from '../media/encoder/arguments.ts';
 import { checkFfmpeg, requireFfmpeg } from '../media/encoder/check.ts';
 import { createSlots, type Slots } from '../media/encoder/slots.ts';
-import { createPipeline, type Pipeline } from '../pipeline.ts';
+import { Pipeline } from '../pipeline.ts';
 import { openQueue, type OpenQueue } from '../queue/open-queue.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { Context, Running } from './run.ts';
@@ -65,7 +65,7 @@ export async function openStudio(context: Context, { archive }: OpenArchive): Pr
   measure(slots, context);
   const genesys = createGenesys(config.genesys, { proxies: config.proxies });
   context.opened.defer(() => genesys.close());
-  const pipeline = createPipeline({
+  const pipeline = new Pipeline({
     genesys,
     archive,
     tools: {

@@ -11,7 +11,7 @@ import { createLog } from '../../src/log.ts';
 import { checkFfmpeg } from '../../src/media/encoder/check.ts';
 import { createSlots } from '../../src/media/encoder/slots.ts';
 import { createMetrics } from '../../src/metrics.ts';
-import { createPipeline } from '../../src/pipeline.ts';
+import { Pipeline } from '../../src/pipeline.ts';
 import { encodeMessage, parseMessage } from '../../src/queue/queue.ts';
 import { dial, eventually, start } from '../http/far-ends.ts';
 import { type FaultScene, openFaultScene, patience } from '../support/fault-scene.ts';
@@ -171,7 +171,7 @@ async function deliveryOf(scene: FaultScene, t: TestContext): Promise<ReturnType
   const metrics = createMetrics();
   const tools = { ffmpeg: await checkFfmpeg(), slots: createSlots(1, 1), maxDurationMs: 3_600_000 };
   const log = createLog({ level: 'error', secrets: [], stream: process.stderr });
-  const pipeline = createPipeline({ genesys, archive, tools, metrics, keepOriginal: false, version: '1.2.3' });
+  const pipeline = new Pipeline({ genesys, archive, tools, metrics, keepOriginal: false, version: '1.2.3' });
   const queue = { publish: () => assert.fail('nothing is published here') };
   return createDelivery({ pipeline, genesys, archive, queue, metrics, log, version: '1.2.3' });
 }

@@ -3,7 +3,8 @@ import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { Failure, type FailureCode } from '../../src/failure.ts';
 import type { AppParts } from '../../src/http/app.ts';
-import type { Listening, Pipeline } from '../../src/pipeline.ts';
+import type { LiveWebm } from '../../src/media/flight.ts';
+import type { Pipeline } from '../../src/pipeline.ts';
 import { dial, errorOf, eventually, exchange, MapArchive, start, type Started } from './far-ends.ts';
 
 const R = '8f1c7a52-6f0a-4e0e-9a41-2f6f3c2a1b77';
@@ -21,7 +22,7 @@ function playback(listen: Listen, archive = new MapArchive(), options: { stallMs
   } satisfies Partial<AppParts>);
 }
 
-function live(body: AsyncIterable<Buffer>): Listening {
+function live(body: AsyncIterable<Buffer>): LiveWebm {
   return { contentType: 'audio/webm', body };
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Failure } from '../../src/failure.ts';
-import { createFlights, Lagged } from '../../src/media/flight.ts';
+import { Flights, Lagged } from '../../src/media/flight.ts';
 import type { Webm } from '../../src/media/webm/webm.ts';
 
 const RESULT = { head: Buffer.from('head'), sizeBytes: 4, durationMs: 1, channels: 1, codecs: ['A_OPUS'], packets: 1 };
@@ -45,7 +45,7 @@ const numbers = (count: number): string[] =>
   Array.from({ length: count }, (_, number) => String(number).padStart(10, '0'));
 
 test('readers at the same time share one making, and each gets everything (CL-11)', async () => {
-  const flights = createFlights(1_000);
+  const flights = new Flights(1_000);
   const { make, seen } = making(20);
   const readers = await Promise.all([1, 2, 3].map(() => flights.join('a', make, never)));
   assert.deepEqual(await Promise.all(readers.map(all)), [numbers(20), numbers(20), numbers(20)]);
@@ -55,7 +55,7 @@ test('readers at the same time share one making, and each gets everything (CL-11
 });
 
 test('a late reader gets it from the start while all of it is kept', async () => {
-  const flights = createFlights(1_000);
+  const flights = new Flights(1_000);
   const { make, seen } = making(20);
   const first = (await flights.join('a', make, never)).clusters[Symbol.asyncIterator]();
   for (let count = 0; count < 10; count += 1) await first.next();
@@ -66,7 +66,7 @@ test('a late reader gets it from the start while all of it is kept', async () =>
 });
 
 test('beyond the bound a late reader gets a making of its own', async () => {
-  const flights = createFlights(50);
+  const flights = new Flights(50);
   const { make, seen } = making(20);
   const first = (await flights.join('a', make, never)).clusters[Symbol.asyncIterator]();
   for (let count = 0; count < 10; count += 1) await first.next();
@@ -77,7 +77,7 @@ test('beyond the bound a late reader gets a making of its own', async () => {
 });
 
 test('a slow reader holds nobody up, and is told when it was left behind', async () => {
-  const flights = createFlights(50);
+  const flights = new Flights(50);
   const { make } = making(20);
   const [fast, slow] = await Promise.all([flights.join('a', make, never), flights.join('a', make, never)]);
   assert.deepEqual(await all(fast), numbers(20));
@@ -102,7 +102,7 @@ function largeMaking(count: number) {
 }
 
 test('the memory of a cluster is given back once it is neither kept nor in the hands of a reader', async () => {
-  const flights = createFlights(2 * 65_536);
+  const flights = new Flights(2 * 65_536);
   const { make, clusters } = largeMaking(5);
   const [fast, slow] = await Promise.all([flights.join('a', make, never), flights.join('a', make, never)]);
   const [ahead, behind] = [fast.clusters[Symbol.asyncIterator](), slow.clusters[Symbol.asyncIterator]()];
@@ -123,7 +123,7 @@ test('the memory of a cluster is given back once it is neither kept nor in the h
 });
 
 test('a reader that leaves early keeps the cluster it has', async () => {
-  const flights = createFlights(10 * 65_536);
+  const flights = new Flights(10 * 65_536);
   const { make, clusters } = largeMaking(2);
   const leaving = new AbortController();
   const reading = (await flights.join('a', make, leaving.signal)).clusters[Symbol.asyncIterator]();
@@ -135,7 +135,7 @@ test('a reader that leaves early keeps the cluster it has', async () => {
 });
 
 test('the making stops when the last reader has left, not before', async () => {
-  const flights = createFlights(1_000);
+  const flights = new Flights(1_000);
   const { make, seen } = making(20);
   const leaving = new AbortController();
   const [one, two] = await Promise.all([flights.join('a', make, leaving.signal), flights.join('a', make, never)]);
@@ -149,7 +149,7 @@ test('the making stops when the last reader has left, not before', async () => {
 });
 
 test('a reader that never starts to read leaves by its signal', async () => {
-  const flights = createFlights(1_000);
+  const flights = new Flights(1_000);
   const { make, seen } = making(20);
   const leaving = new AbortController();
   await flights.join('a', make, leaving.signal);
@@ -158,7 +158,7 @@ test('a reader that never starts to read leaves by its signal', async () => {
 });
 
 test('a failure reaches every reader, and the next one starts anew', async () => {
-  const flights = createFlights(1_000);
+  const flights = new Flights(1_000);
   const { make } = making(20, 5);
   const readers = await Promise.all([flights.join('a', make, never), flights.join('a', make, never)]);
   for (const reader of readers) await assert.rejects(all(reader), /broke off/);
@@ -167,7 +167,7 @@ test('a failure reaches every reader, and the next one starts anew', async () =>
 });
 
 test('a making that cannot start fails whoever waits for it', async () => {
-  const flights = createFlights(1_000);
+  const flights = new Flights(1_000);
   const make = async (): Promise<Webm> => {
     throw new Failure('gone', 'The recording was deleted.');
   };

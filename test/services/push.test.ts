@@ -27,7 +27,7 @@ async function deliver(archiving: Archiving, { signal = NEVER, withinMs = 60_000
   const stream = new PassThrough().setEncoding('utf8');
   const archive = openFolderArchive({ path, linkKeys: ['key'], publicUrl: 'http://127.0.0.1' });
   const parts: DeliveryParts = {
-    pipeline: { archive: archiving, listen: () => assert.fail('nobody listens here') },
+    pipeline: { archive: archiving },
     genesys: {
       recordingsOf: () => assert.fail('there is no conversation'),
       locate: () => assert.fail('the pipeline does that'),

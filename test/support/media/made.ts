@@ -18,7 +18,17 @@ export interface Asked {
   readonly ways?: WebmOrder['ways'];
 }
 
-export function make({ files, seconds, chunked, ways = 'any' }: Asked): Promise<MadeWebm> {
+/** By an encoder where the fast way turns out at once not to fit. */
+export async function make(asked: Asked): Promise<MadeWebm> {
+  try {
+    return await makeBy(asked);
+  } catch (error) {
+    if (error instanceof Unfit) return makeBy({ ...asked, ways: 'encode' });
+    throw error;
+  }
+}
+
+function makeBy({ files, seconds, chunked, ways = 'any' }: Asked): Promise<MadeWebm> {
   const making: WebmOrder = {
     files: files.map((bytes, index) => ({
       channel: String(index),
