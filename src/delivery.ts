@@ -1,13 +1,17 @@
 /** One message from the queue → its recording in the archive → how the delivery ended. Knows no transport and never throws. */
 import type { Archive } from './archive/archive.ts';
+import type { Manifest } from './archive/manifest.ts';
 import { Failure } from './failure.ts';
 import type { Genesys } from './genesys/genesys.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { Pipeline } from './pipeline.ts';
-import type { Delivery, Handle, Message, Queue, Settlement } from './queue/queue.ts';
-import { nextTryOf } from './schedule.ts';
+import { ageOf, idsOf, messageKey, type Delivery, type Handle, type Queue, type Settlement } from './queue/queue.ts';
+import { resolveConversation, type ConversationDelivery } from './resolve.ts';
+import { LATE_MS, SEEN_AFTER_MS } from './schedule.ts';
+import { settleFailure } from './settle-failure.ts';
 import { traced } from './trace.ts';
+import type { WaitingList } from './waiting-list.ts';
 
 export interface DeliveryParts {
   readonly pipeline: Pick<Pipeline, 'archive'>;
@@ -16,11 +20,11 @@ export interface DeliveryParts {
   readonly queue: Pick<Queue, 'publish'>;
   readonly metrics: Metrics;
   readonly log: Log;
+  /** One for all deliveries of a process. */
+  readonly waiting: WaitingList;
   readonly version: string;
 }
 
-/** By then whatever belongs to a conversation is listed, though perhaps not ready yet. */
-export const SETTLED_AFTER_MS = 15 * 60_000;
 /** Deliveries in a row after which the process was gone: the recording itself is to blame then. */
 export const MAX_LOST = 5;
 
@@ -42,20 +46,25 @@ async function deliver(delivery: Delivery, parts: DeliveryParts, stop: AbortSign
   using deadline = deadlineOf(delivery);
   const signal = AbortSignal.any([stop, deadline.signal]);
   const about = { ...idsOf(delivery.message), attempt: delivery.attempt, traceparent: delivery.message.traceparent };
+  const key = messageKey(delivery.message);
+  if (parts.waiting.delivered(key)) reportStuck(about, parts);
   try {
     const done = await work(delivery, parts, signal);
+    parts.waiting.forget(key);
     parts.log.info(done.message, { ...about, ...done.facts, seconds: secondsSince(started) });
     return done.settlement;
   } catch (error) {
     const failure = failureOfWork(error, { stop, signal });
-    const settlement = await settle(failure, delivery, parts).catch((unrecorded: unknown): Settlement => {
-      parts.log.error('A failure could not be recorded; the work goes back to the queue.', {
-        ...about,
-        error: unrecorded,
-      });
-      const unnameable = unrecorded instanceof Failure && unrecorded.retry === 'never';
-      return unnameable ? { outcome: 'dead', reason: failure.message } : { outcome: 'wait', afterMs: 60_000 };
-    });
+    const settlement = await settleFailure(failure, delivery, { needs: parts, signal }).catch(
+      (unrecorded: unknown): Settlement => {
+        parts.log.error('A failure could not be recorded; the work goes back to the queue.', {
+          ...about,
+          error: unrecorded,
+        });
+        const unnameable = unrecorded instanceof Failure && unrecorded.retry === 'never';
+        return unnameable ? { outcome: 'dead', reason: failure.message } : { outcome: 'wait', afterMs: 60_000 };
+      },
+    );
     const line = {
       ...about,
       code: failure.code,
@@ -68,6 +77,12 @@ async function deliver(delivery: Delivery, parts: DeliveryParts, stop: AbortSign
     parts.log[levelOf(failure)]('Recording was not archived.', line);
     return settlement;
   }
+}
+
+/** By the schedule nothing comes so often: whatever it is, it costs calls and encoders, and gets nowhere by itself. */
+function reportStuck(about: Readonly<Record<string, unknown>>, { log, metrics }: DeliveryParts): void {
+  metrics.stuck();
+  log.error('A message was delivered 50 times within an hour without progress.', about);
 }
 
 /** Aborts with `too-long` when the transport's time is over; never where it has no bound. */
@@ -96,7 +111,7 @@ interface Done {
 async function work(delivery: Delivery, parts: DeliveryParts, signal: AbortSignal): Promise<Done> {
   if (delivery.lost >= MAX_LOST) throw poisonous(delivery.lost);
   const { message } = delivery;
-  if (message.kind === 'conversation') return resolve(message, { delivery, parts }, signal);
+  if (message.kind === 'conversation') return look({ ...delivery, message }, parts, signal);
   const started = performance.now();
   const { recordingId, conversationId, traceparent } = message;
   const recording = { recordingId, conversationId };
@@ -107,7 +122,12 @@ async function work(delivery: Delivery, parts: DeliveryParts, signal: AbortSigna
       signal,
     ),
   );
-  if (!fresh) return { message: 'Recording was archived already.', facts: {}, settlement: { outcome: 'done' } };
+  if (!fresh) {
+    // Its commit has removed the records, unless it was another message's.
+    if (ageOf(delivery) >= SEEN_AFTER_MS) await parts.archive.removeWaiting(recording, signal);
+    return { message: 'Recording was archived already.', facts: {}, settlement: { outcome: 'done' } };
+  }
+  await clearAbsence(manifest, parts, signal);
   parts.metrics.archived(manifest.way);
   parts.metrics.seconds('total', secondsSince(started));
   const { sizeBytes, durationMs } = manifest.webm;
@@ -115,64 +135,21 @@ async function work(delivery: Delivery, parts: DeliveryParts, signal: AbortSigna
   return { message: 'Recording was archived.', facts, settlement: { outcome: 'done' } };
 }
 
-/** A conversation becomes its recordings. Screens are uploaded later than calls: it is looked at once more when it has settled. */
-async function resolve(
-  { conversationId, traceparent }: Message & { readonly kind: 'conversation' },
-  { delivery, parts }: { readonly delivery: Delivery; readonly parts: DeliveryParts },
+/** A conversation that is so old may have been noted as one without recordings. */
+async function clearAbsence(
+  { conversationId, recordedAt }: Manifest,
+  { archive, log }: DeliveryParts,
   signal: AbortSignal,
-): Promise<Done> {
-  const recordings = await parts.genesys.recordingsOf(conversationId, delivery.acceptedAt, signal);
-  const trace = traceparent === undefined ? {} : { traceparent };
-  const messages = recordings.map((recording): Message => ({ kind: 'recording', ...recording, ...trace }));
-  if (messages.length > 0) await parts.queue.publish(messages, signal);
-  // Unlike a recording's, no manifest tells a reader that it no longer holds.
-  await parts.archive.removeFailure({ recordingId: undefined, conversationId }, signal);
-  const unsettledMs = SETTLED_AFTER_MS - (Date.now() - delivery.acceptedAt.getTime());
-  const settlement: Settlement = unsettledMs > 0 ? { outcome: 'wait', afterMs: unsettledMs } : { outcome: 'done' };
-  return { message: 'Conversation was resolved.', facts: { recordings: messages.length }, settlement };
+): Promise<void> {
+  if (conversationId === null || (recordedAt !== null && Date.now() - Date.parse(recordedAt) < LATE_MS)) return;
+  await archive.removeFailure({ recordingId: undefined, conversationId }, signal).catch((error: unknown) => {
+    log.warn('A conversation may still be listed as one without recordings.', { conversationId, error });
+  });
 }
 
-/** Reads what the failure says of itself. A final one is recorded before the message is let go. */
-async function settle(failure: Failure, delivery: Delivery, parts: DeliveryParts): Promise<Settlement> {
-  if (failure.code === 'too-long') {
-    parts.metrics.postponed(failure.code, 'long');
-    return { outcome: 'long' };
-  }
-  if (failure.code === 'stopped') {
-    parts.metrics.postponed(failure.code, 'back');
-    return { outcome: 'back' };
-  }
-  const next = nextTryOf(failure, { attempt: delivery.attempt, ageMs: Date.now() - delivery.acceptedAt.getTime() });
-  if (next !== undefined) {
-    parts.metrics.postponed(failure.code, next.outcome);
-    return next;
-  }
-  await record(failure, delivery, parts);
-  return { outcome: 'dead', reason: `${failure.code}: ${failure.message}` };
-}
-
-async function record(failure: Failure, delivery: Delivery, parts: DeliveryParts): Promise<void> {
-  const { recordingId, conversationId } = idsOf(delivery.message);
-  const record = {
-    version: 1,
-    recordingId: recordingId ?? null,
-    conversationId: conversationId ?? null,
-    status: failure.code === 'no-media' ? 'no-media' : 'failed',
-    code: failure.code,
-    reason: failure.message,
-    attempts: delivery.attempt,
-    failedAt: new Date().toISOString(),
-    service: parts.version,
-  } as const;
-  await parts.archive.recordFailure({ recordingId, conversationId }, record, AbortSignal.timeout(30_000));
-  parts.metrics.failed(failure.code);
-}
-
-function idsOf(message: Message): { recordingId: string | undefined; conversationId: string | undefined } {
-  return {
-    recordingId: message.kind === 'recording' ? message.recordingId : undefined,
-    conversationId: message.conversationId,
-  };
+async function look(delivery: ConversationDelivery, parts: DeliveryParts, signal: AbortSignal): Promise<Done> {
+  const { settlement, listed, published } = await resolveConversation(delivery, parts, signal);
+  return { message: 'Conversation was resolved.', facts: { recordings: listed, published }, settlement };
 }
 
 function poisonous(lost: number): Failure {

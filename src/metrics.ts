@@ -12,6 +12,10 @@ export interface Metrics {
   failed(code: string): void;
   /** Given back to the queue for later, by FailureCode. */
   postponed(code: string, outcome: 'again' | 'wait' | 'long' | 'back'): void;
+  /** Read at scrape time: what waits in this process, by reason. */
+  waiting(read: () => readonly WaitingFigure[]): void;
+  /** A message was delivered 50 times within an hour without progress. */
+  stuck(): void;
   /** What went wrong at the queue without a recording to hold it against, by FailureCode. */
   troubled(code: string): void;
   listened(from: 'archive' | 'live', result: 'complete' | 'failed' | 'left'): void;
@@ -24,6 +28,16 @@ export interface Metrics {
   ): void;
   text(): Promise<string>;
   readonly contentType: string;
+}
+
+export interface WaitingFigure {
+  /** A FailureCode. */
+  readonly code: string;
+  /** Whose the reason is (failure.ts). */
+  readonly sort: string;
+  readonly count: number;
+  /** When the event of the oldest was accepted; wall clock, ms. */
+  readonly oldestSinceMs: number;
 }
 
 export function createMetrics(): Metrics {
@@ -45,6 +59,7 @@ export function createMetrics(): Metrics {
     'Troubles at the queue, by reason; bad-request is a message nobody can read, counted at each delivery',
     ['code'],
   );
+  const stuck = counter('messages_stuck_total', 'Messages delivered 50 times within an hour without progress', []);
   const listened = counter('listens_total', 'Answers of /transcode, by where they came from and how they ended', [
     'from',
     'result',
@@ -64,6 +79,8 @@ export function createMetrics(): Metrics {
     archived: (way) => archived.inc({ way }),
     failed: (code) => failed.inc({ code }),
     postponed: (code, outcome) => postponed.inc({ code, outcome }),
+    waiting: (read) => measureWaiting(read, registers),
+    stuck: () => stuck.inc(),
     troubled: (code) => troubled.inc({ code }),
     listened: (from, result) => listened.inc({ from, result }),
     seconds: (stage, value) => seconds.observe({ stage }, value),
@@ -81,4 +98,33 @@ export function createMetrics(): Metrics {
     text: () => registry.metrics(),
     contentType: registry.contentType,
   };
+}
+
+/** By reason: how many, and how long the oldest has waited. A reason that nothing waits for any more is gone. */
+function measureWaiting(read: () => readonly WaitingFigure[], registers: Registry[]): void {
+  const labelNames = ['code', 'sort'];
+  const count = new Gauge({
+    name: 'archiver_waiting',
+    help: 'Now: recordings and conversations that wait after a failure, in this process, by reason and by whose it is',
+    labelNames,
+    registers,
+    collect() {
+      count.reset();
+      for (const { code, sort, count: number } of read()) count.set({ code, sort }, number);
+    },
+  });
+  const oldest = new Gauge({
+    name: 'archiver_waiting_oldest_seconds',
+    help: 'Now: how long ago the event of the oldest of them was accepted',
+    labelNames,
+    registers,
+    collect() {
+      oldest.reset();
+      for (const { code, sort, oldestSinceMs } of read()) oldest.set({ code, sort }, secondsAgo(oldestSinceMs));
+    },
+  });
+}
+
+function secondsAgo(ms: number): number {
+  return Math.max(0, Math.round((Date.now() - ms) / 1000));
 }

@@ -13,6 +13,8 @@ const DAY_MS = 24 * HOUR_MS;
 export const MAX_AGE_MS = 7 * DAY_MS;
 /** Screens are uploaded after calls, and an Edge that was cut off uploads days later. What Genesys does not list by then, it never will. */
 export const LATE_MS = 3 * DAY_MS;
+/** Whatever is older and not archived is listed with its reason: before that nobody would ask for it. */
+export const SEEN_AFTER_MS = 15 * MINUTE_MS;
 /** Attempts that may fail before a recording is given up. Waiting is no attempt. */
 export const MAX_ATTEMPTS = 8;
 /** The same where the failure is the recording's own: its bytes cannot change, only the way they came. */

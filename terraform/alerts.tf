@@ -136,3 +136,62 @@ resource "google_monitoring_alert_policy" "failures" {
     content = "A recording was not archived, and is not tried again. GET /recordings?status=failed lists them with the reason; so does gs://${local.bucket_name}/${local.root}failures/."
   }
 }
+
+# Nothing is lost yet: it waits for up to a week, rarer and rarer, and comes in by itself once the reason is gone.
+resource "google_monitoring_alert_policy" "operator" {
+  project               = var.project_id
+  display_name          = "${var.name}: recordings wait for an operator"
+  combiner              = "OR"
+  severity              = "WARNING"
+  notification_channels = local.channels
+
+  conditions {
+    display_name = "A recording waits for something that only an operator can mend"
+
+    condition_matched_log {
+      filter           = "(${local.worker_log}) AND jsonPayload.message=\"Recording was not archived.\" AND jsonPayload.sort=\"operator\" AND jsonPayload.outcome!=\"dead\""
+      label_extractors = { code = "EXTRACT(jsonPayload.code)" }
+    }
+  }
+
+  alert_strategy {
+    auto_close = "86400s"
+
+    notification_rate_limit {
+      period = "3600s"
+    }
+  }
+
+  documentation {
+    content = "A permission, a host list, a region, a certificate, a setting or a full disk keeps recordings out of the archive; \"code\" and \"reason\" of the log line say which and what to do. GET /recordings?status=waiting lists them. They are tried for a week, ever less often, and come in by themselves once it is mended; after that they are under gs://${local.bucket_name}/${local.root}failures/ and have to be replayed."
+  }
+}
+
+# By the schedule nothing is delivered half as often: something is wrong with the service itself.
+resource "google_monitoring_alert_policy" "stuck" {
+  project               = var.project_id
+  display_name          = "${var.name}: a message gets nowhere"
+  combiner              = "OR"
+  severity              = "ERROR"
+  notification_channels = local.channels
+
+  conditions {
+    display_name = "A message was delivered 50 times within an hour"
+
+    condition_matched_log {
+      filter = "(${local.worker_log}) AND jsonPayload.message=\"A message was delivered 50 times within an hour without progress.\""
+    }
+  }
+
+  alert_strategy {
+    auto_close = "86400s"
+
+    notification_rate_limit {
+      period = "3600s"
+    }
+  }
+
+  documentation {
+    content = "One recording is worked on again and again without an end. The log line names it; the lines before it say why. It costs calls to Genesys and encoders: report it, with these lines."
+  }
+}

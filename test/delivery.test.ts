@@ -7,8 +7,8 @@ import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
 import type { Archive } from '../src/archive/archive.ts';
 import { openFolderArchive, type FolderArchive } from '../src/archive/folder/folder.ts';
-import type { FailureRecord, Manifest } from '../src/archive/manifest.ts';
-import { createDelivery, MAX_LOST, SETTLED_AFTER_MS } from '../src/delivery.ts';
+import type { FailureRecord, Manifest, WaitingRecord } from '../src/archive/manifest.ts';
+import { createDelivery, MAX_LOST } from '../src/delivery.ts';
 import { Failure, type FailureCode, type FailureOptions } from '../src/failure.ts';
 import type { Genesys } from '../src/genesys/genesys.ts';
 import { createLog } from '../src/log.ts';
@@ -16,7 +16,8 @@ import { createMetrics, type Metrics } from '../src/metrics.ts';
 import type { Pipeline, Work } from '../src/pipeline.ts';
 import type { Delivery, Message, Settlement } from '../src/queue/queue.ts';
 import type { Recording } from '../src/recording.ts';
-import { LATE_MS, MAX_AGE_MS, MAX_ATTEMPTS, MAX_ATTEMPTS_OF_ITS_OWN } from '../src/schedule.ts';
+import { LATE_MS, MAX_AGE_MS, MAX_ATTEMPTS, MAX_ATTEMPTS_OF_ITS_OWN, SEEN_AFTER_MS } from '../src/schedule.ts';
+import { STUCK_AT, WaitingList } from '../src/waiting-list.ts';
 
 const RECORDING: Recording = { recordingId: 'r-1', conversationId: 'c-1' };
 const MINUTE = 60_000;
@@ -36,6 +37,7 @@ interface Around extends AsyncDisposable {
   entries(): readonly Readonly<Record<string, unknown>>[];
   deliver(delivery?: Partial<Delivery>, signal?: AbortSignal, archive?: Archive): Promise<Settlement>;
   failure(): Promise<FailureRecord | undefined>;
+  waits(): Promise<WaitingRecord | undefined>;
 }
 
 async function setUp(): Promise<Around> {
@@ -43,6 +45,8 @@ async function setUp(): Promise<Around> {
   const path = join(parent, 'archive');
   const archive = openFolderArchive({ path, linkKeys: ['key'], publicUrl: 'http://127.0.0.1' });
   const metrics = createMetrics();
+  const waiting = new WaitingList();
+  metrics.waiting(() => waiting.totals());
   const stream = new PassThrough().setEncoding('utf8');
   let lines = '';
   stream.on('data', (chunk: string) => (lines += chunk));
@@ -63,11 +67,13 @@ async function setUp(): Promise<Around> {
         queue: { publish: (messages) => around.publishing(messages) },
         metrics,
         log,
+        waiting,
         version: '1.2.3',
       });
       return handle({ message: message(), attempt: 1, lost: 0, acceptedAt: new Date(), ...delivery }, signal);
     },
     failure: () => archive.failureOf(RECORDING, running),
+    waits: () => archive.waitingOf(RECORDING, running),
     [Symbol.asyncDispose]: () => rm(parent, { recursive: true }),
   };
   return around;
@@ -99,6 +105,16 @@ function message(): Message {
 function conversation(traceparent?: string): Message {
   const trace = traceparent === undefined ? {} : { traceparent };
   return { kind: 'conversation', conversationId: 'c-1', ...trace };
+}
+
+/** The archive, but for what is said here. */
+function overriding(archive: Archive, over: Partial<Archive>): Archive {
+  return new Proxy(archive, {
+    get(target, name) {
+      const own: unknown = Reflect.get(over, name) ?? Reflect.get(target, name);
+      return typeof own === 'function' ? own.bind(target) : own;
+    },
+  });
 }
 
 /** Accepted so long ago. */
@@ -460,9 +476,153 @@ test('a failure that can never be recorded is left with the queue, reason and al
   failing(around, 'gone');
   const refusal = new Failure('bad-request', 'It has no name.');
   const recordFailure = (): Promise<void> => Promise.reject(refusal);
-  const archive: Archive = Object.create(around.archive, { recordFailure: { value: recordFailure } });
+  const archive = overriding(around.archive, { recordFailure });
   const settlement = await around.deliver({}, running, archive);
   assert.deepEqual([settlement.outcome, 'reason' in settlement], ['dead', true]);
+});
+
+// ── what waits ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+test('what waits is recorded once it is older than 15 minutes, with its reason, since when and its next try', async () => {
+  await using around = await setUp();
+  failing(around, 'forbidden');
+  await around.deliver(aged(SEEN_AFTER_MS - MINUTE));
+  assert.equal(await around.waits(), undefined);
+  const { acceptedAt } = aged(SEEN_AFTER_MS);
+  const ms = waitOf(await around.deliver({ acceptedAt, attempt: 2 }), 'wait');
+  const { nextTry, ...record } = (await around.waits()) ?? assert.fail('nothing says that it waits');
+  assert.deepEqual(record, {
+    version: 1,
+    recordingId: 'r-1',
+    conversationId: 'c-1',
+    code: 'forbidden',
+    sort: 'operator',
+    reason: 'It failed: forbidden.',
+    since: acceptedAt.toISOString(),
+    attempts: 2,
+    service: '1.2.3',
+  });
+  assert.ok(Math.abs(Date.parse(nextTry) - Date.now() - ms) < MINUTE);
+  const { entries } = await around.archive.list({ status: 'waiting', limit: 10 }, running);
+  assert.deepEqual(
+    entries.map(({ recording }) => recording),
+    [RECORDING],
+  );
+});
+
+test('a wait is recorded again when its reason changes or its next try is far away, not at every poll', async () => {
+  await using around = await setUp();
+  const reasons: string[] = [];
+  const recordWaiting: Archive['recordWaiting'] = async (_, { reason }) => void reasons.push(reason);
+  const archive = overriding(around.archive, { recordWaiting });
+  const poll = (code: FailureCode, ageMs: number): Promise<Settlement> => {
+    failing(around, code);
+    return around.deliver(aged(ageMs), running, archive);
+  };
+  for (const ageMs of [20 * MINUTE, 25 * MINUTE, 31 * MINUTE]) await poll('not-ready', ageMs);
+  await poll('upstream-timeout', 40 * MINUTE);
+  await poll('not-ready', HOUR);
+  assert.deepEqual(reasons, ['It failed: not-ready.', 'It failed: upstream-timeout.', 'It failed: not-ready.']);
+  for (const ageMs of [4 * HOUR, 9 * HOUR]) await poll('forbidden', ageMs);
+  assert.deepEqual(reasons.slice(3), ['It failed: forbidden.', 'It failed: forbidden.']);
+});
+
+test('a wait that cannot be recorded waits all the same, and is recorded with the next delivery', async () => {
+  await using around = await setUp();
+  failing(around, 'not-ready');
+  const recordWaiting = (): Promise<void> => Promise.reject(new Failure('archive-unavailable', 'The disk is full.'));
+  const archive = overriding(around.archive, { recordWaiting });
+  assert.equal((await around.deliver(aged(HOUR), running, archive)).outcome, 'wait');
+  assert.equal(await around.waits(), undefined);
+  assert.equal((await around.deliver(aged(HOUR))).outcome, 'wait');
+  assert.equal((await around.waits())?.code, 'not-ready');
+});
+
+test('the normal way asks the archive for nothing of waiting; what ended no longer waits', async () => {
+  await using around = await setUp();
+  const asked: string[] = [];
+  const archive = overriding(around.archive, {
+    recordWaiting: async () => void asked.push('record'),
+    removeWaiting: async () => void asked.push('remove'),
+    waitingOf: async () => (asked.push('read'), undefined),
+    removeFailure: async () => void asked.push('remove failure'),
+  });
+  const recordedAt = new Date().toISOString();
+  around.archiving = async () => ({ manifest: { ...MANIFEST, recordedAt }, fresh: true });
+  await around.deliver({}, running, archive);
+  around.archiving = async () => ({ manifest: MANIFEST, fresh: false });
+  await around.deliver({}, running, archive);
+  failing(around, 'not-ready');
+  await around.deliver({}, running, archive);
+  assert.deepEqual(asked, []);
+  await around.deliver(aged(HOUR));
+  assert.notEqual(await around.waits(), undefined);
+  // Another message's commit was overtaken by this one's record.
+  around.archiving = async () => ({ manifest: MANIFEST, fresh: false });
+  assert.equal((await around.deliver(aged(HOUR))).outcome, 'done');
+  assert.equal(await around.waits(), undefined);
+  failing(around, 'not-ready');
+  await around.deliver(aged(HOUR));
+  failing(around, 'gone');
+  assert.equal((await around.deliver(aged(HOUR))).outcome, 'dead');
+  assert.equal(await around.waits(), undefined);
+});
+
+test('a failure that a new event has brought back is no failure while it waits', async () => {
+  await using around = await setUp();
+  failing(around, 'gone');
+  await around.deliver();
+  assert.notEqual(await around.failure(), undefined);
+  failing(around, 'upstream-timeout');
+  await around.deliver(aged(HOUR));
+  assert.equal(await around.failure(), undefined);
+});
+
+test('/metrics has what waits by reason, whose it is and how long, until it ends', async () => {
+  await using around = await setUp();
+  const about = (id: string) => ({ message: { kind: 'recording', recordingId: id, conversationId: 'c-1' } as const });
+  failing(around, 'forbidden');
+  await around.deliver({ ...about('r-1'), ...aged(2 * HOUR) });
+  await around.deliver({ ...about('r-2'), ...aged(HOUR) });
+  failing(around, 'not-ready');
+  await around.deliver({ ...about('r-3'), ...aged(MINUTE) });
+  const text = await around.metrics.text();
+  assert.match(text, /archiver_waiting{code="forbidden",sort="operator"} 2/);
+  assert.match(text, /archiver_waiting_oldest_seconds{code="forbidden",sort="operator"} 720\d/);
+  assert.match(text, /archiver_waiting{code="not-ready",sort="surroundings"} 1/);
+  around.archiving = async () => ({ manifest: MANIFEST, fresh: true });
+  for (const id of ['r-1', 'r-2', 'r-3']) await around.deliver(about(id));
+  assert.doesNotMatch(await around.metrics.text(), /archiver_waiting{/);
+});
+
+test('a message that is delivered 50 times within an hour without progress is an alarm, once (A1)', async () => {
+  await using around = await setUp();
+  failing(around, 'rate-limited', { afterMs: 1_000 });
+  const alarms = () => around.entries().filter(({ message: text }) => /50 times within an hour/.test(String(text)));
+  for (let count = 1; count < STUCK_AT; count += 1) await around.deliver();
+  assert.deepEqual(alarms(), []);
+  for (let count = 0; count < 20; count += 1) await around.deliver();
+  assert.deepEqual(
+    alarms().map(({ severity, recordingId }) => [severity, recordingId]),
+    [['ERROR', 'r-1']],
+  );
+  assert.match(await around.metrics.text(), /archiver_messages_stuck_total 1/);
+});
+
+test('a recording of a conversation that ended with nothing takes that record away, however it came', async () => {
+  await using around = await setUp();
+  const subject = { recordingId: undefined, conversationId: 'c-1' };
+  const nothing = async (): Promise<number> => {
+    const { entries } = await around.archive.list({ status: 'no-recordings', limit: 10 }, running);
+    return entries.length;
+  };
+  assert.deepEqual(await around.deliver({ message: conversation(), ...aged(LATE_MS) }), { outcome: 'done' });
+  assert.equal(await nothing(), 1);
+  assert.equal((await around.archive.failureOf(subject, running))?.code, 'no-recordings');
+  const recordedAt = new Date(Date.now() - LATE_MS - HOUR).toISOString();
+  around.archiving = async () => ({ manifest: { ...MANIFEST, recordedAt }, fresh: true });
+  await around.deliver();
+  assert.equal(await nothing(), 0);
 });
 
 // ── success ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -531,43 +691,13 @@ test('every attempt that fails is one line, at error level where somebody has to
 
 // ── conversations ───────────────────────────────────────────────────────────────────────────────────────────────
 
-test('a conversation becomes its recordings on the queue, with its trace, and is looked at again once it has settled', async () => {
-  await using around = await setUp();
-  const published: Message[] = [];
-  around.publishing = async (messages) => void published.push(...messages);
-  around.resolving = async (conversationId) => ['r-1', 'r-2'].map((recordingId) => ({ recordingId, conversationId }));
-  const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
-  const young = await around.deliver({ message: conversation(traceparent), ...aged(MINUTE) });
-  const ms = waitOf(young, 'wait');
-  assert.ok(ms <= SETTLED_AFTER_MS - MINUTE && ms > SETTLED_AFTER_MS - 2 * MINUTE, String(ms));
-  assert.deepEqual(published, [
-    { kind: 'recording', recordingId: 'r-1', conversationId: 'c-1', traceparent },
-    { kind: 'recording', recordingId: 'r-2', conversationId: 'c-1', traceparent },
-  ]);
-  assert.deepEqual(await around.deliver({ message: conversation(), ...aged(SETTLED_AFTER_MS) }), { outcome: 'done' });
-  assert.equal(published.length, 4);
-  assert.deepEqual(
-    around.entries().map((entry) => [entry['message'], entry['recordings']]),
-    [
-      ['Conversation was resolved.', 2],
-      ['Conversation was resolved.', 2],
-    ],
-  );
-});
-
-test('a conversation that has settled without recordings is done, and publishes nothing', async () => {
-  await using around = await setUp();
-  around.publishing = () => assert.fail('there is nothing to publish');
-  assert.deepEqual(await around.deliver({ message: conversation(), ...aged(SETTLED_AFTER_MS) }), { outcome: 'done' });
-});
-
 test('a conversation is not done while the queue does not take its recordings', async () => {
   await using around = await setUp();
   around.resolving = async () => [RECORDING];
   around.publishing = async () => {
     throw new Failure('queue-unavailable', 'The disk is full.', { afterMs: 2_000 });
   };
-  const settlement = await around.deliver({ message: conversation(), ...aged(SETTLED_AFTER_MS) });
+  const settlement = await around.deliver({ message: conversation(), ...aged(LATE_MS) });
   assert.ok(waitOf(settlement, 'wait') >= 2_000);
 });
 
@@ -583,7 +713,7 @@ test('a conversation that was given up and is resolved after all is no failure a
   for (const found of [[RECORDING], []]) {
     await giveUp();
     around.resolving = async () => found;
-    assert.deepEqual(await around.deliver({ message: conversation(), ...aged(SETTLED_AFTER_MS) }), { outcome: 'done' });
+    assert.equal((await around.deliver({ message: conversation() })).outcome, 'wait');
     assert.deepEqual(await failed(), []);
   }
 });
@@ -597,8 +727,8 @@ test('a conversation is not done while its failure record cannot be removed, nor
     assert.equal(published, 1);
     throw new Failure('archive-unavailable', 'The disk is full.', { afterMs: 3_000 });
   };
-  const archive: Archive = Object.create(around.archive, { removeFailure: { value: removeFailure } });
-  const settlement = await around.deliver({ message: conversation(), ...aged(SETTLED_AFTER_MS) }, running, archive);
+  const archive = overriding(around.archive, { removeFailure });
+  const settlement = await around.deliver({ message: conversation(), ...aged(LATE_MS) }, running, archive);
   assert.ok(waitOf(settlement, 'wait') >= 3_000);
 });
 

@@ -178,8 +178,26 @@ const PARTS: readonly Part[] = [
     why: 'the way of one recording runs over contracts: any Genesys, any archive',
   },
   {
+    has: ['waiting-list.ts'],
+    may: ['failure.ts'],
+    why: 'it remembers reasons and times, and knows neither queue nor archive',
+  },
+  {
+    has: ['resolve.ts'],
+    may: ['schedule.ts', 'queue/queue.ts', 'archive/archive.ts', 'genesys/genesys.ts'],
+    why: 'a conversation becomes recordings over contracts: any queue, any archive, any Genesys',
+  },
+  {
+    has: ['settle-failure.ts'],
+    may: ['schedule.ts', 'waiting-list.ts', 'metrics.ts', 'log.ts', 'queue/queue.ts', 'archive/archive.ts'],
+    why: 'what a failure means is in it already: here it is only scheduled and recorded',
+  },
+  {
     has: ['delivery.ts'],
     may: [
+      'resolve.ts',
+      'settle-failure.ts',
+      'waiting-list.ts',
       'schedule.ts',
       'metrics.ts',
       'log.ts',
@@ -225,6 +243,7 @@ const PARTS: readonly Part[] = [
       'outbound.ts',
       'pipeline.ts',
       'delivery.ts',
+      'waiting-list.ts',
       'http/',
       'queue/',
       'archive/',

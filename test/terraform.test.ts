@@ -371,6 +371,19 @@ suite('terraform/, the deployables', () => {
       /service_name=.*local\.worker_name.*for pool in local\.pools :.*pool\.name/s,
     );
   });
+
+  test('somebody is told of what waits for an operator, and of a message that gets nowhere, by the lines that are written (A1)', async () => {
+    const delivery = await readFile(new URL('../src/delivery.ts', import.meta.url), 'utf8');
+    for (const [name, fields] of [
+      ['operator', ['jsonPayload.sort="operator"', 'jsonPayload.outcome!="dead"']],
+      ['stuck', []],
+    ] as const) {
+      const text = JSON.stringify(blockAt(`google_monitoring_alert_policy.${name}`).body).replaceAll(/\\+"/g, '"');
+      const [, words = ''] = /jsonPayload\.message="([^"]+)/.exec(text) ?? [];
+      assert.ok(words !== '' && delivery.includes(`'${words}'`), name);
+      for (const field of fields) assert.ok(text.includes(field), field);
+    }
+  });
 });
 
 function schemaOf({ kind, type }: TerraformBlock): Block {

@@ -62,6 +62,14 @@ export function messageKey(message: Message): string {
     : `conversation:${message.conversationId}`;
 }
 
+/** Undefined is what it does not name. */
+export function idsOf(message: Message): { recordingId: string | undefined; conversationId: string | undefined } {
+  return {
+    recordingId: message.kind === 'recording' ? message.recordingId : undefined,
+    conversationId: message.conversationId,
+  };
+}
+
 export interface Delivery {
   readonly message: Message;
   /** 1 for the first; waiting does not count. */
@@ -72,6 +80,11 @@ export interface Delivery {
   readonly acceptedAt: Date;
   /** How long the transport waits for the settlement (a push); what takes longer settles as `long`. */
   readonly withinMs?: number;
+}
+
+/** Milliseconds since the event was accepted; negative where the clock was set back. */
+export function ageOf({ acceptedAt }: Delivery): number {
+  return Date.now() - acceptedAt.getTime();
 }
 
 /** How a delivery ended; the handler never throws. */

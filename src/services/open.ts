@@ -16,6 +16,7 @@ import { createSlots, type Slots } from '../media/encoder/slots.ts';
 import { Pipeline } from '../pipeline.ts';
 import { openQueue, type OpenQueue } from '../queue/open-queue.ts';
 import type { Queue } from '../queue/queue.ts';
+import { WaitingList } from '../waiting-list.ts';
 import type { Context, Running } from './run.ts';
 
 /** Listeners get this long to hear their stream to the end before they are broken off; all in all we exit within 8 s. */
@@ -97,7 +98,9 @@ export function deliveryParts(
   queue: Queue,
   { archive, studio }: { archive: OpenArchive['archive']; studio: Studio },
 ): DeliveryParts {
-  return { pipeline: studio.pipeline, genesys: studio.genesys, archive, queue, metrics, log, version };
+  const waiting = new WaitingList();
+  metrics.waiting(() => waiting.totals());
+  return { pipeline: studio.pipeline, genesys: studio.genesys, archive, queue, metrics, log, waiting, version };
 }
 
 /** Takes work from the queue until the service stops, unless it is only pushed; sweeps staging/ meanwhile. */

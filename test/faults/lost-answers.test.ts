@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
 import { createDelivery } from '../../src/delivery.ts';
+import { WaitingList } from '../../src/waiting-list.ts';
 import { createGenesys } from '../../src/genesys/open-genesys.ts';
 import { createVerifyPush } from '../../src/http/push-token.ts';
 import { createLog } from '../../src/log.ts';
@@ -173,5 +174,14 @@ async function deliveryOf(scene: FaultScene, t: TestContext): Promise<ReturnType
   const log = createLog({ level: 'error', secrets: [], stream: process.stderr });
   const pipeline = new Pipeline({ genesys, archive, tools, metrics, keepOriginal: false, version: '1.2.3' });
   const queue = { publish: () => assert.fail('nothing is published here') };
-  return createDelivery({ pipeline, genesys, archive, queue, metrics, log, version: '1.2.3' });
+  return createDelivery({
+    pipeline,
+    genesys,
+    archive,
+    queue,
+    metrics,
+    log,
+    waiting: new WaitingList(),
+    version: '1.2.3',
+  });
 }

@@ -8,6 +8,7 @@ import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
 import { openFolderArchive } from '../../src/archive/folder/folder.ts';
 import { createDelivery, type DeliveryParts } from '../../src/delivery.ts';
+import { WaitingList } from '../../src/waiting-list.ts';
 import { Failure } from '../../src/failure.ts';
 import { createLog } from '../../src/log.ts';
 import { createMetrics } from '../../src/metrics.ts';
@@ -28,6 +29,7 @@ async function deliver(archiving: Archiving, { signal = NEVER, withinMs = 60_000
   const archive = openFolderArchive({ path, linkKeys: ['key'], publicUrl: 'http://127.0.0.1' });
   const parts: DeliveryParts = {
     pipeline: { archive: archiving },
+    waiting: new WaitingList(),
     genesys: {
       recordingsOf: () => assert.fail('there is no conversation'),
       locate: () => assert.fail('the pipeline does that'),
