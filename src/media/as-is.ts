@@ -27,8 +27,10 @@ export async function openAsIs(plan: PlanAsIs, inputs: readonly MediaInput[]): P
     way: plan.way === 'join' ? 'join' : 'rewrap',
     why: plan.why,
     encoder: undefined,
-    expectedMs: () => durationMs,
-    lacksEndMark: () => !file.hasEndMark && durationMs === undefined,
+    expectedMs: () => file.statedMs,
+    isStated: true,
+    lacksEndMark: () => !file.hasEndMark,
+    isSized: () => file.hasEndMark,
   };
 }
 

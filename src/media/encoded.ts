@@ -67,7 +67,9 @@ export async function openEncoded(plan: Plan, needs: EncodingNeeds, signal: Abor
       why: [plan.why, ...sources.flatMap(({ note }) => note ?? [])].join('; '),
       durationMs: longest(meters.map((meter) => meter?.declaredMs())),
       expectedMs: () => longest(meters.map((meter) => meter?.durationOf())),
+      isStated: false,
       lacksEndMark: () => meters.some((meter) => meter?.lacksEndMark()),
+      isSized: () => true,
     };
   } catch (error) {
     slot[Symbol.dispose]();

@@ -76,19 +76,21 @@ function writeWebm(stream: SourceStream, { inputs, genesysMs, maxDurationMs }: W
       yield* writer.add(batch);
       if (writer.durationMs > maxDurationMs) throw tooLong(maxDurationMs);
     }
-    const last = writer.end();
-    const sourceMs = stream.expectedMs();
-    const note = requireWhole({
-      playsMs: writer.durationMs,
+    const withheld = writer.flush();
+    const { note, picturesUntilMs } = requireWhole({
+      soundMs: writer.soundMs,
+      picturesMs: writer.picturesMs,
       packets: writer.packets,
-      isVideo,
-      sourceMs,
+      sourceMs: stream.expectedMs(),
+      isStated: stream.isStated,
       genesysMs,
       lacksEndMark: stream.lacksEndMark(),
+      isSized: stream.isSized(),
       hasKnownSize: totalBytes(inputs) !== undefined,
     });
-    yield* last;
-    result = { ...writer.result(isVideo ? sourceMs : undefined), ...(note === undefined ? {} : { note }) };
+    yield* withheld;
+    yield* writer.end(picturesUntilMs);
+    result = { ...writer.result(), ...(note === undefined ? {} : { note }) };
   }
 
   return {

@@ -251,6 +251,18 @@ function withMapping(fixed: Fixed, table: Buffer): OpusHead | undefined {
   return { ...fixed, streams, coupled, mapping };
 }
 
+/** Whether a decoder set up for one plays the other as well, at its level; pre-skips may differ. */
+export function isSameShape(a: OpusHead, b: OpusHead): boolean {
+  return (
+    a.channels === b.channels &&
+    a.mappingFamily === b.mappingFamily &&
+    a.outputGain === b.outputGain &&
+    a.streams === b.streams &&
+    a.coupled === b.coupled &&
+    a.mapping.every((index, channel) => index === b.mapping[channel])
+  );
+}
+
 /** The header's bytes, version 1. */
 export function opusHeadBytes(head: OpusHead): Buffer {
   const bytes = Buffer.alloc(19);

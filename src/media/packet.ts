@@ -55,6 +55,8 @@ export interface PacketStream {
 export interface FileStream extends PacketStream {
   /** After `packets` ended: whether the file itself marks this as its end. Otherwise it may have been cut here: something else has to tell. */
   readonly hasEndMark: boolean;
+  /** After `packets` ended: what the file says of its own length, milliseconds; undefined where it does not. */
+  readonly statedMs: number | undefined;
 }
 
 /** The packets of one recording by whichever way was taken, and what is known of how long they have to play. */
@@ -64,6 +66,10 @@ export interface SourceStream extends PacketStream {
   readonly encoder: string | undefined;
   /** After `packets` ended: milliseconds the sources play, where they tell. */
   expectedMs(): number | undefined;
+  /** Whether that is what a header says; otherwise it was counted as the source passed. */
+  readonly isStated: boolean;
   /** After `packets` ended: whether a source of a kind that marks its end does not, so that it may have been cut there. */
   lacksEndMark(): boolean;
+  /** After `packets` ended: whether sizes of the source's own account for its every byte. */
+  isSized(): boolean;
 }

@@ -3,26 +3,38 @@ import { Failure } from '../failure.ts';
 
 /** Durations in milliseconds; undefined where nobody says. */
 export interface EndFigures {
-  /** Of the WebM as it came out. */
-  readonly playsMs: number;
+  /** Where the sound ends in the WebM as it came out; undefined where it has none. */
+  readonly soundMs: number | undefined;
+  /** Where the last picture ends, as far as it tells by itself. */
+  readonly picturesMs: number | undefined;
   readonly packets: number;
-  readonly isVideo: boolean;
-  /** Counted on the source's own bytes. */
+  /** By the source itself. */
   readonly sourceMs: number | undefined;
+  /** Whether the source's header says so; otherwise it was counted on the source's own bytes. */
+  readonly isStated: boolean;
   readonly genesysMs: number | undefined;
   /** A source of a kind that marks its end does not: it may have been cut there. */
   readonly lacksEndMark: boolean;
+  /** The source's own sizes account for its every byte: what ends early in it did so when it was recorded. */
+  readonly isSized: boolean;
   /** Every download had as many bytes as its server announced. */
   readonly hasKnownSize: boolean;
 }
 
+export interface WholeEnd {
+  /** What the manifest has to say of the end, if anything. */
+  readonly note: string | undefined;
+  /** How long the last picture stays; undefined where nobody knows better than the picture itself. */
+  readonly picturesUntilMs: number | undefined;
+}
+
 /**
- * Returns what the manifest has to say of the end, if anything.
  * @throws Failure `incomplete` (another attempt may get the whole) where a file may have been cut, or where what came out
  * and what went in disagree: an encoder that leaves out what it cannot read still ends with code 0, only the duration shows it.
  * `unreadable-media` where nothing came out
  */
-export function requireWhole(figures: EndFigures): string | undefined {
+export function requireWhole(counted: EndFigures): WholeEnd {
+  const figures = isExaggerated(counted) ? { ...counted, sourceMs: undefined } : counted;
   const proof = endProofOf(figures);
   if (proof === 'nothing') {
     const text =
@@ -30,8 +42,12 @@ export function requireWhole(figures: EndFigures): string | undefined {
     throw new Failure('incomplete', text);
   }
   if (proof === 'genesys') requireMarkless(figures);
-  requireAgreement(figures);
-  return proof === 'download' ? 'it ends without its end mark' : undefined;
+  if (figures.packets === 0) throw new Failure('unreadable-media', 'The media holds no sound and no picture.');
+  const picturesUntilMs = picturesUntil(figures);
+  requireAgreement({ ...figures, picturesMs: picturesUntilMs ?? figures.picturesMs });
+  const notes = proof === 'download' ? ['it ends without its end mark'] : [];
+  if (figures.isSized) notes.push(...earlySound(figures.soundMs, picturesUntilMs ?? figures.picturesMs));
+  return { note: notes.length === 0 ? undefined : notes.join('; '), picturesUntilMs };
 }
 
 /** By what is known that the media did not end early; the first of these that there is. */
@@ -44,8 +60,8 @@ type EndProof =
   | 'download'
   | 'nothing';
 
-function endProofOf({ lacksEndMark, genesysMs, hasKnownSize }: EndFigures): EndProof {
-  if (!lacksEndMark) return 'source';
+function endProofOf({ lacksEndMark, isStated, sourceMs, genesysMs, hasKnownSize }: EndFigures): EndProof {
+  if (!lacksEndMark || (isStated && sourceMs !== undefined)) return 'source';
   if (genesysMs !== undefined) return 'genesys';
   return hasKnownSize ? 'download' : 'nothing';
 }
@@ -56,40 +72,80 @@ const UNMARKED_SLACK_MS = 1_000;
 /** A picture that does not change is not repeated for so long, at most. */
 const LAST_PICTURE_MS = 5_000;
 
-function requireMarkless({ playsMs, genesysMs = 0, isVideo }: EndFigures): void {
-  const lateMs = playsMs - genesysMs;
-  if (isNear(lateMs, { slackMs: UNMARKED_SLACK_MS, shortMs: isVideo ? LAST_PICTURE_MS : 0 })) return;
-  const away = `${(Math.abs(lateMs) / 1000).toFixed(2)} s ${lateMs < 0 ? 'before' : 'after'} Genesys says`;
-  throw new Failure('incomplete', `The media ends without its end mark, ${away}; nothing was stored.`);
+/** Encoders, clocks and Genesys count differently by a little. */
+const sourceSlack = (ms: number): number => Math.max(500, Math.min(ms / 200, 2_000));
+const genesysSlack = (ms: number): number => Math.max(3_000, ms / 50);
+
+/** What a header says beyond what is there is wrong where Genesys says no more than what is there, either. */
+function isExaggerated(figures: EndFigures): boolean {
+  const { sourceMs, genesysMs, isStated, isSized } = figures;
+  if (!isStated || sourceMs === undefined || genesysMs === undefined) return false;
+  const slackMs = isSized ? genesysSlack(genesysMs) : UNMARKED_SLACK_MS;
+  const isAsGenesysSays = endsOf(figures).every(({ ms }) => Math.abs(ms - genesysMs) <= slackMs);
+  return isAsGenesysSays && sourceMs > genesysMs + slackMs;
 }
 
-function requireAgreement({ playsMs, packets, isVideo, sourceMs, genesysMs }: EndFigures): void {
-  if (packets === 0) throw new Failure('unreadable-media', 'The media holds no sound and no picture.');
-  const shortMs = isVideo ? LAST_PICTURE_MS : 0;
-  if (sourceMs !== undefined)
-    requireNear(playsMs, sourceMs, {
-      slackMs: Math.max(500, Math.min(sourceMs / 200, 2_000)),
-      shortMs,
-      who: 'its source',
-    });
-  if (genesysMs !== undefined)
-    requireNear(playsMs, genesysMs, { slackMs: Math.max(3_000, genesysMs / 50), shortMs, who: 'Genesys' });
+/** The last picture stays as long as the source says; where the source may have been cut, only so long as to be likely. */
+function picturesUntil({ picturesMs, sourceMs, isStated, isSized }: EndFigures): number | undefined {
+  if (picturesMs === undefined || sourceMs === undefined || sourceMs <= picturesMs) return undefined;
+  return (isStated && isSized) || sourceMs - picturesMs <= LAST_PICTURE_MS ? sourceMs : undefined;
 }
 
-interface Slack {
-  readonly slackMs: number;
-  readonly shortMs: number;
+interface End {
+  readonly what: 'sound' | 'pictures';
+  readonly ms: number;
 }
 
-function isNear(differenceMs: number, { slackMs, shortMs }: Slack): boolean {
-  return differenceMs <= slackMs && differenceMs >= -(slackMs + shortMs);
+/** Sound and pictures each on its own, or the later of both where the sizes prove that both are whole. */
+function endsOf({ soundMs, picturesMs, isSized }: EndFigures): readonly End[] {
+  const sound = soundMs === undefined ? [] : [{ what: 'sound', ms: soundMs } as const];
+  const pictures = picturesMs === undefined ? [] : [{ what: 'pictures', ms: picturesMs } as const];
+  const ends = [...sound, ...pictures];
+  return isSized ? ends.toSorted((a, b) => b.ms - a.ms).slice(0, 1) : ends;
 }
 
-function requireNear(actualMs: number, expectedMs: number, { who, ...slack }: Slack & { readonly who: string }): void {
-  if (isNear(actualMs - expectedMs, slack)) return;
-  const [actual, expected] = [actualMs, expectedMs].map((ms) => (ms / 1000).toFixed(2));
-  throw new Failure(
+function requireMarkless(figures: EndFigures): void {
+  const { genesysMs = 0 } = figures;
+  for (const { what, ms } of endsOf(figures)) {
+    const lateMs = ms - genesysMs;
+    if (isNear(lateMs, UNMARKED_SLACK_MS, what)) continue;
+    const away = `${(Math.abs(lateMs) / 1000).toFixed(2)} s ${lateMs < 0 ? 'before' : 'after'} Genesys says`;
+    throw new Failure('incomplete', `The media ends without its end mark, ${away}; nothing was stored.`);
+  }
+}
+
+function requireAgreement(figures: EndFigures): void {
+  const { sourceMs, genesysMs, isStated, isSized } = figures;
+  const ends = endsOf(figures);
+  for (const { what, ms } of ends) {
+    const who =
+      ends.length === 1 ? 'The WebM plays' : `The ${what} in the WebM ${what === 'sound' ? 'ends' : 'end'} at`;
+    // More than a header says is no loss where every byte is accounted for.
+    const isMore = isStated && isSized && ms > (sourceMs ?? 0);
+    if (sourceMs !== undefined && !isMore && !isNear(ms - sourceMs, sourceSlack(sourceMs), what))
+      throw disagreement(who, ms, { by: 'its source', ms: sourceMs });
+    if (genesysMs !== undefined && !isNear(ms - genesysMs, genesysSlack(genesysMs), what))
+      throw disagreement(who, ms, { by: 'Genesys', ms: genesysMs });
+  }
+}
+
+function isNear(lateMs: number, slackMs: number, what: End['what']): boolean {
+  const stayMs = what === 'pictures' ? LAST_PICTURE_MS : 0;
+  return lateMs <= slackMs && lateMs >= -(slackMs + stayMs);
+}
+
+function disagreement(what: string, ms: number, due: { readonly by: string; readonly ms: number }): Failure {
+  const [actual, expected] = [ms, due.ms].map((each) => (each / 1000).toFixed(2));
+  return new Failure(
     'incomplete',
-    `The WebM plays ${actual ?? ''} s, but by ${who} it should be ${expected ?? ''} s; nothing was stored.`,
+    `${what} ${actual ?? ''} s, but by ${due.by} it should be ${expected ?? ''} s; nothing was stored.`,
   );
+}
+
+/** More than the last packet of sound may lack. */
+const EARLY_SOUND_MS = 1_000;
+
+function earlySound(soundMs: number | undefined, picturesMs: number | undefined): readonly string[] {
+  const earlyMs = (picturesMs ?? 0) - (soundMs ?? Infinity);
+  return earlyMs > EARLY_SOUND_MS ? [`its sound ends ${(earlyMs / 1000).toFixed(2)} s before its pictures`] : [];
 }

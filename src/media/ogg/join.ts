@@ -43,6 +43,7 @@ export async function joinMono(left: OggOpus, right: OggOpus): Promise<FileStrea
     return {
       tracks: [opusTrack(head)],
       durationMs: undefined,
+      statedMs: undefined,
       packets: new Joined(pair, slotSamples),
       get hasEndMark() {
         return left.hasEndMark && right.hasEndMark;

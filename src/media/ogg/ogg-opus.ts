@@ -3,6 +3,7 @@ import { Failure } from '../../failure.ts';
 import { openBatches, type Parser } from '../batches.ts';
 import { damagedOgg, type OggPage, OggParser } from './ogg.ts';
 import {
+  isSameShape,
   OPUS_RATE,
   type OpusHead,
   opusHeadBytes,
@@ -52,6 +53,7 @@ export async function readOggOpus(bytes: AsyncIterable<Buffer>): Promise<OggOpus
     head,
     tracks: [opusTrack(head)],
     durationMs: undefined,
+    statedMs: undefined,
     startSamples: parser.startSamples,
     packets,
     get hasEndMark() {
@@ -140,7 +142,7 @@ class OggOpusParser implements Parser<Packet> {
   #takeHead(packet: Buffer): void {
     const head = parseOpusHead(packet);
     if (head === undefined) throw unfit('holds something other than Opus');
-    if (this.#head !== undefined && !sameShape(head, this.#head)) {
+    if (this.#head !== undefined && !isSameShape(head, this.#head)) {
       throw unfit('chains streams of different channels, mapping or gain');
     }
     // A chained stream continues where the one before was heard to end: its pre-skip overlaps that end.
@@ -230,15 +232,4 @@ function samplesOf(packet: Buffer, offset: number): number {
   const samples = packetSamples(packet);
   if (samples === undefined) throw damagedOgg(offset, 'the page holds an invalid Opus packet');
   return samples;
-}
-
-function sameShape(a: OpusHead, b: OpusHead): boolean {
-  return (
-    a.channels === b.channels &&
-    a.mappingFamily === b.mappingFamily &&
-    a.outputGain === b.outputGain &&
-    a.streams === b.streams &&
-    a.coupled === b.coupled &&
-    a.mapping.every((index, channel) => index === b.mapping[channel])
-  );
 }

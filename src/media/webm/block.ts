@@ -3,12 +3,15 @@ import { childrenOf, type Content, damagedWebm, ID, readSint, readUint, readVint
 import { packetSamples, samplesToNs } from '../opus.ts';
 import type { Packet } from '../packet.ts';
 import type { SourceTrack } from './head.ts';
+import type { TimeLine } from './time-line.ts';
 
+/** What blocks of one Cluster have in common. */
 export interface BlockContext {
   /** Of the Cluster. */
   readonly ticks: number;
   readonly scaleNs: number;
   readonly tracks: ReadonlyMap<number, SourceTrack | undefined>;
+  readonly line: TimeLine;
 }
 
 /** What a BlockGroup says beside its block. */
@@ -80,7 +83,8 @@ function blockPackets(block: Content, origin: Origin, found: Packet[]): void {
   if (timeNs > Number.MAX_SAFE_INTEGER) throw damagedWebm(offset, 'a time is out of range');
   const lacing = ((content[at + 2] ?? 0) >> 1) & 3;
   if (lacing === 0) {
-    found.push(packetOf({ content: content.subarray(at + 3), offset }, origin, timeNs));
+    // An empty block is no frame: whether one is missing, the times tell.
+    if (content.length > at + 3) found.push(packetOf({ content: content.subarray(at + 3), offset }, origin, timeNs));
     return;
   }
   lacedPackets(framesOf({ content: content.subarray(at + 3), offset: offset + at + 3 }, lacing), origin, {
@@ -107,14 +111,16 @@ function lacedPackets(
   }
 }
 
-function packetOf({ content, offset }: Content, { source, beside }: Origin, timeNs: number): Packet {
+function packetOf({ content, offset }: Content, { source, beside, context }: Origin, timeNs: number): Packet {
+  const { keyframe, discardPaddingNs } = beside;
+  const durationNs = source.isOpus ? opusDurationNs(content, offset) : (beside.durationNs ?? source.defaultDurationNs);
   return {
     track: source.index,
-    timeNs,
+    timeNs: context.line.place(source.index, { timeNs, durationNs, discardPaddingNs }, offset),
     data: content,
-    keyframe: beside.keyframe,
-    durationNs: source.isOpus ? opusDurationNs(content, offset) : (beside.durationNs ?? source.defaultDurationNs),
-    discardPaddingNs: beside.discardPaddingNs,
+    keyframe,
+    durationNs,
+    discardPaddingNs,
   };
 }
 
@@ -134,7 +140,8 @@ function framesOf(lace: Content, lacing: number): Content[] {
   const { sizes, start } =
     lacing === 1 ? xiphSizes(lace, last) : lacing === 3 ? ebmlSizes(lace, last) : equalSizes(lace, last);
   const rest = content.length - start - sizes.reduce((sum, size) => sum + size, 0);
-  if (rest < 0 || sizes.some((size) => size < 0)) throw damagedWebm(offset, 'a lace is longer than its block');
+  if (rest <= 0 || sizes.some((size) => size <= 0))
+    throw damagedWebm(offset, 'a lace is longer than its block, or holds nothing');
   let at = start;
   return [...sizes, rest].map((size) => {
     const frame = { content: content.subarray(at, at + size), offset: offset + at };

@@ -163,9 +163,6 @@ export interface ElementHead {
   readonly headLength: number;
 }
 
-/** Longest id (4) and size field (8) there may be. */
-export const MAX_HEAD = 12;
-
 /**
  * The element that begins at `at`; undefined where `bytes` ends too early to tell. `base` is the absolute offset of `bytes`,
  * for the message. @throws Failure `unreadable-media`
@@ -213,10 +210,14 @@ export interface Child extends Content {
   readonly whole: Buffer;
 }
 
+/** Tracks, blocks and their like have a dozen. */
+const MAX_CHILDREN = 1000;
+
 /** The children of a master element that is wholly in memory. @throws Failure `unreadable-media` */
 export function* childrenOf({ content: bytes, offset: base }: Content): Generator<Child> {
   let at = 0;
-  while (at < bytes.length) {
+  for (let count = 0; at < bytes.length; count += 1) {
+    if (count === MAX_CHILDREN) throw damagedWebm(base + at, `an element holds more than ${MAX_CHILDREN} others`);
     const head = readHead(bytes, at, base);
     const end = at + (head?.headLength ?? 0) + (head?.size ?? Number.POSITIVE_INFINITY);
     if (head === undefined || end > bytes.length) throw damagedWebm(base + at, 'an element reaches beyond its parent');

@@ -1,7 +1,7 @@
-/** Turns the elements in front of a WebM's Clusters into its document type, time scale, duration and tracks. */
+/** The elements in front of a WebM's Clusters → its document type, time scale, duration and tracks. */
 import { Failure } from '../../failure.ts';
 import { type Child, childrenOf, type Content, damagedWebm, ID, readFloat, readText, readUint } from './ebml.ts';
-import { parseOpusHead } from '../opus.ts';
+import { isSameShape, parseOpusHead } from '../opus.ts';
 import type { AudioTrack, Track, VideoTrack } from '../packet.ts';
 
 /** Codecs a browser plays from WebM. The value says whether the codec cannot do without CodecPrivate. */
@@ -51,11 +51,11 @@ export function parseInfo(element: Content): { readonly scaleNs: number; readonl
   return { scaleNs, durationMs: stated ? durationMs : undefined };
 }
 
-/**
- * Tracks by their number in the file; undefined stands for one that is dropped (subtitles, data).
- * @throws Failure `unsupported-media` for sound or pictures that cannot be kept as they are, `unreadable-media`
- */
-export function parseTracks(element: Content): ReadonlyMap<number, SourceTrack | undefined> {
+/** Tracks by their number in the file; undefined stands for one that is dropped (subtitles, data). */
+export type SourceTracks = ReadonlyMap<number, SourceTrack | undefined>;
+
+/** @throws Failure `unsupported-media` for sound or pictures that cannot be kept as they are, `unreadable-media` */
+export function parseTracks(element: Content): SourceTracks {
   const tracks = new Map<number, SourceTrack | undefined>();
   let kept = 0;
   for (const child of childrenOf(element)) {
@@ -71,6 +71,38 @@ export function parseTracks(element: Content): ReadonlyMap<number, SourceTrack |
   }
   if (kept === 0) throw new Failure('no-media', 'The WebM has no track of sound or pictures.');
   return tracks;
+}
+
+/**
+ * The tracks of a document behind the first: each takes the place of one of the first that it can go on, whatever numbers they
+ * have. @throws Failure `unreadable-media` where one cannot
+ */
+export function alignTracks(element: Content, first: SourceTracks): SourceTracks {
+  const others = `a second recording begins with tracks that cannot follow those of the first`;
+  const free = [...first.values()].flatMap((source) => source ?? []);
+  const place = (source: SourceTrack): SourceTrack => {
+    const index = free.findIndex((candidate) => canFollow(source.track, candidate.track));
+    const [taken] = index === -1 ? [] : free.splice(index, 1);
+    if (taken === undefined) throw damagedWebm(element.offset, others);
+    return { ...source, index: taken.index };
+  };
+  try {
+    return new Map([...parseTracks(element)].map(([number, source]) => [number, source && place(source)]));
+  } catch (error) {
+    throw error instanceof Failure && error.code === 'unsupported-media' ? damagedWebm(element.offset, others) : error;
+  }
+}
+
+/** Whether a decoder of the one plays the other as well, at its level. */
+function canFollow(next: Track, track: Track): boolean {
+  if (next.codecId !== track.codecId) return false;
+  if (next.kind === 'video' && track.kind === 'video')
+    return next.width === track.width && next.height === track.height;
+  if (next.kind !== 'audio' || track.kind !== 'audio' || next.channels !== track.channels) return false;
+  const [a, b] = [next, track].map(({ codecPrivate = Buffer.alloc(0) }) => codecPrivate);
+  if (a === undefined || b === undefined) return false;
+  const [head, firstHead] = [parseOpusHead(a), parseOpusHead(b)];
+  return head !== undefined && firstHead !== undefined ? isSameShape(head, firstHead) : a.equals(b);
 }
 
 type Values = ReadonlyMap<number, Child>;

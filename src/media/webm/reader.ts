@@ -1,11 +1,13 @@
-/** Turns the bytes of a WebM or Matroska file, as they stream in, into its tracks and packets (RFC 9559). */
+/** The bytes of a WebM or Matroska file, as they stream in → its tracks and packets (RFC 9559). */
 import { Failure } from '../../failure.ts';
 import { Backlog } from '../backlog.ts';
 import { openBatches, type Parser } from '../batches.ts';
-import { type Content, damagedWebm, type ElementHead, ID, readHead, readUint } from './ebml.ts';
 import type { FileStream, Packet, Track } from '../packet.ts';
+import { isText, Tail } from '../tail.ts';
 import { type BlockContext, blockGroupPackets, simpleBlockPackets } from './block.ts';
-import { parseDocument, parseInfo, parseTracks, type SourceTrack } from './head.ts';
+import { type Content, damagedWebm, type ElementHead, ID, idBytes, readHead, readUint } from './ebml.ts';
+import { alignTracks, parseDocument, parseInfo, parseTracks, type SourceTracks } from './head.ts';
+import { TimeLine } from './time-line.ts';
 
 /** Info and Tracks are small; what claims more is an attack or damage. */
 const MAX_HEADER_BYTES = 1024 * 1024;
@@ -25,80 +27,74 @@ const SEGMENT_LEVEL: ReadonlySet<number> = new Set([
   ID.Chapters,
 ]);
 
-export interface WebmStream extends FileStream {
-  /**
-   * Known from the beginning: whether the Segment has a size; `packets` end only there, then. A file without sizes
-   * (`MediaRecorder`, a pipe) ends between two elements wherever it was cut.
-   */
-  readonly hasEndMark: boolean;
-}
+/** What may follow a whole document and has a meaning. */
+const FILE_LEVEL: ReadonlySet<number> = new Set([ID.EBML, ID.Void, ID.CRC32]);
 
 /**
- * Reads up to the first Cluster. `packets` has to be read or left (`return`), which closes `bytes`.
- * @throws Failure `unsupported-media` naming what an encoder would have to be asked for; `unreadable-media` for damage and
- * `incomplete` for an early end, both with the byte offset. `packets` throws the same, `unsupported-media` only where times
- * run backwards or begin before zero.
+ * Reads up to the first Cluster. `packets` has to be read or left (`return`), which closes `bytes`. Documents one behind the
+ * other are one recording; text, tags and padding behind the last are passed over. The end is marked where every Segment has a
+ * size: a file without sizes (`MediaRecorder`, a pipe) ends between two elements wherever it was cut.
+ * @throws Failure `unsupported-media` naming what an encoder would have to be asked for; `unreadable-media` for damage, times
+ * that run backwards and documents of other tracks, `incomplete` for an early end, both with the byte offset. `packets` throws
+ * the last two.
  */
-export async function readWebm(bytes: AsyncIterable<Buffer>): Promise<WebmStream> {
+export async function readWebm(bytes: AsyncIterable<Buffer>): Promise<FileStream> {
   const parser = new WebmParser();
   const packets = await openBatches(bytes, parser, () => parser.headIsRead);
   return {
     tracks: parser.tracks,
     durationMs: parser.durationMs,
     packets,
-    hasEndMark: parser.hasEndMark,
+    get hasEndMark() {
+      return parser.isSized;
+    },
+    get statedMs() {
+      return parser.statedMs;
+    },
   };
-}
-
-export type WebmProbe =
-  | { readonly passes: true; readonly tracks: readonly Track[]; readonly durationMs: number | undefined }
-  | { readonly passes: false; readonly why: string };
-
-/**
- * Whether {@link readWebm} would take a file that begins with these bytes; undefined where its Tracks lie further behind.
- * @throws Failure `unreadable-media`
- */
-export function probeWebm(beginning: Buffer): WebmProbe | undefined {
-  const parser = new WebmParser();
-  try {
-    parser.push(beginning);
-  } catch (error) {
-    if (error instanceof Failure && error.code === 'unsupported-media') return { passes: false, why: error.message };
-    if (!parser.hasTracks) throw error;
-  }
-  return parser.hasTracks ? { passes: true, tracks: parser.tracks, durationMs: parser.durationMs } : undefined;
 }
 
 /** Where the parser is: each level knows where it ends, undefined meaning that the file does not say. */
 type Level = 'file' | 'segment' | 'cluster';
 
-class WebmParser implements Parser<Packet> {
+/** What is known of one document: an EBML header and its Segment. */
+class WebmDocument {
+  sawHeader = false;
+  sawSegment = false;
+  segmentEnd: number | undefined;
+  tracks: SourceTracks | undefined;
+  sawInfo = false;
+  scaleNs = 1_000_000;
   durationMs: number | undefined;
+}
+
+class WebmParser implements Parser<Packet> {
   headIsRead = false;
+  /** What the first document says of its length. */
+  durationMs: number | undefined;
+  /** Whether every Segment so far has a size. */
+  isSized = true;
   readonly #backlog = new Backlog();
+  readonly #line = new TimeLine();
   #level: Level = 'file';
-  #segmentEnd: number | undefined;
+  #document = new WebmDocument();
+  #isFirst = true;
+  /** Of the first document: the others go on with them. */
+  #tracks: SourceTracks = new Map();
   #clusterEnd: number | undefined;
-  #sawDocument = false;
-  #sawSegment = false;
-  #tracks: ReadonlyMap<number, SourceTrack | undefined> | undefined;
-  #sawInfo = false;
-  #scaleNs = 1_000_000;
-  #clusterTicks: number | undefined;
-  readonly #latestNs: number[] = [];
+  /** Of the Cluster, once its time is known. */
+  #context: BlockContext | undefined;
   #skip = 0;
   #need = 1;
-
-  get hasEndMark(): boolean {
-    return this.#segmentEnd !== undefined;
-  }
-
-  get hasTracks(): boolean {
-    return this.#tracks !== undefined;
-  }
+  #tail: Tail | undefined;
 
   get tracks(): readonly Track[] {
-    return [...(this.#tracks?.values() ?? [])].flatMap((source) => (source === undefined ? [] : [source.track]));
+    return [...this.#tracks.values()].flatMap((source) => (source === undefined ? [] : [source.track]));
+  }
+
+  /** What all of them say, after the end. */
+  get statedMs(): number | undefined {
+    return this.#line.statedMs;
   }
 
   push(chunk: Buffer): readonly Packet[] {
@@ -114,47 +110,42 @@ class WebmParser implements Parser<Packet> {
       at += used;
     }
     this.#backlog.consume(at);
-    for (const packet of found) this.#checkAscends(packet);
     return found;
-  }
-
-  #checkAscends({ track, timeNs }: Packet): void {
-    if (timeNs < (this.#latestNs[track] ?? 0)) {
-      throw new Failure('unsupported-media', 'The times of a track of the WebM run backwards, or begin before zero.');
-    }
-    this.#latestNs[track] = timeNs;
   }
 
   end(): readonly Packet[] {
     const { offset, length } = this.#backlog;
     this.#leaveAt(offset);
-    const open = this.#level === 'cluster' ? (this.#clusterEnd ?? this.#segmentEnd) : this.#segmentEnd;
-    const cut = length > 0 || this.#skip > 0 || (this.#level !== 'file' && open !== undefined);
-    if (cut || !this.hasTracks) {
+    const isTail = length > 0 && this.#isBehindDocument;
+    if (isTail) this.#passTail(this.#backlog.bytes(), offset);
+    const open = this.#level === 'cluster' ? this.#innermostEnd : this.#document.segmentEnd;
+    const isCut = (length > 0 && !isTail) || this.#skip > 0 || (this.#level !== 'file' && open !== undefined);
+    if (isCut || this.#document.tracks === undefined) {
       throw new Failure('incomplete', `The WebM ends at byte ${offset + length}, in the middle of an element.`);
     }
+    this.#line.endDocument(this.#document.durationMs);
     return [];
   }
 
   /** Handles what begins at `at`; returns the bytes used, 0 where more are needed first. */
   #step(bytes: Buffer, at: number, found: Packet[]): number {
-    const base = this.#backlog.offset;
-    if (this.#skip > 0) {
-      const used = Math.min(this.#skip, bytes.length - at);
-      this.#skip -= used;
-      return used;
-    }
-    this.#leaveAt(base + at);
-    const head = readHead(bytes, at, base);
+    const offset = this.#backlog.offset + at;
+    if (this.#skip > 0) return this.#pass(bytes.length - at);
+    this.#leaveAt(offset);
+    if (this.#tail !== undefined || this.#isNoElement(bytes[at] ?? 0))
+      return this.#passTail(bytes.subarray(at), offset);
+    if (this.#isBehindDocument && bytes.length - at < 4) return this.#wait(4);
+    if (this.#isBehindDocument && !beginsDocument(bytes, at)) return this.#passTail(bytes.subarray(at), offset);
+    const head = readHead(bytes, at, this.#backlog.offset);
     if (head === undefined) return this.#wait(bytes.length - at + 1);
-    this.#leaveForSibling(head.id);
-    this.#checkFits(head, base + at);
-    const size = this.#sizeToHold(head, base + at);
-    if (size === undefined) return this.#enterOrSkip(head, base + at);
+    this.#leaveForSibling(head.id, offset);
+    this.#checkFits(head, offset);
+    const size = this.#sizeToHold(head, offset);
+    if (size === undefined) return this.#enterOrSkip(head, offset);
     const whole = head.headLength + size;
     if (bytes.length - at < whole) return this.#wait(whole);
     const start = at + head.headLength;
-    this.#take(head.id, { content: bytes.subarray(start, at + whole), offset: base + start }, found);
+    this.#take(head.id, { content: bytes.subarray(start, at + whole), offset: offset + head.headLength }, found);
     return whole;
   }
 
@@ -163,13 +154,43 @@ class WebmParser implements Parser<Packet> {
     return 0;
   }
 
+  #pass(available: number): number {
+    const used = Math.min(this.#skip, available);
+    this.#skip -= used;
+    return used;
+  }
+
+  get #isBehindDocument(): boolean {
+    return this.#level === 'file' && this.#document.sawSegment;
+  }
+
+  /** In a parent of unknown size what begins like text is behind its end: no element that belongs here begins so. */
+  #isNoElement(first: number): boolean {
+    return this.#level !== 'file' && this.#innermostEnd === undefined && isText(first);
+  }
+
+  #passTail(rest: Buffer, offset: number): number {
+    this.#tail ??= new Tail(offset, {
+      marker: idBytes(ID.Cluster),
+      isBehindEnd: this.#level === 'file',
+      damaged: damagedWebm,
+      otherwise: 'no element begins here',
+    });
+    this.#tail.push(rest);
+    return rest.length;
+  }
+
   /** Leaves every level that ends here. */
   #leaveAt(offset: number): void {
     if (this.#level === 'cluster' && this.#clusterEnd === offset) this.#level = 'segment';
-    if (this.#level === 'segment' && this.#segmentEnd === offset) this.#level = 'file';
+    if (this.#level === 'segment' && this.#document.segmentEnd === offset) this.#level = 'file';
   }
 
-  #leaveForSibling(id: number): void {
+  #leaveForSibling(id: number, offset: number): void {
+    if (id === ID.EBML && this.#level !== 'file') {
+      if (this.#innermostEnd !== undefined) throw damagedWebm(offset, 'a document begins inside another');
+      this.#level = 'file';
+    }
     if (this.#level === 'cluster' && this.#clusterEnd === undefined && SEGMENT_LEVEL.has(id)) this.#level = 'segment';
   }
 
@@ -178,14 +199,14 @@ class WebmParser implements Parser<Packet> {
       if (head.id === ID.Segment || head.id === ID.Cluster) return;
       throw damagedWebm(offset, 'an element other than Segment and Cluster has no size');
     }
-    const parentEnd =
-      this.#level === 'file' ? undefined : this.#level === 'segment' ? this.#segmentEnd : this.#innermostEnd;
+    const parentEnd = this.#level === 'file' ? undefined : this.#innermostEnd;
     if (parentEnd === undefined || offset + head.headLength + head.size <= parentEnd) return;
     throw damagedWebm(offset, 'an element reaches beyond its parent');
   }
 
   get #innermostEnd(): number | undefined {
-    return this.#clusterEnd ?? this.#segmentEnd;
+    const segmentEnd = this.#document.segmentEnd;
+    return this.#level === 'cluster' ? (this.#clusterEnd ?? segmentEnd) : segmentEnd;
   }
 
   /** Content size of an element that is taken as a whole; undefined for one that is entered or skipped. */
@@ -199,7 +220,8 @@ class WebmParser implements Parser<Packet> {
   #limitOf(id: number): number | undefined {
     if (this.#level === 'file') return id === ID.EBML ? MAX_HEADER_BYTES : undefined;
     if (this.#level === 'segment') {
-      const wanted = (id === ID.Info && !this.#sawInfo) || (id === ID.Tracks && !this.hasTracks);
+      const { sawInfo, tracks } = this.#document;
+      const wanted = (id === ID.Info && !sawInfo) || (id === ID.Tracks && tracks === undefined);
       return wanted ? MAX_HEADER_BYTES : undefined;
     }
     if (id === ID.SimpleBlock || id === ID.BlockGroup) return MAX_BLOCK_BYTES;
@@ -216,54 +238,78 @@ class WebmParser implements Parser<Packet> {
   }
 
   #enterSegment(offset: number, end: number | undefined): void {
-    if (!this.#sawDocument || this.#sawSegment) throw damagedWebm(offset, 'a Segment stands where none belongs');
-    this.#sawSegment = true;
-    this.#segmentEnd = end;
+    const document = this.#document;
+    if (!document.sawHeader || document.sawSegment) throw damagedWebm(offset, 'a Segment stands where none belongs');
+    document.sawSegment = true;
+    document.segmentEnd = end;
+    this.isSized &&= end !== undefined;
     this.#level = 'segment';
   }
 
   #enterCluster(offset: number, end: number | undefined): void {
-    if (!this.hasTracks) throw damagedWebm(offset, 'a Cluster comes before the Tracks');
+    if (this.#document.tracks === undefined) throw damagedWebm(offset, 'a Cluster comes before the Tracks');
     this.headIsRead = true;
     this.#clusterEnd = end;
-    this.#clusterTicks = undefined;
+    this.#context = undefined;
     this.#level = 'cluster';
   }
 
   #skipElement({ id, size = 0 }: ElementHead, offset: number): void {
-    const known = id === ID.Void || id === ID.CRC32;
-    if (this.#level === 'file' && !known) throw damagedWebm(offset, 'something other than a WebM begins');
+    if (this.#level === 'file' && !FILE_LEVEL.has(id)) throw damagedWebm(offset, 'something other than a WebM begins');
     if (this.#level === 'cluster' && SEGMENT_LEVEL.has(id))
       throw damagedWebm(offset, 'a Cluster holds what belongs outside');
     this.#skip = size;
   }
 
   #take(id: number, element: Content, found: Packet[]): void {
-    if (id === ID.SimpleBlock) simpleBlockPackets(element, this.#context(element), found);
-    else if (id === ID.BlockGroup) blockGroupPackets(element, this.#context(element), found);
-    else if (id === ID.Timestamp) this.#clusterTicks = readUint(element);
+    if (id === ID.SimpleBlock) simpleBlockPackets(element, this.#contextOf(element), found);
+    else if (id === ID.BlockGroup) blockGroupPackets(element, this.#contextOf(element), found);
+    else if (id === ID.Timestamp) this.#takeTimestamp(element);
     else if (id === ID.EBML) this.#takeDocument(element);
     else if (id === ID.Info) this.#takeInfo(element);
-    else this.#tracks = parseTracks(element);
+    else this.#takeTracks(element);
   }
 
   #takeDocument(element: Content): void {
-    if (this.#sawDocument) throw damagedWebm(element.offset, 'a second document begins');
+    const { sawHeader, sawSegment, durationMs } = this.#document;
+    if (sawHeader && !sawSegment) throw damagedWebm(element.offset, 'a document begins twice');
     parseDocument(element);
-    this.#sawDocument = true;
+    if (sawHeader) this.#line.endDocument(durationMs);
+    this.#isFirst = !sawHeader;
+    this.#document = new WebmDocument();
+    this.#document.sawHeader = true;
   }
 
   #takeInfo(element: Content): void {
-    const info = parseInfo(element);
-    this.#sawInfo = true;
-    this.#scaleNs = info.scaleNs;
-    this.durationMs = info.durationMs;
+    const { scaleNs, durationMs } = parseInfo(element);
+    this.#document.sawInfo = true;
+    this.#document.scaleNs = scaleNs;
+    this.#document.durationMs = durationMs;
+    if (this.#isFirst) this.durationMs = durationMs;
   }
 
-  #context({ offset }: Content): BlockContext {
-    if (this.#clusterTicks === undefined || this.#tracks === undefined) {
-      throw damagedWebm(offset, 'a block comes before the time of its Cluster');
-    }
-    return { ticks: this.#clusterTicks, scaleNs: this.#scaleNs, tracks: this.#tracks };
+  #takeTracks(element: Content): void {
+    const tracks = this.#isFirst ? parseTracks(element) : alignTracks(element, this.#tracks);
+    if (this.#isFirst) this.#tracks = tracks;
+    this.#document.tracks = tracks;
   }
+
+  #takeTimestamp(element: Content): void {
+    const { tracks, scaleNs } = this.#document;
+    if (tracks === undefined) return;
+    const ticks = readUint(element);
+    this.#line.beginAt(ticks * scaleNs);
+    this.#context = { ticks, scaleNs, tracks, line: this.#line };
+  }
+
+  #contextOf({ offset }: Content): BlockContext {
+    if (this.#context === undefined) throw damagedWebm(offset, 'a block comes before the time of its Cluster');
+    return this.#context;
+  }
+}
+
+/** Whether another document begins here, or what may stand between two. */
+function beginsDocument(bytes: Buffer, at: number): boolean {
+  const first = bytes[at] ?? 0;
+  return bytes.readUInt32BE(at) === ID.EBML || first === ID.Void || first === ID.CRC32;
 }

@@ -32,8 +32,9 @@ const FIRST_CLUSTER_MS = 200;
 /** A video Cluster begins at a keyframe, but not at each of a stream that has nothing else. */
 const MIN_VIDEO_CLUSTER_MS = 500;
 
-/** Cluster content is held in memory until the Cluster is closed. */
+/** Cluster content is held in memory until the Cluster is closed; packets take more of it than their bytes. */
 const MAX_CLUSTER_BYTES = 4 * 1024 * 1024;
+const MAX_CLUSTER_PACKETS = 4096;
 
 /** The longest step between two frames that the last frame of unknown duration is taken to last as well. */
 const MAX_GUESSED_FRAME_NS = 1_000_000_000;
@@ -50,20 +51,27 @@ export interface WebmWriterOptions {
 export interface WebmWriter {
   /** EBML header, Segment of unknown size, Info, Tracks: what a live stream begins with. */
   readonly liveHead: Buffer;
-  /** Presentation time of the end of what was added so far: without codec delay and discarded samples. */
+  /** Presentation time of the end of what was placed so far: without codec delay and discarded samples. */
   readonly durationMs: number;
-  /** Packets added so far. */
+  /** The same of the sound and of the pictures alone; undefined where there is none. */
+  readonly soundMs: number | undefined;
+  readonly picturesMs: number | undefined;
+  /** Packets placed so far. */
   readonly packets: number;
   /** Takes packets, times ascending per track; returns the Clusters that are finished by them, each of known size. */
   add(packets: readonly Packet[]): Buffer[];
-  /** The Clusters not handed out yet. Nothing may be added afterwards. */
-  end(): Buffer[];
+  /** Places what is still held back; returns the Clusters that are finished by it. Nothing may be added afterwards. */
+  flush(): Buffer[];
+  /**
+   * The Clusters not handed out yet. The last picture is shown until `picturesUntilMs` where nothing comes behind it, so that
+   * the file plays as long as it says.
+   */
+  end(picturesUntilMs?: number): Buffer[];
   /**
    * The head in front of all Clusters handed out: Segment of known size, SeekHead, Info, Tracks, Cues. Only after `end`.
-   * `atLeastMs` lengthens the duration where the source knows better how long the last picture stays.
    * @throws Failure `unreadable-media` where there was no packet at all, or of a video no keyframe.
    */
-  result(atLeastMs?: number): WebmResult;
+  result(): WebmResult;
 }
 
 interface Cue {
@@ -93,11 +101,13 @@ class Writer implements WebmWriter {
   #sawVideo = false;
   readonly #lastTimeNs: number[];
   #packets = 0;
-  #endNs = 0;
+  #soundNs = 0;
+  #picturesNs = 0;
+  #sawSound = false;
   #writtenBytes = 0;
   #limitMs = FIRST_CLUSTER_MS;
   #startMs = 0;
-  #blocks: Packet[] = [];
+  #blocks: Block[] = [];
   #blockBytes = 0;
 
   constructor(tracks: readonly Track[], options: WebmWriterOptions) {
@@ -117,7 +127,15 @@ class Writer implements WebmWriter {
   }
 
   get durationMs(): number {
-    return this.#endNs / NS_PER_TICK;
+    return Math.max(this.#soundNs, this.#picturesNs) / NS_PER_TICK;
+  }
+
+  get soundMs(): number | undefined {
+    return this.#sawSound ? this.#soundNs / NS_PER_TICK : undefined;
+  }
+
+  get picturesMs(): number | undefined {
+    return this.#sawVideo ? this.#picturesNs / NS_PER_TICK : undefined;
   }
 
   get packets(): number {
@@ -130,16 +148,22 @@ class Writer implements WebmWriter {
     return clusters;
   }
 
-  end(): Buffer[] {
+  flush(): Buffer[] {
     const clusters: Buffer[] = [];
     for (const packet of this.#interleaver.end()) this.#place(packet, clusters);
+    return clusters;
+  }
+
+  end(picturesUntilMs?: number): Buffer[] {
+    const clusters = this.flush();
+    this.#holdLastPicture(picturesUntilMs);
     this.#close(clusters);
     return clusters;
   }
 
-  result(atLeastMs = 0): WebmResult {
+  result(): WebmResult {
     if (this.#packets === 0) throw new Failure('unreadable-media', 'The media holds no sound and no picture.');
-    const durationMs = Math.max(this.durationMs, atLeastMs);
+    const { durationMs } = this;
     const audio = this.#tracks.filter((track) => track.kind === 'audio');
     const head = finalHead(infoElement(durationMs), this.#tracksElement, this.#cues, this.#writtenBytes);
     return {
@@ -164,10 +188,29 @@ class Writer implements WebmWriter {
     this.#count(packet);
   }
 
+  /** Its duration has to be written: no later picture tells it. Only in the Cluster that is open yet. */
+  #holdLastPicture(untilMs = 0): void {
+    const isPicture = ({ track }: Packet): boolean => this.#tracks[track]?.kind === 'video';
+    const at = this.#blocks.findLastIndex(isPicture);
+    const last = this.#blocks[at];
+    if (last === undefined || last.discardPaddingNs !== undefined) return;
+    const before = this.#blocks.findLast((block, index) => index < at && block.track === last.track);
+    const endNs = Math.max(this.#picturesNs, untilMs * NS_PER_TICK);
+    if (endNs <= last.timeNs) return;
+    const held = { ...last, durationNs: endNs - last.timeNs, after: before?.timeNs ?? last.timeNs - NS_PER_TICK };
+    this.#picturesNs = endNs;
+    this.#blockBytes += blockSize(held) - blockSize(last);
+    this.#blocks[at] = held;
+  }
+
   #beginsCluster(packet: Packet, timeMs: number): boolean {
     const age = timeMs - this.#startMs;
-    if (age >= this.#limitMs || age < -MAX_RELATIVE || this.#blockBytes >= MAX_CLUSTER_BYTES) return true;
+    if (age >= this.#limitMs || age < -MAX_RELATIVE || this.#isFull) return true;
     return packet.keyframe && age >= MIN_VIDEO_CLUSTER_MS && this.#tracks[packet.track]?.kind === 'video';
+  }
+
+  get #isFull(): boolean {
+    return this.#blockBytes >= MAX_CLUSTER_BYTES || this.#blocks.length >= MAX_CLUSTER_PACKETS;
   }
 
   /** One Cue for a Cluster at most: for its first keyframe, and for its first block where there turns out to be sound only. */
@@ -200,13 +243,17 @@ class Writer implements WebmWriter {
 
   #count(packet: Packet): void {
     const track = this.#tracks[packet.track];
-    if (track?.kind === 'video') this.#sawVideo = true;
     const step = Math.max(0, packet.timeNs - (this.#lastTimeNs[packet.track] ?? 0));
     const durationNs = packet.durationNs ?? Math.min(step, MAX_GUESSED_FRAME_NS);
-    const delayNs = track?.kind === 'audio' ? track.codecDelayNs : 0;
-    const endNs = packet.timeNs + durationNs - Math.max(0, packet.discardPaddingNs ?? 0) - delayNs;
+    const endNs = packet.timeNs + durationNs - Math.max(0, packet.discardPaddingNs ?? 0);
     this.#lastTimeNs[packet.track] = packet.timeNs;
-    if (endNs > this.#endNs) this.#endNs = endNs;
+    if (track?.kind === 'audio') {
+      this.#sawSound = true;
+      this.#soundNs = Math.max(this.#soundNs, endNs - track.codecDelayNs);
+    } else {
+      this.#sawVideo = true;
+      this.#picturesNs = Math.max(this.#picturesNs, endNs);
+    }
   }
 }
 
@@ -337,8 +384,18 @@ function writeCuePoint(bytes: Buffer, offset: number, { cue, width, position }: 
 /** Track number, relative time and flags in front of a block's data. */
 const BLOCK_HEAD = 4;
 
+interface Block extends Packet {
+  /** Of a picture whose duration is written: when the one before begins, nanoseconds. */
+  readonly after?: number;
+}
+
+/** A SimpleBlock can say neither how long a picture stays nor that samples at its end must not be heard. */
+function needsGroup({ discardPaddingNs, after }: Block): boolean {
+  return discardPaddingNs !== undefined || after !== undefined;
+}
+
 /** In memory of its own: it may be kept for long. */
-function clusterBytes(startMs: number, blocks: readonly Packet[], blockBytes: number): Buffer {
+function clusterBytes(startMs: number, blocks: readonly Block[], blockBytes: number): Buffer {
   const timestamp = uintElement(ID.Timestamp, startMs);
   const size = timestamp.length + blockBytes;
   const headLength = 4 + sizeWidth(size);
@@ -350,16 +407,16 @@ function clusterBytes(startMs: number, blocks: readonly Packet[], blockBytes: nu
   return bytes;
 }
 
-function blockSize(packet: Packet): number {
+function blockSize(packet: Block): number {
   const size = BLOCK_HEAD + packet.data.length;
   const block = 1 + sizeWidth(size) + size;
-  if (packet.discardPaddingNs === undefined) return block;
+  if (!needsGroup(packet)) return block;
   const group = block + groupTail(packet).length;
   return 1 + sizeWidth(group) + group;
 }
 
-function writePacket(bytes: Buffer, offset: number, packet: Packet, startMs: number): number {
-  if (packet.discardPaddingNs === undefined) {
+function writePacket(bytes: Buffer, offset: number, packet: Block, startMs: number): number {
+  if (!needsGroup(packet)) {
     return writeBlock(bytes, offset, { id: ID.SimpleBlock, packet, startMs });
   }
   const tail = groupTail(packet);
@@ -371,11 +428,15 @@ function writePacket(bytes: Buffer, offset: number, packet: Packet, startMs: num
   return at + tail.copy(bytes, at);
 }
 
-/** What a SimpleBlock cannot say: how many samples at the end must not be heard (RFC 9559 §5.1.3.5.7). */
-function groupTail(packet: Packet): Buffer {
-  const duration =
-    packet.durationNs === undefined ? [] : [uintElement(ID.BlockDuration, Math.round(packet.durationNs / NS_PER_TICK))];
-  return Buffer.concat([...duration, sintElement(ID.DiscardPadding, packet.discardPaddingNs ?? 0)]);
+/** What a SimpleBlock cannot say (RFC 9559 §5.1.3.5): a picture without a reference would be taken for a keyframe. */
+function groupTail({ timeNs, durationNs, keyframe, discardPaddingNs, after }: Block): Buffer {
+  const ticks = (ns: number): number => Math.round(ns / NS_PER_TICK);
+  const reference = Math.min(-1, ticks(after ?? timeNs) - ticks(timeNs));
+  return Buffer.concat([
+    ...(durationNs === undefined ? [] : [uintElement(ID.BlockDuration, ticks(durationNs))]),
+    ...(keyframe ? [] : [sintElement(ID.ReferenceBlock, reference)]),
+    ...(discardPaddingNs === undefined ? [] : [sintElement(ID.DiscardPadding, discardPaddingNs)]),
+  ]);
 }
 
 interface Placed {

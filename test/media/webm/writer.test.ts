@@ -6,7 +6,7 @@ import { after, before, test } from 'node:test';
 import { Failure } from '../../../src/failure.ts';
 import type { Packet, Track } from '../../../src/media/packet.ts';
 import { createWebmWriter, type WebmWriter } from '../../../src/media/webm/writer.ts';
-import { probeComplaints, probeDuration } from '../../support/media/ffmpeg.ts';
+import { ffmpeg, probeComplaints, probeDuration } from '../../support/media/ffmpeg.ts';
 import { OPUS_TRACK, opusPacket, VP8_TRACK, videoPacket } from '../../support/media/packets.ts';
 import { checkWebm } from '../../support/media/webm-check.ts';
 
@@ -173,10 +173,34 @@ test('needs less than 20 bytes of Cues for five seconds: 12 hours stay below 170
   assert.ok(writer.result().head.length < 170_000, `${writer.result().head.length} bytes`);
 });
 
-test('lengthens the duration where the source knows better', () => {
-  const { writer } = write([VP8_TRACK], [videoPacket(0, true), videoPacket(100, false)]);
-  assert.equal(writer.result().durationMs, 200);
-  assert.equal(writer.result(20_000).durationMs, 20_000);
+test('shows the last picture for as long as the source says, in the file itself (D11)', async () => {
+  for (const [keyframe, untilMs] of [
+    [true, 20_000],
+    [false, 20_000],
+    [false, undefined],
+  ] as const) {
+    const writer = createWebmWriter([VP8_TRACK]);
+    const clusters = writer.add([videoPacket(0, true), videoPacket(100, keyframe)]);
+    clusters.push(...writer.end(untilMs));
+    const { head, durationMs } = writer.result();
+    const expectedMs = untilMs ?? 200;
+    assert.equal(durationMs, expectedMs);
+    const file = Buffer.concat([head, ...clusters]);
+    const checked = checkWebm(file);
+    assert.equal(checked.durationMs, expectedMs);
+    assert.equal(checked.blocks.at(-1)?.keyframe, keyframe);
+    const name = path.join(folder, 'still.webm');
+    await writeFile(name, file);
+    const shown = await ffmpeg('-i', name, '-c', 'copy', '-f', 'framehash', 'pipe:1');
+    assert.match(shown.toString(), new RegExp(`^0, +100, +100, +${String(expectedMs - 100)},`, 'm'));
+  }
+});
+
+test('closes a Cluster by its packets, however small they are (A9)', () => {
+  const frames = Array.from({ length: 20_000 }, (_, i) => ({ ...videoPacket(0, i === 0), data: Buffer.from([1]) }));
+  const { clusters } = write([VP8_TRACK], frames);
+  const blocks = clusters.map((cluster) => cluster.length / 7);
+  assert.ok(Math.max(...blocks) < 4200, String(blocks));
 });
 
 test('refuses to make a file of nothing (ME-04)', () => {
