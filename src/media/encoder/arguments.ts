@@ -1,10 +1,20 @@
 /** Turns what is known of the sources into ffmpeg's arguments: a fixed set, in which nothing of the input appears but its kind. */
 import { Failure } from '../../failure.ts';
+import type { Contents } from '../contents.ts';
 import type { Media, MediaKind } from '../sniff.ts';
+import { type Heard, type SoundFilters, soundFilters } from './sound.ts';
+
+/** One file as the encoder gets it. */
+export interface EncoderInput extends Media {
+  /** What is in it, where more of it was read than {@link Media} tells. */
+  readonly contents?: Contents | undefined;
+  /** Seconds of its own clock that are the beginning of two files; its own first sample where absent. */
+  readonly zeroS?: number | undefined;
+}
 
 export interface EncodePlan {
-  /** As sniffed: one file, or one of sound per channel, left first. */
-  readonly media: readonly Media[];
+  /** One file, or one of sound per channel, left first. */
+  readonly media: readonly EncoderInput[];
   /** Longer media is cut off by ffmpeg itself, should nobody have stopped it before. */
   readonly maxDurationMs: number;
   /** Somebody waits for the first second; else it may come in large pieces, which cost less. */
@@ -34,9 +44,10 @@ const DEMUXER_NAMES: Readonly<Record<string, string>> = {
 
 /** Decoders of telephone and screen recordings. What is not here is refused before its first byte is decoded. */
 export const DECODERS: readonly string[] = [
-  'pcm_s16le pcm_s16be pcm_u8 pcm_s8 pcm_s24le pcm_s32le pcm_f32le pcm_f64le pcm_mulaw pcm_alaw',
-  'adpcm_ms adpcm_ima_wav g726 g726le gsm gsm_ms libgsm libgsm_ms libspeex speex amrnb amrwb',
-  'opus libopus vorbis libvorbis flac mp3 mp3float mp2 mp2float aac aac_latm',
+  'pcm_s16le pcm_s16be pcm_u8 pcm_s8 pcm_s24le pcm_s24be pcm_s32le pcm_s32be pcm_f32le pcm_f32be pcm_f64le pcm_f64be',
+  'pcm_mulaw pcm_alaw adpcm_ms adpcm_ima_wav adpcm_ima_qt adpcm_ima_oki g722 g723_1 g726 g726le g729',
+  'gsm gsm_ms libgsm libgsm_ms libspeex speex amrnb amrwb libopencore_amrnb libopencore_amrwb',
+  'opus libopus vorbis libvorbis flac alac mp3 mp3float mp2 mp2float mp1 mp1float aac aac_latm',
   'h264 hevc mpeg4 vp8 vp9 libvpx libvpx-vp9 av1 libdav1d libaom-av1',
 ].flatMap((line) => line.split(' '));
 
@@ -84,15 +95,8 @@ const NARROW_BITRATES = { mono: 32_000, stereo: 48_000 };
 const WIDE_BITRATES = { mono: 40_000, stereo: 44_000 };
 const NARROW_RATE = 12_000;
 
-/** Mono and stereo as they are, everything else downmixed to one of them: what browsers and libopus take for speech. */
-const LAYOUT = 'aformat=channel_layouts=stereo|mono';
-
-/** Each file becomes one side of a stereo whose other side is silent; their sum is exact, and lasts as long as the longer. */
-const JOIN = [
-  '[0:a:0]aformat=channel_layouts=mono,pan=stereo|c0=c0[left]',
-  '[1:a:0]aformat=channel_layouts=mono,pan=stereo|c1=c0[right]',
-  '[left][right]amix=inputs=2:duration=longest:normalize=0[both]',
-].join(';');
+/** Several voices on one side: at 44 kbit/s one of four tones loses 0.7 dB, at 64 kbit/s 0.15. */
+const MIXED_BITRATE = 64_000;
 
 /** Of duplicates in a row every ninth is kept: at 10 frames a second players of a still screen get one about every second. */
 const KEPT_DUPLICATE = 8;
@@ -128,16 +132,45 @@ export function encodeArguments({
 }: EncodePlan): readonly string[] {
   const [first, second, ...more] = media;
   if (first === undefined || more.length > 0) throw new Failure('internal', 'The encoder takes one file or two.');
+  const heard = media.map(heardIn);
+  const sound = soundFilters(heard);
   return [
     ...GLOBAL,
+    ...(second === undefined ? [] : flags({ copyts: true })),
     ...inputArguments(first, 'pipe:0', threads),
     ...(second === undefined ? [] : inputArguments(second, 'pipe:3', threads)),
-    ...(second === undefined ? mapArguments(first, threads) : flags({ filter_complex: JOIN, map: '[both]' })),
-    ...AUDIO_CODEC,
-    ...flags({ 'b:a': bitrate(media), t: Math.ceil(maxDurationMs / 1000) + OVERRUN_S }),
+    ...(second === undefined && mayHoldVideo(first) ? flags({ map: '0:V:0?', ...VIDEO_CODEC, threads }) : []),
+    ...(sound === undefined ? [] : soundArguments(sound, media)),
+    ...flags({ t: Math.ceil(maxDurationMs / 1000) + OVERRUN_S }),
     ...flags({ ...WITHOUT_NOTES, ...(listened ? SOON : CHEAP), f: 'webm' }),
     'pipe:1',
   ];
+}
+
+/** Where nobody looked further, one track of sound is taken for granted. */
+function heardIn({ kind, codec, channels, contents, zeroS }: EncoderInput): Heard {
+  const isExact = kind === 'wav' || kind === 'flac';
+  const isTimed = !isExact && kind !== 'mp3' && kind !== 'aac-adts';
+  const sound = { stream: 0, codec, channels, isExact: isExact && channels !== undefined };
+  return { contents: contents ?? { sounds: [sound], pictures: [], isTimed, startS: 0 }, zeroS };
+}
+
+function soundArguments(sound: SoundFilters, media: readonly EncoderInput[]): readonly string[] {
+  const { kind, filters, map } = sound;
+  // Of kinds that were not looked into there may be pictures alone.
+  const optional = media.some((input) => mayHoldVideo(input) && input.contents === undefined) ? '?' : '';
+  return [
+    ...(kind === 'simple' ? flags({ map: `${map}${optional}`, af: filters }) : flags({ filter_complex: filters, map })),
+    ...AUDIO_CODEC,
+    ...flags({ 'b:a': bitrateOf(sound, media) }),
+  ];
+}
+
+function bitrateOf({ channels, isMixed }: SoundFilters, media: readonly EncoderInput[]): number {
+  if (isMixed) return MIXED_BITRATE;
+  const isWide = media.some(({ sampleRate }) => (sampleRate ?? 0) > NARROW_RATE);
+  const { mono, stereo } = isWide ? WIDE_BITRATES : NARROW_BITRATES;
+  return channels === 1 ? mono : stereo;
 }
 
 /** So much longer than allowed may the result become before ffmpeg ends by itself: long enough to be seen. */
@@ -152,6 +185,8 @@ const GLOBAL = flags({
   filter_threads: 1,
   filter_complex_threads: 1,
   max_error_rate: 0,
+  // Seconds; in Ogg a longer step between two times would be taken for a mistake, and what lies behind it moved up to it.
+  dts_delta_threshold: 1_000_000,
   abort_on: 'empty_output+empty_output_stream',
 });
 
@@ -190,21 +225,8 @@ const HEADER_TELLS = { probesize: 4_096, analyzeduration: 1 };
 /** Without it frames whose checksum is wrong are played all the same. Of other kinds good media would fail. */
 const CHECKSUMS_COUNT = { err_detect: 'crccheck+explode' };
 
-/** Of kinds that may hold a picture, sound and picture are taken, whichever there are. `V` is one that moves: cover art is none. */
-function mapArguments(media: Media, threads: number): readonly string[] {
-  if (!mayHoldVideo(media)) return flags({ map: '0:a:0', af: LAYOUT });
-  return [...flags({ map: '0:V:0?' }), ...flags({ map: '0:a:0?', af: LAYOUT, ...VIDEO_CODEC, threads })];
-}
-
+/** `V` in a map is a picture that moves: cover art is none. */
 const mayHoldVideo = ({ kind }: Media): boolean => kind === 'mp4' || kind === 'webm';
-
-/** What is not known beforehand is taken for the usual: two channels of a call. */
-function bitrate(media: readonly Media[]): number {
-  const isMono = media.length === 1 && media[0]?.channels === 1;
-  const isWide = media.some(({ sampleRate }) => (sampleRate ?? 0) > NARROW_RATE);
-  const { mono, stereo } = isWide ? WIDE_BITRATES : NARROW_BITRATES;
-  return isMono ? mono : stereo;
-}
 
 export interface Limits {
   /** Address space, bytes. */

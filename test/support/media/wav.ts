@@ -11,6 +11,43 @@ export interface WavShape {
   readonly extra?: Buffer;
 }
 
+export interface Voices {
+  readonly sampleRate?: number;
+  readonly seconds?: number;
+  /** dwChannelMask of WAVEFORMATEXTENSIBLE; the plain format where absent. */
+  readonly mask?: number;
+  /** Amplitude and frequency of the tone in each channel; an amplitude of 0 is silence. */
+  readonly voices: readonly (readonly [amplitude: number, hertz: number])[];
+}
+
+const SUBFORMAT_PCM = Buffer.from('0100000000001000800000aa00389b71', 'hex');
+
+/** PCM of 16 bit, a tone of its own in every channel. */
+export function voicesWav({ voices, mask, sampleRate = 16_000, seconds = 1 }: Voices): Buffer {
+  const samples = Math.round(sampleRate * seconds);
+  const frame = voices.length * 2;
+  const data = Buffer.alloc(samples * frame);
+  for (const [channel, [amplitude, hertz]] of voices.entries()) {
+    if (amplitude === 0) continue;
+    for (let at = 0; at < samples; at += 1) {
+      const value = amplitude * Math.sin((2 * Math.PI * hertz * at) / sampleRate);
+      data.writeInt16LE(Math.round(value * 32_767), at * frame + channel * 2);
+    }
+  }
+  const format = Buffer.alloc(16);
+  format.writeUInt16LE(mask === undefined ? 1 : 0xfffe, 0);
+  format.writeUInt16LE(voices.length, 2);
+  format.writeUInt32LE(sampleRate, 4);
+  format.writeUInt32LE(sampleRate * frame, 8);
+  format.writeUInt16LE(frame, 12);
+  format.writeUInt16LE(16, 14);
+  const extension = Buffer.from([22, 0, 16, 0, 0, 0, 0, 0]);
+  extension.writeUInt32LE(mask ?? 0, 4);
+  const whole = mask === undefined ? format : Buffer.concat([format, extension, SUBFORMAT_PCM]);
+  const chunks = Buffer.concat([chunk('fmt ', whole), chunkHead('data', data.length), data]);
+  return Buffer.concat([chunkHead('RIFF', chunks.length + 4), Buffer.from('WAVE'), chunks]);
+}
+
 /** So many samples per channel of a tone that differs from channel to channel. */
 export function wav(samples: number, shape: WavShape = {}): Buffer {
   const { channels = 1, sampleRate = 8000, tag = 1, extra = Buffer.alloc(0) } = shape;
