@@ -5,6 +5,7 @@ import { suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openTheQueue, serveRoutes } from '../src/services/open.ts';
 import { readConfig } from '../src/config/config.ts';
+import { takeDoor } from '../src/http/door.ts';
 import { createLog } from '../src/log.ts';
 import { createMetrics } from '../src/metrics.ts';
 import type { Envelope } from '../src/queue/pubsub/envelope.ts';
@@ -36,16 +37,16 @@ suite('GET /metrics', { skip: emulatorMissing() }, () => {
         },
         'worker',
       );
-      const bound = Promise.withResolvers<string>();
-      const context = { config, log, metrics: createMetrics(), version: '1.2.3', stopping: stop.signal, bound, opened };
+      const door = await takeDoor(config);
+      const context = { config, log, metrics: createMetrics(), version: '1.2.3', stopping: stop.signal, door, opened };
       const queue = await openTheQueue(context);
-      const running = await serveRoutes(context, { dependencies: [] });
+      const running = serveRoutes(context, { dependencies: [] });
       t.after(async () => {
         stop.abort();
         await running.done;
       });
       const unreadable = async (): Promise<number> => {
-        const text = await (await fetch(`${running.url}/metrics`)).text();
+        const text = await (await fetch(`${door.url}/metrics`)).text();
         assert.match(text, /^# TYPE archiver_queue_troubles_total counter$/m);
         return Number(/^archiver_queue_troubles_total\{code="bad-request"\} (\d+)$/m.exec(text)?.[1] ?? 0);
       };

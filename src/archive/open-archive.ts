@@ -1,7 +1,6 @@
 /** Opens the archive that ARCHIVE_URL names; each client library is loaded only where it is used. */
 import type { Config } from '../config/config.ts';
 import type { Archive, LinkVerifier } from './archive.ts';
-import type { FolderArchiveOptions } from './folder/folder.ts';
 
 /** `media` serves the folder's own links under /media; Cloud Storage serves its links itself. */
 export interface OpenArchive {
@@ -11,7 +10,7 @@ export interface OpenArchive {
 
 export interface OpenArchiveOptions {
   /** What the folder's own links start with; Cloud Storage has its own. */
-  readonly publicUrl: FolderArchiveOptions['publicUrl'];
+  readonly publicUrl: string;
   /** Checks write nothing, and what a crash left unfinished is left to a worker. */
   readonly readOnly?: boolean;
 }

@@ -8,7 +8,6 @@ import type { Genesys } from '../genesys/genesys.ts';
 import type { AppParts } from '../http/app.ts';
 import { createApp } from '../http/app.ts';
 import { createReadiness, type Dependency } from '../http/health.ts';
-import { listen } from '../http/server.ts';
 import { createEncoders } from '../media/encoder/encoders.ts';
 import { threadsFor } from '../media/encoder/arguments.ts';
 import { checkFfmpeg, requireFfmpeg } from '../media/encoder/check.ts';
@@ -17,6 +16,7 @@ import { Pipeline } from '../pipeline.ts';
 import { openQueue, type OpenQueue } from '../queue/open-queue.ts';
 import type { Queue } from '../queue/queue.ts';
 import { WaitingList } from '../waiting-list.ts';
+import { untilAborted } from '../waiting.ts';
 import type { Context, Running } from './run.ts';
 
 /** Listeners get this long to hear their stream to the end before they are broken off; all in all we exit within 8 s. */
@@ -43,8 +43,8 @@ export async function openTheQueue(context: Context): Promise<OpenQueue> {
 }
 
 export async function openTheArchive(context: Context, readOnly = false): Promise<OpenArchive> {
-  const { config, bound, opened } = context;
-  const open = await openArchive(config, { publicUrl: config.publicUrl ?? bound.promise, readOnly });
+  const { config, door, opened } = context;
+  const open = await openArchive(config, { publicUrl: config.publicUrl ?? door.url, readOnly });
   opened.defer(() => open.archive.close());
   return open;
 }
@@ -117,7 +117,7 @@ export async function consumeQueue(context: Context, queue: Queue, parts: Delive
   const sweeping = setInterval(sweep, SWEEP_EVERY_MS);
   try {
     if (pulls(context)) await queue.consume(createDelivery(parts), context.config.transcodeSlots, stopping);
-    else await aborted(stopping);
+    else await untilAborted(stopping);
   } finally {
     clearInterval(sweeping);
   }
@@ -128,31 +128,21 @@ function pulls({ config }: Context): boolean {
   return config.queue.kind !== 'pubsub' || config.queue.subscription !== undefined;
 }
 
-/** Also where it was aborted before anyone listened. */
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    signal.addEventListener('abort', () => resolve(), { once: true });
-    if (signal.aborted) resolve();
-  });
-}
-
 /** Serves the routes until the service stops. `background` is awaited as well. */
-export async function serveRoutes(
+export function serveRoutes(
   context: Context,
   routes: Omit<AppParts, 'log' | 'metrics' | 'readiness'> & { readonly dependencies: readonly Dependency[] },
   background: Promise<void> = Promise.resolve(),
-): Promise<Running> {
+): Running {
   const { dependencies, ...parts } = routes;
-  const { log, metrics, config, stopping, bound } = context;
+  const { log, metrics, stopping, door } = context;
   const readiness = createReadiness(dependencies);
-  const listener = await listen(createApp({ log, metrics, readiness, ...parts }), config);
-  bound.resolve(listener.url);
-  const closed = aborted(stopping).then(() => {
+  door.open(createApp({ log, metrics, readiness, ...parts }));
+  const closed = untilAborted(stopping).then(() => {
     readiness.notReady('The service is stopping.');
-    return listener.close(LISTENERS_END_WITHIN_MS);
+    return door.close(LISTENERS_END_WITHIN_MS);
   });
   return {
-    url: listener.url,
     done: Promise.all([closed, background]).then(() => undefined),
     notReady: (reason) => readiness.notReady(reason),
   };

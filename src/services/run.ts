@@ -6,6 +6,7 @@ import type { Proxies } from '../config/proxies.ts';
 import type { TraceExportOptions } from '../config/tracing.ts';
 import type { Command } from '../config/variables.ts';
 import { Failure } from '../failure.ts';
+import { takeDoor, type Door } from '../http/door.ts';
 import { createLog, type Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';
 import { alignProxyVariables } from '../outbound.ts';
@@ -19,8 +20,8 @@ export interface Context {
   readonly version: string;
   /** Aborts when the service is to stop: take no more work, give back what is held. */
   readonly stopping: AbortSignal;
-  /** Resolved with `http://HOST:PORT` once the service listens; PORT=0 is a real port then. */
-  readonly bound: PromiseWithResolvers<string>;
+  /** Taken before anything is opened, so that everything can know its URL. */
+  readonly door: Door;
   /** What was opened, closed in reverse order at the end. */
   readonly opened: AsyncDisposableStack;
 }
@@ -29,7 +30,6 @@ export interface Context {
 export type Deployable = (context: Context) => Promise<Running>;
 
 export interface Running {
-  readonly url: string;
   readonly done: Promise<void>;
   notReady(reason: string): void;
 }
@@ -54,20 +54,20 @@ export async function runService(command: Command, deployable: Deployable, env: 
   process.on('unhandledRejection', crash);
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stopOrExit(signal, stop, log));
 
-  const context = {
-    config,
-    log,
-    metrics: createMetrics(),
-    version: readVersion(),
-    stopping: stop.signal,
-    bound: Promise.withResolvers<string>(),
-    opened: new AsyncDisposableStack(),
-  };
   try {
+    const context = {
+      config,
+      log,
+      metrics: createMetrics(),
+      version: readVersion(),
+      stopping: stop.signal,
+      door: await takeDoor(config),
+      opened: new AsyncDisposableStack(),
+    };
     // Opened first, closed last: what ends with the service is traced as well.
     if (config.tracing !== undefined) await openTraceExport(config.tracing, command, context);
     running = await deployable(context);
-    log.info('Service started.', { command, url: running.url, version: context.version });
+    log.info('Service started.', { command, url: context.door.url, version: context.version });
     await running.done;
     await context.opened.disposeAsync();
     log.info('Service stopped.', { command });

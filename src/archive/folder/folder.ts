@@ -23,8 +23,8 @@ export interface FolderArchiveOptions {
   readonly path: string;
   /** The first signs links, all verify them; where there is none, link.key beside the folder is made and used. */
   readonly linkKeys: readonly string[];
-  /** What links start with, without a slash at its end; a promise where that is known only once the service listens. */
-  readonly publicUrl: string | Promise<string>;
+  /** What links start with, without a slash at its end. */
+  readonly publicUrl: string;
   /** Clusters held in memory before they go to a staging file; 8 MiB unless told. */
   readonly holdBackBytes?: number;
 }
@@ -90,7 +90,7 @@ export class FolderArchive implements Archive, LinkVerifier {
     signal.throwIfAborted();
     const expires = Math.floor(Date.now() / 1000) + lifetimeS;
     return {
-      url: `${await this.#options.publicUrl}${signPath(recordingOf(manifest), expires, this.#keys())}`,
+      url: `${this.#options.publicUrl}${signPath(recordingOf(manifest), expires, this.#keys())}`,
       expiresAt: new Date(expires * 1000).toISOString(),
     };
   }
