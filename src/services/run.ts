@@ -1,5 +1,4 @@
 /** Runs one deployable: configuration, start, signals, crashes, and an end within 8 s (invariant 10). */
-import { readFileSync } from 'node:fs';
 import { readConfig, secretsOf, type Config } from '../config/config.ts';
 import { ConfigProblems } from '../config/reader.ts';
 import type { Proxies } from '../config/proxies.ts';
@@ -11,6 +10,7 @@ import { createLog, type Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';
 import { alignProxyVariables } from '../outbound.ts';
 import { startTraceExport } from '../trace-export.ts';
+import { readVersion } from '../version.ts';
 
 /** What every deployable is given. */
 export interface Context {
@@ -125,10 +125,4 @@ function exitAfterFlush(code: number): void {
   process.exitCode = code;
   setTimeout(() => process.exit(code), 500).unref();
   process.stdout.write('', () => process.exit(code));
-}
-
-function readVersion(): string {
-  const about: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
-  const isKnown = typeof about === 'object' && about !== null && 'version' in about;
-  return isKnown ? String(about.version) : 'unknown';
 }
