@@ -5,37 +5,42 @@
  * Short-lived objects of 8 MiB before they are looked through, and one arena of malloc(3): eight recordings of an hour at once
  * then stay within 60 MiB over the idle service.
  */
-import { environmentHelp } from './config/variables.ts';
-import { playback } from './services/playback.ts';
-import { receiver } from './services/receiver.ts';
-import { serve } from './services/serve.ts';
-import { runService } from './services/run.ts';
-import { worker } from './services/worker.ts';
+import { completionOf } from './commands/completion.ts';
+import { COMMANDS, commandNamed, contentsOf, SERVICES, unknownCommand } from './commands/contents.ts';
+import { helpOf } from './commands/flags.ts';
+import { runHere } from './commands/here.ts';
+import { environmentHelp, isConfigured } from './config/variables.ts';
 
-const COMMANDS = { serve, receiver, worker, playback } as const;
-
-const USAGE = `Usage: archiver COMMAND
-
-  serve      receiver, worker and playback in one process
-  receiver   takes events: POST /webhooks/genesys
-  worker     archives recordings from the queue
-  playback   GET /transcode, /recordings and links
-
-Configuration is read from the environment; archiver COMMAND --help lists the variables.
-`;
+/** Each is imported only where it runs. */
+const DEPLOYABLES = {
+  serve: async () => (await import('./services/serve.ts')).serve,
+  receiver: async () => (await import('./services/receiver.ts')).receiver,
+  worker: async () => (await import('./services/worker.ts')).worker,
+  playback: async () => (await import('./services/playback.ts')).playback,
+} as const satisfies Record<keyof typeof SERVICES, unknown>;
 
 const [name = '', ...rest] = process.argv.slice(2);
+const command = commandNamed(name);
 if (name === '--help' || name === 'help') {
-  process.stdout.write(USAGE);
-} else if (isCommand(name) && rest.join() === '--help') {
+  process.stdout.write(contentsOf());
+} else if (isDeployable(name) && rest.join() === '--help') {
   process.stdout.write(`Usage: archiver ${name}\n\n${environmentHelp(name)}`);
-} else if (isCommand(name) && rest.length === 0) {
-  await runService(name, COMMANDS[name], process.env);
+} else if (isDeployable(name) && rest.length === 0) {
+  const { runService } = await import('./services/run.ts');
+  await runService(name, await DEPLOYABLES[name](), process.env);
+} else if (command !== undefined && rest.join() === '--help') {
+  process.stdout.write(`${helpOf(command.table)}\n${isConfigured(name) ? environmentHelp(name) : ''}`);
+} else if (command !== undefined) {
+  await runHere(command, rest);
+} else if (name === 'completion' && (rest.join() === 'bash' || rest.join() === 'zsh')) {
+  const tables = COMMANDS.map(({ table }) => table);
+  process.stdout.write(completionOf(rest.join() === 'zsh' ? 'zsh' : 'bash', tables, Object.keys(SERVICES)));
 } else {
-  process.stderr.write(USAGE);
+  const isKnown = name === '' || isDeployable(name) || name === 'completion';
+  process.stderr.write(isKnown ? contentsOf() : unknownCommand(name));
   process.exitCode = 2;
 }
 
-function isCommand(text: string): text is keyof typeof COMMANDS {
-  return Object.hasOwn(COMMANDS, text);
+function isDeployable(text: string): text is keyof typeof DEPLOYABLES {
+  return Object.hasOwn(DEPLOYABLES, text);
 }

@@ -30,6 +30,7 @@ const GROUND = [
 
 const PARTS: readonly Part[] = [
   { has: ['failure.ts'], may: [], why: 'everything speaks of failures, so failures know nothing' },
+  { has: ['version.ts'], may: ['fields.ts'], why: 'one line of package.json' },
   { has: ['instant.ts'], may: [], why: 'days and moments are text and numbers, nothing more' },
   { has: ['fields.ts'], may: ['failure.ts', 'instant.ts'], why: 'what is untrusted is read the same way everywhere' },
   { has: ['durable.ts'], may: ['failure.ts'], why: 'a folder is made durable the same way for queue and archive' },
@@ -120,7 +121,7 @@ const PARTS: readonly Part[] = [
     why: 'fetching is hosts, ranges and patience; who named the URL is not its business',
   },
   {
-    has: ['genesys/open-genesys.ts'],
+    has: ['genesys/open-genesys.ts', 'genesys/open-census.ts'],
     may: ['genesys/', 'download/', 'config/'],
     why: 'the one place that puts asking and fetching together',
   },
@@ -237,6 +238,7 @@ const PARTS: readonly Part[] = [
     has: ['services/'],
     may: [
       'config/',
+      'version.ts',
       'metrics.ts',
       'log.ts',
       'trace-export.ts',
@@ -259,7 +261,21 @@ const PARTS: readonly Part[] = [
   },
   {
     has: ['commands/'],
-    may: ['config/', 'archive/', 'genesys/', 'day.ts', 'catch-up.ts', 'audit/'],
+    may: [
+      'config/',
+      'archive/',
+      'genesys/',
+      'day.ts',
+      'catch-up.ts',
+      'audit/',
+      'log.ts',
+      'metrics.ts',
+      'outbound.ts',
+      'version.ts',
+      'delivery.ts',
+      'queue/queue.ts',
+      'services/open.ts',
+    ],
     why: 'what ends by itself and reports what it found; the services know nothing of it',
   },
   { has: ['cli.ts'], may: ['services/', 'commands/', 'config/variables.ts'], why: 'the commands, one line each' },

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { contentsOf } from '../src/commands/contents.ts';
 import { rowsOf } from '../src/config/variables.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -62,9 +63,8 @@ test('the variables of the README stand there as they stand in the code', () => 
 });
 
 test('every command of the README is a command of the program', () => {
-  const cli = readFileSync(new URL('../src/cli.ts', import.meta.url), 'utf8');
   for (const [, command = ''] of README.matchAll(/^\| `archiver (\w+)`/gm))
-    assert.match(cli, new RegExp(`^  ${command} `, 'm'));
+    assert.match(contentsOf(), new RegExp(`^  ${command} `, 'm'));
 });
 
 test('every npm script of the README exists', () => {

@@ -4,24 +4,10 @@ import { writeProof } from '../archive/proofs.ts';
 import { type DayProof, examineDay, type Finding } from '../day.ts';
 import type { Census } from '../genesys/census.ts';
 import { daysAsked, daysInNeed } from './days.ts';
-import type { CommandTable } from './flags.ts';
+import { openArchiveOf, openCensusOf, openWorkplace } from './open.ts';
+import { readVersion } from '../version.ts';
 import { columnsOf, EXIT, type Exit, type Report } from './report.ts';
 import type { Task } from './task.ts';
-
-export const RECONCILE = {
-  name: 'reconcile',
-  task: 'See whether everything is there',
-  does: 'Names what Genesys has and the archive lacks, and why; writes a proof of each day that is over. Changes nothing else.',
-  flags: {
-    from: {
-      kind: 'day',
-      value: 'DAY',
-      meaning: 'first day (UTC); by default the last 3, and those of the last 30 without a proof',
-    },
-    to: { kind: 'day', value: 'DAY', meaning: 'last day, itself included; today by default' },
-  },
-  example: 'archiver reconcile --from 2026-11-26 --to 2026-11-28',
-} as const satisfies CommandTable;
 
 export interface ReconcileNeeds {
   readonly census: Census;
@@ -29,6 +15,12 @@ export interface ReconcileNeeds {
   /** Version of this program, for the proof. */
   readonly version: string;
   readonly now?: () => Date;
+}
+
+export async function runReconcile(task: Task): Promise<Exit> {
+  const workplace = openWorkplace(task, 'reconcile');
+  const archive = await openArchiveOf(workplace, task, false);
+  return reconcile(task, { census: openCensusOf(workplace, task, 1), archive, version: readVersion() });
 }
 
 /** Findings for people are kept until the days are printed; beyond so many they are only counted. */
@@ -43,7 +35,10 @@ export async function reconcile(task: Task, needs: ReconcileNeeds): Promise<Exit
   const tally = new ReconcileTally(report);
   for (const day of days) {
     if (signal.aborted || report.closed) break;
-    tally.day(await proveDay(day, { report, tally, needs }, signal));
+    const proof = await proveDay(day, { report, tally, needs }, signal).catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+    });
+    if (proof !== undefined) tally.day(proof);
   }
   return tally.end(days.length);
 }

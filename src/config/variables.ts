@@ -22,6 +22,9 @@ const COMMANDS = {
   receiver: ['address', 'outbound', 'queue', 'webhook', 'log'],
   worker: ['address', 'genesys', 'outbound', 'queue', 'archive', 'push', 'making', 'log'],
   playback: ['address', 'genesys', 'outbound', 'queue', 'archive', 'api', 'making', 'log'],
+  reconcile: ['genesys', 'outbound', 'archive', 'log'],
+  backfill: ['genesys', 'outbound', 'archive', 'making', 'log'],
+  replay: ['genesys', 'outbound', 'archive', 'making', 'log'],
 } as const satisfies Record<string, readonly Part[]>;
 
 export type Command = keyof typeof COMMANDS;
@@ -310,6 +313,11 @@ export type NameOf<K extends Kind['kind']> = {
 
 /** What a choice may be. */
 export type ChoiceOf<N extends NameOf<'choice'>> = (typeof VARIABLES)[N]['choices'][number];
+
+/** Whether a name is one whose parts are known. */
+export function isConfigured(name: string): name is Command {
+  return Object.hasOwn(COMMANDS, name);
+}
 
 export function hasPart(command: Command, part: Part): boolean {
   return COMMANDS[command].some((each) => each === part);

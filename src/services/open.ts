@@ -56,7 +56,12 @@ export interface Studio {
   readonly dependencies: readonly Dependency[];
 }
 
-export async function openStudio(context: Context, { archive }: OpenArchive): Promise<Studio> {
+/** `share` of Genesys' rate windows: all of them, but for whoever makes way for live work. */
+export async function openStudio(
+  context: Context,
+  { archive }: Pick<OpenArchive, 'archive'>,
+  share = 1,
+): Promise<Studio> {
   const { config, metrics, log } = context;
   const ffmpeg = await checkFfmpeg();
   log.info('ffmpeg was found.', { version: ffmpeg.version, sandbox: ffmpeg.sandbox });
@@ -64,7 +69,7 @@ export async function openStudio(context: Context, { archive }: OpenArchive): Pr
   context.opened.defer(() => encoders.close());
   const slots = createSlots(config.transcodeSlots, config.transcodeQueue);
   measure(slots, context);
-  const genesys = createGenesys(config.genesys, { proxies: config.proxies });
+  const genesys = createGenesys(config.genesys, { proxies: config.proxies, share });
   context.opened.defer(() => genesys.close());
   const pipeline = new Pipeline({
     genesys,

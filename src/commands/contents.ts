@@ -1,0 +1,64 @@
+/** All that an operator can run, by task: the table of contents, and what each name starts. */
+import { BACKFILL } from './backfill-table.ts';
+import { type CommandTable, nearestOf } from './flags.ts';
+import { RECONCILE } from './reconcile-table.ts';
+import { REPLAY } from './replay-table.ts';
+import type { RunTask } from './task.ts';
+
+export interface Listed {
+  readonly table: CommandTable;
+  /** Imported only where it runs: a command costs the start of no other. */
+  readonly load: () => Promise<RunTask>;
+}
+
+export const COMMANDS: readonly Listed[] = [
+  { table: RECONCILE, load: async () => (await import('./reconcile.ts')).runReconcile },
+  { table: BACKFILL, load: async () => (await import('./backfill.ts')).runBackfill },
+  { table: REPLAY, load: async () => (await import('./replay.ts')).runReplay },
+];
+
+/** What runs until it is stopped. */
+export const SERVICES = {
+  serve: 'receiver, worker and playback in one process',
+  receiver: 'takes events: POST /webhooks/genesys',
+  worker: 'archives recordings from the queue',
+  playback: 'GET /transcode, /recordings and links',
+} as const;
+
+export function commandNamed(name: string): Listed | undefined {
+  return COMMANDS.find(({ table }) => table.name === name);
+}
+
+/** What `archiver` alone prints: what one wants to do, and the command for it. */
+export function contentsOf(): string {
+  const names = [...Object.keys(SERVICES), ...COMMANDS.map(({ table }) => table.name), 'completion'];
+  const width = Math.max(...names.map((name) => name.length));
+  const row = (name: string, does: string): string => `  ${name.padEnd(width)}  ${does}`;
+  const tasks = [...new Set(COMMANDS.map(({ table }) => table.task))].map((task) => {
+    const rows = COMMANDS.filter(({ table }) => table.task === task);
+    return `${task}:\n${rows.map(({ table }) => row(table.name, firstSentenceOf(table.does))).join('\n')}`;
+  });
+  const services = Object.entries(SERVICES).map(([name, does]) => row(name, does));
+  return `Usage: archiver COMMAND
+
+Run the service:
+${services.join('\n')}
+
+${tasks.join('\n\n')}
+
+In the shell:
+${row('completion', 'bash or zsh: source <(archiver completion bash)')}
+
+archiver COMMAND --help has its flags, its variables and an example.
+`;
+}
+
+function firstSentenceOf(text: string): string {
+  return text.slice(0, text.indexOf('. ') === -1 ? undefined : text.indexOf('. ') + 1);
+}
+
+/** What to say of a name that is none. */
+export function unknownCommand(name: string): string {
+  const nearest = nearestOf(name, [...Object.keys(SERVICES), ...COMMANDS.map(({ table }) => table.name), 'completion']);
+  return `${contentsOf()}\n"${name}" is no command${nearest === undefined ? '' : `: did you mean "archiver ${nearest}"?`}\n`;
+}

@@ -1,0 +1,27 @@
+/** A command in this very process: its terminal, its signals, its exit code. */
+import type { Listed } from './contents.ts';
+import { runCommand, type Surroundings } from './task.ts';
+
+/** Sets the exit code and lets the process end by itself; whatever still hangs then is ended a second later. */
+export async function runHere(command: Listed, args: readonly string[]): Promise<void> {
+  process.exitCode = await runCommand(command, args, here());
+  setTimeout(() => process.exit(), 1_000).unref();
+}
+
+function here(): Surroundings {
+  return {
+    env: process.env,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    onSignal: (listener) => {
+      const names = ['SIGINT', 'SIGTERM'] as const;
+      for (const name of names) process.on(name, listener);
+      return {
+        [Symbol.dispose]: () => {
+          for (const name of names) process.off(name, listener);
+        },
+      };
+    },
+    exit: (code) => process.exit(code),
+  };
+}

@@ -1,0 +1,74 @@
+/** What commands open, each with the part of the environment that it needs; all of it closes when the task ends. */
+import { openArchive } from '../archive/open-archive.ts';
+import type { Archive } from '../archive/archive.ts';
+import { type Config, readConfig, secretsOf } from '../config/config.ts';
+import type { Command } from '../config/variables.ts';
+import { createDelivery } from '../delivery.ts';
+import { Failure } from '../failure.ts';
+import { GenesysCensus } from '../genesys/open-census.ts';
+import { createLog, type Log } from '../log.ts';
+import { createMetrics } from '../metrics.ts';
+import { alignProxyVariables } from '../outbound.ts';
+import type { Handle } from '../queue/queue.ts';
+import { openStudio } from '../services/open.ts';
+import { readVersion } from '../version.ts';
+import type { Task } from './task.ts';
+
+export interface Workplace {
+  readonly config: Config;
+  /** Lines on stderr: stdout is the report's. */
+  readonly log: Log;
+}
+
+/** @throws ConfigProblems naming every variable that is wrong */
+export function openWorkplace({ env }: Task, command: Command): Workplace {
+  const config = readConfig(env, command);
+  alignProxyVariables(env, config.proxies);
+  const log = createLog({
+    level: config.logLevel === 'info' ? 'warn' : config.logLevel,
+    secrets: secretsOf(config),
+    stream: process.stderr,
+  });
+  return { config, log };
+}
+
+/** `readOnly`: nothing is completed and nothing probed. */
+export async function openArchiveOf({ config }: Workplace, { opened }: Task, readOnly: boolean): Promise<Archive> {
+  // No command gives out links, so nobody needs to know where they would lead.
+  const { archive } = await openArchive(config, { publicUrl: config.publicUrl ?? 'http://localhost', readOnly });
+  opened.defer(() => archive.close());
+  return archive;
+}
+
+export function openCensusOf({ config }: Workplace, { opened }: Task, share: number): GenesysCensus {
+  const census = new GenesysCensus(config.genesys, { share, proxies: config.proxies });
+  opened.defer(() => census.close());
+  return census;
+}
+
+export interface BulkOptions {
+  /** Encoders at once, beside those of a service on the same machine. */
+  readonly slots: number;
+  /** Of Genesys' rate windows: live work has the rest. */
+  readonly share: number;
+}
+
+/** What the queue calls for live work, with slots and a share of its own: encoders give way, and calls make way. */
+export async function openBulkHandle(
+  { workplace, archive }: { readonly workplace: Workplace; readonly archive: Archive },
+  { slots, share }: BulkOptions,
+  task: Task,
+): Promise<Handle> {
+  const { log } = workplace;
+  const config = { ...workplace.config, transcodeSlots: slots };
+  const bound = Promise.withResolvers<string>();
+  const [metrics, version] = [createMetrics(), readVersion()];
+  const context = { config, log, metrics, version, bound, stopping: task.signal, opened: task.opened };
+  const { pipeline, genesys } = await openStudio(context, { archive }, share);
+  return createDelivery({ pipeline, genesys, archive, queue: { publish: noQueue }, metrics, log, version });
+}
+
+/** Recordings are all that is worked on here; only conversations become messages. */
+async function noQueue(): Promise<void> {
+  throw new Failure('internal', 'A command has no queue to publish to.');
+}

@@ -1,0 +1,17 @@
+/** What is said of `archiver reconcile` anywhere: help, completion, README. */
+import type { CommandTable } from './flags.ts';
+
+export const RECONCILE = {
+  name: 'reconcile',
+  task: 'See whether everything is there',
+  does: 'Names what Genesys has and the archive lacks, and why. Writes a proof of each day that is over; changes nothing else.',
+  flags: {
+    from: {
+      kind: 'day',
+      value: 'DAY',
+      meaning: 'first day (UTC); by default the last 3, and those of the last 30 without a proof',
+    },
+    to: { kind: 'day', value: 'DAY', meaning: 'last day, itself included; today by default' },
+  },
+  example: 'archiver reconcile --from 2026-11-26 --to 2026-11-28',
+} as const satisfies CommandTable;

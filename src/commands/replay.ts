@@ -1,0 +1,120 @@
+/** `archiver replay`: what failed is counted by its code, then tried again. */
+import type { Archive, Entry } from '../archive/archive.ts';
+import type { FailureRecord } from '../archive/manifest.ts';
+import { catchUp } from '../catch-up.ts';
+import type { Census } from '../genesys/census.ts';
+import type { Handle } from '../queue/queue.ts';
+import type { Recording } from '../recording.ts';
+import { type FlagValues, UsageError } from './flags.ts';
+import { openArchiveOf, openBulkHandle, openCensusOf, openWorkplace } from './open.ts';
+import { columnsOf, EXIT, type Exit } from './report.ts';
+import type { Task } from './task.ts';
+
+export interface ReplayNeeds {
+  readonly archive: Archive;
+  /** For conversations whose recordings could not be found out. */
+  readonly census: Pick<Census, 'recordingsOf'>;
+  readonly handle: () => Promise<Handle>;
+  readonly slots: number;
+}
+
+export async function runReplay(task: Task): Promise<Exit> {
+  const { flags } = task;
+  const workplace = openWorkplace(task, 'replay');
+  const archive = await openArchiveOf(workplace, task, false);
+  const share = flags.number('share') ?? 0.5;
+  const slots = flags.number('slots') ?? 1;
+  if (slots < 1) throw new UsageError('--slots 0: at least one is needed.');
+  const census = openCensusOf(workplace, task, share);
+  const handle = (): Promise<Handle> => openBulkHandle({ workplace, archive }, { slots, share }, task);
+  return replay(task, { archive, census, handle, slots });
+}
+
+type FailedEntry = Extract<Entry, { readonly failure: FailureRecord }>;
+
+const PAGE = 200;
+
+export async function replay(task: Task, needs: ReplayNeeds): Promise<Exit> {
+  const { report, flags, signal } = task;
+  const byCode = new Map<string, number>();
+  let found = 0;
+  for await (const { failure } of failed(flags, needs.archive, signal)) {
+    found += 1;
+    byCode.set(failure.code, (byCode.get(failure.code) ?? 0) + 1);
+  }
+  const counts = [...byCode].toSorted(([, a], [, b]) => b - a);
+  for (const [code, count] of counts) report.fact({ type: 'count', code, count });
+  report.text(
+    found === 0
+      ? 'Nothing failed that matches.'
+      : columnsOf(counts.map(([code, count]) => [String(count).padStart(6), code])).join('\n'),
+  );
+  if (found === 0 || flags.isOn('dry-run')) {
+    if (found > 0)
+      report.text(
+        `\nTry them again:  archiver replay${flags.list('code').length > 0 ? ` --code ${flags.list('code').join(',')}` : ''}`,
+      );
+    const exit = found === 0 ? EXIT.well : EXIT.findings;
+    report.summary({ found, done: 0, failed: 0, left: 0 }, exit);
+    return exit;
+  }
+  let over = 0;
+  const onEnd = (recording: Recording, end: string): void => {
+    over += 1;
+    report.fact({ type: 'replayed', ...recording, end });
+    report.progress(`${String(over)} of ${String(found)}`, { over, found });
+  };
+  const handle = await needs.handle();
+  const ended = await catchUp(
+    recordingsOf(failed(flags, needs.archive, signal), needs, signal),
+    { handle, slots: needs.slots, onEnd },
+    signal,
+  );
+  report.text(
+    `\n${String(ended.done)} archived, ${String(ended.failed)} failed again, ${String(ended.left)} left for another run.`,
+  );
+  const exit = ended.failed + ended.left > 0 ? EXIT.findings : EXIT.well;
+  report.summary({ found, ...ended }, exit);
+  return exit;
+}
+
+/** Page by page, so that a listing of any length is gone through in the memory of one page. */
+async function* failed(flags: FlagValues, archive: Archive, signal: AbortSignal): AsyncGenerator<FailedEntry> {
+  const codes = flags.list('code');
+  const [from, to, conversationId] = [flags.text('from'), flags.text('to'), flags.text('conversation')];
+  const query = {
+    status: 'failed',
+    limit: PAGE,
+    ...(from === undefined ? {} : { from }),
+    ...(to === undefined ? {} : { to }),
+    ...(conversationId === undefined ? {} : { conversationId }),
+  } as const;
+  let left = flags.number('limit') ?? Infinity;
+  for (let cursor: string | undefined; ;) {
+    const page = await archive.list({ ...query, ...(cursor === undefined ? {} : { cursor }) }, signal);
+    for (const entry of page.entries) {
+      if (entry.status !== 'failed' || (codes.length > 0 && !codes.includes(entry.failure.code))) continue;
+      if (left <= 0) return;
+      left -= 1;
+      yield entry;
+    }
+    if (page.cursor === undefined) return;
+    cursor = page.cursor;
+  }
+}
+
+/** A conversation's failure is that of all its recordings: they are found out first, and then it no longer holds. */
+async function* recordingsOf(
+  entries: AsyncIterable<FailedEntry>,
+  { archive, census }: ReplayNeeds,
+  signal: AbortSignal,
+): AsyncGenerator<Recording> {
+  for await (const { recording } of entries) {
+    const { recordingId, conversationId } = recording;
+    if (recordingId !== undefined) yield { recordingId, conversationId };
+    if (recordingId !== undefined || conversationId === undefined) continue;
+    for (const counted of await census.recordingsOf(conversationId, signal))
+      yield { recordingId: counted.recordingId, conversationId };
+    await archive.removeFailure(recording, signal);
+  }
+}

@@ -1,0 +1,101 @@
+/** Turns the configuration into Genesys Cloud as an operator asks it: what is there, rather than what an event says. */
+import type { Dispatcher } from 'undici';
+import type { GenesysConfig } from '../config/genesys.ts';
+import type { Proxies } from '../config/proxies.ts';
+import { Failure } from '../failure.ts';
+import { Fields } from '../fields.ts';
+import { parseId } from '../recording.ts';
+import { backoffMs } from '../waiting.ts';
+import { type AskAnalytics, countClosedDay, countOpenDay, dataAvailableUntil } from './analytics.ts';
+import { Api } from './api.ts';
+import type { Census, CountedDay, CountedRecording } from './census.ts';
+import { createAgent } from './exchange.ts';
+
+export interface CensusOptions {
+  /** How much of each rate window this process may use, from 0 to 1. */
+  readonly share: number;
+  readonly proxies?: Proxies | undefined;
+  /** First wait between polls of a job's state. */
+  readonly pollMs?: number;
+  /** First wait after a passing failure without Retry-After. */
+  readonly baseDelayMs?: number;
+  readonly now?: () => Date;
+}
+
+/** Nobody sits there and waits: a window that is used up is waited for, an outage of a quarter of an hour as well. */
+const PATIENCE_MS = 15 * 60_000;
+const TRIES = 60;
+
+export class GenesysCensus implements Census {
+  readonly #agent: Dispatcher;
+  readonly #api: Api;
+  readonly #options: CensusOptions;
+  readonly calls = { made: 0, polls: 0 };
+
+  constructor(config: GenesysConfig, options: CensusOptions) {
+    const { share, proxies, baseDelayMs = 1_000 } = options;
+    this.#agent = createAgent(proxies);
+    this.#options = options;
+    const patience = {
+      patienceMs: PATIENCE_MS,
+      tries: TRIES,
+      waitMs: (attempt: number) => backoffMs(attempt, { baseMs: baseDelayMs, capMs: 60 * baseDelayMs }),
+    };
+    this.#api = new Api(config, { agent: this.#agent, patience, share });
+  }
+
+  dataUntil(signal: AbortSignal): Promise<Date> {
+    return dataAvailableUntil(this.#needs(), signal);
+  }
+
+  conversationsOf(day: string, isClosed: boolean, signal: AbortSignal): CountedDay {
+    return isClosed ? countClosedDay(day, this.#needs(), signal) : countOpenDay(day, this.#needs(), signal);
+  }
+
+  /** `GET /api/v2/conversations/{c}/recordingmetadata`: a bare array; starts no transcoding. */
+  async recordingsOf(conversationId: string, signal: AbortSignal): Promise<readonly CountedRecording[]> {
+    const path = `/api/v2/conversations/${encodeURIComponent(conversationId)}/recordingmetadata`;
+    const { body } = await this.#ask({ method: 'GET', path }, signal);
+    if (body === undefined) return [];
+    if (!Array.isArray(body))
+      throw new Failure('upstream-error', 'Genesys answered with a list of recordings that is no array.');
+    const counted = body.flatMap((entry: unknown) => countedOf(entry));
+    return [...new Map(counted.map((one) => [one.recordingId, one])).values()];
+  }
+
+  async close(): Promise<void> {
+    this.#api.close();
+    await this.#agent.destroy();
+  }
+
+  #needs() {
+    const { pollMs, now } = this.#options;
+    return {
+      ask: this.#ask,
+      onPoll: (): void => {
+        this.calls.polls += 1;
+        this.calls.made -= 1;
+      },
+      ...(pollMs === undefined ? {} : { pollMs }),
+      ...(now === undefined ? {} : { now }),
+    };
+  }
+
+  readonly #ask: AskAnalytics = (asked, signal) => {
+    this.calls.made += 1;
+    return this.#api.ask({ ...asked, caller: 'worker' }, signal);
+  };
+}
+
+/** None where its id cannot be used: it cannot be fetched either. */
+function countedOf(entry: unknown): readonly CountedRecording[] {
+  const fields = Fields.in(entry);
+  if (fields === undefined) return [];
+  try {
+    const recordingId = parseId(fields.raw('id'), 'id');
+    const [media = '', fileState = ''] = [fields.text('media'), fields.text('fileState')];
+    return [{ recordingId, media: media.toLowerCase(), fileState: fileState.toUpperCase() }];
+  } catch {
+    return [];
+  }
+}

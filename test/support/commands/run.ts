@@ -1,0 +1,41 @@
+/** Turns a command line into the real process `archiver COMMAND …` and what it printed. */
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+
+export interface Printed {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+const CLI = join(import.meta.dirname, '../../../src/cli.ts');
+
+/** `env` is all of its environment, but for PATH. */
+export function startCommand(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): ChildProcessByStdio<null, Readable, Readable> {
+  return spawn(process.execPath, [CLI, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { PATH: process.env['PATH'], ...env },
+  });
+}
+
+export async function runArchiver(args: readonly string[], env: Readonly<Record<string, string>>): Promise<Printed> {
+  const child = startCommand(args, env);
+  const ended = once(child, 'close');
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
+  const [code] = (await ended) as [number | null];
+  return { code, stdout, stderr };
+}
+
+/** Each line of `--json`, parsed; throws where one is no JSON object. */
+export function linesOf({ stdout }: Printed): readonly Readonly<Record<string, unknown>>[] {
+  return stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => ({ ...(JSON.parse(line) as Record<string, unknown>) }));
+}
