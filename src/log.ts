@@ -14,8 +14,8 @@ export interface Log {
 
 export interface LogOptions {
   readonly level: 'error' | 'warn' | 'info' | 'debug';
-  /** Exact values that never appear in a line. */
-  readonly secrets: readonly string[];
+  /** Exact values that never appear in a line; a set may grow. */
+  readonly secrets: readonly string[] | ReadonlySet<string>;
   /** For `logging.googleapis.com/trace`. */
   readonly project?: string | undefined;
   /** Where lines go; stdout by default. */
@@ -57,17 +57,36 @@ export function createLog(options: LogOptions): Log {
   return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
 }
 
-/** Takes exact secrets, bearer values and the query of every URL out of a text. */
-export function createRedactor(secrets: readonly string[]): (text: string) => string {
-  const exact = secrets.filter((secret) => secret.length >= 4).toSorted((a, b) => b.length - a.length);
+/** Takes exact secrets of any length, bearer values and the query of every URL out of a text. */
+export function createRedactor(secrets: LogOptions['secrets']): (text: string) => string {
+  const countOf = (): number => ('size' in secrets ? secrets.size : secrets.length);
+  let exact = patternOf(secrets);
+  let count = countOf();
   return (text) => {
-    let clean = text;
-    for (const secret of exact) clean = clean.replaceAll(secret, '[secret]');
-    return clean
+    if (count !== countOf()) {
+      exact = patternOf(secrets);
+      count = countOf();
+    }
+    return (exact === undefined ? text : text.replace(exact, '[secret]'))
       .replace(/\b(?:https?|gs|pubsub):\/\/[^\s"'<>]+/gi, bareUrl)
       .replace(/\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{4,}/gi, '$1 [secret]')
       .replace(/(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*/g, '[token]');
   };
+}
+
+/** A shorter one is taken out as a whole word only: as a part of others it says nothing, and would make the rest unreadable. */
+const LONG = 8;
+
+/** The longest first: one secret may be a part of another. */
+function patternOf(secrets: Iterable<string>): RegExp | undefined {
+  const parts = [...secrets]
+    .filter((secret) => secret !== '')
+    .toSorted((a, b) => b.length - a.length)
+    .map((secret) => {
+      const literal = secret.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&');
+      return secret.length < LONG ? `(?<![A-Za-z0-9])${literal}(?![A-Za-z0-9])` : literal;
+    });
+  return parts.length === 0 ? undefined : new RegExp(parts.join('|'), 'g');
 }
 
 /** Without user, query and fragment. */

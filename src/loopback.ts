@@ -11,3 +11,8 @@ export function isLoopback(host: string): boolean {
   if (family === 0) return host.toLowerCase() === 'localhost';
   return LOOPBACK.check(host, family === 4 ? 'ipv4' : 'ipv6');
 }
+
+/** `0.0.0.0` or `::`: to listen there is to listen everywhere, and nobody can call it by that address. */
+export function isUnspecified(host: string): boolean {
+  return isIP(host) !== 0 && /^[0.:]+$/.test(host);
+}

@@ -168,7 +168,7 @@ suite('Dockerfile, its commands without Docker', () => {
       NODE_ENV: 'production',
       HOST: '127.0.0.1',
       PORT: String(port),
-      WEBHOOK_TOKENS: 'token',
+      WEBHOOK_TOKENS: 'a-webhook-token-of-ours',
     };
     const child = spawn(process.execPath, [...entryPoint(), 'receiver'], {
       cwd: folder,

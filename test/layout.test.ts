@@ -25,6 +25,7 @@ const GROUND = [
   'recording.ts',
   'memory.ts',
   'loopback.ts',
+  'key.ts',
   'media-file.ts',
 ];
 
@@ -51,6 +52,7 @@ const PARTS: readonly Part[] = [
     may: ['failure.ts'],
     why: 'when something is tried again is a table over its age, whoever asks',
   },
+  { has: ['key.ts'], may: ['instant.ts'], why: 'a key means the same to who reads it and to who checks it' },
   { has: ['memory.ts'], may: [], why: 'memory is kept and given back the same way wherever bytes pass' },
   {
     has: ['network-failure.ts'],
@@ -273,6 +275,7 @@ const PARTS: readonly Part[] = [
       'outbound.ts',
       'version.ts',
       'delivery.ts',
+      'waiting-list.ts',
       'queue/queue.ts',
       'services/open.ts',
     ],

@@ -194,6 +194,26 @@ test('a secret that holds another is taken out whole, and one with the signs of 
   assert.equal(redact('abcdefgh abcd $&.*+(x)'), '[secret] [secret] [secret]');
 });
 
+test('a secret of any length is taken out, a short one where it stands alone (B2)', () => {
+  const redact = createRedactor(['k', 'dev', '7', '']);
+  assert.equal(
+    redact('key k, dev: developer k=dev 7 of 17'),
+    'key [secret], [secret]: developer [secret]=[secret] [secret] of 17',
+  );
+  for (let length = 1; length <= 64; length += 1) {
+    const secret = 'q'.repeat(length);
+    assert.doesNotMatch(createRedactor([secret])(`it was "${secret}".`), /q/);
+  }
+});
+
+test('a secret that comes while the service runs is taken out from then on (B2)', () => {
+  const secrets = new Set(['canary-of-the-first-file']);
+  const { log, text } = open({ secrets });
+  secrets.add('canary-of-the-second-file');
+  log.info('Took canary-of-the-second-file and canary-of-the-first-file.');
+  assert.doesNotMatch(text(), /canary/);
+});
+
 test('a redacted URL still says where it led', () => {
   const redact = createRedactor([]);
   assert.equal(

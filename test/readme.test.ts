@@ -4,7 +4,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { contentsOf } from '../src/commands/contents.ts';
-import { rowsOf } from '../src/config/variables.ts';
+import { rowsOf, SECRETS_ROW } from '../src/config/variables.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
@@ -46,7 +46,7 @@ function isHead(line: string, next = ''): boolean {
 }
 
 const CONFIGURATION = 'src/config/README.md';
-const rows = rowsOf().map((row) => [`\`${row.name}\``, row.default, row.meaning]);
+const rows = [...rowsOf(), SECRETS_ROW].map((row) => [`\`${row.name}\``, row.default, row.meaning]);
 
 test('the table of variables is the one in the code', () => {
   assert.deepEqual(tableRows(readFileSync(join(ROOT, CONFIGURATION), 'utf8')), rows);

@@ -24,7 +24,7 @@ import { type Service, startService, until } from './support/service/service.ts'
 const HANG_GUARD = { timeout: 120_000 };
 const CLI = join(import.meta.dirname, '../src/cli.ts');
 const TOKEN = 'canary-webhook-token';
-const KEY = 'canary-api-key';
+const KEY = 'canary-api-key-1';
 
 const genesys = await startGenesysServer({ clients: [{ id: 'c', secret: 'canary-client-secret' }] });
 after(() => genesys.close());
@@ -53,7 +53,7 @@ async function openSite(): Promise<Site> {
       ARCHIVE_URL: `file:${path}`,
       WEBHOOK_TOKENS: TOKEN,
       API_KEYS: KEY,
-      LINK_KEYS: 'canary-link-key',
+      LINK_KEYS: 'canary-link-key-1',
       TRANSCODE_SLOTS: '2',
     },
     files: () => filesIn(path),
@@ -187,6 +187,27 @@ for (const [HOST, reason] of [
     assert.doesNotMatch(stdout, /"stack"/);
   });
 }
+
+test('who listens everywhere without PUBLIC_URL is told where links lead (B12)', HANG_GUARD, async () => {
+  await using site = await openSite();
+  const warning = {
+    message: 'PUBLIC_URL is not set: links lead to this machine alone. Set it to how callers reach the service.',
+  };
+  await using everywhere = await startService('playback', { ...site.env, HOST: '0.0.0.0' });
+  assert.equal((await everywhere.logged(warning, patience()))['severity'], 'WARNING');
+  const named = { ...site.env, HOST: '0.0.0.0', PUBLIC_URL: 'https://archiver.example' };
+  for (const [command, env] of [
+    ['playback', named],
+    ['playback', site.env],
+    ['receiver', { ...site.env, HOST: '0.0.0.0' }],
+  ] as const) {
+    await using service = await startService(command, env);
+    assert.ok(
+      service.entries().every(({ message }) => message !== warning.message),
+      command,
+    );
+  }
+});
 
 test('HOST=[::1] listens there (E1)', HANG_GUARD, async () => {
   await using site = await openSite();

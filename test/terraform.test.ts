@@ -470,5 +470,5 @@ function sampleOf(names: readonly string[]): Record<string, string> {
     ARCHIVE_ON_LISTEN: 'no',
     PUSH_AUDIENCE: 'https://worker.example',
   };
-  return Object.fromEntries(names.map((name) => [name, samples[name] ?? 'some-text']));
+  return Object.fromEntries(names.map((name) => [name, samples[name] ?? 'some-text-long-enough']));
 }

@@ -176,7 +176,7 @@ async function openSite(): Promise<AsyncDisposable & { readonly env: Readonly<Re
       QUEUE_URL: `sqlite:${join(folder, 'queue.db')}`,
       ARCHIVE_URL: `file:${join(folder, 'archive')}`,
       WEBHOOK_SECRETS: SECRET,
-      API_KEYS: 'canary-api-key',
+      API_KEYS: 'canary-api-key-1',
       TRANSCODE_SLOTS: '1',
     },
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true }),
@@ -407,7 +407,7 @@ test(
     const env = { ...site.env, ...genesys.environment(), OTEL_EXPORTER_OTLP_ENDPOINT: collector.url };
     const service = opened.use(await startService('serve', env));
     const url = `${service.url}/transcode?id=${IDS.recordingId}&conversationId=${IDS.conversationId}`;
-    const listening = await fetch(url, { headers: { 'x-api-key': 'canary-api-key' }, signal: patience() });
+    const listening = await fetch(url, { headers: { 'x-api-key': 'canary-api-key-1' }, signal: patience() });
     assert.equal(listening.status, 200);
     const broken = assert.rejects(listening.arrayBuffer());
     await accept(service);

@@ -1,7 +1,7 @@
 /** What commands open, each with the part of the environment that it needs; all of it closes when the task ends. */
 import { openArchive } from '../archive/open-archive.ts';
 import type { Archive } from '../archive/archive.ts';
-import { type Config, readConfig, secretsOf } from '../config/config.ts';
+import { type Config, readConfig } from '../config/config.ts';
 import type { Command } from '../config/variables.ts';
 import { createDelivery } from '../delivery.ts';
 import { Failure } from '../failure.ts';
@@ -12,6 +12,7 @@ import { alignProxyVariables } from '../outbound.ts';
 import type { Handle } from '../queue/queue.ts';
 import { openStudio } from '../services/open.ts';
 import { readVersion } from '../version.ts';
+import { WaitingList } from '../waiting-list.ts';
 import type { Task } from './task.ts';
 
 export interface Workplace {
@@ -26,7 +27,7 @@ export function openWorkplace({ env }: Task, command: Command): Workplace {
   alignProxyVariables(env, config.proxies);
   const log = createLog({
     level: config.logLevel === 'info' ? 'warn' : config.logLevel,
-    secrets: secretsOf(config),
+    secrets: config.secrets,
     stream: process.stderr,
   });
   return { config, log };
@@ -61,11 +62,11 @@ export async function openBulkHandle(
 ): Promise<Handle> {
   const { log } = workplace;
   const config = { ...workplace.config, transcodeSlots: slots };
-  const bound = Promise.withResolvers<string>();
   const [metrics, version] = [createMetrics(), readVersion()];
-  const context = { config, log, metrics, version, bound, stopping: task.signal, opened: task.opened };
+  const context = { config, log, metrics, version, stopping: task.signal, opened: task.opened };
   const { pipeline, genesys } = await openStudio(context, { archive }, share);
-  return createDelivery({ pipeline, genesys, archive, queue: { publish: noQueue }, metrics, log, version });
+  const waiting = new WaitingList();
+  return createDelivery({ pipeline, genesys, archive, queue: { publish: noQueue }, metrics, log, waiting, version });
 }
 
 /** Recordings are all that is worked on here; only conversations become messages. */

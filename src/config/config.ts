@@ -1,10 +1,14 @@
 /** Turns an environment into one frozen configuration, or into a list of everything that is wrong with it. */
 import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
+import { hasEnded, type Key } from '../key.ts';
 import { isLoopback } from '../loopback.ts';
 import { readGenesys, type GenesysConfig } from './genesys.ts';
-import { passwordsOf, readProxies, type Proxies } from './proxies.ts';
-import { Reader, type Environment } from './reader.ts';
+import { readProxies, type Proxies } from './proxies.ts';
+import { Reader } from './reader.ts';
+import type { SecretFile } from './secret-file.ts';
+import type { Changing, KeyList } from './secrets.ts';
+import type { Environment } from './text.ts';
 import { readTracing, type TraceExportOptions } from './tracing.ts';
 import { hasPart, VARIABLES, type ChoiceOf, type Command } from './variables.ts';
 
@@ -18,7 +22,12 @@ export type QueueConfig =
     };
 
 export type ArchiveConfig =
-  | { readonly kind: 'folder'; readonly path: string; readonly linkKeys: readonly string[] }
+  | {
+      readonly kind: 'folder';
+      readonly path: string;
+      /** Those that have not ended; asked for at each use. */
+      readonly linkKeys: readonly string[];
+    }
   | {
       readonly kind: 'bucket';
       readonly bucket: string;
@@ -40,12 +49,9 @@ export interface Config {
   readonly archive: ArchiveConfig;
   readonly archiveOriginal: boolean;
   readonly archiveOnListen: boolean;
-  readonly webhook: {
-    readonly required: boolean;
-    readonly secrets: readonly string[];
-    readonly tokens: readonly string[];
-  };
-  readonly api: { readonly required: boolean; readonly keys: readonly string[] };
+  /** What of keys comes from a file changes with it: they are asked for at each use. */
+  readonly webhook: { readonly required: boolean; readonly secrets: readonly Key[]; readonly tokens: readonly Key[] };
+  readonly api: { readonly required: boolean; readonly keys: readonly Key[] };
   readonly push: { readonly audience: string; readonly serviceAccount: string } | undefined;
   readonly transcodeSlots: number;
   readonly transcodeQueue: number;
@@ -56,6 +62,11 @@ export interface Config {
   readonly project: string | undefined;
   /** undefined where no traces are sent. */
   readonly tracing: TraceExportOptions | undefined;
+  /** No line of the log may hold one; a file that changes adds to them. */
+  readonly secrets: ReadonlySet<string>;
+  readonly secretFiles: readonly SecretFile[];
+  /** Our own keys, by variable, also of parts that this command does not have. */
+  readonly keyLists: readonly KeyList[];
 }
 
 /** @throws ConfigProblems with every problem at once */
@@ -84,25 +95,12 @@ export function readConfig(env: Environment, command: Command): Config {
     logLevel: read.choice('LOG_LEVEL'),
     project: read.isSet('GOOGLE_CLOUD_PROJECT') ? read.text('GOOGLE_CLOUD_PROJECT') : undefined,
     tracing: readTracing(read),
+    secrets: read.secrets.texts,
+    secretFiles: read.secrets.files,
+    keyLists: read.secrets.lists,
   };
   read.finish();
   return deepFreeze(config);
-}
-
-/** Values no log line may ever hold; those of headers also without the `Bearer` or `Basic` before them. */
-export function secretsOf(config: Config): readonly string[] {
-  return [
-    ...config.genesys.clients.map((client) => client.secret),
-    ...config.webhook.secrets,
-    ...config.webhook.tokens,
-    ...config.api.keys,
-    ...passwordsOf(config.proxies),
-    ...(config.archive.kind === 'folder' ? config.archive.linkKeys : []),
-    ...Object.values(config.tracing?.headers ?? {}).flatMap((value) => [
-      value,
-      value.slice(value.lastIndexOf(' ') + 1),
-    ]),
-  ];
 }
 
 function readQueue(read: Reader, command: Command): QueueConfig {
@@ -131,18 +129,28 @@ function parseQueueUrl(text: string): QueueConfig | undefined {
 
 function readArchive(read: Reader): ArchiveConfig {
   const value = read.text('ARCHIVE_URL');
-  const linkKeys = read.list('LINK_KEYS');
+  const linkKeys = read.secrets.keys('LINK_KEYS');
   const apiEndpoint = read.url('GCS_API_ENDPOINT');
   const linkHost = readLinkHost(read);
   if (value.startsWith('file:') && value.length > 'file:'.length)
-    return { kind: 'folder', path: value.slice('file:'.length), linkKeys };
+    return folderAt(value.slice('file:'.length), linkKeys);
   const match = /^gs:\/\/([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])(?:\/([^?#]*))?$/.exec(value);
   if (match?.[1] !== undefined) {
     const prefix = (match[2] ?? '').replace(/^\/+|\/+$/g, '');
     return { kind: 'bucket', bucket: match[1], prefix, apiEndpoint, linkHost };
   }
   read.problem('ARCHIVE_URL', 'expected file:PATH or gs://BUCKET/PREFIX');
-  return { kind: 'folder', path: '', linkKeys };
+  return folderAt('', linkKeys);
+}
+
+function folderAt(path: string, keys: Changing<readonly Key[]>): ArchiveConfig {
+  return {
+    kind: 'folder',
+    path,
+    get linkKeys() {
+      return keys.now.filter((key) => !hasEnded(key, Date.now())).map((key) => key.secret);
+    },
+  };
 }
 
 const STORAGE_HOST: string = VARIABLES.GCS_LINK_HOST.default;
@@ -168,27 +176,42 @@ interface Access {
 
 function readWebhook(read: Reader, { command, isLoopback }: Access): Config['webhook'] {
   const required = read.choice('WEBHOOK_AUTH') === 'required';
-  const secrets = read.list('WEBHOOK_SECRETS');
-  const tokens = read.list('WEBHOOK_TOKENS');
-  if (!hasPart(command, 'webhook')) return { required, secrets, tokens };
+  const secrets = read.secrets.keys('WEBHOOK_SECRETS');
+  const tokens = read.secrets.keys('WEBHOOK_TOKENS');
+  const webhook = {
+    required,
+    get secrets() {
+      return secrets.now;
+    },
+    get tokens() {
+      return tokens.now;
+    },
+  };
+  if (!hasPart(command, 'webhook')) return webhook;
   if (!required && !isLoopback)
     read.problem('WEBHOOK_AUTH', '"none" is only allowed with a loopback HOST; set WEBHOOK_SECRETS or WEBHOOK_TOKENS');
-  if (required && secrets.length + tokens.length === 0)
+  if (required && secrets.now.length + tokens.now.length === 0)
     read.problem(
       'WEBHOOK_SECRETS or WEBHOOK_TOKENS',
       'set at least one (openssl rand -base64 32), or WEBHOOK_AUTH=none on a loopback HOST',
     );
-  return { required, secrets, tokens };
+  return webhook;
 }
 
 function readApi(read: Reader, { command, isLoopback }: Access): Config['api'] {
   const required = read.choice('API_AUTH') === 'required';
-  const keys = read.list('API_KEYS');
-  if (!hasPart(command, 'api')) return { required, keys };
+  const keys = read.secrets.keys('API_KEYS');
+  const api = {
+    required,
+    get keys() {
+      return keys.now;
+    },
+  };
+  if (!hasPart(command, 'api')) return api;
   if (!required && !isLoopback) read.problem('API_AUTH', '"none" is only allowed with a loopback HOST; set API_KEYS');
-  if (required && keys.length === 0)
+  if (required && keys.now.length === 0)
     read.problem('API_KEYS', 'set at least one (openssl rand -base64 32), or API_AUTH=none on a loopback HOST');
-  return { required, keys };
+  return api;
 }
 
 function readPush(read: Reader): Config['push'] {

@@ -6,10 +6,16 @@ import type { ChoiceOf } from './variables.ts';
 /** One place media may come from: an exact origin, or a host suffix over https on port 443. */
 export type MediaHost = { readonly origin: string } | { readonly suffix: string } | { readonly host: string };
 
+export interface GenesysClient {
+  readonly id: string;
+  /** Asked for at each use: a file that it comes from may change. */
+  readonly secret: string;
+}
+
 export interface GenesysConfig {
   readonly loginUrl: string;
   readonly apiUrl: string;
-  readonly clients: readonly { readonly id: string; readonly secret: string }[];
+  readonly clients: readonly GenesysClient[];
   readonly recordingApi: ChoiceOf<'GENESYS_RECORDING_API'>;
   readonly mediaHosts: readonly MediaHost[];
   readonly maxMediaBytes: number;
@@ -42,18 +48,27 @@ function readRegion(read: Reader): string | undefined {
   return region;
 }
 
-function readClients(read: Reader, needed: boolean): GenesysConfig['clients'] {
+function readClients(read: Reader, needed: boolean): readonly GenesysClient[] {
   const ids = read.list('GENESYS_CLIENT_ID');
-  const secrets = read.list('GENESYS_CLIENT_SECRET');
   if (needed && ids.length === 0)
     read.problem('GENESYS_CLIENT_ID', 'set it to the id of an OAuth client with grant type Client Credentials');
-  if (needed && secrets.length === 0) read.problem('GENESYS_CLIENT_SECRET', 'set it to the secret of that client');
-  if (needed && ids.length !== secrets.length && ids.length > 0 && secrets.length > 0)
-    read.problem(
-      'GENESYS_CLIENT_ID and GENESYS_CLIENT_SECRET',
-      `${String(ids.length)} ids but ${String(secrets.length)} secrets; give as many of each, in the same order`,
-    );
-  return ids.map((id, index) => ({ id, secret: secrets[index] ?? '' }));
+  if (needed && !read.secrets.isSet('GENESYS_CLIENT_SECRET'))
+    read.problem('GENESYS_CLIENT_SECRET', 'set it to the secret of that client');
+  const secrets = read.secrets.read('GENESYS_CLIENT_SECRET', (text, onProblem) => {
+    const given = read.secrets.entries(text, onProblem);
+    read.secrets.conceal(...given);
+    if (needed && ids.length !== given.length && ids.length > 0 && given.length > 0)
+      onProblem(
+        `GENESYS_CLIENT_ID has ${String(ids.length)}, and of secrets there are ${String(given.length)}; give as many of each, in the same order`,
+      );
+    return given;
+  });
+  return ids.map((id, index) => ({
+    id,
+    get secret() {
+      return secrets.now[index] ?? '';
+    },
+  }));
 }
 
 function readMediaHosts(read: Reader): readonly MediaHost[] {

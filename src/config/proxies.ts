@@ -20,15 +20,22 @@ export function readProxies(read: Reader): Proxies | undefined {
 function readProxy(read: Reader, name: 'HTTP_PROXY' | 'HTTPS_PROXY'): string {
   const given = read.eitherCase(name);
   if (given === '') return '';
-  const url = /^[a-z][a-z0-9+.-]*:\/\//i.test(given) ? given : `http://${given}`;
-  if (/^https?:$/.test(URL.parse(url)?.protocol ?? '')) return url;
+  const text = /^[a-z][a-z0-9+.-]*:\/\//i.test(given) ? given : `http://${given}`;
+  const url = URL.parse(text);
+  if (url !== null && /^https?:$/.test(url.protocol)) {
+    concealPassword(read, url.password);
+    return text;
+  }
   read.problem(name, 'expected the URL of a proxy such as http://proxy.example.com:3128');
   return '';
 }
 
-/** As they stand in the URL, and as they are meant. */
-export function passwordsOf(proxies: Proxies | undefined): readonly string[] {
-  const urls = [proxies?.http ?? '', proxies?.https ?? ''].map((url) => URL.parse(url));
-  const passwords = urls.map((url) => url?.password ?? '').filter((password) => password !== '');
-  return [...new Set(passwords.flatMap((password) => [password, decodeURIComponent(password)]))];
+/** As it stands in the URL, and as it is meant. */
+function concealPassword(read: Reader, password: string): void {
+  read.secrets.conceal(password);
+  try {
+    read.secrets.conceal(decodeURIComponent(password));
+  } catch {
+    // A % that begins no escape means itself.
+  }
 }

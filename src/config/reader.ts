@@ -1,7 +1,7 @@
 /** Turns an environment into typed values by what variables.ts says of each, and notes every problem on the way. */
+import { SecretReader } from './secrets.ts';
+import { entriesOf, HALF_QUOTED, isHalfQuoted, pairsOf, unquoted, type Environment } from './text.ts';
 import { defaultOf, VARIABLES, type ChoiceOf, type Name, type NameOf } from './variables.ts';
-
-export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** All problems of an environment, each naming its variable and what to do; never a secret's value. */
 export class ConfigProblems extends Error {
@@ -20,9 +20,11 @@ export class ConfigProblems extends Error {
 export class Reader {
   readonly #env: Environment;
   readonly #problems: string[] = [];
+  readonly secrets: SecretReader;
 
   constructor(env: Environment) {
     this.#env = env;
+    this.secrets = new SecretReader(env, (who, what) => this.problem(who, what));
   }
 
   /** `who` is the variable, or several; `what` says what to do. */
@@ -54,10 +56,7 @@ export class Reader {
   }
 
   list(name: NameOf<'list'>): readonly string[] {
-    const entries = this.#given(name)
-      .split(',')
-      .map(unquoted)
-      .filter((entry) => entry !== '');
+    const entries = entriesOf(this.#given(name));
     for (const [index, entry] of entries.entries())
       if (isHalfQuoted(entry)) this.problem(name, `entry ${String(index + 1)} ${HALF_QUOTED}`);
     return entries;
@@ -98,19 +97,9 @@ export class Reader {
     return undefined;
   }
 
-  /** `name=value,name=value`, percent-encoded: https://www.w3.org/TR/baggage/#header-content without properties. */
+  /** `name=value,name=value`, percent-encoded. */
   pairs(name: NameOf<'pairs'>): Readonly<Record<string, string>> {
-    const entries = this.#given(name)
-      .split(',')
-      .filter((entry) => entry.trim() !== '');
-    return Object.fromEntries(
-      entries.flatMap((entry, index) => {
-        const [key, value] = decodedPair(entry);
-        if (key !== '' && value !== undefined) return [[key, value]];
-        this.problem(name, `entry ${String(index + 1)} is not name=value, percent-encoded`);
-        return [];
-      }),
-    );
+    return pairsOf(this.#given(name), (what) => this.problem(name, what));
   }
 
   #given(name: Name): string {
@@ -122,33 +111,10 @@ export class Reader {
   }
 }
 
-/** Without the blanks around it, and without the quotes that `docker --env-file` and others leave around a value. */
-function unquoted(text: string): string {
-  const trimmed = text.trim();
-  const [, , inner] = /^(["'])((?:(?!\1).)*)\1$/s.exec(trimmed) ?? [];
-  return inner === undefined ? trimmed : inner.trim();
-}
-
-function isHalfQuoted(text: string): boolean {
-  return /^["']|["']$/.test(text);
-}
-
-const HALF_QUOTED = 'begins or ends with a quote that has no other: take it away';
-
 function isChoice<N extends NameOf<'choice'>>(name: N, text: string): text is ChoiceOf<N> {
   return VARIABLES[name].choices.some((choice) => choice === text);
 }
 
 function isBare(url: URL): boolean {
   return url.username === '' && url.password === '' && url.search === '' && url.hash === '';
-}
-
-function decodedPair(entry: string): [string, string | undefined] {
-  const end = entry.indexOf('=');
-  if (end < 0) return ['', undefined];
-  try {
-    return [decodeURIComponent(entry.slice(0, end).trim()), decodeURIComponent(entry.slice(end + 1).trim())];
-  } catch {
-    return ['', undefined];
-  }
 }

@@ -3,6 +3,8 @@
  * https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
  */
 import type { Reader } from './reader.ts';
+import { pairsOf } from './text.ts';
+import type { SecretName } from './variables.ts';
 
 export interface TraceExportOptions {
   readonly url: string;
@@ -28,13 +30,25 @@ export function readTracing(read: Reader): TraceExportOptions | undefined {
   checkProtocol(read);
   return {
     url: readEndpoint(read),
-    headers: { ...read.pairs('OTEL_EXPORTER_OTLP_HEADERS'), ...read.pairs('OTEL_EXPORTER_OTLP_TRACES_HEADERS') },
+    headers: {
+      ...readHeaders(read, 'OTEL_EXPORTER_OTLP_HEADERS'),
+      ...readHeaders(read, 'OTEL_EXPORTER_OTLP_TRACES_HEADERS'),
+    },
     attributes: {
       ...read.pairs('OTEL_RESOURCE_ATTRIBUTES'),
       ...(serviceName === '' ? {} : { 'service.name': serviceName }),
     },
     sampling: readSampling(read),
   };
+}
+
+/** As they are at the start: the exporter keeps them. Concealed also without the `Bearer` or `Basic` before them. */
+function readHeaders(read: Reader, name: SecretName): Readonly<Record<string, string>> {
+  return read.secrets.read(name, (text, onProblem) => {
+    const headers = pairsOf(text, onProblem);
+    for (const value of Object.values(headers)) read.secrets.conceal(value, value.slice(value.lastIndexOf(' ') + 1));
+    return headers;
+  }).now;
 }
 
 function isOff(read: Reader): boolean {

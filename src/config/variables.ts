@@ -36,13 +36,14 @@ interface About {
   /** What the tables say where the default is computed. */
   readonly otherwise?: string;
   readonly meaning: string;
-  /** No log line, message or answer ever shows it. */
-  readonly secret?: true;
 }
 
-/** `pairs` are `name=value,…`, percent-encoded; `foreign` is read by a library, straight from the environment. */
+/**
+ * `pairs` are `name=value,…`, percent-encoded; a `secret` is shown nowhere, and X_FILE may name a file it is read from;
+ * `foreign` is read by a library, straight from the environment.
+ */
 type Kind =
-  | { readonly kind: 'text' | 'list' | 'url' | 'switch' | 'pairs' | 'foreign' }
+  | { readonly kind: 'text' | 'list' | 'url' | 'switch' | 'pairs' | 'secret' | 'foreign' }
   | { readonly kind: 'choice'; readonly choices: readonly string[] }
   | { readonly kind: 'count'; readonly min: number; readonly max: number };
 
@@ -74,8 +75,7 @@ export const VARIABLES = {
   },
   GENESYS_CLIENT_SECRET: {
     part: 'genesys',
-    kind: 'list',
-    secret: true,
+    kind: 'secret',
     meaning: 'its secret; as many, in the same order',
   },
   GENESYS_LOGIN_URL: {
@@ -154,23 +154,21 @@ export const VARIABLES = {
   },
   LINK_KEYS: {
     part: 'archive',
-    kind: 'list',
-    secret: true,
+    kind: 'secret',
     otherwise: 'kept under var/',
-    meaning: 'keys that sign embedded links, comma-separated, the first signs; generated once if absent',
+    meaning: 'keys that sign embedded links, written like keys, the first signs; generated once if absent',
   },
   WEBHOOK_SECRETS: {
     part: 'webhook',
-    kind: 'list',
-    secret: true,
-    meaning: 'HMAC keys, comma-separated (rotation); `whsec_…` is taken as base64',
+    kind: 'secret',
+    meaning:
+      'HMAC keys, comma-separated (rotation): `SECRET`, `name:SECRET` or `name:SECRET:2027-01-01`; `whsec_…` is taken as base64',
   },
   WEBHOOK_TOKENS: {
     part: 'webhook',
-    kind: 'list',
-    secret: true,
+    kind: 'secret',
     meaning:
-      'shared tokens, comma-separated: `Authorization: Bearer T`, `X-Webhook-Token: T`, or Basic with password T',
+      'shared tokens, written like keys: `Authorization: Bearer T`, `X-Webhook-Token: T`, or Basic with password T',
   },
   WEBHOOK_AUTH: {
     part: 'webhook',
@@ -181,9 +179,9 @@ export const VARIABLES = {
   },
   API_KEYS: {
     part: 'api',
-    kind: 'list',
-    secret: true,
-    meaning: 'keys for /transcode and /recordings, comma-separated: `Authorization: Bearer K` or `X-API-Key: K`',
+    kind: 'secret',
+    meaning:
+      'keys for /transcode and /recordings, comma-separated: `K`, `name:K` or `name:K:2027-01-01` (its last day); `Authorization: Bearer K` or `X-API-Key: K`',
   },
   API_AUTH: {
     part: 'api',
@@ -263,14 +261,12 @@ export const VARIABLES = {
   },
   OTEL_EXPORTER_OTLP_HEADERS: {
     part: 'log',
-    kind: 'pairs',
-    secret: true,
+    kind: 'secret',
     meaning: 'headers for the collector, `name=value,…`, percent-encoded',
   },
   OTEL_EXPORTER_OTLP_TRACES_HEADERS: {
     part: 'log',
-    kind: 'pairs',
-    secret: true,
+    kind: 'secret',
     meaning: 'headers of traces alone; they go first',
   },
   OTEL_EXPORTER_OTLP_PROTOCOL: { part: 'log', kind: 'text', meaning: '`http/json`; gRPC is not spoken' },
@@ -311,6 +307,8 @@ export type NameOf<K extends Kind['kind']> = {
   [N in Name]: (typeof VARIABLES)[N] extends { readonly kind: K } ? N : never;
 }[Name];
 
+export type SecretName = NameOf<'secret'>;
+
 /** What a choice may be. */
 export type ChoiceOf<N extends NameOf<'choice'>> = (typeof VARIABLES)[N]['choices'][number];
 
@@ -348,10 +346,21 @@ export function rowsOf(part?: Part): readonly Row[] {
     }));
 }
 
+/** Said of all secrets at once. */
+export const SECRETS_ROW: Row = {
+  name: 'X_FILE',
+  default: '–',
+  meaning: `instead of a secret X: the file it is read from, and read again when it changes, without a restart (X is ${secretNames().join(', ')}); what cannot be used is not taken, and a warning says why`,
+};
+
+function secretNames(): readonly string[] {
+  return Object.entries(VARIABLES).flatMap(([name, { kind }]) => (kind === 'secret' ? [`\`${name}\``] : []));
+}
+
 /** What `archiver COMMAND --help` says of the environment: the variables of its parts, with their defaults. */
 export function environmentHelp(command: Command): string {
   const sections = COMMANDS[command].map((part) => `${PARTS[part]}:\n\n${rowsOf(part).map(lineOf).join('\n')}`);
-  return `${sections.join('\n\n')}\n`;
+  return `${[...sections, `Secrets:\n\n${lineOf(SECRETS_ROW)}`].join('\n\n')}\n`;
 }
 
 function lineOf(row: Row): string {

@@ -1,23 +1,54 @@
-/** Lets a request pass that carries one of our API keys. */
+/** A request → whose it is, by the API key it carries, or a 401. */
+import type { IncomingMessage } from 'node:http';
 import type { RequestHandler } from 'express';
 import { Failure } from '../failure.ts';
-import { createSecrets } from './constant-time.ts';
+import type { Key } from '../key.ts';
+import { KeyRing } from './constant-time.ts';
 import { bearerOf, headerOf } from './headers.ts';
 
 export interface ApiAuth {
   readonly required: boolean;
-  readonly keys: readonly string[];
+  /** Asked for at each request. */
+  readonly keys: readonly Key[];
+}
+
+/** Whoever a request is answered for: what log and audit call them. */
+export interface Caller {
+  readonly name: string;
+}
+
+/** Where no key is asked for. */
+const ANYBODY: Caller = { name: 'anybody' };
+
+const CALLERS = new WeakMap<IncomingMessage, Caller>();
+
+/** Whose key the request carried; `anybody` where none was asked for. */
+export function callerOf(req: IncomingMessage): Caller {
+  return CALLERS.get(req) ?? ANYBODY;
 }
 
 /** `Authorization: Bearer K` or `X-API-Key: K`; looked at before anything else of the request. */
 export function requireApiKey(auth: ApiAuth): RequestHandler {
-  const keys = createSecrets(auth.keys);
+  const identify = createIdentify(auth);
   return (req, _res, next) => {
-    const key = headerOf(req.headers, 'x-api-key') ?? bearerOf(req.headers);
-    if (!auth.required || (key !== undefined && keys.includes(key))) return next();
-    throw new Failure(
-      'unauthorized',
-      'An API key is needed: send one of API_KEYS as "Authorization: Bearer KEY" or "X-API-Key: KEY".',
-    );
+    if (auth.required && identify(req) === undefined)
+      throw new Failure(
+        'unauthorized',
+        'An API key is needed: send one of API_KEYS as "Authorization: Bearer KEY" or "X-API-Key: KEY".',
+      );
+    next();
+  };
+}
+
+/** Remembers whose key the request carries; undefined where it carries none of ours. @throws Failure `unauthorized` where it has ended */
+export function createIdentify(auth: ApiAuth): (req: IncomingMessage) => Caller | undefined {
+  const ring = new KeyRing(() => auth.keys);
+  return (req) => {
+    const presented = headerOf(req.headers, 'x-api-key') ?? bearerOf(req.headers);
+    const key = presented === undefined ? undefined : ring.find(presented);
+    if (key === undefined) return undefined;
+    const caller = { name: key.name };
+    CALLERS.set(req, caller);
+    return caller;
   };
 }

@@ -1,24 +1,53 @@
 /** Compares secrets without telling, by the time taken, how much of a guess was right. */
 import { hash, timingSafeEqual } from 'node:crypto';
+import { Failure } from '../failure.ts';
+import { hasEnded, type Key } from '../key.ts';
 
 /** Whether both texts are the same. Both are hashed first: lengths may differ, and only 32 bytes are ever compared. */
 export function sameText(presented: string, expected: string): boolean {
   return timingSafeEqual(digest(presented), digest(expected));
 }
 
-export interface Secrets {
-  /** Compares with every secret, whichever matches. */
-  includes(presented: string): boolean;
+/** Made of keys once, and made anew when there are others: they may come from a file that changes. */
+export class MadeOfKeys<T> {
+  readonly #keys: () => readonly Key[];
+  readonly #make: (key: Key) => T;
+  #made: { readonly of: readonly Key[]; readonly pairs: readonly (readonly [Key, T])[] } | undefined;
+
+  constructor(keys: () => readonly Key[], make: (key: Key) => T) {
+    this.#keys = keys;
+    this.#make = make;
+  }
+
+  get pairs(): readonly (readonly [Key, T])[] {
+    const keys = this.#keys();
+    if (this.#made?.of !== keys) this.#made = { of: keys, pairs: keys.map((key) => [key, this.#make(key)]) };
+    return this.#made.pairs;
+  }
 }
 
-export function createSecrets(secrets: readonly string[]): Secrets {
-  const digests = secrets.map(digest);
-  return {
-    includes(presented) {
-      const candidate = digest(presented);
-      return digests.reduce((found, known) => timingSafeEqual(known, candidate) || found, false);
-    },
-  };
+/** Keys that somebody presents as they are. */
+export class KeyRing {
+  readonly #digests: MadeOfKeys<Buffer>;
+
+  constructor(keys: () => readonly Key[]) {
+    this.#digests = new MadeOfKeys(keys, (key) => digest(key.secret));
+  }
+
+  /** Whose it is; compared with every key, whichever matches. @throws Failure `unauthorized` where it has ended */
+  find(presented: string): Key | undefined {
+    const candidate = digest(presented);
+    const matching = this.#digests.pairs.filter(([, known]) => timingSafeEqual(known, candidate)).map(([key]) => key);
+    return stillGood(matching);
+  }
+}
+
+/** One of these keys, which all matched, that has not ended; undefined where none matched. @throws Failure `unauthorized` where all have */
+export function stillGood(matching: readonly Key[]): Key | undefined {
+  const [first] = matching;
+  const good = matching.find((key) => !hasEnded(key, Date.now()));
+  if (first === undefined || good !== undefined) return good;
+  throw new Failure('unauthorized', `This key was good until ${first.lastDay ?? ''} (UTC); ask for another one.`);
 }
 
 function digest(text: string): Buffer {

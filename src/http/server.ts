@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { createServer, STATUS_CODES, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { isIPv6 } from 'node:net';
 import { Failure, systemCode } from '../failure.ts';
+import { isUnspecified } from '../loopback.ts';
 
 export interface ListenOptions {
   readonly host: string;
@@ -32,7 +33,7 @@ const LIMITS: Limits = {
 const MAX_HEADER_BYTES = 16_384;
 
 export interface Listener {
-  /** `http://HOST:PORT` as bound. */
+  /** `http://HOST:PORT` as bound; of a service that listens everywhere, as this machine calls it. */
   readonly url: string;
   readonly port: number;
   /** Takes no more requests, lets the running ones end for `deadlineMs`, then breaks them. Resolves once all is closed. */
@@ -62,7 +63,7 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
   await bound(server, options);
   const port = portOf(server);
   return {
-    url: `http://${isIPv6(options.host) ? `[${options.host}]` : options.host}:${String(port)}`,
+    url: `http://${nameOf(options.host)}:${String(port)}`,
     port,
     close: (deadlineMs) => closeServer(server, open, deadlineMs),
   };
@@ -128,6 +129,11 @@ const NOT_BOUND: ReadonlyMap<string, string> = new Map([
   ['ENOTFOUND', 'HOST: no resolver knows this name'],
   ['EAI_AGAIN', 'HOST: no resolver answers for this name'],
 ]);
+
+function nameOf(host: string): string {
+  if (isUnspecified(host)) return 'localhost';
+  return isIPv6(host) ? `[${host}]` : host;
+}
 
 function portOf(server: Server): number {
   const address = server.address();

@@ -2,14 +2,15 @@
 import { createHmac, createSecretKey, type KeyObject } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { Failure } from '../failure.ts';
-import { createSecrets, sameText } from './constant-time.ts';
+import type { Key } from '../key.ts';
+import { KeyRing, MadeOfKeys, sameText, stillGood } from './constant-time.ts';
 import { basicPasswordOf, bearerOf, headerOf } from './headers.ts';
 
 export interface WebhookAuth {
   readonly required: boolean;
-  /** HMAC keys: `whsec_` and base64, or raw text. */
-  readonly secrets: readonly string[];
-  readonly tokens: readonly string[];
+  /** HMAC keys: `whsec_` and base64, or raw text. Both are asked for at each request. */
+  readonly secrets: readonly Key[];
+  readonly tokens: readonly Key[];
 }
 
 /**
@@ -24,13 +25,15 @@ const TOLERANCE_S = 300;
 const MAX_SIGNATURES = 16;
 
 export function createVerify(auth: WebhookAuth, now: () => number = Date.now): Verify {
-  const keys = auth.secrets.map(keyOf);
-  const tokens = createSecrets(auth.tokens);
+  const secrets = new MadeOfKeys(() => auth.secrets, hmacKeyOf);
+  const tokens = new KeyRing(() => auth.tokens);
   return (headers, body) => {
     if (!auth.required) return;
-    if (tokensIn(headers).some((token) => tokens.includes(token))) return;
-    if (signedByStandardWebhooks(keys, headers, body)) return requireFresh(headers, now());
-    if (signedByHub(keys, headers, body)) return;
+    if (tokensIn(headers).some((token) => tokens.find(token) !== undefined)) return;
+    const signedBy = (isSigned: IsSigned): Key | undefined =>
+      stillGood(secrets.pairs.filter(([, key]) => isSigned(key)).map(([key]) => key));
+    if (signedBy(standardWebhook(headers, body)) !== undefined) return requireFresh(headers, now());
+    if (signedBy(hub(headers, body)) !== undefined) return;
     throw new Failure(
       'unauthorized',
       'The webhook carries no valid signature or token; sign the raw body with one of WEBHOOK_SECRETS, or send one of WEBHOOK_TOKENS.',
@@ -39,12 +42,12 @@ export function createVerify(auth: WebhookAuth, now: () => number = Date.now): V
 }
 
 /** A KeyObject, made once: keying an HMAC with bytes costs eight times the HMAC. */
-function keyOf(secret: string): KeyObject {
+function hmacKeyOf({ secret }: Key): KeyObject {
   const encoded = secret.startsWith('whsec_');
-  const bytes = encoded ? Buffer.from(secret.slice('whsec_'.length), 'base64') : Buffer.from(secret);
-  if (bytes.length > 0) return createSecretKey(bytes);
-  throw new Failure('misconfigured', 'WEBHOOK_SECRETS: one of them is empty; make it with: openssl rand -base64 32.');
+  return createSecretKey(encoded ? Buffer.from(secret.slice('whsec_'.length), 'base64') : Buffer.from(secret));
 }
+
+type IsSigned = (key: KeyObject) => boolean;
 
 function tokensIn(headers: IncomingHttpHeaders): string[] {
   const presented = [headerOf(headers, 'x-webhook-token'), bearerOf(headers), basicPasswordOf(headers)];
@@ -55,17 +58,18 @@ function tokensIn(headers: IncomingHttpHeaders): string[] {
  * `v1,` and base64 of HMAC-SHA256 over `id.timestamp.body`, several separated by spaces; other versions are not ours.
  * https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
  */
-function signedByStandardWebhooks(keys: readonly KeyObject[], headers: IncomingHttpHeaders, body: Buffer): boolean {
+function standardWebhook(headers: IncomingHttpHeaders, body: Buffer): IsSigned {
   const id = headerOf(headers, 'webhook-id');
   const timestamp = headerOf(headers, 'webhook-timestamp');
   const presented = headerOf(headers, 'webhook-signature')
     ?.split(' ', MAX_SIGNATURES)
     .filter((signature) => signature.startsWith('v1,'));
-  if (id === undefined || timestamp === undefined || presented === undefined || presented.length === 0) return false;
-  return keys.some((key) => {
+  if (id === undefined || timestamp === undefined || presented === undefined || presented.length === 0)
+    return () => false;
+  return (key) => {
     const hmac = createHmac('sha256', key).update(`${id}.${timestamp}.`).update(body).digest('base64');
     return presented.some((signature) => sameText(signature, `v1,${hmac}`));
-  });
+  };
 }
 
 /** Asked only once the signature holds: who cannot sign learns nothing of our clock. */
@@ -80,11 +84,11 @@ function requireFresh(headers: IncomingHttpHeaders, nowMs: number): void {
 }
 
 /** `sha256=` and hex (GitHub) or base64 (Genesys Open Messaging) of HMAC-SHA256 over the body. */
-function signedByHub(keys: readonly KeyObject[], headers: IncomingHttpHeaders, body: Buffer): boolean {
+function hub(headers: IncomingHttpHeaders, body: Buffer): IsSigned {
   const presented = /^sha256=(\S{1,128})$/.exec(headerOf(headers, 'x-hub-signature-256') ?? '')?.[1];
-  if (presented === undefined) return false;
-  return keys.some((key) => {
+  if (presented === undefined) return () => false;
+  return (key) => {
     const hmac = createHmac('sha256', key).update(body).digest();
     return sameText(presented.toLowerCase(), hmac.toString('hex')) || sameText(presented, hmac.toString('base64'));
-  });
+  };
 }

@@ -58,7 +58,7 @@ export interface Studio {
 
 /** `share` of Genesys' rate windows: all of them, but for whoever makes way for live work. */
 export async function openStudio(
-  context: Context,
+  context: Omit<Context, 'door'>,
   { archive }: Pick<OpenArchive, 'archive'>,
   share = 1,
 ): Promise<Studio> {
@@ -92,7 +92,7 @@ export async function openStudio(
   return { genesys, pipeline, dependencies };
 }
 
-function measure(slots: Slots, { metrics }: Context): void {
+function measure(slots: Slots, { metrics }: Pick<Context, 'metrics'>): void {
   metrics.gauge('encoders_running', () => slots.running);
   metrics.gauge('encoders_waiting', () => slots.waiting);
 }

@@ -1,7 +1,6 @@
 /** Runs one deployable: configuration, start, signals, crashes, and an end within 8 s (invariant 10). */
-import { readConfig, secretsOf, type Config } from '../config/config.ts';
+import { readConfig, type Config } from '../config/config.ts';
 import { ConfigProblems } from '../config/reader.ts';
-import type { Proxies } from '../config/proxies.ts';
 import type { TraceExportOptions } from '../config/tracing.ts';
 import type { Command } from '../config/variables.ts';
 import { Failure } from '../failure.ts';
@@ -11,6 +10,7 @@ import { createMetrics, type Metrics } from '../metrics.ts';
 import { alignProxyVariables } from '../outbound.ts';
 import { startTraceExport } from '../trace-export.ts';
 import { readVersion } from '../version.ts';
+import { sayConfiguration, watchSecrets } from './say.ts';
 
 /** What every deployable is given. */
 export interface Context {
@@ -40,8 +40,8 @@ const EXIT_WITHIN_MS = 7_500;
 export async function runService(command: Command, deployable: Deployable, env: NodeJS.ProcessEnv): Promise<void> {
   const config = configOrExit(env, command);
   if (config === undefined) return;
-  const log = createLog({ level: config.logLevel, secrets: secretsOf(config), project: config.project });
-  if (config.proxies !== undefined) sayProxies(config.proxies, log);
+  const log = createLog({ level: config.logLevel, secrets: config.secrets, project: config.project });
+  sayConfiguration(config, command, log);
   alignProxyVariables(env, config.proxies);
   const stop = new AbortController();
   let running: Running | undefined;
@@ -64,6 +64,7 @@ export async function runService(command: Command, deployable: Deployable, env: 
       door: await takeDoor(config),
       opened: new AsyncDisposableStack(),
     };
+    context.opened.use(watchSecrets(config, command, log));
     // Opened first, closed last: what ends with the service is traced as well.
     if (config.tracing !== undefined) await openTraceExport(config.tracing, command, context);
     running = await deployable(context);
@@ -89,15 +90,6 @@ function configOrExit(env: NodeJS.ProcessEnv, command: Command): Config | undefi
     process.exitCode = 1;
     return undefined;
   }
-}
-
-function sayProxies({ https, http, noProxy }: Proxies, log: Log): void {
-  const hosts = [https, http].map((url) => (url === '' ? undefined : new URL(url).host));
-  log.info('Requests leave through a proxy: it decides which addresses media may come from.', {
-    httpsProxy: hosts[0],
-    httpProxy: hosts[1],
-    noProxy,
-  });
 }
 
 async function openTraceExport(settings: TraceExportOptions, command: Command, context: Context): Promise<void> {

@@ -15,6 +15,7 @@ import { createLog } from '../../src/log.ts';
 import { createMetrics } from '../../src/metrics.ts';
 import { openSqliteQueue } from '../../src/queue/sqlite/sqlite.ts';
 import { NODE_FLAGS } from '../support/service/service.ts';
+import { keysOf } from '../support/keys.ts';
 
 const SECRET = 'bench-secret-0123456789abcdef';
 const CONNECTIONS = 64;
@@ -28,7 +29,7 @@ async function serve(path: string): Promise<void> {
     log: createLog({ level: 'info', secrets: [SECRET] }),
     metrics,
     readiness: createReadiness([]),
-    webhook: { auth: { required: true, secrets: [SECRET], tokens: [] }, queue },
+    webhook: { auth: { required: true, secrets: keysOf(SECRET), tokens: [] }, queue },
   });
   const listener = await listen(app, { host: '127.0.0.1', port: 0 });
   process.stdout.write(`${JSON.stringify({ port: listener.port })}\n`);

@@ -9,6 +9,7 @@ import { Agent, request } from 'undici';
 import { openSqliteQueue } from '../../src/queue/sqlite/sqlite.ts';
 import { start } from '../http/far-ends.ts';
 import { until } from '../support/service/service.ts';
+import { keysOf } from '../support/keys.ts';
 
 const EVENTS = 6000;
 const LANES = 200;
@@ -30,7 +31,7 @@ test('invariant 1: a burst that meets a held-up disk is answered 202 or 503 with
   const ledger: Ledger = { sent: new Set(), acked: new Set(), refused: new Set(), tookMs: [] };
   const queue = openSqliteQueue({ path });
   await using app = await start({
-    webhook: { auth: { required: true, secrets: [], tokens: [TOKEN] }, queue, deadlineMs: 500 },
+    webhook: { auth: { required: true, secrets: [], tokens: keysOf(TOKEN) }, queue, deadlineMs: 500 },
   });
   const agent = new Agent({ connections: LANES });
   const began = performance.now();

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { dial, errorOf, eventually, MapArchive, start, type Started } from './far-ends.ts';
+import { keysOf } from '../support/keys.ts';
 
 const R = '8f1c7a52-6f0a-4e0e-9a41-2f6f3c2a1b77';
 const C = 'b0c5b9e0-5b5c-4a52-8a3e-0d8c2f5c1f11';
@@ -13,7 +14,7 @@ async function playback(): Promise<
 > {
   const archive = new MapArchive();
   const started = await start({
-    playback: { auth: { required: true, keys: [KEY] }, recordings: { archive, linkLifetimeS: 900 } },
+    playback: { auth: { required: true, keys: keysOf(KEY) }, recordings: { archive, linkLifetimeS: 900 } },
     media: archive,
   });
   const ask = (path: string, headers: object = {}): Promise<Response> =>

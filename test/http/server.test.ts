@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import { test } from 'node:test';
 import { listen } from '../../src/http/server.ts';
 import { dial, eventually, exchange, ListQueue, start, type Started, type Wire } from './far-ends.ts';
+import { keysOf } from '../support/keys.ts';
 
 const TOKEN = 'a-webhook-token';
 const EVENT = '{"recordingId":"r-1"}';
@@ -14,7 +15,7 @@ const GET = 'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n';
 const FAST = { headersTimeoutMs: 200, requestTimeoutMs: 400, checkIntervalMs: 50 };
 
 function receiver(queue: ListQueue, limits = {}): Promise<Started> {
-  const auth = { required: true, secrets: [], tokens: [TOKEN] };
+  const auth = { required: true, secrets: [], tokens: keysOf(TOKEN) };
   return start({ webhook: { auth, queue, deadlineMs: 1000 } }, limits);
 }
 
@@ -219,6 +220,15 @@ test('an address of IPv6 is a URL', async () => {
   assert.match(listener.url, /^http:\/\/\[::1\]:\d+$/);
   assert.equal(await (await fetch(listener.url)).text(), 'hello');
   await listener.close(0);
+});
+
+test('who listens everywhere is called by the name of this machine, not by 0.0.0.0 (B12)', async () => {
+  for (const host of ['0.0.0.0', '::']) {
+    const listener = await listen((_req, res) => res.end('hello'), { host, port: 0 });
+    assert.match(listener.url, /^http:\/\/localhost:\d+$/);
+    assert.equal(await (await fetch(listener.url)).text(), 'hello');
+    await listener.close(0);
+  }
 });
 
 test('one access line per request, at debug, without its query', async () => {

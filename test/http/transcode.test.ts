@@ -6,6 +6,7 @@ import type { AppParts } from '../../src/http/app.ts';
 import type { LiveWebm } from '../../src/media/flight.ts';
 import type { Pipeline } from '../../src/pipeline.ts';
 import { dial, errorOf, eventually, exchange, MapArchive, start, type Started } from './far-ends.ts';
+import { keysOf } from '../support/keys.ts';
 
 const R = '8f1c7a52-6f0a-4e0e-9a41-2f6f3c2a1b77';
 const C = 'b0c5b9e0-5b5c-4a52-8a3e-0d8c2f5c1f11';
@@ -18,7 +19,7 @@ type Listen = Pipeline['listen'];
 function playback(listen: Listen, archive = new MapArchive(), options: { stallMs?: number } = {}): Promise<Started> {
   const transcode = { listen, archive, ...options };
   return start({
-    playback: { auth: { required: true, keys: ['other-key', KEY] }, transcode },
+    playback: { auth: { required: true, keys: keysOf('other-key', KEY) }, transcode },
   } satisfies Partial<AppParts>);
 }
 

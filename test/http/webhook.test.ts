@@ -8,6 +8,7 @@ import { test } from 'node:test';
 import { Failure } from '../../src/failure.ts';
 import { openSqliteQueue } from '../../src/queue/sqlite/sqlite.ts';
 import { dial, errorOf, eventually, exchange, ListQueue, start, type Started } from './far-ends.ts';
+import { keysOf } from '../support/keys.ts';
 
 const SECRET = 'a webhook secret';
 const TOKEN = 'a-webhook-token';
@@ -19,7 +20,9 @@ const JSON_TYPE = { 'content-type': 'application/json' };
 const WITH_TOKEN = { ...JSON_TYPE, 'x-webhook-token': TOKEN };
 
 function receiver(queue: Pick<ListQueue, 'publish'>, options: { deadlineMs?: number } = {}): Promise<Started> {
-  return start({ webhook: { auth: { required: true, secrets: [SECRET], tokens: [TOKEN] }, queue, ...options } });
+  return start({
+    webhook: { auth: { required: true, secrets: keysOf(SECRET), tokens: keysOf(TOKEN) }, queue, ...options },
+  });
 }
 
 function signed(body: string): Record<string, string> {

@@ -11,7 +11,7 @@ import { type GenesysServer, type SimulatedRecording, startGenesysServer } from 
 import { send, tokenHeader } from './service/senders.ts';
 import type { Service } from './service/service.ts';
 
-export const KEY = 'canary-api-key';
+export const KEY = 'canary-api-key-1';
 const TOKEN = 'canary-webhook-token';
 
 type Called = Recording & { readonly conversationId: string };
@@ -49,7 +49,7 @@ export async function openFaultScene(): Promise<FaultScene> {
       ...embedded.env,
       WEBHOOK_TOKENS: TOKEN,
       API_KEYS: KEY,
-      LINK_KEYS: 'canary-link-key',
+      LINK_KEYS: 'canary-link-key-1',
       TRANSCODE_SLOTS: '2',
     },
     add(fixture, change = {}) {

@@ -189,7 +189,7 @@ test('GCS_LINK_HOST is where links point, and their signature covers it', async 
   const env = {
     ARCHIVE_URL: `gs://${server.bucket}/calls`,
     GCS_API_ENDPOINT: server.url,
-    WEBHOOK_TOKENS: 't',
+    WEBHOOK_TOKENS: 'a-webhook-token-of-ours',
   };
   try {
     const linkOf = async (more: Readonly<Record<string, string>>): Promise<URL> => {
