@@ -11,6 +11,7 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Manifest } from '../src/archive/manifest.ts';
+import { runArchiver } from './support/commands/run.ts';
 import { startGenesysServer, type GenesysServer, type SimulatedRecording } from './support/genesys/server.ts';
 import { ALLOCATOR, NODE_FLAGS } from './support/service/service.ts';
 
@@ -34,6 +35,13 @@ const RECORDINGS: readonly (SimulatedRecording & { readonly what: string })[] = 
   { what: 'screen, MP4, index last', ...screen('screen-mp4-index-last', 'screen-moov-last.mp4', 'video/mp4') },
   { what: 'screen, WebM VP8', ...screen('screen-webm', 'screen-vp8-silent.webm', 'video/webm') },
 ];
+/** Of yesterday; their events are lost on purpose, and only looking finds them. */
+const LOST_CALL = '2b0a9c44-77f1-4b0e-9d3f-5e1a6c0d2e02';
+const YESTERDAY = new Date(Date.now() - 24 * 3_600_000).toISOString().slice(0, 10);
+const LOST: readonly SimulatedRecording[] = [
+  { ...audio('lost-call', ['stereo.opus'], 'audio/ogg'), conversationId: LOST_CALL },
+  { ...screen('lost-screen', 'screen-vp8-silent.webm', 'video/webm'), conversationId: LOST_CALL },
+].map((recording) => ({ ...recording, startTime: `${YESTERDAY}T10:00:00.000Z` }));
 /** Known to the Media API only, never archived by an event: for /transcode. */
 const LIVE: SimulatedRecording = {
   recordingId: 'live-only',
@@ -47,16 +55,24 @@ async function demo(): Promise<number> {
   const started = performance.now();
   await rm(FOLDER, { recursive: true, force: true });
   const genesys = await startGenesysServer({ mediaUrlLifetimeS: 120 });
-  for (const recording of [...RECORDINGS, LIVE]) genesys.addRecording(recording);
+  for (const recording of [...RECORDINGS, ...LOST, LIVE]) genesys.addRecording(recording);
+  genesys.analyze({
+    conversationId: LOST_CALL,
+    start: `${YESTERDAY}T10:00:00.000Z`,
+    end: `${YESTERDAY}T10:05:00.000Z`,
+  });
   genesys.fault('recording:opus-call', 'return-429;retry-after:2');
   say(`A simulated Genesys Cloud answers at ${genesys.apiUrl}.`);
   const service = await startService(genesys);
   try {
-    say(`The service answers at ${service.url}; sending ${String(RECORDINGS.length)} recordings' events, signed.\n`);
+    say(
+      `The service answers at ${service.url}; sending the events of ${String(RECORDINGS.length)} recordings, signed; those of ${String(LOST.length)} more are lost on purpose.\n`,
+    );
     await sendEvents(service);
     const failed = await untilSettled(service);
     await report(service, performance.now() - started);
-    if (onlyOnce || failed) return failed ? 1 : 0;
+    const isWhole = await findLost(genesys);
+    if (onlyOnce || failed || !isWhole) return failed || !isWhole ? 1 : 0;
     say('\nCtrl-C ends it.');
     await once(process, 'SIGINT');
     return 0;
@@ -65,6 +81,10 @@ async function demo(): Promise<number> {
     await service.ended;
     await genesys.close();
   }
+}
+
+function archiveOf(): Readonly<Record<string, string>> {
+  return { ARCHIVE_URL: `file:${join(FOLDER, 'archive')}` };
 }
 
 interface Service {
@@ -87,7 +107,7 @@ async function startService(genesys: GenesysServer): Promise<Service> {
       ...genesys.environment(),
       PORT: String(port),
       QUEUE_URL: `sqlite:${join(FOLDER, 'queue.db')}`,
-      ARCHIVE_URL: `file:${join(FOLDER, 'archive')}`,
+      ...archiveOf(),
       WEBHOOK_SECRETS: secret,
       API_AUTH: 'none',
     },
@@ -171,6 +191,20 @@ async function untilSettled(service: Service): Promise<boolean> {
   // From here on nobody reads the log: let it flow.
   service.process.stdout?.resume();
   return failed || open.size > 0;
+}
+
+/** What no event told of is found by looking, fetched, and proven; true when the day is complete at the end. */
+async function findLost(genesys: GenesysServer): Promise<boolean> {
+  say('\nTwo events never came. Looking finds what they would have told of, and fetches it:');
+  let code: number | null = null;
+  for (const command of ['reconcile', 'backfill']) {
+    const args = [command, '--from', YESTERDAY, '--to', YESTERDAY];
+    const printed = await runArchiver([...args, '--quiet'], { ...genesys.environment(), ...archiveOf() });
+    say(`\n  $ archiver ${args.join(' ')}\n${printed.stdout.trimEnd().replaceAll(/^(?=.)/gm, '  ')}`);
+    if (printed.stderr !== '') say(printed.stderr);
+    ({ code } = printed);
+  }
+  return code === 0;
 }
 
 async function report(service: Service, ms: number): Promise<void> {

@@ -278,6 +278,7 @@ const PARTS: readonly Part[] = [
       'waiting-list.ts',
       'queue/queue.ts',
       'services/open.ts',
+      'waiting-list.ts',
     ],
     why: 'what ends by itself and reports what it found; the services know nothing of it',
   },

@@ -339,10 +339,10 @@ test(
       await assertEnds(service, 0);
       const given = service.entries().filter((entry) => entry['code'] === 'stopped');
       assert.deepEqual(
-        given.map(({ outcome, afterMs, attempt }) => [outcome, afterMs, attempt]),
+        given.map(({ outcome, attempt }) => [outcome, attempt]),
         [
-          ['wait', 0, 1],
-          ['wait', 0, 1],
+          ['back', 1],
+          ['back', 1],
         ],
       );
       assert.deepEqual(await survivors(encoder === undefined ? [] : [encoder], 2_000), []);

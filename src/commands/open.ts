@@ -62,11 +62,10 @@ export async function openBulkHandle(
 ): Promise<Handle> {
   const { log } = workplace;
   const config = { ...workplace.config, transcodeSlots: slots };
-  const [metrics, version] = [createMetrics(), readVersion()];
-  const context = { config, log, metrics, version, stopping: task.signal, opened: task.opened };
+  const [metrics, version, waiting] = [createMetrics(), readVersion(), new WaitingList()];
+  const context = { config, log, metrics, version, opened: task.opened };
   const { pipeline, genesys } = await openStudio(context, { archive }, share);
-  const waiting = new WaitingList();
-  return createDelivery({ pipeline, genesys, archive, queue: { publish: noQueue }, metrics, log, waiting, version });
+  return createDelivery({ pipeline, genesys, archive, queue: { publish: noQueue }, waiting, metrics, log, version });
 }
 
 /** Recordings are all that is worked on here; only conversations become messages. */

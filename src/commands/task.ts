@@ -87,6 +87,9 @@ function explain(thrown: unknown, table: CommandTable, report: Report): Exit {
   }
   const failure = Failure.from(thrown);
   report.problem(`${failure.code}: ${failure.message}`);
+  // Nobody else is told of an error of our own: its stack is what a report of it needs.
+  if (failure.code === 'internal' && failure.cause instanceof Error)
+    report.problem(failure.cause.stack ?? failure.cause.message);
   report.summary({ code: failure.code, reason: failure.message }, EXIT.failed);
   return EXIT.failed;
 }

@@ -49,6 +49,9 @@ export async function openTheArchive(context: Context, readOnly = false): Promis
   return open;
 }
 
+/** What making WebM needs of whoever runs it. */
+export type StudioContext = Pick<Context, 'config' | 'log' | 'metrics' | 'version' | 'opened'>;
+
 /** Genesys, ffmpeg and the pipeline over them: what makes WebM. */
 export interface Studio {
   readonly genesys: Genesys;
@@ -58,7 +61,7 @@ export interface Studio {
 
 /** `share` of Genesys' rate windows: all of them, but for whoever makes way for live work. */
 export async function openStudio(
-  context: Omit<Context, 'door'>,
+  context: StudioContext,
   { archive }: Pick<OpenArchive, 'archive'>,
   share = 1,
 ): Promise<Studio> {
@@ -92,7 +95,7 @@ export async function openStudio(
   return { genesys, pipeline, dependencies };
 }
 
-function measure(slots: Slots, { metrics }: Pick<Context, 'metrics'>): void {
+function measure(slots: Slots, { metrics }: StudioContext): void {
   metrics.gauge('encoders_running', () => slots.running);
   metrics.gauge('encoders_waiting', () => slots.waiting);
 }

@@ -89,7 +89,7 @@ test('--quiet says nothing of progress; --help runs nothing', async () => {
   assert.match(terminal.printed, /^Usage: archiver look/);
 });
 
-test('usage is 2 and says where the flags are; a failure is 1 with its reason; nothing of our own leaks', async () => {
+test('usage is 2 and says where the flags are; a failure is 1 with its reason; an error of our own is on stderr alone', async () => {
   const terminal = new Terminal();
   assert.equal(await terminal.run(async () => EXIT.well, '--form', '2026-11-26'), 2);
   assert.match(terminal.said, /did you mean --from\?\nAll flags: {2}archiver look --help\n$/);
@@ -104,8 +104,9 @@ test('usage is 2 and says where the flags are; a failure is 1 with its reason; n
     reason: 'The disk is full: free space.',
     exit: 1,
   });
-  assert.equal(await terminal.run(async () => Promise.reject(new TypeError('secret detail'))), 1);
-  assert.doesNotMatch(terminal.said, /secret detail/);
+  assert.equal(await terminal.run(async () => Promise.reject(new TypeError('a bug')), '--json'), 1);
+  assert.match(terminal.said, /^internal: .*\nTypeError: a bug\n/s);
+  assert.doesNotMatch(terminal.printed, /a bug/);
 });
 
 for (const [signal, code] of [
