@@ -62,7 +62,9 @@ async function deliver(delivery: Delivery, parts: DeliveryParts, stop: AbortSign
           error: unrecorded,
         });
         const unnameable = unrecorded instanceof Failure && unrecorded.retry === 'never';
-        return unnameable ? { outcome: 'dead', reason: failure.message } : { outcome: 'wait', afterMs: 60_000 };
+        return unnameable
+          ? { outcome: 'dead', reason: failure.message, unrecorded: true }
+          : { outcome: 'wait', afterMs: 60_000 };
       },
     );
     const line = {

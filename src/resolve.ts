@@ -4,7 +4,7 @@ import { Failure } from './failure.ts';
 import type { Genesys } from './genesys/genesys.ts';
 import { ageOf, type Delivery, type Message, type Queue, type Settlement } from './queue/queue.ts';
 import type { Recording } from './recording.ts';
-import { isLaterLook, nextLookAfter, SEEN_AFTER_MS } from './schedule.ts';
+import { isLaterLook, LOOK_AGAIN_AFTER_MS, nextLookAfter, SEEN_AFTER_MS } from './schedule.ts';
 
 export interface ResolveNeeds {
   readonly genesys: Pick<Genesys, 'recordingsOf'>;
@@ -45,7 +45,8 @@ export async function resolveConversation(
   if (wanted.length > 0 && ageMs >= SEEN_AFTER_MS) await needs.archive.removeWaiting(subject, signal);
   const afterMs = nextLookAfter(ageMs, listed.length > 0);
   if (listed.length === 0) await noteNothing(delivery, { afterMs, needs }, signal);
-  const settlement: Settlement = afterMs === undefined ? { outcome: 'done' } : { outcome: 'wait', afterMs };
+  const settlement: Settlement =
+    afterMs === undefined ? { outcome: 'done' } : { outcome: 'wait', afterMs, soonestMs: LOOK_AGAIN_AFTER_MS };
   return { listed: listed.length, published: wanted.length, settlement };
 }
 

@@ -25,6 +25,8 @@ export const SHORTEST_WAIT_MS = SECOND_MS;
 export interface Next {
   readonly outcome: 'again' | 'wait';
   readonly afterMs: number;
+  /** See {@link import('./queue/queue.ts').Later}: there where the time is our own guess. */
+  readonly soonestMs?: number;
 }
 
 /** How far the work on a message has come. */
@@ -39,9 +41,15 @@ export interface Progress {
 export function nextTryOf(failure: Failure, { attempt, ageMs }: Progress): Next | undefined {
   if (failure.retry === 'never') return undefined;
   if (failure.retry === 'wait' && ageMs < patienceFor(failure))
-    return { outcome: 'wait', afterMs: waitMs(failure, Math.max(0, ageMs)) };
+    return { outcome: 'wait', afterMs: waitMs(failure, Math.max(0, ageMs)), ...soonest(failure) };
   if (attempt >= (failure.sort === 'recording' ? MAX_ATTEMPTS_OF_ITS_OWN : MAX_ATTEMPTS)) return undefined;
-  return { outcome: 'again', afterMs: Math.max(failure.afterMs ?? backoffFor(attempt), SHORTEST_WAIT_MS) };
+  const afterMs = Math.max(failure.afterMs ?? backoffFor(attempt), SHORTEST_WAIT_MS);
+  return { outcome: 'again', afterMs, ...soonest(failure) };
+}
+
+/** Whoever has mended something sends the event again: nobody waits for our guess then, only for a time that was asked for. */
+function soonest({ afterMs }: Failure): { readonly soonestMs?: number } {
+  return afterMs === undefined ? { soonestMs: SHORTEST_WAIT_MS } : {};
 }
 
 /** Credentials are mended one day, and nothing of what waits for them is at fault. */
@@ -85,6 +93,9 @@ function backoffFor(attempt: number): number {
   return ceilingMs * (0.5 + Math.random() / 2);
 }
 
+/** Of one conversation several events may come within seconds: all but the first wait so long for one look together. */
+export const LOOK_AGAIN_AFTER_MS = 3 * MINUTE_MS;
+
 interface Look {
   /** Looked at from this age on, up to the next line's. */
   readonly fromMs: number;
@@ -100,8 +111,8 @@ interface Look {
  * be remembered between two. The last one is at {@link LATE_MS}: whatever was listed until then is found.
  */
 const LOOKS: readonly Look[] = [
-  { fromMs: 0, nothing: 3 * MINUTE_MS, something: 30 * MINUTE_MS },
-  { fromMs: 3 * MINUTE_MS, nothing: 15 * MINUTE_MS, something: 4 * HOUR_MS },
+  { fromMs: 0, nothing: LOOK_AGAIN_AFTER_MS, something: 30 * MINUTE_MS },
+  { fromMs: LOOK_AGAIN_AFTER_MS, nothing: 15 * MINUTE_MS, something: 4 * HOUR_MS },
   { fromMs: 15 * MINUTE_MS, nothing: 2 * HOUR_MS, something: LATE_MS },
   { fromMs: 30 * MINUTE_MS, nothing: 2 * HOUR_MS, something: 4 * HOUR_MS },
   { fromMs: 2 * HOUR_MS, nothing: 16 * HOUR_MS, something: LATE_MS },
@@ -122,5 +133,5 @@ export function nextLookAfter(ageMs: number, isAnythingListed: boolean): number 
 
 /** Whether this is not the first look at a conversation: what it found before has been dealt with. */
 export function isLaterLook(ageMs: number): boolean {
-  return ageMs + EARLY_BY_MS >= 3 * MINUTE_MS;
+  return ageMs + EARLY_BY_MS >= LOOK_AGAIN_AFTER_MS;
 }

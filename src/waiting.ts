@@ -128,3 +128,18 @@ export function reasonOf(signal: AbortSignal, message = 'The work was stopped be
   const reason: unknown = signal.reason;
   return reason instanceof Failure ? reason : new Failure('stopped', message, { cause: reason });
 }
+
+/** Whether `work` ended, well or not, within `ms`. */
+export async function endsWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
+  const over = new AbortController();
+  const late = delay(ms, false, { signal: over.signal }).catch(() => false);
+  const ended = work.then(
+    () => true,
+    () => true,
+  );
+  try {
+    return await Promise.race([ended, late]);
+  } finally {
+    over.abort();
+  }
+}

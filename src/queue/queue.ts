@@ -87,15 +87,22 @@ export function ageOf({ acceptedAt }: Delivery): number {
   return Date.now() - acceptedAt.getTime();
 }
 
+export interface Later {
+  readonly afterMs: number;
+  /** A new event may bring it forward to so long from now. Absent where somebody else named the time: that is never shortened. */
+  readonly soonestMs?: number;
+}
+
 /** How a delivery ended; the handler never throws. */
 export type Settlement =
+  /** The archive has it: the queue forgets it, and only a new event brings it back. */
   | { readonly outcome: 'done' }
-  /** Permanent; the reason has been recorded. Delivered again only by a new event. */
-  | { readonly outcome: 'dead'; readonly reason: string }
+  /** Permanent, and the same: the archive has the reason. Where even that failed, it is `unrecorded` and the queue keeps it. */
+  | { readonly outcome: 'dead'; readonly reason: string; readonly unrecorded?: true }
   /** Delivered again no earlier than `afterMs` from now; counts as an attempt. */
-  | { readonly outcome: 'again'; readonly afterMs: number }
+  | ({ readonly outcome: 'again' } & Later)
   /** The same, but it counts as no attempt and holds nothing meanwhile. */
-  | { readonly outcome: 'wait'; readonly afterMs: number }
+  | ({ readonly outcome: 'wait' } & Later)
   /** More work than `withinMs` allows: delivered again, uncounted, where there is no such bound. */
   | { readonly outcome: 'long' }
   /** Given back untouched and at once, because it was stopped: nothing is counted, and somebody else may take it. */
@@ -115,8 +122,8 @@ export interface Depth {
 
 export interface Queue {
   /**
-   * Resolves once every message is durable: only then may a 2xx be sent.
-   * Messages whose key is already queued or done may collapse. All or nothing.
+   * Resolves once every message is durable: only then may a 2xx be sent. Messages whose key is queued or running already
+   * may collapse. A thousand are all or nothing; of more some may be there when it fails, which are duplicates the next time.
    * @throws Failure `queue-unavailable` (503) within 5 s when it cannot.
    */
   publish(messages: readonly Message[], signal: AbortSignal): Promise<void>;

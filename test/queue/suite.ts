@@ -16,7 +16,7 @@ export interface OpenedQueue {
 }
 
 export interface QueueTraits {
-  /** Messages of one key that is queued or done become one. */
+  /** Messages of one key that is queued or running become one. */
   readonly collapses: boolean;
   /** depth() has figures. */
   readonly measuresDepth: boolean;
@@ -295,7 +295,7 @@ export function queueSuite(name: string, open: () => Promise<OpenedQueue>, trait
       const release = gate();
       const answers: Record<string, Settlement> = {
         late: { outcome: 'wait', afterMs: 3_600_000 },
-        dead: { outcome: 'dead', reason: 'gone' },
+        dead: { outcome: 'dead', reason: 'gone', unrecorded: true },
       };
       await queue.publish(
         ['late', 'dead', 'running', 'ready'].map((id) => recordingMessage(id)),
@@ -315,7 +315,7 @@ export function queueSuite(name: string, open: () => Promise<OpenedQueue>, trait
   }
 
   if (traits.collapses) {
-    check('invariant 3: duplicates collapse while queued, running and done (QU-01)', async ({ queue }) => {
+    check('invariant 3: duplicates collapse while queued and running (QU-01)', async ({ queue }) => {
       await queue.publish([recordingMessage('r-1'), recordingMessage('r-1')], NEVER);
       await queue.publish([recordingMessage('r-1')], NEVER);
       const consumer = consuming(queue, async () => {
@@ -324,13 +324,80 @@ export function queueSuite(name: string, open: () => Promise<OpenedQueue>, trait
       });
       await consumer.first(1);
       await consumer.stop();
-      await queue.publish([recordingMessage('r-1')], NEVER);
       const later = consuming(queue, () => DONE);
       await queue.publish([recordingMessage('r-2')], NEVER);
       await later.first(1);
       await later.stop();
       assert.deepEqual([consumer.seen.length, later.seen.map((one) => one.name)], [1, ['r-2']]);
     });
+
+    check(
+      'what waits by our own guess comes forward when an event names it again; a time that was asked for stays',
+      async ({ queue }) => {
+        const hourMs = 3_600_000;
+        const answers: Record<string, Settlement> = {
+          ours: { outcome: 'wait', afterMs: hourMs, soonestMs: 0 },
+          again: { outcome: 'again', afterMs: hourMs, soonestMs: 0 },
+          theirs: { outcome: 'wait', afterMs: hourMs },
+        };
+        await queue.publish(
+          Object.keys(answers).map((id) => recordingMessage(id)),
+          NEVER,
+        );
+        const consumer = consuming(queue, (one) => (consumer.seen.length > 3 ? DONE : (answers[one.name] ?? DONE)));
+        await consumer.first(3);
+        while ((await queue.depth())?.waiting !== 3) await delay(5);
+        await queue.publish(
+          [...Object.keys(answers), 'marker'].map((id) => recordingMessage(id)),
+          NEVER,
+        );
+        const seen = await consumer.first(6);
+        await consumer.stop();
+        const later = seen.slice(3);
+        assert.deepEqual(later.map((one) => `${one.name} ${String(one.attempt)}`).toSorted(), [
+          'again 2',
+          'marker 1',
+          'ours 1',
+        ]);
+        const ours = later.find((one) => one.name === 'ours');
+        assert.ok(ours !== undefined && ours.acceptedAt > (seen[0]?.acceptedAt ?? new Date()), 'its age begins anew');
+        assert.equal((await queue.depth())?.waiting, 1);
+      },
+    );
+
+    check(
+      'several events of one conversation while it waits are one look, a little later',
+      async ({ queue }, waitMs) => {
+        let settledAtMs = 0;
+        const consumer = consuming(queue, () => {
+          settledAtMs ||= Date.now();
+          return consumer.seen.length > 1 ? DONE : { outcome: 'wait', afterMs: 3_600_000, soonestMs: waitMs };
+        });
+        await queue.publish([conversationMessage('c-9')], NEVER);
+        await consumer.first(1);
+        while ((await queue.depth())?.waiting !== 1) await delay(5);
+        for (let events = 0; events < 3; events += 1) await queue.publish([conversationMessage('c-9')], NEVER);
+        const [, second] = await consumer.first(2);
+        await consumer.stop();
+        assert.ok(second !== undefined && second.atMs >= settledAtMs + waitMs, 'came too early');
+        assert.equal(consumer.seen.length, 2);
+      },
+    );
+
+    check(
+      'a conversation named again while it is looked at comes forward although it is to wait',
+      async ({ queue }) => {
+        const consumer = consuming(queue, async () => {
+          if (consumer.seen.length > 1) return DONE;
+          await queue.publish([conversationMessage('c-9')], NEVER);
+          return { outcome: 'wait', afterMs: 3_600_000, soonestMs: 0 };
+        });
+        await queue.publish([conversationMessage('c-9')], NEVER);
+        const [first, second] = await consumer.first(2);
+        await consumer.stop();
+        assert.ok(second !== undefined && first !== undefined && second.acceptedAt >= first.acceptedAt);
+      },
+    );
 
     check('a conversation named again while it is worked on is worked on once more', async ({ queue }) => {
       await queue.publish([conversationMessage('c-9'), conversationMessage('c-9')], NEVER);
@@ -350,17 +417,48 @@ export function queueSuite(name: string, open: () => Promise<OpenedQueue>, trait
         ['c-9', 'c-9', 'last'],
       );
     });
-
-    check('a conversation named again after it was done is worked on anew', async ({ queue }) => {
-      const consumer = consuming(queue, () => DONE);
-      await queue.publish([conversationMessage('c-9')], NEVER);
-      await consumer.first(1);
-      await queue.publish([conversationMessage('c-9')], NEVER);
-      const [first, second] = await consumer.first(2);
-      await consumer.stop();
-      assert.deepEqual([first?.attempt, second?.attempt], [1, 1]);
-    });
   }
+
+  check(
+    'what is done is worked on anew when an event names it: the archive is the truth of it (C13) (F1)',
+    async ({ queue }) => {
+      const consumer = consuming(queue, () => DONE);
+      for (const message of [recordingMessage('r-1'), conversationMessage('c-9')]) {
+        await queue.publish([message], NEVER);
+        await consumer.first(consumer.seen.length + 1);
+        await queue.publish([message], NEVER);
+        await consumer.first(consumer.seen.length + 1);
+      }
+      await consumer.stop();
+      assert.deepEqual(
+        consumer.seen.map((one) => [one.name, one.attempt]),
+        [
+          ['r-1', 1],
+          ['r-1', 1],
+          ['c-9', 1],
+          ['c-9', 1],
+        ],
+      );
+    },
+  );
+
+  check('a list of thousands is published whole, and lets others in between (A11)', async ({ queue }) => {
+    const names = Array.from({ length: 4500 }, (_, index) => `r-${String(index)}`);
+    const order: string[] = [];
+    const many = queue
+      .publish(
+        names.map((id) => recordingMessage(id)),
+        NEVER,
+      )
+      .then(() => order.push('many'));
+    const one = queue.publish([recordingMessage('one')], NEVER).then(() => order.push('one'));
+    await Promise.all([many, one]);
+    assert.deepEqual(order, ['one', 'many']);
+    const seen = new Set<string>();
+    const consumer = consuming(queue, ({ name }) => (seen.add(name), DONE), 50);
+    while (seen.size < names.length + 1) await consumer.first(consumer.seen.length + 1);
+    await consumer.stop();
+  });
 
   if (traits.revives) {
     check('a new event revives a dead message with its attempts at zero', async ({ queue }) => {

@@ -2,16 +2,18 @@
 import type { FSWatcher } from 'node:fs';
 import type { GroupCommit } from './group-commit.ts';
 import type { Delivery, Handle } from '../queue.ts';
-import type { Claim, Ending, MessageTable } from './table.ts';
+import type { Claim, ClaimEnding, MessageTable } from './table.ts';
 import { randomUUID } from 'node:crypto';
 import { watch } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Failure } from '../../failure.ts';
 import { parseMessage } from '../queue.ts';
+import { endsWithin } from '../../waiting.ts';
 import { changeFailure } from './file.ts';
+import { LeaseClock } from './lease-clock.ts';
 
-export interface ConsumerParts {
+export interface SqliteConsumerNeeds {
   readonly path: string;
   readonly table: MessageTable;
   readonly commit: GroupCommit;
@@ -21,14 +23,12 @@ export interface ConsumerParts {
   readonly leaseMs: number;
   readonly pollMs: number;
   readonly stopGraceMs: number;
-  readonly keepDoneMs: number;
+  readonly keepDeadMs: number;
   /** Hears what nobody waits for: a handler that threw, a lost lease, a message given up, a change the file refused. */
   readonly onTrouble: (failure: Failure) => void;
 }
 
 const AFTER_THROW_MS = 60_000;
-/** Smaller differences are the ordinary drift of two clocks. */
-const CLOCK_JUMP_MS = 1000;
 const PURGE_EVERY_MS = 60_000;
 const PURGE_ROWS = 1000;
 
@@ -56,33 +56,30 @@ interface Lease {
 }
 
 export class Consumer {
-  readonly #parts: ConsumerParts;
+  readonly #needs: SqliteConsumerNeeds;
   readonly #handle: Handle;
   readonly #slots: number;
   readonly #leases = new Set<Lease>();
+  readonly #clock: LeaseClock;
   #rung = false;
   #wake: (() => void) | undefined;
   #stopping = false;
   #troubled = false;
-  #clockOffsetMs: number;
-  /** True at first: what lies there may have been written before the clock was set back. */
-  #setBack = true;
-  #reclaimFromMs = 0;
   #purgeAtMs = 0;
 
-  constructor(parts: ConsumerParts, handle: Handle, slots: number) {
-    this.#parts = parts;
+  constructor(needs: SqliteConsumerNeeds, handle: Handle, slots: number) {
+    this.#needs = needs;
     this.#handle = handle;
     this.#slots = slots;
-    this.#clockOffsetMs = parts.now() - performance.now();
+    this.#clock = new LeaseClock(needs.now, needs.leaseMs);
   }
 
   /** Until `signal` aborts. @throws Failure when the file has become unusable */
   async run(signal: AbortSignal): Promise<void> {
     const ring = (): void => this.#ring();
-    const heartbeat = setInterval(() => void this.#beat(), this.#parts.leaseMs / 3);
-    const deafen = this.#parts.bell.listen(ring);
-    const watcher = watchWrites(this.#parts.path, ring);
+    const heartbeat = setInterval(() => void this.#beat(), this.#needs.leaseMs / 3);
+    const deafen = this.#needs.bell.listen(ring);
+    const watcher = watchWrites(this.#needs.path, ring);
     signal.addEventListener('abort', ring);
     try {
       while (!signal.aborted) await this.#turn(signal);
@@ -104,27 +101,27 @@ export class Consumer {
       this.#troubled = false;
       await this.#rest(signal);
     } catch (error) {
-      if (this.#parts.commit.ended !== undefined) throw error;
-      if (!this.#troubled) this.#parts.onTrouble(changeFailure(error));
+      if (this.#needs.commit.ended !== undefined) throw error;
+      if (!this.#troubled) this.#needs.onTrouble(changeFailure(error));
       this.#troubled = true;
-      await delay(this.#parts.pollMs, undefined, { signal }).catch(() => undefined);
+      await delay(this.#needs.pollMs, undefined, { signal }).catch(() => undefined);
     }
   }
 
   /** An idle consumer changes nothing, so it would not notice by itself. */
   #assertUsable(): void {
-    if (this.#parts.commit.ended !== undefined) throw this.#parts.commit.ended;
+    if (this.#needs.commit.ended !== undefined) throw this.#needs.commit.ended;
   }
 
   async #fill(signal: AbortSignal): Promise<void> {
-    const { table, leaseMs, now } = this.#parts;
+    const { table, leaseMs, now } = this.#needs;
     const limit = this.#slots - this.#leases.size;
-    if (limit <= 0 || table.nextDueAt(this.#reclaims()) > now()) return;
+    if (limit <= 0 || table.nextDueAt(this.#clock.mayReclaim()) > now()) return;
     const { died, claims } = await this.#write(() => ({
-      died: this.#reclaims() ? table.reclaim() : [],
+      died: this.#clock.mayReclaim() ? table.reclaim() : [],
       claims: table.claim({ token: randomUUID(), leaseMs, limit }),
     }));
-    for (const key of died) this.#parts.onTrouble(givenUp(key));
+    for (const key of died) this.#needs.onTrouble(givenUp(key));
     if (signal.aborted) await this.#write(() => claims.forEach((claim) => table.settle(claim, { outcome: 'back' })));
     else for (const claim of claims) this.#start(claim);
   }
@@ -146,9 +143,9 @@ export class Consumer {
   }
 
   #restMs(): number {
-    const { table, pollMs, now } = this.#parts;
+    const { table, pollMs, now } = this.#needs;
     if (this.#leases.size >= this.#slots) return pollMs;
-    const dueInMs = table.nextDueAt(this.#reclaims()) - now();
+    const dueInMs = table.nextDueAt(this.#clock.mayReclaim()) - now();
     return Math.min(Math.max(dueInMs, 0), pollMs);
   }
 
@@ -157,30 +154,17 @@ export class Consumer {
     this.#wake?.();
   }
 
-  /**
-   * Whether leases that look over may be taken from their owners: not right after the clock was set forward, when
-   * those of living owners look over too. Asked in the same turn of the event loop as the clock is used.
-   */
-  #reclaims(): boolean {
-    const offsetMs = this.#parts.now() - performance.now();
-    const jumpMs = offsetMs - this.#clockOffsetMs;
-    this.#clockOffsetMs = offsetMs;
-    if (jumpMs > CLOCK_JUMP_MS) this.#reclaimFromMs = performance.now() + this.#parts.leaseMs;
-    if (jumpMs < -CLOCK_JUMP_MS) this.#setBack = true;
-    return performance.now() >= this.#reclaimFromMs;
-  }
-
   /** After the clock was set back, what lies in the future is counted from now: no wait and no lease becomes endless. */
   async #rebase(): Promise<void> {
-    if (!this.#setBack) return;
-    await this.#write(() => this.#parts.table.rebase());
-    this.#setBack = false;
+    if (!this.#clock.isSetBack) return;
+    await this.#write(() => this.#needs.table.rebase());
+    this.#clock.rebased();
   }
 
   async #purge(): Promise<void> {
-    const { table, keepDoneMs } = this.#parts;
+    const { table, keepDeadMs } = this.#needs;
     if (performance.now() < this.#purgeAtMs) return;
-    const purged = await this.#write(() => table.purge(keepDoneMs, PURGE_ROWS));
+    const purged = await this.#write(() => table.purge(keepDeadMs, PURGE_ROWS));
     this.#purgeAtMs = performance.now() + (purged < PURGE_ROWS ? PURGE_EVERY_MS : 0);
   }
 
@@ -205,25 +189,26 @@ export class Consumer {
     await this.#settle(lease, counted);
   }
 
-  async #endingOf(lease: Lease): Promise<Ending> {
+  async #endingOf(lease: Lease): Promise<ClaimEnding> {
     let delivery: Delivery;
     try {
       delivery = parseDelivery(lease.claim);
     } catch (error) {
-      return { outcome: 'dead', reason: `The message cannot be read: ${Failure.from(error).message}` };
+      const reason = `The message cannot be read: ${Failure.from(error).message}`;
+      return { outcome: 'dead', reason, unrecorded: true };
     }
     try {
       return await this.#handle(delivery, lease.controller.signal);
     } catch (error) {
       if (this.#stopping) return { outcome: 'back' };
-      this.#parts.onTrouble(new Failure('internal', 'The work on a message threw.', { cause: error }));
+      this.#needs.onTrouble(new Failure('internal', 'The work on a message threw.', { cause: error }));
       return { outcome: 'lost', afterMs: AFTER_THROW_MS };
     }
   }
 
   /** Tries for as long as the lease lasts; after that the message is delivered again by its lease. */
-  async #settle(lease: Lease, ending: Ending): Promise<void> {
-    const { table, leaseMs, pollMs, commit } = this.#parts;
+  async #settle(lease: Lease, ending: ClaimEnding): Promise<void> {
+    const { table, leaseMs, pollMs, commit } = this.#needs;
     for (;;) {
       try {
         const held = await this.#write(() => table.settle(lease.claim, ending));
@@ -231,14 +216,14 @@ export class Consumer {
         return;
       } catch (error) {
         const over = performance.now() - lease.keptAtMs >= leaseMs;
-        if (commit.ended !== undefined || over) return this.#parts.onTrouble(changeFailure(error));
+        if (commit.ended !== undefined || over) return this.#needs.onTrouble(changeFailure(error));
       }
       await delay(pollMs);
     }
   }
 
   async #beat(): Promise<void> {
-    const { table, leaseMs } = this.#parts;
+    const { table, leaseMs } = this.#needs;
     const leases = [...this.#leases];
     if (leases.length === 0) return;
     const startedAtMs = performance.now();
@@ -259,16 +244,16 @@ export class Consumer {
       facts: { key: lease.claim.key, attempt: lease.claim.attempt },
     });
     lease.controller.abort(failure);
-    this.#parts.onTrouble(failure);
+    this.#needs.onTrouble(failure);
   }
 
   /** What ends within the grace is settled as it says; the rest goes back untouched. */
   async #stop(): Promise<void> {
-    const { table, stopGraceMs, onTrouble } = this.#parts;
+    const { table, stopGraceMs, onTrouble } = this.#needs;
     this.#stopping = true;
     const stopped = new Failure('stopped', 'The service stops; the message was given back.');
     for (const lease of this.#leases) lease.controller.abort(stopped);
-    await within(Promise.all([...this.#leases].map((lease) => lease.ended)), stopGraceMs);
+    await endsWithin(Promise.all([...this.#leases].map((lease) => lease.ended)), stopGraceMs);
     const left = [...this.#leases].map((lease) => lease.claim);
     if (left.length === 0) return;
     await this.#write(() => left.forEach((claim) => table.settle(claim, { outcome: 'back' }))).catch((error: unknown) =>
@@ -277,7 +262,7 @@ export class Consumer {
   }
 
   #write<T>(change: () => T): Promise<T> {
-    return this.#parts.commit.write(change);
+    return this.#needs.commit.write(change);
   }
 }
 
@@ -302,11 +287,4 @@ function watchWrites(path: string, ring: () => void): FSWatcher | undefined {
   } catch {
     return undefined;
   }
-}
-
-async function within(work: Promise<unknown>, ms: number): Promise<void> {
-  const timer = new AbortController();
-  const over = delay(ms, undefined, { signal: timer.signal }).catch(() => undefined);
-  await Promise.race([work, over]);
-  timer.abort();
 }

@@ -1,7 +1,9 @@
 /** Turns a path into an opened and checked queue file, or into a Failure that says what is wrong with it; the one place that opens SQLite. */
 import { randomUUID } from 'node:crypto';
 import {
+  chmodSync,
   closeSync,
+  fchmodSync,
   existsSync,
   linkSync,
   mkdirSync,
@@ -73,7 +75,9 @@ export function openQueueFile(path: string): QueueFile {
   try {
     if (!existsSync(path)) createFile(path);
     assertOurs(path);
-    return openOurs(realpathSync(path));
+    const real = realpathSync(path);
+    for (const one of [real, `${real}-wal`, `${real}-shm`]) shutOthersOut(one);
+    return openOurs(real);
   } catch (error) {
     throw openFailure(path, error);
   }
@@ -100,12 +104,35 @@ function createFile(path: string): void {
   if (firstMade !== undefined) syncFolderNow(dirname(firstMade));
 }
 
+/** Whom the service's user shares nothing with has no business here: the file names every call. SQLite gives -wal and -shm the file's own mode. */
+const OWN_MODE = 0o600;
+/** An operator may have opened it to a group, on purpose. */
+const OTHERS = 0o007;
+
 function writeSchema(path: string): void {
+  const descriptor = openSync(path, 'wx', OWN_MODE);
+  try {
+    // Whatever the umask.
+    fchmodSync(descriptor, OWN_MODE);
+  } finally {
+    closeSync(descriptor);
+  }
   const database = new DatabaseSync(path);
   try {
     database.exec(SCHEMA);
   } finally {
     database.close();
+  }
+}
+
+/** Files of version 0.1.0 took their mode from the umask. Whose they are not may not change it, and does not have to. */
+function shutOthersOut(path: string): void {
+  const there = statSync(path, { throwIfNoEntry: false });
+  if (there === undefined || (there.mode & OTHERS) === 0) return;
+  try {
+    chmodSync(path, there.mode & 0o777 & ~OTHERS);
+  } catch (error) {
+    if (systemCode(error) !== 'EPERM') throw error;
   }
 }
 

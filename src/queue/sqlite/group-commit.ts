@@ -3,26 +3,34 @@ import type { QueueFile } from './file.ts';
 import { Failure } from '../../failure.ts';
 import { changeFailure, isBusy, isFatal } from './file.ts';
 
-interface Work {
+interface PendingChange {
   /** Makes the change inside the transaction; what it returns is called once the transaction is durable. */
   readonly change: () => () => void;
   readonly refuse: (failure: Failure) => void;
   readonly signal: AbortSignal | undefined;
+  /** Rows it changes, about. */
+  readonly size: number;
   readonly sinceMs: number;
 }
 
-/** Keeps one transaction, which blocks the event loop, in the order of 10 ms. */
+export interface ChangeOptions {
+  readonly signal?: AbortSignal;
+  /** Rows it changes, about (1). */
+  readonly size?: number;
+}
+
+/** Rows: keeps one transaction, which blocks the event loop, in the order of 10 ms. A larger change has one of its own. */
 const MAX_PER_TRANSACTION = 512;
 /** Beyond this many waiting changes new ones are refused: memory is bounded. */
 const MAX_WAITING = 20_000;
-/** About 8 MB of WAL; the file shrinks back to its limit afterwards. */
+/** Rows; at most 8 MB of WAL. The file shrinks back to its limit afterwards. */
 const CHECKPOINT_EVERY = 500;
 const RETRY_MS = 20;
 
 export class GroupCommit {
   readonly #file: QueueFile;
   readonly #patienceMs: number;
-  #waiting: Work[] = [];
+  #waiting: PendingChange[] = [];
   #scheduled = false;
   #sinceCheckpoint = 0;
   #ended: Failure | undefined;
@@ -42,7 +50,7 @@ export class GroupCommit {
    * Resolves with the result of `change` after COMMIT and its fsync returned. `change` is synchronous and may run more than once.
    * @throws Failure `queue-unavailable`: nothing of the transaction happened; `stopped` when the signal aborted before it
    */
-  write<T>(change: () => T, signal?: AbortSignal): Promise<T> {
+  write<T>(change: () => T, { signal, size = 1 }: ChangeOptions = {}): Promise<T> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
     if (this.#waiting.length >= MAX_WAITING) return Promise.reject(overfull());
     return new Promise<T>((resolve, reject) => {
@@ -50,7 +58,7 @@ export class GroupCommit {
         const result = change();
         return () => resolve(result);
       };
-      this.#waiting.push({ change: prepared, refuse: reject, signal, sinceMs: performance.now() });
+      this.#waiting.push({ change: prepared, refuse: reject, signal, size, sinceMs: performance.now() });
       this.#schedule();
     });
   }
@@ -78,13 +86,15 @@ export class GroupCommit {
       this.#fail(batch, error);
       return;
     }
-    this.#sinceCheckpoint += batch.length;
+    this.#sinceCheckpoint += batch.reduce((rows, { size }) => rows + size, 0);
     if (this.#sinceCheckpoint >= CHECKPOINT_EVERY) setImmediate(() => this.#checkpoint());
     if (this.#waiting.length > 0) this.#schedule();
   }
 
-  #take(): Work[] {
-    const next = this.#waiting.splice(0, MAX_PER_TRANSACTION);
+  #take(): PendingChange[] {
+    let size = 0;
+    const end = this.#waiting.findIndex((work, index) => (size += work.size) > MAX_PER_TRANSACTION && index > 0);
+    const next = this.#waiting.splice(0, end === -1 ? this.#waiting.length : end);
     return next.filter((work) => {
       if (work.signal?.aborted !== true) return true;
       work.refuse(leftEarly(work.signal));
@@ -92,7 +102,7 @@ export class GroupCommit {
     });
   }
 
-  #transaction(batch: readonly Work[]): (() => void)[] {
+  #transaction(batch: readonly PendingChange[]): (() => void)[] {
     const { database } = this.#file;
     this.#file.assertInPlace();
     database.exec('BEGIN IMMEDIATE');
@@ -115,10 +125,10 @@ export class GroupCommit {
     }
   }
 
-  #fail(batch: readonly Work[], error: unknown): void {
+  #fail(batch: readonly PendingChange[], error: unknown): void {
     const failure = changeFailure(error);
     if (isFatal(error) || this.#file.database.isTransaction) this.#end(failure);
-    const patient = (work: Work): boolean =>
+    const patient = (work: PendingChange): boolean =>
       isBusy(error) && this.#ended === undefined && performance.now() - work.sinceMs < this.#patienceMs;
     for (const work of batch) if (!patient(work)) work.refuse(failure);
     this.#waiting.unshift(...batch.filter(patient));

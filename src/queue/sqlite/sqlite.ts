@@ -1,6 +1,6 @@
 /** Turns a file into a queue that several processes of one machine may share: durable, leased, collapsing, with dead letters. */
 import type { Depth, Handle, Message, Queue } from '../queue.ts';
-import type { ConsumerParts } from './consumer.ts';
+import type { SqliteConsumerNeeds } from './consumer.ts';
 import type { QueueFile } from './file.ts';
 import type { DeadMessage } from './table.ts';
 import type { Failure } from '../../failure.ts';
@@ -18,8 +18,8 @@ export interface SqliteQueueOptions {
   readonly leaseMs?: number;
   /** Deliveries in a row that never came back (process killed, lease lost, handler threw) before the message is dead (10). */
   readonly maxLost?: number;
-  /** How long a done recording still collapses with its duplicates (30 days). */
-  readonly keepDoneMs?: number;
+  /** How long a message that was given up without a record in the archive is kept here with its reason (30 days). */
+  readonly keepDeadMs?: number;
   /** At the latest after so long a consumer sees what another process published, if the system's file events fail (1 s). */
   readonly pollMs?: number;
   /** How long a publish waits for another process's lock (4 s). */
@@ -36,6 +36,8 @@ export interface SqliteQueue extends Queue {
 }
 
 const DAY_MS = 86_400_000;
+/** Messages in one transaction: whoever publishes a long list lets everybody else in between. */
+const TURN = 1000;
 
 /** @throws Failure `queue-unavailable` when the file is damaged, newer, another program's or cannot be written */
 export function openSqliteQueue(options: SqliteQueueOptions): SqliteQueue {
@@ -44,7 +46,7 @@ export function openSqliteQueue(options: SqliteQueueOptions): SqliteQueue {
 
 class QueueOnFile implements SqliteQueue {
   readonly #file: QueueFile;
-  readonly #parts: ConsumerParts;
+  readonly #needs: SqliteConsumerNeeds;
   readonly #closing = new AbortController();
   readonly #consumers = new Set<Promise<void>>();
   #closed: Promise<void> | undefined;
@@ -52,7 +54,7 @@ class QueueOnFile implements SqliteQueue {
   constructor(options: SqliteQueueOptions) {
     const now = options.now ?? Date.now;
     this.#file = openQueueFile(options.path);
-    this.#parts = {
+    this.#needs = {
       path: this.#file.path,
       table: new MessageTable(this.#file.database, { now, maxLost: options.maxLost ?? 10 }),
       commit: new GroupCommit(this.#file, options.patienceMs ?? 4000),
@@ -61,21 +63,24 @@ class QueueOnFile implements SqliteQueue {
       leaseMs: options.leaseMs ?? 15_000,
       pollMs: options.pollMs ?? 1000,
       stopGraceMs: options.stopGraceMs ?? 3000,
-      keepDoneMs: options.keepDoneMs ?? 30 * DAY_MS,
+      keepDeadMs: options.keepDeadMs ?? 30 * DAY_MS,
       onTrouble: options.onTrouble ?? (() => undefined),
     };
   }
 
   async publish(messages: readonly Message[], signal: AbortSignal): Promise<void> {
     if (messages.length === 0) return;
-    const { commit, table, bell } = this.#parts;
-    await commit.write(() => messages.forEach((message) => table.put(message)), signal);
-    bell.ring();
+    const { commit, table, bell } = this.#needs;
+    for (let start = 0; start < messages.length; start += TURN) {
+      const turn = messages.slice(start, start + TURN);
+      await commit.write(() => turn.forEach((message) => table.put(message)), { signal, size: turn.length });
+      bell.ring();
+    }
   }
 
   async consume(handle: Handle, slots: number, signal: AbortSignal): Promise<void> {
-    if (this.#parts.commit.ended !== undefined) throw this.#parts.commit.ended;
-    const consumer = new Consumer(this.#parts, handle, slots);
+    if (this.#needs.commit.ended !== undefined) throw this.#needs.commit.ended;
+    const consumer = new Consumer(this.#needs, handle, slots);
     const running = consumer.run(AbortSignal.any([signal, this.#closing.signal]));
     this.#consumers.add(running);
     try {
@@ -86,8 +91,8 @@ class QueueOnFile implements SqliteQueue {
   }
 
   async check(signal: AbortSignal): Promise<void> {
-    const { commit, table } = this.#parts;
-    await commit.write(() => table.prove(), signal);
+    const { commit, table } = this.#needs;
+    await commit.write(() => table.prove(), { signal });
   }
 
   async depth(): Promise<Depth> {
@@ -106,14 +111,14 @@ class QueueOnFile implements SqliteQueue {
   async #close(): Promise<void> {
     this.#closing.abort();
     await Promise.allSettled(this.#consumers);
-    await this.#parts.commit.close();
+    await this.#needs.commit.close();
     this.#file.close();
   }
 
   #read<T>(read: (table: MessageTable) => T): T {
-    if (this.#parts.commit.ended !== undefined) throw this.#parts.commit.ended;
+    if (this.#needs.commit.ended !== undefined) throw this.#needs.commit.ended;
     try {
-      return read(this.#parts.table);
+      return read(this.#needs.table);
     } catch (error) {
       throw changeFailure(error);
     }

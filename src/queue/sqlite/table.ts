@@ -16,7 +16,7 @@ export interface Claim {
   readonly acceptedAt: Date;
 }
 
-/** Why a message will not be delivered again before a new event names it. */
+/** A message that was given up and that the archive does not know of: its reason lies here until a new event names it. */
 export interface DeadMessage {
   /** As messageKey() makes it. */
   readonly key: string;
@@ -27,7 +27,7 @@ export interface DeadMessage {
 }
 
 /** Settled by the handler, or `lost`: the handler threw, which is bounded. */
-export type Ending = Settlement | { readonly outcome: 'lost'; readonly afterMs: number };
+export type ClaimEnding = Settlement | { readonly outcome: 'lost'; readonly afterMs: number };
 
 export interface Taking {
   readonly token: string;
@@ -35,21 +35,29 @@ export interface Taking {
   readonly limit: number;
 }
 
-const REVIVE = `
-  INSERT INTO message (key, body, traceparent, state, due_at, accepted_at, changed_at)
-  VALUES (:key, :body, :traceparent, 'queued', :now, :now, :now)
-  ON CONFLICT (key) DO UPDATE SET
-    body = excluded.body, traceparent = excluded.traceparent, state = 'queued',
-    due_at = excluded.due_at, accepted_at = excluded.accepted_at, changed_at = excluded.changed_at,
-    attempt = 0, lost = 0, token = NULL, rerun_at = NULL, reason = NULL`;
-
+/**
+ * The columns that mean something else in each state (the schema stands in file.ts):
+ * `due_at`    queued: not before; running: the end of the lease
+ * `rerun_at`  running: named again since, so that it starts anew when it ends; queued: a new event may bring it forward to
+ *             then, NULL where somebody else named the time
+ * What ended has no row: the archive is the truth of it. `dead` is what only the queue knows of. `done` was written up to 0.1.0.
+ */
 const REBASE = `UPDATE message SET due_at = :now + max(due_at - changed_at, 0), changed_at = :now`;
 
 const SQL = {
-  putRecording: `${REVIVE} WHERE message.state = 'dead'`,
-  putConversation: `${REVIVE} WHERE message.state IN ('done', 'dead')`,
+  put: `
+    INSERT INTO message (key, body, traceparent, state, due_at, accepted_at, changed_at)
+    VALUES (:key, :body, :traceparent, 'queued', :now, :now, :now)
+    ON CONFLICT (key) DO UPDATE SET
+      body = excluded.body, traceparent = excluded.traceparent, state = 'queued',
+      due_at = excluded.due_at, accepted_at = excluded.accepted_at, changed_at = excluded.changed_at,
+      attempt = 0, lost = 0, token = NULL, rerun_at = NULL, reason = NULL
+    WHERE message.state IN ('done', 'dead')`,
+  bringForward: `
+    UPDATE message SET due_at = min(due_at, max(rerun_at, :now)), accepted_at = :now, changed_at = :now
+    WHERE key = :key AND state = 'queued' AND rerun_at IS NOT NULL`,
   /** A conversation that is being looked up is looked up once more: the event may tell of what came meanwhile. */
-  rerunConversation: `UPDATE message SET rerun_at = coalesce(rerun_at, :now) WHERE key = :key AND state = 'running'`,
+  rerun: `UPDATE message SET rerun_at = coalesce(rerun_at, :now) WHERE key = :key AND state = 'running'`,
   nextQueued: `SELECT min(due_at) AS due FROM message WHERE state = 'queued'`,
   nextLease: `SELECT min(due_at) AS due FROM message WHERE state = 'running'`,
   reclaim: `
@@ -65,16 +73,21 @@ const SQL = {
     RETURNING id, key, body, traceparent, attempt, lost, accepted_at`,
   extend: `
     UPDATE message SET due_at = :now + :leaseMs, changed_at = :now WHERE id = :id AND token = :token`,
-  /** What was asked for again meanwhile starts anew. */
-  end: `
+  /** What was named again meanwhile starts anew, however it ended. */
+  startAnew: `
     UPDATE message SET
-      state = iif(rerun_at IS NULL, :state, 'queued'), accepted_at = coalesce(rerun_at, accepted_at),
-      attempt = iif(rerun_at IS NULL, attempt, 0), reason = iif(rerun_at IS NULL, :reason, NULL),
-      lost = 0, token = NULL, rerun_at = NULL, due_at = :now, changed_at = :now
+      state = 'queued', accepted_at = rerun_at, attempt = 0, lost = 0, token = NULL, rerun_at = NULL,
+      due_at = :now, changed_at = :now
+    WHERE id = :id AND token = :token AND rerun_at IS NOT NULL`,
+  end: `DELETE FROM message WHERE id = :id AND token = :token`,
+  die: `
+    UPDATE message SET state = 'dead', reason = :reason, lost = 0, token = NULL, due_at = :now, changed_at = :now
     WHERE id = :id AND token = :token`,
   again: `
     UPDATE message SET
-      state = 'queued', lost = 0, token = NULL, due_at = :now + :afterMs, changed_at = :now,
+      state = 'queued', lost = 0, token = NULL, changed_at = :now,
+      due_at = :now + iif(rerun_at IS NULL, :afterMs, min(:afterMs, coalesce(:soonestMs, :afterMs))),
+      accepted_at = coalesce(rerun_at, accepted_at), rerun_at = :now + :soonestMs,
       attempt = max(attempt - :uncounted, 0)
     WHERE id = :id AND token = :token`,
   /** `lost` stays: whether a delivery that never came back is the message's fault is not known yet. */
@@ -88,8 +101,9 @@ const SQL = {
     WHERE id = :id AND token = :token`,
   rebaseQueued: `${REBASE} WHERE state = 'queued' AND changed_at > :now`,
   rebaseRunning: `${REBASE} WHERE state = 'running' AND changed_at > :now`,
-  purge: `
-    DELETE FROM message WHERE id IN (SELECT id FROM message WHERE state = 'done' AND changed_at < :before LIMIT :limit)`,
+  purgeDone: `DELETE FROM message WHERE id IN (SELECT id FROM message WHERE state = 'done' LIMIT :limit)`,
+  purgeDead: `
+    DELETE FROM message WHERE id IN (SELECT id FROM message WHERE state = 'dead' AND changed_at < :before LIMIT :limit)`,
   depth: `
     SELECT
       (SELECT count(*) FROM message WHERE state = 'queued' AND due_at <= :now) AS ready,
@@ -117,13 +131,14 @@ export class MessageTable {
     this.#maxLost = options.maxLost;
   }
 
-  /** Queues the message unless the same work is queued or done already. */
+  /** Queues the message unless the same work is queued or being done; what waits by our own guess comes forward. */
   put(message: Message): void {
     const now = this.#now();
     const key = messageKey(message);
     const row = { key, body: encodeMessage(message), traceparent: message.traceparent ?? null, now };
-    if (message.kind === 'recording') this.#of('putRecording').run(row);
-    else if (this.#of('putConversation').run(row).changes === 0) this.#of('rerunConversation').run({ key, now });
+    if (this.#of('put').run(row).changes > 0) return;
+    if (this.#of('bringForward').run({ key, now }).changes > 0) return;
+    if (message.kind === 'conversation') this.#of('rerun').run({ key, now });
   }
 
   /** When there is something to take next, wall clock ms; `leases` counts those that will have run out. */
@@ -156,21 +171,30 @@ export class MessageTable {
   }
 
   /** False where the lease was lost to somebody else: nothing is changed then. */
-  settle(claim: Claim, ending: Ending): boolean {
-    const { name, values } = this.#settling(ending);
-    return this.#of(name).run({ id: claim.id, token: claim.token, now: this.#now(), ...values }).changes === 1;
+  settle(claim: Claim, ending: ClaimEnding): boolean {
+    const { id, token } = claim;
+    const now = this.#now();
+    const isOver = ending.outcome === 'done' || ending.outcome === 'dead';
+    if (isOver && this.#of('startAnew').run({ id, token, now }).changes === 1) return true;
+    const { name, values } = this.#settling(ending, now);
+    return this.#of(name).run({ id, token, ...values }).changes === 1;
   }
 
-  #settling(ending: Ending): { name: Name; values: Record<string, SQLInputValue> } {
-    if (ending.outcome === 'done') return { name: 'end', values: { state: 'done', reason: null } };
-    if (ending.outcome === 'dead') return { name: 'end', values: { state: 'dead', reason: ending.reason } };
+  #settling(ending: ClaimEnding, now: number): { name: Name; values: Record<string, SQLInputValue> } {
+    if (ending.outcome === 'dead' && ending.unrecorded === true)
+      return { name: 'die', values: { now, reason: ending.reason } };
+    if (ending.outcome === 'done' || ending.outcome === 'dead') return { name: 'end', values: {} };
     // Nothing bounds a delivery here, so nothing is too long for it.
-    if (ending.outcome === 'back' || ending.outcome === 'long') return { name: 'back', values: {} };
+    if (ending.outcome === 'back' || ending.outcome === 'long') return { name: 'back', values: { now } };
     const afterMs = wholeMs(ending.afterMs);
-    if (ending.outcome === 'again') return { name: 'again', values: { afterMs, uncounted: 0 } };
-    if (ending.outcome === 'wait') return { name: 'again', values: { afterMs, uncounted: 1 } };
-    const reason = `The work threw an unexpected error ${String(this.#maxLost)} times in a row; the log has it. Send the event again to retry.`;
-    return { name: 'lost', values: { afterMs, limit: this.#maxLost, reason } };
+    if (ending.outcome === 'lost')
+      return { name: 'lost', values: { now, afterMs, limit: this.#maxLost, reason: this.#threw() } };
+    const soonestMs = ending.soonestMs === undefined ? null : wholeMs(ending.soonestMs);
+    return { name: 'again', values: { now, afterMs, soonestMs, uncounted: ending.outcome === 'wait' ? 1 : 0 } };
+  }
+
+  #threw(): string {
+    return `The work threw an unexpected error ${String(this.#maxLost)} times in a row; the log has it. Send the event again to retry.`;
   }
 
   /** Waits and leases written before the clock was set back last from now on as long as they were asked to. */
@@ -180,9 +204,11 @@ export class MessageTable {
     this.#of('rebaseRunning').run({ now });
   }
 
-  /** Forgets at most `limit` that are done since `keepDoneMs`; returns how many. */
-  purge(keepDoneMs: number, limit: number): number {
-    return Number(this.#of('purge').run({ before: this.#now() - keepDoneMs, limit }).changes);
+  /** Forgets at most `limit` rows of each kind that say nothing any more; returns how many. */
+  purge(keepDeadMs: number, limit: number): number {
+    const done = this.#of('purgeDone').run({ limit }).changes;
+    const dead = this.#of('purgeDead').run({ before: this.#now() - keepDeadMs, limit }).changes;
+    return Number(done) + Number(dead);
   }
 
   depth(): Depth {

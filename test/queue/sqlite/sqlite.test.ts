@@ -3,7 +3,7 @@ import type { SqliteQueue, SqliteQueueOptions } from '../../../src/queue/sqlite/
 import type { Settlement } from '../../../src/queue/queue.ts';
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtemp, readFile, readdir, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdtemp, readFile, readdir, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -215,7 +215,7 @@ fileTest('an owner that lost its lease is stopped and cannot settle (QU-15, QU-0
   await queue.publish([recordingMessage('r-1')], NEVER);
   const taken = gate();
   const stale = consuming(queue, async (one, signal) => {
-    if (one.attempt > 1) return { outcome: 'dead', reason: 'the second delivery says so' };
+    if (one.attempt > 1) return { outcome: 'dead', reason: 'the second delivery says so', unrecorded: true };
     taken.open();
     // As if this process had been stopped past its lease and another one had taken the message.
     look(path, (database) => database.exec(`UPDATE message SET token = 'another', due_at = 0`));
@@ -226,7 +226,11 @@ fileTest('an owner that lost its lease is stopped and cannot settle (QU-15, QU-0
   const settledElsewhere = gate();
   await taken.opened;
   const other = open({ leaseMs: 150, pollMs: 20 });
-  const owner = consuming(other, () => ({ outcome: 'dead', reason: 'the second delivery says so' }));
+  const owner = consuming(other, () => ({
+    outcome: 'dead',
+    reason: 'the second delivery says so',
+    unrecorded: true,
+  }));
   const [second] = await owner.first(1);
   while ((await other.depth())?.dead !== 1) await delay(5);
   settledElsewhere.open();
@@ -338,24 +342,170 @@ fileTest(
   },
 );
 
-fileTest('a done recording is forgotten after its time, and only then taken anew', async ({ path, open }) => {
-  const queue = open({ keepDoneMs: 60_000 });
-  const consumer = consuming(queue, () => DONE);
-  await queue.publish([recordingMessage('old'), recordingMessage('new')], NEVER);
-  await consumer.first(2);
+function rowsIn(path: string): number {
+  return look(path, (database) => Number(database.prepare('SELECT count(*) AS n FROM message').get()?.['n']));
+}
+
+fileTest(
+  'what the archive has leaves no row behind, whether it was archived or given up (F8)',
+  async ({ path, open }) => {
+    const queue = open();
+    const consumer = consuming(
+      queue,
+      (one) => (Number(one.name) % 2 === 0 ? DONE : { outcome: 'dead', reason: 'gone: Genesys has deleted it.' }),
+      10,
+    );
+    for (let round = 0; round < 5; round += 1) {
+      const ids = Array.from({ length: 200 }, (_, index) => recordingMessage(String(index)));
+      await queue.publish(ids, NEVER);
+      await consumer.first(200 * (round + 1));
+    }
+    await consumer.stop();
+    assert.equal(rowsIn(path), 0);
+    assert.deepEqual(await queue.depth(), { ready: 0, waiting: 0, running: 0, dead: 0 });
+    await queue.close();
+    const { size } = await stat(path);
+    assert.ok(size < 512 * 1024, `the pages of 1,000 messages are used again: ${String(size)} bytes`);
+  },
+);
+
+fileTest(
+  'what only the queue knows to be given up is kept for its time with its reason, and not longer (F8)',
+  async ({ path, open }) => {
+    const queue = open({ keepDeadMs: 60_000 });
+    const consumer = consuming(queue, () => ({ outcome: 'dead', reason: 'nobody could record it', unrecorded: true }));
+    await queue.publish([recordingMessage('old'), recordingMessage('new')], NEVER);
+    await consumer.first(2);
+    await consumer.stop();
+    look(path, (database) => database.exec(`UPDATE message SET changed_at = changed_at - 61000 WHERE key LIKE '%old'`));
+    const next = consuming(queue, () => DONE);
+    await queue.publish([recordingMessage('marker')], NEVER);
+    await next.first(1);
+    await next.stop();
+    assert.deepEqual(
+      (await queue.dead(10)).map((one) => [one.key, one.reason]),
+      [['recording:c-1.new', 'nobody could record it']],
+    );
+  },
+);
+
+fileTest(
+  'a file that version 0.1.0 wrote is served: all that waits in it, and nothing of what it called done',
+  async (place) => {
+    await copyFile(new URL('../../fixtures/queue-0.1.0.db', import.meta.url), place.path);
+    const queue = place.open();
+    assert.deepEqual(await queue.depth(), { ready: 6, waiting: 0, running: 1, dead: 1 });
+    const consumer = consuming(queue, () => DONE, 20);
+    const seen = await consumer.first(7);
+    const trace = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+    const attempts = new Map(seen.map(({ name, attempt }) => [name, attempt]));
+    assert.deepEqual(Object.fromEntries(attempts), {
+      again: 2,
+      waits: 1,
+      running: 2,
+      queued: 1,
+      alone: 1,
+      'c-voice': 1,
+      'c-any': 1,
+    });
+    const messages = new Map(seen.map(({ name, message }) => [name, message]));
+    assert.deepEqual(messages.get('queued'), recordingMessage('queued', trace));
+    assert.deepEqual(messages.get('alone'), { kind: 'recording', recordingId: 'alone', conversationId: undefined });
+    assert.deepEqual(messages.get('c-voice'), conversationMessage('c-voice'));
+    await queue.publish([recordingMessage('done'), recordingMessage('dead'), conversationMessage('c-done')], NEVER);
+    const [, , , , , , , ...named] = await consumer.first(10);
+    await consumer.stop();
+    assert.deepEqual(named.map((one) => `${one.name} ${String(one.attempt)}`).toSorted(), [
+      'c-done 1',
+      'dead 1',
+      'done 1',
+    ]);
+    assert.equal(rowsIn(place.path), 0);
+  },
+);
+
+fileTest('rows that version 0.1.0 called done are forgotten, and what it gave up after 30 days', async (place) => {
+  await copyFile(new URL('../../fixtures/queue-0.1.0.db', import.meta.url), place.path);
+  const queue = place.open();
+  const consumer = consuming(queue, () => DONE, 20);
+  await consumer.first(7);
+  while (rowsIn(place.path) > 0) await delay(5);
   await consumer.stop();
-  look(path, (database) => database.exec(`UPDATE message SET changed_at = changed_at - 61000 WHERE key LIKE '%old'`));
-  const next = consuming(queue, () => DONE);
-  await queue.publish([recordingMessage('marker')], NEVER);
-  await next.first(1);
-  await queue.publish([recordingMessage('new'), recordingMessage('old')], NEVER);
-  const seen = await next.first(2);
-  await next.stop();
-  assert.deepEqual(
-    seen.map((one) => one.name),
-    ['marker', 'old'],
-  );
 });
+
+for (const umask of [0o000, 0o022, 0o777])
+  fileTest(
+    `nobody else may read the queue, whatever the umask: ${umask.toString(8)} (B8)`,
+    async ({ folder, path, open }) => {
+      const before = process.umask(umask);
+      try {
+        const queue = open();
+        process.umask(before);
+        await queue.publish([recordingMessage('r-1')], NEVER);
+      } finally {
+        process.umask(before);
+      }
+      const modes = await modesIn(folder);
+      assert.deepEqual(modes, { 'queue.db': '600', 'queue.db-shm': '600', 'queue.db-wal': '600' });
+      assert.ok(path.startsWith(folder));
+    },
+  );
+
+fileTest(
+  'a queue file that others may read is shut to them when it is opened; a group that may stays (B8)',
+  async (place) => {
+    const queue = place.open();
+    await queue.publish([recordingMessage('r-1')], NEVER);
+    for (const name of await readdir(place.folder)) await chmod(join(place.folder, name), 0o664);
+    const again = place.open();
+    await again.publish([recordingMessage('r-2')], NEVER);
+    assert.deepEqual(await modesIn(place.folder), {
+      'queue.db': '660',
+      'queue.db-shm': '660',
+      'queue.db-wal': '660',
+    });
+    await again.close();
+    await queue.close();
+    await place.open().publish([recordingMessage('r-3')], NEVER);
+    assert.deepEqual(new Set(Object.values(await modesIn(place.folder))), new Set(['660']));
+  },
+);
+
+async function modesIn(folder: string): Promise<Readonly<Record<string, string>>> {
+  const names = (await readdir(folder)).toSorted();
+  const modes = await Promise.all(
+    names.map(async (name) => [name, ((await stat(join(folder, name))).mode & 0o777).toString(8)] as const),
+  );
+  return Object.fromEntries(modes);
+}
+
+fileTest(
+  '60,000 recordings of one conversation hold nobody up: whoever asks meanwhile is answered first (A11)',
+  async ({ open }) => {
+    const queue = open();
+    const order: string[] = [];
+    const many = queue
+      .publish(
+        Array.from({ length: 60_000 }, (_, index) => recordingMessage(`r-${String(index)}`)),
+        NEVER,
+      )
+      .then(() => order.push('many'));
+    let turns = 0;
+    let asked = 0;
+    const others = (async () => {
+      while (!order.includes('many')) {
+        asked += 1;
+        await queue.publish([recordingMessage(`other-${String(asked)}`)], NEVER);
+        // Whatever else this process serves has its turn as well.
+        await new Promise((resolve) => setImmediate(resolve));
+        turns += 1;
+      }
+    })();
+    await Promise.all([many, others]);
+    assert.ok(asked >= 25 && turns >= 25, `${String(asked)} others were answered, ${String(turns)} turns of the loop`);
+    assert.equal((await queue.depth())?.ready, 60_000 + asked);
+  },
+);
 
 fileTest('a clock set back makes no wait longer than it was asked to be (QU-13)', async ({ open }) => {
   let setBackMs = 0;

@@ -1,4 +1,4 @@
-/** A process that publishes to and consumes from the queue file named by its first argument, until it is killed; prints each id the queue acknowledged. */
+/** A process that publishes to and consumes from the queue file named by its first argument, until it is killed; prints each id the queue acknowledged, and with a + each whose work was done. */
 import { writeSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openSqliteQueue } from '../../../src/queue/sqlite/sqlite.ts';
@@ -17,11 +17,12 @@ async function publish(lane: number): Promise<never> {
 }
 
 const consuming = queue.consume(
-  async () => {
+  async ({ message }) => {
     await delay(Math.random() * 10);
     const lot = Math.random();
     if (lot < 0.1) return { outcome: 'again', afterMs: 20 };
     if (lot < 0.2) return { outcome: 'wait', afterMs: 20 };
+    if (message.kind === 'recording') writeSync(1, `+${message.recordingId}\n`);
     return { outcome: 'done' };
   },
   4,
