@@ -244,9 +244,12 @@ for (const [command, { routes, dependencies }] of Object.entries(SERVED)) {
     assert.deepEqual(await Promise.all(statuses), routes);
     const ready = await fetch(`${service.url}/readyz`);
     const state: unknown = await ready.json();
+    const { version, cage } = await checkFfmpeg();
     assert.deepEqual(state, {
       ready: true,
-      dependencies: Object.fromEntries(dependencies.map((name) => [name, { ok: true }])),
+      dependencies: Object.fromEntries(
+        dependencies.map((name) => [name, name === 'ffmpeg' ? { ok: true, facts: { version, cage } } : { ok: true }]),
+      ),
     });
     assert.equal((await fetch(`${service.url}/healthz`)).status, 200);
     assert.match(await (await fetch(`${service.url}/metrics`)).text(), /^# HELP archiver_/m);

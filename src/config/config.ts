@@ -55,6 +55,7 @@ export interface Config {
   readonly push: { readonly audience: string; readonly serviceAccount: string } | undefined;
   readonly transcodeSlots: number;
   readonly transcodeQueue: number;
+  readonly encoderCage: ChoiceOf<'ENCODER_CAGE'>;
   readonly linkLifetimeS: number;
   readonly maxDurationS: number;
   readonly logLevel: ChoiceOf<'LOG_LEVEL'>;
@@ -90,6 +91,7 @@ export function readConfig(env: Environment, command: Command): Config {
     push: readPush(read),
     transcodeSlots,
     transcodeQueue: read.count('TRANSCODE_QUEUE', 2 * transcodeSlots),
+    encoderCage: read.choice('ENCODER_CAGE'),
     linkLifetimeS: read.count('LINK_LIFETIME_S'),
     maxDurationS: read.count('MAX_DURATION_S'),
     logLevel: read.choice('LOG_LEVEL'),

@@ -220,6 +220,13 @@ export const VARIABLES = {
     otherwise: '2 x slots',
     meaning: 'listeners that may wait for a slot; beyond it 429',
   },
+  ENCODER_CAGE: {
+    part: 'making',
+    kind: 'choice',
+    choices: ['best', 'required'],
+    default: 'best',
+    meaning: '`required`: no start unless encoders are shut off from network, files, the service and its processes',
+  },
   MAX_MEDIA_BYTES: {
     part: 'making',
     kind: 'count',

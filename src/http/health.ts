@@ -8,13 +8,21 @@ export interface Dependency {
   readonly name: string;
   /** @throws Failure saying what to change */
   check(signal: AbortSignal): Promise<void>;
+  /** What else an operator wants to know of it, the same as long as the service runs. */
+  readonly facts?: Readonly<Record<string, unknown>>;
 }
 
 export interface State {
   readonly ready: boolean;
   /** Why it is not, where that was said by {@link Readiness.notReady}. */
   readonly reason?: string;
-  readonly dependencies: Readonly<Record<string, { readonly ok: boolean; readonly problem?: string }>>;
+  readonly dependencies: Readonly<Record<string, DependencyState>>;
+}
+
+export interface DependencyState {
+  readonly ok: boolean;
+  readonly problem?: string;
+  readonly facts?: Dependency['facts'];
 }
 
 export interface Readiness {
@@ -61,7 +69,7 @@ async function checkAll(dependencies: readonly Dependency[], timeoutMs: number):
 }
 
 /** Whatever the dependency does with its signal, the answer comes in time. */
-async function check(dependency: Dependency, timeoutMs: number): Promise<{ ok: boolean; problem?: string }> {
+async function check(dependency: Dependency, timeoutMs: number): Promise<DependencyState> {
   const stop = new AbortController();
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(() => {
@@ -69,11 +77,12 @@ async function check(dependency: Dependency, timeoutMs: number): Promise<{ ok: b
     late.reject(failure);
     stop.abort(failure);
   }, timeoutMs);
+  const facts = dependency.facts === undefined ? {} : { facts: dependency.facts };
   try {
     await Promise.race([dependency.check(stop.signal), late.promise]);
-    return { ok: true };
+    return { ok: true, ...facts };
   } catch (thrown) {
-    return { ok: false, problem: Failure.from(thrown).message };
+    return { ok: false, problem: Failure.from(thrown).message, ...facts };
   } finally {
     clearTimeout(timer);
   }

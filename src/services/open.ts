@@ -10,6 +10,7 @@ import { createApp } from '../http/app.ts';
 import { createReadiness, type Dependency } from '../http/health.ts';
 import { createEncoders } from '../media/encoder/encoders.ts';
 import { threadsFor } from '../media/encoder/arguments.ts';
+import { isLoose } from '../media/encoder/cage.ts';
 import { checkFfmpeg, requireFfmpeg } from '../media/encoder/check.ts';
 import { createSlots, type Slots } from '../media/encoder/slots.ts';
 import { Pipeline } from '../pipeline.ts';
@@ -66,8 +67,11 @@ export async function openStudio(
   share = 1,
 ): Promise<Studio> {
   const { config, metrics, log } = context;
-  const ffmpeg = await checkFfmpeg();
-  log.info('ffmpeg was found.', { version: ffmpeg.version, sandbox: ffmpeg.sandbox });
+  const ffmpeg = await checkFfmpeg({ cage: config.encoderCage });
+  const { version, cage } = ffmpeg;
+  log.info('ffmpeg was found.', { version, cage });
+  if (isLoose(cage))
+    log.warn('The encoder’s cage is looser than it should be.', { open: cage.open, missing: cage.missing });
   const encoders = createEncoders(ffmpeg, config.transcodeSlots);
   context.opened.defer(() => encoders.close());
   const slots = createSlots(config.transcodeSlots, config.transcodeQueue);
@@ -89,7 +93,7 @@ export async function openStudio(
     version: context.version,
   });
   const dependencies = [
-    { name: 'ffmpeg', check: () => requireFfmpeg(ffmpeg) },
+    { name: 'ffmpeg', check: () => requireFfmpeg(ffmpeg), facts: { version, cage } },
     { name: 'genesys', check: (signal: AbortSignal) => genesys.check(signal) },
   ];
   return { genesys, pipeline, dependencies };

@@ -4,7 +4,7 @@ import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { checkFfmpeg } from '../../src/media/encoder/check.ts';
-import { childrenOf } from '../support/service/children.ts';
+import { familyOf } from '../support/service/children.ts';
 import { type Confined, pathWith, startConfined, unless } from '../support/media/confined.ts';
 import { type FaultScene, openFaultScene, patience, statusOf } from '../support/fault-scene.ts';
 import { FIXTURES } from '../support/media/fixtures.ts';
@@ -55,7 +55,13 @@ async function archiveAndKill(scene: FaultScene, service: Confined): Promise<voi
   await scene.accept(service, [first, second]);
   for (const recording of [first, second]) await scene.archived(service, recording);
   await scene.accept(service, victim);
-  const encoder = await until(() => familyOf(service.pid).find(isEncoder), patience());
+  const encoder = await until(
+    () =>
+      familyOf(service.pid)
+        .map(({ pid }) => pid)
+        .find(isEncoder),
+    patience(),
+  );
   process.kill(encoder, 'SIGKILL');
   await service.logged({ code: 'encoder-failed', recordingId: victim.recordingId }, patience());
 }
@@ -70,10 +76,6 @@ async function orphaning({ folder, env }: FaultScene): Promise<Readonly<Record<s
   return { ...env, PATH: pathWith(folder) };
 }
 
-function familyOf(pid: number): readonly number[] {
-  return childrenOf(pid).flatMap(({ pid: child }) => [child, ...familyOf(child)]);
-}
-
 /** What is about to become something else, or was killed before it could, still has the name of who started it. */
 function isEncoder(pid: number): boolean {
   try {
@@ -85,7 +87,7 @@ function isEncoder(pid: number): boolean {
 
 /** Zombies whose parent is one of the family. */
 function zombiesUnder(pid: number): readonly number[] {
-  const family = new Set([pid, ...familyOf(pid)].map(String));
+  const family = new Set([pid, ...familyOf(pid).map((child) => child.pid)].map(String));
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number)

@@ -28,7 +28,7 @@ const unreadable =
 /** In order of what explains more: ffmpeg names a cause first and its consequences behind it. */
 const COMPLAINTS: readonly Complaint[] = [
   {
-    pattern: /failed to execute|execvp|No such file or directory.*ffmpeg/i,
+    pattern: /failed to execute|execvp|Can't find source path|No such file or directory.*ffmpeg/i,
     failure: () => new Failure('misconfigured', 'ffmpeg could not be started; install it where the service runs.'),
   },
   {

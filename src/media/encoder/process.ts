@@ -1,26 +1,20 @@
 /** Turns ffmpeg's arguments into one running, confined child on pipes, that can always be got rid of. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { setPriority } from 'node:os';
+import { constants, setPriority } from 'node:os';
 import { Readable, Writable } from 'node:stream';
 import type { Limits } from './arguments.ts';
+import { confine, type Confinement } from './confine.ts';
 import { type Ending, LEFT_OUT, spawnFailure } from './failure.ts';
+import { keepFilterFile } from './filter-file.ts';
 
 /** Where ffmpeg is and what confines it here. */
 export interface Encoder {
-  /** Absolute path. */
+  /** Absolute, without links on its way. */
   readonly path: string;
   /** All of its environment. */
   readonly searchPath: string;
   readonly confinement: Confinement;
-}
-
-/** Programs of util-linux, by absolute path; undefined where there are none (macOS) or they may not do their work. */
-export interface Confinement {
-  readonly prlimit: string | undefined;
-  readonly setpriv: string | undefined;
-  /** Whether it runs as nobody: only root can give up who it is. */
-  readonly dropsIds: boolean;
 }
 
 export interface EncoderProcess {
@@ -34,35 +28,6 @@ export interface EncoderProcess {
   /** SIGKILL to it and all it started, at once: at SIGTERM ffmpeg would finish a shorter file, if it hears it at all. */
   kill(): void;
 }
-
-/** Nobody, on every Linux. */
-const NOBODY = '65534';
-
-/**
- * Limits, no new privileges, death with the service, and no rights at all where we are root: facts in util-linux' prlimit(1)
- * and setpriv(1). A file size of 0 keeps media off the disk.
- */
-export function confine({ path, confinement }: Encoder, limits: Limits, args: readonly string[]): readonly string[] {
-  const { prlimit, setpriv, dropsIds } = confinement;
-  const cpu = String(limits.cpuS);
-  const limited =
-    prlimit === undefined
-      ? []
-      : [prlimit, `--as=${String(limits.memoryBytes)}`, `--cpu=${cpu}:${cpu}`, ...FIXED_LIMITS];
-  const dropped = dropsIds ? DROP_IDS : [];
-  const private_ = setpriv === undefined ? [] : [setpriv, '--no-new-privs', '--pdeathsig', 'SIGKILL', ...dropped];
-  return [...limited, ...private_, path, ...args];
-}
-
-const FIXED_LIMITS: readonly string[] = ['--nofile=64:64', '--fsize=0:0', '--core=0:0'];
-
-const DROP_IDS: readonly string[] = [
-  `--reuid=${NOBODY}`,
-  `--regid=${NOBODY}`,
-  '--clear-groups',
-  '--bounding-set=-all',
-  '--inh-caps=-all',
-];
 
 export interface EncoderOrder {
   readonly args: readonly string[];
@@ -78,31 +43,37 @@ export async function startEncoder(
   encoder: Encoder,
   { args, limits, inputs, listened = false }: EncoderOrder,
 ): Promise<EncoderProcess> {
-  const [command = '', ...rest] = confine(encoder, limits, args);
-  const child = spawnChild(command, rest, { inputs, searchPath: encoder.searchPath });
+  const { command, lifeline } = confine(encoder.confinement, { path: encoder.path, args, limits, inputs });
+  const child = spawnChild(command, { inputs, lifeline, encoder });
+  if (!listened) giveWay(child);
   const exited = new Promise<{ ok: boolean }>((resolve) => {
     child.once('exit', (code) => {
       // What it may have started and left behind; and pipes that nobody reads any more would never close.
       killGroup(child.pid);
-      for (const stream of [child.stdio[0], child.stdio[3]]) stream?.destroy();
+      for (const stream of [child.stdio[0], child.stdio[3], child.stdio[4]]) stream?.destroy();
       resolve({ ok: code === 0 });
     });
   });
   await started(child);
-  if (!listened) giveWay(child);
-  return describe(child, exited);
+  return describe(child, { inputs, exited, isRelayed: lifeline !== undefined });
 }
 
 interface SpawnNeeds {
   readonly inputs: number;
-  readonly searchPath: string;
+  readonly lifeline: number | undefined;
+  readonly encoder: Encoder;
 }
 
 /** A group of its own, so that all of it can be killed; shell and inherited environment are none of its business. */
-function spawnChild(command: string, args: readonly string[], { inputs, searchPath }: SpawnNeeds): ChildProcess {
-  const stdio: 'pipe'[] = inputs > 1 ? ['pipe', 'pipe', 'pipe', 'pipe'] : ['pipe', 'pipe', 'pipe'];
+function spawnChild(command: readonly string[], { inputs, lifeline, encoder }: SpawnNeeds): ChildProcess {
+  const [program = '', ...args] = command;
+  const pipes = 2 + inputs + (lifeline === undefined ? 0 : 1);
+  const stdio = Array.from({ length: pipes }, (): 'pipe' => 'pipe');
+  const env = { PATH: encoder.searchPath };
+  const { filter } = encoder.confinement.tools;
   try {
-    return spawn(command, args, { shell: false, detached: true, env: { PATH: searchPath }, cwd: '/', stdio });
+    if (filter !== undefined) keepFilterFile(filter);
+    return spawn(program, args, { shell: false, detached: true, env, cwd: '/', stdio });
   } catch (error) {
     throw spawnFailure(error);
   }
@@ -147,22 +118,50 @@ function started(child: ChildProcess): Promise<void> {
   });
 }
 
-function describe(child: ChildProcess, exited: Promise<{ ok: boolean }>): EncoderProcess {
-  const [stdin, output, stderr, second] = child.stdio;
+interface Started {
+  readonly inputs: number;
+  readonly exited: Promise<{ ok: boolean }>;
+  /** Whether its exit is told by another process. */
+  readonly isRelayed: boolean;
+}
+
+function describe(child: ChildProcess, { inputs: count, exited, isRelayed }: Started): EncoderProcess {
+  const [stdin, output, stderr, ...more] = child.stdio;
   if (!(stdin instanceof Writable) || !(output instanceof Readable) || !(stderr instanceof Readable)) {
     killGroup(child.pid);
     throw spawnFailure(new Error('The child has no pipes.'));
   }
-  const inputs = second instanceof Writable ? [stdin, second] : [stdin];
-  for (const input of inputs) input.on('error', () => undefined);
+  // An error of a pipe says nothing that the exit does not say better.
+  for (const pipe of child.stdio) pipe?.on('error', () => undefined);
+  const inputs = [stdin, ...more.slice(0, count - 1)].filter((input) => input instanceof Writable);
   const tail = readTail(stderr);
   const ended = new Promise<Ending>((resolve) => {
     child.once('close', (code, signal) => {
-      void tail.then((said) => resolve({ code, signal, ...said }));
+      const exit = isRelayed ? relayed(code, signal) : { code, signal };
+      void tail.then((said) => resolve({ ...exit, ...said }));
     });
   });
   return { inputs, output, exited, ended, kill: () => killGroup(child.pid) };
 }
+
+/** bwrap(1) exits with 128 and the signal where its command was killed by one. */
+function relayed(code: number | null, signal: NodeJS.Signals | null): Pick<Ending, 'code' | 'signal'> {
+  const number = (code ?? 0) - 128;
+  const name = SIGNALS.find((known) => constants.signals[known] === number);
+  return name === undefined ? { code, signal } : { code: null, signal: name };
+}
+
+const SIGNALS: readonly NodeJS.Signals[] = [
+  'SIGKILL',
+  'SIGSEGV',
+  'SIGABRT',
+  'SIGBUS',
+  'SIGILL',
+  'SIGFPE',
+  'SIGSYS',
+  'SIGTERM',
+  'SIGXCPU',
+];
 
 function killGroup(pid: number | undefined): void {
   if (pid === undefined) return;

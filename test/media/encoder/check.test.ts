@@ -4,7 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { Failure } from '../../../src/failure.ts';
+import { type Cage, isLoose, type Layer, LAYER_NAMES, WAYS } from '../../../src/media/encoder/cage.ts';
 import { checkFfmpeg, requireFfmpeg } from '../../../src/media/encoder/check.ts';
+import { findProgram, surroundingsOf } from '../../../src/media/encoder/tools.ts';
+import { findCage } from '../../../src/media/encoder/trial.ts';
 
 const PATH = process.env['PATH'] ?? '';
 const real = await checkFfmpeg();
@@ -29,11 +32,11 @@ function misconfigured(...words: readonly string[]): (error: unknown) => boolean
   };
 }
 
-test('finds the ffmpeg on PATH, says its version and how it is confined', async () => {
+test('finds the ffmpeg on PATH, says its version and how it is caged', async () => {
   assert.match(real.version, /^ffmpeg \S+$/);
   assert.ok(real.path.startsWith('/'));
-  const expected = process.platform === 'linux' ? /^prlimit\+setpriv/ : /^none$/;
-  assert.match(real.sandbox, expected);
+  if (process.platform === 'linux') assert.deepEqual(real.cage.layers.slice(0, 2), ['limits', 'tether']);
+  else assert.equal(real.cage.level, 'none');
   await requireFfmpeg(real);
 });
 
@@ -64,21 +67,90 @@ test('one that has everything and still cannot convert is told apart at the star
   await assert.rejects(checkFfmpeg({ searchPath }), misconfigured('cannot convert'));
 });
 
-test('without prlimit and setpriv it runs unconfined, and says so', async () => {
-  const bin = await mkdtemp(join(folder, 'plain-'));
-  await symlink(real.path, join(bin, 'ffmpeg'));
-  const plain = await checkFfmpeg({ searchPath: bin });
-  assert.equal(plain.sandbox, 'none');
+test('without any tool it runs uncaged, and says what is open and why', async () => {
+  const plain = await checkFfmpeg({ searchPath: await only('ffmpeg') });
+  assert.equal(plain.cage.level, 'none');
+  assert.deepEqual(plain.cage.open, ['network', 'files', 'parent', 'signals']);
+  assert.deepEqual(
+    plain.cage.missing.map(({ layer }) => layer),
+    LAYER_NAMES,
+  );
+});
+
+test('where the cage is required, nothing but a full one is taken, and what is open and why is named (B1)', async () => {
+  const searchPath = await only('ffmpeg');
+  const words = ['ENCODER_CAGE=required', WAYS.network, WAYS.files, WAYS.parent, WAYS.signals, 'bubblewrap'];
+  await assert.rejects(checkFfmpeg({ searchPath, cage: 'required' }), misconfigured(...words));
 });
 
 const linux = process.platform === 'linux' ? false : 'Linux only';
+const rootAlone = process.getuid?.() === 0 ? linux : 'root only';
 
-test('programs that may not do their work are left out, the tighter first', { skip: linux }, async () => {
-  const noDrop = await pathWith(
-    'setpriv',
-    `case "$*" in *--reuid*) exit 1;; esac; exec ${real.confinement.setpriv ?? ''} "$@"`,
-  );
-  assert.equal((await checkFfmpeg({ searchPath: noDrop })).sandbox, 'prlimit+setpriv');
-  const noSetpriv = await pathWith('setpriv', 'exit 1');
-  assert.equal((await checkFfmpeg({ searchPath: noSetpriv })).sandbox, 'prlimit');
+test('a layer that cannot be had is left out alone, with what its tool said', { skip: rootAlone }, async () => {
+  const refuses = 'case "$*" in *--reuid*) echo "not today" >&2; exit 1;; esac';
+  const { cage } = await checkFfmpeg({
+    searchPath: await pathWith('setpriv', `${refuses}; exec ${await tool('setpriv')} "$@"`),
+  });
+  assert.deepEqual(cage.layers, without(real.cage.layers, 'nobody'));
+  assert.deepEqual(reasonFor(cage, 'nobody'), 'not today');
 });
+
+test('what needs a tool goes with it', { skip: linux }, async () => {
+  const { cage } = await checkFfmpeg({ searchPath: await pathWith('setpriv', 'exit 1') });
+  assert.deepEqual(cage.layers, ['limits']);
+  assert.equal(cage.level, 'partial');
+});
+
+for (const kills of [1, 2, 4]) {
+  test(
+    `a trial that is killed is tried again: ${String(kills)} of them loosen nothing (F4)`,
+    { skip: linux },
+    async () => {
+      const { cage } = await checkFfmpeg({ searchPath: await mishaps(kills, 'kill -KILL $$') });
+      assert.deepEqual(cage, real.cage);
+    },
+  );
+}
+
+test('a trial that never ends is tried again, and loosens nothing (F4)', { skip: linux }, async () => {
+  const { path, confinement } = real;
+  const surroundings = await surroundingsOf(path, await mishaps(1, 'exec sleep 600'));
+  const found = await findCage({ path, searchPath: PATH, ...surroundings, trialMs: 3000 });
+  assert.deepEqual(found.cage, real.cage);
+  assert.deepEqual(found.confinement.layers, confinement.layers);
+});
+
+test('trials that are killed again and again loosen the cage, and it is said (F4)', { skip: linux }, async () => {
+  const { cage } = await checkFfmpeg({ searchPath: await mishaps(1000, 'kill -KILL $$') });
+  assert.deepEqual(cage.layers, ['limits']);
+  assert.match(reasonFor(cage, 'tether') ?? '', /SIGKILL/);
+  assert.ok(isLoose(cage));
+});
+
+/** A path with a setpriv that fails so often in this way before it works. */
+async function mishaps(times: number, how: string): Promise<string> {
+  const count = join(await mkdtemp(join(folder, 'count-')), 'count');
+  await writeFile(count, '0');
+  const script = `case "$*" in --help) ;; *) n=$(cat ${count}); echo $((n + 1)) > ${count}; [ $n -ge ${String(times)} ] || ${how};; esac`;
+  return pathWith('setpriv', `${script}\nexec ${await tool('setpriv')} "$@"`);
+}
+
+/** A path with nothing but this program. */
+async function only(name: string): Promise<string> {
+  const bin = await mkdtemp(join(folder, 'only-'));
+  await chmod(bin, 0o755);
+  await symlink(await tool(name), join(bin, name));
+  return bin;
+}
+
+async function tool(name: string): Promise<string> {
+  return (await findProgram(name, PATH)) ?? assert.fail(`there is no ${name}`);
+}
+
+function reasonFor(cage: Cage, layer: Layer): string | undefined {
+  return cage.missing.find((one) => one.layer === layer)?.reason;
+}
+
+function without(layers: readonly Layer[], layer: Layer): readonly Layer[] {
+  return layers.filter((one) => one !== layer);
+}

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { promisify } from 'node:util';
 import { Failure } from '../../../src/failure.ts';
+import { UNCONFINED } from '../../../src/media/encoder/confine.ts';
 import { encode, type Encoded } from '../../../src/media/encoder/encode.ts';
 import { encodeArguments, threadsFor } from '../../../src/media/encoder/arguments.ts';
 import type { Ffmpeg } from '../../../src/media/encoder/check.ts';
@@ -384,8 +385,7 @@ test(
       { mode: 0o755 },
     );
     // The trace is a file, so it is taken without the limit that allows none.
-    const confinement = { prlimit: undefined, setpriv: undefined, dropsIds: false };
-    const traced = { ...staging.real, path: script, confinement };
+    const traced = { ...staging.real, path: script, confinement: UNCONFINED };
     await allPackets(await encodeFiles([await fixture('stereo-ulaw.wav')], { ffmpeg: traced }));
     await allPackets(await encodeFiles([wav(8000), wav(8000)], { ffmpeg: traced }));
     const calls = (await readFile(trace, 'utf8')).split('\n');

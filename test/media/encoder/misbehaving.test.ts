@@ -10,6 +10,7 @@ import { runInNewContext } from 'node:vm';
 import { Failure } from '../../../src/failure.ts';
 import { encode, type Encoded } from '../../../src/media/encoder/encode.ts';
 import type { Ffmpeg } from '../../../src/media/encoder/check.ts';
+import { UNCONFINED } from '../../../src/media/encoder/confine.ts';
 import type { Media } from '../../../src/media/sniff.ts';
 import { readWebm } from '../../../src/media/webm/reader.ts';
 import { createSlots } from '../../../src/media/encoder/slots.ts';
@@ -89,7 +90,9 @@ test('invariant 4: exit 3 a second after a whole output is a failure (FF-04)', H
 });
 
 test('invariant 4: SIGKILL after whole clusters is a failure that names the signal (FF-07)', HANG, async () => {
-  const failure = await failureOf(start({ ffmpeg: await staging.fake('killed') }).then(drain));
+  const work = failureOf(start({ ffmpeg: await staging.fake('killed') }).then(drain));
+  await staging.kill('sleep');
+  const failure = await work;
   assert.equal(failure.code, 'encoder-failed');
   assert.match(failure.message, /SIGKILL/);
   assert.deepEqual(await staging.leftovers(), []);
@@ -253,13 +256,12 @@ test('an abort before the start starts nothing', HANG, async () => {
 
 test('an ffmpeg that is gone is a misconfiguration, and the process lives (FF-01)', HANG, async () => {
   const nowhere = { ...staging.real, path: '/nowhere/ffmpeg' };
-  const unconfined = { prlimit: undefined, setpriv: undefined, dropsIds: false };
-  for (const ffmpeg of [nowhere, { ...nowhere, confinement: unconfined }]) {
+  for (const ffmpeg of [nowhere, { ...nowhere, confinement: UNCONFINED }]) {
     assert.equal((await failureOf(start({ ffmpeg }).then(drain))).code, 'misconfigured');
   }
 });
 
-const orphans = staging.real.confinement.setpriv === undefined ? 'needs setpriv' : false;
+const orphans = staging.real.confinement.layers.includes('tether') ? false : 'needs setpriv';
 
 test(
   'invariant 5: the encoder dies with a service that is killed (FF-12)',
@@ -289,7 +291,7 @@ test(
     const never = new AbortController().signal;
     let most = 0;
     const sampling = setInterval(() => {
-      void staging.census().then((ids) => (most = Math.max(most, ids.length)));
+      void staging.census('ffmpeg').then((ids) => (most = Math.max(most, ids.length)));
     }, 10);
     try {
       const jobs = Array.from({ length: 7 }, async () => {

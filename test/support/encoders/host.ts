@@ -1,5 +1,6 @@
 /** A process that encodes until it is killed, and says when it begins. Arguments: the encoder's path, and its search path. */
 import { checkFfmpeg } from '../../../src/media/encoder/check.ts';
+import { standIn } from './fake.ts';
 import { encode } from '../../../src/media/encoder/encode.ts';
 
 async function* never(): AsyncGenerator<Buffer, void, void> {
@@ -15,6 +16,6 @@ await encode(
     sources: [never()],
     maxDurationMs: 3_600_000,
   },
-  { ffmpeg: { ...(await checkFfmpeg()), path, searchPath } },
+  { ffmpeg: await standIn({ ...(await checkFfmpeg()), searchPath }, path) },
   new AbortController().signal,
 );

@@ -27,6 +27,11 @@ export function childrenOf(pid: number): readonly Child[] {
   });
 }
 
+/** Its children, theirs and so on: what is around an encoder, and the encoder in it. */
+export function familyOf(pid: number): readonly Child[] {
+  return childrenOf(pid).flatMap((child) => [child, ...familyOf(child.pid)]);
+}
+
 export function isRunning(child: Child): boolean {
   const process = processOf(child.pid);
   return process !== undefined && process.startedAt === child.startedAt && process.state !== 'Z';

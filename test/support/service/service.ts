@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { freePort } from '../free-port.ts';
-import { type Child, childrenOf, untilFrozen } from './children.ts';
+import { type Child, childrenOf, familyOf, untilFrozen } from './children.ts';
 
 export type LogEntry = Readonly<Record<string, unknown>>;
 
@@ -24,14 +24,16 @@ export interface Service extends AsyncDisposable {
   entries(): readonly LogEntry[];
   /** The first log entry with these fields, from the very start on. Rejects when the service ends or `signal` aborts before. */
   logged(fields: LogEntry, signal: AbortSignal): Promise<LogEntry>;
-  /** Its child processes: encoders, once it has started. */
+  /** Its child processes: encoders, or what is around each of them, once it has started. */
   encoders(): readonly Child[];
+  /** All that it has started and what these have. */
+  family(): readonly Child[];
   /** Stops it where it stands; `thaw` lets it go on. */
   freeze(): Promise<void>;
   thaw(): void;
   /** SIGTERM. */
   stop(): Promise<Ended>;
-  /** SIGKILL, while nothing of it moves, so that the encoders it leaves behind are exactly those returned. */
+  /** SIGKILL, while nothing of it moves, so that the family it leaves behind is exactly the one returned. */
   kill(): Promise<readonly Child[]>;
 }
 
@@ -136,6 +138,10 @@ class RunningService implements Service {
     return childrenOf(this.pid);
   }
 
+  family(): readonly Child[] {
+    return familyOf(this.pid);
+  }
+
   async freeze(): Promise<void> {
     this.#child.kill('SIGSTOP');
     await untilFrozen(this.pid);
@@ -154,10 +160,10 @@ class RunningService implements Service {
 
   async kill(): Promise<readonly Child[]> {
     await this.freeze();
-    const encoders = this.encoders();
+    const family = this.family();
     this.#child.kill('SIGKILL');
     await this.#ended;
-    return encoders;
+    return family;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
