@@ -31,7 +31,7 @@ if (name === '--help' || name === 'help') {
 } else if (command !== undefined && rest.join() === '--help') {
   process.stdout.write(`${helpOf(command.table)}\n${isConfigured(name) ? environmentHelp(name) : ''}`);
 } else if (command !== undefined) {
-  await runHere(command, rest);
+  await runHere(command, rest, process.env);
 } else if (name === 'completion' && (rest.join() === 'bash' || rest.join() === 'zsh')) {
   const tables = COMMANDS.map(({ table }) => table);
   process.stdout.write(completionOf(rest.join() === 'zsh' ? 'zsh' : 'bash', tables, Object.keys(SERVICES)));

@@ -231,6 +231,7 @@ const PARTS: readonly Part[] = [
       'trace.ts',
       'pipeline.ts',
       'queue/queue.ts',
+      'audit/audit.ts',
       'archive/archive.ts',
       'archive/manifest.ts',
     ],
@@ -241,6 +242,7 @@ const PARTS: readonly Part[] = [
     may: [
       'config/',
       'version.ts',
+      'audit/',
       'metrics.ts',
       'log.ts',
       'trace-export.ts',

@@ -18,12 +18,14 @@ export interface BackfillNeeds extends ReconcileNeeds {
   readonly handle: Handle;
   /** Encoders at once. */
   readonly slots: number;
+  /** Which days are this task's, where it is one of several. */
+  readonly part: { readonly index: number; readonly count: number; readonly attempt: number };
 }
 
 const SHARE = 0.5;
 
 export async function runBackfill(task: Task): Promise<Exit> {
-  const { flags, env } = task;
+  const { flags } = task;
   if (!flags.has('from')) throw new UsageError('--from is needed: say where to begin, since every day costs calls.');
   const workplace = openWorkplace(task, 'backfill');
   const archive = await openArchiveOf(workplace, task, false);
@@ -33,21 +35,20 @@ export async function runBackfill(task: Task): Promise<Exit> {
   const needs = { census: openCensusOf(workplace, task, share), archive, version: readVersion() };
   if (flags.isOn('dry-run')) return reconcile(task, needs);
   const handle = await openBulkHandle({ workplace, archive }, { slots, share }, task);
-  return backfill(task, { ...needs, handle, slots }, env);
+  return backfill(task, { ...needs, handle, slots, part: workplace.config.task });
 }
 
-/** `env` says which days are this task's, where it is one of several (Cloud Run jobs). */
-export async function backfill(task: Task, needs: BackfillNeeds, env: NodeJS.ProcessEnv): Promise<Exit> {
+export async function backfill(task: Task, needs: BackfillNeeds): Promise<Exit> {
   const { flags, report, signal } = task;
   const { archive, now = () => new Date() } = needs;
-  const days = (daysAsked(flags, now()) ?? []).filter((day) => isOurs(day, env));
+  const days = (daysAsked(flags, now()) ?? []).filter((day) => isOurs(day, needs.part));
   const name = `${days.at(0) ?? 'none'}.${days.at(-1) ?? 'none'}`;
   const earlier = await findEarlierRuns(name, archive.notes, signal);
   if (earlier.isUnderWay)
     report.problem('The same days are being fetched elsewhere: harmless, each recording is stored once.');
   for (const culprit of earlier.culprits) await giveUp(culprit, needs, signal);
   await using _mark = await RunMark.begin(name, archive.notes);
-  const isCareful = earlier.wasKilled || Number(env['CLOUD_RUN_TASK_ATTEMPT'] ?? 0) > 0;
+  const isCareful = earlier.wasKilled || needs.part.attempt > 0;
   const tally = new ReconcileTally(report);
   let looked = 0;
   for (const day of days) {
@@ -66,8 +67,7 @@ export async function backfill(task: Task, needs: BackfillNeeds, env: NodeJS.Pro
 }
 
 /** Task i of N takes every Nth day. https://cloud.google.com/run/docs/create-jobs */
-function isOurs(day: string, env: NodeJS.ProcessEnv): boolean {
-  const [index, count] = [Number(env['CLOUD_RUN_TASK_INDEX'] ?? 0), Number(env['CLOUD_RUN_TASK_COUNT'] ?? 1)];
+function isOurs(day: string, { index, count }: BackfillNeeds['part']): boolean {
   return (Date.parse(`${day}T00:00:00Z`) / DAY_MS) % count === index;
 }
 

@@ -3,14 +3,14 @@ import type { Listed } from './contents.ts';
 import { runCommand, type Surroundings } from './task.ts';
 
 /** Sets the exit code and lets the process end by itself; whatever still hangs then is ended a second later. */
-export async function runHere(command: Listed, args: readonly string[]): Promise<void> {
-  process.exitCode = await runCommand(command, args, here());
+export async function runHere(command: Listed, args: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {
+  process.exitCode = await runCommand(command, args, here(env));
   setTimeout(() => process.exit(), 1_000).unref();
 }
 
-function here(): Surroundings {
+function here(env: NodeJS.ProcessEnv): Surroundings {
   return {
-    env: process.env,
+    env,
     stdout: process.stdout,
     stderr: process.stderr,
     onSignal: (listener) => {

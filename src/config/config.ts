@@ -57,7 +57,11 @@ export interface Config {
   readonly transcodeQueue: number;
   readonly encoderCage: ChoiceOf<'ENCODER_CAGE'>;
   readonly linkLifetimeS: number;
+  /** Proxies in front whose X-Forwarded-For is believed. */
+  readonly trustedProxies: number;
   readonly maxDurationS: number;
+  /** Which of several tasks a command is; the only one by default. */
+  readonly task: { readonly index: number; readonly count: number; readonly attempt: number };
   readonly logLevel: ChoiceOf<'LOG_LEVEL'>;
   /** Project of Google Cloud that log lines' traces belong to. */
   readonly project: string | undefined;
@@ -93,7 +97,13 @@ export function readConfig(env: Environment, command: Command): Config {
     transcodeQueue: read.count('TRANSCODE_QUEUE', 2 * transcodeSlots),
     encoderCage: read.choice('ENCODER_CAGE'),
     linkLifetimeS: read.count('LINK_LIFETIME_S'),
+    trustedProxies: read.count('TRUSTED_PROXIES'),
     maxDurationS: read.count('MAX_DURATION_S'),
+    task: {
+      index: read.count('CLOUD_RUN_TASK_INDEX'),
+      count: read.count('CLOUD_RUN_TASK_COUNT'),
+      attempt: read.count('CLOUD_RUN_TASK_ATTEMPT'),
+    },
     logLevel: read.choice('LOG_LEVEL'),
     project: read.isSet('GOOGLE_CLOUD_PROJECT') ? read.text('GOOGLE_CLOUD_PROJECT') : undefined,
     tracing: readTracing(read),

@@ -11,6 +11,7 @@ export const PARTS = {
   api: 'Listeners',
   push: 'Pushed messages',
   making: 'Making WebM',
+  task: 'One of several tasks (Cloud Run jobs set these)',
   log: 'Log and traces',
 } as const;
 
@@ -23,7 +24,7 @@ const COMMANDS = {
   worker: ['address', 'genesys', 'outbound', 'queue', 'archive', 'push', 'making', 'log'],
   playback: ['address', 'genesys', 'outbound', 'queue', 'archive', 'api', 'making', 'log'],
   reconcile: ['genesys', 'outbound', 'archive', 'log'],
-  backfill: ['genesys', 'outbound', 'archive', 'making', 'log'],
+  backfill: ['genesys', 'outbound', 'archive', 'making', 'task', 'log'],
   replay: ['genesys', 'outbound', 'archive', 'making', 'log'],
 } as const satisfies Record<string, readonly Part[]>;
 
@@ -198,6 +199,14 @@ export const VARIABLES = {
     default: '900',
     meaning: 'life of a signed link, seconds (at most 604800)',
   },
+  TRUSTED_PROXIES: {
+    part: 'api',
+    kind: 'count',
+    min: 0,
+    max: 10,
+    default: '0',
+    meaning: 'proxies in front whose X-Forwarded-For is believed, for the audit (Cloud Run alone: 1)',
+  },
   PUSH_AUDIENCE: {
     part: 'push',
     kind: 'text',
@@ -244,6 +253,30 @@ export const VARIABLES = {
     meaning: 'longer media is refused',
   },
   PATH: { part: 'making', kind: 'foreign', meaning: 'where `ffmpeg` and `ffprobe` are looked for' },
+  CLOUD_RUN_TASK_INDEX: {
+    part: 'task',
+    kind: 'count',
+    min: 0,
+    max: 9_999,
+    default: '0',
+    meaning: 'which task this is',
+  },
+  CLOUD_RUN_TASK_COUNT: {
+    part: 'task',
+    kind: 'count',
+    min: 1,
+    max: 10_000,
+    default: '1',
+    meaning: 'how many there are: each takes every so many-th day',
+  },
+  CLOUD_RUN_TASK_ATTEMPT: {
+    part: 'task',
+    kind: 'count',
+    min: 0,
+    max: 100,
+    default: '0',
+    meaning: 'how often this task ended early before: then it goes on with care',
+  },
   LOG_LEVEL: {
     part: 'log',
     kind: 'choice',

@@ -1,5 +1,6 @@
 /** Turns the parts a deployable has into its routes: the table of contents of everything that arrives over HTTP. */
 import express, { type Express, type RequestHandler } from 'express';
+import type { Audit } from '../audit/audit.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { requireApiKey, type ApiAuth } from './auth.ts';
@@ -10,6 +11,7 @@ import { receivePush, refusePush, type PushParts } from './push.ts';
 import { linkRecording, listRecordings, showRecording, type RecordingsParts } from './recordings.ts';
 import { createVerify, type WebhookAuth } from './signature.ts';
 import { transcode, type TranscodeNeeds } from './transcode.ts';
+import { Witness } from './witness.ts';
 import { receiveEvents, refuseEvents, type WebhookParts } from './webhook.ts';
 
 /** What is absent has no route. */
@@ -25,6 +27,10 @@ export interface AppParts {
   };
   /** Worker that Pub/Sub pushes to. */
   readonly push?: PushParts;
+  /** Where listens are put on record before their first byte; without one nothing is played, shown or linked. */
+  readonly audit?: Pick<Audit, 'record'>;
+  /** Proxies in front of this service whose X-Forwarded-For is believed; none by default. */
+  readonly proxies?: number;
   /** Playback: both stand behind `auth`. */
   readonly playback?: {
     readonly auth: ApiAuth;
@@ -37,6 +43,7 @@ export interface AppParts {
 
 export function createApp(parts: AppParts): Express {
   const { log, metrics } = parts;
+  const witness = new Witness(parts.audit, { proxies: parts.proxies ?? 0 });
   const app = express();
   app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
   app.use(prepare(log));
@@ -63,15 +70,17 @@ export function createApp(parts: AppParts): Express {
   if (parts.playback !== undefined) {
     const { auth, transcode: live, recordings } = parts.playback;
     const permitted = requireApiKey(auth);
-    if (live !== undefined) get('/transcode', permitted, transcode({ ...live, metrics, log }));
+    const way = auth.required ? 'key' : 'none';
+    if (live !== undefined) get('/transcode', permitted, transcode({ ...live, metrics, log, witness, way }));
     if (recordings !== undefined) {
-      get('/recordings', permitted, listRecordings(recordings));
-      get('/recordings/:conversationId/:recordingId', permitted, showRecording(recordings));
-      get('/recordings/:conversationId/:recordingId/link', permitted, linkRecording(recordings));
+      const needs = { ...recordings, witness, way } as const;
+      get('/recordings', permitted, listRecordings(needs));
+      get('/recordings/:conversationId/:recordingId', permitted, showRecording(needs));
+      get('/recordings/:conversationId/:recordingId/link', permitted, linkRecording(needs));
     }
   }
   if (parts.media !== undefined) {
-    get('/media/:conversationId/:recordingId', serveMedia({ archive: parts.media, metrics, log }));
+    get('/media/:conversationId/:recordingId', serveMedia({ archive: parts.media, metrics, log, witness }));
   }
   app.use(refusePath);
   app.use(createErrorAnswers(log));

@@ -4,9 +4,11 @@ import type { LinkVerifier } from '../archive/archive.ts';
 import { Failure } from '../failure.ts';
 import { leavingSignal } from './play.ts';
 import { serveStored, type StoredNeeds } from './stored.ts';
+import type { Witness } from './witness.ts';
 
 export interface MediaNeeds extends StoredNeeds {
   readonly archive: LinkVerifier & StoredNeeds['archive'];
+  readonly witness: Witness;
 }
 
 /** The link is the permission: no API key. */
@@ -16,7 +18,9 @@ export function serveMedia(needs: MediaNeeds): RequestHandler {
     const recording = needs.archive.verifyLink(pathname, searchParams);
     // A player in a page of another origin may embed it: whoever holds the link may play it.
     res.setHeader('Cross-Origin-Resource-Policy', 'cross-origin');
-    if (await serveStored(recording, needs, { req, res, leaving: leavingSignal(res) })) return;
+    const act = { action: 'listened', way: 'link', who: 'link', recording } as const;
+    const recorded = req.method === 'HEAD' ? Promise.resolve() : needs.witness.record(req, act);
+    if (await serveStored(recording, needs, { req, res, leaving: leavingSignal(res), recorded })) return;
     throw new Failure('not-found', 'The archive does not hold this recording.');
   };
 }

@@ -26,6 +26,8 @@ interface StoredFacts {
 
 /** Its `body` is read, or its iterator returned. */
 export interface Answer extends AnswerHead {
+  /** Resolves once the listen is on record: no byte leaves before. */
+  readonly recorded: Promise<void>;
   readonly body: AsyncIterable<Buffer>;
 }
 
@@ -89,7 +91,7 @@ type Played =
 
 async function send(answer: Answer, res: Response, stallMs: number): Promise<Played> {
   const bytes = exactly(answer.body, lengthOf(answer));
-  const first = await bytes.next();
+  const [first] = await bothOrNeither(bytes, answer.recorded);
   if (first.done === true) throw new Failure('incomplete', 'The recording came out empty; try again later.');
   if (res.destroyed) {
     await bytes.return();
@@ -116,7 +118,19 @@ async function send(answer: Answer, res: Response, stallMs: number): Promise<Pla
   }
 }
 
-function lengthOf({ stored }: Answer): number | undefined {
+/** The first piece and the record of the listen, awaited side by side; without a record the body is let go. */
+async function bothOrNeither(
+  bytes: AsyncGenerator<Buffer, void, void>,
+  recorded: Promise<void>,
+): Promise<[IteratorResult<Buffer, void>]> {
+  const [first, record] = await Promise.allSettled([bytes.next(), recorded]);
+  if (first.status === 'rejected') throw first.reason;
+  if (record.status === 'fulfilled') return [first.value];
+  await bytes.return();
+  throw record.reason;
+}
+
+function lengthOf({ stored }: Pick<Answer, 'stored'>): number | undefined {
   const part = stored?.part;
   return part === undefined ? stored?.sizeBytes : part.end - part.start + 1;
 }

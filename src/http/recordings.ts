@@ -5,30 +5,49 @@ import { Failure } from '../failure.ts';
 import { isDay } from '../instant.ts';
 import { parseId, type Recording } from '../recording.ts';
 import { leavingSignal } from './play.ts';
+import type { Witness } from './witness.ts';
 
 export interface RecordingsParts {
   readonly archive: Pick<Archive, 'find' | 'failureOf' | 'waitingOf' | 'list' | 'link'>;
   readonly linkLifetimeS: number;
 }
 
+export interface RecordingsNeeds extends RecordingsParts {
+  readonly witness: Witness;
+  /** Whether a key is asked for. */
+  readonly way: 'key' | 'none';
+}
+
 const FIELDS: ReadonlySet<string> = new Set(['from', 'to', 'conversationId', 'status', 'cursor', 'limit']);
 const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 1000;
 
-/** `GET /recordings?from=&to=&conversationId=&status=&cursor=&limit=` → `{recordings, cursor}`; the last page has no cursor. */
-export function listRecordings({ archive }: RecordingsParts): RequestHandler {
+/**
+ * `GET /recordings?from=&to=&conversationId=&status=&cursor=&limit=` → `{recordings, cursor}`; the last page has no cursor.
+ * What was asked for is personal at times, so the record names the fields of a question, not their values.
+ */
+export function listRecordings({ archive, witness, way }: RecordingsNeeds): RequestHandler {
   return async (req, res) => {
-    const page = await archive.list(parseListQuery(req.query), leavingSignal(res));
+    const query = parseListQuery(req.query);
+    const recorded = witness.record(req, {
+      action: 'looked',
+      way,
+      about: { fields: Object.keys(req.query).join(',') },
+    });
+    const page = await archive.list(query, leavingSignal(res));
+    await recorded;
     res.json({ recordings: page.entries.map(describeEntry), cursor: page.cursor });
   };
 }
 
 /** `GET /recordings/C/R`: status with manifest, or with the reason why there is none, or not yet. */
-export function showRecording({ archive }: RecordingsParts): RequestHandler {
+export function showRecording({ archive, witness, way }: RecordingsNeeds): RequestHandler {
   return async (req, res) => {
     const recording = parsePath(req.params);
     const signal = leavingSignal(res);
+    const recorded = witness.record(req, { action: 'looked', way, recording });
     const manifest = await archive.find(recording, signal);
+    await recorded;
     if (manifest !== undefined) return void res.json(describeEntry({ status: 'archived', recording, manifest }));
     const failure = await archive.failureOf(recording, signal);
     if (failure !== undefined) return void res.json(describeEntry({ status: failure.status, recording, failure }));
@@ -39,13 +58,16 @@ export function showRecording({ archive }: RecordingsParts): RequestHandler {
 }
 
 /** `GET /recordings/C/R/link` → `{url, expiresAt}`, or with `?redirect` straight there. */
-export function linkRecording({ archive, linkLifetimeS }: RecordingsParts): RequestHandler {
+export function linkRecording({ archive, linkLifetimeS, witness, way }: RecordingsNeeds): RequestHandler {
   return async (req, res) => {
     const signal = leavingSignal(res);
-    const manifest = await archive.find(parsePath(req.params), signal);
+    const recording = parsePath(req.params);
+    const recorded = witness.record(req, { action: 'linked', way, recording });
+    const manifest = await archive.find(recording, signal);
     if (manifest === undefined)
       throw new Failure('not-found', 'This recording is not in the archive: see /recordings/C/R for why.');
     const link = await archive.link(manifest, linkLifetimeS, signal);
+    await recorded;
     // Not res.redirect(): it puts the link, a bearer secret, into a body as well.
     if (req.query['redirect'] !== undefined) res.status(302).setHeader('Location', link.url).end();
     else res.json({ url: link.url, expiresAt: link.expiresAt });

@@ -11,6 +11,8 @@ export interface StoredNeeds extends PlayNeeds {
 }
 
 export interface Exchange {
+  /** Resolves once the listen is on record: nothing of the recording leaves before. */
+  readonly recorded: Promise<void>;
   readonly req: Request;
   readonly res: Response;
   /** Aborts when the listener is gone. */
@@ -32,14 +34,18 @@ export async function serveStored(recording: Recording, needs: StoredNeeds, exch
   return (await countingFailures('archive', attempt, { metrics: needs.metrics, leaving })) ?? true;
 }
 
-async function answerWith(manifest: Manifest, needs: StoredNeeds, { req, res, leaving }: Exchange): Promise<void> {
+async function answerWith(manifest: Manifest, needs: StoredNeeds, exchange: Exchange): Promise<void> {
+  const { req, res, leaving, recorded } = exchange;
   const { contentType, sizeBytes } = manifest.webm;
   const recording = recordingOf(manifest);
   const whole = { sizeBytes, etag: etagOf(manifest), part: undefined };
-  if (isUnchanged(req.headers, whole.etag)) return void res.status(304).setHeader('ETag', whole.etag).end();
+  if (isUnchanged(req.headers, whole.etag)) {
+    await recorded;
+    return void res.status(304).setHeader('ETag', whole.etag).end();
+  }
   // A range is a matter of GET alone (RFC 9110 14.2).
   if (req.method === 'HEAD') return void describeAnswer({ recording, contentType, stored: whole }, res).end();
   const stored = { ...whole, part: partAsked(req.headers, whole) };
   const body: AsyncIterable<Buffer> = await needs.archive.read(manifest, stored.part, leaving);
-  await play({ recording, contentType, stored, body }, needs, res);
+  await play({ recording, contentType, stored, body, recorded }, needs, res);
 }

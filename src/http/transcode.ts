@@ -5,9 +5,13 @@ import type { Pipeline } from '../pipeline.ts';
 import { parseId, parseOptionalId, type Recording } from '../recording.ts';
 import { countingFailures, leavingSignal, play } from './play.ts';
 import { serveStored, type StoredNeeds } from './stored.ts';
+import type { Witness } from './witness.ts';
 
 export interface TranscodeNeeds extends StoredNeeds {
   readonly listen: Pipeline['listen'];
+  readonly witness: Witness;
+  /** Whether a key is asked for. */
+  readonly way: 'key' | 'none';
 }
 
 /**
@@ -18,10 +22,14 @@ export function transcode(needs: TranscodeNeeds): RequestHandler {
   return async (req, res) => {
     const recording = parseQuery(req.query);
     const leaving = leavingSignal(res);
-    if (await serveStored(recording, needs, { req, res, leaving })) return;
-    if (req.method === 'HEAD') return void res.setHeader('Accept-Ranges', 'none').end();
+    // A HEAD brings nothing of the recording.
+    const isHead = req.method === 'HEAD';
+    const { way, witness } = needs;
+    const recorded = isHead ? Promise.resolve() : witness.record(req, { action: 'listened', way, recording });
+    if (await serveStored(recording, needs, { req, res, leaving, recorded })) return;
+    if (isHead) return void res.setHeader('Accept-Ranges', 'none').end();
     const attempt = async (): Promise<void> =>
-      play({ recording, ...(await needs.listen(recording, leaving)) }, needs, res);
+      play({ recording, recorded, ...(await needs.listen(recording, leaving)) }, needs, res);
     await countingFailures('live', attempt, { metrics: needs.metrics, leaving });
   };
 }

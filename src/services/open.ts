@@ -1,6 +1,8 @@
 /** What several deployables open in the same way. */
 import { availableParallelism } from 'node:os';
 import { openArchive, type OpenArchive } from '../archive/open-archive.ts';
+import type { Audit } from '../audit/audit.ts';
+import { openAudit } from '../audit/open-audit.ts';
 import { createDelivery, type DeliveryParts } from '../delivery.ts';
 import { createGenesys } from '../genesys/open-genesys.ts';
 import type { Failure } from '../failure.ts';
@@ -48,6 +50,17 @@ export async function openTheArchive(context: Context, readOnly = false): Promis
   const open = await openArchive(config, { publicUrl: config.publicUrl ?? door.url, readOnly });
   opened.defer(() => open.archive.close());
   return open;
+}
+
+/** Where listens and changes are put on record: in the archive itself. */
+export async function openTheAudit(
+  { config, opened }: Pick<Context, 'config' | 'opened'>,
+  { archive }: Pick<OpenArchive, 'archive'>,
+): Promise<Audit> {
+  const folder = config.archive.kind === 'folder' ? config.archive.path : undefined;
+  const audit = await openAudit({ folder, notes: archive.notes });
+  opened.defer(() => audit.close());
+  return audit;
 }
 
 /** What making WebM needs of whoever runs it. */

@@ -2,7 +2,8 @@
 import type { OpenArchive } from '../archive/open-archive.ts';
 import type { AppParts } from '../http/app.ts';
 import type { Queue } from '../queue/queue.ts';
-import { openStudio, openTheArchive, openTheQueue, serveRoutes, type Studio } from './open.ts';
+import type { Audit } from '../audit/audit.ts';
+import { openStudio, openTheArchive, openTheAudit, openTheQueue, serveRoutes, type Studio } from './open.ts';
 import type { Context, Deployable } from './run.ts';
 
 export const playback: Deployable = async (context) => {
@@ -11,7 +12,7 @@ export const playback: Deployable = async (context) => {
   const queue = context.config.archiveOnListen ? await openTheQueue(context) : undefined;
   return serveRoutes(context, {
     dependencies: [{ name: 'archive', check: (signal) => open.archive.check(signal) }, ...studio.dependencies],
-    ...playbackRoutes(context, open, { studio, queue }),
+    ...playbackRoutes(context, open, { studio, queue, audit: await openTheAudit(context, open) }),
   });
 };
 
@@ -19,8 +20,8 @@ export const playback: Deployable = async (context) => {
 export function playbackRoutes(
   { config, log }: Context,
   { archive, media }: OpenArchive,
-  { studio, queue }: { readonly studio: Studio; readonly queue: Queue | undefined },
-): Pick<AppParts, 'playback' | 'media'> {
+  { studio, queue, audit }: { readonly studio: Studio; readonly queue: Queue | undefined; readonly audit: Audit },
+): Pick<AppParts, 'playback' | 'media' | 'audit' | 'proxies'> {
   const listen: typeof studio.pipeline.listen = async (recording, signal) => {
     const listening = await studio.pipeline.listen(recording, signal);
     if (config.archiveOnListen && queue !== undefined) {
@@ -31,6 +32,8 @@ export function playbackRoutes(
     return listening;
   };
   return {
+    audit,
+    proxies: config.trustedProxies,
     playback: {
       auth: config.api,
       transcode: { listen, archive },

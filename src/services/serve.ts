@@ -1,5 +1,13 @@
 /** `archiver serve`: receiver, worker and playback in one process. */
-import { consumeQueue, deliveryParts, openStudio, openTheArchive, openTheQueue, serveRoutes } from './open.ts';
+import {
+  consumeQueue,
+  deliveryParts,
+  openStudio,
+  openTheArchive,
+  openTheAudit,
+  openTheQueue,
+  serveRoutes,
+} from './open.ts';
 import { playbackRoutes } from './playback.ts';
 import { pushRoute } from './push.ts';
 import type { Deployable } from './run.ts';
@@ -9,6 +17,7 @@ export const serve: Deployable = async (context) => {
   const queue = await openTheQueue(context);
   const open = await openTheArchive(context);
   const studio = await openStudio(context, open);
+  const audit = await openTheAudit(context, open);
   const parts = deliveryParts(context, queue, { archive: open.archive, studio });
   const consuming = consumeQueue(context, queue, parts);
   return serveRoutes(
@@ -21,7 +30,7 @@ export const serve: Deployable = async (context) => {
       ],
       webhook: { auth: config.webhook, queue },
       ...pushRoute(context, queue, parts),
-      ...playbackRoutes(context, open, { studio, queue }),
+      ...playbackRoutes(context, open, { studio, queue, audit }),
     },
     consuming,
   );

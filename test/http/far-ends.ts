@@ -6,6 +6,7 @@ import { PassThrough, Readable } from 'node:stream';
 import type { Archive, ByteRange, Entry, ListQuery } from '../../src/archive/archive.ts';
 import { recordingOf, type FailureRecord, type Manifest, type WaitingRecord } from '../../src/archive/manifest.ts';
 import type { Subject } from '../../src/archive/names.ts';
+import type { Audit, AuditEntry } from '../../src/audit/audit.ts';
 import { Failure } from '../../src/failure.ts';
 import { createApp, type AppParts } from '../../src/http/app.ts';
 import { createReadiness } from '../../src/http/health.ts';
@@ -31,7 +32,7 @@ export async function start(parts: Partial<AppParts>, limits: ListenOptions['lim
   stream.on('data', (chunk: Buffer) => lines.push(...chunk.toString().split('\n').filter(Boolean)));
   const log = createLog({ level: 'debug', secrets: [], stream });
   const metrics = createMetrics();
-  const app = createApp({ log, metrics, readiness: createReadiness([]), ...parts });
+  const app = createApp({ log, metrics, readiness: createReadiness([]), audit: new ListAudit(), ...parts });
   const listener = await listen(app, { host: '127.0.0.1', port: 0, limits });
   return {
     url: listener.url,
@@ -41,6 +42,18 @@ export async function start(parts: Partial<AppParts>, limits: ListenOptions['lim
     close: (deadlineMs) => listener.close(deadlineMs),
     [Symbol.asyncDispose]: () => listener.close(0),
   };
+}
+
+/** What was put on record, in its order. */
+export class ListAudit implements Pick<Audit, 'record'> {
+  readonly entries: AuditEntry[] = [];
+  /** Awaited before anything is on record. */
+  before: () => Promise<void> = async () => undefined;
+
+  async record(entry: AuditEntry): Promise<void> {
+    await this.before();
+    this.entries.push(entry);
+  }
 }
 
 /** A far end that takes everything, until it is told not to. */

@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Failure } from '../../src/failure.ts';
+import { addressOf } from '../../src/http/witness.ts';
+import { keysOf } from '../support/keys.ts';
+import { ListAudit, MapArchive, start } from './far-ends.ts';
+
+const KEY = 'k'.repeat(32);
+
+async function setUp(t: { after(work: () => Promise<void>): void }, audit: ListAudit, proxies = 0) {
+  const archive = new MapArchive();
+  archive.put({ recordingId: 'r1', conversationId: 'c1' }, Buffer.from('webm bytes'));
+  const listen = async (): Promise<never> => Promise.reject(new Failure('not-found', 'Genesys does not know it.'));
+  const auth = { required: true, keys: keysOf(KEY) };
+  const service = await start({
+    audit,
+    proxies,
+    playback: { auth, transcode: { listen, archive }, recordings: { archive, linkLifetimeS: 900 } },
+  });
+  t.after(() => service.close(0));
+  const ask = (path: string, headers: Record<string, string> = {}): Promise<Response> =>
+    fetch(`${service.url}${path}`, { headers: { 'x-api-key': KEY, ...headers }, redirect: 'manual' });
+  return { ask, service };
+}
+
+test('invariant 14: no byte of a recording, no link and no listing leaves before it is on record', async (t) => {
+  const audit = new ListAudit();
+  const held = Promise.withResolvers<void>();
+  let waiting = 0;
+  audit.before = async () => {
+    waiting += 1;
+    await held.promise;
+  };
+  const { ask } = await setUp(t, audit);
+  const paths = ['/transcode?id=r1&conversationId=c1', '/recordings', '/recordings/c1/r1', '/recordings/c1/r1/link'];
+  const answers: number[] = [];
+  const asked = paths.map(async (path) => answers.push((await ask(path)).status));
+  while (waiting < paths.length) await new Promise((resolve) => setImmediate(resolve));
+  // Everything else has had its time: what is looked up lies in memory.
+  for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(answers, []);
+  held.resolve();
+  await Promise.all(asked);
+  assert.deepEqual(answers, [200, 200, 200, 200]);
+  assert.deepEqual(audit.entries.map(({ action }) => action).toSorted(), ['linked', 'listened', 'looked', 'looked']);
+});
+
+test('invariant 14: where the record cannot be written nothing is played, shown or linked (503)', async (t) => {
+  const audit = new ListAudit();
+  audit.before = async () => Promise.reject(new Failure('archive-unavailable', 'The audit cannot be written.'));
+  const { ask } = await setUp(t, audit);
+  for (const path of [
+    '/transcode?id=r1&conversationId=c1',
+    '/recordings',
+    '/recordings/c1/r1',
+    '/recordings/c1/r1/link',
+  ]) {
+    const answer = await ask(path);
+    assert.equal(answer.status, 503, path);
+    assert.doesNotMatch(await answer.text(), /webm bytes|signature/);
+  }
+});
+
+test('a record says who by the name of the key, how, from where, which recording and which request', async (t) => {
+  const audit = new ListAudit();
+  const { ask } = await setUp(t, audit);
+  const answer = await ask('/transcode?id=r1&conversationId=c1');
+  const [entry] = audit.entries;
+  assert.deepEqual(
+    { ...entry, who: undefined },
+    {
+      action: 'listened',
+      who: undefined,
+      way: 'key',
+      from: '127.0.0.1',
+      conversationId: 'c1',
+      recordingId: 'r1',
+      requestId: answer.headers.get('x-request-id') ?? '',
+      about: undefined,
+    },
+  );
+  assert.ok(entry?.who !== undefined && !entry.who.includes(KEY));
+});
+
+test('the ranges of one listen are one record, another recording or listener is another; HEAD brings nothing and is none', async (t) => {
+  const audit = new ListAudit();
+  const { ask, service } = await setUp(t, audit);
+  for (let index = 0; index < 5; index++)
+    await ask('/transcode?id=r1&conversationId=c1', { range: `bytes=${String(index)}-` });
+  assert.equal(audit.entries.length, 1);
+  await fetch(`${service.url}/transcode?id=r1&conversationId=c1`, { method: 'HEAD', headers: { 'x-api-key': KEY } });
+  assert.equal(audit.entries.length, 1);
+  await ask('/transcode?id=r2&conversationId=c1');
+  assert.deepEqual(
+    audit.entries.map(({ recordingId }) => recordingId),
+    ['r1', 'r2'],
+  );
+});
+
+test('a listing is on record by the fields that were asked for, never by their values', async (t) => {
+  const audit = new ListAudit();
+  const { ask } = await setUp(t, audit);
+  await ask('/recordings?conversationId=canary-conversation&limit=5');
+  assert.deepEqual(
+    audit.entries.map(({ about }) => about),
+    [{ fields: 'conversationId,limit' }],
+  );
+  assert.doesNotMatch(JSON.stringify(audit.entries), /canary/);
+});
+
+test('a listen that could not be put on record is put on record the next time', async (t) => {
+  const audit = new ListAudit();
+  audit.before = async () => Promise.reject(new Failure('archive-unavailable', 'The audit cannot be written.'));
+  const { ask } = await setUp(t, audit);
+  assert.equal((await ask('/transcode?id=r1&conversationId=c1')).status, 503);
+  audit.before = async () => undefined;
+  assert.equal((await ask('/transcode?id=r1&conversationId=c1')).status, 200);
+  assert.equal(audit.entries.length, 1);
+});
+
+test('an address is believed only as far as proxies are', () => {
+  const from = (header: string | undefined, proxies: number): string | undefined =>
+    addressOf(
+      {
+        headers: header === undefined ? {} : { 'x-forwarded-for': header },
+        socket: { remoteAddress: '10.0.0.9' },
+      } as never,
+      proxies,
+    );
+  assert.equal(from('1.1.1.1', 0), '10.0.0.9');
+  assert.equal(from('6.6.6.6, 1.1.1.1', 1), '1.1.1.1');
+  assert.equal(from('6.6.6.6, 1.1.1.1, 10.0.0.1', 2), '1.1.1.1');
+  assert.equal(from(undefined, 1), '10.0.0.9');
+  assert.equal(from('1.1.1.1', 3), '10.0.0.9');
+  assert.equal(from('evil\r\nname', 1), '10.0.0.9');
+  assert.equal(from('2001:db8::1', 1), '2001:db8::1');
+});
