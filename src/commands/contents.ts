@@ -1,4 +1,5 @@
 /** All that an operator can run, by task: the table of contents, and what each name starts. */
+import { AUDIT } from './audit-table.ts';
 import { BACKFILL } from './backfill-table.ts';
 import { type CommandTable, nearestOf } from './flags.ts';
 import { RECONCILE } from './reconcile-table.ts';
@@ -15,6 +16,7 @@ export const COMMANDS: readonly Listed[] = [
   { table: RECONCILE, load: async () => (await import('./reconcile.ts')).runReconcile },
   { table: BACKFILL, load: async () => (await import('./backfill.ts')).runBackfill },
   { table: REPLAY, load: async () => (await import('./replay.ts')).runReplay },
+  { table: AUDIT, load: async () => (await import('./audit.ts')).runAudit },
 ];
 
 /** What runs until it is stopped. */
