@@ -4,6 +4,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { contentsOf } from '../src/commands/contents.ts';
+import { FAILURES } from '../src/failure.ts';
 import { rowsOf, SECRETS_ROW } from '../src/config/variables.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -60,6 +61,18 @@ test('the variables of the README stand there as they stand in the code', () => 
     shown,
     rows.filter(([name]) => names.has(name)),
   );
+});
+
+test('the table of failures is the one in the code: one wording everywhere', () => {
+  const work = { never: 'final', wait: 'waits', again: 'tried again' } as const;
+  const expected = Object.entries(FAILURES).map(([code, { sort, retry, status, next }]) => [
+    `\`${code}\``,
+    sort,
+    work[retry],
+    String(status),
+    next,
+  ]);
+  assert.deepEqual(tableRows(readFileSync(join(ROOT, 'src/README.md'), 'utf8')), expected);
 });
 
 test('every command of the README is a command of the program', () => {
