@@ -338,7 +338,7 @@ const PACKAGES: readonly Package[] = [
   { name: /^node:(https?|http2|tls)$/, only: /^(http|genesys|download|archive)\//, why: 'as with undici and express' },
   {
     name: /^node:net$/,
-    only: /^(config\/[a-z-]+|loopback|http\/server|download\/hosts|archive\/[a-z/-]+|queue\/[a-z/-]+)\.ts$/,
+    only: /^(config\/[a-z-]+|loopback|http\/(server|connections)|download\/hosts|archive\/[a-z/-]+|queue\/[a-z/-]+)\.ts$/,
     why: 'sockets and addresses are handled where hosts are judged',
   },
   { name: /^node:(vm|repl|inspector|cluster|worker_threads|dgram|wasi)$/, only: /^$/, why: 'nothing here needs them' },

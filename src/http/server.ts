@@ -1,9 +1,10 @@
 /** Turns an app into a server that nobody can hold open, and that ends in a known time. */
 import { randomUUID } from 'node:crypto';
 import { createServer, STATUS_CODES, type RequestListener, type Server, type ServerResponse } from 'node:http';
-import { isIPv6 } from 'node:net';
+import { isIPv6, type Socket } from 'node:net';
 import { Failure, systemCode } from '../failure.ts';
 import { isUnspecified } from '../loopback.ts';
+import { Connections, type ConnectionBounds } from './connections.ts';
 
 export interface ListenOptions {
   readonly host: string;
@@ -12,7 +13,7 @@ export interface ListenOptions {
   readonly limits?: Partial<Limits>;
 }
 
-interface Limits {
+interface Limits extends ConnectionBounds {
   /** To receive a request's head. */
   readonly headersTimeoutMs: number;
   /** To receive a whole request; answers may take as long as they need. */
@@ -20,7 +21,6 @@ interface Limits {
   /** Longer than a load balancer keeps idle connections (60 s), or it sends a request into a closing one. */
   readonly keepAliveTimeoutMs: number;
   readonly checkIntervalMs: number;
-  readonly maxConnections: number;
 }
 
 const LIMITS: Limits = {
@@ -29,6 +29,7 @@ const LIMITS: Limits = {
   keepAliveTimeoutMs: 65_000,
   checkIntervalMs: 2000,
   maxConnections: 1000,
+  maxPipelined: 256,
 };
 const MAX_HEADER_BYTES = 16_384;
 
@@ -43,6 +44,7 @@ export interface Listener {
 /** @throws Failure `misconfigured` naming HOST or PORT where the address cannot be had */
 export async function listen(app: RequestListener, options: ListenOptions): Promise<Listener> {
   const limits = { ...LIMITS, ...options.limits };
+  const connections = new Connections(limits);
   const server = createServer(
     {
       headersTimeout: limits.headersTimeoutMs,
@@ -51,9 +53,9 @@ export async function listen(app: RequestListener, options: ListenOptions): Prom
       connectionsCheckingInterval: limits.checkIntervalMs,
       maxHeaderSize: MAX_HEADER_BYTES,
     },
-    app,
+    (req, res) => connections.take({ req, res, begin: () => app(req, res) }),
   );
-  server.maxConnections = limits.maxConnections;
+  server.on('connection', (socket: Socket) => connections.admit(socket));
   const open = trackAnswers(server);
   server.on('clientError', (error: Error & { readonly code?: string }, socket) => {
     const answering = [...open].some((res) => res.socket === socket);

@@ -65,22 +65,103 @@ test('a connection that never says anything is closed (IN-17)', async () => {
   await wire.ended();
 });
 
-test('connections beyond the limit are dropped, the others go on, and room is reused (IN-17)', async () => {
+test('beyond the limit the longest idle connection makes room: a new caller is served at once (A6)', async () => {
   await using app = await receiver(new ListQueue(), { maxConnections: 10 });
-  const kept = await Promise.all(Array.from({ length: 10 }, () => dial(app.port)));
-  const beyond = await Promise.all(Array.from({ length: 40 }, () => dial(app.port)));
-  for (const wire of beyond) assert.equal(await wire.ended(), '');
-  for (const wire of kept) {
+  const idle: Wire[] = [];
+  for (let i = 0; i < 10; i += 1) idle.push(await dial(app.port));
+  for (const wire of idle.toReversed()) {
     wire.socket.write(GET);
     await wire.until(/alive/);
   }
-  for (const wire of kept) wire.socket.destroy();
-  let answer: number | undefined;
-  while (answer !== 200)
-    answer = await fetch(`${app.url}/readyz`).then(
-      ({ status }) => status,
-      () => undefined,
-    );
+  for (const longest of idle.toReversed()) {
+    const caller = await dial(app.port);
+    caller.socket.write(GET);
+    await caller.until(/ 200 OK/);
+    await longest.ended();
+  }
+});
+
+test('1,000 connections that say nothing, or half of something, keep nobody out (A6)', async () => {
+  await using app = await receiver(new ListQueue());
+  const holding = ['', 'GET /healthz HT', `${HEAD}Content-Length: 5000\r\n\r\n{`];
+  const held: Wire[] = [];
+  for (let i = 0; i < 1000; i += 1) {
+    const wire = await dial(app.port);
+    wire.socket.write(holding[i % holding.length] ?? '');
+    held.push(wire);
+  }
+  for (let i = 0; i < 20; i += 1) {
+    const caller = await dial(app.port);
+    caller.socket.write(REQUEST);
+    await caller.until(/ 202 /);
+  }
+  assert.equal(held.filter(({ socket }) => socket.closed || socket.readableEnded).length, 20);
+  for (const { socket } of held) socket.destroy();
+});
+
+test('a connection whose request is at work is not closed for another: where all are, the new one is (A6)', async () => {
+  const queue = new ListQueue();
+  await using app = await receiver(queue, { maxConnections: 3 });
+  const taken = Promise.withResolvers<void>();
+  let asked = 0;
+  queue.before = () => {
+    asked += 1;
+    return taken.promise;
+  };
+  const busy = await Promise.all([1, 2, 3].map(() => dial(app.port)));
+  for (const wire of busy) wire.socket.write(REQUEST);
+  await eventually(() => asked === 3);
+  assert.equal(await (await dial(app.port)).ended(), '');
+  taken.resolve();
+  for (const wire of busy) await wire.until(/ 202 /);
+});
+
+test('of what is sent in one go on a connection one request is at work at a time, in order (A4)', async () => {
+  const queue = new ListQueue();
+  await using app = await receiver(queue);
+  const gates = Array.from({ length: 120 }, () => Promise.withResolvers<void>());
+  let begun = 0;
+  queue.before = () => {
+    begun += 1;
+    return gates[begun - 1]?.promise ?? Promise.resolve();
+  };
+  const wire = await dial(app.port);
+  wire.socket.write(Array.from({ length: 120 }, (_, i) => REQUEST.replace('r-1', String(i + 100))).join(''));
+  await fetch(`${app.url}/healthz`);
+  for (const [index, gate] of gates.entries()) {
+    await eventually(() => begun > index);
+    await fetch(`${app.url}/healthz`);
+    assert.equal(begun, index + 1);
+    gate.resolve();
+  }
+  await eventually(() => wire.text().split('HTTP/1.1 202 ').length === 121);
+  assert.deepEqual(
+    queue.ids.map((ids) => Reflect.get(ids, 'recordingId')),
+    Array.from({ length: 120 }, (_, i) => String(i + 100)),
+  );
+  wire.socket.destroy();
+});
+
+test('what waits behind an answer that nobody reads is bounded, and gone with its connection (A4)', async () => {
+  const queue = new ListQueue();
+  await using app = await receiver(queue, { maxPipelined: 8 });
+  const stuck = Promise.withResolvers<void>();
+  let begun = 0;
+  queue.before = () => {
+    begun += 1;
+    return stuck.promise;
+  };
+  const wire = await dial(app.port);
+  wire.socket.write(REQUEST + GET.repeat(9));
+  assert.equal(await wire.ended(), '');
+  const left = await dial(app.port);
+  left.socket.write(REQUEST.repeat(9));
+  await eventually(() => begun === 2);
+  left.socket.resetAndDestroy();
+  await fetch(`${app.url}/healthz`);
+  stuck.resolve();
+  assert.equal((await fetch(`${app.url}/healthz`)).status, 200);
+  assert.equal(begun, 2);
 });
 
 test('both lengths at once, and other ways to smuggle, are refused (IN-26)', async () => {
