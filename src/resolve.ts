@@ -36,7 +36,7 @@ export async function resolveConversation(
 ): Promise<Look> {
   const { conversationId } = delivery.message;
   const ageMs = ageOf(delivery);
-  const listed = await listNow(delivery, needs, signal);
+  const listed = await needs.genesys.recordingsOf(conversationId, signal);
   const wanted = isLaterLook(ageMs) ? await unanswered(listed, { delivery, needs }, signal) : listed;
   if (wanted.length > 0) await needs.queue.publish(messagesOf(wanted, delivery.message), signal);
   const subject = { recordingId: undefined, conversationId };
@@ -48,19 +48,6 @@ export async function resolveConversation(
   const settlement: Settlement =
     afterMs === undefined ? { outcome: 'done' } : { outcome: 'wait', afterMs, soonestMs: LOOK_AGAIN_AFTER_MS };
   return { listed: listed.length, published: wanted.length, settlement };
-}
-
-async function listNow(
-  { message, acceptedAt }: ConversationDelivery,
-  { genesys }: ResolveNeeds,
-  signal: AbortSignal,
-): Promise<readonly Recording[]> {
-  try {
-    return await genesys.recordingsOf(message.conversationId, acceptedAt, signal);
-  } catch (error) {
-    if (error instanceof Failure && error.code === 'not-ready') return [];
-    throw error;
-  }
 }
 
 function messagesOf(recordings: readonly Recording[], { traceparent }: Message): readonly Message[] {

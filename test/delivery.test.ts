@@ -28,7 +28,7 @@ const running = new AbortController().signal;
 interface Around extends AsyncDisposable {
   /** What archiving does; succeeds unless told. */
   archiving: (work: Work, signal: AbortSignal) => Promise<{ manifest: Manifest; fresh: boolean }>;
-  resolving: (conversationId: string, acceptedAt: Date) => Promise<readonly Recording[]>;
+  resolving: (conversationId: string) => Promise<readonly Recording[]>;
   publishing: (messages: readonly Message[]) => Promise<void>;
   readonly archive: FolderArchive;
   readonly path: string;
@@ -85,7 +85,7 @@ function pipelineOf(around: Around): Pick<Pipeline, 'archive'> {
 
 function genesysOf(around: Around): Genesys {
   return {
-    recordingsOf: (conversationId, acceptedAt) => around.resolving(conversationId, acceptedAt),
+    recordingsOf: (conversationId) => around.resolving(conversationId),
     locate: () => assert.fail('the pipeline does that'),
     check: async () => undefined,
     close: async () => undefined,

@@ -34,9 +34,9 @@ export interface DownloadOptions extends HostsOptions {
   readonly headersTimeoutMs?: number;
   /** The least a media host has to send while it is waited for; 4 kB/s over 60 s. Waiting for our own consumer does not count. */
   readonly slowest?: Pace;
-  /** Between tries that named no Retry-After; 0.5 s doubling to 8 s. */
+  /** Between tries that named no Retry-After; 0.25 s doubling to 1 s. */
   readonly backoff?: Backoff;
-  /** How long Retry-After is waited for here before the work is given back; 20 s. */
+  /** How long Retry-After is waited for here before the work is given back; 1 s. */
   readonly patienceMs?: number;
 }
 
@@ -65,8 +65,8 @@ export function createDownloader(
     idleMs: options.idleMs ?? 30_000,
     headersTimeoutMs: options.headersTimeoutMs ?? 15_000,
     slowest: options.slowest ?? { bytesPerSecond: 4_000, overMs: 60_000 },
-    backoff: options.backoff ?? { baseMs: 500, capMs: 8_000 },
-    patienceMs: options.patienceMs ?? 20_000,
+    backoff: options.backoff ?? { baseMs: 250, capMs: 1_000 },
+    patienceMs: options.patienceMs ?? 1_000,
   };
   const running = new Set<MediaSource>();
   let stopped = false;

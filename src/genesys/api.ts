@@ -6,6 +6,7 @@ import { type Patience, parseRetryAfter, persist } from '../waiting.ts';
 import { OAuthClient } from './client.ts';
 import type { Answer } from './exchange.ts';
 import type { Caller } from './genesys.ts';
+import { Outage } from './outage.ts';
 
 export interface ApiNeeds {
   readonly agent: Dispatcher;
@@ -35,6 +36,7 @@ export class Api {
   readonly #url: string;
   readonly #patience: Patience;
   readonly #clients: readonly OAuthClient[];
+  readonly #outage = new Outage();
   #turn = 0;
 
   constructor(config: Pick<GenesysConfig, 'apiUrl' | 'loginUrl' | 'clients'>, { share = 1, ...needs }: ApiNeeds) {
@@ -73,6 +75,18 @@ export class Api {
   }
 
   async #attempt(call: ApiCall, leftMs: number, signal: AbortSignal): Promise<Answer> {
+    this.#outage.check(performance.now());
+    try {
+      const answer = await this.#accepted(call, leftMs, signal);
+      this.#outage.answered();
+      return answer;
+    } catch (error) {
+      this.#outage.failed(call.path, Failure.from(error), performance.now());
+      throw error;
+    }
+  }
+
+  async #accepted(call: ApiCall, leftMs: number, signal: AbortSignal): Promise<Answer> {
     const asker = { caller: call.caller, endsAt: performance.now() + leftMs };
     const client = this.#next(call.caller);
     const answer = await client.send(this.#exchangeOf(call), asker, signal);
@@ -100,13 +114,13 @@ export class Api {
   }
 }
 
-/** Somebody sits there and listens, or does not. */
+/** Somebody sits there and listens, or does not; no delivery holds its slot meanwhile. */
 const LISTENER_PATIENCE_MS = 10_000;
 
 function patienceFor(call: ApiCall, usual: Patience): Patience {
   const patience = call.patience ?? usual;
   if (call.caller === 'worker') return patience;
-  return { ...patience, patienceMs: Math.min(patience.patienceMs, LISTENER_PATIENCE_MS) };
+  return { ...patience, patienceMs: Math.max(patience.patienceMs, LISTENER_PATIENCE_MS) };
 }
 
 /** Genesys' ErrorBody: https://developer.genesys.cloud/platform/api/response-codes */

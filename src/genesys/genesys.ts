@@ -15,11 +15,8 @@ export interface Located {
 export type Caller = 'worker' | 'listener';
 
 export interface Genesys {
-  /**
-   * The recordings of a conversation that have media or may yet have. Ids only.
-   * @throws Failure `not-ready` while the list is empty and the call is young.
-   */
-  recordingsOf(conversationId: string, acceptedAt: Date, signal: AbortSignal): Promise<readonly Recording[]>;
+  /** What is listed of a conversation now, ids only: those that have media or may yet have. Nothing soon after a call means "not yet". */
+  recordingsOf(conversationId: string, signal: AbortSignal): Promise<readonly Recording[]>;
   /**
    * Where the media of a recording lies, ready to download.
    * @throws Failure `not-ready` (wait), `needs-restore`, `gone`, `no-media`, `not-found`, `forbidden`, `rate-limited`, `busy` (a listener's share is used up), …

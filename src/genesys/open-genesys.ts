@@ -53,8 +53,8 @@ class GenesysCloud implements Genesys {
     });
   }
 
-  recordingsOf(conversationId: string, acceptedAt: Date, signal: AbortSignal): Promise<readonly Recording[]> {
-    return this.#recordings.recordingsOf(conversationId, acceptedAt, signal);
+  recordingsOf(conversationId: string, signal: AbortSignal): Promise<readonly Recording[]> {
+    return this.#recordings.recordingsOf(conversationId, signal);
   }
 
   async locate(recording: Recording, caller: Caller, signal: AbortSignal): Promise<Located> {
@@ -90,7 +90,8 @@ class GenesysCloud implements Genesys {
   }
 }
 
-const PATIENCE_MS = 20_000;
+/** Waiting holds no slot: what takes longer goes back to the queue, which comes again. Listeners have more (api.ts). */
+const PATIENCE_MS = 1_000;
 
 function patienceOf(options: GenesysOptions): Patience {
   const backoff = { baseMs: options.baseDelayMs ?? 1_000, capMs: 8_000 };

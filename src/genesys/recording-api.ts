@@ -10,7 +10,7 @@ import { parseRetryAfter } from '../waiting.ts';
 
 export interface RecordingApi {
   /** See {@link import('./genesys.ts').Genesys.recordingsOf}. */
-  recordingsOf(conversationId: string, acceptedAt: Date, signal: AbortSignal): Promise<readonly Recording[]>;
+  recordingsOf(conversationId: string, signal: AbortSignal): Promise<readonly Recording[]>;
   /** See {@link import('./genesys.ts').Genesys.locate}. The metadata is asked first: it starts no transcoding. */
   locate(recording: ConversationRecording, caller: Caller, signal: AbortSignal): Promise<Located>;
 }
@@ -18,9 +18,6 @@ export interface RecordingApi {
 export interface ConversationRecording extends Recording {
   readonly conversationId: string;
 }
-
-/** An empty list is believed this long after the event, not sooner: the upload from the edge lags behind the call. */
-const EMPTY_IS_FINAL_AFTER_MS = 2 * 60 * 60 * 1_000;
 
 /** Bounds of our own guess at how long to wait; a Retry-After is taken as it is. */
 const SHORTEST_GUESS_MS = 5_000;
@@ -48,12 +45,9 @@ export function createRecordingApi(api: Api, downloader: Downloader): RecordingA
   }
 
   return {
-    recordingsOf: async (conversationId, acceptedAt, signal) => {
-      const ageMs = Date.now() - acceptedAt.getTime();
+    recordingsOf: (conversationId, signal) => {
       const path = `/api/v2/conversations/${encodeURIComponent(conversationId)}/recordingmetadata`;
-      const recordings = await listOrNothing(() => api.ask({ path, caller: 'worker' }, signal), conversationId);
-      if (recordings.length > 0 || ageMs >= EMPTY_IS_FINAL_AFTER_MS) return recordings;
-      throw notReady('The conversation has no recordings yet', guessMs(ageMs / 4));
+      return listOrNothing(() => api.ask({ path, caller: 'worker' }, signal), conversationId);
     },
     locate: async (recording, caller, signal) => {
       const metadata = await api.ask({ path: pathTo(recording, 'recordingmetadata'), caller }, signal);

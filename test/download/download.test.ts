@@ -670,7 +670,7 @@ test('aborting ends a pending read with the reason, and closes the connection', 
 });
 
 test('aborting ends the opening, be it in a request or in a wait', async (t) => {
-  for (const usual of [(): void => {}, answer({ status: 503, headers: { 'Retry-After': '15' } })]) {
+  for (const usual of [(): void => {}, answer({ status: 503, headers: { 'Retry-After': '1' } })]) {
     const { host, open } = await setUp(t, { usual });
     const controller = new AbortController();
     const opening = assert.rejects(open(controller.signal), (error: unknown) => Failure.from(error).code === 'stopped');

@@ -227,7 +227,7 @@ test('an answer about another recording or conversation is refused (SR-29)', asy
   }
   server.addRecording({ ...R, files: [TEXT], extra: { conversationId: 'another' } });
   assert.equal((await failureOf(genesys.locate(R, 'worker', signal))).code, 'upstream-error');
-  assert.equal((await failureOf(genesys.recordingsOf('C', new Date(), signal))).code, 'upstream-error');
+  assert.equal((await failureOf(genesys.recordingsOf('C', signal))).code, 'upstream-error');
 });
 
 const URL_0 = 'https://s3.us-east-1.amazonaws.com/x?X-Amz-Signature=1';
@@ -285,26 +285,18 @@ test('a conversation becomes all of its recordings, transcripts included, each o
   server.addRecording({ recordingId: 'S', conversationId: 'C', media: 'screen' });
   server.addRecording({ recordingId: 'M', conversationId: 'C', media: 'chat' });
   server.addRecording({ recordingId: 'other', conversationId: 'D' });
-  const ids = (await genesys.recordingsOf('C', new Date(), signal)).map(({ recordingId }) => recordingId);
+  const ids = (await genesys.recordingsOf('C', signal)).map(({ recordingId }) => recordingId);
   assert.deepEqual(ids, ['R', 'S', 'M']);
   server.fault('list:C', 'body:text:[{"id":"R"},{"id":"R","conversationId":"C"}]');
-  assert.deepEqual(await genesys.recordingsOf('C', new Date(), signal), [R]);
+  assert.deepEqual(await genesys.recordingsOf('C', signal), [R]);
 });
 
-function ago(minutes: number): Date {
-  return new Date(Date.now() - minutes * 60_000);
-}
-
-test('an empty list or a 404 soon after the call means "not yet", hours later it means "none"', async (t) => {
+test('an empty list or a 404 says what is listed now: nothing', async (t) => {
   const { server, genesys, signal } = await setUp(t);
   server.addConversation('empty');
-  for (const conversationId of ['empty', 'unknown']) {
-    const young = await failureOf(genesys.recordingsOf(conversationId, ago(0), signal));
-    assert.deepEqual([young.code, young.retry, young.afterMs], ['not-ready', 'wait', 5_000], conversationId);
-    const older = await failureOf(genesys.recordingsOf(conversationId, ago(119), signal));
-    assert.deepEqual([older.code, older.afterMs], ['not-ready', 60_000]);
-    assert.deepEqual(await genesys.recordingsOf(conversationId, ago(121), signal), []);
-  }
+  for (const conversationId of ['empty', 'unknown'])
+    assert.deepEqual(await genesys.recordingsOf(conversationId, signal), []);
+  assert.equal(server.requests('list:empty').length, 1);
 });
 
 test('ids that could not be stored are refused where they come in (SR-30)', async (t) => {
@@ -312,10 +304,10 @@ test('ids that could not be stored are refused where they come in (SR-30)', asyn
   server.addConversation('C');
   for (const entry of ['{"id":"../../etc"}', '{"id":"_"}', '{}', '{"id":5}', '"x"', 'null']) {
     server.fault('list:C', `body:text:[${entry}]`);
-    assert.equal((await failureOf(genesys.recordingsOf('C', new Date(), signal))).code, 'upstream-error', entry);
+    assert.equal((await failureOf(genesys.recordingsOf('C', signal))).code, 'upstream-error', entry);
   }
   server.fault('list:C', 'body:text:{"entities":[]}');
-  assert.equal((await failureOf(genesys.recordingsOf('C', new Date(), signal))).code, 'upstream-error');
+  assert.equal((await failureOf(genesys.recordingsOf('C', signal))).code, 'upstream-error');
 });
 
 test('invariant 9: a media URL outside the allow-list is refused, and nothing is asked of its host (SR-23)', async (t) => {

@@ -82,6 +82,12 @@ export class Faults {
     return this.#waiting.splice(index, 1)[0]?.fault;
   }
 
+  /** What is left of a route's faults will not fire. */
+  mend(route: string): void {
+    const left = this.#waiting.filter((each) => each.route !== route);
+    this.#waiting.splice(0, this.#waiting.length, ...left);
+  }
+
   get used(): number {
     return this.#used;
   }

@@ -83,6 +83,8 @@ export interface GenesysServer {
   update(recordingId: string, change: Partial<SimulatedRecording>): void;
   /** The next `times` requests to the route (see {@link LoggedRequest.route}; may end in `*`) meet this fault. */
   fault(route: string, instruction: string, times?: number): void;
+  /** The faults of exactly this route that have not fired are taken back. */
+  mend(route: string): void;
   assertFaultsUsed(): void;
   revokeTokens(): void;
   /** Every media URL given out so far answers 403 from now on. */
@@ -229,6 +231,10 @@ class SimulatedGenesys implements GenesysServer {
 
   fault(route: string, instruction: string, times = 1): void {
     this.#faults.add(route, instruction, times);
+  }
+
+  mend(route: string): void {
+    this.#faults.mend(route);
   }
 
   assertFaultsUsed(): void {
