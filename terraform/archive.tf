@@ -66,7 +66,7 @@ resource "google_storage_bucket" "archive" {
     }
   }
 
-  # With versioning, what is deleted under staging/, failures/ and waiting/ would be kept for ever.
+  # With versioning, what is deleted under staging/, failures/, waiting/ and listing/ would be kept for ever.
   lifecycle_rule {
     action {
       type = "Delete"
@@ -74,7 +74,7 @@ resource "google_storage_bucket" "archive" {
     condition {
       days_since_noncurrent_time = 1
       with_state                 = "ARCHIVED"
-      matches_prefix             = ["${local.root}staging/", "${local.root}failures/", "${local.root}waiting/"]
+      matches_prefix             = ["${local.root}staging/", "${local.root}failures/", "${local.root}waiting/", "${local.root}listing/"]
     }
   }
 
@@ -136,7 +136,7 @@ resource "google_storage_bucket_iam_member" "worker_deletes" {
 
   condition {
     title      = "staging-and-failures"
-    expression = "resource.name.startsWith(\"${local.object_resource}staging/\") || resource.name.startsWith(\"${local.object_resource}failures/\") || resource.name.startsWith(\"${local.object_resource}waiting/\")"
+    expression = "resource.name.startsWith(\"${local.object_resource}staging/\") || resource.name.startsWith(\"${local.object_resource}failures/\") || resource.name.startsWith(\"${local.object_resource}waiting/\") || resource.name.startsWith(\"${local.object_resource}listing/\")"
   }
 }
 

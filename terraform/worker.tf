@@ -5,7 +5,7 @@ resource "google_service_account" "worker" {
   project      = var.project_id
   account_id   = "${var.name}-worker"
   display_name = "Recording archiver: worker"
-  description  = "Takes messages, creates and reads objects of the archive; deletes only under staging/, failures/ and waiting/."
+  description  = "Takes messages, creates and reads objects of the archive; deletes only under staging/, failures/, waiting/ and listing/."
 
   depends_on = [google_project_service.needed]
 }

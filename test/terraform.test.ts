@@ -240,7 +240,7 @@ suite('terraform/, the archive and its rights', () => {
     assert.deepEqual(bucket['lifecycle'], [{ prevent_destroy: true }]);
   });
 
-  test('nothing but what lies under staging/ or was replaced under failures/ or waiting/ is ever deleted by age', () => {
+  test('nothing but what lies under staging/ or was replaced under failures/, waiting/ or listing/ is ever deleted by age', () => {
     const rules = bodiesOf(bucket['lifecycle_rule']).map((rule) => ({
       action: bodiesOf(rule['action'])[0]?.['type'],
       condition: bodiesOf(rule['condition'])[0] ?? {},
@@ -248,7 +248,10 @@ suite('terraform/, the archive and its rights', () => {
     const deletes = rules.filter(({ action }) => action === 'Delete').map(({ condition }) => condition);
     assert.deepEqual(
       deletes.map((condition) => condition['matches_prefix']),
-      [['${local.root}staging/'], ['${local.root}staging/', '${local.root}failures/', '${local.root}waiting/']],
+      [
+        ['${local.root}staging/'],
+        ['${local.root}staging/', '${local.root}failures/', '${local.root}waiting/', '${local.root}listing/'],
+      ],
     );
     assert.ok(Number(deletes[0]?.['age']) >= 2, 'later than the sweep of the worker, which waits a day');
     assert.equal(deletes[1]?.['with_state'], 'ARCHIVED');
@@ -281,14 +284,14 @@ suite('terraform/, the archive and its rights', () => {
     });
   });
 
-  test('deleting is allowed under staging/, failures/ and waiting/ alone', () => {
+  test('deleting is allowed under staging/, failures/, waiting/ and listing/ alone', () => {
     const deleting = /storage\.(admin|objectAdmin|objectUser|legacy)/;
     const may = blocks.filter(({ body }) => deleting.test(String(body['role'])));
     assert.deepEqual(may.map(addressOf), ['google_storage_bucket_iam_member.worker_deletes']);
     const [condition] = bodiesOf(may[0]?.body['condition']);
     assert.equal(
       condition?.['expression'],
-      ['staging/', 'failures/', 'waiting/']
+      ['staging/', 'failures/', 'waiting/', 'listing/']
         .map((folder) => `resource.name.startsWith("\${local.object_resource}${folder}")`)
         .join(' || '),
     );

@@ -1,25 +1,25 @@
-/** Turns entries in any order into one listing (newest day first, then by key) and the listing into pages. */
+/** Turns a listing's order (newest day first, then by key) into pages and cursors that stay true whatever is added meanwhile. */
 import { Failure } from '../failure.ts';
-import type { Entry, ListQuery, Page, Status } from './archive.ts';
 import { isDay } from '../instant.ts';
+import type { Entry, ListQuery, Page, Status } from './archive.ts';
 
-/** Where an entry stands in a listing: its UTC day, and its key as under days/ or failures/. */
+/** Where an entry stands in a listing: its UTC day, and its key as under days/, failures/ or waiting/. */
 export interface Position {
   readonly day: string;
   readonly key: string;
 }
 
-export interface Placed {
+export interface PlacedEntry {
   readonly position: Position;
   readonly entry: Entry;
 }
 
-/** Newest day first, then by key: an order that entries keep, whatever is added meanwhile. */
+/** Newest day first, then by key: an order that entries keep. */
 export function comparePositions(a: Position, b: Position): number {
   return compareTexts(b.day, a.day) || compareTexts(a.key, b.key);
 }
 
-export function comparePlaced(a: Placed, b: Placed): number {
+export function compareEntries(a: PlacedEntry, b: PlacedEntry): number {
   return comparePositions(a.position, b.position);
 }
 
@@ -31,9 +31,13 @@ export function compareTexts(a: string, b: string): number {
 
 /** Whether a listing for `query` may still show what stands at `position`. */
 export function onPage(query: ListQuery, after: Position | undefined, position: Position): boolean {
-  if (query.from !== undefined && position.day < query.from) return false;
-  if (query.to !== undefined && position.day > query.to) return false;
+  if (!isAsked(query, position.day)) return false;
   return after === undefined || comparePositions(position, after) > 0;
+}
+
+/** Whether a listing for `query` shows that day. */
+export function isAsked(query: ListQuery, day: string): boolean {
+  return day >= (query.from ?? day) && day <= (query.to ?? day);
 }
 
 /** Whether a listing for `query` shows entries of this status. Nobody looks for conversations without a recording unless told. */
@@ -62,48 +66,13 @@ export function checkQuery(query: ListQuery): void {
   }
 }
 
-/** The first `limit` of two ordered sequences; holds no more than a page of them. */
-export async function cutPage(
-  limit: number,
-  archived: AsyncIterable<Placed>,
-  failed: readonly Placed[],
-): Promise<Page> {
-  const placed: Placed[] = [];
-  for await (const next of merge(archived, failed)) {
-    placed.push(next);
-    if (placed.length > limit) break;
-  }
+/** The first `limit` of entries in order, of which one more says that there is another page. */
+export function cutPage(placed: readonly PlacedEntry[], limit: number): Page {
   const page = placed.slice(0, limit);
   const last = placed.length > limit ? page.at(-1) : undefined;
   return {
-    entries: page.map((one) => one.entry),
+    entries: page.map(({ entry }) => entry),
     cursor:
       last === undefined ? undefined : Buffer.from(`${last.position.day}/${last.position.key}`).toString('base64url'),
   };
-}
-
-async function* merge(archived: AsyncIterable<Placed>, failed: readonly Placed[]): AsyncGenerator<Placed> {
-  const left = [...failed];
-  for await (const next of archived) {
-    while (left[0] !== undefined && comparePlaced(left[0], next) < 0) {
-      yield left[0];
-      left.shift();
-    }
-    yield next;
-  }
-  yield* left;
-}
-
-/** The `count` first of `items` in the order of `compare`, holding a few times as many at most. */
-export async function firstOf<T>(
-  items: AsyncIterable<T>,
-  count: number,
-  compare: (a: T, b: T) => number,
-): Promise<T[]> {
-  let kept: T[] = [];
-  for await (const item of items) {
-    kept.push(item);
-    if (kept.length >= 4 * count + 64) kept = kept.toSorted(compare).slice(0, count);
-  }
-  return kept.toSorted(compare).slice(0, count);
 }

@@ -16,6 +16,26 @@ export function subjectOf(record: FailureRecord | WaitingRecord): Subject {
   return { recordingId: record.recordingId ?? undefined, conversationId: record.conversationId ?? undefined };
 }
 
+/** Something lies there, but not what this service writes. */
+export function isUnreadable(thrown: unknown): thrown is Failure {
+  return thrown instanceof Failure && thrown.code === 'conflict';
+}
+
+/** What stands for something that cannot be read: a failure since it was last written. */
+export function unreadableRecord(subject: Subject, { code, message }: Failure, failedAt: string): FailureRecord {
+  return {
+    version: 1,
+    recordingId: subject.recordingId ?? null,
+    conversationId: subject.conversationId ?? null,
+    status: 'failed',
+    code,
+    reason: message,
+    attempts: 0,
+    failedAt,
+    service: '',
+  };
+}
+
 /** The UTC day (`yyyy-mm-dd`) a recording is listed under: the day it started, else the day it was archived. */
 export function dayOf(manifest: Manifest): string {
   return (manifest.recordedAt ?? manifest.finishedAt).slice(0, 10);

@@ -221,8 +221,8 @@ run "the_archive_can_be_a_folder_that_is_locked_encrypted_and_versioned" {
     error_message = "The worker creates only in its folder."
   }
   assert {
-    condition     = google_storage_bucket_iam_member.worker_deletes.condition[0].expression == "resource.name.startsWith(\"projects/_/buckets/calls/objects/genesys/berlin/staging/\") || resource.name.startsWith(\"projects/_/buckets/calls/objects/genesys/berlin/failures/\") || resource.name.startsWith(\"projects/_/buckets/calls/objects/genesys/berlin/waiting/\")"
-    error_message = "The worker deletes only under staging/, failures/ and waiting/."
+    condition     = google_storage_bucket_iam_member.worker_deletes.condition[0].expression == "resource.name.startsWith(\"projects/_/buckets/calls/objects/genesys/berlin/staging/\") || resource.name.startsWith(\"projects/_/buckets/calls/objects/genesys/berlin/failures/\") || resource.name.startsWith(\"projects/_/buckets/calls/objects/genesys/berlin/waiting/\") || resource.name.startsWith(\"projects/_/buckets/calls/objects/genesys/berlin/listing/\")"
+    error_message = "The worker deletes only under staging/, failures/, waiting/ and listing/."
   }
   assert {
     condition     = google_storage_bucket.archive.retention_policy[0].retention_period == 365 * 86400 && google_storage_bucket.archive.retention_policy[0].is_locked

@@ -3,26 +3,25 @@ import { randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { Failure } from '../../failure.ts';
 import type { Recording } from '../../recording.ts';
-import type { Archive, ByteRange, Deposit, Link, ListQuery, Page } from '../archive.ts';
+import type { Archive, ByteRange, Deposit, Link } from '../archive.ts';
+import { clipRange } from '../byte-range.ts';
+import { recordingOf, type Manifest } from '../manifest.ts';
+import { manifestName, RECORDINGS, STAGING, stagingName, webmName } from '../names.ts';
+import { ObjectArchive } from '../object-archive.ts';
+import { isOf, parseManifest } from '../records.ts';
 import { createGoogleAuth, GoogleTokens } from './auth.ts';
 import { BucketClient } from './client.ts';
-import { completeRecording } from './commit.ts';
+import { completeRecording, type CommitNeeds } from './commit.ts';
 import { BucketDeposit } from './deposit.ts';
-import { LinkCache } from './links.ts';
-import { listBucket } from './listing.ts';
 import { downloadStream, readObject } from './download.ts';
 import { insertObject } from './insert.ts';
-import { BucketNotes } from './notes.ts';
+import { LinkCache } from './links.ts';
 import { listObjects, removeAll, removeObject, statObject } from './metadata.ts';
 import { isSame, type ObjectFacts } from './object.ts';
+import { BucketObjects } from './objects.ts';
 import type { RetryPolicy } from './retry.ts';
 import { LinkSigner } from './signer.ts';
 import { parseWebmMetadata } from './webm-metadata.ts';
-import { clipRange } from '../byte-range.ts';
-import { recordingOf, type FailureRecord, type Manifest, type WaitingRecord } from '../manifest.ts';
-import { manifestName, reasonName, RECORDINGS, STAGING, stagingName, webmName, type Subject } from '../names.ts';
-import { removeOldNoRecordings } from '../no-recordings.ts';
-import { isOf, parseFailureRecord, parseManifest, parseWaitingRecord } from '../records.ts';
 
 export interface BucketArchiveOptions {
   readonly bucket: string;
@@ -45,11 +44,6 @@ export interface BucketArchiveOptions {
   readonly retry?: RetryPolicy | undefined;
 }
 
-interface KeptRecord {
-  readonly record: FailureRecord | WaitingRecord;
-  readonly metadata: Readonly<Record<string, string>>;
-}
-
 const HOLD_BACK_BYTES = 8 * 1024 * 1024;
 
 export function openBucketArchive(options: BucketArchiveOptions): BucketArchive {
@@ -57,23 +51,23 @@ export function openBucketArchive(options: BucketArchiveOptions): BucketArchive 
 }
 
 /**
- * Needs roles/storage.objectCreator and objectViewer on the bucket, and objectUser under staging/, failures/ and waiting/;
+ * Needs roles/storage.objectCreator and objectViewer on the bucket, and objectUser under staging/, failures/, waiting/ and listing/;
  * for reading alone objectViewer, and roles/iam.serviceAccountTokenCreator on itself for links.
  */
-export class BucketArchive implements Archive {
+export class BucketArchive extends ObjectArchive implements Archive {
   readonly #options: BucketArchiveOptions;
   readonly #client: BucketClient;
-  readonly notes: BucketNotes;
   readonly #live = new Set<string>();
   readonly #links: LinkCache;
 
   constructor(options: BucketArchiveOptions) {
     const auth = createGoogleAuth();
     const sendTokens = options.sendTokens ?? options.apiEndpoint === undefined;
+    const client = new BucketClient({ ...options, tokens: sendTokens ? new GoogleTokens(auth) : undefined });
+    super(new BucketObjects(client));
     this.#options = options;
-    this.#client = new BucketClient({ ...options, tokens: sendTokens ? new GoogleTokens(auth) : undefined });
-    this.notes = new BucketNotes(this.#client);
-    this.#links = new LinkCache(new LinkSigner({ ...options, auth }), this.#client);
+    this.#client = client;
+    this.#links = new LinkCache(new LinkSigner({ ...options, auth }), client);
   }
 
   /**
@@ -82,20 +76,21 @@ export class BucketArchive implements Archive {
    */
   async find(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
     const isReader = this.#options.readOnly === true;
-    const early = isReader ? this.#manifestText(recording, signal) : undefined;
+    const manifestText = (): Promise<string | undefined> => this.objects.get(manifestName(recording), signal);
+    const early = isReader ? manifestText() : undefined;
     const [object, earlyText] = await Promise.all([statObject(webmName(recording), this.#client, signal), early]);
     if (object === undefined && earlyText === undefined) return undefined;
-    const text = isReader ? earlyText : await this.#manifestText(recording, signal);
+    const text = isReader ? earlyText : await manifestText();
     if (text !== undefined) return proven(text, recording, object);
     // A crash came between the two: what is left to do follows from the WebM. One that is not ours is no recording.
     if (object === undefined || isReader || parseWebmMetadata(object) === undefined) return undefined;
-    return completeRecording({ recording, object }, this.#client, signal);
+    return completeRecording({ recording, object }, this.#commitNeeds(), signal);
   }
 
   async begin(recording: Recording, signal: AbortSignal): Promise<Deposit> {
     signal.throwIfAborted();
     const holdBackBytes = this.#options.holdBackBytes ?? HOLD_BACK_BYTES;
-    return new BucketDeposit(recording, { client: this.#client, holdBackBytes, live: this.#live }, signal);
+    return new BucketDeposit(recording, { ...this.#commitNeeds(), holdBackBytes, live: this.#live }, signal);
   }
 
   async read(manifest: Manifest, range: ByteRange | undefined, signal: AbortSignal): Promise<Readable> {
@@ -108,47 +103,9 @@ export class BucketArchive implements Archive {
     return this.#links.get({ manifest, lifetimeS }, signal);
   }
 
-  async list(query: ListQuery, signal: AbortSignal): Promise<Page> {
-    return listBucket(query, this.#client, signal);
-  }
-
-  async recordFailure(subject: Subject, record: FailureRecord, signal: AbortSignal): Promise<void> {
-    const metadata = { failedAt: record.failedAt, status: record.status };
-    await this.#replace(reasonName('failures', subject), { record, metadata }, signal);
-    await this.removeWaiting(subject, signal);
-  }
-
-  /** What a retention policy keeps, stays. */
-  async removeFailure(subject: Subject, signal: AbortSignal): Promise<void> {
-    await removeObject({ name: reasonName('failures', subject) }, this.#client, signal);
-  }
-
-  async failureOf(subject: Subject, signal: AbortSignal): Promise<FailureRecord | undefined> {
-    const text = await readObject(reasonName('failures', subject), this.#client, signal);
-    return text === undefined ? undefined : parseFailureRecord(text);
-  }
-
-  async recordWaiting(subject: Subject, record: WaitingRecord, signal: AbortSignal): Promise<void> {
-    const metadata = { since: record.since, status: 'waiting' };
-    await this.#replace(reasonName('waiting', subject), { record, metadata }, signal);
-  }
-
-  async removeWaiting(subject: Subject, signal: AbortSignal): Promise<void> {
-    await removeObject({ name: reasonName('waiting', subject) }, this.#client, signal);
-  }
-
-  async waitingOf(subject: Subject, signal: AbortSignal): Promise<WaitingRecord | undefined> {
-    const text = await readObject(reasonName('waiting', subject), this.#client, signal);
-    return text === undefined ? undefined : parseWaitingRecord(text);
-  }
-
-  async sweep(olderThanMs: number, signal: AbortSignal): Promise<number> {
-    return (await this.#sweepStaging(olderThanMs, signal)) + (await removeOldNoRecordings(this, signal));
-  }
-
-  async #sweepStaging(olderThanMs: number, signal: AbortSignal): Promise<number> {
+  protected async sweepStaging(olderThanMs: number, signal: AbortSignal): Promise<number> {
     let removed = 0;
-    for await (const { objects } of listObjects({ prefix: STAGING }, this.#client, signal)) {
+    for await (const objects of listObjects({ prefix: STAGING }, this.#client, signal)) {
       for (const { name, createdAt, generation } of objects) {
         const [deposit = ''] = name.slice(STAGING.length).split('/');
         if (Date.now() - Date.parse(createdAt) < olderThanMs || this.#live.has(deposit)) continue;
@@ -181,20 +138,8 @@ export class BucketArchive implements Archive {
     await this.#client.close();
   }
 
-  #manifestText(recording: Recording, signal: AbortSignal): Promise<string | undefined> {
-    return readObject(manifestName(recording), this.#client, signal);
-  }
-
-  /** Metadata repeats what a listing sorts by. A retention policy may keep an earlier record: it then stays. */
-  async #replace(name: string, kept: KeptRecord, signal: AbortSignal): Promise<void> {
-    const object = { name, contentType: 'application/json; charset=utf-8', metadata: kept.metadata };
-    const parts = [Buffer.from(`${JSON.stringify(kept.record, null, 2)}\n`)];
-    try {
-      await insertObject({ object, parts, replace: true }, this.#client, signal);
-    } catch (thrown) {
-      const reason = thrown instanceof Failure ? thrown.facts['reason'] : undefined;
-      if (reason !== 'retentionPolicyNotMet') throw thrown;
-    }
+  #commitNeeds(): CommitNeeds {
+    return { client: this.#client, reasons: this.reasons };
   }
 }
 

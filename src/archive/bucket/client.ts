@@ -8,9 +8,10 @@
 import { Readable } from 'node:stream';
 import { Agent, request, type Dispatcher } from 'undici';
 import { Failure } from '../../failure.ts';
+import { Fields } from '../../fields.ts';
 import { reasonOf } from '../../waiting.ts';
 import type { GoogleTokens } from './auth.ts';
-import { bucketFailure, isTransient, parseRefusal, type Permission, type Refusal } from './failure.ts';
+import { bucketFailure, isTransient, parseJson, parseRefusal, type Permission, type Refusal } from './failure.ts';
 import { parseObject, type ObjectFacts } from './object.ts';
 import { RetryBudget, USUAL_RETRY, type RetryPolicy } from './retry.ts';
 
@@ -93,7 +94,7 @@ export class BucketClient {
   }
 
   /** @throws Failure `archive-unavailable` where it is no object resource */
-  facts(resource: unknown): ObjectFacts {
+  facts(resource: Fields): ObjectFacts {
     const facts = parseObject(resource);
     return { ...facts, name: this.ownName(facts.name) };
   }
@@ -175,15 +176,14 @@ function bodyOf(parts: readonly Buffer[] | undefined): Buffer | Readable | null 
   return more.length === 0 ? only : Readable.from([only, ...more]);
 }
 
-/** The JSON of an answer. @throws Failure `archive-unavailable` where it is none: something on the way answered instead */
-export function documentOf(answer: ApiAnswer): unknown {
-  try {
-    const value: unknown = JSON.parse(answer.text);
-    return value;
-  } catch (cause) {
-    const text = `Something answered ${String(answer.status)} in place of Cloud Storage, without its JSON (a proxy?): the work is tried again later.`;
-    throw new Failure('archive-unavailable', text, { cause });
-  }
+/** The JSON object of an answer. @throws Failure `archive-unavailable` where it is none: something on the way answered instead */
+export function documentOf(answer: ApiAnswer): Fields {
+  const document = Fields.in(parseJson(answer.text));
+  if (document !== undefined) return document;
+  throw new Failure(
+    'archive-unavailable',
+    `Something answered ${String(answer.status)} in place of Cloud Storage, without its JSON (a proxy?): the work is tried again later.`,
+  );
 }
 
 export function refusalOf(answer: ApiAnswer): Refusal {

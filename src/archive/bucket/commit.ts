@@ -2,7 +2,8 @@
 import { Failure } from '../../failure.ts';
 import type { Recording } from '../../recording.ts';
 import type { Manifest } from '../manifest.ts';
-import { besideName, dayName, manifestName, reasonName, stagingName } from '../names.ts';
+import { besideName, dayName, manifestName, stagingName } from '../names.ts';
+import type { Reasons } from '../reasons.ts';
 import { dayOf, isOf, parseManifest } from '../records.ts';
 import type { BucketClient } from './client.ts';
 import { readObject } from './download.ts';
@@ -10,6 +11,11 @@ import { composeObject, insertObject } from './insert.ts';
 import { removeAll, statObject } from './metadata.ts';
 import { isSame, type ObjectFacts } from './object.ts';
 import { parseWebmMetadata, type WebmMetadata } from './webm-metadata.ts';
+
+export interface CommitNeeds {
+  readonly client: BucketClient;
+  readonly reasons: Reasons;
+}
 
 /**
  * Done by whoever finds the WebM without a manifest: its maker, another worker, or the next attempt after a crash.
@@ -22,7 +28,7 @@ import { parseWebmMetadata, type WebmMetadata } from './webm-metadata.ts';
  */
 export async function completeRecording(
   webm: { readonly recording: Recording; readonly object: ObjectFacts },
-  client: BucketClient,
+  { client, reasons }: CommitNeeds,
   signal: AbortSignal,
 ): Promise<Manifest> {
   const { recording, object } = webm;
@@ -35,8 +41,7 @@ export async function completeRecording(
   if (!isSame(object, there.webm)) throw statesAnother();
   const names = manifest.sources.flatMap((source) => (source.original === undefined ? [] : [source.original]));
   const staged = known.staged === undefined ? [] : names.map((name) => stagingName(`${known.staged ?? ''}/${name}`));
-  const reasons = [reasonName('failures', recording), reasonName('waiting', recording)];
-  await removeAll([...reasons, ...staged], client);
+  await Promise.all([reasons.forget(recording), removeAll(staged, client)]);
   return there;
 }
 

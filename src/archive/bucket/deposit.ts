@@ -5,8 +5,7 @@ import { release } from '../../memory.ts';
 import { keyOf, type Recording } from '../../recording.ts';
 import type { Deposit, OriginalSink, Sink, Stored } from '../archive.ts';
 import { reasonOf } from '../../waiting.ts';
-import type { BucketClient } from './client.ts';
-import { completeRecording } from './commit.ts';
+import { completeRecording, type CommitNeeds } from './commit.ts';
 import { removeAll } from './metadata.ts';
 import { encodeMetadata } from './webm-metadata.ts';
 import { isSame, type ObjectFacts, type Sent } from './object.ts';
@@ -20,8 +19,7 @@ import { originalName } from '../records.ts';
 import { ObjectWriter } from './upload.ts';
 import { requireProof } from '../verify.ts';
 
-export interface BucketDepositNeeds {
-  readonly client: BucketClient;
+export interface BucketDepositNeeds extends CommitNeeds {
   /** Clusters up to here stay in memory, beyond it all of them go to a staging object while they are made. */
   readonly holdBackBytes: number;
   /** Names under staging/ that this process is still writing: the sweep leaves them alone. */
@@ -92,11 +90,7 @@ export class BucketDeposit implements Deposit {
       const webm = { name, contentType, metadata, cacheControl: 'private, max-age=3600' };
       this.#shown = true;
       const { object } = await prepared.place(webm);
-      const committed = await completeRecording(
-        { recording: this.#recording, object },
-        this.#needs.client,
-        this.#signal,
-      );
+      const committed = await completeRecording({ recording: this.#recording, object }, this.#needs, this.#signal);
       this.#shown = false;
       this.#ended = new Failure('internal', 'A deposit can be committed only once.');
       return committed;

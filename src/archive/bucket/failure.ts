@@ -11,7 +11,7 @@ const ROLES: Readonly<Record<Permission, string>> = {
   create: 'roles/storage.objectCreator',
   get: 'roles/storage.objectViewer',
   list: 'roles/storage.objectViewer',
-  delete: 'roles/storage.objectUser under staging/, failures/ and waiting/',
+  delete: 'roles/storage.objectUser under staging/, failures/, waiting/ and listing/',
   update: 'roles/storage.objectUser',
 };
 
@@ -53,7 +53,8 @@ export function isRetained(refusal: Refusal): boolean {
 
 /** `misconfigured` for what the operator has to change, `archive-unavailable` for what passes, else `internal`. */
 export function bucketFailure(refusal: Refusal, permission: Permission, bucket: string): Failure {
-  const facts = { status: refusal.status, reason: refusal.reason, said: refusal.message };
+  const retained = isRetained(refusal);
+  const facts = { status: refusal.status, reason: refusal.reason, said: refusal.message, retained };
   if (isTransient(refusal)) {
     const waits = refusal.retryAfterMs === undefined ? {} : { afterMs: refusal.retryAfterMs };
     return new Failure(
@@ -93,7 +94,7 @@ function adviceFor(refusal: Refusal, permission: Permission, bucket: string): st
 
 /** Reads the error document of the JSON API; anything else is told by its status alone. */
 export function parseRefusal(status: number, text: string, retryAfter: string | undefined): Refusal {
-  const error = parseDocument(text)?.fields('error');
+  const error = Fields.in(parseJson(text))?.fields('error');
   const [first] = error?.array('errors') ?? [];
   return {
     status,
@@ -103,9 +104,11 @@ export function parseRefusal(status: number, text: string, retryAfter: string | 
   };
 }
 
-function parseDocument(text: string): Fields | undefined {
+/** undefined where it is none. */
+export function parseJson(text: string): unknown {
   try {
-    return Fields.in(JSON.parse(text));
+    const value: unknown = JSON.parse(text);
+    return value;
   } catch {
     return undefined;
   }

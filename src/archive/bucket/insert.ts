@@ -1,7 +1,7 @@
 /** Turns bytes at hand, or objects already stored, into one object that appears whole and checked by one request. */
 import { randomUUID } from 'node:crypto';
 import { Failure } from '../../failure.ts';
-import { refusalOf, type ApiAnswer, type ApiRequest, type BucketClient } from './client.ts';
+import { documentOf, refusalOf, type ApiAnswer, type ApiRequest, type BucketClient } from './client.ts';
 import { isMissingBucket } from './failure.ts';
 import { statObject } from './metadata.ts';
 import { isSame, type ObjectFacts, type Sent } from './object.ts';
@@ -174,7 +174,7 @@ export async function confirm(claimed: Claimed, client: BucketClient, signal: Ab
 /** undefined where the answer holds no resource, e.g. to a status query of a finished session. */
 function factsIn(answer: ApiAnswer, client: BucketClient): ObjectFacts | undefined {
   try {
-    return client.facts(JSON.parse(answer.text));
+    return client.facts(documentOf(answer));
   } catch {
     return undefined;
   }

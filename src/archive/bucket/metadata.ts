@@ -1,6 +1,8 @@
 /** Turns names in a bucket into what Cloud Storage says of the objects there, and removes them; no bytes of theirs are moved. */
 import { Fields } from '../../fields.ts';
+import { compareTexts } from '../page.ts';
 import { documentOf, refusalOf, type BucketClient } from './client.ts';
+import type { Removal } from '../objects.ts';
 import { isMissingBucket, isRetained } from './failure.ts';
 import type { ObjectFacts } from './object.ts';
 
@@ -18,57 +20,63 @@ export async function statObject(
 
 export interface Listing {
   readonly prefix: string;
-  /** Names up to the next slash after the prefix come back as folders. */
-  readonly folders?: boolean;
   /** Names from here on (inclusive). */
   readonly from?: string;
   readonly pageSize?: number;
 }
 
-export interface ListedPage {
-  readonly objects: readonly ObjectFacts[];
-  /** Whole prefixes, ending in a slash. */
-  readonly folders: readonly string[];
-}
+const FACTS = 'items(name,generation,size,crc32c,contentType,metadata,timeCreated)';
 
-const FIELDS = 'nextPageToken,prefixes,items(name,generation,size,crc32c,contentType,metadata,timeCreated)';
-
-/** Page after page, in the order of names. https://cloud.google.com/storage/docs/json_api/v1/objects/list */
+/** Page after page, in the order of names. */
 export async function* listObjects(
   listing: Listing,
   client: BucketClient,
   signal: AbortSignal,
-): AsyncGenerator<ListedPage> {
+): AsyncGenerator<readonly ObjectFacts[]> {
+  for await (const page of listPages({ ...listing, fields: FACTS }, client, signal)) {
+    yield (page.array('items') ?? []).map((item) => client.facts(Fields.of(item, 'items')));
+  }
+}
+
+/** Names up to the next slash behind the prefix, where they go on behind one with that slash; in order, page after page. */
+export async function* listChildren(
+  listing: Listing,
+  client: BucketClient,
+  signal: AbortSignal,
+): AsyncGenerator<readonly string[]> {
+  for await (const page of listPages({ ...listing, fields: 'prefixes,items(name)', delimiter: '/' }, client, signal)) {
+    const names = (page.array('items') ?? []).map((item) => Fields.of(item, 'items').requireText('name'));
+    const folders = (page.array('prefixes') ?? []).filter((prefix) => typeof prefix === 'string');
+    yield [...names, ...folders].map((name) => client.ownName(name)).toSorted(compareTexts);
+  }
+}
+
+/** https://cloud.google.com/storage/docs/json_api/v1/objects/list */
+async function* listPages(
+  listing: Listing & { readonly fields: string; readonly delimiter?: string },
+  client: BucketClient,
+  signal: AbortSignal,
+): AsyncGenerator<Fields> {
   let pageToken: string | undefined;
   do {
     const query = new URLSearchParams({
       prefix: client.fullName(listing.prefix),
-      maxResults: String(listing.pageSize ?? 1000),
-      fields: FIELDS,
-      ...(listing.folders === true ? { delimiter: '/' } : {}),
+      maxResults: String(Math.min(1000, listing.pageSize ?? 1000)),
+      fields: `nextPageToken,${listing.fields}`,
+      ...(listing.delimiter === undefined ? {} : { delimiter: listing.delimiter }),
       ...(listing.from === undefined ? {} : { startOffset: client.fullName(listing.from) }),
       ...(pageToken === undefined ? {} : { pageToken }),
     });
     const path = `${client.listPath()}?${query.toString()}`;
     const answer = await client.send({ method: 'GET', path }, 'list', signal);
     if (answer.status >= 300) throw client.failure(answer, 'list');
-    const page = Fields.in(documentOf(answer));
-    yield {
-      objects: (page?.array('items') ?? []).map((item) => client.facts(item)),
-      folders: textsOf(page?.array('prefixes')).map((folder) => client.ownName(folder)),
-    };
-    pageToken = page?.text('nextPageToken');
+    const page = documentOf(answer);
+    yield page;
+    pageToken = page.text('nextPageToken');
   } while (pageToken !== undefined && pageToken !== '');
 }
 
-function textsOf(values: readonly unknown[] = []): readonly string[] {
-  return values.filter((value) => typeof value === 'string');
-}
-
-/** `kept`: a retention policy or a hold forbids it, or it is not the generation asked for. */
-export type Removal = 'removed' | 'absent' | 'kept';
-
-/** With a generation, that one alone. @throws Failure */
+/** With a generation, that one alone: another one is `kept`. @throws Failure */
 export async function removeObject(
   target: { readonly name: string; readonly generation?: string | undefined },
   client: BucketClient,
@@ -86,7 +94,7 @@ export async function removeObject(
 
 const CLEANUP_TIMEOUT_MS = 5_000;
 
-/** Best effort, and only ever under staging/, failures/ and waiting/: what stays is swept, or ruled out by the manifest beside it. */
+/** Best effort, and only ever under staging/: what stays is swept. */
 export async function removeAll(names: readonly string[], client: BucketClient): Promise<void> {
   const signal = AbortSignal.timeout(CLEANUP_TIMEOUT_MS);
   await Promise.allSettled(names.map((name) => removeObject({ name }, client, signal)));

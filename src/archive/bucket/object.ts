@@ -1,6 +1,6 @@
 /** Turns the JSON API's object resource into the few facts the archive compares. */
 import { Failure } from '../../failure.ts';
-import { Fields } from '../../fields.ts';
+import type { Fields } from '../../fields.ts';
 
 /** https://cloud.google.com/storage/docs/json_api/v1/objects#resource */
 export interface ObjectFacts {
@@ -28,12 +28,11 @@ export function isSame(object: Sent, sent: Sent): boolean {
 }
 
 /** `name` as it stands in the resource. @throws Failure `archive-unavailable` where it is no object resource */
-export function parseObject(value: unknown): ObjectFacts {
-  const fields = Fields.in(value);
-  const name = fields?.text('name');
-  const generation = fields?.text('generation');
-  const sizeBytes = Number(fields?.text('size') ?? NaN);
-  const crc32c = fields?.text('crc32c');
+export function parseObject(resource: Fields): ObjectFacts {
+  const name = resource.text('name');
+  const generation = resource.text('generation');
+  const sizeBytes = Number(resource.text('size') ?? NaN);
+  const crc32c = resource.text('crc32c');
   if (name === undefined || generation === undefined || crc32c === undefined || !Number.isSafeInteger(sizeBytes)) {
     throw new Failure(
       'archive-unavailable',
@@ -45,9 +44,9 @@ export function parseObject(value: unknown): ObjectFacts {
     generation,
     sizeBytes,
     crc32c,
-    contentType: fields?.text('contentType') ?? 'application/octet-stream',
-    metadata: textsIn(fields?.fields('metadata')),
-    createdAt: fields?.text('timeCreated') ?? '',
+    contentType: resource.text('contentType') ?? 'application/octet-stream',
+    metadata: textsIn(resource.fields('metadata')),
+    createdAt: resource.text('timeCreated') ?? '',
   };
 }
 

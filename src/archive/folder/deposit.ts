@@ -1,25 +1,27 @@
 /** Turns clusters, originals and a head into one recording of an archive folder: staged and fsynced, then renamed into place whole. */
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
-import { syncFolder } from '../../durable.ts';
-import { Failure, systemCode } from '../../failure.ts';
-import { keyOf, type Recording } from '../../recording.ts';
+import { rename, rm } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { Failure } from '../../failure.ts';
+import { keyOf, pathOf, type Recording } from '../../recording.ts';
 import type { Deposit, OriginalSink, Sink, Stored } from '../archive.ts';
 import { combineCrc32c, crc32c, createChecksum, createCrc32c, encodeCrc32c, type Checksum } from '../checksum.ts';
-import { FILE_MODE, FOLDER_MODE, makeFolder, markFile, onFolder, writeNewFile } from './durable.ts';
-import { entryPath } from './entry.ts';
 import { HeldBack, PIECE_BYTES } from '../held-back.ts';
 import type { Manifest } from '../manifest.ts';
+import { dayName, RECORDINGS, STAGING, stagingName } from '../names.ts';
+import type { Reasons } from '../reasons.ts';
 import { dayOf, originalName } from '../records.ts';
 import { requireProof } from '../verify.ts';
+import { onFolder } from './failure.ts';
+import type { FolderFiles } from './files.ts';
 
 /** The key is in a staging name for whoever looks there; what makes it unique follows. */
 const LONGEST_PREFIX = 200;
 
-export interface DepositOptions {
-  /** The archive folder. */
-  readonly root: string;
+export interface FolderDepositNeeds {
+  readonly files: FolderFiles;
+  readonly reasons: Reasons;
   /** Clusters up to here stay in memory, beyond it all of them are in a staging file. */
   readonly holdBackBytes: number;
   /** Names under staging/ that this process is still writing: the sweep leaves them alone. */
@@ -28,7 +30,7 @@ export interface DepositOptions {
   readonly find: (recording: Recording, signal: AbortSignal) => Promise<Manifest | undefined>;
 }
 
-interface Original {
+interface WrittenFile {
   readonly file: FileHandle;
   readonly checksum: Checksum;
 }
@@ -37,10 +39,10 @@ interface Original {
 export class FolderDeposit implements Deposit {
   readonly clusters: Sink = { write: (chunk) => this.#work(() => this.#writeCluster(chunk)) };
   readonly #recording: Recording;
-  readonly #options: DepositOptions;
+  readonly #needs: FolderDepositNeeds;
   readonly #signal: AbortSignal;
   readonly #name: string;
-  readonly #originals = new Map<string, Original>();
+  readonly #originals = new Map<string, WrittenFile>();
   readonly #crc = createCrc32c();
   readonly #held = new HeldBack();
   #sizeBytes = 0;
@@ -49,12 +51,12 @@ export class FolderDeposit implements Deposit {
   #committing: Promise<Manifest> | undefined;
   #ended: Failure | undefined;
 
-  constructor(recording: Recording, options: DepositOptions, signal: AbortSignal) {
+  constructor(recording: Recording, needs: FolderDepositNeeds, signal: AbortSignal) {
     this.#recording = recording;
-    this.#options = options;
+    this.#needs = needs;
     this.#signal = signal;
     this.#name = `${keyOf(recording).slice(0, LONGEST_PREFIX)}.${randomBytes(8).toString('hex')}`;
-    options.live.add(this.#name);
+    needs.live.add(this.#name);
   }
 
   original(index: number, count: number, extension: string, _contentType: string): Promise<OriginalSink> {
@@ -63,7 +65,7 @@ export class FolderDeposit implements Deposit {
       const file = await this.#open(name);
       const original = { file, checksum: createChecksum() };
       this.#originals.set(name, original);
-      return { name, write: (chunk) => this.#work(() => append(original, chunk)) };
+      return { name, write: (chunk) => this.#work(() => appendChunk(original, chunk)) };
     });
   }
 
@@ -81,8 +83,9 @@ export class FolderDeposit implements Deposit {
         stored,
         originals: this.#originals,
       });
-      await writeNewFile(this.#path('manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
-      await syncFolder(this.#path());
+      const { files } = this.#needs;
+      await files.write(this.#staged('manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
+      await files.sync(this.#staged());
       this.#signal.throwIfAborted();
       const committed = await this.#publish(manifest);
       this.#ended = new Failure('internal', 'A deposit can be committed only once.');
@@ -100,9 +103,11 @@ export class FolderDeposit implements Deposit {
     await this.#committing?.catch(ignore);
     this.#ended ??= new Failure('internal', 'The deposit was abandoned before this.');
     await this.#made?.catch(ignore);
-    for (const file of this.#files()) await file.close().catch(ignore);
-    if (this.#made !== undefined) await rm(this.#path(), { recursive: true, force: true }).catch(ignore);
-    this.#options.live.delete(this.#name);
+    for (const file of this.#openFiles()) await file.close().catch(ignore);
+    if (this.#made !== undefined) {
+      await rm(this.#needs.files.path(this.#staged()), { recursive: true, force: true }).catch(ignore);
+    }
+    this.#needs.live.delete(this.#name);
   }
 
   /** The first error ends the deposit: after a write or an fsync that failed nothing of it may become visible. */
@@ -121,7 +126,7 @@ export class FolderDeposit implements Deposit {
     this.#crc.update(chunk);
     this.#sizeBytes += chunk.length;
     this.#held.add(chunk);
-    const bound = this.#body === undefined ? this.#options.holdBackBytes : PIECE_BYTES;
+    const bound = this.#body === undefined ? this.#needs.holdBackBytes : PIECE_BYTES;
     if (this.#held.sizeBytes > bound) await this.#spill();
   }
 
@@ -136,7 +141,7 @@ export class FolderDeposit implements Deposit {
     const checksum = createChecksum();
     await using file = await this.#open('recording.webm');
     if (this.#body !== undefined) await this.#spill();
-    for (const piece of [head, ...this.#held.pieces()]) await append({ file, checksum }, piece);
+    for (const piece of [head, ...this.#held.pieces()]) await appendChunk({ file, checksum }, piece);
     this.#held.empty();
     if (this.#body !== undefined) await this.#copyBody(this.#body, { file, checksum });
     await file.sync();
@@ -153,18 +158,18 @@ export class FolderDeposit implements Deposit {
     return stored;
   }
 
-  async #copyBody(body: FileHandle, to: Original): Promise<void> {
+  async #copyBody(body: FileHandle, to: WrittenFile): Promise<void> {
     const buffer = Buffer.allocUnsafe(PIECE_BYTES);
     for (let at = 0; ;) {
       this.#signal.throwIfAborted();
       const { bytesRead } = await body.read(buffer, 0, buffer.length, at);
       if (bytesRead === 0) break;
-      await append(to, buffer.subarray(0, bytesRead));
+      await appendChunk(to, buffer.subarray(0, bytesRead));
       at += bytesRead;
     }
     this.#body = undefined;
     await body.close();
-    await rm(this.#path('clusters'));
+    await rm(this.#needs.files.path(this.#staged('clusters')));
   }
 
   async #closeOriginals(): Promise<void> {
@@ -176,37 +181,35 @@ export class FolderDeposit implements Deposit {
 
   /** One rename shows everything at once, and never replaces a folder that holds something. */
   async #publish(manifest: Manifest): Promise<Manifest> {
-    const folder = join(this.#options.root, 'recordings', this.#recording.conversationId ?? '_');
+    const { files, reasons } = this.#needs;
+    const name = `${RECORDINGS}${pathOf(this.#recording)}`;
     // A day entry without a manifest is ignored, a manifest without one would not be listed: so it comes first.
-    await markFile(entryPath(join(this.#options.root, 'days', dayOf(manifest)), keyOf(this.#recording)));
-    await makeFolder(folder);
-    const first = await this.#rename(join(folder, this.#recording.recordingId));
-    await syncFolder(folder);
-    await syncFolder(join(this.#options.root, 'staging'));
-    const there = first ? manifest : await this.#winner();
-    // Readers leave out a record of a recording that has a manifest: one that stays does no harm.
-    for (const name of ['failures', 'waiting']) {
-      const record = entryPath(join(this.#options.root, name), keyOf(this.#recording), '.json');
-      await rm(record, { force: true }).catch(ignore);
-    }
+    const day = dayName(dayOf(manifest), this.#recording);
+    await files.have(day);
+    await files.makeFolder(dirname(name));
+    const isFirst = await this.#rename(name);
+    await files.sync(dirname(name));
+    await files.sync(STAGING);
+    const there = isFirst ? manifest : await this.#winner();
+    await reasons.forget(this.#recording);
     return there;
   }
 
-  /** false where something lies there already. */
-  async #rename(target: string): Promise<boolean> {
+  /** false where something lies there already: file systems say so in many ways. */
+  async #rename(name: string): Promise<boolean> {
+    const { files } = this.#needs;
     try {
-      await rename(this.#path(), target);
+      await rename(files.path(this.#staged()), files.path(name));
       return true;
     } catch (error) {
-      const code = systemCode(error);
-      if (code === 'ENOTEMPTY' || code === 'EEXIST' || code === 'ENOTDIR') return false;
+      if (await files.isThere(name)) return false;
       throw error;
     }
   }
 
   /** The manifest of whoever was first: its day entry was made before it, as ours is. */
   async #winner(): Promise<Manifest> {
-    const there = await this.#options.find(this.#recording, this.#signal);
+    const there = await this.#needs.find(this.#recording, this.#signal);
     if (there === undefined) {
       throw new Failure(
         'conflict',
@@ -217,22 +220,24 @@ export class FolderDeposit implements Deposit {
   }
 
   async #open(name: string): Promise<FileHandle> {
-    this.#made ??= mkdir(this.#path(), { mode: FOLDER_MODE });
+    const { files } = this.#needs;
+    this.#made ??= files.makeStaging(this.#staged());
     await this.#made;
-    return open(this.#path(name), 'wx+', FILE_MODE);
+    return files.create(this.#staged(name));
   }
 
-  #path(...names: readonly string[]): string {
-    return join(this.#options.root, 'staging', this.#name, ...names);
+  /** Its folder under staging/, and what lies there. */
+  #staged(file?: string): string {
+    return stagingName(file === undefined ? this.#name : `${this.#name}/${file}`);
   }
 
-  #files(): readonly FileHandle[] {
+  #openFiles(): readonly FileHandle[] {
     const originals = [...this.#originals.values()].map((original) => original.file);
     return this.#body === undefined ? originals : [...originals, this.#body];
   }
 }
 
-async function append({ file, checksum }: Original, chunk: Buffer): Promise<void> {
+async function appendChunk({ file, checksum }: WrittenFile, chunk: Buffer): Promise<void> {
   checksum.update(chunk);
   await file.writeFile(chunk);
 }

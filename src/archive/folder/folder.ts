@@ -1,52 +1,59 @@
 /** Turns a local folder into an archive: one file system, renames that never replace, fsync before anything is said to be done. */
 import { randomBytes } from 'node:crypto';
-import { open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join, relative, resolve } from 'node:path';
+import { lstat, readdir, rename, rm } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { addAbortSignal, type Readable } from 'node:stream';
-import { syncFolder } from '../../durable.ts';
 import { Failure, systemCode } from '../../failure.ts';
 import { pathOf, type Recording } from '../../recording.ts';
-import type { Archive, ByteRange, Deposit, Link, LinkVerifier, ListQuery, Page } from '../archive.ts';
-import { ifThere, makeFolder, onFolder, sameFileSystem, writeNewFile } from './durable.ts';
-import { FolderDeposit } from './deposit.ts';
-import { entryPath } from './entry.ts';
-import { listFolder } from './listing.ts';
-import { keepLinkKey, signPath, verifyPath } from './link.ts';
-import { FolderNotes } from './notes.ts';
+import type { Archive, ByteRange, Deposit, Link, LinkVerifier } from '../archive.ts';
 import { clipRange } from '../byte-range.ts';
-import { recordingOf, type FailureRecord, type Manifest, type WaitingRecord } from '../manifest.ts';
-import { removeOldNoRecordings } from '../no-recordings.ts';
-import { subjectKey, type ReasonKind, type Subject } from '../names.ts';
-import { isOf, parseFailureRecord, parseManifest, parseWaitingRecord } from '../records.ts';
+import { recordingOf, type Manifest } from '../manifest.ts';
+import { manifestName, RECORDINGS, webmName } from '../names.ts';
+import { ObjectArchive } from '../object-archive.ts';
+import { isOf, parseManifest } from '../records.ts';
+import { FolderDeposit } from './deposit.ts';
+import { ifThere, onFolder } from './failure.ts';
+import { FolderFiles } from './files.ts';
+import { keepLinkKey } from './link-key.ts';
+import { signPath, verifyPath } from './link.ts';
+import { FolderObjects } from './objects.ts';
+import { haveFolders, requireOneFileSystem, tryRenaming, tryWriting } from './probe.ts';
 
 export interface FolderArchiveOptions {
   readonly path: string;
-  /** The first signs links, all verify them; where there is none, link.key beside the folder is made and used. */
+  /** The first signs links, all verify them; where there is none, link.key in the folder is made and used. */
   readonly linkKeys: readonly string[];
   /** What links start with, without a slash at its end. */
   readonly publicUrl: string;
   /** Clusters held in memory before they go to a staging file; 8 MiB unless told. */
   readonly holdBackBytes?: number;
+  /** Told once where the file system cannot do what would be better. */
+  readonly onNotice?: (message: string) => void;
 }
 
+const HOLD_BACK_BYTES = 8 * 1024 * 1024;
 /** Younger names may have been made by a process that died before its fsync. */
 const SETTLED_MS = 60_000;
+const UNSYNCED =
+  'The file system of the archive folder (ARCHIVE_URL) cannot make new names durable (fsync of a folder): a power cut may take back the last seconds.';
 
 export function openFolderArchive(options: FolderArchiveOptions): FolderArchive {
   return new FolderArchive(options);
 }
 
 /** The archive of the embedded mode. Any number of processes may work on one folder. */
-export class FolderArchive implements Archive, LinkVerifier {
-  readonly #root: string;
+export class FolderArchive extends ObjectArchive implements Archive, LinkVerifier {
+  readonly #files: FolderFiles;
   readonly #options: FolderArchiveOptions;
-  readonly notes: FolderNotes;
   readonly #live = new Set<string>();
   #linkKeys: readonly string[];
+  /** What was tried once needs no trying each time it is asked for. */
+  #canRename = false;
 
   constructor(options: FolderArchiveOptions) {
-    this.#root = resolve(options.path);
-    this.notes = new FolderNotes(this.#root);
+    const files = new FolderFiles(resolve(options.path), () => options.onNotice?.(UNSYNCED));
+    super(new FolderObjects(files));
+    this.#files = files;
     this.#options = options;
     this.#linkKeys = options.linkKeys;
   }
@@ -55,13 +62,12 @@ export class FolderArchive implements Archive, LinkVerifier {
   find(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
     return onFolder(async () => {
       signal.throwIfAborted();
-      const folder = this.#folderOf(recording);
-      const text = await ifThere(readFile(join(folder, 'manifest.json'), 'utf8'));
+      const text = await this.#files.readText(manifestName(recording));
       if (text === undefined) return undefined;
       const manifest = parseManifest(text);
-      const webm = await ifThere(stat(join(folder, 'recording.webm')));
-      if (webm?.size !== manifest.webm.sizeBytes || !isOf(manifest, recording)) throw notAsStated();
-      await this.#settle(folder);
+      const webm = await this.#files.facts(webmName(recording));
+      if (webm?.sizeBytes !== manifest.webm.sizeBytes || !isOf(manifest, recording)) throw notAsStated();
+      await this.#settle(recording);
       return manifest;
     });
   }
@@ -69,10 +75,15 @@ export class FolderArchive implements Archive, LinkVerifier {
   begin(recording: Recording, signal: AbortSignal): Promise<Deposit> {
     return onFolder(async () => {
       signal.throwIfAborted();
-      for (const name of ['recordings', 'failures', 'waiting', 'staging']) await this.#have(name);
-      const holdBackBytes = this.#options.holdBackBytes ?? 8 * 1024 * 1024;
-      const find = this.find.bind(this);
-      return new FolderDeposit(recording, { root: this.#root, holdBackBytes, live: this.#live, find }, signal);
+      await haveFolders(this.#files);
+      const needs = {
+        files: this.#files,
+        reasons: this.reasons,
+        holdBackBytes: this.#options.holdBackBytes ?? HOLD_BACK_BYTES,
+        live: this.#live,
+        find: this.find.bind(this),
+      };
+      return new FolderDeposit(recording, needs, signal);
     });
   }
 
@@ -80,7 +91,7 @@ export class FolderArchive implements Archive, LinkVerifier {
     return onFolder(async () => {
       signal.throwIfAborted();
       const { start, end } = clipRange(range, manifest.webm.sizeBytes);
-      const file = await ifThere(open(join(this.#folderOf(recordingOf(manifest)), 'recording.webm')));
+      const file = await this.#files.open(webmName(recordingOf(manifest)));
       if (file === undefined) throw notArchived();
       return addAbortSignal(signal, file.createReadStream({ start, end }));
     });
@@ -100,50 +111,24 @@ export class FolderArchive implements Archive, LinkVerifier {
     return verifyPath(path, query, this.#keys());
   }
 
-  list(query: ListQuery, signal: AbortSignal): Promise<Page> {
-    return onFolder(() => listFolder(this.#root, query, signal));
-  }
-
-  async recordFailure(subject: Subject, record: FailureRecord, signal: AbortSignal): Promise<void> {
-    await this.#replace('failures', subject, { record, signal });
-    await this.removeWaiting(subject, signal);
-  }
-
-  removeFailure(subject: Subject, signal: AbortSignal): Promise<void> {
-    return this.#remove('failures', subject, signal);
-  }
-
-  failureOf(subject: Subject, signal: AbortSignal): Promise<FailureRecord | undefined> {
+  check(signal: AbortSignal): Promise<void> {
     return onFolder(async () => {
       signal.throwIfAborted();
-      const text = await ifThere(readFile(this.#recordPath('failures', subject), 'utf8'));
-      return text === undefined ? undefined : parseFailureRecord(text);
+      await haveFolders(this.#files);
+      await requireOneFileSystem(this.#files);
+      await tryWriting(this.#files);
+      if (!this.#canRename) await tryRenaming(this.#files);
+      this.#canRename = true;
     });
   }
 
-  recordWaiting(subject: Subject, record: WaitingRecord, signal: AbortSignal): Promise<void> {
-    return this.#replace('waiting', subject, { record, signal });
+  async close(): Promise<void> {
+    // Every deposit and stream closes its own files; nothing is kept open between them.
   }
 
-  removeWaiting(subject: Subject, signal: AbortSignal): Promise<void> {
-    return this.#remove('waiting', subject, signal);
-  }
-
-  waitingOf(subject: Subject, signal: AbortSignal): Promise<WaitingRecord | undefined> {
+  protected sweepStaging(olderThanMs: number, signal: AbortSignal): Promise<number> {
     return onFolder(async () => {
-      signal.throwIfAborted();
-      const text = await ifThere(readFile(this.#recordPath('waiting', subject), 'utf8'));
-      return text === undefined ? undefined : parseWaitingRecord(text);
-    });
-  }
-
-  async sweep(olderThanMs: number, signal: AbortSignal): Promise<number> {
-    return (await this.#sweepStaging(olderThanMs, signal)) + (await removeOldNoRecordings(this, signal));
-  }
-
-  #sweepStaging(olderThanMs: number, signal: AbortSignal): Promise<number> {
-    return onFolder(async () => {
-      const staging = join(this.#root, 'staging');
+      const staging = this.#files.path('staging');
       let removed = 0;
       for (const name of (await ifThere(readdir(staging))) ?? []) {
         signal.throwIfAborted();
@@ -154,90 +139,27 @@ export class FolderArchive implements Archive, LinkVerifier {
     });
   }
 
-  check(signal: AbortSignal): Promise<void> {
-    return onFolder(async () => {
-      signal.throwIfAborted();
-      const folders = ['recordings', 'failures', 'waiting', 'staging'];
-      for (const name of folders) await this.#have(name);
-      await sameFileSystem(this.#root, folders);
-      const probe = join(this.#root, 'staging', `probe.${randomBytes(8).toString('hex')}`);
-      try {
-        await writeNewFile(probe, 'probe\n');
-        if ((await readFile(probe, 'utf8')) !== 'probe\n') throw notAsStated();
-      } finally {
-        await rm(probe, { force: true });
-      }
-    });
-  }
-
-  async close(): Promise<void> {
-    // Every deposit and stream closes its own files; nothing is kept open between them.
-  }
-
-  #folderOf(recording: Recording): string {
-    return join(this.#root, 'recordings', pathOf(recording));
-  }
-
-  #recordPath(folder: ReasonKind, subject: Subject): string {
-    return entryPath(join(this.#root, folder), subjectKey(subject), '.json');
-  }
-
-  #replace(
-    folder: ReasonKind,
-    subject: Subject,
-    { record, signal }: { readonly record: FailureRecord | WaitingRecord; readonly signal: AbortSignal },
-  ): Promise<void> {
-    return onFolder(async () => {
-      signal.throwIfAborted();
-      const path = this.#recordPath(folder, subject);
-      for (const name of [relative(this.#root, dirname(path)), 'staging']) await this.#have(name);
-      const staged = join(this.#root, 'staging', `${folder}.${randomBytes(8).toString('hex')}`);
-      try {
-        await writeNewFile(staged, `${JSON.stringify(record, null, 2)}\n`);
-        await rename(staged, path);
-      } catch (error) {
-        await rm(staged, { force: true }).catch(() => undefined);
-        throw error;
-      }
-      await syncFolder(dirname(path));
-    });
-  }
-
-  #remove(folder: ReasonKind, subject: Subject, signal: AbortSignal): Promise<void> {
-    return onFolder(async () => {
-      signal.throwIfAborted();
-      const path = this.#recordPath(folder, subject);
-      if ((await ifThere(stat(path))) === undefined) return;
-      await rm(path, { force: true });
-      await syncFolder(dirname(path));
-    });
-  }
-
-  async #have(name: string): Promise<void> {
-    const path = join(this.#root, name);
-    if ((await ifThere(stat(path))) === undefined) await makeFolder(path);
-  }
-
   /** Work is acknowledged on what `find` says: a rename seen before its fsync must be made durable first. */
-  async #settle(folder: string): Promise<void> {
-    if (Date.now() - (await stat(folder)).ctimeMs > SETTLED_MS) return;
-    await syncFolder(dirname(folder));
-    await syncFolder(join(this.#root, 'recordings'));
+  async #settle(recording: Recording): Promise<void> {
+    const folder = `${RECORDINGS}${pathOf(recording)}`;
+    if (Date.now() - (await lstat(this.#files.path(folder))).ctimeMs > SETTLED_MS) return;
+    await this.#files.sync(dirname(folder));
+    await this.#files.sync(RECORDINGS);
   }
 
   #keys(): readonly string[] {
-    if (this.#linkKeys.length === 0) this.#linkKeys = [keepLinkKey(join(dirname(this.#root), 'link.key'))];
+    if (this.#linkKeys.length === 0) this.#linkKeys = [keepLinkKey(this.#files.root)];
     return this.#linkKeys;
   }
 }
 
 /** When anything in a staging entry was last written, in ms since 1970; undefined where it is gone. */
 async function newestChange(path: string): Promise<number | undefined> {
-  const own = await ifThere(stat(path));
+  const own = await ifThere(lstat(path));
   if (own === undefined) return undefined;
   const inside = own.isDirectory() ? ((await ifThere(readdir(path))) ?? []) : [];
-  const times = await Promise.all(inside.map((name) => ifThere(stat(join(path, name)))));
-  return Math.max(own.mtimeMs, ...times.map((entry) => entry?.mtimeMs ?? 0));
+  const times = await Promise.all(inside.map((name) => ifThere(lstat(join(path, name)))));
+  return Math.floor(Math.max(own.mtimeMs, ...times.map((entry) => entry?.mtimeMs ?? 0)));
 }
 
 /**

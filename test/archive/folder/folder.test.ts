@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { chmod, mkdir, readdir, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { folderFailure } from '../../../src/archive/folder/durable.ts';
+import { folderFailure } from '../../../src/archive/folder/failure.ts';
 import { openFolderArchive } from '../../../src/archive/folder/folder.ts';
 import { verifyStored } from '../../../src/archive/verify.ts';
 import { Failure, type FailureCode } from '../../../src/failure.ts';

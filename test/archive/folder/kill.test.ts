@@ -24,19 +24,22 @@ test('invariant 2: killed at every single step, a recording is complete or absen
     const steps = Number(/^changes (\d+)$/m.exec(await run(harness.path, 'count', { killAt: 1_000_000 }))?.[1]);
     assert.ok(steps > 20, `the program took ${String(steps)} steps only`);
     let absent = 0;
-    for (let step = 1; step <= steps; step += 1) {
+    let step = 1;
+    for (; ; step += 1) {
       const prefix = `step${String(step)}`;
       const said = await run(harness.path, prefix, { killAt: step });
-      assert.doesNotMatch(said, /changes/, 'it was not killed');
+      // What an earlier one left behind may save a later one the making of a folder.
+      if (/changes/.test(said)) break;
       const recording = { recordingId: `${prefix}-0`, conversationId: 'C1' };
       if ((await audit(harness, prefix, said)) === 0) absent += 1;
       await store(harness.archive, recording, committedContent(recording));
       assert.equal(await harness.archive.failureOf(recording, signal()), undefined);
       assert.equal(await audit(harness, prefix, `archived ${prefix}-0\n`), 1, 'the redelivery did not finish the work');
     }
-    assert.ok(absent > 10 && absent < steps, `${String(absent)} of ${String(steps)} kills came before the commit`);
+    assert.ok(step > steps - 10, `of ${String(steps)} steps only ${String(step)} were its last`);
+    assert.ok(absent > 10 && absent < step, `${String(absent)} of ${String(step)} kills came before the commit`);
     const page = await harness.archive.list({ limit: 1000 }, signal());
-    assert.equal(page.entries.filter((entry) => entry.status === 'archived').length, steps + 2);
+    assert.equal(page.entries.filter((entry) => entry.status === 'archived').length, step + 2);
   });
 });
 
@@ -85,9 +88,9 @@ test(
         await audit(harness, prefix, `archived ${prefix}-0\n`);
       }
       t.diagnostic(`${String(struck)} different fsyncs failed`);
-      // Failure record: file, folder. Deposit: original, WebM, manifest, their folder; days/, day entry, its folder;
-      // recordings/, the conversation, staging/.
-      assert.equal(struck, 12, 'a step is no longer made durable, or a new one is: see what changed');
+      // Failure record: file, folder. Deposit: original, WebM, manifest, their folder; days/, the day; recordings/, the
+      // conversation, staging/.
+      assert.equal(struck, 11, 'a step is no longer made durable, or a new one is: see what changed');
     });
   },
 );

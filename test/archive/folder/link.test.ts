@@ -1,13 +1,16 @@
 /** Signed links: what opens them, what does not, and where their key comes from. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import fs from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { mock, test } from 'node:test';
+import { mock, test, type TestContext } from 'node:test';
 import { openFolderArchive } from '../../../src/archive/folder/folder.ts';
-import { keepLinkKey, signPath, verifyPath } from '../../../src/archive/folder/link.ts';
+import { keepLinkKey } from '../../../src/archive/folder/link-key.ts';
+import { signPath, verifyPath } from '../../../src/archive/folder/link.ts';
 import { Failure } from '../../../src/failure.ts';
 import { bytesOf, store } from '../../support/archive/content.ts';
 import { found } from '../../support/archive/found.ts';
@@ -86,18 +89,19 @@ test('without LINK_KEYS one key is made beside the archive folder, closed to oth
     assert.deepEqual(await readdir(folder), [], 'no key before a link is asked for');
     await store(archive, CALL, { head: bytesOf('head', 10), clusters: [bytesOf('a', 100)] });
     const { url } = await archive.link(await found(archive, CALL), 60, AbortSignal.timeout(10_000));
-    assert.equal((await stat(join(folder, 'link.key'))).mode & 0o777, 0o600);
-    assert.deepEqual((await readdir(folder)).toSorted(), ['archive', 'link.key']);
+    const key = join(folder, 'archive', 'link.key');
+    assert.equal((await stat(key)).mode & 0o777, 0o600);
+    assert.deepEqual(await readdir(folder), ['archive'], 'it lies inside what is persisted');
     const { pathname, searchParams } = new URL(url);
     assert.deepEqual(open().verifyLink(pathname, searchParams), CALL, 'another process verifies it');
-    assert.ok(!url.includes((await readFile(join(folder, 'link.key'), 'utf8')).trim()));
+    assert.ok(!url.includes((await readFile(key, 'utf8')).trim()));
   });
 });
 
 test('processes that start at once make one key', async () => {
   await withFolder(async (folder) => {
-    const path = join(folder, 'not', 'yet', 'link.key');
-    const module = join(import.meta.dirname, '../../../src/archive/folder/link.ts');
+    const path = join(folder, 'not', 'yet');
+    const module = join(import.meta.dirname, '../../../src/archive/folder/link-key.ts');
     const program = `import(${JSON.stringify(module)}).then((m) => process.stdout.write(m.keepLinkKey(${JSON.stringify(path)})))`;
     const keys = await Promise.all(
       Array.from({ length: 4 }, () => {
@@ -107,27 +111,74 @@ test('processes that start at once make one key', async () => {
     );
     assert.match(keys[0] ?? '', /^[\w-]{43}$/);
     assert.equal(new Set(keys).size, 1);
-    assert.deepEqual(await readdir(join(path, '..')), ['link.key'], 'a draft was left behind');
+    assert.deepEqual(await readdir(path), ['link.key'], 'a draft was left behind');
   });
 });
 
-test('a key that was there is never replaced', async () => {
-  await withFolder(async (folder) => {
-    const path = join(folder, 'link.key');
-    const key = keepLinkKey(path);
-    assert.equal(keepLinkKey(path), key);
+test('a key that was there is never replaced, and one beside the folder, as it was kept before, is taken over (E3)', async () => {
+  await withFolder(async (parent) => {
+    const folder = join(parent, 'archive');
+    const key = keepLinkKey(folder);
+    assert.equal(keepLinkKey(folder), key);
+    await rm(join(folder, 'link.key'));
+    await writeFile(join(parent, 'link.key'), `${'k'.repeat(43)}\n`, { mode: 0o600 });
+    assert.equal(keepLinkKey(folder), 'k'.repeat(43));
+    await rm(join(parent, 'link.key'));
+    assert.equal(keepLinkKey(folder), 'k'.repeat(43), 'links die with what lies outside of the volume');
   });
 });
 
-test('a key file that holds no key, or cannot be read, is named with what to do', async () => {
+test('where nothing may be written, the key beside the folder still signs and verifies (E3)', async (t) => {
+  await withFolder(async (parent) => {
+    const folder = join(parent, 'archive');
+    await writeFile(join(parent, 'link.key'), `${'k'.repeat(43)}\n`, { mode: 0o600 });
+    failing(t, 'mkdirSync', 'EROFS');
+    assert.equal(keepLinkKey(folder), 'k'.repeat(43));
+  });
+});
+
+test('without hard links one key is made all the same, and what a process left that died midway is taken over (E3)', async (t) => {
+  for (const code of ['EPERM', 'ENOTSUP', 'ENOSYS', 'EOPNOTSUPP']) {
+    await withFolder(async (folder) => {
+      failing(t, 'linkSync', code);
+      const key = keepLinkKey(folder);
+      assert.match(key, /^[\w-]{43}$/);
+      assert.equal(keepLinkKey(folder), key);
+      assert.equal((await stat(join(folder, 'link.key'))).mode & 0o777, 0o600);
+      await writeFile(join(folder, 'link.key'), '');
+      assert.match(keepLinkKey(folder), /^[\w-]{43}$/);
+      assert.deepEqual(await readdir(folder), ['link.key'], 'a draft was left behind');
+    });
+  }
+});
+
+test('a key file that holds no key, is none of ours or cannot be read is named with what to do', async () => {
   await withFolder(async (folder) => {
     const path = join(folder, 'link.key');
     await writeFile(path, '\n');
-    assert.throws(() => keepLinkKey(path), misconfigured(/holds no key: remove it/));
-    assert.throws(() => keepLinkKey(join(path, 'link.key')), misconfigured(/mend its permissions, or set LINK_KEYS/));
+    assert.throws(() => keepLinkKey(folder), misconfigured(/holds no key: remove it/));
+    assert.throws(() => keepLinkKey(path), misconfigured(/mend its permissions, or set LINK_KEYS/));
+    await rm(path);
+    await mkdir(path);
     assert.throws(() => keepLinkKey(folder), misconfigured(/LINK_KEYS/));
+    await rm(path, { recursive: true });
+    await writeFile(join(folder, 'elsewhere'), 'k'.repeat(43));
+    await symlink('elsewhere', path);
+    assert.throws(() => keepLinkKey(folder), misconfigured(/holds no key: remove it/));
   });
 });
+
+/** As on a file system that refuses: `name` of node:fs fails with `code` until the test ends. */
+function failing(t: TestContext, name: 'linkSync' | 'mkdirSync', code: string): void {
+  t.mock.method(fs, name, () => {
+    throw Object.assign(new Error(code), { code, syscall: name });
+  });
+  syncBuiltinESMExports();
+  t.after(() => {
+    t.mock.restoreAll();
+    syncBuiltinESMExports();
+  });
+}
 
 function signed(
   recording: typeof CALL | { recordingId: string; conversationId: undefined },

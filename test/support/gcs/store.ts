@@ -24,6 +24,8 @@ export interface Resource {
   readonly metadata: Readonly<Record<string, string>>;
   /** What the client claims; a wrong claim is refused. */
   readonly crc32c: string | undefined;
+  /** When it appeared; now, unless a test says otherwise. */
+  readonly at?: Date;
 }
 
 export type Permission = 'create' | 'read' | 'list' | 'delete';
@@ -114,7 +116,7 @@ export class GcsStore {
       contentType: resource.contentType ?? 'application/octet-stream',
       cacheControl: resource.cacheControl,
       metadata: resource.metadata,
-      timeCreated: new Date().toISOString(),
+      timeCreated: (resource.at ?? new Date()).toISOString(),
       componentCount,
     };
     this.#show(object);

@@ -1,0 +1,75 @@
+/** The small objects of a bucket: each request creates, replaces, reads or removes one whole. */
+import { Failure } from '../../failure.ts';
+import { requireName, type Children, type Objects, type Removal, type StoredObject } from '../objects.ts';
+import type { BucketClient } from './client.ts';
+import { readObject } from './download.ts';
+import { insertObject } from './insert.ts';
+import { listChildren, listObjects, removeObject } from './metadata.ts';
+
+export class BucketObjects implements Objects {
+  readonly #client: BucketClient;
+
+  constructor(client: BucketClient) {
+    this.#client = client;
+  }
+
+  async get(name: string, signal: AbortSignal): Promise<string | undefined> {
+    return readObject(requireName(name), this.#client, signal);
+  }
+
+  /** An answer that was lost is no other's object: what holds our bytes is ours. */
+  async put(name: string, text: string, signal: AbortSignal): Promise<boolean> {
+    const insertion = { object: smallObject(name), parts: partsOf(text) };
+    return (await insertObject(insertion, this.#client, signal)).ours;
+  }
+
+  async replace(name: string, text: string, signal: AbortSignal): Promise<boolean> {
+    try {
+      await insertObject({ object: smallObject(name), parts: partsOf(text), replace: true }, this.#client, signal);
+      return true;
+    } catch (thrown) {
+      if (thrown instanceof Failure && thrown.facts['retained'] === true) return false;
+      throw thrown;
+    }
+  }
+
+  async remove(name: string, signal: AbortSignal): Promise<Removal> {
+    return removeObject({ name: requireName(name) }, this.#client, signal);
+  }
+
+  async mark(name: string, signal: AbortSignal): Promise<void> {
+    await this.put(name, '', signal);
+  }
+
+  async unmark(name: string, signal: AbortSignal): Promise<void> {
+    await this.remove(name, signal);
+  }
+
+  async *list(prefix: string, signal: AbortSignal): AsyncGenerator<StoredObject> {
+    for await (const objects of listObjects({ prefix }, this.#client, signal)) {
+      for (const { name, sizeBytes, createdAt } of objects) yield { name, sizeBytes, writtenAt: createdAt };
+    }
+  }
+
+  async *children({ folder, after, expected }: Children, signal: AbortSignal): AsyncGenerator<string> {
+    const from = after === undefined ? {} : { from: folder + after };
+    const pageSize = expected === undefined ? {} : { pageSize: expected };
+    for await (const names of listChildren({ prefix: folder, ...from, ...pageSize }, this.#client, signal)) {
+      for (const name of names) if (name > folder + (after ?? '')) yield name.slice(folder.length);
+    }
+  }
+}
+
+const TYPES: readonly (readonly [string, string])[] = [
+  ['.json', 'application/json; charset=utf-8'],
+  ['.jsonl', 'application/x-ndjson'],
+];
+
+function smallObject(name: string): { readonly name: string; readonly contentType: string } {
+  const [, contentType = 'text/plain; charset=utf-8'] = TYPES.find(([end]) => name.endsWith(end)) ?? [];
+  return { name: requireName(name), contentType };
+}
+
+function partsOf(text: string): readonly Buffer[] {
+  return text === '' ? [] : [Buffer.from(text)];
+}
