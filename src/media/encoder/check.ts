@@ -4,6 +4,7 @@ import { realpath } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { Failure } from '../../failure.ts';
 import { type Cage, WAYS } from './cage.ts';
+import { closeInherited } from './inherited.ts';
 import type { Encoder } from './process.ts';
 import { findProgram, isExecutable, surroundingsOf } from './tools.ts';
 import { findCage } from './trial.ts';
@@ -36,6 +37,7 @@ const NEEDED: Readonly<Record<'encoders' | 'muxers' | 'demuxers', readonly strin
  * Takes about half a second: once, at the start. @throws Failure `misconfigured` naming everything that is missing
  */
 export async function checkFfmpeg(options: FfmpegCheckOptions = {}): Promise<Ffmpeg> {
+  closeInherited();
   const searchPath = options.searchPath ?? process.env['PATH'] ?? '';
   const found = await findProgram('ffmpeg', searchPath);
   if (found === undefined) throw new Failure('misconfigured', `There is no ffmpeg on PATH; ${INSTALL}.`);

@@ -1,5 +1,9 @@
 /** From inside: a taken-over encoder tries every way out of every cage that this machine can build. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { after, test } from 'node:test';
 import { type Layer, LAYER_NAMES, openWays, type Way, WAY_NAMES } from '../../../src/media/encoder/cage.ts';
 import { checkFfmpeg } from '../../../src/media/encoder/check.ts';
@@ -85,5 +89,19 @@ test(
       closed.filter((name) => came.has(name)),
       [],
     );
+  },
+);
+
+test(
+  'invariant 15: an encoder has its pipes and no other descriptor, whatever its service was handed (B1)',
+  { skip: linux },
+  async () => {
+    const secret = await open(import.meta.filename);
+    const handed = [...Array.from({ length: 27 }, (): 'ignore' => 'ignore'), secret.fd];
+    const heir = join(import.meta.dirname, '../../support/encoders/heir.ts');
+    const child = spawn(process.execPath, [heir, PERL ?? ''], { stdio: ['ignore', 'pipe', 'inherit', ...handed] });
+    assert.ok(child.stdout);
+    assert.deepEqual((await text(child.stdout)).trim().split('\n'), ['0', '1', '2']);
+    await secret.close();
   },
 );
