@@ -192,7 +192,16 @@ const PARTS: readonly Part[] = [
   },
   {
     has: ['settle-failure.ts'],
-    may: ['schedule.ts', 'waiting-list.ts', 'metrics.ts', 'log.ts', 'queue/queue.ts', 'archive/archive.ts'],
+    may: [
+      'schedule.ts',
+      'waiting-list.ts',
+      'overview.ts',
+      'queue/open-queue.ts',
+      'metrics.ts',
+      'log.ts',
+      'queue/queue.ts',
+      'archive/archive.ts',
+    ],
     why: 'what a failure means is in it already: here it is only scheduled and recorded',
   },
   {
@@ -217,6 +226,11 @@ const PARTS: readonly Part[] = [
     has: ['day.ts'],
     may: ['archive/archive.ts', 'genesys/census.ts'],
     why: 'a day is compared over contracts: any Genesys, any archive',
+  },
+  {
+    has: ['overview.ts'],
+    may: ['archive/', 'queue/queue.ts'],
+    why: 'how an archive is doing, for whoever asks: a command, a route, a page',
   },
   {
     has: ['catch-up.ts'],
@@ -279,6 +293,8 @@ const PARTS: readonly Part[] = [
       'delivery.ts',
       'waiting-list.ts',
       'queue/queue.ts',
+      'queue/open-queue.ts',
+      'overview.ts',
       'services/open.ts',
       'waiting-list.ts',
     ],

@@ -4,6 +4,7 @@ import { BACKFILL } from './backfill-table.ts';
 import { type CommandTable, nearestOf } from './flags.ts';
 import { RECONCILE } from './reconcile-table.ts';
 import { REPLAY } from './replay-table.ts';
+import { STATUS } from './status-table.ts';
 import type { RunTask } from './task.ts';
 
 export interface Listed {
@@ -14,6 +15,7 @@ export interface Listed {
 
 export const COMMANDS: readonly Listed[] = [
   { table: RECONCILE, load: async () => (await import('./reconcile.ts')).runReconcile },
+  { table: STATUS, load: async () => (await import('./status.ts')).runStatus },
   { table: BACKFILL, load: async () => (await import('./backfill.ts')).runBackfill },
   { table: REPLAY, load: async () => (await import('./replay.ts')).runReplay },
   { table: AUDIT, load: async () => (await import('./audit.ts')).runAudit },

@@ -25,6 +25,7 @@ const COMMANDS = {
   playback: ['address', 'genesys', 'outbound', 'queue', 'archive', 'api', 'making', 'log'],
   reconcile: ['genesys', 'outbound', 'archive', 'log'],
   backfill: ['genesys', 'outbound', 'archive', 'making', 'task', 'log'],
+  status: ['outbound', 'queue', 'archive', 'log'],
   audit: ['outbound', 'archive', 'log'],
   replay: ['genesys', 'outbound', 'archive', 'making', 'log'],
 } as const satisfies Record<string, readonly Part[]>;

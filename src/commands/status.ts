@@ -1,0 +1,83 @@
+/** `archiver status`: one screen of how the archive is doing. */
+import { openQueue } from '../queue/open-queue.ts';
+import type { Depth } from '../queue/queue.ts';
+import { type FailureCount, type Overview, overviewOf } from '../overview.ts';
+import { DAY_MS, dayAt, daysBetween } from './days.ts';
+import { openArchiveOf, openWorkplace, type Workplace } from './open.ts';
+import { columnsOf, EXIT, type Exit } from './report.ts';
+import type { Task } from './task.ts';
+
+export async function runStatus(task: Task): Promise<Exit> {
+  const { flags, report, signal } = task;
+  const workplace = openWorkplace(task, 'status');
+  const archive = await openArchiveOf(workplace, task, true);
+  const count = Math.min(7, Math.max(1, flags.number('days') ?? 7));
+  const today = Date.now();
+  const days = daysBetween(dayAt(today - (count - 1) * DAY_MS), dayAt(today)).toReversed();
+  const overview = await overviewOf(days, { archive, depth: () => depthOf(workplace) }, signal);
+  report.fact({ type: 'status', ...overview });
+  report.text(screenOf(overview));
+  const findings = overview.failures.length + overview.days.filter(({ verdict }) => verdict === 'incomplete').length;
+  const exit = findings > 0 ? EXIT.findings : EXIT.well;
+  report.summary({ failures: overview.failures.length, waiting: overview.waiting.length }, exit);
+  return exit;
+}
+
+/** Only SQLite's can be counted; one that is not there yet has nothing in it. */
+async function depthOf({ config }: Workplace): Promise<Depth | undefined> {
+  if (config.queue.kind !== 'sqlite') return undefined;
+  const queue = await openQueue(config.queue, { onTrouble: () => undefined, pushed: false });
+  try {
+    return await queue.depth();
+  } finally {
+    await queue.close();
+  }
+}
+
+function screenOf(overview: Overview): string {
+  const { queue, newest, oldestWaiting: oldest } = overview;
+  const queued =
+    queue === null
+      ? 'see the metrics of Pub/Sub'
+      : `${String(queue.ready)} ready, ${String(queue.waiting)} waiting, ${String(queue.running)} running, ${String(queue.dead)} given up`;
+  const lag =
+    newest.lagMedianSeconds === null
+      ? 'not known'
+      : `${secondsText(newest.lagMedianSeconds)} (95 %: ${secondsText(newest.lag95Seconds ?? 0)})`;
+  const head = columnsOf([
+    ['queue', queued],
+    [
+      'oldest waiting',
+      oldest === null ? 'none' : `${oldest.key}, ${oldest.code}, since ${oldest.since}, next try ${oldest.nextTry}`,
+    ],
+    ['end of call to archived', lag],
+    ['under way', overview.runs.length === 0 ? 'no command' : overview.runs.join(', ')],
+  ]);
+  const days = overview.days.map(({ day, verdict, recordings, archived, missing, failed }) => [
+    day,
+    verdict,
+    recordings === null ? '' : `${String(archived ?? 0)} of ${String(recordings)} archived`,
+    (missing ?? 0) + (failed ?? 0) === 0 ? '' : `${String(missing ?? 0)} missing, ${String(failed ?? 0)} failed`,
+  ]);
+  const kept = newest.perDay
+    .slice(0, 7)
+    .map(({ day, recordings, bytes }) => [day, `${String(recordings)} recordings`, `${(bytes / 1e6).toFixed(1)} MB`]);
+  return [
+    ...head,
+    '',
+    ...columnsOf(days),
+    ...section(`Failed (of the newest ${String(newest.entries)}):`, overview.failures),
+    ...section('Waiting:', overview.waiting),
+    ...(kept.length === 0 ? [] : ['', 'Archived per day:', ...columnsOf(kept)]),
+  ].join('\n');
+}
+
+function section(title: string, counts: readonly FailureCount[]): readonly string[] {
+  if (counts.length === 0) return [];
+  return ['', title, ...columnsOf(counts.map(({ code, count, next }) => [String(count).padStart(6), code, next]))];
+}
+
+function secondsText(seconds: number): string {
+  if (seconds < 120) return `${String(seconds)} s`;
+  return seconds < 7_200 ? `${String(Math.round(seconds / 60))} min` : `${String(Math.round(seconds / 3_600))} h`;
+}

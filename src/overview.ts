@@ -1,0 +1,160 @@
+/** How an archive is doing, from what lies in it: seven proofs and one listing, whatever its size. */
+import type { Archive, Entry } from './archive/archive.ts';
+import type { Manifest } from './archive/manifest.ts';
+import { newestProof } from './archive/proofs.ts';
+import { FAILURES, type FailureCode } from './failure.ts';
+import type { Depth } from './queue/queue.ts';
+
+export interface DayState {
+  readonly day: string;
+  /** `unproven` where there is no proof. */
+  readonly verdict: string;
+  /** When it was looked at; ISO 8601, UTC. */
+  readonly at: string | null;
+  readonly recordings: number | null;
+  readonly archived: number | null;
+  readonly missing: number | null;
+  readonly failed: number | null;
+  readonly waiting: number | null;
+}
+
+export interface FailureCount {
+  readonly code: string;
+  readonly count: number;
+  /** What to do next, in the words of the table of failures. */
+  readonly next: string;
+}
+
+export interface Overview {
+  /** null where the queue's own monitoring has these figures (Pub/Sub). */
+  readonly queue: Depth | null;
+  readonly days: readonly DayState[];
+  /** Among the newest entries of the listing. */
+  readonly newest: {
+    readonly entries: number;
+    readonly archived: number;
+    readonly bytes: number;
+    /** From the end of a call to its recording in the archive; null where no recording says when it was made. */
+    readonly lagMedianSeconds: number | null;
+    readonly lag95Seconds: number | null;
+    readonly perDay: readonly { readonly day: string; readonly recordings: number; readonly bytes: number }[];
+  };
+  readonly failures: readonly FailureCount[];
+  readonly waiting: readonly FailureCount[];
+  readonly oldestWaiting: {
+    readonly key: string;
+    readonly code: string;
+    readonly since: string;
+    readonly nextTry: string;
+  } | null;
+  /** Commands under way, by their days. */
+  readonly runs: readonly string[];
+}
+
+export interface OverviewNeeds {
+  readonly archive: Pick<Archive, 'list' | 'notes'>;
+  readonly depth: () => Promise<Depth | undefined>;
+}
+
+/** Entries of one listing. */
+const NEWEST = 1_000;
+const FRESH_MS = 180_000;
+
+/** `days`: newest first, at most 7 are looked at. */
+export async function overviewOf(
+  days: readonly string[],
+  needs: OverviewNeeds,
+  signal: AbortSignal,
+): Promise<Overview> {
+  const { archive } = needs;
+  const [page, states, runs, depth] = await Promise.all([
+    archive.list({ limit: NEWEST }, signal),
+    Promise.all(days.slice(0, 7).map((day) => stateOfDay(day, archive.notes, signal))),
+    runsUnderWay(archive.notes, signal),
+    needs.depth(),
+  ]);
+  const waits = page.entries.flatMap((entry) => (entry.status === 'waiting' ? [entry] : []));
+  const oldest = waits.toSorted((a, b) => (a.waiting.since < b.waiting.since ? -1 : 1)).at(0);
+  return {
+    queue: depth ?? null,
+    days: states,
+    newest: newestOf(page.entries),
+    failures: countsOf(page.entries.flatMap((entry) => (entry.status === 'failed' ? [entry.failure.code] : []))),
+    waiting: countsOf(waits.map(({ waiting }) => waiting.code)),
+    oldestWaiting:
+      oldest === undefined
+        ? null
+        : {
+            key: `${oldest.recording.conversationId ?? '_'}.${oldest.recording.recordingId ?? '_'}`,
+            code: oldest.waiting.code,
+            since: oldest.waiting.since,
+            nextTry: oldest.waiting.nextTry,
+          },
+    runs,
+  };
+}
+
+async function stateOfDay(day: string, notes: Archive['notes'], signal: AbortSignal): Promise<DayState> {
+  const proof = await newestProof('complete', day, notes, signal);
+  const count = (name: string): number | null => {
+    const value = proof?.[name];
+    return typeof value === 'number' ? value : null;
+  };
+  const at = proof?.['at'];
+  return {
+    day,
+    verdict: proof?.verdict ?? 'unproven',
+    at: typeof at === 'string' ? at : null,
+    recordings: count('recordings'),
+    archived: count('archived'),
+    missing: count('missing'),
+    failed: count('failed'),
+    waiting: count('waiting'),
+  };
+}
+
+function newestOf(entries: readonly Entry[]): Overview['newest'] {
+  const manifests = entries.flatMap((entry) => (entry.status === 'archived' ? [entry.manifest] : []));
+  const lags = manifests.flatMap(lagOf).toSorted((a, b) => a - b);
+  const days = new Map<string, { recordings: number; bytes: number }>();
+  for (const { finishedAt, webm } of manifests) {
+    const day = finishedAt.slice(0, 10);
+    const sum = days.get(day) ?? { recordings: 0, bytes: 0 };
+    days.set(day, { recordings: sum.recordings + 1, bytes: sum.bytes + webm.sizeBytes });
+  }
+  return {
+    entries: entries.length,
+    archived: manifests.length,
+    bytes: manifests.reduce((sum, { webm }) => sum + webm.sizeBytes, 0),
+    lagMedianSeconds: lags[Math.floor(lags.length / 2)] ?? null,
+    lag95Seconds: lags[Math.floor(lags.length * 0.95)] ?? null,
+    perDay: [...days].map(([day, sum]) => ({ day, ...sum })).toSorted((a, b) => (a.day < b.day ? 1 : -1)),
+  };
+}
+
+/** Seconds from the end of the call; none where its start is not known. */
+function lagOf({ recordedAt, finishedAt, webm }: Manifest): readonly number[] {
+  if (recordedAt === null) return [];
+  const endMs = Date.parse(recordedAt) + webm.durationMs;
+  return [Math.max(0, Math.round((Date.parse(finishedAt) - endMs) / 1000))];
+}
+
+/** Most frequent first, each with what to do. */
+function countsOf(codes: readonly string[]): readonly FailureCount[] {
+  const counts = new Map<string, number>();
+  for (const code of codes) counts.set(code, (counts.get(code) ?? 0) + 1);
+  const listed = [...counts].map(([code, count]) => ({ code, count, next: isCode(code) ? FAILURES[code].next : '' }));
+  return listed.toSorted((a, b) => b.count - a.count);
+}
+
+function isCode(code: string): code is FailureCode {
+  return Object.hasOwn(FAILURES, code);
+}
+
+async function runsUnderWay(notes: Archive['notes'], signal: AbortSignal): Promise<readonly string[]> {
+  const runs: string[] = [];
+  for await (const { name, writtenAt } of notes.list('staging/run.', signal))
+    if (Date.now() - Date.parse(writtenAt) < FRESH_MS)
+      runs.push(name.slice('staging/run.'.length).split('.').slice(0, 2).join(' to '));
+  return runs;
+}
