@@ -9,9 +9,23 @@ export interface Recording {
 }
 
 const ID = /^[0-9A-Za-z_-]{1,128}$/;
+const GUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-/** An id as it may appear in a path, URL or object name. `_` alone is the archive's word for "none". */
+/**
+ * An id as it may appear in a path, URL or object name. `_` alone is the archive's word for "none". GUIDs compare without
+ * case (RFC 9562 §4: read in either, written in lower case) and are one object: they come out in lower case.
+ */
 export function parseId(value: unknown, field: string): string {
+  return canonicalId(parseStoredId(value, field));
+}
+
+/** Like {@link parseId}, where `undefined` and `null` mean "none". */
+export function parseOptionalId(value: unknown, field: string): string | undefined {
+  return value === undefined || value === null ? undefined : parseId(value, field);
+}
+
+/** An id as it lies in an archive: there a GUID may be in capitals, from before they were read without case. */
+export function parseStoredId(value: unknown, field: string): string {
   if (typeof value !== 'string') throw new Failure('bad-request', `${field}: expected a string.`);
   if (!ID.test(value) || value === '_') {
     throw new Failure('bad-request', `${field}: expected 1 to 128 characters of 0-9 A-Z a-z _ - (and not "_" alone).`);
@@ -19,9 +33,23 @@ export function parseId(value: unknown, field: string): string {
   return value;
 }
 
-/** Like {@link parseId}, where `undefined` and `null` mean "none". */
-export function parseOptionalId(value: unknown, field: string): string | undefined {
-  return value === undefined || value === null ? undefined : parseId(value, field);
+/** A GUID in lower case; other ids mean what they say. */
+export function canonicalId(id: string): string {
+  return GUID.test(id) ? id.toLowerCase() : id;
+}
+
+/** The names a recording may lie under in an archive: its own, then with GUIDs in capitals, as they once were taken. */
+export function spellingsOf(recording: Recording): readonly Recording[] {
+  const { recordingId, conversationId } = recording;
+  const capitals = {
+    recordingId: inCapitals(recordingId),
+    conversationId: conversationId === undefined ? undefined : inCapitals(conversationId),
+  };
+  return keyOf(capitals) === keyOf(recording) ? [recording] : [recording, capitals];
+}
+
+function inCapitals(id: string): string {
+  return GUID.test(id) ? id.toUpperCase() : id;
 }
 
 /** `{conversationId|_}/{recordingId}`: where the recording lies under recordings/. */

@@ -3,7 +3,16 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Failure } from '../src/failure.ts';
-import { keyOf, parseId, parseOptionalId, pathOf, recordingOfKey } from '../src/recording.ts';
+import {
+  canonicalId,
+  keyOf,
+  parseId,
+  parseOptionalId,
+  parseStoredId,
+  pathOf,
+  recordingOfKey,
+  spellingsOf,
+} from '../src/recording.ts';
 
 const GOOD = ['a', '0', '-', '__', 'a_b-C9', '7d3c1c1e-0f6a-4a52-8a3e-3c8c2f5c1f01', '__proto__', 'x'.repeat(128)];
 
@@ -54,6 +63,46 @@ test('anything else is refused with the name of its field and without its value'
       JSON.stringify(id),
     );
   }
+});
+
+const GUID = fc.uuid();
+const CASES = fc.infiniteStream(fc.boolean());
+
+test('GUIDs are read without case and come out in lower case; as they lie in an archive they stay (C9)', () => {
+  const check = (guid: string, cases: Iterator<boolean>): void => {
+    const mixed = [...guid].map((letter) => (cases.next().value === true ? letter.toUpperCase() : letter)).join('');
+    assert.equal(parseId(mixed, 'id'), guid);
+    assert.equal(parseOptionalId(mixed, 'id'), guid);
+    assert.equal(parseStoredId(mixed, 'id'), mixed);
+    assert.equal(canonicalId(mixed), guid);
+  };
+  fc.assert(fc.property(GUID, CASES, check));
+});
+
+test('ids that are no GUIDs mean what they say, capitals included (C9)', () => {
+  const others = [
+    'R',
+    'Recording-7',
+    '8F1C7A526F0A4E0E9A412F6F3C2A1B77',
+    '8F1C7A52-6F0A-4E0E-9A41-2F6F3C2A1B7',
+    '8F1C7A52-6F0A-4E0E-9A41-2F6F3C2A1B77-X',
+    'X8F1C7A52-6F0A-4E0E-9A41-2F6F3C2A1B77',
+    '8G1C7A52-6F0A-4E0E-9A41-2F6F3C2A1B77',
+  ];
+  for (const id of others) assert.equal(parseId(id, 'id'), id);
+});
+
+test('a recording is looked for in lower case, then in capitals, where those are another name (C9)', () => {
+  const [recordingId, conversationId] = [
+    '8f1c7a52-6f0a-4e0e-9a41-2f6f3c2a1b77',
+    'b0c5b9e0-5b5c-4a52-8a3e-0d8c2f5c1f11',
+  ];
+  const capitals = { recordingId: recordingId.toUpperCase(), conversationId: conversationId.toUpperCase() };
+  assert.deepEqual(spellingsOf({ recordingId, conversationId }), [{ recordingId, conversationId }, capitals]);
+  assert.deepEqual(spellingsOf({ recordingId, conversationId: undefined }).length, 2);
+  assert.deepEqual(spellingsOf(capitals), [capitals]);
+  const plain = { recordingId: 'r', conversationId: '00000000-0000-0000-0000-000000000000' };
+  assert.deepEqual(spellingsOf(plain), [plain]);
 });
 
 test('an optional id may be absent or null, but not empty or wrong', () => {

@@ -1,13 +1,16 @@
 /** Turns the JSON that lies in an archive into typed records. */
 import { Failure } from '../failure.ts';
 import { Fields } from '../fields.ts';
-import { parseId, parseOptionalId, type Recording } from '../recording.ts';
+import { canonicalId, parseStoredId, type Recording } from '../recording.ts';
 import type { FailureRecord, Manifest, SourceFacts, WaitingRecord, WebmFacts } from './manifest.ts';
 import type { Subject } from './names.ts';
 
+/** GUIDs without case: a file system may not tell their folders apart either. */
 export function isOf(manifest: Manifest, recording: Recording): boolean {
+  const { recordingId, conversationId } = manifest;
   return (
-    manifest.recordingId === recording.recordingId && manifest.conversationId === (recording.conversationId ?? null)
+    canonicalId(recordingId) === canonicalId(recording.recordingId) &&
+    canonicalId(conversationId ?? '') === canonicalId(recording.conversationId ?? '')
   );
 }
 
@@ -108,15 +111,20 @@ function parseRecord<T>(text: string, what: string, parse: (fields: Fields) => T
 
 function recordingIds(fields: Fields): Pick<Manifest, 'recordingId' | 'conversationId'> {
   return {
-    recordingId: parseId(fields.raw('recordingId'), 'recordingId'),
-    conversationId: parseOptionalId(fields.raw('conversationId'), 'conversationId') ?? null,
+    recordingId: parseStoredId(fields.raw('recordingId'), 'recordingId'),
+    conversationId: storedIdOrNull(fields, 'conversationId'),
   };
+}
+
+function storedIdOrNull(fields: Fields, name: string): string | null {
+  const value = fields.raw(name) ?? null;
+  return value === null ? null : parseStoredId(value, name);
 }
 
 function subjectIds(fields: Fields): Pick<FailureRecord, 'recordingId' | 'conversationId'> {
   return {
-    recordingId: parseOptionalId(fields.raw('recordingId'), 'recordingId') ?? null,
-    conversationId: parseOptionalId(fields.raw('conversationId'), 'conversationId') ?? null,
+    recordingId: storedIdOrNull(fields, 'recordingId'),
+    conversationId: storedIdOrNull(fields, 'conversationId'),
   };
 }
 

@@ -1,7 +1,8 @@
 /** Turns a recording id alone into its one media file, by the Media API of the original design (or a gateway that speaks it). */
 import { Failure } from '../failure.ts';
+import { Fields } from '../fields.ts';
 import type { MediaFile } from '../media-file.ts';
-import type { Recording } from '../recording.ts';
+import { canonicalId, type Recording } from '../recording.ts';
 import type { Api, Authorization } from './api.ts';
 import type { Downloader } from '../download/download.ts';
 import type { Caller, Located } from './genesys.ts';
@@ -49,9 +50,10 @@ export function createMediaApi(api: Api, needs: MediaApiNeeds): MediaApi {
 
 /** The format (wav, mp4, opus) is not read: content decides. */
 function parseStatus(body: unknown, recordingId: string): string {
-  if (typeof body !== 'object' || body === null || !('id' in body) || !('status' in body))
+  const fields = Fields.in(body);
+  if (fields === undefined || typeof fields.raw('id') !== 'string')
     throw new Failure('upstream-error', 'The Media API answered with something other than a recording.');
-  if (body.id !== recordingId)
+  if (canonicalId(fields.text('id') ?? '') !== recordingId)
     throw new Failure('upstream-error', 'The Media API answered with another recording than the one asked for.');
-  return typeof body.status === 'string' ? body.status.toLowerCase() : '';
+  return fields.text('status')?.trim().toLowerCase() ?? '';
 }

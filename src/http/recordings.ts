@@ -3,7 +3,7 @@ import type { Request, RequestHandler } from 'express';
 import { STATUSES, type Archive, type Entry, type ListQuery } from '../archive/archive.ts';
 import { Failure } from '../failure.ts';
 import { isDay } from '../instant.ts';
-import { parseId, type Recording } from '../recording.ts';
+import { canonicalId, parseId, type Recording } from '../recording.ts';
 import { leavingSignal } from './play.ts';
 import type { Witness } from './witness.ts';
 
@@ -106,7 +106,7 @@ export function parseListQuery(query: Request['query']): ListQuery {
   return {
     ...(from === undefined ? {} : { from }),
     ...(to === undefined ? {} : { to }),
-    ...(conversationId === undefined ? {} : { conversationId }),
+    ...(conversationId === undefined ? {} : { conversationId: canonicalId(conversationId) }),
     ...(status === undefined ? {} : { status }),
     ...(cursor === undefined ? {} : { cursor }),
     limit: limit === undefined ? DEFAULT_LIMIT : Number(limit),

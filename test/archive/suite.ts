@@ -241,6 +241,33 @@ export function archiveSuite(name: string, open: () => Promise<ArchiveHarness>):
         await assert.rejects(read, (error) => Failure.from(error).code === 'stopped');
       });
 
+      check(
+        'what was once stored under GUIDs in capitals is found in either spelling, and played (C9)',
+        async (harness) => {
+          const { archive } = harness;
+          const capitals = {
+            recordingId: '8F1C7A52-6F0A-4E0E-9A41-2F6F3C2A1B77',
+            conversationId: 'B0C5B9E0-5B5C-4A52-8A3E-0D8C2F5C1F11',
+          };
+          const lower = {
+            recordingId: capitals.recordingId.toLowerCase(),
+            conversationId: capitals.conversationId.toLowerCase(),
+          };
+          const content = small('a');
+          await store(archive, capitals, content);
+          for (const spelling of [lower, capitals]) {
+            const manifest = await found(archive, spelling);
+            assert.equal(manifest.recordingId, capitals.recordingId);
+            const bytes = await buffer(await archive.read(manifest, undefined, signal()));
+            assert.equal(bytes.length, manifest.webm.sizeBytes);
+            const link = await archive.link(manifest, 60, signal());
+            assert.deepEqual(await harness.follow(link.url), bytes);
+          }
+          const alone = { recordingId: lower.recordingId, conversationId: undefined };
+          assert.equal(await archive.find(alone, signal()), undefined);
+        },
+      );
+
       check('a link plays the WebM for its lifetime', async (harness) => {
         const content = small('a');
         await store(harness.archive, CALL, content);

@@ -157,6 +157,13 @@ for (const [name, [body, field]] of Object.entries(REFUSED)) {
   });
 }
 
+test('ids in capitals become the same messages, in every form (C9)', () => {
+  const shouted = (value: unknown): unknown =>
+    JSON.parse(JSON.stringify(value).replaceAll(C, C.toUpperCase()).replaceAll(R, R.toUpperCase()));
+  for (const [name, [body, messages, ignored = 0]] of Object.entries(ACCEPTED))
+    assert.deepEqual(parseEvents(shouted(body)), { messages, ignored }, name);
+});
+
 test('what a prototype carries is no id (IN-11)', () => {
   const inherited: unknown = Object.create({ recordingId: R, conversationId: C });
   assert.throws(() => parseEvents(inherited), /^Failure: recordingId: /);

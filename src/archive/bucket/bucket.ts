@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { Failure } from '../../failure.ts';
-import type { Recording } from '../../recording.ts';
+import { type Recording, spellingsOf } from '../../recording.ts';
 import type { Archive, ByteRange, Deposit, Link } from '../archive.ts';
 import { clipRange } from '../byte-range.ts';
 import { recordingOf, type Manifest } from '../manifest.ts';
@@ -75,6 +75,14 @@ export class BucketArchive extends ObjectArchive implements Archive {
    * @throws Failure `conflict` where what lies there is not what its manifest says
    */
   async find(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
+    for (const spelling of spellingsOf(recording)) {
+      const manifest = await this.#findAs(spelling, signal);
+      if (manifest !== undefined) return manifest;
+    }
+    return undefined;
+  }
+
+  async #findAs(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
     const isReader = this.#options.readOnly === true;
     const manifestText = (): Promise<string | undefined> => this.objects.get(manifestName(recording), signal);
     const early = isReader ? manifestText() : undefined;

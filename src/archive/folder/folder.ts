@@ -4,7 +4,7 @@ import { lstat, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { addAbortSignal, type Readable } from 'node:stream';
 import { Failure, systemCode } from '../../failure.ts';
-import { pathOf, type Recording } from '../../recording.ts';
+import { pathOf, type Recording, spellingsOf } from '../../recording.ts';
 import type { Archive, ByteRange, Deposit, Link, LinkVerifier } from '../archive.ts';
 import { clipRange } from '../byte-range.ts';
 import { recordingOf, type Manifest } from '../manifest.ts';
@@ -59,7 +59,15 @@ export class FolderArchive extends ObjectArchive implements Archive, LinkVerifie
   }
 
   /** @throws Failure `conflict` where what lies there is not what its manifest says */
-  find(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
+  async find(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
+    for (const spelling of spellingsOf(recording)) {
+      const manifest = await this.#findAs(spelling, signal);
+      if (manifest !== undefined) return manifest;
+    }
+    return undefined;
+  }
+
+  #findAs(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
     return onFolder(async () => {
       signal.throwIfAborted();
       const text = await this.#files.readText(manifestName(recording));

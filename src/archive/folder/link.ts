@@ -1,7 +1,7 @@
 /** Turns a recording into a signed, expiring path under /media, and such a path back into the recording. */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { Failure } from '../../failure.ts';
-import { parseId, pathOf, type Recording } from '../../recording.ts';
+import { parseStoredId, pathOf, type Recording } from '../../recording.ts';
 
 const PATH = /^\/media\/([0-9A-Za-z_-]{1,128})\/([0-9A-Za-z_-]{1,128})$/;
 
@@ -33,7 +33,7 @@ export function verifyPath(path: string, query: URLSearchParams, keys: readonly 
     throw new Failure('forbidden', 'This link has expired: ask for a new one at /recordings/C/R/link.');
   }
   return {
-    recordingId: parseId(recordingId, 'recordingId'),
+    recordingId: parseStoredId(recordingId, 'recordingId'),
     conversationId: conversation === '_' ? undefined : conversation,
   };
 }
