@@ -49,8 +49,8 @@ export function networkFailure(thrown: unknown, party: NetworkParty): Failure | 
 /** A proxy refused to connect, or wants to know who asks. */
 export function proxyRefusal(status: number, name: string): string {
   return status === 407
-    ? `a proxy on the way to ${name} asks for a user name and password (407): put them into HTTPS_PROXY (http://user:password@host:port)`
-    : `the proxy does not connect to ${name} (it answered ${String(status)}): let it pass there, or name the host in NO_PROXY`;
+    ? `A proxy on the way to ${name} asks for a user name and password (407): put them into HTTPS_PROXY (http://user:password@host:port).`
+    : `The proxy does not connect to ${name} (it answered ${String(status)}): let it pass there, or name the host in NO_PROXY.`;
 }
 
 function meaningOfCode(
@@ -59,8 +59,7 @@ function meaningOfCode(
   { name, broken }: NetworkParty,
 ): { readonly failureCode: FailureCode; readonly text: string } {
   const [, status] = PROXY_REFUSAL.exec(message) ?? [];
-  if (status !== undefined)
-    return { failureCode: 'upstream-unavailable', text: `${proxyRefusal(Number(status), name)}.` };
+  if (status !== undefined) return { failureCode: 'upstream-unavailable', text: proxyRefusal(Number(status), name) };
   if (SILENT.has(code)) return { failureCode: 'upstream-timeout', text: `${name} did not answer in time (${code}).` };
   if (DISTRUSTED.test(code))
     return {

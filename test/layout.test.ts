@@ -54,6 +54,7 @@ const PARTS: readonly Part[] = [
   },
   { has: ['key.ts'], may: ['instant.ts'], why: 'a key means the same to who reads it and to who checks it' },
   { has: ['memory.ts'], may: [], why: 'memory is kept and given back the same way wherever bytes pass' },
+  { has: ['content-coding.ts'], may: [], why: 'a header means the same whoever was spoken to' },
   {
     has: ['network-failure.ts'],
     may: ['failure.ts'],
@@ -104,7 +105,7 @@ const PARTS: readonly Part[] = [
   },
   {
     has: ['archive/bucket/'],
-    may: ['archive/*', 'config/', 'network-failure.ts', 'outbound.ts'],
+    may: ['archive/*', 'config/', 'network-failure.ts', 'outbound.ts', 'content-coding.ts'],
     why: 'the bucket is one archive of several and never looks at the other',
   },
   {
@@ -119,7 +120,7 @@ const PARTS: readonly Part[] = [
   },
   {
     has: ['download/'],
-    may: ['config/', 'network-failure.ts', 'outbound.ts'],
+    may: ['config/', 'network-failure.ts', 'outbound.ts', 'content-coding.ts'],
     why: 'fetching is hosts, ranges and patience; who named the URL is not its business',
   },
   {
@@ -129,7 +130,7 @@ const PARTS: readonly Part[] = [
   },
   {
     has: ['genesys/'],
-    may: ['config/', 'download/', 'network-failure.ts', 'outbound.ts'],
+    may: ['config/', 'download/', 'network-failure.ts', 'outbound.ts', 'content-coding.ts'],
     why: 'Genesys Cloud can be spoken to without a queue, an archive or an encoder',
   },
   {

@@ -3,10 +3,10 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import { request } from 'undici';
 import type { Dispatcher } from 'undici';
-import { Failure } from '../failure.ts';
-import type { FailureCode } from '../failure.ts';
-import { networkFailure } from '../network-failure.ts';
-import { READ_BYTES } from './body.ts';
+import { isCompressed } from '../content-coding.ts';
+import { Failure, type FailureCode, type FailureOptions } from '../failure.ts';
+import { networkFailure, proxyRefusal } from '../network-failure.ts';
+import { READ_BYTES, readBody } from './body.ts';
 import type { Hosts } from './hosts.ts';
 import { parseRetryAfter } from '../waiting.ts';
 
@@ -74,7 +74,7 @@ export async function requestMedia(
   const { response, host } = await follow(asked, through, signal);
   try {
     if (asked.range !== undefined && [412, 416].includes(response.statusCode)) return unusable(response);
-    checkStatus(response, host);
+    await checkStatus(response, host);
     return readAnswer(response, asked.range) ?? unusable(response);
   } catch (thrown) {
     discard(response.body);
@@ -105,12 +105,9 @@ async function follow(
       highWaterMark: READ_BYTES,
       signal,
     });
-    const target = redirectOf(response, url);
-    if (target === undefined) return { response, host: url.host };
+    if (![301, 302, 303, 307, 308].includes(response.statusCode)) return { response, host: url.host };
     discard(response.body);
-    if (hops >= MAX_HOPS) {
-      throw new Failure('host-refused', 'The media host redirected too often; its answers were not followed further.');
-    }
+    const target = redirectOf(response.headers, { from: url, hops, hosts: through.hosts });
     if (target.origin !== url.origin) headers = {};
     url = target;
   }
@@ -125,48 +122,103 @@ function rangeHeaders(range: MediaRange | undefined): Record<string, string> {
   };
 }
 
-function redirectOf(response: Dispatcher.ResponseData, from: URL): URL | undefined {
-  if (![301, 302, 303, 307, 308].includes(response.statusCode)) return undefined;
-  const target = single(response.headers, 'location');
-  if (target !== undefined && URL.canParse(target, from.href)) return new URL(target, from);
-  discard(response.body);
-  throw new Failure('upstream-error', 'The media host redirected to nowhere.');
+/** @throws Failure `host-refused` naming where it leads to, without its path: a login page or a proxy stands in the way */
+function redirectOf(
+  headers: IncomingHttpHeaders,
+  { from, hops, hosts }: { readonly from: URL; readonly hops: number; readonly hosts: Hosts },
+): URL {
+  const location = single(headers, 'location');
+  if (location === undefined || !URL.canParse(location, from.href))
+    throw new Failure('upstream-error', 'The media host redirected to nowhere.');
+  const target = new URL(location, from);
+  if (hops >= MAX_HOPS)
+    throw new Failure('host-refused', 'The media host redirected too often; its answers were not followed further.');
+  try {
+    hosts.checkMedia(target);
+  } catch (cause) {
+    const text = `The media host redirects to ${target.protocol}//${target.host}, which is no media host; it was not followed. A login page or proxy may stand in the way; if the host is right, add it to GENESYS_MEDIA_HOSTS.`;
+    throw new Failure('host-refused', text, { cause });
+  }
+  return target;
 }
 
-function checkStatus(response: Dispatcher.ResponseData, host: string): void {
+/** @throws Interruption or Failure for all but the media itself; the body is read for S3's own word on it, no further */
+async function checkStatus(response: Dispatcher.ResponseData, host: string): Promise<void> {
   const { statusCode: status } = response;
   if (status === 200 || status === 206) return;
+  const word = await wordOf(response);
   const afterMs = parseRetryAfter(response.headers['retry-after'], new Date());
-  const because = { facts: { host, upstreamStatus: status }, ...(afterMs === undefined ? {} : { afterMs }) };
-  if (status === 202) throw new Failure('not-ready', 'Genesys is still preparing the media; ask again later.', because);
+  const said = word === '' ? String(status) : `${String(status)} ${word}`;
+  const facts = { host, upstreamStatus: status, upstreamCode: word };
+  throw statusFailure(status, said, { facts, ...(afterMs === undefined ? {} : { afterMs }) });
+}
+
+/** https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html */
+function statusFailure(status: number, said: string, because: FailureOptions): Interruption | Failure {
+  if (status === 202)
+    return new Failure('not-ready', 'Genesys is still preparing the media; ask again later.', because);
+  if (status === 401 || status === 403)
+    return new Interruption(new Failure('forbidden', refusedText(said), because), true);
+  if (status === 407)
+    return new Interruption(new Failure('upstream-unavailable', proxyRefusal(407, 'the media host'), because));
+  // Whether it is gone is for Genesys to say, which is asked for a fresh URL first.
   if (status === 404 || status === 410) {
-    throw new Failure('gone', `The media is no longer where Genesys said it lies (${String(status)}).`, because);
+    const text = `The media host knows nothing of the media (${said}) under a URL that Genesys has just given.`;
+    return new Interruption(new Failure('upstream-error', text, because), true);
   }
-  if (status === 401 || status === 403) {
-    const text = `The media host refused each fresh media URL (${String(status)}); check the clock of this machine and the permissions of the OAuth client.`;
-    throw new Interruption(new Failure('forbidden', text, because), true);
-  }
-  const failure = new Failure(codeOf(status), `The media host answered ${String(status)}; try again later.`, because);
+  const failure = new Failure(codeOf(status), `The media host answered ${said}; try again later.`, because);
   // S3 answers 400 (ExpiredToken) where the credentials behind a signed URL have expired before the URL has.
-  if (status === 400) throw new Interruption(failure, true);
-  throw status >= 500 || status === 408 || status === 429 ? new Interruption(failure) : failure;
+  if (status === 400) return new Interruption(failure, true);
+  return status >= 500 || status === 408 || status === 429 ? new Interruption(failure) : failure;
+}
+
+function refusedText(said: string): string {
+  const isClock = said.includes('RequestTimeTooSkewed') || said.includes('RequestExpired');
+  const clock = isClock ? 'the clock of this machine is wrong' : 'check the clock of this machine';
+  return `The media host refused each fresh media URL (${said}): ${clock}, whether a web filter or proxy of the network stands before it, and the permissions of the OAuth client.`;
+}
+
+const MAX_WORD_BYTES = 4_096;
+const WORD_WITHIN_MS = 2_000;
+
+/** The code of an S3 error document, `a web page`, or nothing. Never fails: the status is what counts. */
+async function wordOf({ body }: Dispatcher.ResponseData): Promise<string> {
+  let text = '';
+  const late = setTimeout(() => body.destroy(), WORD_WITHIN_MS);
+  try {
+    for await (const chunk of readBody(body)) {
+      text += chunk.toString('latin1');
+      if (text.length >= MAX_WORD_BYTES) break;
+    }
+  } catch {
+    // What came until then may say it.
+  } finally {
+    clearTimeout(late);
+  }
+  const [, code] = /<Code>([A-Za-z]{1,64})<\/Code>/.exec(text) ?? [];
+  return code ?? (isPage(text) ? 'with a web page' : '');
+}
+
+function isPage(beginning: string): boolean {
+  return /^(?:\xEF\xBB\xBF|\uFEFF)?\s*<(?:!doctype\s+html|html|head|body)\b/i.test(beginning);
 }
 
 function codeOf(status: number): FailureCode {
   if (status === 429) return 'rate-limited';
-  if (status === 503) return 'upstream-unavailable';
-  return status === 408 || status === 504 ? 'upstream-timeout' : 'upstream-error';
+  if (status === 408 || status === 504) return 'upstream-timeout';
+  return status >= 500 ? 'upstream-unavailable' : 'upstream-error';
 }
 
 function readAnswer(response: Dispatcher.ResponseData, range: MediaRange | undefined): MediaAnswer | undefined {
   const { headers, body } = response;
   const lengthBytes = provenLength(headers);
-  refuseEncoding(headers);
+  refuseCompressed(headers);
   const etag = strongEtag(headers);
+  const contentType = (single(headers, 'content-type') ?? '').split(';', 1).join('').trim().toLowerCase();
   const about = {
     body,
     etag,
-    contentType: (single(headers, 'content-type') ?? '').split(';', 1).join('').trim().toLowerCase(),
+    contentType,
     acceptsRanges: single(headers, 'accept-ranges')?.toLowerCase() === 'bytes',
   };
   if (response.statusCode === 200) return { ...about, partial: false, start: 0, totalBytes: lengthBytes };
@@ -192,9 +244,8 @@ function provenLength(headers: IncomingHttpHeaders): number | undefined {
 }
 
 /** Inflated bytes have no provable end, and ranges would count other bytes. */
-function refuseEncoding(headers: IncomingHttpHeaders): void {
-  const encoding = single(headers, 'content-encoding')?.trim().toLowerCase() ?? '';
-  if (encoding === '' || encoding === 'identity') return;
+function refuseCompressed(headers: IncomingHttpHeaders): void {
+  if (!isCompressed(headers)) return;
   throw new Failure('upstream-error', 'The media host compressed the media although it was asked not to.');
 }
 
@@ -229,3 +280,17 @@ export function breakOf(thrown: unknown): Interruption | Failure {
 }
 
 const PASSING: ReadonlySet<FailureCode> = new Set(['upstream-timeout', 'upstream-unavailable', 'incomplete']);
+
+/**
+ * A login page or a portal that answers in the media host's place passes, and is not the recording's fault: by its first
+ * bytes, since a label alone proves nothing. @throws Failure `upstream-error`
+ */
+export function refusePage(beginning: Buffer, contentType: string): void {
+  const text = beginning.toString('latin1', 0, 512);
+  const isLabelled = contentType === 'text/html' || contentType === 'application/xhtml+xml';
+  if (!isPage(text) && !(isLabelled && /^\s*</.test(text))) return;
+  throw new Failure(
+    'upstream-error',
+    'A web page came where media is due: a proxy, web filter or login page stands before the media host.',
+  );
+}

@@ -8,7 +8,7 @@ import { readBody } from './body.ts';
 import { Endurance, type EnduranceLimits } from './endurance.ts';
 import type { Download } from '../media-file.ts';
 import { CONNECT_TIMEOUT_MS, createHosts, type HostsOptions } from './hosts.ts';
-import { discard, Interruption, type MediaAnswer } from './answer.ts';
+import { discard, Interruption, type MediaAnswer, refusePage } from './answer.ts';
 import { MediaSource, type Locate, type SourceLimits } from './source.ts';
 import type { Backoff } from '../waiting.ts';
 
@@ -236,6 +236,7 @@ class MediaDownload implements Download {
   }
 
   #deliver(chunk: Buffer): Buffer {
+    if (this.#deliveredBytes === 0) refusePage(chunk, this.contentType);
     this.#hash.update(chunk);
     this.#deliveredBytes += chunk.length;
     this.#capBytes();

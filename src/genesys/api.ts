@@ -1,12 +1,13 @@
 /** Turns a question to the Platform API into Genesys' answer, or into a Failure that knows whether and when to ask again. */
 import type { Dispatcher } from 'undici';
 import type { GenesysConfig } from '../config/genesys.ts';
-import { Failure, type FailureCode } from '../failure.ts';
-import { type Patience, parseRetryAfter, persist } from '../waiting.ts';
+import { Failure } from '../failure.ts';
+import { type Patience, persist } from '../waiting.ts';
 import { OAuthClient } from './client.ts';
 import type { Answer } from './exchange.ts';
 import type { Caller } from './genesys.ts';
 import { Outage } from './outage.ts';
+import { refusalFailure } from './refusal.ts';
 
 export interface ApiNeeds {
   readonly agent: Dispatcher;
@@ -91,7 +92,7 @@ export class Api {
     const client = this.#next(call.caller);
     const answer = await client.send(this.#exchangeOf(call), asker, signal);
     if (answer.status >= 200 && answer.status < 300) return answer;
-    const failure = refusalOf(answer, call.path);
+    const failure = refusalFailure(answer, call.path);
     if (answer.status === 429 && failure.afterMs !== undefined) client.pause(failure.afterMs);
     throw failure;
   }
@@ -122,60 +123,3 @@ function patienceFor(call: ApiCall, usual: Patience): Patience {
   if (call.caller === 'worker') return patience;
   return { ...patience, patienceMs: Math.max(patience.patienceMs, LISTENER_PATIENCE_MS) };
 }
-
-/** Genesys' ErrorBody: https://developer.genesys.cloud/platform/api/response-codes */
-function refusalOf(answer: Answer, path: string): Failure {
-  const body: Readonly<Record<string, unknown>> =
-    typeof answer.body === 'object' && answer.body !== null ? { ...answer.body } : {};
-  const code = typeof body['code'] === 'string' && /^[a-z0-9._-]{1,64}$/i.test(body['code']) ? body['code'] : undefined;
-  const afterMs = parseRetryAfter(answer.headers['retry-after'], new Date());
-  const meaning = meaningOf(answer.status);
-  return new Failure(meaning.code, `${meaning.text} (${code ?? `status ${String(answer.status)}`})`, {
-    ...(meaning.late === true ? { sort: 'recording', retry: 'wait' } : {}),
-    ...(afterMs === undefined ? (meaning.afterMs === undefined ? {} : { afterMs: meaning.afterMs }) : { afterMs }),
-    facts: {
-      path,
-      status: answer.status,
-      code,
-      correlationId: answer.headers['inin-correlation-id'] ?? body['contextId'],
-    },
-  });
-}
-
-interface Meaning {
-  readonly code: FailureCode;
-  readonly text: string;
-  /** Genesys may still come to know it: it waits for as long as a recording may be late. */
-  readonly late?: boolean;
-  readonly afterMs?: number;
-}
-
-function meaningOf(status: number): Meaning {
-  const known = MEANINGS.get(status);
-  if (known !== undefined) return known;
-  if (status >= 500)
-    return { code: 'upstream-unavailable', text: 'Genesys has a fault or is overloaded; try again later' };
-  return { code: 'upstream-error', text: 'Genesys answered in a way this service does not know' };
-}
-
-const PERMISSIONS =
-  'give the role of GENESYS_CLIENT_ID recording:recording:view (and recording:screenRecording:view), for the divisions that are recorded';
-
-const MEANINGS: ReadonlyMap<number, Meaning> = new Map<number, Meaning>([
-  [400, { code: 'bad-request', text: 'Genesys refused the ids as malformed; check recordingId and conversationId' }],
-  [
-    401,
-    {
-      code: 'misconfigured',
-      text: 'Genesys refused a new token as well; check that GENESYS_API_URL and GENESYS_LOGIN_URL are of one region and that the client is active',
-      afterMs: 60_000,
-    },
-  ],
-  [403, { code: 'forbidden', text: `Genesys denied access; ${PERMISSIONS}` }],
-  // Right after a call its recording may not be known yet.
-  [404, { code: 'not-found', text: 'Genesys does not know this recording under this conversation', late: true }],
-  [408, { code: 'upstream-timeout', text: 'Genesys did not answer in time' }],
-  [410, { code: 'gone', text: 'Genesys has deleted this recording' }],
-  [429, { code: 'rate-limited', text: 'Genesys is limiting the rate of requests' }],
-  [504, { code: 'upstream-timeout', text: 'Genesys did not answer in time' }],
-]);

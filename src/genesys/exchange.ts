@@ -2,7 +2,8 @@
 import { type Dispatcher, request } from 'undici';
 import type { Proxies } from '../config/proxies.ts';
 import { Failure } from '../failure.ts';
-import { networkFailure } from '../network-failure.ts';
+import { isCompressed } from '../content-coding.ts';
+import { networkFailure, proxyRefusal } from '../network-failure.ts';
 import { openOutbound } from '../outbound.ts';
 
 export interface Exchange {
@@ -15,14 +16,17 @@ export interface Exchange {
 export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  /** Parsed JSON; undefined where the body was empty, or is no JSON and the status is an error anyway. */
+  /** Parsed JSON; undefined where the body was empty, or is no JSON and the status alone says enough (408, 429, 5xx). */
   readonly body: unknown;
 }
 
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
-const DEADLINE_MS = 30_000;
+const EXCHANGE_WITHIN_MS = 30_000;
 
-/** Connections to the login and API hosts, as many as there are calls: what waits for one could not be held back any more. These hosts are the operator's own configuration: no allow-list applies. */
+/**
+ * Connections to the login and API hosts, as many as there are calls: what waits for one could not be held back any more.
+ * These hosts are the operator's own configuration: no allow-list applies.
+ */
 export function createAgent(proxies?: Proxies): Dispatcher {
   const limits = {
     connectTimeoutMs: 5_000,
@@ -35,59 +39,86 @@ export function createAgent(proxies?: Proxies): Dispatcher {
 }
 
 /**
- * Any status is an answer.
- * @throws Failure `upstream-unavailable` or `upstream-timeout` (network), `upstream-error` (an answer that is not what
- * Genesys sends), `misconfigured` (a certificate that cannot be trusted). Rejects with the signal's reason when it aborts.
+ * Whatever the other side itself says is an answer; what stands in its way (a proxy, a login page, a portal) is not.
+ * @throws Failure `upstream-unavailable` or `upstream-timeout` (network), `upstream-error` (a redirect, a page, anything
+ * Genesys does not send), `misconfigured` (a certificate that cannot be trusted). Rejects with the signal's reason when it aborts.
  */
 export async function exchange(asked: Exchange, agent: Dispatcher, signal: AbortSignal): Promise<Answer> {
-  const deadline = AbortSignal.timeout(DEADLINE_MS);
+  const deadline = AbortSignal.timeout(EXCHANGE_WITHIN_MS);
   try {
-    const answer = await request(asked.url, {
+    const response = await request(asked.url, {
       dispatcher: agent,
       method: asked.method,
       headers: { accept: 'application/json', 'accept-encoding': 'identity', ...asked.headers },
       body: asked.body ?? null,
       signal: AbortSignal.any([signal, deadline]),
     });
-    const text = await readText(answer, asked.url);
-    return { status: answer.statusCode, headers: answer.headers, body: parseJson(text, answer.statusCode, asked.url) };
+    return await readAnswer(response, asked.url);
   } catch (thrown) {
     signal.throwIfAborted();
     throw networkFailure(thrown, { name: asked.url.host, broken: 'upstream-unavailable' }) ?? thrown;
   }
 }
 
+async function readAnswer(response: Dispatcher.ResponseData, url: URL): Promise<Answer> {
+  const { statusCode: status, headers } = response;
+  const text = await readText(response, url);
+  if (status >= 300 && status < 400) throw redirected(headers['location'], url);
+  if (status === 407) throw new Failure('upstream-unavailable', proxyRefusal(407, url.host), { facts: factsOf(url) });
+  return { status, headers, body: parseBody(text, status, url) };
+}
+
 /** Iterating destroys the body, and with it the connection, wherever the loop is left early. */
-async function readText(answer: Dispatcher.ResponseData, url: URL): Promise<string> {
-  const encoding = String(answer.headers['content-encoding'] ?? 'identity');
+async function readText(response: Dispatcher.ResponseData, url: URL): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
-  for await (const chunk of answer.body) {
+  for await (const chunk of response.body) {
     if (!Buffer.isBuffer(chunk)) continue;
     size += chunk.length;
     if (size > MAX_BODY_BYTES) throw notGenesys(url, 'more than 4 MiB of JSON');
     chunks.push(chunk);
   }
-  if (encoding.toLowerCase() !== 'identity') throw notGenesys(url, 'an encoded body that was not asked for');
-  return Buffer.concat(chunks).toString('utf8');
+  if (isCompressed(response.headers)) throw notGenesys(url, 'a compressed body that was not asked for');
+  return Buffer.concat(chunks)
+    .toString('utf8')
+    .replace(/^\uFEFF/, '')
+    .trim();
 }
 
-function parseJson(text: string, status: number, url: URL): unknown {
-  if (text.trim() === '') return undefined;
+/** A page behind a 404 or 403 is not Genesys' word on a recording: only its own may end or stop anything. */
+function parseBody(text: string, status: number, url: URL): unknown {
+  if (text === '') return undefined;
   try {
     const value: unknown = JSON.parse(text);
     return value;
   } catch {
-    if (status >= 300) return undefined;
+    if (status === 408 || status === 429 || status >= 500) return undefined;
     // Without its cause: a SyntaxError quotes the body, which may hold a token.
-    throw notGenesys(url, 'something other than JSON');
+    const what = text.startsWith('<') ? 'a web page' : 'something other than JSON';
+    throw notGenesys(url, status < 300 ? what : `${what} (status ${String(status)})`);
   }
 }
 
-function notGenesys(url: URL, what: string, cause?: unknown): Failure {
+function redirected(location: string | string[] | undefined, url: URL): Failure {
+  const isNamed = typeof location === 'string' && URL.canParse(location, url.href);
+  const to = isNamed ? `to ${new URL(location, url).origin}` : 'to nowhere';
   return new Failure(
     'upstream-error',
-    `${url.host} answered with ${what}: check GENESYS_REGION, GENESYS_LOGIN_URL, GENESYS_API_URL and any proxy.`,
-    { cause, facts: { host: url.host, path: url.pathname } },
+    `${url.host} redirects ${to} instead of answering; it was not followed. A login page or proxy stands in the way, or ${OUR_URLS} names another host.`,
+    { facts: factsOf(url) },
   );
+}
+
+const OUR_URLS = 'GENESYS_REGION, GENESYS_LOGIN_URL or GENESYS_API_URL';
+
+function notGenesys(url: URL, what: string): Failure {
+  return new Failure(
+    'upstream-error',
+    `${url.host} answered with ${what}: a proxy or login page stands in the way, or ${OUR_URLS} names another host.`,
+    { facts: factsOf(url) },
+  );
+}
+
+function factsOf(url: URL): { readonly host: string; readonly path: string } {
+  return { host: url.host, path: url.pathname };
 }

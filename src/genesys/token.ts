@@ -1,9 +1,10 @@
 /** Turns one OAuth client into a valid access token: cached, fetched once for all who wait, renewed before it expires. */
 import type { Dispatcher } from 'undici';
 import type { GenesysConfig } from '../config/genesys.ts';
-import { Failure } from '../failure.ts';
+import { Failure, type FailureOptions } from '../failure.ts';
+import { Fields } from '../fields.ts';
 import { type Answer, exchange } from './exchange.ts';
-import { type Patience, parseRetryAfter, persist } from '../waiting.ts';
+import { type Patience, parseRetryAfter, persist, unlessAborted } from '../waiting.ts';
 
 export interface AccessTokensNeeds {
   readonly loginUrl: GenesysConfig['loginUrl'];
@@ -25,6 +26,8 @@ const BELIEVED_MS = 15 * 60_000;
 const RENEW_AGAIN_MS = 10_000;
 const EARLY_MS = 60_000;
 const EARLY_SHARE = 0.1;
+const SHORTEST_LIFE_S = 300;
+const LONGEST_LIFE_S = 172_800;
 
 /** `POST {login}/oauth/token` with grant type client_credentials (RFC 6749 §4.4). Genesys gives no refresh token. */
 export class AccessTokens {
@@ -50,7 +53,7 @@ export class AccessTokens {
     if (this.#token !== undefined && now < this.#token.renewAt) return this.#token.value;
     if (this.#refusal !== undefined && now < this.#refusal.until) throw stillRefused(this.#refusal, now);
     this.#flight ??= this.#renew().finally(() => (this.#flight = undefined));
-    const token = await orAborted(this.#flight, signal);
+    const token = await unlessAborted(this.#flight, signal);
     return token.value;
   }
 
@@ -95,42 +98,59 @@ export class AccessTokens {
       body: 'grant_type=client_credentials',
     } as const;
     const answer = await exchange(asked, this.#needs.agent, this.#closed.signal);
-    if (answer.status === 200) return parseToken(answer.body, Date.now());
-    throw refusal(answer, this.#client.id);
+    if (answer.status >= 200 && answer.status < 300) return parseToken(answer.body, Date.now());
+    throw refusedToken(answer, this.#client.id);
   }
 }
 
-/** Milliseconds of `Date.now()`; lifetimes are 300 s to 172,800 s by Genesys' settings. */
+/** RFC 6749 §5.1, read as gateways write it. Milliseconds of `Date.now()`. */
 function parseToken(body: unknown, now: number): Token {
-  const { access_token, token_type, expires_in } = fieldsOf(body);
-  const usable = typeof access_token === 'string' && /^[\x21-\x7e]{1,8192}$/.test(access_token);
-  const bearer = typeof token_type === 'string' && token_type.toLowerCase() === 'bearer';
-  if (!usable || !bearer || typeof expires_in !== 'number' || !(expires_in > 0)) {
-    throw new Failure('upstream-error', 'The login host answered with no token: check GENESYS_LOGIN_URL.');
-  }
-  const lifeMs = Math.min(expires_in, 172_800) * 1_000;
+  const fields = Fields.in(body);
+  const value = fields?.text('access_token')?.trim();
+  if (value === undefined || !/^[\x21-\x7e]{1,8192}$/.test(value) || !isBearer(fields?.raw('token_type')))
+    throw noToken('The Genesys login host answered with no token');
+  const lifeMs = lifeSeconds(fields?.raw('expires_in')) * 1_000;
   const expiresAt = now + lifeMs;
-  return { value: access_token, expiresAt, renewAt: expiresAt - Math.min(EARLY_MS, lifeMs * EARLY_SHARE) };
+  return { value, expiresAt, renewAt: expiresAt - Math.min(EARLY_MS, lifeMs * EARLY_SHARE) };
 }
 
-function refusal(answer: Answer, clientId: string): Failure {
-  const { error } = fieldsOf(answer.body);
-  const code = typeof error === 'string' && /^[a-z_]{1,40}$/.test(error) ? error : `status ${String(answer.status)}`;
+/** `bearer`, `BearerToken`, or nothing: another kind would have to be sent in another way. */
+function isBearer(type: unknown): boolean {
+  return typeof type !== 'string' || type.trim() === '' || /^bearer/i.test(type.trim());
+}
+
+/** Genesys' lifetimes are 300 s to 172,800 s. One that says nothing is renewed soon; one that lies is met by a 401. */
+function lifeSeconds(value: unknown): number {
+  const seconds = typeof value === 'string' ? Number(value.trim() || NaN) : value;
+  const isLife = typeof seconds === 'number' && Number.isFinite(seconds) && seconds >= 1;
+  return isLife ? Math.min(seconds, LONGEST_LIFE_S) : SHORTEST_LIFE_S;
+}
+
+function refusedToken(answer: Answer, clientId: string): Failure {
+  const error = Fields.in(answer.body)?.text('error');
+  const code = error !== undefined && /^[a-z_]{1,40}$/.test(error) ? error : undefined;
+  const said = code ?? `status ${String(answer.status)}`;
   const afterMs = parseRetryAfter(answer.headers['retry-after'], new Date());
-  const options = {
-    facts: { clientId, status: answer.status, error: code, correlationId: answer.headers['inin-correlation-id'] },
-    ...(afterMs === undefined ? {} : { afterMs }),
-  };
+  const facts = { clientId, status: answer.status, error: said, correlationId: answer.headers['inin-correlation-id'] };
+  const options = { facts, ...(afterMs === undefined ? {} : { afterMs }) };
   if (answer.status === 429)
     return new Failure('rate-limited', 'Genesys is limiting the rate of token requests.', options);
   if (answer.status === 408 || answer.status === 504)
     return new Failure('upstream-timeout', 'The Genesys login host did not answer in time.', options);
   if (answer.status >= 500)
     return new Failure('upstream-unavailable', `The Genesys login host answered ${String(answer.status)}.`, options);
-  return new Failure('misconfigured', `Genesys gave no token (${code}): ${whatToCheck(code)}`, {
+  // RFC 6749 §5.2: a refusal has an error code. What has none is not the login host's word on the client.
+  if (code === undefined)
+    return noToken(`The Genesys login host answered with neither token nor error (${said})`, options);
+  const waitMs = Math.max(afterMs ?? 0, REFUSAL_MS);
+  return new Failure('misconfigured', `Genesys gave no token (${said}): ${whatToCheck(said)}`, {
     ...options,
-    afterMs: Math.max(afterMs ?? 0, REFUSAL_MS),
+    afterMs: waitMs,
   });
+}
+
+function noToken(what: string, options: FailureOptions = {}): Failure {
+  return new Failure('upstream-error', `${what}: check GENESYS_LOGIN_URL and any proxy.`, options);
 }
 
 function whatToCheck(code: string): string {
@@ -143,22 +163,13 @@ function whatToCheck(code: string): string {
 
 /** The same deadline, seen from now. */
 function stillRefused(refusal: { readonly failure: Failure; readonly until: number }, now: number): Failure {
-  const { code, message, retry, status, facts } = refusal.failure;
-  return new Failure(code, message, { cause: refusal.failure, retry, status, facts, afterMs: refusal.until - now });
-}
-
-function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? { ...value } : {};
-}
-
-/** The promise goes on for the others who wait for it. */
-async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const abort = (): void => reject(signal.reason);
-  signal.addEventListener('abort', abort, { once: true });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
+  const { code, message, sort, retry, status, facts } = refusal.failure;
+  return new Failure(code, message, {
+    cause: refusal.failure,
+    sort,
+    retry,
+    status,
+    facts,
+    afterMs: refusal.until - now,
+  });
 }

@@ -13,7 +13,15 @@ import { Failure, type FailureCode } from '../../src/failure.ts';
 import { createDownloader, type Downloader, type DownloadOptions } from '../../src/download/download.ts';
 import type { Download } from '../../src/media-file.ts';
 import type { Locate } from '../../src/download/source.ts';
-import { answer, createMediaHost, endless, portOf, serving, trickling } from '../support/genesys/media-host.ts';
+import {
+  answer,
+  createMediaHost,
+  endless,
+  portOf,
+  s3Error,
+  serving,
+  trickling,
+} from '../support/genesys/media-host.ts';
 import type { Answer, MediaHost } from '../support/genesys/media-host.ts';
 import { createSelfSigned } from '../support/self-signed.ts';
 
@@ -124,8 +132,8 @@ test('can be read only once', async (t) => {
 
 // ---- what the host may answer instead ----
 
-for (const status of [403, 401, 400]) {
-  test(`gets a fresh location when the host answers ${String(status)}, and goes on with it (SR-04)`, async (t) => {
+for (const status of [403, 401, 400, 404, 410]) {
+  test(`gets a fresh location when the host answers ${String(status)}, and goes on with it (SR-04) (C2)`, async (t) => {
     const { host, open, located } = await setUp(t);
     host.tell(answer({ status }), answer({ status }));
     await assertWhole(await open(), MEDIA);
@@ -133,11 +141,73 @@ for (const status of [403, 401, 400]) {
   });
 }
 
-test('gives up as forbidden when three locations in a row are refused (SR-04)', async (t) => {
-  const setup = await setUp(t, { usual: answer({ status: 403 }) });
-  await assertFails(setup, 'forbidden');
-  assert.equal(setup.located(), 3);
-  assert.equal(setup.host.requests.length, 3);
+/** What a download fails with. */
+async function failureIn(setup: Setup): Promise<Failure> {
+  const thrown: unknown = await setup
+    .open()
+    .then(bytesOf, (reason: unknown) => reason)
+    .catch((reason: unknown) => reason);
+  assert.ok(thrown instanceof Failure, inspect(thrown));
+  assert.doesNotMatch(inspect(thrown, { depth: 9, showHidden: true }), /canary/);
+  return thrown;
+}
+
+const PAGE = Buffer.from('\uFEFF \n<!DOCTYPE html><title>Blocked</title><p>canary</p>');
+
+const REFUSED: readonly (readonly [string, Answer, RegExp])[] = [
+  ['nothing more', answer({ status: 403 }), /\(403\): check the clock .* web filter or proxy .* OAuth client/],
+  ['AccessDenied', s3Error('AccessDenied'), /\(403 AccessDenied\).*web filter/],
+  [
+    'RequestTimeTooSkewed',
+    s3Error('RequestTimeTooSkewed'),
+    /\(403 RequestTimeTooSkewed\): the clock of this machine is wrong/,
+  ],
+  ['SignatureDoesNotMatch', s3Error('SignatureDoesNotMatch'), /SignatureDoesNotMatch/],
+  ['a page of a web filter', answer({ status: 403, body: PAGE }), /\(403 with a web page\).*web filter/],
+  ['401', answer({ status: 401 }), /\(401\)/],
+];
+for (const [name, usual, message] of REFUSED) {
+  test(`waits for the operator when three locations in a row are refused with ${name} (SR-04) (C3)`, async (t) => {
+    const setup = await setUp(t, { usual });
+    const failure = await failureIn(setup);
+    assert.deepEqual([failure.code, failure.sort, failure.retry], ['forbidden', 'operator', 'wait'], failure.message);
+    assert.match(failure.message, message);
+    assert.deepEqual([setup.located(), setup.host.requests.length], [3, 3]);
+  });
+}
+
+for (const usual of [
+  s3Error('NoSuchKey'),
+  s3Error('NoSuchBucket'),
+  answer({ status: 410 }),
+  answer({ status: 404, body: PAGE }),
+]) {
+  test('media that is not where Genesys says is asked for anew, and never called gone by the media host (C2)', async (t) => {
+    const setup = await setUp(t, { usual });
+    const failure = await failureIn(setup);
+    assert.deepEqual([failure.code, failure.sort, failure.retry], ['upstream-error', 'surroundings', 'wait']);
+    assert.deepEqual([setup.located(), setup.host.requests.length], [3, 3]);
+  });
+}
+
+test('what is gone is said by Genesys, when it is asked for a fresh location (C2)', async (t) => {
+  let located = 0;
+  const setup: Setup = await setUp(t, {
+    usual: s3Error('NoSuchKey'),
+    locate: async () => {
+      located++;
+      if (located > 1) throw new Failure('gone', 'Genesys has deleted this recording.');
+      return { url: setup.host.url(), headers: {} };
+    },
+  });
+  assert.equal((await failureIn(setup)).code, 'gone');
+});
+
+test('an error that trickles in for ever costs two seconds, not a day (C3)', async (t) => {
+  const body = Buffer.from('<Error><Code>SlowDown</Code>'.padEnd(4_000));
+  const setup = await setUp(t, { usual: trickling({ status: 418, body }, 100, 200) });
+  assert.equal((await failureIn(setup)).code, 'upstream-error');
+  assert.equal(setup.host.requests.length, 1);
 });
 
 test('gets a fresh location when the old one has expired at the moment of resuming (SR-04)', async (t) => {
@@ -161,7 +231,9 @@ for (const status of [408, 429, 500, 502, 503, 504]) {
 const LASTING: readonly (readonly [number, FailureCode])[] = [
   [408, 'upstream-timeout'],
   [429, 'rate-limited'],
-  [500, 'upstream-error'],
+  [500, 'upstream-unavailable'],
+  [502, 'upstream-unavailable'],
+  [507, 'upstream-unavailable'],
   [503, 'upstream-unavailable'],
 ];
 for (const [status, code] of LASTING) {
@@ -173,12 +245,12 @@ for (const [status, code] of LASTING) {
 }
 
 const FINAL: readonly (readonly [number, FailureCode])[] = [
-  [404, 'gone'],
-  [410, 'gone'],
   [202, 'not-ready'],
   [204, 'upstream-error'],
   [206, 'upstream-error'],
   [418, 'upstream-error'],
+  [405, 'upstream-error'],
+  [451, 'upstream-error'],
 ];
 for (const [status, code] of FINAL) {
   test(`takes ${String(status)} for ${code} at once`, async (t) => {
@@ -478,16 +550,82 @@ for (const framing of ['length', 'chunked'] as const) {
   });
 }
 
-test('refuses compressed media, and inflates nothing (SR-21)', async (t) => {
-  const setup = await setUp(t, { usual: answer({ body: SMALL, headers: { 'Content-Encoding': 'gzip' } }) });
-  await assertFails(setup, 'upstream-error');
-  assert.equal(setup.host.requests.length, 1);
-});
+for (const coding of ['gzip', 'X-GZIP', 'deflate', 'br', 'zstd', 'compress', 'aws-chunked, gzip', 'identity,br']) {
+  test(`refuses compressed media (${coding}), inflates nothing, and waits for better (SR-21) (C11)`, async (t) => {
+    const setup = await setUp(t, { usual: answer({ body: SMALL, headers: { 'Content-Encoding': coding } }) });
+    const failure = await failureIn(setup);
+    assert.deepEqual([failure.code, failure.sort], ['upstream-error', 'surroundings']);
+    assert.equal(setup.host.requests.length, 1);
+  });
+}
 
-test('hands on what the host calls it, without parameters: an HTML page is for the sniffing to refuse (SR-20)', async (t) => {
+for (const coding of [
+  'aws-chunked',
+  'AWS-Chunked',
+  'identity',
+  ' Identity ',
+  'binary',
+  'utf-8',
+  'aws-chunked,identity',
+  'none',
+  ',',
+  'x',
+]) {
+  test(`a Content-Encoding of "${coding}" says nothing: the bytes decide (C11)`, async (t) => {
+    const { open } = await setUp(t, { usual: serving(MEDIA, '"v1"', { 'Content-Encoding': coding }) });
+    await assertWhole(await open(), MEDIA);
+  });
+}
+
+test('hands on what the host calls it, without parameters (SR-20)', async (t) => {
   const headers = { 'Content-Type': 'Text/HTML; charset=utf-8' };
   const { open } = await setUp(t, { usual: answer({ body: SMALL, headers }) });
-  assert.equal((await open()).contentType, 'text/html');
+  const download = await open();
+  assert.equal(download.contentType, 'text/html');
+  await assertWhole(download, SMALL);
+});
+
+const PAGES: readonly (readonly [string, Answer])[] = [
+  ['labelled', answer({ body: PAGE, headers: { 'Content-Type': 'text/html' } })],
+  ['labelled as sound', answer({ body: PAGE, headers: { 'Content-Type': 'audio/ogg' } })],
+  ['without a label, in chunks', answer({ body: Buffer.from('<HTML><body>'), framing: 'chunked' })],
+  [
+    'of XHTML',
+    answer({ body: Buffer.from('<?xml version="1.0"?><html>'), headers: { 'Content-Type': 'application/xhtml+xml' } }),
+  ],
+];
+for (const [name, usual] of PAGES) {
+  test(`a web page where media is due passes, and is not the recording's fault: ${name} (C6)`, async (t) => {
+    const setup = await setUp(t, { usual });
+    const failure = await failureIn(setup);
+    assert.deepEqual([failure.code, failure.sort, failure.retry], ['upstream-error', 'surroundings', 'wait']);
+    assert.match(failure.message, /web page.*proxy/);
+  });
+}
+
+test('a redirect to a login page is named without its path, and not followed (C6)', async (t) => {
+  const Location = 'https://login.corp.example/sso?canary=1';
+  const setup = await setUp(t, { usual: answer({ status: 302, headers: { Location } }) });
+  const failure = await failureIn(setup);
+  assert.deepEqual([failure.code, failure.sort, failure.retry], ['host-refused', 'operator', 'wait']);
+  assert.match(failure.message, /redirects to https:\/\/login\.corp\.example, .*login page or proxy/);
+});
+
+test("a proxy that asks who it is, in the media host's place, is named (C6)", async (t) => {
+  const setup = await setUp(t, { usual: answer({ status: 407 }) });
+  const failure = await failureIn(setup);
+  assert.deepEqual([failure.code, failure.sort, failure.retry], ['upstream-unavailable', 'surroundings', 'wait']);
+  assert.match(failure.message, /407.*HTTPS_PROXY/);
+});
+
+test('SlowDown of S3 is waited out as long as it says, and named when it lasts (C6)', async (t) => {
+  const { host, open } = await setUp(t);
+  host.tell(s3Error('SlowDown'), s3Error('InternalError'), s3Error('ExpiredToken'));
+  await assertWhole(await open(), MEDIA);
+  const lasting = await setUp(t, { usual: s3Error('SlowDown') });
+  const failure = await failureIn(lasting);
+  assert.deepEqual([failure.code, failure.sort], ['upstream-unavailable', 'surroundings']);
+  assert.match(failure.message, /503 SlowDown/);
 });
 
 // ---- silence and slowness ----

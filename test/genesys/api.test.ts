@@ -7,6 +7,7 @@ import { Failure } from '../../src/failure.ts';
 import { Api } from '../../src/genesys/api.ts';
 import { createAgent } from '../../src/genesys/exchange.ts';
 import type { Patience } from '../../src/waiting.ts';
+import { portOf } from '../support/genesys/media-host.ts';
 import { createSelfSigned } from '../support/self-signed.ts';
 import { type GenesysServer, type GenesysServerOptions, startGenesysServer } from '../support/genesys/server.ts';
 
@@ -331,3 +332,59 @@ test('stops in the middle of a request and of a wait when told to', async (t) =>
     await assert.rejects(asked, { name: 'AbortError' });
   }
 });
+
+const IN_THE_WAY: readonly (readonly [string, RegExp])[] = [
+  ['body:html', /^127\.0\.0\.1:\d+ answered with a web page: a proxy or login page/],
+  ['return-400; body:html', /web page \(status 400\)/],
+  ['return-403; body:html', /web page \(status 403\)/],
+  ['return-404; body:html', /web page \(status 404\)/],
+  ['return-405; body:html', /web page \(status 405\)/],
+  ['return-410; body:html', /web page \(status 410\)/],
+  ['return-404; body:text:404 page not found', /something other than JSON \(status 404\)/],
+  ['return-401; body:html', /web page \(status 401\)/],
+  ['return-405; body:zero', /status 405/],
+  ['return-501; body:html', /status 501/],
+  ['return-502; body:html', /status 502/],
+  ['return-511; body:html', /status 511/],
+  ['body:text:OK', /something other than JSON/],
+  ['body:text:\uFEFF<!doctype html>', /web page/],
+  ['redirect:https://portal.example/login?canary=1', /redirects to https:\/\/portal\.example instead of answering/],
+  ['redirect:/sso?canary=1; return-301', /redirects to http:\/\/127/],
+  ['redirect:http://portal.example/; return-308', /redirects to http:\/\/portal\.example/],
+  ['return-304', /redirects to nowhere/],
+  ['return-407', /asks for a user name and password \(407\).*HTTPS_PROXY/],
+  ['return-407; body:html', /407.*HTTPS_PROXY/],
+];
+
+for (const [fault, message] of IN_THE_WAY) {
+  test(`what stands before Genesys passes, uses up no attempt and ends no recording: ${fault} (C6)`, async (t) => {
+    const { server, api, signal } = await setUp(t, { patienceMs: 300 });
+    await api.check(signal);
+    server.fault('metadata:R', fault, 5);
+    const failure = await failureOf(api.ask(ASK, signal));
+    assert.deepEqual([failure.sort, failure.retry], ['surroundings', 'wait'], failure.message);
+    assert.match(failure.message, message);
+    assert.doesNotMatch(failure.message, /canary/);
+    assert.equal(server.requests('unknown').length, 0, 'no redirect was followed');
+    assert.equal(server.requests('token').length, 1, 'no token was given up for it');
+    for (let i = 0; i < 5; i++) if ((await api.ask(ASK, signal).catch(() => undefined))?.status === 200) return;
+    assert.fail('it never came through');
+  });
+}
+
+for (const coding of ['aws-chunked', 'identity', 'utf-8']) {
+  test(`JSON is read whatever ${coding} is meant to say of it (C11)`, async (t) => {
+    const server = createServer((request, response) => {
+      const body = request.url === '/oauth/token' ? { access_token: 't' } : { id: 'R' };
+      response.writeHead(200, { 'content-encoding': coding }).end(JSON.stringify(body));
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const origin = `http://127.0.0.1:${String(portOf(server))}`;
+    const agent = createAgent();
+    const patience = { patienceMs: 100, tries: 1, waitMs: () => 1 };
+    const clients = [{ id: 'c', secret: 's' }];
+    const api = new Api({ apiUrl: origin, loginUrl: origin, clients }, { agent, patience });
+    t.after(() => Promise.all([agent.destroy(), server.close()]));
+    assert.deepEqual((await api.ask(ASK, t.signal)).body, { id: 'R' });
+  });
+}

@@ -180,6 +180,126 @@ for (const [name, change, code, retry] of STATES) {
   });
 }
 
+for (const [route, fault] of [
+  ['metadata:R', 'return-202'],
+  ['metadata:R', 'return-202; body:text:{"id":"R"}'],
+  ['metadata:R', 'return-204'],
+  ['metadata:R', 'return-200; body:zero'],
+  ['recording:R', 'return-202'],
+  ['recording:R', 'return-204'],
+] as const) {
+  test(`${route} answered with ${fault} is not ready, and nothing is lost by it (C8)`, async (t) => {
+    const { server, genesys, signal } = await setUp(t);
+    server.addRecording({ ...R, files: [TEXT] });
+    server.fault(route, fault);
+    const failure = await failureOf(genesys.locate(R, 'worker', signal));
+    assert.deepEqual([failure.code, failure.sort, failure.retry], ['not-ready', 'surroundings', 'wait']);
+    server.fault(route, `${fault}; retry-after:77`);
+    assert.equal((await failureOf(genesys.locate(R, 'worker', signal))).afterMs, 77_000);
+    assert.equal((await genesys.locate(R, 'worker', signal)).files.length, 1);
+    server.assertFaultsUsed();
+  });
+}
+
+test('a list that is not there yet lists nothing (C8)', async (t) => {
+  const { server, genesys, signal } = await setUp(t);
+  server.addRecording({ ...R, files: [TEXT] });
+  for (const fault of ['return-202', 'return-204', 'body:zero', 'return-202; body:text:{"id":"stub"}']) {
+    server.fault('list:C', fault);
+    assert.deepEqual(await genesys.recordingsOf('C', signal), [], fault);
+  }
+  server.fault('list:C', 'return-202; body:text:[{"id":"R"}]');
+  assert.deepEqual(await genesys.recordingsOf('C', signal), [R], 'what is there already is taken');
+});
+
+const CAPITALS = {
+  recordingId: '8F1C7A52-6F0A-4E0E-9A41-2F6F3C2A1B77',
+  conversationId: 'B0C5B9E0-5B5C-4A52-8A3E-0D8C2F5C1F11',
+};
+const SMALL_LETTERS = {
+  recordingId: CAPITALS.recordingId.toLowerCase(),
+  conversationId: CAPITALS.conversationId.toLowerCase(),
+};
+
+test('GUIDs that Genesys answers in capitals are those that were asked for; other ids mean what they say (C9)', async (t) => {
+  const { server, genesys, signal } = await setUp(t);
+  server.addRecording({
+    ...SMALL_LETTERS,
+    files: [TEXT],
+    extra: { id: CAPITALS.recordingId, conversationId: CAPITALS.conversationId },
+  });
+  assert.deepEqual(await genesys.recordingsOf(SMALL_LETTERS.conversationId, signal), [SMALL_LETTERS]);
+  assert.equal((await genesys.locate(SMALL_LETTERS, 'worker', signal)).files.length, 1);
+  const body = `{"id":"${CAPITALS.recordingId}","status":"Available"}`;
+  server.fault(`media-api:${SMALL_LETTERS.recordingId}`, `body:text:${body}`);
+  const alone = { recordingId: SMALL_LETTERS.recordingId, conversationId: undefined };
+  assert.equal((await genesys.locate(alone, 'worker', signal)).api, 'media');
+  server.addRecording({ ...R, files: [TEXT], extra: { id: 'r' } });
+  assert.equal((await failureOf(genesys.locate(R, 'worker', signal))).code, 'upstream-error');
+});
+
+const NO_DATES = [
+  5,
+  1_754_385_123_412,
+  true,
+  {},
+  [],
+  '',
+  'yesterday',
+  '2026-13-01T00:00:00Z',
+  '2026-02-30T00:00:00Z',
+  '+010000-01-01T00:00:00Z',
+  '-000001-01-01T00:00:00Z',
+  '10000-01-01T00:00:00Z',
+  '2026-08-05',
+  '2026-08-05 09:12:03',
+  '1754385123',
+];
+
+test('a startTime that is none costs the date alone, and the next best is taken (C10) (B10)', async (t) => {
+  const { server, genesys, signal } = await setUp(t);
+  const recordedAt = async (extra: Readonly<Record<string, unknown>>) => {
+    server.addRecording({ ...R, files: [TEXT], extra });
+    const located = await genesys.locate(R, 'worker', signal);
+    assert.equal(located.files.length, 1);
+    return located.recordedAt?.toISOString();
+  };
+  for (const startTime of NO_DATES) {
+    assert.equal(await recordedAt({ startTime }), '2026-08-05T09:12:03.412Z', JSON.stringify(startTime));
+    const none = { startTime, originalRecordingStartTime: startTime, creationTime: startTime };
+    assert.equal(await recordedAt(none), undefined, JSON.stringify(startTime));
+  }
+  assert.equal(await recordedAt({ startTime: '2026-08-05T11:12:03+02:00' }), '2026-08-05T09:12:03.000Z');
+  assert.equal(await recordedAt({ startTime: '0000-01-01T00:00:00Z' }), '0000-01-01T00:00:00.000Z');
+});
+
+const DETAILS = [
+  'outputDurationMs',
+  'estimatedTranscodeTimeMs',
+  'archiveDate',
+  'media',
+  'fileState',
+  'users',
+  'annotations',
+  'path',
+  'sessionId',
+  'mediaSubtype',
+  'outputSizeInBytes',
+  'selfUri',
+  'deleteDate',
+  'conversationId',
+];
+
+test('no detail of another kind than expected costs the recording (C10)', async (t) => {
+  const { server, genesys, signal } = await setUp(t);
+  for (const detail of DETAILS)
+    for (const value of [null, -1, 1.5, true, {}, [], [null], { a: 1 }]) {
+      server.addRecording({ ...R, files: OPUS, extra: { [detail]: value } });
+      const located = await genesys.locate(R, 'worker', signal);
+      assert.equal(located.files.length, 2, `${detail}: ${JSON.stringify(value)}`);
+    }
+});
+
 test('a recording deleted between metadata and fetch is gone (SR-27)', async (t) => {
   const { server, genesys, signal } = await setUp(t);
   server.addRecording({ ...R, files: [TEXT] });
@@ -248,21 +368,19 @@ test('mediaUris are read as an object or an array, each channel once, all or non
     ['0', '1'],
   );
   assert.deepEqual(await channelsOf([uri, uri]), ['0', '1']);
+  assert.deepEqual(await channelsOf({ '../x': uri, '0': uri }), ['0', '1'], 'an odd name is replaced by its place');
+  assert.deepEqual(
+    await channelsOf([
+      { channelId: 0, ...uri },
+      { channelId: 0, ...uri },
+    ]),
+    ['0', '1'],
+  );
+  assert.deepEqual(await channelsOf({ '0': URL_0, count: 1, ready: true }), ['0']);
   for (const unready of [null, {}, [], { '0': uri, '1': {} }, { '0': uri, '1': { mediaUri: null } }]) {
     assert.equal((await failureOf(channelsOf(unready))).code, 'not-ready', JSON.stringify(unready));
   }
-  for (const odd of [
-    'x',
-    5,
-    { '0': 'x' },
-    { '0': { mediaUri: 5 } },
-    { '0': { mediaUri: 'not a url' } },
-    { '../x': uri },
-    [
-      { channelId: 0, ...uri },
-      { channelId: 0, ...uri },
-    ],
-  ]) {
+  for (const odd of ['x', 5, { '0': 'x' }, { '0': { mediaUri: 5 } }, { '0': { mediaUri: 'not a url' } }]) {
     assert.equal((await failureOf(channelsOf(odd))).code, 'upstream-error', JSON.stringify(odd));
   }
 });
@@ -270,9 +388,13 @@ test('mediaUris are read as an object or an array, each channel once, all or non
 test('JSON of another shape is refused, extra and missing fields are not (SR-30)', async (t) => {
   const { server, genesys, signal } = await setUp(t);
   server.addRecording({ ...R, files: [TEXT] });
-  for (const body of ['[]', '"x"', '5', 'null', '{"id":5}', '{"id":"R","media":5}', '{"id":"R","fileState":{}}']) {
+  for (const body of ['[]', '"x"', '5', 'null', '{"id":5}', '{}']) {
     server.fault('metadata:R', `body:text:${body}`);
     assert.equal((await failureOf(genesys.locate(R, 'worker', signal))).code, 'upstream-error', body);
+  }
+  for (const body of ['{"id":"R","media":5}', '{"id":"R","fileState":{}}', '\uFEFF{"id":"R","conversationId":7}']) {
+    server.fault('metadata:R', `body:text:${body}`);
+    assert.equal((await genesys.locate(R, 'worker', signal)).files.length, 1, body);
   }
   server.fault('metadata:R', 'body:text:{"id":"R","__proto__":{"media":"chat"},"constructor":1}');
   assert.equal((await genesys.locate(R, 'worker', signal)).files.length, 1);
@@ -299,12 +421,25 @@ test('an empty list or a 404 says what is listed now: nothing', async (t) => {
   assert.equal(server.requests('list:empty').length, 1);
 });
 
-test('ids that could not be stored are refused where they come in (SR-30)', async (t) => {
+test('ids that could not be stored are left out, and never all there is (SR-30) (C10)', async (t) => {
   const { server, genesys, signal } = await setUp(t);
   server.addConversation('C');
-  for (const entry of ['{"id":"../../etc"}', '{"id":"_"}', '{}', '{"id":5}', '"x"', 'null']) {
+  const odd = [
+    '{"id":"../../etc"}',
+    '{"id":"_"}',
+    '{}',
+    '{"id":5}',
+    '"x"',
+    'null',
+    '[]',
+    '{"id":"X","conversationId":"D"}',
+  ];
+  for (const entry of odd) {
     server.fault('list:C', `body:text:[${entry}]`);
-    assert.equal((await failureOf(genesys.recordingsOf('C', signal))).code, 'upstream-error', entry);
+    const failure = await failureOf(genesys.recordingsOf('C', signal));
+    assert.deepEqual([failure.code, failure.sort], ['upstream-error', 'surroundings'], entry);
+    server.fault('list:C', `body:text:[${entry},{"id":"R"},${entry}]`);
+    assert.deepEqual(await genesys.recordingsOf('C', signal), [R], entry);
   }
   server.fault('list:C', 'body:text:{"entities":[]}');
   assert.equal((await failureOf(genesys.recordingsOf('C', signal))).code, 'upstream-error');

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { mock, test, type TestContext } from 'node:test';
+import { Failure } from '../../src/failure.ts';
 import { createAgent } from '../../src/genesys/exchange.ts';
 import { AccessTokens } from '../../src/genesys/token.ts';
 import { type GenesysServer, type GenesysServerOptions, startGenesysServer } from '../support/genesys/server.ts';
@@ -134,6 +135,90 @@ test('a Retry-After of a year is believed 15 minutes at a time, by all but the o
   assert.ok(await source.get(signal));
   assert.equal(server.requests('token').length, 2);
 });
+
+const LIVES: readonly (readonly [string, number])[] = [
+  ['"expires_in":3600', 3_600],
+  ['"expires_in":"3600"', 3_600],
+  ['"expires_in":" 3600 "', 3_600],
+  ['"expires_in":3600.75', 3_600.75],
+  ['"expires_in":"3600.5"', 3_600.5],
+  ['"expires_in":3.6e3', 3_600],
+  ['"expires_in":999999999', 172_800],
+  ['"expires_in":"999999999999999999999999"', 172_800],
+  ['"expires_in":null', 300],
+  ['"expires_in":"soon"', 300],
+  ['"expires_in":""', 300],
+  ['"expires_in":0', 300],
+  ['"expires_in":-1', 300],
+  ['"expires_in":{}', 300],
+  ['"scope":"x"', 300],
+];
+
+test('a life in any spelling is read; one that is absent or none is a short one (C7)', async (t) => {
+  mock.timers.enable({ apis: ['Date'], now: Date.now() });
+  t.after(() => mock.timers.reset());
+  for (const [life, seconds] of LIVES) {
+    const { server, source, signal } = await setUp(t);
+    server.fault('token', `body:text:{"access_token":"first","token_type":"bearer",${life}}`);
+    assert.equal(await source.get(signal), 'first', life);
+    mock.timers.tick(seconds * 900 - 61_000 < 0 ? seconds * 900 - 1 : seconds * 1_000 - 60_001);
+    assert.equal(await source.get(signal), 'first', life);
+    mock.timers.tick(61_000);
+    assert.notEqual(await source.get(signal), 'first', life);
+    assert.equal(server.requests('token').length, 2);
+  }
+});
+
+test('the kind of token may be missing, or be written as gateways do; another kind is none (C7)', async (t) => {
+  const { server, source, signal } = await setUp(t);
+  const kinds = [
+    '"token_type":"Bearer",',
+    '"token_type":"BEARER",',
+    '"token_type":"BearerToken",',
+    '"token_type":null,',
+    '"token_type":"",',
+    '',
+  ];
+  for (const [index, kind] of kinds.entries()) {
+    server.fault('token', `body:text:{${kind}"access_token":"t${String(index)}","expires_in":"86399"}`);
+    assert.equal(await source.get(signal), `t${String(index)}`, kind);
+    source.invalidate(`t${String(index)}`);
+  }
+  server.fault('token', 'body:text:{"token_type":"mac","access_token":"t","expires_in":60}');
+  await assert.rejects(source.get(signal), { code: 'upstream-error' });
+});
+
+const IN_THE_WAY: readonly (readonly [string, RegExp])[] = [
+  ['body:html', /web page/],
+  ['return-404; body:html', /web page \(status 404\)/],
+  ['return-403; body:html', /web page \(status 403\)/],
+  ['return-400; body:html', /web page/],
+  ['return-401; body:html', /web page/],
+  ['return-405; body:html', /web page/],
+  ['return-511; body:html', /511/],
+  ['return-400; body:text:Bad Request', /other than JSON/],
+  ['return-400; body:zero', /neither token nor error/],
+  ['return-403; body:text:{"message":"blocked"}', /neither token nor error/],
+  ['body:text:{"status":"ok"}', /no token/],
+  ['redirect:https://login.corp.example/sso?next=canary', /redirects to https:\/\/login\.corp\.example instead/],
+  ['redirect:/login; return-307', /redirects to http:\/\/127\.0\.0\.1:\d+ instead/],
+  ['return-407', /407.*HTTPS_PROXY/],
+  ['return-407; body:html', /407.*HTTPS_PROXY/],
+];
+
+for (const [fault, message] of IN_THE_WAY) {
+  test(`what stands before the login host passes, and blames no credentials: ${fault} (C6)`, async (t) => {
+    const { server, source, signal } = await setUp(t);
+    server.fault('token', fault, 4);
+    const thrown: unknown = await source.get(signal).catch((reason: unknown) => reason);
+    assert.ok(thrown instanceof Failure);
+    assert.deepEqual([thrown.sort, thrown.retry], ['surroundings', 'wait'], thrown.message);
+    assert.match(thrown.message, message);
+    assert.doesNotMatch(thrown.message, /canary/);
+    for (let i = 0; i < 4; i++) if ((await source.get(signal).catch(() => '')) !== '') return;
+    assert.fail('it never came through');
+  });
+}
 
 test('takes nothing but a token for a token', async (t) => {
   const { server, source, signal } = await setUp(t);

@@ -7,7 +7,8 @@ import assert from 'node:assert/strict';
  * `return-N` · `code:missing.permissions` (of the error body) · `retry-after:V` (alone: with 429; several give several headers) ·
  * `return-reset-connection` · `return-broken-stream-after-YK` · `stall-after-YK` · `stall-for-Ts-after-YK` ·
  * `length:+N`, `length:-N` (a lie), `length:none` (close-delimited), `length:chunked` · `type:T` · `encoding:gzip` ·
- * `redirect:URL` · `body:html`, `body:zero`, `body:text:T` · `id:I` (of another recording)
+ * `redirect:URL` (302, or with `return-N`) · `body:html`, `body:zero`, `body:text:T` · `id:I` (of another recording) ·
+ * `s3:NoSuchKey` and the like (media: S3's error document with its usual status)
  */
 export interface Fault {
   status?: number;
@@ -25,11 +26,33 @@ export interface Fault {
   id?: string;
 }
 
+/** https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html */
+export const S3_STATUS: ReadonlyMap<string, number> = new Map([
+  ['ExpiredToken', 400],
+  ['InvalidToken', 400],
+  ['AccessDenied', 403],
+  ['RequestTimeTooSkewed', 403],
+  ['SignatureDoesNotMatch', 403],
+  ['InvalidAccessKeyId', 403],
+  ['NoSuchKey', 404],
+  ['NoSuchBucket', 404],
+  ['InternalError', 500],
+  ['SlowDown', 503],
+  ['ServiceUnavailable', 503],
+]);
+
 type Clause = readonly [RegExp, (fault: Fault, values: readonly string[]) => void];
 
 const CLAUSES: readonly Clause[] = [
   [/^return-(\d{3})$/, (fault, [status]) => (fault.status = Number(status))],
   [/^code:(.+)$/, (fault, [code = '']) => (fault.code = code)],
+  [
+    /^s3:(\w+)$/,
+    (fault, [code = '']) => {
+      fault.code = code;
+      fault.status ??= S3_STATUS.get(code) ?? 400;
+    },
+  ],
   [/^retry-after:(.*)$/, (fault, [value = '']) => fault.retryAfter.push(value)],
   [/^return-reset-connection$/, (fault) => (fault.reset = true)],
   [/^return-broken-stream-after-(\d+)K$/, (fault, [size]) => (fault.breakAfterBytes = Number(size) * 1024)],

@@ -1,6 +1,7 @@
 /** Turns a script of answers into a media host on loopback that misbehaves on the wire exactly as told, request by request. */
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
+import { S3_STATUS } from './faults.ts';
 
 export interface SeenRequest {
   readonly path: string;
@@ -117,6 +118,12 @@ export function answer(told: Told): Answer {
     } else socket.write(sent);
     finish(socket, told.end ?? 'keep');
   };
+}
+
+/** An error as Amazon S3 words it. */
+export function s3Error(code: string, status = S3_STATUS.get(code) ?? 400): Answer {
+  const body = `<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>${code}</Code><Message>canary-message</Message><RequestId>4442587FB7D0A2F9</RequestId></Error>`;
+  return answer({ status, headers: { 'Content-Type': 'application/xml' }, body: Buffer.from(body) });
 }
 
 /** A host as S3 is: strong ETag, ranges, If-Match. */

@@ -65,7 +65,11 @@ export class MediaUrls {
     if (request.headers.authorization !== undefined)
       return xmlReply(400, 'InvalidArgument', 'Only one auth mechanism allowed');
     if (fault?.status !== undefined)
-      return xmlReply(fault.status, S3_CODES.get(fault.status) ?? 'InternalError', 'The request was refused.');
+      return xmlReply(
+        fault.status,
+        fault.code ?? S3_CODES.get(fault.status) ?? 'InternalError',
+        'The request was refused.',
+      );
     if (signed === undefined || request.method !== 'GET')
       return xmlReply(403, 'SignatureDoesNotMatch', 'The request signature we calculated does not match yours.');
     if (Date.now() >= signed.expiresAt) return xmlReply(403, 'AccessDenied', 'Request has expired');

@@ -143,7 +143,8 @@ async function spoil(reply: Reply, fault: Fault | undefined): Promise<Reply> {
       ? reply
       : { ...textReply(reply.status, 'application/octet-stream', fault.body), headers: reply.headers };
   const headers = { ...changed.headers };
-  if (fault.redirect !== undefined) return { ...jsonReply(302, undefined), headers: { location: fault.redirect } };
+  if (fault.redirect !== undefined)
+    return { ...jsonReply(fault.status ?? 302, undefined), headers: { location: fault.redirect } };
   if (fault.type !== undefined) headers['content-type'] = fault.type;
   if (fault.retryAfter.length > 0) headers['retry-after'] = fault.retryAfter;
   if (fault.gzip !== true) return { ...changed, headers };

@@ -1,0 +1,196 @@
+/**
+ * Turns Genesys' JSON about recordings into what decides something: ids, state, media URLs. What nobody needs never costs a
+ * recording: a date that is none is no date, one odd entry spoils no list.
+ */
+import { Failure } from '../failure.ts';
+import { Fields } from '../fields.ts';
+import { parseId, type Recording } from '../recording.ts';
+import { parseRetryAfter } from '../waiting.ts';
+import type { Answer } from './exchange.ts';
+
+export interface ConversationRecording extends Recording {
+  readonly conversationId: string;
+}
+
+/** Bounds of our own guess at how long to wait; a Retry-After is taken as it is. */
+const SHORTEST_GUESS_MS = 5_000;
+const LONGEST_GUESS_MS = 60_000;
+
+/**
+ * Of a bare array: entries of every media, each recording once. Entries without a usable id, or of another conversation, are
+ * left out. @throws Failure `upstream-error` where that leaves nothing of something
+ */
+export function listedRecordings(answer: Answer, conversationId: string): readonly ConversationRecording[] {
+  const { body } = answer;
+  if (isEmpty(answer) && !Array.isArray(body)) return [];
+  if (!Array.isArray(body)) throw unexpected('a list of recordings that is no array');
+  const ids = new Set(body.flatMap((entry: unknown) => listedId(entry, conversationId)));
+  if (ids.size === 0 && body.length > 0) throw unexpected('a list without one usable recording of this conversation');
+  return [...ids].map((recordingId) => ({ recordingId, conversationId }));
+}
+
+/** 202 means that there is nothing yet, with a stub for a body or without one. */
+function isEmpty({ status, body }: Answer): boolean {
+  return body === undefined || status === 202;
+}
+
+function listedId(entry: unknown, conversationId: string): readonly string[] {
+  const fields = Fields.in(entry);
+  const id = idIn(fields, 'id');
+  return id === undefined || (idIn(fields, 'conversationId') ?? conversationId) !== conversationId ? [] : [id];
+}
+
+/**
+ * By its metadata: what to ask for, where there is something to ask for. Unknown media go on (content decides), unknown
+ * states wait. @throws Failure `no-media`, `gone`, `needs-restore`, `not-ready`, `upstream-error` (of another recording)
+ */
+export function requirePlayable(answer: Answer, recording: ConversationRecording): 'audio' | 'screen' {
+  if (isEmpty(answer)) throw notReady('Genesys has no metadata of this recording yet', waitFor(answer));
+  return judge(fieldsOfRecording(answer.body, recording), answer);
+}
+
+/** Where the media of a recording lies right now, and what Genesys says of it. */
+export interface RecordingMedia {
+  /** By channel, in their order; one file per channel. */
+  readonly urls: ReadonlyMap<string, URL>;
+  readonly recordedAt: Date | undefined;
+  readonly durationMs: number | undefined;
+}
+
+/** All of its files, or none: a recording with one channel missing is not ready. @throws Failure as {@link requirePlayable} */
+export function parseMedia(answer: Answer, recording: ConversationRecording): RecordingMedia {
+  if (isEmpty(answer)) throw notReady('Genesys is still transcoding this recording', waitFor(answer));
+  const fields = fieldsOfRecording(answer.body, recording);
+  judge(fields, answer);
+  const urls = mediaUrls(fields.raw('mediaUris'));
+  if (urls.size === 0 && isArchived(fields)) throw needsRestore();
+  if (urls.size === 0) throw notReady('Genesys has no media for this recording yet', waitFor(answer));
+  const dates = ['startTime', 'originalRecordingStartTime', 'creationTime'].map((name) => fields.instant(name));
+  return {
+    urls,
+    recordedAt: dates.find((date) => date !== undefined),
+    durationMs: positive(fields, 'outputDurationMs'),
+  };
+}
+
+function fieldsOfRecording(body: unknown, recording: ConversationRecording): Fields {
+  const fields = Fields.in(body);
+  if (fields === undefined) throw unexpected('JSON that is no recording');
+  if (idIn(fields, 'id') !== recording.recordingId) throw unexpected('another recording than the one asked for');
+  if ((idIn(fields, 'conversationId') ?? recording.conversationId) !== recording.conversationId)
+    throw unexpected('another conversationId than the one asked for');
+  return fields;
+}
+
+/** As everything else here knows it; undefined where there is none that is one. */
+function idIn(fields: Fields | undefined, name: string): string | undefined {
+  try {
+    return parseId(fields?.raw(name), name);
+  } catch {
+    return undefined;
+  }
+}
+
+const WITHOUT_MEDIA = new Set(['chat', 'email', 'message', 'messaging']);
+
+function judge(fields: Fields, answer: Answer): 'audio' | 'screen' {
+  const media = fields.text('media')?.trim().toLowerCase() ?? '';
+  const fileState = fields.text('fileState')?.trim().toUpperCase() ?? '';
+  if (WITHOUT_MEDIA.has(media))
+    throw new Failure('no-media', `This recording is a ${media} transcript; it has no sound or picture.`);
+  switch (fileState) {
+    case '':
+    case 'AVAILABLE':
+    case 'RESTORED':
+      return media === 'screen' ? 'screen' : 'audio';
+    case 'DELETED':
+      throw new Failure('gone', 'Genesys has deleted this recording.');
+    case 'ERROR':
+      throw new Failure('gone', 'Genesys could not keep this recording (file state ERROR); ask Genesys support why.');
+    case 'ARCHIVED':
+      throw needsRestore();
+    default:
+      throw notReady(
+        `Genesys is not ready with this recording (file state ${/^[A-Z_]{1,40}$/.test(fileState) ? fileState : 'unknown'})`,
+        retryAfterOf(answer) ?? LONGEST_GUESS_MS,
+      );
+  }
+}
+
+function isArchived(fields: Fields): boolean {
+  const date = fields.raw('archiveDate');
+  return date !== undefined && date !== null && date !== '';
+}
+
+/** Keyed by channel, or (in notifications) an array with channelId. Empty where any channel has no URL yet. */
+function mediaUrls(value: unknown): ReadonlyMap<string, URL> {
+  if (value === undefined || value === null) return new Map();
+  if (typeof value !== 'object') throw unexpected('mediaUris that are no object');
+  const files = Object.entries(value).map(([key, entry]: [string, unknown]) =>
+    fileIn(key, entry, Array.isArray(value)),
+  );
+  const known = files.filter((file) => file !== undefined);
+  if (known.some(({ url }) => url === undefined)) return new Map();
+  const channels = known.map(({ channel }) => channel);
+  const areNames = channels.every((channel) => CHANNEL.test(channel)) && new Set(channels).size === channels.length;
+  const urls = known.map(({ channel, url }, index) => [areNames ? channel : String(index), parseUrl(url)] as const);
+  return new Map(urls.toSorted(([a], [b]) => a.localeCompare(b, 'en', { numeric: true })));
+}
+
+/** A channel whose name is odd, or there twice, is called by its place. */
+const CHANNEL = /^[0-9A-Za-z]{1,8}$/;
+
+/** undefined for what is no file at all, such as a count beside them. */
+function fileIn(
+  key: string,
+  entry: unknown,
+  isList: boolean,
+): { readonly channel: string; readonly url: unknown } | undefined {
+  if (typeof entry === 'number' || typeof entry === 'boolean') return undefined;
+  if (typeof entry === 'string') return { channel: key, url: entry === '' ? undefined : entry };
+  const fields = Fields.in(entry);
+  const id = isList ? (fields?.raw('channelId') ?? fields?.raw('id')) : undefined;
+  const url = fields?.raw('mediaUri');
+  return {
+    channel: typeof id === 'string' || typeof id === 'number' ? String(id) : key,
+    url: url === null || url === '' ? undefined : url,
+  };
+}
+
+function parseUrl(value: unknown): URL {
+  if (typeof value !== 'string' || !URL.canParse(value)) throw unexpected('a media URL that is none');
+  return new URL(value);
+}
+
+function positive(fields: Fields | undefined, name: string): number | undefined {
+  const value = fields?.number(name) ?? 0;
+  return value > 0 ? value : undefined;
+}
+
+/** Retry-After, else as long as Genesys thinks that it takes. */
+function waitFor(answer: Answer): number {
+  return retryAfterOf(answer) ?? guessMs(positive(Fields.in(answer.body), 'estimatedTranscodeTimeMs') ?? 0);
+}
+
+function retryAfterOf(answer: Answer): number | undefined {
+  return parseRetryAfter(answer.headers['retry-after'], new Date());
+}
+
+function guessMs(estimateMs: number): number {
+  return Math.min(Math.max(Math.ceil(estimateMs), SHORTEST_GUESS_MS), LONGEST_GUESS_MS);
+}
+
+function notReady(what: string, afterMs: number): Failure {
+  return new Failure('not-ready', `${what}; try again later.`, { afterMs });
+}
+
+function needsRestore(): Failure {
+  return new Failure(
+    'needs-restore',
+    'Genesys has moved this recording to its archive; restore it in Genesys Cloud (it can take hours).',
+  );
+}
+
+function unexpected(what: string): Failure {
+  return new Failure('upstream-error', `Genesys answered with ${what}.`);
+}

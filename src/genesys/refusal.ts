@@ -1,0 +1,68 @@
+/** Turns an error answer of the Platform API into a Failure: whose it is, what to do, and when to ask again. */
+import { Failure, type FailureCode } from '../failure.ts';
+import { Fields } from '../fields.ts';
+import { parseRetryAfter } from '../waiting.ts';
+import type { Answer } from './exchange.ts';
+
+/** Genesys' ErrorBody: https://developer.genesys.cloud/platform/api/response-codes */
+export function refusalFailure(answer: Answer, path: string): Failure {
+  const body = Fields.in(answer.body);
+  const code = body?.text('code');
+  const isCode = code !== undefined && /^[a-z0-9._-]{1,64}$/i.test(code);
+  const { failureCode, text, isLate, afterMs } = refusalOfStatus(answer.status);
+  const waitMs = parseRetryAfter(answer.headers['retry-after'], new Date()) ?? afterMs;
+  return new Failure(failureCode, `${text} (${isCode ? code : `status ${String(answer.status)}`}).`, {
+    ...(isLate === true ? { sort: 'recording', retry: 'wait' } : {}),
+    ...(waitMs === undefined ? {} : { afterMs: waitMs }),
+    facts: {
+      path,
+      status: answer.status,
+      code: isCode ? code : undefined,
+      correlationId: answer.headers['inin-correlation-id'] ?? body?.text('contextId'),
+    },
+  });
+}
+
+interface StatusRefusal {
+  readonly failureCode: FailureCode;
+  readonly text: string;
+  /** Genesys may still come to know it: it waits for as long as a recording may be late. */
+  readonly isLate?: boolean;
+  readonly afterMs?: number;
+}
+
+function refusalOfStatus(status: number): StatusRefusal {
+  const known = REFUSALS.get(status);
+  if (known !== undefined) return known;
+  if (status >= 500)
+    return { failureCode: 'upstream-unavailable', text: 'Genesys has a fault or is overloaded; try again later' };
+  return { failureCode: 'upstream-error', text: 'Genesys answered in a way this service does not know' };
+}
+
+const PERMISSIONS =
+  'give the role of GENESYS_CLIENT_ID recording:recording:view (and recording:screenRecording:view), for the divisions that are recorded';
+
+const REFUSALS: ReadonlyMap<number, StatusRefusal> = new Map<number, StatusRefusal>([
+  [
+    400,
+    { failureCode: 'bad-request', text: 'Genesys refused the ids as malformed; check recordingId and conversationId' },
+  ],
+  [
+    401,
+    {
+      failureCode: 'misconfigured',
+      text: 'Genesys refused a new token as well; check that GENESYS_API_URL and GENESYS_LOGIN_URL are of one region and that the client is active',
+      afterMs: 60_000,
+    },
+  ],
+  [403, { failureCode: 'forbidden', text: `Genesys denied access; ${PERMISSIONS}` }],
+  // Right after a call its recording may not be known yet.
+  [
+    404,
+    { failureCode: 'not-found', text: 'Genesys does not know this recording under this conversation', isLate: true },
+  ],
+  [408, { failureCode: 'upstream-timeout', text: 'Genesys did not answer in time' }],
+  [410, { failureCode: 'gone', text: 'Genesys has deleted this recording' }],
+  [429, { failureCode: 'rate-limited', text: 'Genesys is limiting the rate of requests' }],
+  [504, { failureCode: 'upstream-timeout', text: 'Genesys did not answer in time' }],
+]);
