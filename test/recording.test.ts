@@ -70,7 +70,7 @@ const CASES = fc.infiniteStream(fc.boolean());
 
 test('GUIDs are read without case and come out in lower case; as they lie in an archive they stay (C9)', () => {
   const check = (guid: string, cases: Iterator<boolean>): void => {
-    const mixed = [...guid].map((letter) => (cases.next().value === true ? letter.toUpperCase() : letter)).join('');
+    const mixed = guid.replaceAll(/[a-f]/g, (letter) => (cases.next().value === true ? letter.toUpperCase() : letter));
     assert.equal(parseId(mixed, 'id'), guid);
     assert.equal(parseOptionalId(mixed, 'id'), guid);
     assert.equal(parseStoredId(mixed, 'id'), mixed);

@@ -384,7 +384,7 @@ for (const coding of ['aws-chunked', 'identity', 'utf-8']) {
     const patience = { patienceMs: 100, tries: 1, waitMs: () => 1 };
     const clients = [{ id: 'c', secret: 's' }];
     const api = new Api({ apiUrl: origin, loginUrl: origin, clients }, { agent, patience });
-    t.after(() => Promise.all([agent.destroy(), server.close()]));
+    t.after(() => agent.destroy().then(() => server.close()));
     assert.deepEqual((await api.ask(ASK, t.signal)).body, { id: 'R' });
   });
 }
