@@ -1,4 +1,5 @@
-// Makes a fresh machine ready, then runs Node with the arguments given: `node .ci/setup.mjs [--chromium] [--] FILE|OPTIONS…`.
+// Makes a fresh machine ready, then runs Node with the arguments given: `node .ci/setup.mjs [--for-tests] [--] FILE|OPTIONS…`.
+// A file that says in its first line how it wants to be started is started so.
 // Plain JavaScript for Node 20 and later: it runs before anything is installed. A second run finds everything in place.
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -9,20 +10,20 @@ import { fileURLToPath } from 'node:url';
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const NODE_NEEDED = [24, 15];
 
+/** `required` is what nothing works without; the rest only `npm test` asks for, which skips visibly what it lacks. */
+const PROGRAMS = [
+  { name: 'ffmpeg', commands: ['ffmpeg'], apt: 'ffmpeg', brew: 'ffmpeg', required: true },
+  { name: 'bubblewrap', commands: ['bwrap'], apt: 'bubblewrap', required: false },
+  { name: 'Chromium', commands: ['chromium', 'chromium-browser', 'google-chrome'], apt: 'chromium', required: false },
+];
+
 const args = process.argv.slice(2);
-const wantsChromium = args[0] === '--chromium';
-if (wantsChromium) args.shift();
+const isForTests = args[0] === '--for-tests';
+if (isForTests) args.shift();
 if (args[0] === '--') args.shift();
 
 installDependencies();
-installProgram('ffmpeg', ['ffmpeg'], { apt: ['ffmpeg'], brew: ['ffmpeg'], required: true });
-if (wantsChromium) {
-  installProgram('Chromium', ['chromium', 'chromium-browser', 'google-chrome'], {
-    apt: ['chromium'],
-    brew: [],
-    required: false,
-  });
-}
+installPrograms(PROGRAMS.filter(({ required }) => required || isForTests));
 run(findNode(), args);
 
 /** `npm ci` whenever the lockfile is not the one that was last installed. */
@@ -59,33 +60,44 @@ function isNewEnough(version) {
   return major > NODE_NEEDED[0] || (major === NODE_NEEDED[0] && minor >= NODE_NEEDED[1]);
 }
 
-function installProgram(name, commands, { apt, brew, required }) {
-  if (commands.some(isOnPath)) return;
-  say(`Installing ${name} …`);
-  const installed =
-    (isOnPath('apt-get') && apt.length > 0 && withApt(apt)) ||
-    (isOnPath('brew') && brew.length > 0 && quietly('brew', ['install', ...brew]));
-  if (installed && commands.some(isOnPath)) return;
-  if (required)
-    stop(
-      `${name} could not be installed. Install it yourself (apt-get install ${apt.join(' ')}, or brew install ${brew.join(' ')}) and run the command again.`,
-    );
-  say(`${name} could not be installed: what needs it will be skipped, visibly.`);
+function installPrograms(programs) {
+  const lacking = () => programs.filter(({ commands }) => !commands.some(isOnPath));
+  if (lacking().length === 0) return;
+  if (isOnPath('apt-get')) withApt(lacking().map(({ apt }) => apt));
+  else if (isOnPath('brew')) withBrew(lacking().flatMap(({ brew }) => brew ?? []));
+  for (const { name, apt, brew, required } of lacking()) {
+    if (required)
+      stop(
+        `${name} could not be installed. Install it yourself (apt-get install ${apt}, or brew install ${brew}) and run the command again.`,
+      );
+    say(`${name} could not be installed: what needs it will be skipped, visibly.`);
+  }
 }
 
 function withApt(packages) {
   const sudo = process.getuid?.() === 0 ? [] : ['sudo'];
-  const apt = (...words) => quietly([...sudo, 'apt-get'][0], [...sudo, 'apt-get', ...words].slice(1));
-  return (apt('update', '-qq') || true) && apt('install', '-y', '-qq', '--no-install-recommends', ...packages);
+  const commands = [
+    ['update', '-qq'],
+    ['install', '-y', '-qq', '--no-install-recommends', ...packages],
+  ];
+  say(`Installing ${packages.join(', ')} …`);
+  if (sudo.length > 0) say(`As root, by sudo: ${commands.map((words) => `apt-get ${words.join(' ')}`).join('; ')}`);
+  for (const words of commands) quietly([...sudo, 'apt-get', ...words]);
 }
 
-function quietly(command, words) {
+function withBrew(formulas) {
+  if (formulas.length === 0) return;
+  say(`Installing ${formulas.join(', ')} …`);
+  quietly(['brew', 'install', ...formulas]);
+}
+
+function quietly([command, ...words]) {
   const done = spawnSync(command, words, {
     encoding: 'utf8',
+    stdio: ['inherit', 'pipe', 'pipe'],
     env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
   });
   if (done.status !== 0) process.stderr.write(`${done.stdout ?? ''}${done.stderr ?? ''}`.slice(-2000));
-  return done.status === 0;
 }
 
 function isOnPath(command) {
@@ -94,13 +106,23 @@ function isOnPath(command) {
 
 /** Runs Node in this process's place: same terminal, same signals, same exit code. */
 function run(node, words) {
-  const child = spawn(node, words, { cwd: ROOT, stdio: 'inherit' });
+  const { env, options } = startOf(words[0]);
+  const child = spawn(node, [...options, ...words], { cwd: ROOT, stdio: 'inherit', env: { ...process.env, ...env } });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     // A terminal sends Ctrl-C to the whole group: the child has it already.
     process.on(signal, () => (signal === 'SIGINT' && process.stdin.isTTY ? undefined : child.kill(signal)));
   }
   child.on('error', (error) => stop(`Node could not be started: ${error.message}`));
   child.on('exit', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 143)));
+}
+
+/** What `#!/usr/bin/env -S NAME=value … node --option …` asks for. */
+function startOf(file) {
+  if (file === undefined || !existsSync(join(ROOT, file))) return { env: {}, options: [] };
+  const [line] = readFileSync(join(ROOT, file), 'utf8').split('\n');
+  const [, settings = '', options = ''] = /^#!\/usr\/bin\/env -S (.*?) ?node(.*)$/.exec(line) ?? [];
+  const words = (list) => list.split(' ').filter((word) => word !== '');
+  return { env: Object.fromEntries(words(settings).map((setting) => setting.split('='))), options: words(options) };
 }
 
 function say(text) {

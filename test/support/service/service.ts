@@ -1,6 +1,7 @@
 /** Turns a command and an environment into the real process `archiver COMMAND`: started, read, stopped, frozen and killed. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { EventEmitter, on, once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -37,16 +38,21 @@ export interface Service extends AsyncDisposable {
   kill(): Promise<readonly Child[]>;
 }
 
+const CLI = join(import.meta.dirname, '../../../src/cli.ts');
+
 /**
- * With which the image, `npm start` and an installed `archiver` start it; test/dockerfile.test.ts compares them. To let V8 collect
- * its heap sooner as well (`--heap-growing-percent`) saves no memory and takes a fifth of the events a second.
+ * As the first line of src/cli.ts has it, by which everybody starts the service. To let V8 collect its heap sooner as well
+ * (`--heap-growing-percent`) saves no memory and takes a fifth of the events a second.
  */
-export const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=8'];
+const [, SETTINGS = '', FLAGS = ''] = /^#!\/usr\/bin\/env -S (.*) node (.*)\n/.exec(readFileSync(CLI, 'utf8')) ?? [];
+
+export const NODE_FLAGS: readonly string[] = FLAGS.split(' ');
 
 /** One arena of malloc(3): what one thread frees another can use. */
-export const ALLOCATOR: Readonly<Record<string, string>> = { MALLOC_ARENA_MAX: '1' };
+export const ALLOCATOR: Readonly<Record<string, string>> = Object.fromEntries(
+  SETTINGS.split(' ').map((setting) => setting.split('=')),
+);
 
-const CLI = join(import.meta.dirname, '../../../src/cli.ts');
 const START_WITHIN_MS = 60_000;
 const LAST_LINES = 20;
 
