@@ -38,6 +38,17 @@ resource "google_storage_bucket" "archive" {
     }
   }
 
+  dynamic "cors" {
+    for_each = length(var.link_origins) > 0 ? [var.link_origins] : []
+
+    content {
+      origin          = cors.value
+      method          = ["GET", "HEAD"]
+      response_header = ["Accept-Ranges", "Content-Length", "Content-Range", "Content-Type", "ETag", "Range"]
+      max_age_seconds = 3600
+    }
+  }
+
   dynamic "encryption" {
     for_each = var.kms_key_name == null ? [] : [var.kms_key_name]
 

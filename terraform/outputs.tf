@@ -1,11 +1,11 @@
 output "webhook_url" {
   description = "Where Genesys Cloud (a trigger's data action, or EventBridge) sends events."
-  value       = "${google_cloud_run_v2_service.receiver.uri}/webhooks/genesys"
+  value       = "${module.receiver.uri}/webhooks/genesys"
 }
 
 output "playback_url" {
   description = "Where /transcode, /recordings and links are."
-  value       = google_cloud_run_v2_service.playback.uri
+  value       = module.playback.uri
 }
 
 output "archive_url" {
@@ -31,7 +31,7 @@ output "secret_ids" {
 output "test_command" {
   description = "Sends an event as Genesys would; put a real conversation id in. 202 means that the queue has it."
   value       = <<-EOT
-    curl -sS -i ${google_cloud_run_v2_service.receiver.uri}/webhooks/genesys \
+    curl -sS -i ${module.receiver.uri}/webhooks/genesys \
       -H 'content-type: application/json' \
       -H "x-webhook-token: $(gcloud secrets versions access latest --project=${var.project_id} --secret=${google_secret_manager_secret.env["WEBHOOK_TOKENS"].secret_id} | cut -d, -f1)" \
       -d '{"conversationId": "00000000-0000-0000-0000-000000000000"}'

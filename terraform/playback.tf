@@ -28,86 +28,31 @@ resource "google_pubsub_topic_iam_member" "playback_publishes" {
   depends_on = [google_pubsub_subscription.worker]
 }
 
-resource "google_cloud_run_v2_service" "playback" {
-  project             = var.project_id
-  name                = "${var.name}-playback"
-  location            = var.region
-  labels              = var.labels
-  ingress             = "INGRESS_TRAFFIC_ALL"
-  deletion_protection = false # holds no data
+module "playback" {
+  source = "./service"
 
-  template {
-    service_account                  = google_service_account.playback.email
-    execution_environment            = "EXECUTION_ENVIRONMENT_GEN2"
-    timeout                          = "3600s" # as long as somebody listens
-    max_instance_request_concurrency = 40
+  project_id            = var.project_id
+  name                  = "${var.name}-playback"
+  region                = var.region
+  labels                = var.labels
+  ingress               = "INGRESS_TRAFFIC_ALL"
+  service_account       = google_service_account.playback.email
+  execution_environment = "EXECUTION_ENVIRONMENT_GEN2"
+  timeout               = "3600s" # as long as somebody listens
+  concurrency           = 40
+  max_instances         = var.playback_max_instances
+  image                 = var.image
+  command               = "playback"
+  limits                = local.studio_limits
+  cpu_idle              = true
 
-    scaling {
-      min_instance_count = 0
-      max_instance_count = var.playback_max_instances
-    }
+  environment = merge(local.environment, local.genesys_environment, {
+    ARCHIVE_ON_LISTEN = var.archive_on_listen ? "yes" : "no"
+    LINK_LIFETIME_S   = tostring(var.link_lifetime_s)
+    QUEUE_URL         = local.queue_url
+  })
 
-    containers {
-      image = var.image
-      args  = ["playback"]
-
-      ports {
-        container_port = 8080
-      }
-
-      resources {
-        limits            = local.studio_limits
-        cpu_idle          = true
-        startup_cpu_boost = true
-      }
-
-      dynamic "env" {
-        for_each = merge(local.environment, local.genesys_environment, {
-          ARCHIVE_ON_LISTEN = var.archive_on_listen ? "yes" : "no"
-          LINK_LIFETIME_S   = tostring(var.link_lifetime_s)
-          QUEUE_URL         = local.queue_url
-        })
-
-        content {
-          name  = env.key
-          value = env.value
-        }
-      }
-
-      dynamic "env" {
-        for_each = toset(local.secret_readers.playback)
-
-        content {
-          name = env.value
-
-          value_source {
-            secret_key_ref {
-              secret  = google_secret_manager_secret.env[env.value].secret_id
-              version = "latest"
-            }
-          }
-        }
-      }
-
-      startup_probe {
-        period_seconds    = 2
-        failure_threshold = 30
-
-        http_get {
-          path = "/healthz"
-        }
-      }
-
-      liveness_probe {
-        period_seconds    = 30
-        failure_threshold = 3
-
-        http_get {
-          path = "/healthz"
-        }
-      }
-    }
-  }
+  secret_files = local.secret_files.playback
 
   depends_on = [
     google_secret_manager_secret_iam_member.reader,
@@ -118,12 +63,17 @@ resource "google_cloud_run_v2_service" "playback" {
   ]
 }
 
+moved {
+  from = google_cloud_run_v2_service.playback
+  to   = module.playback.google_cloud_run_v2_service.this
+}
+
 resource "google_cloud_run_v2_service_iam_member" "playback_invoker" {
   for_each = toset(var.playback_invokers)
 
   project  = var.project_id
-  location = google_cloud_run_v2_service.playback.location
-  name     = google_cloud_run_v2_service.playback.name
+  location = var.region
+  name     = module.playback.service.name
   role     = "roles/run.invoker"
   member   = each.value
 }

@@ -50,6 +50,7 @@ locals {
 
   # For those that speak to Genesys Cloud.
   genesys_environment = {
+    ENCODER_CAGE      = var.encoder_cage
     GENESYS_CLIENT_ID = var.genesys_client_id
     GENESYS_REGION    = var.genesys_region
     TRANSCODE_SLOTS   = tostring(var.transcode_slots)

@@ -19,81 +19,25 @@ resource "google_pubsub_topic_iam_member" "receiver_publishes" {
   depends_on = [google_pubsub_subscription.worker]
 }
 
-resource "google_cloud_run_v2_service" "receiver" {
-  project             = var.project_id
-  name                = "${var.name}-receiver"
-  location            = var.region
-  labels              = var.labels
-  ingress             = "INGRESS_TRAFFIC_ALL"
-  deletion_protection = false # holds no data
+module "receiver" {
+  source = "./service"
 
-  template {
-    service_account                  = google_service_account.receiver.email
-    timeout                          = "30s"
-    max_instance_request_concurrency = 80
-
-    scaling {
-      min_instance_count = var.receiver_min_instances
-      max_instance_count = var.receiver_max_instances
-    }
-
-    containers {
-      image = var.image
-      args  = ["receiver"]
-
-      ports {
-        container_port = 8080
-      }
-
-      resources {
-        limits            = { cpu = "1", memory = "512Mi" }
-        cpu_idle          = true
-        startup_cpu_boost = true
-      }
-
-      dynamic "env" {
-        for_each = merge(local.environment, { QUEUE_URL = local.queue_url })
-
-        content {
-          name  = env.key
-          value = env.value
-        }
-      }
-
-      dynamic "env" {
-        for_each = toset(local.secret_readers.receiver)
-
-        content {
-          name = env.value
-
-          value_source {
-            secret_key_ref {
-              secret  = google_secret_manager_secret.env[env.value].secret_id
-              version = "latest"
-            }
-          }
-        }
-      }
-
-      startup_probe {
-        period_seconds    = 2
-        failure_threshold = 30
-
-        http_get {
-          path = "/healthz"
-        }
-      }
-
-      liveness_probe {
-        period_seconds    = 30
-        failure_threshold = 3
-
-        http_get {
-          path = "/healthz"
-        }
-      }
-    }
-  }
+  project_id      = var.project_id
+  name            = "${var.name}-receiver"
+  region          = var.region
+  labels          = var.labels
+  ingress         = "INGRESS_TRAFFIC_ALL"
+  service_account = google_service_account.receiver.email
+  timeout         = "30s"
+  concurrency     = 80
+  min_instances   = var.receiver_min_instances
+  max_instances   = var.receiver_max_instances
+  image           = var.image
+  command         = "receiver"
+  limits          = { cpu = "1", memory = "512Mi" }
+  cpu_idle        = true
+  environment     = merge(local.environment, { QUEUE_URL = local.queue_url })
+  secret_files    = local.secret_files.receiver
 
   depends_on = [
     google_secret_manager_secret_iam_member.reader,
@@ -102,12 +46,17 @@ resource "google_cloud_run_v2_service" "receiver" {
   ]
 }
 
+moved {
+  from = google_cloud_run_v2_service.receiver
+  to   = module.receiver.google_cloud_run_v2_service.this
+}
+
 resource "google_cloud_run_v2_service_iam_member" "receiver_invoker" {
   for_each = toset(var.receiver_invokers)
 
   project  = var.project_id
-  location = google_cloud_run_v2_service.receiver.location
-  name     = google_cloud_run_v2_service.receiver.name
+  location = var.region
+  name     = module.receiver.service.name
   role     = "roles/run.invoker"
   member   = each.value
 }

@@ -1,4 +1,5 @@
-# Secrets: each is an environment variable of the deployables that need it. None is ever in the state or in a plan.
+# Secrets: each is a file for the deployables that need it, named by X_FILE. None is ever in the state, in a plan or in
+# an environment.
 
 locals {
   secret_readers = {
@@ -8,8 +9,20 @@ locals {
   }
 
   # Made once, read with gcloud (outputs.tf). To rotate one without an interruption, add "NEW,OLD" and later "NEW" with
-  # `gcloud secrets versions add`, and deploy after each: instances read the latest version when they start.
+  # `gcloud secrets versions add`: a file is read again when it changes, and always holds the latest version.
   generated_secrets = toset(["API_KEYS", "WEBHOOK_SECRETS", "WEBHOOK_TOKENS"])
+
+  # A folder each: Cloud Run mounts one secret per folder.
+  secret_files = {
+    for reader, names in local.secret_readers : reader => {
+      for name in names : name => {
+        secret = google_secret_manager_secret.env[name].secret_id
+        volume = lower(replace(name, "_", "-"))
+        folder = "/secrets/${lower(replace(name, "_", "-"))}"
+        name   = "value"
+      }
+    }
+  }
 
   secret_grants = merge([
     for reader, names in local.secret_readers : {

@@ -209,6 +209,17 @@ variable "transcode_slots" {
   }
 }
 
+variable "encoder_cage" {
+  description = "best: encoders are shut off as far as Cloud Run's kernel allows, and the log says how far (cage). required: nothing starts unless they are shut off from network, files and the service; set it once the log has said level full."
+  type        = string
+  default     = "best"
+
+  validation {
+    condition     = contains(["best", "required"], var.encoder_cage)
+    error_message = "Use best or required."
+  }
+}
+
 # Playback
 
 variable "playback_invokers" {
@@ -247,6 +258,17 @@ variable "link_lifetime_s" {
   validation {
     condition     = var.link_lifetime_s >= 60 && var.link_lifetime_s <= 604800
     error_message = "Use 60 to 604800 (a week, the most Cloud Storage allows)."
+  }
+}
+
+variable "link_origins" {
+  description = "Pages that may play signed links by script, such as https://crm.example.com: the bucket then answers their origins (CORS). A plain audio or video element needs none."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for origin in var.link_origins : can(regex("^https://[a-z0-9.-]+(:[0-9]+)?$", origin))])
+    error_message = "Give origins such as https://crm.example.com, without a path."
   }
 }
 

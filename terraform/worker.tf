@@ -111,7 +111,11 @@ resource "google_cloud_run_v2_worker_pool" "worker" {
       }
 
       dynamic "env" {
-        for_each = merge(local.worker_environment, { QUEUE_URL = each.value.queue_url })
+        for_each = merge(
+          local.worker_environment,
+          { QUEUE_URL = each.value.queue_url },
+          { for name, file in local.secret_files.worker : "${name}_FILE" => "${file.folder}/${file.name}" },
+        )
 
         content {
           name  = env.key
@@ -119,17 +123,28 @@ resource "google_cloud_run_v2_worker_pool" "worker" {
         }
       }
 
-      dynamic "env" {
-        for_each = toset(local.secret_readers.worker)
+      dynamic "volume_mounts" {
+        for_each = local.secret_files.worker
 
         content {
-          name = env.value
+          name       = volume_mounts.value.volume
+          mount_path = volume_mounts.value.folder
+        }
+      }
+    }
 
-          value_source {
-            secret_key_ref {
-              secret  = google_secret_manager_secret.env[env.value].secret_id
-              version = "latest"
-            }
+    dynamic "volumes" {
+      for_each = local.secret_files.worker
+
+      content {
+        name = volumes.value.volume
+
+        secret {
+          secret = volumes.value.secret
+
+          items {
+            version = "latest"
+            path    = volumes.value.name
           }
         }
       }
@@ -147,88 +162,32 @@ resource "google_cloud_run_v2_worker_pool" "worker" {
   ]
 }
 
-resource "google_cloud_run_v2_service" "worker" {
-  count = local.pushes ? 1 : 0
+module "worker" {
+  source = "./service"
+  count  = local.pushes ? 1 : 0
 
-  project             = var.project_id
-  name                = local.worker_name
-  location            = var.region
-  labels              = var.labels
-  ingress             = "INGRESS_TRAFFIC_INTERNAL_ONLY" # Pub/Sub of the same project counts as internal
-  deletion_protection = false
+  project_id            = var.project_id
+  name                  = local.worker_name
+  region                = var.region
+  labels                = var.labels
+  ingress               = "INGRESS_TRAFFIC_INTERNAL_ONLY" # Pub/Sub of the same project counts as internal
+  service_account       = google_service_account.worker.email
+  execution_environment = "EXECUTION_ENVIRONMENT_GEN2"
+  timeout               = "600s" # the longest a push may take
+  concurrency           = var.transcode_slots
+  max_instances         = var.worker_instances
+  image                 = var.image
+  command               = "worker"
+  limits                = local.studio_limits
+  cpu_idle              = false # what is throttled between requests stops in the middle of an upload
 
-  template {
-    service_account                  = google_service_account.worker.email
-    execution_environment            = "EXECUTION_ENVIRONMENT_GEN2"
-    timeout                          = "600s" # the longest a push may take
-    max_instance_request_concurrency = var.transcode_slots
+  environment = merge(local.worker_environment, {
+    QUEUE_URL            = local.queue_url
+    PUSH_AUDIENCE        = local.worker_url
+    PUSH_SERVICE_ACCOUNT = google_service_account.pusher.email
+  })
 
-    scaling {
-      min_instance_count = 0
-      max_instance_count = var.worker_instances
-    }
-
-    containers {
-      image = var.image
-      args  = ["worker"]
-
-      ports {
-        container_port = 8080
-      }
-
-      resources {
-        limits            = local.studio_limits
-        cpu_idle          = false # what is throttled between requests stops in the middle of an upload
-        startup_cpu_boost = true
-      }
-
-      dynamic "env" {
-        for_each = merge(local.worker_environment, {
-          QUEUE_URL            = local.queue_url
-          PUSH_AUDIENCE        = local.worker_url
-          PUSH_SERVICE_ACCOUNT = google_service_account.pusher.email
-        })
-
-        content {
-          name  = env.key
-          value = env.value
-        }
-      }
-
-      dynamic "env" {
-        for_each = toset(local.secret_readers.worker)
-
-        content {
-          name = env.value
-
-          value_source {
-            secret_key_ref {
-              secret  = google_secret_manager_secret.env[env.value].secret_id
-              version = "latest"
-            }
-          }
-        }
-      }
-
-      startup_probe {
-        period_seconds    = 2
-        failure_threshold = 30
-
-        http_get {
-          path = "/healthz"
-        }
-      }
-
-      liveness_probe {
-        period_seconds    = 30
-        failure_threshold = 3
-
-        http_get {
-          path = "/healthz"
-        }
-      }
-    }
-  }
+  secret_files = local.secret_files.worker
 
   depends_on = [
     google_secret_manager_secret_iam_member.reader,
@@ -238,6 +197,11 @@ resource "google_cloud_run_v2_service" "worker" {
     google_storage_bucket_iam_member.worker_reads,
     google_storage_bucket_iam_member.worker_deletes,
   ]
+}
+
+moved {
+  from = google_cloud_run_v2_service.worker[0]
+  to   = module.worker[0].google_cloud_run_v2_service.this
 }
 
 # Who pushes: may call the worker and nothing else. Exists in both modes, so that a change of mode needs no second apply.
@@ -254,8 +218,8 @@ resource "google_cloud_run_v2_service_iam_member" "pusher_invokes" {
   count = local.pushes ? 1 : 0
 
   project  = var.project_id
-  location = google_cloud_run_v2_service.worker[0].location
-  name     = google_cloud_run_v2_service.worker[0].name
+  location = var.region
+  name     = module.worker[0].service.name
   role     = "roles/run.invoker"
   member   = google_service_account.pusher.member
 }

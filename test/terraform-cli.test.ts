@@ -8,9 +8,8 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, before, suite, test } from 'node:test';
 import { TERRAFORM } from './support/terraform/files.ts';
-import { RANDOM_PASSWORD } from './support/terraform/problems.ts';
 import { serveProviders, type ProviderServer } from './support/terraform/provider.ts';
-import { readSchema } from './support/terraform/schema.ts';
+import { RANDOM_PASSWORD, readSchema } from './support/terraform/schema.ts';
 
 const QUIET = { CHECKPOINT_DISABLE: '1', TF_IN_AUTOMATION: '1', TF_CLI_CONFIG_FILE: '/dev/null' };
 

@@ -35,7 +35,7 @@ run "six_variables_are_enough_and_the_worker_pulls" {
   command = plan
 
   assert {
-    condition     = length(google_cloud_run_v2_worker_pool.worker) == 1 && length(google_cloud_run_v2_service.worker) == 0
+    condition     = length(google_cloud_run_v2_worker_pool.worker) == 1 && length(module.worker) == 0
     error_message = "One worker pool, no worker service."
   }
   assert {
@@ -83,6 +83,20 @@ run "six_variables_are_enough_and_the_worker_pulls" {
     error_message = "Playback cannot publish unless it archives what is listened to."
   }
   assert {
+    condition = alltrue(flatten([
+      for container in concat([module.receiver.service, module.playback.service], [google_cloud_run_v2_worker_pool.worker["worker"]])[*].template[0] : [
+        [for env in container.containers[0].env : !can(regex("^(API_KEYS|GENESYS_CLIENT_SECRET|WEBHOOK_SECRETS|WEBHOOK_TOKENS)$", env.name)) && length(env.value_source) == 0],
+        [for mount in container.containers[0].volume_mounts : contains(container.containers[0].env[*].value, "${mount.mount_path}/value")],
+        length(container.volumes) == length(container.containers[0].volume_mounts) && length(container.volumes) > 0,
+      ]
+    ]))
+    error_message = "No secret stands in an environment; each is a file that a variable names."
+  }
+  assert {
+    condition     = length(google_storage_bucket.archive.cors) == 0
+    error_message = "No page of another origin reads recordings unless named."
+  }
+  assert {
     condition     = output.webhook_url == "https://service.example.run.app/webhooks/genesys"
     error_message = "The webhook's URL is the receiver's."
   }
@@ -100,28 +114,28 @@ run "a_pushed_worker_scales_to_zero_and_knows_its_audience" {
   }
 
   assert {
-    condition     = keys(google_cloud_run_v2_worker_pool.worker) == ["long"] && length(google_cloud_run_v2_service.worker) == 1
+    condition     = keys(google_cloud_run_v2_worker_pool.worker) == ["long"] && length(module.worker) == 1
     error_message = "One worker service, and a worker pool for what takes longer than a push may."
   }
   assert {
-    condition     = google_cloud_run_v2_service.worker[0].template[0].scaling[0].min_instance_count == 0 && google_cloud_run_v2_service.worker[0].template[0].scaling[0].max_instance_count == 2
+    condition     = module.worker[0].service.template[0].scaling[0].min_instance_count == 0 && module.worker[0].service.template[0].scaling[0].max_instance_count == 2
     error_message = "From none to as many as were asked for."
   }
   assert {
     condition = alltrue([
       for subscription in [google_pubsub_subscription.worker, google_pubsub_subscription.later] :
       subscription.push_config[0].push_endpoint == "https://archiver-worker-123456789012.europe-west3.run.app/pubsub/push" &&
-      contains(google_cloud_run_v2_service.worker[0].template[0].containers[0].env[*].value, subscription.push_config[0].oidc_token[0].audience) &&
-      contains(google_cloud_run_v2_service.worker[0].template[0].containers[0].env[*].value, subscription.push_config[0].oidc_token[0].service_account_email)
+      contains(module.worker[0].service.template[0].containers[0].env[*].value, subscription.push_config[0].oidc_token[0].audience) &&
+      contains(module.worker[0].service.template[0].containers[0].env[*].value, subscription.push_config[0].oidc_token[0].service_account_email)
     ])
     error_message = "Both subscriptions push with the account and for the audience that the worker accepts."
   }
   assert {
-    condition     = [for env in google_cloud_run_v2_service.worker[0].template[0].containers[0].env : env.value if env.name == "QUEUE_URL"] == ["pubsub://example-project/archiver-messages"]
+    condition     = [for env in module.worker[0].service.template[0].containers[0].env : env.value if env.name == "QUEUE_URL"] == ["pubsub://example-project/archiver-messages"]
     error_message = "Who is pushed to does not pull."
   }
   assert {
-    condition     = google_pubsub_subscription.worker.ack_deadline_seconds == 600 && google_cloud_run_v2_service.worker[0].template[0].timeout == "600s"
+    condition     = google_pubsub_subscription.worker.ack_deadline_seconds == 600 && module.worker[0].service.template[0].timeout == "600s"
     error_message = "A push may take the longest there is."
   }
 }
@@ -208,6 +222,8 @@ run "the_archive_can_be_a_folder_that_is_locked_encrypted_and_versioned" {
     retention_lock    = true
     kms_key_name      = "projects/example-project/locations/eu/keyRings/archiver/cryptoKeys/recordings"
     playback_invokers = ["group:quality@example.com"]
+    link_origins      = ["https://crm.example.com"]
+    encoder_cage      = "required"
     alert_emails      = ["oncall@example.com"]
     labels            = { team = "contact-centre" }
   }
@@ -241,6 +257,14 @@ run "the_archive_can_be_a_folder_that_is_locked_encrypted_and_versioned" {
     error_message = "Playback may publish, and the group may reach it."
   }
   assert {
+    condition     = google_storage_bucket.archive.cors[0].origin == tolist(["https://crm.example.com"]) && contains(google_storage_bucket.archive.cors[0].response_header, "Content-Range")
+    error_message = "The page may read parts of a recording."
+  }
+  assert {
+    condition     = [for env in module.playback.service.template[0].containers[0].env : env.value if env.name == "ENCODER_CAGE"] == ["required"] && local.worker_environment.ENCODER_CAGE == "required"
+    error_message = "Nothing starts whose encoders could reach something."
+  }
+  assert {
     condition     = length(google_monitoring_alert_policy.dead_letters.notification_channels) == 1
     error_message = "Somebody is told."
   }
@@ -261,6 +285,8 @@ run "values_that_cannot_be_right_are_refused" {
     labels                        = { "Team" = "x" }
     extra_environment             = { QUEUE_URL = "sqlite:var/queue.db" }
     log_level                     = "verbose"
+    encoder_cage                  = "open"
+    link_origins                  = ["https://crm.example.com/player"]
     receiver_invokers             = []
     receiver_min_instances        = 11
     worker_mode                   = "poll"
@@ -292,6 +318,8 @@ run "values_that_cannot_be_right_are_refused" {
     var.labels,
     var.extra_environment,
     var.log_level,
+    var.encoder_cage,
+    var.link_origins,
     var.receiver_invokers,
     var.receiver_min_instances,
     var.worker_mode,

@@ -1,6 +1,6 @@
 /**
- * Turns the provider bindings of the CDK for Terraform into schema.json: names, types and nesting of the
- * resources that terraform/ uses, which a test can check without downloading a provider.
+ * Turns the provider bindings of the CDK for Terraform into schema.json: names, types and nesting of the resources that
+ * terraform/ uses, for a provider that Terraform itself can ask without a download (provider.ts).
  *
  * To make it again, for a new provider version or a new resource type:
  *   npm install --prefix /tmp/bindings --ignore-scripts @cdktf/provider-google@16.12.1
@@ -9,7 +9,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { readConfiguration } from './files.ts';
+import { readConfiguration, TERRAFORM } from './files.ts';
 
 /** `required` has to be written, `optional` may be, `computed` can only be read. */
 export type Use = 'required' | 'optional' | 'computed';
@@ -31,6 +31,12 @@ export interface NestedBlock extends Block {
   readonly use: Use;
   readonly nesting: 'list' | 'set' | 'struct';
 }
+
+/** hashicorp/random 3.7, which has no bindings for ephemeral resources. */
+export const RANDOM_PASSWORD: Block = {
+  attributes: { length: 'required number', special: 'optional boolean', result: 'computed string' },
+  blocks: {},
+};
 
 const SCHEMA_FILE = new URL('schema.json', import.meta.url);
 
@@ -119,7 +125,8 @@ async function write(bindings: string): Promise<void> {
   const { version, cdktf }: { version: string; cdktf: { provider: { name: string; version: string } } } = JSON.parse(
     readFileSync(join(bindings, 'package.json'), 'utf8'),
   );
-  const { blocks } = await readConfiguration();
+  const folders = [TERRAFORM, join(TERRAFORM, 'service')];
+  const blocks = (await Promise.all(folders.map(readConfiguration))).flatMap((configuration) => configuration.blocks);
   const types = (kind: 'resource' | 'data'): Record<string, Block> => {
     const used = blocks.filter((block) => block.kind === kind && block.type.startsWith('google_'));
     return sorted(Object.fromEntries(used.map(({ type }) => [type, rootBlock(bindings, kind, type)])));
