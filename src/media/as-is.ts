@@ -1,5 +1,6 @@
 /** Inputs whose packets WebM can hold → those packets, without decoding: one file re-wrapped, or two joined. */
 import { Failure } from '../failure.ts';
+import { withoutHoles } from './holes.ts';
 import type { MediaInput } from './input.ts';
 import { joinMono } from './ogg/join.ts';
 import { readOggOpus } from './ogg/ogg-opus.ts';
@@ -16,14 +17,20 @@ export class Unfit extends Failure {
   }
 }
 
+export interface AsIsNeeds {
+  readonly inputs: readonly MediaInput[];
+  /** How long Genesys says that the recording is. */
+  readonly genesysMs: number | undefined;
+}
+
 /** @throws Failure, so do the packets: `Unfit` where an encoder may manage what a fast way does not support */
-export async function openAsIs(plan: PlanAsIs, inputs: readonly MediaInput[]): Promise<SourceStream> {
-  const file = await unlessUnfit(readFiles(plan.way, inputs));
+export async function openAsIs(plan: PlanAsIs, needs: AsIsNeeds): Promise<SourceStream> {
+  const file = await unlessUnfit(readFiles(plan.way, needs));
   const { tracks, durationMs } = file;
   return {
     tracks,
     durationMs,
-    packets: { [Symbol.asyncIterator]: () => fitting(file.packets) },
+    packets: { [Symbol.asyncIterator]: () => fitting(withoutHoles(tracks, file.packets)) },
     way: plan.way === 'join' ? 'join' : 'rewrap',
     why: plan.why,
     encoder: undefined,
@@ -34,13 +41,13 @@ export async function openAsIs(plan: PlanAsIs, inputs: readonly MediaInput[]): P
   };
 }
 
-async function readFiles(way: PlanAsIs['way'], inputs: readonly MediaInput[]): Promise<FileStream> {
+async function readFiles(way: PlanAsIs['way'], { inputs, genesysMs }: AsIsNeeds): Promise<FileStream> {
   const [first, second] = inputs;
   if (first === undefined) throw new Failure('internal', 'A way of making WebM was planned for no file.');
   if (way === 'rewrap-webm') return readWebm(first.bytes());
   if (way === 'rewrap-ogg' || second === undefined) return readOggOpus(first.bytes());
   const [left, right] = await Promise.all([readOggOpus(first.bytes()), readOggOpus(second.bytes())]);
-  return joinMono(left, right);
+  return joinMono(left, right, genesysMs);
 }
 
 async function* fitting(packets: AsyncIterable<readonly Packet[]>): AsyncGenerator<readonly Packet[], void, void> {

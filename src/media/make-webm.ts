@@ -2,7 +2,7 @@
 import type { SourceFacts } from '../archive/manifest.ts';
 import { Failure } from '../failure.ts';
 import type { MediaFile } from '../media-file.ts';
-import { openAsIs } from './as-is.ts';
+import { type AsIsNeeds, openAsIs } from './as-is.ts';
 import { openEncoded, type EncodingNeeds, type MediaTools } from './encoded.ts';
 import { closeInputs, openInputs, totalBytes, type MediaInput } from './input.ts';
 import type { SourceStream } from './packet.ts';
@@ -45,7 +45,8 @@ export async function makeWebm(order: WebmOrder, tools: MediaTools, signal: Abor
     );
     if (order.withinMs !== undefined)
       requireInTime({ plan, sizeBytes: totalBytes(inputs), durationMs: order.durationMs }, order.withinMs);
-    const stream = await openStream(plan, { inputs, tools, patient: order.patient, letGo }, signal);
+    const needs = { inputs, tools, patient: order.patient, letGo, genesysMs: order.durationMs };
+    const stream = await openStream(plan, needs, signal);
     return writeWebm(stream, { inputs, genesysMs: order.durationMs, maxDurationMs: tools.maxDurationMs });
   } catch (error) {
     letGo();
@@ -54,9 +55,9 @@ export async function makeWebm(order: WebmOrder, tools: MediaTools, signal: Abor
   }
 }
 
-function openStream(plan: Plan, needs: EncodingNeeds, signal: AbortSignal): Promise<SourceStream> {
+function openStream(plan: Plan, needs: EncodingNeeds & AsIsNeeds, signal: AbortSignal): Promise<SourceStream> {
   const { way } = plan;
-  return way === 'encode' ? openEncoded(plan, needs, signal) : openAsIs({ ...plan, way }, needs.inputs);
+  return way === 'encode' ? openEncoded(plan, needs, signal) : openAsIs({ ...plan, way }, needs);
 }
 
 interface WritingNeeds {

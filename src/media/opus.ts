@@ -12,8 +12,18 @@ export const MAX_PACKET_SAMPLES = 5760;
 /** Samples per frame by configuration number: SILK, hybrid and CELT in all their bandwidths (RFC 6716 §3.1 table 2). */
 const SILK = [480, 960, 1920, 2880];
 const HYBRID = [480, 960];
-const CELT = [120, 240, 480, 960];
-const FRAME_SAMPLES: readonly number[] = [SILK, SILK, SILK, HYBRID, HYBRID, CELT, CELT, CELT, CELT].flat();
+export const CELT_FRAMES: readonly number[] = [120, 240, 480, 960];
+const FRAME_SAMPLES: readonly number[] = [
+  SILK,
+  SILK,
+  SILK,
+  HYBRID,
+  HYBRID,
+  CELT_FRAMES,
+  CELT_FRAMES,
+  CELT_FRAMES,
+  CELT_FRAMES,
+].flat();
 
 /** Nanoseconds of a number of samples, rounded. */
 export function samplesToNs(samples: number): number {
@@ -158,48 +168,6 @@ function writeLength(target: Buffer, offset: number, size: number): number {
   const first = 252 + (size & 3);
   target.writeUInt8(first, offset);
   return target.writeUInt8((size - first) / 4, offset + 1);
-}
-
-/** Two bytes that a CELT frame of any length and bandwidth decodes to digital silence: its first symbol, "silence", is set (RFC 6716 §4.3). */
-const CELT_SILENCE = [0xff, 0xfe];
-
-/**
- * CELT configuration of the shortest frame, by configuration: of the same bandwidth, where CELT has it (medium-band becomes
- * wide-band).
- */
-function celtConfig(config: number): number {
-  if (config < 4) return 16;
-  if (config < 12) return 20;
-  if (config < 16) return config < 14 ? 24 : 28;
-  return config & ~3;
-}
-
-/**
- * A packet of silence that lasts as long as `like` and has its bandwidth and channels. SILK has no way to say "nothing", so it
- * is CELT, which every decoder switches to in one packet. Undefined where `like` is no valid packet.
- */
-export function silenceLike(like: Buffer): Buffer | undefined {
-  const toc = like[0];
-  const samples = packetSamples(like);
-  if (toc === undefined || samples === undefined) return undefined;
-  // The longest frame that divides the packet: one of it, or several of equal length (code 3, CBR).
-  const length = CELT.findLastIndex((frame) => samples % frame === 0);
-  const count = samples / (CELT[length] ?? 120);
-  const head = ((celtConfig(toc >> 3) + length) << 3) | (toc & 4);
-  if (count === 1) return Buffer.from([head, ...CELT_SILENCE]);
-  return Buffer.from([head | 3, count, ...Array.from({ length: count }, () => CELT_SILENCE).flat()]);
-}
-
-/**
- * A packet of the same shape whose frames are all empty, which a decoder takes for lost (RFC 6716 §3.2.1): at the very
- * beginning it gives silence and leaves the decoder as new. Undefined where `like` is no valid packet.
- */
-export function lostLike(like: Buffer): Buffer | undefined {
-  const toc = like[0];
-  if (toc === undefined || packetSamples(like) === undefined) return undefined;
-  if ((toc & 3) === 0) return Buffer.from([toc]);
-  if ((toc & 3) < 3) return Buffer.from([(toc & ~3) | 1]);
-  return Buffer.from([toc, (like[1] ?? 0) & 63]);
 }
 
 /** The identification header (RFC 7845 §5.1), which Matroska keeps as CodecPrivate. */

@@ -2,16 +2,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import {
-  lostLike,
   nsToSamples,
   opusHeadBytes,
   packetSamples,
   parseOpusHead,
   parsePacket,
   samplesToNs,
-  silenceLike,
   writeSelfDelimited,
 } from '../../src/media/opus.ts';
+import { lostLike, silenceLike } from '../../src/media/opus-silence.ts';
 import { opusHead } from '../support/media/packets.ts';
 
 /** A packet of frames of these sizes: TOC, whatever stands between, then the frames. */

@@ -1,47 +1,49 @@
-/** Turns two mono Opus streams into one stereo stream without decoding: channel 0 left, channel 1 right (RFC 7845 §5.1.1.2). */
+/** Two mono Opus streams → one stereo stream without decoding: channel 0 left, channel 1 right (RFC 7845 §5.1.1.2). */
 import { Failure } from '../../failure.ts';
-import { type OggOpus, opusTrack } from './ogg-opus.ts';
 import {
   isValidPacket,
-  lostLike,
   nsToSamples,
   OPUS_RATE,
   type OpusHead,
   packetSamples,
   samplesToNs,
   SELF_DELIMITING_BYTES,
-  silenceLike,
   writeSelfDelimited,
 } from '../opus.ts';
+import { lostLike, silenceLike } from '../opus-silence.ts';
 import type { FileStream, Packet } from '../packet.ts';
+import { type OggOpus, opusTrack } from './ogg-opus.ts';
 
 /** What is filled with silence at once, so that filling an hour does not hold an hour. */
 const MAX_BATCH = 512;
 
-/** Starts that miss a whole number of packets by less than a millisecond were rounded to one by a program on the way. */
-const START_TOLERANCE = 48;
+/** Packets are laid into whole slots: so far from its true place a packet may come to lie, 20 ms. */
+const MAX_SHIFT = OPUS_RATE / 50;
 
-const MAX_APART = 24 * 3600 * OPUS_RATE;
+/** Where Genesys does not say how long the recording is: channels further apart did not count from the same moment. */
+const MAX_APART = 12 * 3600 * OPUS_RATE;
 
 /**
  * Joins each pair of packets into one of mapping family 1 with two streams, none coupled, so that each channel is decoded from
- * the very bytes it was recorded in. The channel that ends first, begins later or has a gap is filled with silence; gaps that
- * are no whole number of packets move what follows by less than half a packet. Both streams are closed when the result fails,
- * ends or is left.
- * @throws Failure `unsupported-media` for what cannot be joined exactly (stereo input; unequal packet durations, gains or, short
- * of whole packets, pre-skips and starts): an encoder has to be asked. All of it is known before the first packet is handed
- * out, except for packets that are invalid or of another duration later on, and for chained streams.
+ * the very bytes it was recorded in. The channel that ends first, begins later or has a hole is filled with silence; what is no
+ * whole number of packets late comes up to half a packet early or late. Channels whose first positions lie further apart than
+ * the recording is long (`lengthMs`, as Genesys says) did not count from the same moment: they begin together.
+ * Both streams are closed when the result fails, ends or is left.
+ * @throws Failure `unsupported-media` for what cannot be joined exactly (stereo input, unequal packet durations or gains, shifts
+ * of more than 20 ms): an encoder has to be asked. All of it is known before the first packet is handed out, except for packets
+ * that are invalid, of another duration or too far from a slot later on, and for chained streams.
  */
-export async function joinMono(left: OggOpus, right: OggOpus): Promise<FileStream> {
+export async function joinMono(left: OggOpus, right: OggOpus, lengthMs?: number): Promise<FileStream> {
   const pair = [new Channel(left), new Channel(right)] as const;
   try {
-    const head = joinedHead(left.head, right.head);
+    requireAlike(left.head, right.head);
     for (const channel of pair) await channel.fill();
     const slotSamples = pair[0].packetSamples ?? pair[1].packetSamples ?? 0;
-    const start = Math.min(left.startSamples, right.startSamples);
-    for (const channel of pair) channel.align({ slotSamples, start, preSkip: head.preSkip });
+    const origins = originsOf(left, right, lengthMs);
+    const preSkip = bestPreSkip(origins, slotSamples);
+    for (const side of [0, 1] as const) pair[side].align(slotSamples, placeOf(origins[side], preSkip, slotSamples));
     return {
-      tracks: [opusTrack(head)],
+      tracks: [opusTrack(joinedHead(left.head, preSkip))],
       durationMs: undefined,
       statedMs: undefined,
       packets: new Joined(pair, slotSamples),
@@ -55,22 +57,63 @@ export async function joinMono(left: OggOpus, right: OggOpus): Promise<FileStrea
   }
 }
 
-function joinedHead(left: OpusHead, right: OpusHead): OpusHead {
+function requireAlike(left: OpusHead, right: OpusHead): void {
   for (const head of [left, right]) {
     const isMono = head.channels === 1 && head.streams === 1 && head.coupled === 0 && head.mapping[0] === 0;
     if (!isMono) throw unjoinable('a channel is not mono');
   }
   if (left.outputGain !== right.outputGain) throw unjoinable('the channels have different gains');
-  return {
-    channels: 2,
-    preSkip: Math.max(left.preSkip, right.preSkip),
-    inputSampleRate: left.inputSampleRate,
-    outputGain: left.outputGain,
-    mappingFamily: 1,
-    streams: 2,
-    coupled: 0,
-    mapping: [0, 1],
-  };
+}
+
+function joinedHead({ inputSampleRate, outputGain }: OpusHead, preSkip: number): OpusHead {
+  const shape = { channels: 2, mappingFamily: 1, streams: 2, coupled: 0, mapping: [0, 1] };
+  return { ...shape, preSkip, inputSampleRate, outputGain };
+}
+
+/** Where a channel begins, in samples: how much later than the other, and how much in front of that is not heard. */
+interface Origin {
+  readonly start: number;
+  readonly preSkip: number;
+}
+
+function originsOf(left: OggOpus, right: OggOpus, lengthMs: number | undefined): readonly [Origin, Origin] {
+  const first = Math.min(left.startSamples, right.startSamples);
+  const apart = Math.max(left.startSamples, right.startSamples) - first;
+  const isApart = apart > (lengthMs === undefined ? MAX_APART : (lengthMs * OPUS_RATE) / 1000);
+  const originOf = ({ startSamples, head }: OggOpus): Origin => ({
+    start: isApart ? 0 : startSamples - first,
+    preSkip: head.preSkip,
+  });
+  return [originOf(left), originOf(right)];
+}
+
+/**
+ * Of the joined stream. A pre-skip below the longest may bring the channels nearer to their places; the channel that then
+ * begins with what its own would have left out is late by as much.
+ */
+function bestPreSkip(origins: readonly Origin[], slotSamples: number): number {
+  const longest = Math.max(...origins.map(({ preSkip }) => preSkip));
+  if (slotSamples === 0) return longest;
+  const exact = origins.map(({ start, preSkip }) => longest - ((start - preSkip + longest) % slotSamples));
+  const shiftOf = (preSkip: number): number =>
+    Math.max(...origins.map((origin) => placeOf(origin, preSkip, slotSamples).shift));
+  return exact.reduce((best, each) => (each >= 0 && shiftOf(each) < shiftOf(best) ? each : best), longest);
+}
+
+interface Place {
+  /** Where the channel's first packet should lie, in samples. */
+  readonly delay: number;
+  /** The first slot that it may take: none of what is heard of it lies before the beginning. */
+  readonly firstSlot: number;
+  readonly shift: number;
+}
+
+function placeOf(origin: Origin, preSkip: number, slotSamples: number): Place {
+  const early = preSkip - origin.preSkip;
+  const delay = origin.start + early;
+  const firstSlot = Math.max(0, Math.ceil(early / slotSamples));
+  const slot = Math.max(firstSlot, Math.round(delay / slotSamples));
+  return { delay, firstSlot, shift: Math.abs(slot * slotSamples - delay) };
 }
 
 function unjoinable(why: string): Failure {
@@ -83,31 +126,21 @@ async function closeBoth(pair: Pair): Promise<void> {
   await Promise.allSettled(pair.map((channel) => channel.close()));
 }
 
-interface TimeLine {
-  /** Every packet of both channels lasts one slot. */
-  readonly slotSamples: number;
-  /** Where the earlier channel begins. */
-  readonly start: number;
-  /** Of the joined stream. */
-  readonly preSkip: number;
-}
-
 /** One channel: its packets, each in a slot of the time line that both share. */
 class Channel {
   /** Where its sound ends on the time line, in samples. */
   endSample = 0;
-  readonly #stream: OggOpus;
   readonly #iterator: AsyncIterator<readonly Packet[]>;
   #batch: readonly Packet[] = [];
   #index = 0;
   #isOver = false;
   #slotSamples = 0;
+  /** Samples from its own times to those of both. */
   #delay = 0;
   #last: Buffer | undefined;
-  #isTrimmed = false;
+  #lastSlot = -1;
 
   constructor(stream: OggOpus) {
-    this.#stream = stream;
     this.#iterator = stream.packets[Symbol.asyncIterator]();
   }
 
@@ -129,25 +162,18 @@ class Channel {
   async fill(): Promise<void> {
     while (!this.isReady) {
       const step = await this.#iterator.next();
-      this.#batch = step.done === true ? [] : step.value;
+      this.#batch = step.done === true ? [] : heard(step.value);
       this.#index = 0;
       this.#isOver = step.done === true;
     }
   }
 
-  /** Lays the channel on the time line. @throws Failure `unsupported-media` where it does not fall into whole slots. */
-  align({ slotSamples, start, preSkip }: TimeLine): void {
-    const { head, startSamples } = this.#stream;
-    this.#slotSamples = slotSamples;
+  /** Lays the channel on the time line. @throws Failure `unsupported-media` where its slots are of another length. */
+  align(slotSamples: number, { delay, firstSlot }: Place): void {
     if ((this.packetSamples ?? slotSamples) !== slotSamples) throw unjoinable('their packets differ in length');
-    if (slotSamples === 0) return;
-    const apart = startSamples - start;
-    const slots = Math.round(apart / slotSamples);
-    if (apart > MAX_APART) throw unjoinable('they begin more than a day apart');
-    if (Math.abs(apart - slots * slotSamples) > START_TOLERANCE)
-      throw unjoinable('they begin less than a packet apart');
-    if ((preSkip - head.preSkip) % slotSamples !== 0) throw unjoinable('their pre-skips are less than a packet apart');
-    this.#delay = slots * slotSamples + preSkip - head.preSkip;
+    this.#slotSamples = slotSamples;
+    this.#delay = delay;
+    this.#lastSlot = firstSlot - 1;
   }
 
   /** The packet for a slot: its own, or one that fills the slot, in the shape of `other` where it has none to take after. */
@@ -155,12 +181,10 @@ class Channel {
     const packet = this.#batch[this.#index];
     if (packet === undefined || this.#slotOf(packet) > slot) return this.#filling(packet?.data ?? other);
     if (packetSamples(packet.data) !== this.#slotSamples) throw unjoinable('their packets differ in length');
-    if (this.#isTrimmed) throw unjoinable('a channel is cut in the middle of a packet');
-    const trim = nsToSamples(packet.discardPaddingNs ?? 0);
-    this.#isTrimmed = trim > 0;
-    this.endSample = (slot + 1) * this.#slotSamples - trim;
+    this.endSample = (slot + 1) * this.#slotSamples - nsToSamples(packet.discardPaddingNs ?? 0);
     this.#index += 1;
     this.#last = packet.data;
+    this.#lastSlot = slot;
     return packet.data;
   }
 
@@ -168,8 +192,12 @@ class Channel {
     await this.#iterator.return?.();
   }
 
+  /** The slot nearest to it, or the next one where it overlaps with the packet before (of a chained stream). */
   #slotOf(packet: Packet): number {
-    return Math.round((nsToSamples(packet.timeNs) + this.#delay) / this.#slotSamples);
+    const place = nsToSamples(packet.timeNs) + this.#delay;
+    const slot = Math.max(Math.round(place / this.#slotSamples), this.#lastSlot + 1);
+    if (Math.abs(slot * this.#slotSamples - place) > MAX_SHIFT) throw unjoinable('a packet is too far from its place');
+    return slot;
   }
 
   /** Before the first packet "lost" ones: they sound of nothing and leave the decoder as new. Later ones have to be silence. */
@@ -183,6 +211,13 @@ class Channel {
   get sample(): Buffer | undefined {
     return this.#batch[this.#index]?.data ?? this.#last;
   }
+}
+
+/** Without those that only prepare the decoder, in chained streams: here they would be heard. */
+function heard(packets: readonly Packet[]): readonly Packet[] {
+  const isMute = ({ durationNs, discardPaddingNs }: Packet): boolean =>
+    discardPaddingNs !== undefined && discardPaddingNs >= (durationNs ?? Infinity);
+  return packets.some(isMute) ? packets.filter((packet) => !isMute(packet)) : packets;
 }
 
 const EMPTY = Buffer.alloc(0);

@@ -88,6 +88,8 @@ class OggOpusParser implements Parser<Packet> {
   #next = 0;
   /** Where the last packet began, kept or not: times never run backwards. */
   #latest = 0;
+  /** Samples of a chained stream that are not to be heard and still to come. */
+  #preSkip = 0;
   /** The last packet is held back: an empty last page may still trim it. */
   #held: Packet | undefined;
   #heldSamples = 0;
@@ -146,7 +148,8 @@ class OggOpusParser implements Parser<Packet> {
       throw unfit('chains streams of different channels, mapping or gain');
     }
     // A chained stream continues where the one before was heard to end: its pre-skip overlaps that end.
-    if (this.#head !== undefined) this.#next = Math.max(this.#next - head.preSkip, this.#latest);
+    if (this.#head !== undefined) this.#preSkip = head.preSkip;
+    this.#next -= this.#preSkip;
     this.#head ??= head;
   }
 
@@ -197,23 +200,27 @@ class OggOpusParser implements Parser<Packet> {
 
   /** `trim` samples at its end must not be heard. */
   #hold(data: Buffer, samples: number, trim: number): void {
+    // Only whole packets can be kept from being heard at the beginning of a link, by trimming all of them.
+    const mute = this.#preSkip >= samples ? samples : trim;
+    this.#preSkip = this.#preSkip >= samples ? this.#preSkip - samples : 0;
+    this.#latest = Math.max(this.#next, this.#latest);
     this.#held = {
       track: 0,
-      timeNs: samplesToNs(this.#next),
+      timeNs: samplesToNs(this.#latest),
       data,
       keyframe: true,
       durationNs: samplesToNs(samples),
-      discardPaddingNs: trim === 0 ? undefined : samplesToNs(trim),
+      discardPaddingNs: mute === 0 ? undefined : samplesToNs(mute),
     };
     this.#heldSamples = samples;
-    this.#latest = this.#next;
     this.#next += samples;
   }
 
   #trimHeld(samples: number, offset: number): void {
     if (this.#held === undefined || this.#heldSamples < samples)
       throw damagedOgg(offset, 'more is trimmed than there is');
-    this.#held = this.#heldSamples === samples ? undefined : { ...this.#held, discardPaddingNs: samplesToNs(samples) };
+    const discardPaddingNs = Math.max(samplesToNs(samples), this.#held.discardPaddingNs ?? 0);
+    this.#held = this.#heldSamples === samples ? undefined : { ...this.#held, discardPaddingNs };
   }
 }
 

@@ -20,6 +20,14 @@ export function parseVorbisHead(packet: Buffer): VorbisHead | undefined {
   return { rate, sizes: [2 ** (exponents & 15), 2 ** (exponents >> 4)] };
 }
 
+/** The identification header out of Matroska's CodecPrivate: three headers, laced as Xiph does (RFC 9559 §10.3.2). */
+export function parseVorbisPrivate(codecPrivate: Buffer): VorbisHead | undefined {
+  if (codecPrivate[0] !== 2) return undefined;
+  let at = 1;
+  for (let sizes = 0; sizes < 2 && at < codecPrivate.length; at += 1) if (codecPrivate[at] !== 255) sizes += 1;
+  return parseVorbisHead(codecPrivate.subarray(at));
+}
+
 /** Which of its modes use long blocks; enough to tell a packet's block without decoding it. */
 export interface VorbisModes {
   readonly isLong: readonly boolean[];
