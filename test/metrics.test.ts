@@ -34,11 +34,22 @@ suite('GET /metrics', { skip: emulatorMissing() }, () => {
           GENESYS_CLIENT_ID: 'id',
           GENESYS_CLIENT_SECRET: 'secret',
           PORT: '0',
+          API_AUTH: 'none',
         },
         'worker',
       );
       const door = await takeDoor(config);
-      const context = { config, log, metrics: createMetrics(), version: '1.2.3', stopping: stop.signal, door, opened };
+      const metricsDoor = undefined;
+      const context = {
+        config,
+        log,
+        metrics: createMetrics(),
+        version: '1.2.3',
+        stopping: stop.signal,
+        door,
+        metricsDoor,
+        opened,
+      };
       const queue = await openTheQueue(context);
       const running = serveRoutes(context, { dependencies: [] });
       t.after(async () => {

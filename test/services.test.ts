@@ -15,6 +15,7 @@ import { checkFfmpeg } from '../src/media/encoder/check.ts';
 import { openSqliteQueue } from '../src/queue/sqlite/sqlite.ts';
 import type { Recording } from '../src/recording.ts';
 import { filesIn } from './support/archive/folder.ts';
+import { freePort } from './support/free-port.ts';
 import { survivors } from './support/service/children.ts';
 import { type Fixture, FIXTURES, simulated } from './support/media/fixtures.ts';
 import { startGenesysServer } from './support/genesys/server.ts';
@@ -209,6 +210,46 @@ test('who listens everywhere without PUBLIC_URL is told where links lead (B12)',
   }
 });
 
+test(
+  'figures and reasons need no key on an address of their own, which knows nothing else (B6)',
+  HANG_GUARD,
+  async () => {
+    await using site = await openSite();
+    const METRICS_PORT = String(await freePort());
+    const { API_KEYS: _, ...withoutKeys } = site.env;
+    await using service = await startService('worker', { ...withoutKeys, METRICS_PORT });
+    const own = `http://127.0.0.1:${METRICS_PORT}`;
+    assert.match(await (await fetch(`${own}/metrics`)).text(), /^# HELP archiver_/m);
+    const state: unknown = await (await fetch(`${own}/readyz`)).json();
+    assert.ok(typeof state === 'object' && state !== null && 'dependencies' in state);
+    assert.equal((await fetch(`${own}/healthz`)).status, 200);
+    assert.equal((await fetch(`${own}/recordings`)).status, 404);
+    assert.equal((await fetch(`${service.url}/metrics`)).status, 401);
+    assert.deepEqual(await (await fetch(`${service.url}/readyz`)).json(), { ready: true });
+    await assertEnds(service, 0);
+  },
+);
+
+test('a port for figures that is taken is named as such (B6) (E1)', async () => {
+  await using site = await openSite();
+  const taken = createServer().listen(0, '127.0.0.1');
+  await once(taken, 'listening');
+  const address = taken.address();
+  assert.ok(typeof address === 'object' && address !== null);
+  const { code, stdout } = await run(['receiver'], { ...site.env, PORT: '0', METRICS_PORT: String(address.port) });
+  taken.close();
+  assert.equal(code, 1);
+  assert.match(stdout, /"message":"METRICS_PORT: another program has it;/);
+});
+
+test('what is not ready is said in the log, since the answer is silent (B6)', HANG_GUARD, async () => {
+  await using site = await openSite();
+  await using service = await startService('serve', { ...site.env, GENESYS_CLIENT_SECRET: 'canary-not-the-secret' });
+  assert.equal((await fetch(`${service.url}/readyz`)).status, 503);
+  const { problems } = await service.logged({ message: 'The service is not ready.' }, patience());
+  assert.match(JSON.stringify(problems), /"genesys":".*GENESYS_CLIENT_SECRET/);
+});
+
 test('HOST=[::1] listens there (E1)', HANG_GUARD, async () => {
   await using site = await openSite();
   await using service = await startService('receiver', { ...site.env, HOST: '[::1]' });
@@ -242,7 +283,8 @@ for (const [command, { routes, dependencies }] of Object.entries(SERVED)) {
       return status;
     });
     assert.deepEqual(await Promise.all(statuses), routes);
-    const ready = await fetch(`${service.url}/readyz`);
+    assert.deepEqual(await (await fetch(`${service.url}/readyz`)).json(), { ready: true });
+    const ready = await fetch(`${service.url}/readyz`, { headers: { 'x-api-key': KEY } });
     const state: unknown = await ready.json();
     const { version, cage } = await checkFfmpeg();
     assert.deepEqual(state, {
@@ -252,7 +294,9 @@ for (const [command, { routes, dependencies }] of Object.entries(SERVED)) {
       ),
     });
     assert.equal((await fetch(`${service.url}/healthz`)).status, 200);
-    assert.match(await (await fetch(`${service.url}/metrics`)).text(), /^# HELP archiver_/m);
+    assert.equal((await fetch(`${service.url}/metrics`)).status, 401);
+    const figures = await fetch(`${service.url}/metrics`, { headers: { 'x-api-key': KEY } });
+    assert.match(await figures.text(), /^# HELP archiver_/m);
     await assertEnds(service, 0);
     const messages = service.entries().map((entry) => entry['message']);
     assert.deepEqual(messages.slice(-2), ['Service is stopping.', 'Service stopped.']);

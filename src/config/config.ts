@@ -40,6 +40,8 @@ export type ArchiveConfig =
 export interface Config {
   readonly host: string;
   readonly port: number;
+  /** Where figures and reasons are told without a key; undefined where nowhere. */
+  readonly metrics: { readonly host: string; readonly port: number } | undefined;
   /** Undefined where it is the address that the service listens on: with PORT=0 nobody knows it before. */
   readonly publicUrl: string | undefined;
   readonly genesys: GenesysConfig;
@@ -51,7 +53,7 @@ export interface Config {
   readonly archiveOnListen: boolean;
   /** What of keys comes from a file changes with it: they are asked for at each use. */
   readonly webhook: { readonly required: boolean; readonly secrets: readonly Key[]; readonly tokens: readonly Key[] };
-  readonly api: { readonly required: boolean; readonly keys: readonly Key[] };
+  readonly api: { readonly required: boolean; readonly keys: readonly Key[]; readonly perSecond: number };
   readonly push: { readonly audience: string; readonly serviceAccount: string } | undefined;
   readonly transcodeSlots: number;
   readonly transcodeQueue: number;
@@ -77,12 +79,13 @@ export interface Config {
 /** @throws ConfigProblems with every problem at once */
 export function readConfig(env: Environment, command: Command): Config {
   const read = new Reader(env);
-  const host = readHost(read);
+  const host = readHost(read, 'HOST');
   const access: Access = { command, isLoopback: isLoopback(host) };
   const transcodeSlots = read.count('TRANSCODE_SLOTS', availableParallelism());
   const config: Config = {
     host,
     port: read.count('PORT'),
+    metrics: readMetrics(read),
     publicUrl: read.url('PUBLIC_URL'),
     genesys: readGenesys(read, hasPart(command, 'genesys')),
     proxies: readProxies(read),
@@ -213,17 +216,17 @@ function readWebhook(read: Reader, { command, isLoopback }: Access): Config['web
 function readApi(read: Reader, { command, isLoopback }: Access): Config['api'] {
   const required = read.choice('API_AUTH') === 'required';
   const keys = read.secrets.keys('API_KEYS');
-  const api = {
+  if (!required && !isLoopback && hasPart(command, 'api'))
+    read.problem('API_AUTH', '"none" is only allowed with a loopback HOST; set API_KEYS');
+  if (required && keys.now.length === 0 && hasPart(command, 'playback'))
+    read.problem('API_KEYS', 'set at least one (openssl rand -base64 32), or API_AUTH=none on a loopback HOST');
+  return {
     required,
+    perSecond: read.count('API_RATE'),
     get keys() {
       return keys.now;
     },
   };
-  if (!hasPart(command, 'api')) return api;
-  if (!required && !isLoopback) read.problem('API_AUTH', '"none" is only allowed with a loopback HOST; set API_KEYS');
-  if (required && keys.now.length === 0)
-    read.problem('API_KEYS', 'set at least one (openssl rand -base64 32), or API_AUTH=none on a loopback HOST');
-  return api;
 }
 
 function readPush(read: Reader): Config['push'] {
@@ -240,15 +243,21 @@ function readPush(read: Reader): Config['push'] {
   return { audience, serviceAccount };
 }
 
+function readMetrics(read: Reader): Config['metrics'] {
+  const host = readHost(read, 'METRICS_HOST');
+  const port = read.count('METRICS_PORT', 0);
+  return read.isSet('METRICS_PORT') ? { host, port } : undefined;
+}
+
 /** An address (IPv6 also in brackets, as URLs have it) or a name alone. */
-function readHost(read: Reader): string {
+function readHost(read: Reader, name: 'HOST' | 'METRICS_HOST'): string {
   const host = read
-    .text('HOST')
+    .text(name)
     .replace(/^\[(.*)\]$/, '$1')
     .toLowerCase();
   const isName = host.split('.').every((label) => LABEL.test(label)) && !/^[\d.]+$/.test(host);
   if (isIP(host) === 0 && !isName)
-    read.problem('HOST', 'expected an address or a host name alone; the port goes into PORT');
+    read.problem(name, 'expected an address or a host name alone; the port has a variable of its own');
   return host;
 }
 

@@ -8,7 +8,8 @@ export const PARTS = {
   queue: 'Queue',
   archive: 'Archive',
   webhook: 'Events',
-  api: 'Listeners',
+  api: 'Keys',
+  playback: 'Listeners',
   push: 'Pushed messages',
   making: 'Making WebM',
   task: 'One of several tasks (Cloud Run jobs set these)',
@@ -19,10 +20,10 @@ export type Part = keyof typeof PARTS;
 
 /** Which parts each command reads; it demands nothing of the others. */
 const COMMANDS = {
-  serve: ['address', 'genesys', 'outbound', 'queue', 'archive', 'webhook', 'api', 'push', 'making', 'log'],
-  receiver: ['address', 'outbound', 'queue', 'webhook', 'log'],
-  worker: ['address', 'genesys', 'outbound', 'queue', 'archive', 'push', 'making', 'log'],
-  playback: ['address', 'genesys', 'outbound', 'queue', 'archive', 'api', 'making', 'log'],
+  serve: ['address', 'genesys', 'outbound', 'queue', 'archive', 'webhook', 'api', 'playback', 'push', 'making', 'log'],
+  receiver: ['address', 'outbound', 'queue', 'webhook', 'api', 'log'],
+  worker: ['address', 'genesys', 'outbound', 'queue', 'archive', 'api', 'push', 'making', 'log'],
+  playback: ['address', 'genesys', 'outbound', 'queue', 'archive', 'api', 'playback', 'making', 'log'],
   reconcile: ['genesys', 'outbound', 'archive', 'log'],
   backfill: ['genesys', 'outbound', 'archive', 'making', 'task', 'log'],
   status: ['outbound', 'queue', 'archive', 'log'],
@@ -64,6 +65,21 @@ export const VARIABLES = {
     kind: 'url',
     otherwise: 'from HOST and PORT',
     meaning: 'how callers reach the service; embedded links start with it',
+  },
+  METRICS_PORT: {
+    part: 'address',
+    kind: 'count',
+    min: 0,
+    max: 65_535,
+    otherwise: 'none',
+    meaning:
+      'a port of its own for /metrics and for /readyz with its reasons, without a key; elsewhere they ask for one of API_KEYS',
+  },
+  METRICS_HOST: {
+    part: 'address',
+    kind: 'text',
+    default: '127.0.0.1',
+    meaning: 'where that port listens: an address that only those can reach who may see them',
   },
   GENESYS_REGION: {
     part: 'genesys',
@@ -155,12 +171,6 @@ export const VARIABLES = {
     default: 'no',
     meaning: '`yes` archives what `/transcode` was asked for and is not archived yet',
   },
-  LINK_KEYS: {
-    part: 'archive',
-    kind: 'secret',
-    otherwise: 'kept under var/',
-    meaning: 'keys that sign embedded links, written like keys, the first signs; generated once if absent',
-  },
   WEBHOOK_SECRETS: {
     part: 'webhook',
     kind: 'secret',
@@ -184,7 +194,7 @@ export const VARIABLES = {
     part: 'api',
     kind: 'secret',
     meaning:
-      'keys for /transcode and /recordings, comma-separated: `K`, `name:K` or `name:K:2027-01-01` (its last day); `Authorization: Bearer K` or `X-API-Key: K`',
+      'keys for /transcode, /recordings, /metrics and the reasons of /readyz, comma-separated: `K`, `name:K` or `name:K:2027-01-01` (its last day); `Authorization: Bearer K` or `X-API-Key: K`',
   },
   API_AUTH: {
     part: 'api',
@@ -193,16 +203,30 @@ export const VARIABLES = {
     default: 'required',
     meaning: '`none` only together with a loopback HOST',
   },
-  LINK_LIFETIME_S: {
+  API_RATE: {
     part: 'api',
+    kind: 'count',
+    min: 1,
+    max: 10_000,
+    default: '50',
+    meaning: 'requests a second that one key may make of recordings, five times as many at once; beyond it 429',
+  },
+  LINK_LIFETIME_S: {
+    part: 'playback',
     kind: 'count',
     min: 1,
     max: 604_800,
     default: '900',
     meaning: 'life of a signed link, seconds (at most 604800)',
   },
+  LINK_KEYS: {
+    part: 'playback',
+    kind: 'secret',
+    otherwise: 'kept under var/',
+    meaning: 'keys that sign embedded links, written like keys, the first signs; generated once if absent',
+  },
   TRUSTED_PROXIES: {
-    part: 'api',
+    part: 'playback',
     kind: 'count',
     min: 0,
     max: 10,

@@ -3,11 +3,13 @@ import express, { type Express, type RequestHandler } from 'express';
 import type { Audit } from '../audit/audit.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import { requireApiKey, type ApiAuth } from './auth.ts';
-import { createErrorAnswers, refuseMethod, refusePath, requestIdFor } from './errors.ts';
+import { createIdentify, requireApiKey, type ApiAuth } from './auth.ts';
+import { createErrorAnswers, pathnameOf, refuseMethod, refusePath, requestIdFor } from './errors.ts';
 import { answerAlive, answerMetrics, answerReady, type Readiness } from './health.ts';
+import { requireOwnHost } from './host.ts';
 import { serveMedia, type MediaNeeds } from './media.ts';
 import { receivePush, refusePush, type PushParts } from './push.ts';
+import { KeyRates, limitRate } from './rate.ts';
 import { linkRecording, listRecordings, showRecording, type RecordingsParts } from './recordings.ts';
 import { createVerify, type WebhookAuth } from './signature.ts';
 import { transcode, type TranscodeNeeds } from './transcode.ts';
@@ -19,6 +21,10 @@ export interface AppParts {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly readiness: Readiness;
+  /** Who may see figures and reasons, and listen. Without it nobody. */
+  readonly auth?: ApiAuth;
+  /** Besides this machine's own names, the host that is answered where no key is asked for. */
+  readonly publicUrl?: string | undefined;
   /** Receiver. */
   readonly webhook?: {
     readonly auth: WebhookAuth;
@@ -33,7 +39,6 @@ export interface AppParts {
   readonly proxies?: number;
   /** Playback: both stand behind `auth`. */
   readonly playback?: {
-    readonly auth: ApiAuth;
     readonly transcode?: Pick<TranscodeNeeds, 'listen' | 'archive' | 'stallMs'>;
     readonly recordings?: RecordingsParts;
   };
@@ -44,9 +49,9 @@ export interface AppParts {
 export function createApp(parts: AppParts): Express {
   const { log, metrics } = parts;
   const witness = new Witness(parts.audit, { proxies: parts.proxies ?? 0 });
-  const app = express();
-  app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
-  app.use(prepare(log));
+  const app = bareApp(log);
+  const auth = parts.auth ?? NOBODY;
+  if (!auth.required || parts.webhook?.auth.required === false) app.use(requireOwnHost(parts.publicUrl));
   if (parts.webhook !== undefined) {
     const verify = createVerify(parts.webhook.auth);
     const path = '/webhooks/genesys';
@@ -60,23 +65,26 @@ export function createApp(parts: AppParts): Express {
     app.all(path, refuseMethod('POST'));
     app.use(path, refusePush(log));
   }
-  const get = (path: string, ...handlers: RequestHandler[]): void => {
-    app.get(path, ...handlers);
-    app.all(path, refuseMethod('GET, HEAD'));
-  };
+  const get = (path: string, ...handlers: readonly RequestHandler[]): void => answerGet(app, path, ...handlers);
+  const { perSecond = PER_SECOND } = auth;
+  const allowed = requireApiKey(auth);
+  const permitted = [allowed, limitRate(new KeyRates({ perSecond, burst: 5 * perSecond }))];
+  const identify = createIdentify(auth);
   get('/healthz', answerAlive);
-  get('/readyz', answerReady(parts.readiness));
-  get('/metrics', answerMetrics(metrics));
+  get(
+    '/readyz',
+    answerReady(parts.readiness, (req) => !auth.required || identify(req) !== undefined),
+  );
+  get('/metrics', allowed, answerMetrics(metrics));
   if (parts.playback !== undefined) {
-    const { auth, transcode: live, recordings } = parts.playback;
-    const permitted = requireApiKey(auth);
+    const { transcode: live, recordings } = parts.playback;
     const way = auth.required ? 'key' : 'none';
-    if (live !== undefined) get('/transcode', permitted, transcode({ ...live, metrics, log, witness, way }));
+    if (live !== undefined) get('/transcode', ...permitted, transcode({ ...live, metrics, log, witness, way }));
     if (recordings !== undefined) {
       const needs = { ...recordings, witness, way } as const;
-      get('/recordings', permitted, listRecordings(needs));
-      get('/recordings/:conversationId/:recordingId', permitted, showRecording(needs));
-      get('/recordings/:conversationId/:recordingId/link', permitted, linkRecording(needs));
+      get('/recordings', ...permitted, listRecordings(needs));
+      get('/recordings/:conversationId/:recordingId', ...permitted, showRecording(needs));
+      get('/recordings/:conversationId/:recordingId/link', ...permitted, linkRecording(needs));
     }
   }
   if (parts.media !== undefined) {
@@ -85,6 +93,35 @@ export function createApp(parts: AppParts): Express {
   app.use(refusePath);
   app.use(createErrorAnswers(log));
   return app;
+}
+
+/** Until somebody gives out keys. */
+const NOBODY: ApiAuth = { required: true, keys: [] };
+const PER_SECOND = 50;
+
+/** Figures and reasons on an address of their own, for whoever can reach it: no key is asked for. */
+export function createMetricsApp(parts: Pick<AppParts, 'log' | 'metrics' | 'readiness'>, isLoopback: boolean): Express {
+  const app = bareApp(parts.log);
+  if (isLoopback) app.use(requireOwnHost());
+  answerGet(app, '/healthz', answerAlive);
+  answerGet(
+    app,
+    '/readyz',
+    answerReady(parts.readiness, () => true),
+  );
+  answerGet(app, '/metrics', answerMetrics(parts.metrics));
+  return app.use(refusePath, createErrorAnswers(parts.log));
+}
+
+function bareApp(log: Log): Express {
+  const app = express();
+  app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
+  return app.use(prepare(log));
+}
+
+function answerGet(app: Express, path: string, ...handlers: readonly RequestHandler[]): void {
+  app.get(path, ...handlers);
+  app.all(path, refuseMethod('GET, HEAD'));
 }
 
 /** What every answer carries. Everything here has ids or secrets in it, or is out of date at once: nothing is stored. */
@@ -106,7 +143,7 @@ function prepare(log: Log): RequestHandler {
       const ms = Math.round(performance.now() - started);
       log.debug('A request was answered.', {
         method: req.method,
-        path: req.path,
+        path: pathnameOf(req),
         status: res.statusCode,
         complete: res.writableFinished,
         ms,

@@ -10,6 +10,8 @@ export interface ApiAuth {
   readonly required: boolean;
   /** Asked for at each request. */
   readonly keys: readonly Key[];
+  /** Requests a second of one key, five times as many at once; 50 unless told. */
+  readonly perSecond?: number;
 }
 
 /** Whoever a request is answered for: what log and audit call them. */
@@ -18,7 +20,7 @@ export interface Caller {
 }
 
 /** Where no key is asked for. */
-const ANYBODY: Caller = { name: 'anybody' };
+export const ANYBODY: Caller = { name: 'anybody' };
 
 const CALLERS = new WeakMap<IncomingMessage, Caller>();
 

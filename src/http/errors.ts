@@ -54,13 +54,18 @@ export function createErrorAnswers(log: Log): ErrorRequestHandler {
     const failure = failureOf(thrown);
     log[levelOf(failure, res)]('A request failed.', {
       method: req.method,
-      path: req.path,
+      path: pathnameOf(req),
       status: failure.status,
       requestId: res.getHeader('X-Request-Id'),
       error: failure,
     });
     answerFailure(failure, req, res);
   };
+}
+
+/** Without its query, which may hold a signature; undefined for a target that has none. */
+export function pathnameOf(req: Request): string | undefined {
+  return URL.parse(req.originalUrl, 'http://localhost')?.pathname;
 }
 
 /** Nobody is told of what failed because its caller left. */

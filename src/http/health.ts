@@ -1,7 +1,9 @@
 /** Turns the state of what the service depends on into "alive", "ready" and figures. */
 import type { RequestHandler } from 'express';
+import type { IncomingMessage } from 'node:http';
 import { Failure } from '../failure.ts';
 import type { Metrics } from '../metrics.ts';
+import { inTime } from '../waiting.ts';
 
 export interface Dependency {
   /** As an operator knows it: `queue`, `archive`, `ffmpeg`. */
@@ -25,42 +27,68 @@ export interface DependencyState {
   readonly facts?: Dependency['facts'];
 }
 
-export interface Readiness {
-  /** Never throws. Many askers at once cost one check, and its result lasts for `cacheMs`. */
-  state(): Promise<State>;
-  /** For good: on shutdown, or after an error nobody foresaw. */
-  notReady(reason: string): void;
-}
-
 export interface ReadinessOptions {
   readonly cacheMs?: number;
   /** A dependency that does not answer within it is a problem. */
   readonly timeoutMs?: number;
+  /** Told when it becomes ready, ceases to be, or is not for other reasons than before. */
+  readonly onChange?: (state: State) => void;
 }
 
-export function createReadiness(dependencies: readonly Dependency[], options: ReadinessOptions = {}): Readiness {
-  const { cacheMs = 2000, timeoutMs = 3000 } = options;
-  let reason: string | undefined;
-  let checked: { readonly results: Promise<State['dependencies']>; freshUntil: number } | undefined;
+export class Readiness {
+  readonly #dependencies: readonly Dependency[];
+  readonly #cacheMs: number;
+  readonly #timeoutMs: number;
+  readonly #onChange: (state: State) => void;
+  #reason: string | undefined;
+  #checked: { readonly results: Promise<State['dependencies']>; freshUntil: number } | undefined;
+  #told = '';
 
-  function results(): Promise<State['dependencies']> {
-    if (checked !== undefined && performance.now() < checked.freshUntil) return checked.results;
-    const round = { results: checkAll(dependencies, timeoutMs), freshUntil: Infinity };
-    void round.results.then(() => (round.freshUntil = performance.now() + cacheMs));
-    checked = round;
+  constructor(dependencies: readonly Dependency[], options: ReadinessOptions = {}) {
+    this.#dependencies = dependencies;
+    this.#cacheMs = options.cacheMs ?? 2000;
+    this.#timeoutMs = options.timeoutMs ?? 3000;
+    this.#onChange = options.onChange ?? (() => undefined);
+  }
+
+  /** Never throws. Many askers at once cost one check, and its result lasts for `cacheMs`. */
+  async state(): Promise<State> {
+    const dependencies = await this.#results();
+    const reason = this.#reason;
+    const ready = reason === undefined && Object.values(dependencies).every(({ ok }) => ok);
+    const state = { ready, ...(reason === undefined ? {} : { reason }), dependencies };
+    this.#tell(state);
+    return state;
+  }
+
+  /** For good: on shutdown, or after an error nobody foresaw. */
+  notReady(reason: string): void {
+    this.#reason ??= reason;
+  }
+
+  #results(): Promise<State['dependencies']> {
+    if (this.#checked !== undefined && performance.now() < this.#checked.freshUntil) return this.#checked.results;
+    const round = { results: checkAll(this.#dependencies, this.#timeoutMs), freshUntil: Infinity };
+    void round.results.then(() => (round.freshUntil = performance.now() + this.#cacheMs));
+    this.#checked = round;
     return round.results;
   }
 
-  return {
-    async state() {
-      const dependencies = await results();
-      const ready = reason === undefined && Object.values(dependencies).every(({ ok }) => ok);
-      return { ready, ...(reason === undefined ? {} : { reason }), dependencies };
-    },
-    notReady(why) {
-      reason ??= why;
-    },
-  };
+  /** It counts as ready before the first question. */
+  #tell(state: State): void {
+    const problems = state.ready ? '' : JSON.stringify(problemsOf(state));
+    if (problems === this.#told) return;
+    this.#told = problems;
+    this.#onChange(state);
+  }
+}
+
+/** Why it is not ready, by dependency; `service` where that is the service itself. */
+export function problemsOf({ reason, dependencies }: State): Readonly<Record<string, string>> {
+  const problems = Object.entries(dependencies).flatMap(([name, { problem }]) =>
+    problem === undefined ? [] : [[name, problem]],
+  );
+  return Object.fromEntries(reason === undefined ? problems : [['service', reason], ...problems]);
 }
 
 async function checkAll(dependencies: readonly Dependency[], timeoutMs: number): Promise<State['dependencies']> {
@@ -70,21 +98,13 @@ async function checkAll(dependencies: readonly Dependency[], timeoutMs: number):
 
 /** Whatever the dependency does with its signal, the answer comes in time. */
 async function check(dependency: Dependency, timeoutMs: number): Promise<DependencyState> {
-  const stop = new AbortController();
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => {
-    const failure = new Failure('upstream-timeout', `No answer within ${String(timeoutMs)} ms.`);
-    late.reject(failure);
-    stop.abort(failure);
-  }, timeoutMs);
+  const late = (): Failure => new Failure('upstream-timeout', `No answer within ${String(timeoutMs)} ms.`);
   const facts = dependency.facts === undefined ? {} : { facts: dependency.facts };
   try {
-    await Promise.race([dependency.check(stop.signal), late.promise]);
+    await inTime((signal) => dependency.check(signal), timeoutMs, late);
     return { ok: true, ...facts };
   } catch (thrown) {
     return { ok: false, problem: Failure.from(thrown).message, ...facts };
-  } finally {
-    clearTimeout(timer);
   }
 }
 
@@ -93,12 +113,15 @@ export const answerAlive: RequestHandler = (_req, res) => {
   res.json({ status: 'alive' });
 };
 
-/** `/readyz`: 200 or 503, with each dependency by name. */
-export function answerReady(readiness: Readiness): RequestHandler {
-  return async (_req, res) => {
+/**
+ * `/readyz`: 200 or 503. Which dependency is not and why, and what encoders are shut off from, is for whoever `mayKnow`:
+ * anybody else would read there what to attack.
+ */
+export function answerReady(readiness: Readiness, mayKnow: (req: IncomingMessage) => boolean): RequestHandler {
+  return async (req, res) => {
     const state = await readiness.state();
     if (!state.ready) res.setHeader('Retry-After', 2);
-    res.status(state.ready ? 200 : 503).json(state);
+    res.status(state.ready ? 200 : 503).json(mayKnow(req) ? state : { ready: state.ready });
   };
 }
 

@@ -5,12 +5,15 @@ import { isIPv6, type Socket } from 'node:net';
 import { Failure, systemCode } from '../failure.ts';
 import { isUnspecified } from '../loopback.ts';
 import { Connections, type ConnectionBounds } from './connections.ts';
+import { withTarget } from './target.ts';
 
 export interface ListenOptions {
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
   readonly limits?: Partial<Limits>;
+  /** Which variables named them, for whoever has to change one. */
+  readonly variables?: { readonly host: string; readonly port: string };
 }
 
 interface Limits extends ConnectionBounds {
@@ -42,8 +45,9 @@ export interface Listener {
 }
 
 /** @throws Failure `misconfigured` naming HOST or PORT where the address cannot be had */
-export async function listen(app: RequestListener, options: ListenOptions): Promise<Listener> {
+export async function listen(routes: RequestListener, options: ListenOptions): Promise<Listener> {
   const limits = { ...LIMITS, ...options.limits };
+  const app = withTarget(routes);
   const connections = new Connections(limits);
   const server = createServer(
     {
@@ -118,18 +122,21 @@ function bound(server: Server, options: ListenOptions): Promise<void> {
 }
 
 /** The system's word for why, said as what to change; no stack helps whoever starts the service. */
-function notBound(error: Error, { host, port }: ListenOptions): Failure {
+function notBound(error: Error, { host, port, variables = ADDRESS }: ListenOptions): Failure {
   const code = systemCode(error) ?? error.message;
-  const advice = NOT_BOUND.get(code) ?? 'HOST and PORT: choose others, or mend what the system names';
-  return new Failure('misconfigured', `${advice}; cannot listen on port ${String(port)} of ${host} (${code}).`);
+  const [which, advice] = NOT_BOUND.get(code) ?? ['host', 'choose another one, or mend what the system names'];
+  const where = `cannot listen on port ${String(port)} of ${host} (${code})`;
+  return new Failure('misconfigured', `${variables[which]}: ${advice}; ${where}.`);
 }
 
-const NOT_BOUND: ReadonlyMap<string, string> = new Map([
-  ['EADDRINUSE', 'PORT: another program has it; stop that one, or choose another'],
-  ['EACCES', 'PORT: this user may not have it; choose one above 1023'],
-  ['EADDRNOTAVAIL', 'HOST: no address of this machine; 0.0.0.0 listens on all it has'],
-  ['ENOTFOUND', 'HOST: no resolver knows this name'],
-  ['EAI_AGAIN', 'HOST: no resolver answers for this name'],
+const ADDRESS = { host: 'HOST', port: 'PORT' } as const;
+
+const NOT_BOUND: ReadonlyMap<string, readonly [which: 'host' | 'port', advice: string]> = new Map([
+  ['EADDRINUSE', ['port', 'another program has it; stop that one, or choose another']],
+  ['EACCES', ['port', 'this user may not have it; choose one above 1023']],
+  ['EADDRNOTAVAIL', ['host', 'no address of this machine; 0.0.0.0 listens on all it has']],
+  ['ENOTFOUND', ['host', 'no resolver knows this name']],
+  ['EAI_AGAIN', ['host', 'no resolver answers for this name']],
 ]);
 
 function nameOf(host: string): string {

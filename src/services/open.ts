@@ -8,8 +8,8 @@ import { createGenesys } from '../genesys/open-genesys.ts';
 import type { Failure } from '../failure.ts';
 import type { Genesys } from '../genesys/genesys.ts';
 import type { AppParts } from '../http/app.ts';
-import { createApp } from '../http/app.ts';
-import { createReadiness, type Dependency } from '../http/health.ts';
+import { createApp, createMetricsApp } from '../http/app.ts';
+import { problemsOf, Readiness, type Dependency, type State } from '../http/health.ts';
 import { createEncoders } from '../media/encoder/encoders.ts';
 import { threadsFor } from '../media/encoder/arguments.ts';
 import { isLoose } from '../media/encoder/cage.ts';
@@ -20,6 +20,8 @@ import { openQueue, type OpenQueue } from '../queue/open-queue.ts';
 import type { Queue } from '../queue/queue.ts';
 import { WaitingList } from '../waiting-list.ts';
 import { untilAborted } from '../waiting.ts';
+import type { Log } from '../log.ts';
+import { isLoopback } from '../loopback.ts';
 import type { Context, Running } from './run.ts';
 
 /** Listeners get this long to hear their stream to the end before they are broken off; all in all we exit within 8 s. */
@@ -153,19 +155,29 @@ function pulls({ config }: Context): boolean {
   return config.queue.kind !== 'pubsub' || config.queue.subscription !== undefined;
 }
 
+/** Public answers give no reasons: they stand here. */
+function sayReadiness(state: State, log: Log): void {
+  if (state.ready) log.info('The service is ready again.');
+  else if (state.reason === undefined) log.warn('The service is not ready.', { problems: problemsOf(state) });
+}
+
 /** Serves the routes until the service stops. `background` is awaited as well. */
 export function serveRoutes(
   context: Context,
-  routes: Omit<AppParts, 'log' | 'metrics' | 'readiness'> & { readonly dependencies: readonly Dependency[] },
+  routes: Omit<AppParts, 'log' | 'metrics' | 'readiness' | 'auth' | 'publicUrl'> & {
+    readonly dependencies: readonly Dependency[];
+  },
   background: Promise<void> = Promise.resolve(),
 ): Running {
   const { dependencies, ...parts } = routes;
-  const { log, metrics, stopping, door } = context;
-  const readiness = createReadiness(dependencies);
-  door.open(createApp({ log, metrics, readiness, ...parts }));
+  const { config, log, metrics, stopping, door, metricsDoor } = context;
+  const readiness = new Readiness(dependencies, { onChange: (state) => sayReadiness(state, log) });
+  door.open(createApp({ log, metrics, readiness, auth: config.api, publicUrl: config.publicUrl, ...parts }));
+  if (config.metrics !== undefined)
+    metricsDoor?.open(createMetricsApp({ log, metrics, readiness }, isLoopback(config.metrics.host)));
   const closed = untilAborted(stopping).then(() => {
     readiness.notReady('The service is stopping.');
-    return door.close(LISTENERS_END_WITHIN_MS);
+    return Promise.all([door.close(LISTENERS_END_WITHIN_MS), metricsDoor?.close(LISTENERS_END_WITHIN_MS)]);
   });
   return {
     done: Promise.all([closed, background]).then(() => undefined),

@@ -35,7 +35,6 @@ export function playbackRoutes(
     audit,
     proxies: config.trustedProxies,
     playback: {
-      auth: config.api,
       transcode: { listen, archive },
       recordings: { archive, linkLifetimeS: config.linkLifetimeS },
     },

@@ -22,6 +22,8 @@ export interface Context {
   readonly stopping: AbortSignal;
   /** Taken before anything is opened, so that everything can know its URL. */
   readonly door: Door;
+  /** Where METRICS_PORT names an address of its own for figures and reasons. */
+  readonly metricsDoor: Door | undefined;
   /** What was opened, closed in reverse order at the end. */
   readonly opened: AsyncDisposableStack;
 }
@@ -33,6 +35,8 @@ export interface Running {
   readonly done: Promise<void>;
   notReady(reason: string): void;
 }
+
+const METRICS_ADDRESS = { host: 'METRICS_HOST', port: 'METRICS_PORT' } as const;
 
 /** Cloud Run sends SIGKILL 10 s after SIGTERM; whatever hangs must not keep us longer than this. */
 const EXIT_WITHIN_MS = 7_500;
@@ -62,6 +66,7 @@ export async function runService(command: Command, deployable: Deployable, env: 
       version: readVersion(),
       stopping: stop.signal,
       door: await takeDoor(config),
+      metricsDoor: config.metrics && (await takeDoor({ ...config.metrics, variables: METRICS_ADDRESS })),
       opened: new AsyncDisposableStack(),
     };
     context.opened.use(watchSecrets(config, command, log));

@@ -10,7 +10,7 @@ import type { Log } from '../log.ts';
 export function sayConfiguration(config: Config, command: Command, log: Log): void {
   if (config.proxies !== undefined) sayProxies(config.proxies, log);
   sayKeys(config, command, log);
-  const hasLinks = config.archive.kind === 'folder' && hasPart(command, 'api');
+  const hasLinks = config.archive.kind === 'folder' && hasPart(command, 'playback');
   if (config.publicUrl === undefined && hasLinks && isUnspecified(config.host))
     log.warn('PUBLIC_URL is not set: links lead to this machine alone. Set it to how callers reach the service.', {
       host: config.host,

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createApp } from '../../src/http/app.ts';
-import { createReadiness } from '../../src/http/health.ts';
+import { Readiness } from '../../src/http/health.ts';
 import { listen } from '../../src/http/server.ts';
 import { createLog } from '../../src/log.ts';
 import { createMetrics } from '../../src/metrics.ts';
@@ -28,7 +28,7 @@ async function serve(path: string): Promise<void> {
   const app = createApp({
     log: createLog({ level: 'info', secrets: [SECRET] }),
     metrics,
-    readiness: createReadiness([]),
+    readiness: new Readiness([]),
     webhook: { auth: { required: true, secrets: keysOf(SECRET), tokens: [] }, queue },
   });
   const listener = await listen(app, { host: '127.0.0.1', port: 0 });

@@ -175,9 +175,9 @@ test('no authentication is for a loopback address only', () => {
   ];
   for (const HOST of elsewhere) {
     assert.deepEqual(named(problemsOf({ ...open, HOST })), ['WEBHOOK_AUTH', 'API_AUTH'], HOST);
-    assert.deepEqual(named(problemsOf({ ...open, HOST }, 'receiver')), ['WEBHOOK_AUTH'], HOST);
+    assert.deepEqual(named(problemsOf({ ...open, HOST }, 'receiver')), ['WEBHOOK_AUTH', 'API_AUTH'], HOST);
     assert.deepEqual(named(problemsOf({ ...open, HOST }, 'playback')), ['API_AUTH'], HOST);
-    assert.deepEqual(named(problemsOf({ ...open, HOST }, 'worker')), [], HOST);
+    assert.deepEqual(named(problemsOf({ ...open, HOST }, 'worker')), ['API_AUTH'], 'its figures would be open');
   }
 });
 
@@ -223,6 +223,15 @@ test('a quote that has no other is refused by name, also in a secret, without sh
       assert.doesNotMatch(problems.join(), /canary/);
     }
   }
+});
+
+test('figures have an address of their own where METRICS_PORT names one (B6)', () => {
+  assert.equal(read({}).metrics, undefined);
+  assert.equal(read({ METRICS_HOST: '0.0.0.0' }).metrics, undefined);
+  assert.deepEqual(read({ METRICS_PORT: '9090' }).metrics, { host: '127.0.0.1', port: 9090 });
+  assert.deepEqual(read({ METRICS_PORT: '0', METRICS_HOST: '[::]' }).metrics, { host: '::', port: 0 });
+  const wrong = { METRICS_PORT: 'x', METRICS_HOST: 'http://x' };
+  assert.deepEqual(named(problemsOf({ ...ENOUGH, ...wrong })), ['METRICS_HOST', 'METRICS_PORT']);
 });
 
 test('HOST is an address, in brackets too, or a name; anything more is refused by name (E1)', () => {

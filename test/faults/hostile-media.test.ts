@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { filesIn } from '../support/archive/folder.ts';
-import { type FaultScene, openFaultScene, patience, statusOf } from '../support/fault-scene.ts';
+import { KEY, type FaultScene, openFaultScene, patience, statusOf } from '../support/fault-scene.ts';
 import { ffmpeg, probeDuration } from '../support/media/ffmpeg.ts';
 import { bytesOfFixture, FIXTURES, pathOfFixture } from '../support/media/fixtures.ts';
 import { oggPage, oggOpus } from '../support/media/ogg-write.ts';
@@ -67,7 +67,10 @@ test(
     const ways = new Set<string>();
     for (const recording of recordings) ways.add((await scene.archived(service, recording)).way);
     assert.deepEqual([...ways].toSorted(), ['encode-audio', 'encode-video', 'join', 'rewrap']);
-    const told = [service.output(), await (await fetch(`${service.url}/metrics`)).text()];
+    const told = [
+      service.output(),
+      await (await fetch(`${service.url}/metrics`, { headers: { 'x-api-key': KEY } })).text(),
+    ];
     await service.stop();
     for (const text of told) assert.ok(!text.includes(CANARY));
     const files = await filesIn(scene.folder);

@@ -9,7 +9,7 @@ import type { Subject } from '../../src/archive/names.ts';
 import type { Audit, AuditEntry } from '../../src/audit/audit.ts';
 import { Failure } from '../../src/failure.ts';
 import { createApp, type AppParts } from '../../src/http/app.ts';
-import { createReadiness } from '../../src/http/health.ts';
+import { Readiness } from '../../src/http/health.ts';
 import { listen, type ListenOptions } from '../../src/http/server.ts';
 import { createLog } from '../../src/log.ts';
 import { createMetrics, type Metrics } from '../../src/metrics.ts';
@@ -32,7 +32,7 @@ export async function start(parts: Partial<AppParts>, limits: ListenOptions['lim
   stream.on('data', (chunk: Buffer) => lines.push(...chunk.toString().split('\n').filter(Boolean)));
   const log = createLog({ level: 'debug', secrets: [], stream });
   const metrics = createMetrics();
-  const app = createApp({ log, metrics, readiness: createReadiness([]), audit: new ListAudit(), ...parts });
+  const app = createApp({ log, metrics, readiness: new Readiness([]), audit: new ListAudit(), ...parts });
   const listener = await listen(app, { host: '127.0.0.1', port: 0, limits });
   return {
     url: listener.url,

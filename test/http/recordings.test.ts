@@ -14,7 +14,8 @@ async function playback(): Promise<
 > {
   const archive = new MapArchive();
   const started = await start({
-    playback: { auth: { required: true, keys: keysOf(KEY) }, recordings: { archive, linkLifetimeS: 900 } },
+    auth: { required: true, keys: keysOf(KEY) },
+    playback: { recordings: { archive, linkLifetimeS: 900 } },
     media: archive,
   });
   const ask = (path: string, headers: object = {}): Promise<Response> =>

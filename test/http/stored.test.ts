@@ -16,7 +16,7 @@ const STALE = '"of another version"';
 
 function play(archive: Pick<Archive, 'find' | 'read'>): Promise<Started> {
   const listen = (): never => assert.fail('it was made although it is archived');
-  return start({ playback: { auth: { required: false, keys: [] }, transcode: { listen, archive } } });
+  return start({ auth: { required: false, keys: [] }, playback: { transcode: { listen, archive } } });
 }
 
 interface Asked {

@@ -19,7 +19,8 @@ type Listen = Pipeline['listen'];
 function playback(listen: Listen, archive = new MapArchive(), options: { stallMs?: number } = {}): Promise<Started> {
   const transcode = { listen, archive, ...options };
   return start({
-    playback: { auth: { required: true, keys: keysOf('other-key', KEY) }, transcode },
+    auth: { required: true, keys: keysOf('other-key', KEY) },
+    playback: { transcode },
   } satisfies Partial<AppParts>);
 }
 

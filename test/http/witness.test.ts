@@ -15,7 +15,8 @@ async function setUp(t: { after(work: () => Promise<void>): void }, audit: ListA
   const service = await start({
     audit,
     proxies,
-    playback: { auth, transcode: { listen, archive }, recordings: { archive, linkLifetimeS: 900 } },
+    auth,
+    playback: { transcode: { listen, archive }, recordings: { archive, linkLifetimeS: 900 } },
   });
   t.after(() => service.close(0));
   const ask = (path: string, headers: Record<string, string> = {}): Promise<Response> =>
