@@ -7,7 +7,7 @@ import type { Recording } from './recording.ts';
 import { isLaterLook, LOOK_AGAIN_AFTER_MS, nextLookAfter, SEEN_AFTER_MS } from './schedule.ts';
 
 export interface ResolveNeeds {
-  readonly genesys: Pick<Genesys, 'recordingsOf'>;
+  readonly genesys: Pick<Genesys, 'recordingsOf' | 'voicemailsOf'>;
   readonly archive: Archive;
   readonly queue: Pick<Queue, 'publish'>;
   readonly version: string;
@@ -34,9 +34,13 @@ export async function resolveConversation(
   needs: ResolveNeeds,
   signal: AbortSignal,
 ): Promise<Look> {
-  const { conversationId } = delivery.message;
+  const { conversationId, voicemail } = delivery.message;
   const ageMs = ageOf(delivery);
-  const listed = await needs.genesys.recordingsOf(conversationId, signal);
+  const { genesys } = needs;
+  const listed =
+    voicemail === true
+      ? await genesys.voicemailsOf(conversationId, signal)
+      : await genesys.recordingsOf(conversationId, signal);
   const wanted = isLaterLook(ageMs) ? await unanswered(listed, { delivery, needs }, signal) : listed;
   if (wanted.length > 0) await needs.queue.publish(messagesOf(wanted, delivery.message), signal);
   const subject = { recordingId: undefined, conversationId };
@@ -44,7 +48,8 @@ export async function resolveConversation(
   if (wanted.length > 0 || !isLaterLook(ageMs)) await needs.archive.removeFailure(subject, signal);
   if (wanted.length > 0 && ageMs >= SEEN_AFTER_MS) await needs.archive.removeWaiting(subject, signal);
   const afterMs = nextLookAfter(ageMs, listed.length > 0);
-  if (listed.length === 0) await noteNothing(delivery, { afterMs, needs }, signal);
+  // That a voicemail cannot be seen says nothing of the conversation, which is looked at by a message of its own.
+  if (listed.length === 0 && voicemail !== true) await noteNothing(delivery, { afterMs, needs }, signal);
   const settlement: Settlement =
     afterMs === undefined ? { outcome: 'done' } : { outcome: 'wait', afterMs, soonestMs: LOOK_AGAIN_AFTER_MS };
   return { listed: listed.length, published: wanted.length, settlement };

@@ -86,6 +86,7 @@ function pipelineOf(around: Around): Pick<Pipeline, 'archive'> {
 function genesysOf(around: Around): Genesys {
   return {
     recordingsOf: (conversationId) => around.resolving(conversationId),
+    voicemailsOf: () => assert.fail('nobody left one'),
     locate: () => assert.fail('the pipeline does that'),
     check: async () => undefined,
     close: async () => undefined,

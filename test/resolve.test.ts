@@ -26,7 +26,11 @@ interface Course {
 }
 
 /** `listed` says what Genesys lists at an age. */
-async function begin(t: TestContext, listed: (ageMs: number) => readonly string[]): Promise<Course> {
+async function begin(
+  t: TestContext,
+  listed: (ageMs: number) => readonly string[],
+  kind: 'recordings' | 'voicemails' = 'recordings',
+): Promise<Course> {
   const startMs = Date.UTC(2026, 10, 1, 12);
   t.mock.timers.enable({ apis: ['Date'], now: startMs });
   const path = await mkdtemp(join(tmpdir(), 'resolve-'));
@@ -35,15 +39,24 @@ async function begin(t: TestContext, listed: (ageMs: number) => readonly string[
   const looks: number[] = [];
   const published: string[] = [];
   let dueMs: number | undefined = startMs;
-  const recordingsOf = async (conversationId: string): Promise<readonly Recording[]> => {
+  const list = async (conversationId: string): Promise<readonly Recording[]> => {
     looks.push((Date.now() - startMs) / MINUTE);
     return listed(Date.now() - startMs).map((recordingId) => ({ recordingId, conversationId }));
   };
+  const other = () => assert.fail('the message is about the other kind');
+  const genesys =
+    kind === 'recordings' ? { recordingsOf: list, voicemailsOf: other } : { recordingsOf: other, voicemailsOf: list };
   const publish = async (messages: readonly Message[]): Promise<void> => {
     published.push(...messages.map((message) => (message.kind === 'recording' ? message.recordingId : '?')));
   };
-  const needs = { genesys: { recordingsOf }, archive, queue: { publish }, version: '1.2.3' };
-  const message = { kind: 'conversation', conversationId: 'c-1' } as const;
+  const needs = {
+    genesys,
+    archive,
+    queue: { publish },
+    version: '1.2.3',
+  };
+  const ids = { kind: 'conversation', conversationId: 'c-1' } as const;
+  const message = kind === 'recordings' ? ids : ({ ...ids, voicemail: true } as const);
   const delivery = { message, attempt: 1, lost: 0, acceptedAt: new Date(startMs) };
   const until = async (ageMs: number): Promise<void> => {
     while (dueMs !== undefined && dueMs <= startMs + ageMs) {
@@ -150,4 +163,16 @@ test('one unreadable manifest does not hold up the other recordings of its conve
   t.mock.method(course.archive, 'find', find);
   await course.until(HOUR);
   assert.deepEqual(course.published, ['call', 'screen', 'call', 'screen']);
+});
+
+test('voicemails are looked for on their own: found ones are published, and none says nothing of the conversation (C14)', async (t) => {
+  const found = await begin(t, (ageMs) => (ageMs >= 10 * MINUTE ? ['voicemail-v'] : []), 'voicemails');
+  await found.until(100 * HOUR);
+  assert.equal(found.published[0], 'voicemail-v');
+  t.mock.timers.reset();
+  const none = await begin(t, () => [], 'voicemails');
+  await none.until(100 * HOUR);
+  assert.equal(none.looks.length, 6);
+  assert.deepEqual(await statusesOf(none), []);
+  assert.deepEqual(await statusesOf(none, 'no-recordings'), []);
 });

@@ -31,7 +31,7 @@ export interface Manifest {
   readonly recordingId: string;
   readonly conversationId: string | null;
   /** Which Genesys API served it. */
-  readonly api: 'recordings' | 'media';
+  readonly api: 'recordings' | 'media' | 'voicemail';
   readonly medium: 'audio' | 'video';
   /** When the recording started (ISO 8601, UTC), where Genesys says so. */
   readonly recordedAt: string | null;

@@ -49,7 +49,7 @@ export function parseManifest(text: string): Manifest {
   return parseRecord(text, 'manifest.json', (fields) => ({
     version: 1,
     ...recordingIds(fields),
-    api: fields.requireChoice('api', ['recordings', 'media']),
+    api: fields.requireChoice('api', ['recordings', 'media', 'voicemail']),
     medium: fields.requireChoice('medium', ['audio', 'video']),
     recordedAt: fields.raw('recordedAt') === null ? null : requireUtc(fields, 'recordedAt'),
     sources: fields.requireArray('sources').map(parseSource),

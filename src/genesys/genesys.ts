@@ -3,7 +3,7 @@ import type { MediaFile } from '../media-file.ts';
 import type { Recording } from '../recording.ts';
 
 export interface Located {
-  readonly api: 'recordings' | 'media';
+  readonly api: 'recordings' | 'media' | 'voicemail';
   /** In channel order. At least one. */
   readonly files: readonly MediaFile[];
   readonly recordedAt: Date | undefined;
@@ -17,6 +17,11 @@ export type Caller = 'worker' | 'listener';
 export interface Genesys {
   /** What is listed of a conversation now, ids only: those that have media or may yet have. Nothing soon after a call means "not yet". */
   recordingsOf(conversationId: string, signal: AbortSignal): Promise<readonly Recording[]>;
+  /**
+   * The voicemails that were left in a queue during a conversation, as recordings of it named `voicemail-{id}`; empty where
+   * none can be seen. Those of users and groups belong to them: no client of an organization may fetch them.
+   */
+  voicemailsOf(conversationId: string, signal: AbortSignal): Promise<readonly Recording[]>;
   /**
    * Where the media of a recording lies, ready to download.
    * @throws Failure `not-ready` (wait), `needs-restore`, `gone`, `no-media`, `not-found`, `forbidden`, `rate-limited`, `busy` (a listener's share is used up), …

@@ -12,6 +12,7 @@ import { createAgent } from './exchange.ts';
 import type { Caller, Genesys, Located } from './genesys.ts';
 import { createMediaApi, type MediaApi } from './media-api.ts';
 import { createRecordingApi, type RecordingApi } from './recording-api.ts';
+import { createVoicemailApi, isVoicemail, type VoicemailApi } from './voicemail-api.ts';
 
 export interface GenesysOptions {
   /** The longest one question to Genesys may hold a slot, waits included, before the work is handed back. */
@@ -37,6 +38,7 @@ class GenesysCloud implements Genesys {
   readonly #downloader: Downloader;
   readonly #recordings: RecordingApi;
   readonly #media: MediaApi;
+  readonly #voicemails: VoicemailApi;
   readonly #absences = new Absences();
 
   constructor(config: GenesysConfig, options: GenesysOptions) {
@@ -46,6 +48,7 @@ class GenesysCloud implements Genesys {
     this.#api = new Api(config, { agent: this.#agent, patience: patienceOf(options), share });
     this.#downloader = createDownloader(config, { proxies, ...options.download });
     this.#recordings = createRecordingApi(this.#api, this.#downloader);
+    this.#voicemails = createVoicemailApi(this.#api, this.#downloader);
     this.#media = createMediaApi(this.#api, {
       apiUrl: config.apiUrl,
       downloader: this.#downloader,
@@ -55,6 +58,10 @@ class GenesysCloud implements Genesys {
 
   recordingsOf(conversationId: string, signal: AbortSignal): Promise<readonly Recording[]> {
     return this.#recordings.recordingsOf(conversationId, signal);
+  }
+
+  voicemailsOf(conversationId: string, signal: AbortSignal): Promise<readonly Recording[]> {
+    return this.#voicemails.voicemailsOf(conversationId, signal);
   }
 
   async locate(recording: Recording, caller: Caller, signal: AbortSignal): Promise<Located> {
@@ -82,6 +89,8 @@ class GenesysCloud implements Genesys {
   async #find({ recordingId, conversationId }: Recording, caller: Caller, signal: AbortSignal): Promise<Located> {
     const way = this.#way === 'auto' && conversationId === undefined ? 'media' : this.#way;
     if (way === 'media') return this.#media.locate({ recordingId, conversationId }, caller, signal);
+    if (conversationId !== undefined && isVoicemail(recordingId))
+      return this.#voicemails.locate({ recordingId, conversationId }, caller, signal);
     if (conversationId !== undefined) return this.#recordings.locate({ recordingId, conversationId }, caller, signal);
     throw new Failure(
       'bad-request',

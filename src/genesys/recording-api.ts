@@ -1,11 +1,11 @@
 /** Turns a conversation into its recordings, and a recording into its media files, by Genesys' Recording API. */
 import { Failure } from '../failure.ts';
-import type { MediaFile } from '../media-file.ts';
 import type { Recording } from '../recording.ts';
 import type { Api } from './api.ts';
 import type { Downloader } from '../download/download.ts';
 import type { Answer } from './exchange.ts';
 import type { Caller, Located } from './genesys.ts';
+import { fileByUrl } from './media-url.ts';
 import {
   type ConversationRecording,
   listedRecordings,
@@ -32,20 +32,6 @@ export function createRecordingApi(api: Api, downloader: Downloader): RecordingA
     return parseMedia(answer, recording);
   }
 
-  function fileOf(channel: string, found: URL, refresh: (signal: AbortSignal) => Promise<RecordingMedia>): MediaFile {
-    return {
-      channel,
-      open: (signal) => {
-        let fresh: URL | undefined = found;
-        return downloader.open(async (signal) => {
-          const url = fresh ?? urlOf(await refresh(signal), channel);
-          fresh = undefined;
-          return { url, headers: {} };
-        }, signal);
-      },
-    };
-  }
-
   return {
     recordingsOf: (conversationId, signal) => {
       const path = `/api/v2/conversations/${encodeURIComponent(conversationId)}/recordingmetadata`;
@@ -56,9 +42,10 @@ export function createRecordingApi(api: Api, downloader: Downloader): RecordingA
       const format = requirePlayable(metadata, recording) === 'screen' ? 'WEBM' : 'OGG_OPUS';
       const wish = { caller, format } as const;
       const media = await ask(recording, wish, signal);
-      const files = [...media.urls].map(([channel, url]) =>
-        fileOf(channel, url, (signal) => ask(recording, wish, signal)),
-      );
+      const files = [...media.urls].map(([channel, found]) => {
+        const refresh = async (signal: AbortSignal): Promise<URL> => urlOf(await ask(recording, wish, signal), channel);
+        return fileByUrl(channel, { found, refresh }, downloader);
+      });
       return { api: 'recordings', files, recordedAt: media.recordedAt, durationMs: media.durationMs };
     },
   };

@@ -9,7 +9,7 @@ export function refusalFailure(answer: Answer, path: string): Failure {
   const body = Fields.in(answer.body);
   const code = body?.text('code');
   const isCode = code !== undefined && /^[a-z0-9._-]{1,64}$/i.test(code);
-  const { failureCode, text, isLate, afterMs } = refusalOfStatus(answer.status);
+  const { failureCode, text, isLate, afterMs } = refusalOfStatus(answer.status, path);
   const waitMs = parseRetryAfter(answer.headers['retry-after'], new Date()) ?? afterMs;
   return new Failure(failureCode, `${text} (${isCode ? code : `status ${String(answer.status)}`}).`, {
     ...(isLate === true ? { sort: 'recording', retry: 'wait' } : {}),
@@ -31,7 +31,8 @@ interface StatusRefusal {
   readonly afterMs?: number;
 }
 
-function refusalOfStatus(status: number): StatusRefusal {
+function refusalOfStatus(status: number, path: string): StatusRefusal {
+  if (status === 403) return { failureCode: 'forbidden', text: `Genesys denied access; ${permissionFor(path)}` };
   const known = REFUSALS.get(status);
   if (known !== undefined) return known;
   if (status >= 500)
@@ -39,8 +40,18 @@ function refusalOfStatus(status: number): StatusRefusal {
   return { failureCode: 'upstream-error', text: 'Genesys answered in a way this service does not know' };
 }
 
-const PERMISSIONS =
-  'give the role of GENESYS_CLIENT_ID recording:recording:view (and recording:screenRecording:view), for the divisions that are recorded';
+/** By path, the first that fits. https://developer.genesys.cloud/devapps/api-explorer names them with each call. */
+const PERMISSIONS: readonly (readonly [RegExp, string])[] = [
+  [/^\/api\/v2\/voicemail\//, 'voicemail:acdVoicemail:view'],
+  [/^\/api\/v2\/conversations\/[^/]+$/, 'conversation:communication:view'],
+  [/^\/api\/v2\/analytics\//, 'analytics:conversationDetail:view'],
+  [/./, 'recording:recording:view (and recording:screenRecording:view)'],
+];
+
+function permissionFor(path: string): string {
+  const [, permission = ''] = PERMISSIONS.find(([pattern]) => pattern.test(path)) ?? [];
+  return `give the role of GENESYS_CLIENT_ID ${permission}, for the divisions that are recorded`;
+}
 
 const REFUSALS: ReadonlyMap<number, StatusRefusal> = new Map<number, StatusRefusal>([
   [
@@ -55,7 +66,6 @@ const REFUSALS: ReadonlyMap<number, StatusRefusal> = new Map<number, StatusRefus
       afterMs: 60_000,
     },
   ],
-  [403, { failureCode: 'forbidden', text: `Genesys denied access; ${PERMISSIONS}` }],
   // Right after a call its recording may not be known yet.
   [
     404,

@@ -30,7 +30,7 @@ const RECORDING_TOPIC = /^v2\.users\.[^.]+\.(?:conversations\.([^.]+)\.recording
  * Chats, emails and messages count like calls: agents' screens are recorded for them too, and they may turn into calls.
  * Whether anything is there is for the worker to find out.
  */
-const END_TOPIC = /^v2\.detail\.events\.conversation\.([^.]+)\.(?:customer\.end|user\.end|voicemail\.end|acw)$/;
+const END_TOPIC = /^v2\.detail\.events\.conversation\.([^.]+)\.(customer\.end|user\.end|voicemail\.end|acw)$/;
 
 /**
  * One event, an array of them, or `{events: […]}`. Who may send is decided before (signature or token), not by
@@ -41,7 +41,14 @@ export function parseEvents(body: unknown): Events {
   const list = listOf(body);
   const messages = list === undefined ? [messageOf(body, '')] : list.map((event, i) => messageOf(event, indexed(i)));
   const wanted = messages.filter((message) => message !== undefined);
-  return { messages: wanted, ignored: messages.length - wanted.length };
+  return { messages: wanted.flatMap(withRecordings), ignored: messages.length - wanted.length };
+}
+
+/** Who left a voicemail may have spoken to somebody before. */
+function withRecordings(message: Message): readonly Message[] {
+  if (message.kind === 'recording' || message.voicemail === undefined) return [message];
+  const { voicemail: _, ...conversation } = message;
+  return [conversation, message];
 }
 
 function listOf(body: unknown): readonly unknown[] | undefined {
@@ -82,7 +89,10 @@ function notified(fields: object, topic: string, at: string): Message | undefine
   if (recording === null && ended === null) return undefined;
   const body = objectOf(field(fields, 'eventBody'), `${at}eventBody`);
   const conversationId = field(body, 'conversationId') ?? recording?.[1] ?? ended?.[1];
-  if (recording === null) return conversationMessage(conversationId, `${at}eventBody.`);
+  if (recording === null) {
+    const conversation = conversationMessage(conversationId, `${at}eventBody.`);
+    return ended?.[2] === 'voicemail.end' ? { ...conversation, voicemail: true } : conversation;
+  }
   return {
     kind: 'recording',
     recordingId: parseId(field(body, 'id'), `${at}eventBody.id`),
@@ -110,7 +120,7 @@ function plain(fields: object, at: string): Message | undefined {
   throw refused(`${at}recordingId`, 'expected recordingId (or id), conversationId, or a Genesys notification');
 }
 
-function conversationMessage(conversationId: unknown, at: string): Message {
+function conversationMessage(conversationId: unknown, at: string): Message & { readonly kind: 'conversation' } {
   return { kind: 'conversation', conversationId: parseId(conversationId, `${at}conversationId`) };
 }
 

@@ -13,6 +13,8 @@ export type Message =
   | {
       readonly kind: 'conversation';
       readonly conversationId: string;
+      /** Its voicemails, instead of its recordings: work of its own, since most conversations have none. */
+      readonly voicemail?: true;
       readonly traceparent?: string;
     };
 
@@ -48,6 +50,7 @@ export function parseMessage(text: string, traceparent?: string): Message {
       return {
         kind: 'conversation',
         conversationId: parseId(fields.get('conversationId'), 'message.conversationId'),
+        ...(fields.get('voicemail') === true ? { voicemail: true } : {}),
         ...trace,
       };
     default:
@@ -57,9 +60,8 @@ export function parseMessage(text: string, traceparent?: string): Message {
 
 /** Messages with the same key are the same work. */
 export function messageKey(message: Message): string {
-  return message.kind === 'recording'
-    ? `recording:${message.conversationId ?? '_'}.${message.recordingId}`
-    : `conversation:${message.conversationId}`;
+  if (message.kind === 'recording') return `recording:${message.conversationId ?? '_'}.${message.recordingId}`;
+  return `${message.voicemail === true ? 'voicemail' : 'conversation'}:${message.conversationId}`;
 }
 
 /** Undefined is what it does not name. */

@@ -1,8 +1,11 @@
 /** Holds the simulated Genesys Cloud to the real one: Genesys' own SDK speaks to it, and its models describe its answers. */
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { GenesysCensus } from '../../src/genesys/open-census.ts';
+import { createGenesys } from '../../src/genesys/open-genesys.ts';
 import platformClient from 'purecloud-platform-client-v2';
 import { type GenesysServer, type GenesysServerOptions, startGenesysServer } from '../support/genesys/server.ts';
 
@@ -293,4 +296,116 @@ test('the SDK reads a day of conversations from analytics: availability, job, st
   const queried = await answerOf(api.postAnalyticsConversationsDetailsQuery({ interval, order: 'desc', paging }));
   assertModel('AnalyticsConversationQueryResponse', queried.body);
   assert.equal(objectOf(queried.body)['totalHits'], 4);
+});
+
+test('the SDK finds a voicemail in its conversation, and its media', async (t) => {
+  const server = await setUp(t);
+  const file = { channel: 'S', contentType: 'audio/ogg', bytes: Buffer.from('a voice') };
+  server.addVoicemail({ messageId: 'V', conversationId: CONVERSATION, file, offeredTo: 2 });
+  await logIn(server);
+  const conversation = await answerOf(new platformClient.ConversationsApi().getConversation(CONVERSATION));
+  assertModel('Conversation', conversation.body);
+  const participants = listOf(objectOf(conversation.body)['participants']);
+  const callbacks = participants.flatMap((each) => listOf(objectOf(each)['callbacks'] ?? []));
+  const ids = new Set(callbacks.map((each) => objectOf(objectOf(each)['voicemail'])['id']));
+  assert.deepEqual([...ids], ['V']);
+  const voicemails = new platformClient.VoicemailApi();
+  const message = await answerOf(voicemails.getVoicemailMessage('V'));
+  assertModel('VoicemailMessage', message.body);
+  const media = await answerOf(voicemails.getVoicemailMessageMedia('V', { formatId: 'OGG_OPUS' }));
+  assertModel('VoicemailMediaInfo', media.body);
+  const url = String(objectOf(media.body)['mediaFileUri']);
+  assert.equal(await (await fetch(url)).text(), 'a voice');
+});
+
+interface Endpoint {
+  readonly method: string;
+  /** With `{}` in place of each parameter. */
+  readonly path: string;
+  readonly query: readonly string[];
+}
+
+/** As the SDK's own source calls them. */
+const ENDPOINTS: readonly Endpoint[] = await endpointsOf(
+  fileURLToPath(
+    new URL('../../src/purecloud-platform-client-v2/api/', import.meta.resolve('purecloud-platform-client-v2')),
+  ),
+);
+
+async function endpointsOf(folder: string): Promise<readonly Endpoint[]> {
+  const names = (await readdir(folder)).filter((name) => name.endsWith('Api.js'));
+  const sources = await Promise.all(names.map((name) => readFile(join(folder, name), 'utf8')));
+  const call = /callApi\(\s*'([^']+)',\s*'([A-Z]+)',\s*\{[^}]*\},\s*\{([^}]*)\}/g;
+  return sources.flatMap((source) =>
+    [...source.matchAll(call)].map(([, path = '', method = '', query = '']) => ({
+      method,
+      path: path.replaceAll(/\{[^}]*\}/g, '{}'),
+      query: [...query.matchAll(/'([^']+)':/g)].map(([, name = '']) => name),
+    })),
+  );
+}
+
+/** Not Genesys' own: the Media API of gateways (README), and the login. */
+const NOT_IN_SDK = /^\/(api\/v2\/media\/recordings\/|oauth\/token$)/;
+
+function beginningOf(path: string): RegExp {
+  return new RegExp(`^${path.replaceAll('{}', '[^/]+')}`);
+}
+
+test('every path in the source is one of the SDK, or the beginning of one', async () => {
+  const folder = fileURLToPath(new URL('../../src/', import.meta.url));
+  const files = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith('.ts'));
+  const sources = await Promise.all(files.map((name) => readFile(join(folder, name), 'utf8')));
+  const code = sources.map((source) => source.replaceAll(/\/\*[^]*?\*\//g, '')).join('\n');
+  const paths = [...code.matchAll(/['`](\/api\/v2\/[^'`]*)['`]/g)].map(([, path = '']) =>
+    path.replaceAll(/\$\{[^}]*\}/g, '{}').replace(/\?.*$/, ''),
+  );
+  assert.ok(paths.length >= 6, 'paths are found at all');
+  const strange = paths.filter(
+    (path) => !NOT_IN_SDK.test(path) && !ENDPOINTS.some((each) => beginningOf(path).test(each.path)),
+  );
+  assert.deepEqual(strange, []);
+});
+
+test('whatever is asked of Genesys exists in the SDK, with its method and its query', async (t) => {
+  const server = await setUp(t);
+  server.addRecording(CALL);
+  server.addRecording({
+    recordingId: 'screen',
+    conversationId: CONVERSATION,
+    media: 'screen',
+    files: FILES.slice(0, 1),
+  });
+  server.addVoicemail({
+    messageId: 'V',
+    conversationId: CONVERSATION,
+    file: { channel: 'S', contentType: 'audio/ogg', bytes: Buffer.from('a') },
+  });
+  server.analyze({ conversationId: CONVERSATION, start: '2026-11-26T10:00:00.000Z', recorded: 'voice' });
+  const genesys = createGenesys(server.config());
+  const census = new GenesysCensus(server.config(), { share: 1, pollMs: 1, baseDelayMs: 1 });
+  t.after(() => Promise.all([genesys.close(), census.close()]));
+  for (const recording of [
+    ...(await genesys.recordingsOf(CONVERSATION, t.signal)),
+    ...(await genesys.voicemailsOf(CONVERSATION, t.signal)),
+  ])
+    assert.ok((await genesys.locate(recording, 'worker', t.signal)).files.length > 0);
+  await census.dataUntil(t.signal);
+  for (const isClosed of [true, false])
+    for await (const { conversationId } of census.conversationsOf('2026-11-26', isClosed, t.signal).conversations)
+      await census.recordingsOf(conversationId, t.signal);
+  const asked = new Set(server.requests().map(({ method, path }) => `${method} ${path}`));
+  assert.ok(asked.size >= 9, [...asked].join('\n'));
+  const strange = [...asked].filter((line) => {
+    const [method = '', path = '', query = ''] = line.split(/ |\?/);
+    if (NOT_IN_SDK.test(path)) return false;
+    const names = query.split('&').filter((name) => name !== '');
+    return !ENDPOINTS.some(
+      (each) =>
+        each.method === method &&
+        new RegExp(`^${each.path.replaceAll('{}', '[^/]+')}$`).test(path) &&
+        names.every((name) => each.query.includes(name)),
+    );
+  });
+  assert.deepEqual(strange, []);
 });

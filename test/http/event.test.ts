@@ -78,7 +78,10 @@ const ACCEPTED: Readonly<Record<string, readonly [body: unknown, messages: reado
   'the customer left': [bridged('customer.end', 'VOICE'), [conversation]],
   'an agent left': [bridged('user.end', 'VOICE'), [conversation]],
   'after-call work ended': [bridged('acw', 'VOICE'), [conversation]],
-  'a voicemail ended': [bridged('voicemail.end', 'VOICE'), [conversation]],
+  'a voicemail ended: what was said before it is a recording as well': [
+    bridged('voicemail.end', 'VOICE'),
+    [conversation, { ...conversation, voicemail: true }],
+  ],
   'a chat ended: its screens may be recorded': [bridged('customer.end', 'CHAT'), [conversation]],
   'a detail without topic, by its type': [
     { 'detail-type': 'v2.detail.events.conversation.{id}.customer.end', detail: { eventBody: { conversationId: C } } },

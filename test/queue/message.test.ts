@@ -13,13 +13,14 @@ const recording = fc.record(
   plain,
 );
 const conversation = fc.record({ kind: fc.constant('conversation' as const), conversationId: id }, plain);
-const message: fc.Arbitrary<Message> = fc.oneof(recording, conversation);
+const voicemail = conversation.map((one) => ({ ...one, voicemail: true as const }));
+const message: fc.Arbitrary<Message> = fc.oneof(recording, conversation, voicemail);
 
 /** What makes two messages the same work, said another way than messageKey() does. */
 function work(one: Message): string {
   return one.kind === 'recording'
     ? JSON.stringify([one.recordingId, one.conversationId ?? null])
-    : JSON.stringify([one.conversationId]);
+    : JSON.stringify([one.conversationId, 'voicemail' in one]);
 }
 
 test('a message survives being written and read', () => {

@@ -32,6 +32,7 @@ async function deliver(archiving: Archiving, { signal = NEVER, withinMs = 60_000
     waiting: new WaitingList(),
     genesys: {
       recordingsOf: () => assert.fail('there is no conversation'),
+      voicemailsOf: () => assert.fail('nobody left one'),
       locate: () => assert.fail('the pipeline does that'),
       check: () => Promise.resolve(),
       close: () => Promise.resolve(),

@@ -20,10 +20,12 @@ import {
   type SimulatedRecording,
   stubBody,
 } from './recordings.ts';
+import { type SimulatedVoicemail, SimulatedVoicemails } from './voicemails.ts';
 import { fileReply, jsonReply, type MediaOptions, type Reply, send } from './reply.ts';
 
 export type { SimulatedRecording } from './recordings.ts';
 export type { MediaOptions, SimulatedFile } from './reply.ts';
+export type { SimulatedVoicemail } from './voicemails.ts';
 
 export interface SimulatedClient {
   readonly id: string;
@@ -50,7 +52,8 @@ export interface GenesysServerOptions {
 
 export interface LoggedRequest {
   /**
-   * `token`, `analytics-…`, `list:C`, `metadata:R`, `recordings:C`, `recording:R`, `restore:R`, `batch`, `batch-status:J`, `settings`,
+   * `token`, `analytics-…`, `list:C`, `metadata:R`, `recordings:C`, `recording:R`, `restore:R`, `conversation:C`, `voicemail:V`,
+   * `voicemail-media:V`, `batch`, `batch-status:J`, `settings`,
    * `media-api:R`, `media-download:R`, `media:R:CHANNEL`, or `unknown`.
    */
   readonly route: string;
@@ -76,6 +79,8 @@ export interface GenesysServer {
   addRecording(recording: SimulatedRecording): void;
   /** A conversation that is known and has no recordings (yet). */
   addConversation(conversationId: string): void;
+  /** A voicemail that was left in a queue; its conversation is known from then on. */
+  addVoicemail(voicemail: SimulatedVoicemail): void;
   /** What analytics says of a conversation; it is known from then on. */
   analyze(conversation: AnalyzedConversation): void;
   /** How analytics behaves: watermark, pages, jobs that end otherwise. */
@@ -140,6 +145,7 @@ class SimulatedGenesys implements GenesysServer {
   readonly #batches: BatchJobs;
   readonly #faults = new Faults();
   readonly #analytics = new SimulatedAnalytics();
+  readonly #voicemails = new SimulatedVoicemails();
   readonly #log: LoggedRequest[] = [];
   readonly #arrivals = new EventEmitter();
   readonly #api: Server;
@@ -261,6 +267,11 @@ class SimulatedGenesys implements GenesysServer {
     const arrivals = on(this.#arrivals, 'request', { signal });
     while (this.requests(route).length < times) await arrivals.next();
     await arrivals.return?.();
+  }
+
+  addVoicemail(voicemail: SimulatedVoicemail): void {
+    this.#voicemails.add(voicemail);
+    this.#conversations.add(voicemail.conversationId);
   }
 
   #server(answer: Answerer): Server {
@@ -408,6 +419,26 @@ class SimulatedGenesys implements GenesysServer {
       method: 'PUT',
       path: /^\/api\/v2\/conversations\/([^/]+)\/recordings\/([^/]+)$/,
       answer: (call) => this.#restore(call),
+    },
+    {
+      name: 'conversation',
+      method: 'GET',
+      path: /^\/api\/v2\/conversations\/([^/]+)$/,
+      answer: ({ ids: [conversationId = ''] }) =>
+        this.#conversations.has(conversationId) ? this.#voicemails.conversation(conversationId) : notFound(),
+    },
+    {
+      name: 'voicemail',
+      method: 'GET',
+      path: /^\/api\/v2\/voicemail\/messages\/([^/]+)$/,
+      answer: ({ ids: [messageId = ''] }) => this.#voicemails.message(messageId),
+    },
+    {
+      name: 'voicemail-media',
+      method: 'GET',
+      path: /^\/api\/v2\/voicemail\/messages\/([^/]+)\/media$/,
+      answer: ({ ids: [messageId = ''] }) =>
+        this.#voicemails.media(messageId, (recording, file) => this.#urls.sign(this.#mediaOrigin, recording, file)),
     },
     {
       name: 'batch',
