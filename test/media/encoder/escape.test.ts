@@ -5,7 +5,7 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, test } from 'node:test';
-import { type Layer, LAYER_NAMES, openWays, type Way, WAY_NAMES } from '../../../src/media/encoder/cage.ts';
+import { type Layer, openWays, type Way, WAY_NAMES } from '../../../src/media/encoder/cage.ts';
 import { checkFfmpeg } from '../../../src/media/encoder/check.ts';
 import { cagesOf } from '../../../src/media/encoder/trial.ts';
 import { type EscapeScene, openEscapeScene, PERL } from '../../support/encoders/escape.ts';
@@ -39,23 +39,23 @@ const linux = process.platform === 'linux' && PERL !== undefined ? false : 'need
 const scene: EscapeScene | undefined = linux === false ? await openEscapeScene(PERL ?? '') : undefined;
 after(() => scene?.[Symbol.asyncDispose]());
 
-const cages =
-  scene === undefined
-    ? []
-    : cagesOf(
-        LAYER_NAMES.filter((layer) => !scene.surroundings.obstacles.has(layer)),
-        scene.surroundings.tools,
-      );
+/** What the tools are there for, and the surroundings allow. */
+const here = scene === undefined ? [] : await scene.layers();
+const cages = scene === undefined ? [] : cagesOf(here, scene.surroundings.tools);
 
-test('without a cage each attempt succeeds: they are real', { skip: linux }, async () => {
+test('without a cage each way is open: the attempts are real', { skip: linux }, async (t) => {
   assert.ok(scene);
-  const { attempts, arrived } = await scene.attempt([]);
-  assert.deepEqual(
-    [...attempts].filter(([, { came }]) => !came).map(([name, { why }]) => `${name}: ${why}`),
-    [],
-  );
+  const { came, attempts, arrived } = await scene.attempt([]);
+  for (const way of WAY_NAMES)
+    assert.ok(
+      REACHES[way].some((name) => came.has(name)),
+      way,
+    );
   assert.deepEqual([...attempts.keys()].toSorted(), EVERY);
   assert.equal(arrived, 5);
+  // A container, or Yama's ptrace_scope, forbids some of it to everybody.
+  for (const [name, { why }] of attempts) if (!came.has(name)) t.diagnostic(`${name}: ${why}`);
+  t.diagnostic(`layers that can be had here: ${here.join(', ')}`);
 });
 
 for (const layers of cages) {

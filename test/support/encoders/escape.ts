@@ -8,9 +8,10 @@ import { createServer, type Server } from 'node:net';
 import { arch, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import type { Layer } from '../../../src/media/encoder/cage.ts';
-import { startEncoder } from '../../../src/media/encoder/process.ts';
+import { type Layer, LAYER_NAMES } from '../../../src/media/encoder/cage.ts';
+import { type EncoderProcess, startEncoder } from '../../../src/media/encoder/process.ts';
 import { findProgram, type Surroundings, surroundingsOf } from '../../../src/media/encoder/tools.ts';
+import { cagesOf } from '../../../src/media/encoder/trial.ts';
 
 const ATTEMPTS = readFileSync(join(import.meta.dirname, 'escape.pl'), 'utf8');
 
@@ -39,6 +40,8 @@ export interface Escape {
 
 export interface EscapeScene extends AsyncDisposable {
   readonly surroundings: Surroundings;
+  /** Those that the tools are there for, and that the surroundings allow. */
+  layers(): Promise<readonly Layer[]>;
   attempt(layers: readonly Layer[]): Promise<Escape>;
 }
 
@@ -63,8 +66,27 @@ export async function openEscapeScene(perl: string): Promise<EscapeScene> {
   const datagrams = await receiving(() => (arrived += 1));
   const service = spawn('sleep', ['600'], { stdio: 'ignore', env: { SECRET: 'of the service' } });
 
+  const start = (layers: readonly Layer[], args: readonly string[]): Promise<EncoderProcess> =>
+    startEncoder(
+      { path: perl, searchPath, confinement: { layers, tools: surroundings.tools } },
+      { args, limits: LIMITS, inputs: 1 },
+    );
+
   return {
     surroundings,
+    async layers() {
+      const there = LAYER_NAMES.filter((layer) => !surroundings.obstacles.has(layer));
+      const works = await Promise.all(
+        there.map(async (layer) => {
+          const cage = cagesOf(there, surroundings.tools).findLast((layers) => layers.includes(layer)) ?? [];
+          const child = await start(cage, ['-']);
+          child.inputs[0]?.end('exit 0');
+          child.output.resume();
+          return (await child.ended).code === 0;
+        }),
+      );
+      return there.filter((_, index) => works[index]);
+    },
     async attempt(layers) {
       await Promise.all(paths.map(([, path]) => writable(path)));
       await chmod(sockets.unix, 0o777);
@@ -84,11 +106,7 @@ export async function openEscapeScene(perl: string): Promise<EscapeScene> {
       const args = ['-', ...Object.entries(known).map(([name, value]) => `${name}=${String(value)}`)];
       arrived = 0;
       try {
-        const confinement = { layers, tools: surroundings.tools };
-        const encoder = await startEncoder(
-          { path: perl, searchPath, confinement },
-          { args, limits: LIMITS, inputs: 1 },
-        );
+        const encoder = await start(layers, args);
         encoder.inputs[0]?.end(ATTEMPTS);
         const said = await text(encoder.output);
         const { code, signal, stderr } = await encoder.ended;
