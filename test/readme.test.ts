@@ -3,7 +3,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { contentsOf } from '../src/commands/contents.ts';
+import { COMMANDS, contentsOf } from '../src/commands/contents.ts';
+import { helpOf } from '../src/commands/flags.ts';
 import { FAILURES } from '../src/failure.ts';
 import { rowsOf, SECRETS_ROW } from '../src/config/variables.ts';
 
@@ -73,6 +74,14 @@ test('the table of failures is the one in the code: one wording everywhere', () 
     next,
   ]);
   assert.deepEqual(tableRows(readFileSync(join(ROOT, 'src/README.md'), 'utf8')), expected);
+});
+
+test('the help of every command stands in its README as the program prints it, with one output of it', () => {
+  const text = readFileSync(join(ROOT, 'src/commands/README.md'), 'utf8');
+  for (const { table } of COMMANDS) {
+    assert.ok(text.includes(`## ${table.name}\n\n\`\`\`\n${helpOf(table).trimEnd()}\n\`\`\``), table.name);
+    assert.ok(text.includes(`$ archiver ${table.name}`), table.name);
+  }
 });
 
 test('every command of the README is a command of the program', () => {
