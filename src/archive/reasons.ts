@@ -154,9 +154,11 @@ export class Reasons {
   async tidy(signal: AbortSignal): Promise<number> {
     for (const kind of KINDS) {
       if (await this.#wasTidied(kind, signal)) continue;
-      await this.#tidy(kind, signal);
-      await this.#objects.replace(tidied(kind), '{"version":1}\n', signal);
+      const records = await this.#tidy(kind, signal);
+      // An archive without any needs no word about them, and whoever writes the first one marks it.
+      if (records > 0) await this.#objects.replace(tidied(kind), '{"version":1}\n', signal);
       this.#tidiedHere.add(kind);
+      this.#marked.add(kind);
     }
     return this.#removeOld(signal);
   }
@@ -213,8 +215,8 @@ export class Reasons {
     return false;
   }
 
-  /** Holds the keys of one kind in memory, about 100 bytes each. */
-  async #tidy(kind: ReasonKind, signal: AbortSignal): Promise<void> {
+  /** How many records there are; holds their keys in memory, about 100 bytes each. */
+  async #tidy(kind: ReasonKind, signal: AbortSignal): Promise<number> {
     const marks = new Map<string, number>();
     for await (const key of this.keys(kind, signal)) marks.set(key, 0);
     for (const status of STATUSES_OF[kind]) {
@@ -233,6 +235,7 @@ export class Reasons {
     for await (const batch of inBatches(wrong, WIDTH)) {
       await Promise.all(batch.map(([key, count]) => this.#markAnew({ kind, key, isDouble: count > 1 }, signal)));
     }
+    return marks.size;
   }
 
   async #removeStray(kind: ReasonKind, mark: Mark, signal: AbortSignal): Promise<void> {

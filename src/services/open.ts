@@ -48,8 +48,9 @@ export async function openTheQueue(context: Context): Promise<OpenQueue> {
 }
 
 export async function openTheArchive(context: Context, readOnly = false): Promise<OpenArchive> {
-  const { config, door, opened } = context;
-  const open = await openArchive(config, { publicUrl: config.publicUrl ?? door.url, readOnly });
+  const { config, door, log, opened } = context;
+  const onNotice = (message: string): void => log.warn(message, {});
+  const open = await openArchive(config, { publicUrl: config.publicUrl ?? door.url, readOnly, onNotice });
   opened.defer(() => open.archive.close());
   return open;
 }

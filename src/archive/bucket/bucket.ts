@@ -1,6 +1,7 @@
 /** Turns a Cloud Storage bucket into an archive: every object appears whole, checked and once, and nothing is ever replaced. */
 import { randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
+import type { Proxies } from '../../config/proxies.ts';
 import { Failure } from '../../failure.ts';
 import { type Recording, spellingsOf } from '../../recording.ts';
 import type { Archive, ByteRange, Deposit, Link } from '../archive.ts';
@@ -42,6 +43,8 @@ export interface BucketArchiveOptions {
    */
   readonly linkHost?: string | undefined;
   readonly retry?: RetryPolicy | undefined;
+  /** HTTPS_PROXY and its kind, for the archive's own requests; Google's libraries read the environment by themselves. */
+  readonly proxies?: Proxies | undefined;
 }
 
 const HOLD_BACK_BYTES = 8 * 1024 * 1024;

@@ -6,9 +6,12 @@
  * downloads, and every process that makes no links starts without it.
  */
 import { Readable } from 'node:stream';
-import { Agent, request, type Dispatcher } from 'undici';
+import { request, type Dispatcher } from 'undici';
+import type { Proxies } from '../../config/proxies.ts';
 import { Failure } from '../../failure.ts';
 import { Fields } from '../../fields.ts';
+import { networkFailure } from '../../network-failure.ts';
+import { openOutbound } from '../../outbound.ts';
 import { reasonOf } from '../../waiting.ts';
 import type { GoogleTokens } from './auth.ts';
 import { bucketFailure, isTransient, parseJson, parseRefusal, type Permission, type Refusal } from './failure.ts';
@@ -16,6 +19,8 @@ import { parseObject, type ObjectFacts } from './object.ts';
 import { RetryBudget, USUAL_RETRY, type RetryPolicy } from './retry.ts';
 
 const GOOGLE = 'https://storage.googleapis.com';
+const CONNECT_TIMEOUT_MS = 10_000;
+const KEEP_ALIVE_MS = 30_000;
 /** A page of 1,000 objects, each with 8 KiB of metadata at most. */
 const LARGEST_ANSWER_BYTES = 16 * 1024 * 1024;
 
@@ -41,6 +46,8 @@ export interface BucketClientOptions {
   /** Absent: requests carry no token (a test server). */
   readonly tokens?: GoogleTokens | undefined;
   readonly retry?: RetryPolicy | undefined;
+  /** HTTPS_PROXY and its kind. */
+  readonly proxies?: Proxies | undefined;
 }
 
 export class BucketClient {
@@ -49,7 +56,7 @@ export class BucketClient {
   readonly #prefix: string;
   readonly #endpoint: string;
   readonly #tokens: GoogleTokens | undefined;
-  readonly #agent: Agent;
+  readonly #way: Dispatcher;
 
   constructor(options: BucketClientOptions) {
     this.bucket = options.bucket;
@@ -57,12 +64,15 @@ export class BucketClient {
     this.#prefix = options.prefix === '' ? '' : `${options.prefix}/`;
     this.#endpoint = options.apiEndpoint ?? GOOGLE;
     this.#tokens = options.tokens;
-    this.#agent = new Agent({
-      connect: { timeout: 10_000 },
-      headersTimeout: this.retry.requestTimeoutMs,
-      bodyTimeout: this.retry.requestTimeoutMs,
-      keepAliveTimeout: 30_000,
-    });
+    this.#way = openOutbound(
+      {
+        connectTimeoutMs: CONNECT_TIMEOUT_MS,
+        headersTimeoutMs: this.retry.requestTimeoutMs,
+        bodyTimeoutMs: this.retry.requestTimeoutMs,
+        keepAliveMs: KEEP_ALIVE_MS,
+      },
+      options.proxies,
+    );
   }
 
   budget(): RetryBudget {
@@ -137,7 +147,7 @@ export class BucketClient {
   }
 
   async close(): Promise<void> {
-    await this.#agent.destroy();
+    await this.#way.destroy();
   }
 
   /** A refused token is fetched anew once: it may have been revoked, or the clock be wrong. */
@@ -155,7 +165,7 @@ export class BucketClient {
     const ours = url.origin === new URL(this.#endpoint).origin;
     const size = asked.body?.reduce((total, part) => total + part.length, 0);
     return request(url, {
-      dispatcher: this.#agent,
+      dispatcher: this.#way,
       method: asked.method,
       headers: {
         'accept-encoding': 'identity',
@@ -179,10 +189,15 @@ function bodyOf(parts: readonly Buffer[] | undefined): Buffer | Readable | null 
 /** The JSON object of an answer. @throws Failure `archive-unavailable` where it is none: something on the way answered instead */
 export function documentOf(answer: ApiAnswer): Fields {
   const document = Fields.in(parseJson(answer.text));
-  if (document !== undefined) return document;
-  throw new Failure(
+  if (document === undefined) throw notCloudStorage(answer.status);
+  return document;
+}
+
+/** A captive portal or a filter: its page is neither an object nor its end. */
+export function notCloudStorage(status: number): Failure {
+  return new Failure(
     'archive-unavailable',
-    `Something answered ${String(answer.status)} in place of Cloud Storage, without its JSON (a proxy?): the work is tried again later.`,
+    `Something answered ${String(status)} in place of Cloud Storage (a proxy?): the work is tried again later.`,
   );
 }
 
@@ -208,13 +223,17 @@ export function headerOf(answer: Dispatcher.ResponseData, name: string): string 
   return Array.isArray(value) ? value[0] : value;
 }
 
-/** A stop from outside stays what it is; everything else is the network. */
+/** A stop from outside stays what it is; everything else is the network, of which only a certificate is for somebody to mend. */
 export function unreachable(thrown: unknown, signal: AbortSignal): Failure {
   if (signal.aborted) return reasonOf(signal);
-  if (thrown instanceof Failure) return thrown;
-  return new Failure('archive-unavailable', 'Cloud Storage could not be reached; the work is tried again later.', {
-    cause: thrown,
-  });
+  const failure = networkFailure(thrown, { name: 'Cloud Storage', broken: 'upstream-unavailable' });
+  if (thrown instanceof Failure || failure?.code === 'misconfigured') return failure ?? Failure.from(thrown);
+  const detail = failure === undefined ? '' : ` ${failure.message}`;
+  return new Failure(
+    'archive-unavailable',
+    `Cloud Storage could not be reached; the work is tried again later.${detail}`,
+    { cause: thrown },
+  );
 }
 
 /** For `catch`: what passes is returned, the rest is thrown on. */

@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { Failure } from '../../failure.ts';
 import type { ByteRange } from '../archive.ts';
-import { headerOf, passing, refusalOf, unreachable, type BucketClient } from './client.ts';
+import { headerOf, notCloudStorage, passing, refusalOf, unreachable, type BucketClient } from './client.ts';
 import { bucketFailure, isMissingBucket, parseRefusal } from './failure.ts';
 
 export interface Wanted {
@@ -50,6 +50,7 @@ export async function readObject(name: string, client: BucketClient, signal: Abo
   const answer = await client.send({ method: 'GET', path: `${client.objectPath(name)}?alt=media` }, 'get', signal);
   if (answer.status === 404 && !isMissingBucket(refusalOf(answer))) return undefined;
   if (answer.status >= 300) throw client.failure(answer, 'get');
+  if (answer.header('x-goog-generation') === undefined) throw notCloudStorage(answer.status);
   return answer.text;
 }
 
@@ -72,7 +73,8 @@ async function openRest(rest: Rest, client: BucketClient, signal: AbortSignal): 
     },
     signal,
   );
-  if (answer.statusCode === (ranged ? 206 : 200)) return answer;
+  const isObject = headerOf(answer, 'x-goog-generation') !== undefined;
+  if (answer.statusCode === (ranged ? 206 : 200) && isObject) return answer;
   throw unreadable(answer, await answer.body.text(), client.bucket);
 }
 
@@ -80,7 +82,7 @@ function unreadable(answer: Dispatcher.ResponseData, text: string, bucket: strin
   const refusal = parseRefusal(answer.statusCode, text, headerOf(answer, 'retry-after'));
   if (refusal.status === 404 && !isMissingBucket(refusal)) return new Failure('not-found', 'The object is not there.');
   if (refusal.status === 416) return new Failure('range-not-satisfiable', 'The range lies outside the recording.');
-  if (refusal.status < 400) return new Failure('archive-unavailable', 'Cloud Storage ignored the range asked for.');
+  if (refusal.status < 300) return notCloudStorage(refusal.status);
   return bucketFailure(refusal, 'get', bucket);
 }
 

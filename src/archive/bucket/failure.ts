@@ -33,12 +33,15 @@ export interface Refusal {
   readonly retryAfterMs: number | undefined;
 }
 
-const TRANSIENT = new Set([408, 429, 500, 502, 503, 504]);
 const RATE = /rateLimitExceeded|userRateLimitExceeded|quotaExceeded/i;
 
-/** 408, 429 and 5xx, and the 403s that speak of rates. https://cloud.google.com/storage/docs/retry-strategy */
-export function isTransient(refusal: Refusal): boolean {
-  return TRANSIENT.has(refusal.status) || (refusal.status === 403 && RATE.test(refusal.reason));
+/**
+ * 408, 429 and 5xx, and the 403s that speak of rates (https://cloud.google.com/storage/docs/retry-strategy); and redirects, of
+ * which Cloud Storage makes none here: something on the way does, e.g. to its own login page.
+ */
+export function isTransient({ status, reason }: Refusal): boolean {
+  if (status === 408 || status === 429 || status >= 500) return true;
+  return status === 403 ? RATE.test(reason) : status >= 300 && status < 400;
 }
 
 /** An object and its bucket both answer 404; only the words tell them apart. */

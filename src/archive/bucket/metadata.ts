@@ -1,7 +1,7 @@
 /** Turns names in a bucket into what Cloud Storage says of the objects there, and removes them; no bytes of theirs are moved. */
 import { Fields } from '../../fields.ts';
 import { compareTexts } from '../page.ts';
-import { documentOf, refusalOf, type BucketClient } from './client.ts';
+import { documentOf, notCloudStorage, refusalOf, type BucketClient } from './client.ts';
 import type { Removal } from '../objects.ts';
 import { isMissingBucket, isRetained } from './failure.ts';
 import type { ObjectFacts } from './object.ts';
@@ -85,7 +85,8 @@ export async function removeObject(
   const condition = target.generation === undefined ? '' : `?ifGenerationMatch=${target.generation}`;
   const path = client.objectPath(target.name) + condition;
   const answer = await client.send({ method: 'DELETE', path }, 'delete', signal);
-  if (answer.status < 300) return 'removed';
+  if (answer.status === 204) return 'removed';
+  if (answer.status < 300) throw notCloudStorage(answer.status);
   const refusal = refusalOf(answer);
   if (answer.status === 404 && !isMissingBucket(refusal)) return 'absent';
   if (answer.status === 412 || isRetained(refusal)) return 'kept';

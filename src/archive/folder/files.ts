@@ -75,6 +75,12 @@ export class FolderFiles {
     return { sizeBytes: found.size, changedAt: found.mtime };
   }
 
+  /** Of whatever lies there, a link itself included; undefined where nothing does. */
+  async ownFacts(name: string): Promise<FileFacts | undefined> {
+    const found = await ifThere(lstat(this.path(name)));
+    return found === undefined ? undefined : { sizeBytes: found.size, changedAt: found.mtime };
+  }
+
   /** A new file, to be written and closed by the caller, in a folder that is there. */
   async create(name: string): Promise<FileHandle> {
     const file = await open(this.path(name), 'wx+', FILE_MODE);

@@ -49,7 +49,7 @@ export class FolderObjects implements Objects {
         yield* this.list(name, signal);
         continue;
       }
-      const facts = await onFolder(() => this.#files.facts(name));
+      const facts = await onFolder(() => this.#files.ownFacts(name));
       if (facts !== undefined) yield { name, sizeBytes: facts.sizeBytes, writtenAt: facts.changedAt.toISOString() };
     }
   }
