@@ -1,4 +1,5 @@
 /** An Ogg file on its way to the encoder → its pages of sound and pictures, how long they play, and the proof that none is missing. */
+import { Failure } from '../../failure.ts';
 import { OPUS_RATE, packetSamples, parseOpusHead } from '../opus.ts';
 import type { MediaKind } from '../sniff.ts';
 import { OggParser, type OggPage } from './ogg.ts';
@@ -19,6 +20,8 @@ export class OggMeter {
   /** Of the link that passes, by serial number. */
   #spans = new Map<number, Span | undefined>();
   #isBeginning = false;
+  /** Of the links so far, in 1/256 dB. */
+  #gain: number | undefined;
   /** Of the links before; undefined where one did not tell. */
   #endedS: number | undefined = 0;
 
@@ -58,7 +61,22 @@ export class OggMeter {
       this.#endedS = this.#heardS();
       this.#spans = new Map();
     }
-    this.#spans.set(serial, openSpan(packets[0] ?? NOTHING));
+    const first = packets[0] ?? NOTHING;
+    if (!this.#isBeginning) this.#requireLevel(first);
+    this.#spans.set(serial, openSpan(first));
+  }
+
+  /** RFC 7845 §5.1 gives each link its own gain; ffmpeg plays all of them with that of the first. */
+  #requireLevel(firstPacket: Buffer): void {
+    const gain = parseOpusHead(firstPacket)?.outputGain;
+    if (gain === undefined) return;
+    this.#gain ??= gain;
+    if (gain === this.#gain) return;
+    const [first, other] = [this.#gain, gain].map((each) => (each / 256).toFixed(1));
+    throw new Failure(
+      'unsupported-media',
+      `The Ogg file chains Opus streams of different gains, ${first ?? ''} and ${other ?? ''} dB: ask Genesys for another format.`,
+    );
   }
 
   /** To the end of the link that passes; undefined where no stream of it tells. */

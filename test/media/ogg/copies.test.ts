@@ -11,7 +11,7 @@ import { OggMeter } from '../../../src/media/ogg/meter.ts';
 import { decodeOpus, ffmpeg } from '../../support/media/ffmpeg.ts';
 import { pathOfFixture } from '../../support/media/fixtures.ts';
 import { archived } from '../../support/media/made.ts';
-import { oggOpus } from '../../support/media/ogg-write.ts';
+import { flagged, oggOpus, pagesOf } from '../../support/media/ogg-write.ts';
 import { allPackets, opusHead, source } from '../../support/media/packets.ts';
 import { checkWebm } from '../../support/media/webm-check.ts';
 
@@ -58,6 +58,20 @@ for (const [what, way, make] of COPIES) {
     checkWebm(made.file);
   });
 }
+
+test('links of different gains are refused, not heard at the level of the first (D10)', async () => {
+  const call = await readFile(CALL);
+  const first = await ffmpeg('-t', '3', '-i', CALL, ...COPY);
+  const other = pagesOf(first).map((page) => {
+    page.writeUInt32LE(4711, 14);
+    if (page.includes('OpusHead')) page.writeInt16LE(-12 * 256, page.indexOf('OpusHead') + 16);
+    return flagged(page, page.readUInt8(5));
+  });
+  const chained = Buffer.concat([first, ...other]);
+  const refused = fails('unsupported-media', 'different gains, 0\\.0 and -12\\.0 dB');
+  await assert.rejects(archived([chained]), refused);
+  await assert.rejects(archived([chained, call]), refused);
+});
 
 test('a recording behind itself, as cat chains them, plays twice', async () => {
   const bytes = await readFile(CALL);
