@@ -32,14 +32,20 @@ function tooLarge(limitBytes: number): Failure {
   );
 }
 
-/** JSON as it is: no compression, no other charset. @throws Failure `unsupported-type` */
+const JSON_TYPE = /^application\/(?:[a-z0-9!#$&^_.-]+\+)?json$/;
+/** US-ASCII is UTF-8. */
+const CHARSET = /^(?:utf-?8|us-ascii)$/;
+
+/** JSON in UTF-8, by whatever name and with whatever parameters, uncompressed. @throws Failure `unsupported-type` */
 export function requireJson(req: IncomingMessage): void {
-  const type = req.headers['content-type'] ?? '';
-  if (!/^application\/json *(?:; *charset="?utf-8"? *)?$/i.test(type)) {
+  const [type = '', ...parameters] = (req.headers['content-type'] ?? '')
+    .toLowerCase()
+    .split(';')
+    .map((part) => part.trim());
+  const charsets = parameters.flatMap((parameter) => /^charset\s*=\s*"?([^"]*)"?$/.exec(parameter)?.[1] ?? []);
+  if (!JSON_TYPE.test(type) || !charsets.every((charset) => CHARSET.test(charset.trim())))
     throw new Failure('unsupported-type', 'Content-Type: expected application/json in UTF-8.');
-  }
-  const encoding = req.headers['content-encoding'] ?? 'identity';
-  if (encoding.toLowerCase() !== 'identity') {
+  const encoding = req.headers['content-encoding'] ?? '';
+  if (encoding !== '' && encoding.trim().toLowerCase() !== 'identity')
     throw new Failure('unsupported-type', 'Content-Encoding: expected none; send the body uncompressed.');
-  }
 }

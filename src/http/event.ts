@@ -1,5 +1,6 @@
 /** Turns what senders call an event into messages for the queue, and counts what is not for us. */
 import { Failure } from '../failure.ts';
+import { Fields } from '../fields.ts';
 import type { Message } from '../queue/queue.ts';
 import { parseId, parseOptionalId } from '../recording.ts';
 
@@ -39,7 +40,10 @@ const END_TOPIC = /^v2\.detail\.events\.conversation\.([^.]+)\.(customer\.end|us
  */
 export function parseEvents(body: unknown): Events {
   const list = listOf(body);
-  const messages = list === undefined ? [messageOf(body, '')] : list.map((event, i) => messageOf(event, indexed(i)));
+  const messages =
+    list === undefined
+      ? [messageOf(body, '')]
+      : list.map((event, index) => messageOf(event, `events[${String(index)}]`));
   const wanted = messages.filter((message) => message !== undefined);
   return { messages: wanted.flatMap(withRecordings), ignored: messages.length - wanted.length };
 }
@@ -52,99 +56,74 @@ function withRecordings(message: Message): readonly Message[] {
 }
 
 function listOf(body: unknown): readonly unknown[] | undefined {
-  const list = isObject(body) ? field(body, 'events') : body;
-  if (isObject(body) && list === undefined) return undefined;
+  const fields = Fields.in(body);
+  const list = fields === undefined ? body : fields.raw('events');
+  if (fields !== undefined && list === undefined) return undefined;
   if (!Array.isArray(list)) {
-    throw isObject(body)
-      ? refused('events', 'expected an array')
-      : new Failure('bad-request', 'The body: expected an object or an array.');
+    throw fields === undefined
+      ? new Failure('bad-request', 'The body: expected an object or an array.')
+      : refused('events', 'expected an array');
   }
   if (list.length > MAX_EVENTS) throw refused('events', `expected at most ${String(MAX_EVENTS)} at once`);
   return list;
 }
 
-function indexed(index: number): string {
-  return `events[${String(index)}].`;
-}
-
 function messageOf(event: unknown, at: string): Message | undefined {
-  const fields = objectOf(event, at === '' ? 'The body' : at.slice(0, -1));
-  const template = field(fields, 'detail-type');
-  if (template !== undefined) return bridged(fields, textOf(template, `${at}detail-type`), at);
-  const topic = field(fields, 'topicName');
-  if (topic !== undefined) return notified(fields, textOf(topic, `${at}topicName`), at);
-  return plain(fields, at);
+  const fields = Fields.in(event, at);
+  if (fields === undefined) throw refused(at === '' ? 'The body' : at, 'expected an object');
+  if (fields.raw('detail-type') !== undefined) return bridged(fields);
+  if (fields.raw('topicName') !== undefined) return notified(fields, fields.requireText('topicName'));
+  return plain(fields);
 }
 
 /** EventBridge: `detail-type` holds the topic with `{id}` in place of ids, `detail.topicName` the topic itself. */
-function bridged(fields: object, template: string, at: string): Message | undefined {
-  const detail = objectOf(field(fields, 'detail'), `${at}detail`);
-  const topic = field(detail, 'topicName');
-  return notified(detail, topic === undefined ? template : textOf(topic, `${at}detail.topicName`), `${at}detail.`);
+function bridged(fields: Fields): Message | undefined {
+  const template = fields.requireText('detail-type');
+  const detail = fields.requireFields('detail');
+  return notified(detail, detail.raw('topicName') === undefined ? template : detail.requireText('topicName'));
 }
 
-function notified(fields: object, topic: string, at: string): Message | undefined {
+function notified(fields: Fields, topic: string): Message | undefined {
   const recording = RECORDING_TOPIC.exec(topic);
   const ended = END_TOPIC.exec(topic);
   if (recording === null && ended === null) return undefined;
-  const body = objectOf(field(fields, 'eventBody'), `${at}eventBody`);
-  const conversationId = field(body, 'conversationId') ?? recording?.[1] ?? ended?.[1];
+  const body = fields.requireFields('eventBody');
+  const conversationId = given(body, 'conversationId') ?? recording?.[1] ?? ended?.[1];
+  const name = body.nameOf('conversationId');
   if (recording === null) {
-    const conversation = conversationMessage(conversationId, `${at}eventBody.`);
+    const conversation = { kind: 'conversation', conversationId: parseId(conversationId, name) } as const;
     return ended?.[2] === 'voicemail.end' ? { ...conversation, voicemail: true } : conversation;
   }
-  return {
-    kind: 'recording',
-    recordingId: parseId(field(body, 'id'), `${at}eventBody.id`),
-    conversationId: parseOptionalId(conversationId, `${at}eventBody.conversationId`),
-  };
+  const recordingId = parseId(body.raw('id'), body.nameOf('id'));
+  return { kind: 'recording', recordingId, conversationId: parseOptionalId(conversationId, name) };
 }
 
 /** What an administrator wrote into a data action, or a script sends. */
-function plain(fields: object, at: string): Message | undefined {
-  const kind = ['type', 'eventType', 'event'].map((name) => field(fields, name)).find((value) => value !== undefined);
+function plain(fields: Fields): Message | undefined {
+  const kind = ['type', 'eventType', 'event'].map((name) => fields.raw(name)).find((value) => value !== undefined);
   // Beside a stated kind, `id` is the recording's only where the kind says so; else it is most likely the event's own.
   const idIsOurs = kind === undefined || (typeof kind === 'string' && /recording/i.test(kind));
-  const named = field(fields, 'recordingId');
-  const recordingId = named ?? (idIsOurs ? field(fields, 'id') : undefined);
-  const conversationId = field(fields, 'conversationId');
-  if (isPresent(recordingId)) {
+  const named = given(fields, 'recordingId') === undefined ? 'id' : 'recordingId';
+  const recordingId = named === 'id' && !idIsOurs ? undefined : given(fields, named);
+  const conversationId = given(fields, 'conversationId');
+  if (recordingId !== undefined)
     return {
       kind: 'recording',
-      recordingId: parseId(recordingId, `${at}${isPresent(named) ? 'recordingId' : 'id'}`),
-      conversationId: parseOptionalId(conversationId, `${at}conversationId`),
+      recordingId: parseId(recordingId, fields.nameOf(named)),
+      conversationId: parseOptionalId(conversationId, fields.nameOf('conversationId')),
     };
-  }
-  if (isPresent(conversationId)) return conversationMessage(conversationId, at);
+  if (conversationId !== undefined)
+    return { kind: 'conversation', conversationId: parseId(conversationId, fields.nameOf('conversationId')) };
   if (kind !== undefined) return undefined;
-  throw refused(`${at}recordingId`, 'expected recordingId (or id), conversationId, or a Genesys notification');
+  const expected = 'expected recordingId (or id), conversationId, or a Genesys notification';
+  throw refused(fields.nameOf('recordingId'), expected);
 }
 
-function conversationMessage(conversationId: unknown, at: string): Message & { readonly kind: 'conversation' } {
-  return { kind: 'conversation', conversationId: parseId(conversationId, `${at}conversationId`) };
-}
-
-function textOf(value: unknown, name: string): string {
-  if (typeof value === 'string') return value;
-  throw refused(name, 'expected a string');
-}
-
-function objectOf(value: unknown, name: string): object {
-  if (isObject(value)) return value;
-  throw refused(name, 'expected an object');
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function isPresent(value: unknown): boolean {
-  return value !== undefined && value !== null;
-}
-
-/** Own fields only: nothing a prototype carries is an id. */
-function field(fields: object, name: string): unknown {
-  return Object.hasOwn(fields, name) ? Reflect.get(fields, name) : undefined;
+/** undefined for `null` and the empty text as well: templates leave a field empty where they know nothing for it. */
+function given(fields: Fields, name: string): unknown {
+  const value = fields.raw(name);
+  const isNone = value === null || (typeof value === 'string' && value.trim() === '');
+  return isNone ? undefined : value;
 }
 
 function refused(name: string, expected: string): Failure {

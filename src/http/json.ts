@@ -6,6 +6,8 @@ const MAX_DEPTH = 16;
 const MAX_KEYS = 20_000;
 const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
 
+/** Allowed to be passed over (RFC 8259 §8.1). */
+const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const COLON = 0x3a;
@@ -21,9 +23,10 @@ const CLOSE_ARRAY = 0x5d;
 export function parseJson(bytes: Buffer): unknown {
   if (bytes.length === 0) throw refused('The body is empty; send one event, or an array of them.');
   if (!isUtf8(bytes)) throw refused('The body is not UTF-8.');
-  inspect(bytes);
+  const text = bytes.subarray(0, 3).equals(BYTE_ORDER_MARK) ? bytes.subarray(3) : bytes;
+  inspect(text);
   try {
-    return JSON.parse(bytes.toString('utf8'));
+    return JSON.parse(text.toString('utf8'));
   } catch {
     throw refused('The body is not valid JSON.');
   }

@@ -32,23 +32,50 @@ export function createVerifyPush(auth: PushAuth): VerifyPush {
     transporterOptions: { timeout: CERTS_WITHIN_MS },
     ...(certsUrl === undefined ? {} : { endpoints: { oauth2FederatedSignonPemCertsUrl: certsUrl } }),
   });
+  const certs = new Certificates(() => client.getFederatedSignonCertsAsync());
   return async (headers) => {
     const idToken = bearerOf(headers);
     if (idToken === undefined) throw unauthorized('no token');
-    await fetchCerts(client);
+    await certs.fetched();
     const payload = await payloadOf(client, { idToken, audience });
     if (payload?.email !== serviceAccount) throw unauthorized('another account');
     if (payload.email_verified !== true) throw unauthorized('an email that is not verified');
   };
 }
 
-/** Kept by the library for as long as Google says. */
-async function fetchCerts(client: OAuth2Client): Promise<void> {
-  try {
-    await client.getFederatedSignonCertsAsync();
-  } catch (cause) {
-    const text = 'Google’s keys could not be fetched, so the push could not be verified; it is sent again.';
-    throw new Failure('upstream-unavailable', text, { cause });
+/** Anybody can send a token that has to be checked: while Google's keys cannot be had nobody makes us ask more often than this. */
+const REMEMBER_FAILURE_MS = 10_000;
+
+/** Google's keys, kept by the library for as long as Google says; asked for once at a time. */
+export class Certificates {
+  readonly #fetch: () => Promise<unknown>;
+  readonly #now: () => number;
+  #running: Promise<void> | undefined;
+  #failed: { readonly failure: Failure; readonly untilMs: number } | undefined;
+
+  /** `now`: milliseconds that only grow. */
+  constructor(fetch: () => Promise<unknown>, now: () => number = () => performance.now()) {
+    this.#fetch = fetch;
+    this.#now = now;
+  }
+
+  /** @throws Failure `upstream-unavailable` */
+  fetched(): Promise<void> {
+    if (this.#failed !== undefined && this.#now() < this.#failed.untilMs) return Promise.reject(this.#failed.failure);
+    this.#running ??= this.#ask().finally(() => (this.#running = undefined));
+    return this.#running;
+  }
+
+  async #ask(): Promise<void> {
+    try {
+      await this.#fetch();
+      this.#failed = undefined;
+    } catch (cause) {
+      const text = 'Google’s keys could not be fetched, so the push could not be verified; it is sent again.';
+      const failure = new Failure('upstream-unavailable', text, { cause });
+      this.#failed = { failure, untilMs: this.#now() + REMEMBER_FAILURE_MS };
+      throw failure;
+    }
   }
 }
 

@@ -2,9 +2,11 @@
 import type { ErrorRequestHandler, RequestHandler, Response } from 'express';
 import type { IncomingHttpHeaders } from 'node:http';
 import { Failure } from '../failure.ts';
+import { Fields } from '../fields.ts';
 import type { Log } from '../log.ts';
 import { readBody } from './body.ts';
 import { answerFailure, failureOf } from './errors.ts';
+import { FirstOfMinute } from './first-of-minute.ts';
 import { headerOf } from './headers.ts';
 import { parseJson } from './json.ts';
 import type { VerifyPush } from './push-token.ts';
@@ -60,12 +62,12 @@ function leftSignal(res: Response): AbortSignal {
 export function parsePush(headers: IncomingHttpHeaders, body: Buffer): Pushed {
   const messageId = headerOf(headers, 'x-goog-pubsub-message-id');
   if (messageId !== undefined) return unwrapped(messageId, headers, body);
-  const fields = fieldsOf(parseJson(body), 'body');
-  if (fields.has('v') && !fields.has('message')) {
+  const fields = Fields.of(parseJson(body), '');
+  if (fields.raw('v') !== undefined && fields.raw('message') === undefined) {
     const advice = 'set no_wrapper.write_metadata of the push subscription, or take no_wrapper away';
     throw new Failure('misconfigured', `The message was pushed without its attributes: ${advice}.`);
   }
-  return wrapped(fieldsOf(fields.get('message'), 'message'), fields.get('deliveryAttempt'));
+  return wrapped(fields.requireFields('message'), fields.raw('deliveryAttempt'));
 }
 
 /** https://cloud.google.com/pubsub/docs/payload-unwrapping: attributes become headers, whose names know no case. */
@@ -82,33 +84,21 @@ function unwrapped(id: string, headers: IncomingHttpHeaders, body: Buffer): Push
 
 /** https://cloud.google.com/pubsub/docs/push#receive_push */
 function wrapped(message: Fields, deliveryAttempt: unknown): Pushed {
-  const data = message.get('data') ?? '';
+  const data = message.raw('data') ?? '';
   if (typeof data !== 'string') throw new Failure('bad-request', 'message.data: expected base64.');
-  const attributes = [...fieldsOf(message.get('attributes') ?? {}, 'message.attributes')];
+  const attributes = Fields.of(message.raw('attributes') ?? {}, 'message.attributes');
   return {
-    id: textOf(message.get('messageId')),
+    id: message.text('messageId') ?? '',
     data: Buffer.from(data, 'base64').toString('utf8'),
-    attributes: Object.fromEntries(attributes.map(([name, value]) => [name, textOf(value)])),
-    publishedAt: dateOf(message.get('publishTime')),
+    attributes: Object.fromEntries(attributes.names().map((name) => [name, attributes.text(name) ?? ''])),
+    publishedAt: dateOf(message.text('publishTime')),
     deliveryAttempt: countOf(deliveryAttempt),
   };
 }
 
-type Fields = ReadonlyMap<string, unknown>;
-
-function fieldsOf(value: unknown, name: string): Fields {
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new Failure('bad-request', `${name}: expected an object, as Pub/Sub pushes it.`);
-  return new Map(Object.entries(value));
-}
-
-function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : '';
-}
-
 /** Its age is counted from it: what has none is as old as its arrival. */
-function dateOf(value: unknown): Date {
-  const date = new Date(textOf(value));
+function dateOf(text: string | undefined): Date {
+  const date = new Date(text ?? NaN);
   return Number.isNaN(date.getTime()) ? new Date() : date;
 }
 
@@ -117,16 +107,20 @@ function countOf(value: unknown): number {
   return Number.isSafeInteger(count) && count > 0 ? count : 0;
 }
 
-/** A push that is refused is seen by the operator: nobody else reads Pub/Sub's answers. */
+/** A push that is refused is seen by the operator, the first of a minute and reason: nobody else reads Pub/Sub's answers. */
 export function refusePush(log: Log): ErrorRequestHandler {
+  const seldom = new FirstOfMinute();
   return (thrown: unknown, req, res, _next) => {
     const failure = failureOf(thrown);
     const level = failure.code === 'internal' ? 'error' : failure.code === 'busy' ? 'debug' : 'warn';
-    log[level]('A push was refused.', {
-      status: failure.status,
-      requestId: res.getHeader('X-Request-Id'),
-      error: failure,
-    });
+    const passedOver = seldom.take([failure.code, failure.facts['why']].join());
+    if (passedOver !== undefined)
+      log[level]('A push was refused.', {
+        status: failure.status,
+        requestId: res.getHeader('X-Request-Id'),
+        passedOver,
+        error: failure,
+      });
     answerFailure(failure, req, res);
   };
 }

@@ -5,9 +5,11 @@ import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Message, Queue } from '../queue/queue.ts';
 import { traced } from '../trace.ts';
+import { inTime } from '../waiting.ts';
 import { readBody, requireJson } from './body.ts';
 import { answerFailure, failureOf } from './errors.ts';
 import { parseEvents } from './event.ts';
+import { FirstOfMinute } from './first-of-minute.ts';
 import { parseJson } from './json.ts';
 import type { Verify } from './signature.ts';
 import { givenTraceparent, traceparentOf } from './trace.ts';
@@ -54,18 +56,9 @@ export function receiveEvents(parts: WebhookParts): RequestHandler {
 /** A sender that leaves changes nothing: the signal is the deadline's alone. A late success is a duplicate the queue collapses. */
 async function publishInTime(messages: readonly Message[], parts: WebhookParts): Promise<void> {
   if (messages.length === 0) return;
-  const deadline = new AbortController();
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => {
-    const failure = new Failure('queue-unavailable', 'The queue did not take the events in time; send them again.');
-    late.reject(failure);
-    deadline.abort(failure);
-  }, parts.deadlineMs ?? DEADLINE_MS);
-  try {
-    await Promise.race([parts.queue.publish(messages, deadline.signal), late.promise]);
-  } finally {
-    clearTimeout(timer);
-  }
+  const late = (): Failure =>
+    new Failure('queue-unavailable', 'The queue did not take the events in time; send them again.');
+  await inTime((signal) => parts.queue.publish(messages, signal), parts.deadlineMs ?? DEADLINE_MS, late);
 }
 
 function count(messages: readonly Message[], ignored: number, metrics: Metrics): void {
@@ -75,18 +68,25 @@ function count(messages: readonly Message[], ignored: number, metrics: Metrics):
   if (ignored > 0) metrics.ignored(ignored);
 }
 
-/** Every refused webhook is seen by the operator, without its body: it may be anyone's and hold anything. */
+/**
+ * Every refused webhook is counted, and the first of a minute and code is seen by the operator: anybody can send as many as
+ * they like. Without its body: that may be anyone's and hold anything.
+ */
 export function refuseEvents(log: Log, metrics: Metrics): ErrorRequestHandler {
+  const seldom = new FirstOfMinute();
   return (thrown: unknown, req, res, _next) => {
     const failure = failureOf(thrown);
     metrics.refused(failure.code);
-    log[failure.code === 'internal' ? 'error' : 'warn']('A webhook request was refused.', {
-      status: failure.status,
-      requestId: res.getHeader('X-Request-Id'),
-      remoteAddress: req.socket.remoteAddress,
-      bytes: req.headers['content-length'],
-      error: failure,
-    });
+    const passedOver = seldom.take(failure.code);
+    if (passedOver !== undefined)
+      log[failure.code === 'internal' ? 'error' : 'warn']('A webhook request was refused.', {
+        status: failure.status,
+        requestId: res.getHeader('X-Request-Id'),
+        remoteAddress: req.socket.remoteAddress,
+        bytes: req.headers['content-length'],
+        passedOver,
+        error: failure,
+      });
     answerFailure(failure, req, res);
   };
 }

@@ -59,6 +59,20 @@ const ACCEPTED: Readonly<Record<string, readonly [body: unknown, messages: reado
   'a conversation': [{ conversationId: C }, [conversation]],
   'a conversation with what nobody needs': [{ conversationId: C, mediaType: 5, ani: 'tel:+1555' }, [conversation]],
   'null for "none"': [{ recordingId: null, conversationId: C, mediaType: null }, [conversation]],
+  'E4 an empty conversation is none': [
+    { recordingId: R, conversationId: '' },
+    [{ kind: 'recording', recordingId: R, conversationId: undefined }],
+  ],
+  'E4 a blank conversation beside an id': [
+    { id: R, conversationId: '  ' },
+    [{ kind: 'recording', recordingId: R, conversationId: undefined }],
+  ],
+  'E4 an empty recording leaves the conversation': [{ recordingId: '', conversationId: C }, [conversation]],
+  'E4 an empty recording leaves the id': [{ recordingId: '', id: R, conversationId: C }, [recording()]],
+  'E4 an empty conversation in a notification, by its topic': [
+    { ...transcoded, eventBody: { id: R, conversationId: '' } },
+    [recording()],
+  ],
   'an array': [
     [{ recordingId: R, conversationId: C }, { conversationId: C }],
     [recording(), conversation],
@@ -127,7 +141,7 @@ const REFUSED: Readonly<Record<string, readonly [body: unknown, field: string]>>
   'IN-13 an encoded slash': [{ recordingId: 'a%2fb' }, 'recordingId'],
   'IN-13 an id of 10 kB': [{ recordingId: 'a'.repeat(10_000) }, 'recordingId'],
   'IN-13 an underscore for a conversation': [{ recordingId: R, conversationId: '_' }, 'conversationId'],
-  'IN-13 an empty id': [{ recordingId: '', conversationId: C }, 'recordingId'],
+  'nothing but empty ids': [{ recordingId: '', id: '', conversationId: ' ' }, 'recordingId'],
   'a template that was not filled in': [{ conversationId: '${input.conversationId}' }, 'conversationId'],
   'the fourth of many': [[{ id: R }, { id: R }, { id: R }, { recordingId: 'ä' }], 'events[3].recordingId'],
   'an element that is no object': [[{ id: R }, 'x'], 'events[1]'],

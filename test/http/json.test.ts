@@ -37,7 +37,8 @@ for (const [name, body] of Object.entries({
   'half a document': bytes('{"recordingId":'),
   'a text without an end': bytes('{"recordingId":"a'),
   'a text that ends in a backslash': bytes('{"a":"\\'),
-  'a byte order mark': bytes('\uFEFF{"recordingId":"a"}'),
+  'two byte order marks': bytes('\uFEFF\uFEFF{"recordingId":"a"}'),
+  'a byte order mark behind the beginning': bytes('{\uFEFF"recordingId":"a"}'),
   'UTF-16': Buffer.from('{"recordingId":"a"}', 'utf16le'),
   'a cut UTF-8 sequence': Buffer.from([0x22, 0xc3, 0x22]),
   'an overlong UTF-8 sequence': Buffer.from([0x22, 0xc0, 0xaf, 0x22]),
@@ -49,6 +50,9 @@ for (const [name, body] of Object.entries({
 })) {
   test(`${name} is refused as malformed (IN-09)`, () => assert.match(refusal(body), /not valid JSON|not UTF-8/));
 }
+
+test('a byte order mark in front is passed over (E4)', () =>
+  assert.equal(refusal(bytes('\uFEFF{"recordingId":"a"}')), 'accepted'));
 
 test('nothing at all is refused', () => assert.match(refusal(bytes('')), /empty/));
 

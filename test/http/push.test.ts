@@ -6,7 +6,7 @@ import { after, before, suite, test } from 'node:test';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Failure } from '../../src/failure.ts';
-import { createVerifyPush } from '../../src/http/push-token.ts';
+import { Certificates, createVerifyPush } from '../../src/http/push-token.ts';
 import type { Pushed, PushParts } from '../../src/http/push.ts';
 import { openPubsubQueue } from '../../src/queue/pubsub/pubsub.ts';
 import { encodeMessage, type Delivery, type Handle } from '../../src/queue/queue.ts';
@@ -165,6 +165,33 @@ test('Google’s keys are fetched once and kept; without them a push is refused 
   assert.equal(own.fetches(), 1);
   await using fresh = await startRoute({ verify: verifier(own.certsUrl) });
   assert.equal((await push(fresh, { token: own.token() })).status, 503);
+});
+
+test('while Google’s keys cannot be had they are asked for every 10 s at most, however many push (B11)', async () => {
+  let [now, asked, broken] = [0, 0, true];
+  const certificates = new Certificates(
+    async () => {
+      asked += 1;
+      await delay(5);
+      if (broken) throw new Error('no answer');
+    },
+    () => now,
+  );
+  const failed = { code: 'upstream-unavailable' };
+  await Promise.all(Array.from({ length: 100 }, () => assert.rejects(certificates.fetched(), failed)));
+  assert.equal(asked, 1, 'at once');
+  for (now = 1; now < 10_000; now += 1_000) await assert.rejects(certificates.fetched(), failed);
+  assert.equal(asked, 1, 'within 10 s');
+  broken = false;
+  now = 10_100;
+  await certificates.fetched();
+  assert.equal(asked, 2, 'after 10 s');
+});
+
+test('refused pushes are logged once a minute and reason (B11)', async () => {
+  await using route = await startRoute();
+  for (let i = 0; i < 30; i += 1) assert.equal((await push(route, { token: forgedToken(oidc) })).status, 401);
+  assert.equal(route.lines.filter((line) => line.includes('A push was refused.')).length, 1);
 });
 
 test('an empty audience or account stops the service before it starts: any Google token would pass', () => {

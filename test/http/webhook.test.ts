@@ -213,7 +213,7 @@ test('bytes beyond the declared length are no part of the event, and break the c
 
 for (const [name, body, expected] of [
   ['malformed JSON', Buffer.from('{"a":'), /not valid JSON/],
-  ['a byte order mark', Buffer.from(`\uFEFF${EVENT}`), /not valid JSON/],
+  ['two byte order marks', Buffer.from(`\uFEFF\uFEFF${EVENT}`), /not valid JSON/],
   ['UTF-16', Buffer.from(EVENT, 'utf16le'), /not valid JSON/],
   ['broken UTF-8', Buffer.from([0x22, 0xff, 0x22]), /not UTF-8/],
   ['no body', Buffer.alloc(0), /empty/],
@@ -260,6 +260,68 @@ test('only plain JSON in UTF-8 is a webhook: anything else is 415 (IN-14)', asyn
   ]) {
     assert.equal((await post(app, EVENT, { ...token, 'content-type': type })).status, 202, type);
   }
+});
+
+test('every harmless form of the same event is taken (E4)', async () => {
+  const queue = new ListQueue();
+  await using app = await receiver(queue);
+  const types = [
+    'application/json;',
+    'application/json ;charset=utf8',
+    'application/json; charset=UTF8',
+    "application/json; charset = 'utf-8'".replaceAll("'", '"'),
+    'application/json; charset=us-ascii',
+    'application/json; boundary=x; charset=utf-8; version=1',
+    'application/json; odata.metadata=minimal',
+    'APPLICATION/JSON;;',
+    'application/cloudevents+json',
+    'application/vnd.example.v1+json; charset=utf-8',
+  ];
+  const bodies = [EVENT, `\uFEFF${EVENT}`, ` \r\n${EVENT}\n`, `\uFEFF\n${EVENT}`];
+  for (const type of types)
+    for (const body of bodies) {
+      const response = await post(app, body, { ...WITH_TOKEN, 'content-type': type });
+      assert.equal(response.status, 202, `${type} ${JSON.stringify(body.slice(0, 5))}`);
+      const proof = { ...signed(body), 'content-type': type };
+      assert.equal((await post(app, body, proof)).status, 202, `${type}, signed as sent`);
+    }
+  assert.equal(queue.messages.length, 2 * types.length * bodies.length);
+  const empty = JSON.stringify({ recordingId: R, conversationId: '' });
+  assert.equal((await post(app, empty, { ...WITH_TOKEN, 'content-encoding': 'Identity' })).status, 202);
+  assert.deepEqual(queue.ids.at(-1), {
+    kind: 'recording',
+    recordingId: R,
+    conversationId: undefined,
+    traceparent: undefined,
+  });
+});
+
+test('other charsets and types stay refused, wherever they stand (E4)', async () => {
+  await using app = await receiver(new ListQueue());
+  for (const type of [
+    'application/json; charset=utf-16',
+    'application/json; a=b; charset=iso-8859-1',
+    'application/json; charset=utf-8; charset=utf-7',
+    'application/+json',
+    'application/xml',
+    'application/json/x',
+    'text/json-like',
+    'json',
+    '; application/json',
+  ]) {
+    assert.equal((await post(app, EVENT, { ...WITH_TOKEN, 'content-type': type })).status, 415, type);
+  }
+});
+
+test('refused webhooks are all counted, and the first of a minute is logged (B11)', async () => {
+  await using app = await receiver(new ListQueue());
+  for (let i = 0; i < 50; i += 1) assert.equal((await post(app, EVENT, JSON_TYPE)).status, 401);
+  assert.equal((await post(app, '{', WITH_TOKEN)).status, 400);
+  assert.match(await app.metrics.text(), /archiver_events_refused_total\{code="unauthorized"\} 50/);
+  const codes = app.lines
+    .filter((line) => line.includes('"severity":"WARNING"'))
+    .map((line) => /"code":"([\w-]+)"/.exec(line)?.[1]);
+  assert.deepEqual(codes, ['unauthorized', 'bad-request']);
 });
 
 test('other methods are 405 with Allow, other paths 404, and neither repeats what came (IN-15)', async () => {
