@@ -140,17 +140,22 @@ const PARTS: readonly Part[] = [
   },
   {
     has: ['media/ogg/'],
-    may: ['media/*'],
+    may: ['media/*', 'media/source/'],
     why: 'Ogg and Opus are read and joined without knowing where packets go',
   },
   {
     has: ['media/mp4/'],
-    may: ['media/*'],
+    may: ['media/*', 'media/source/'],
     why: 'MP4 is read and rearranged without knowing who decodes it',
   },
   {
-    has: ['media/encoder/'],
+    has: ['media/source/'],
     may: ['media/*', 'media/webm/'],
+    why: 'a walk through a file looks at its bytes, and knows neither where they come from nor who decodes them',
+  },
+  {
+    has: ['media/encoder/'],
+    may: ['media/*', 'media/webm/', 'media/source/'],
     why: 'the encoder is a process that takes bytes and gives WebM; why it is asked is not its business',
   },
   {

@@ -6,6 +6,7 @@ import { joinMono } from './ogg/join.ts';
 import { readOggOpus } from './ogg/ogg-opus.ts';
 import type { FileStream, Packet, SourceStream } from './packet.ts';
 import type { Plan } from './plan.ts';
+import { UNKNOWN_LENGTHS } from './source/tally.ts';
 import { readWebm } from './webm/reader.ts';
 
 export type PlanAsIs = Plan & { readonly way: Exclude<Plan['way'], 'encode'> };
@@ -38,6 +39,8 @@ export async function openAsIs(plan: PlanAsIs, needs: AsIsNeeds): Promise<Source
     isStated: true,
     lacksEndMark: () => !file.hasEndMark,
     isSized: () => file.hasEndMark,
+    countedMs: () => UNKNOWN_LENGTHS,
+    notes: () => [],
   };
 }
 

@@ -6,12 +6,11 @@ import type { Encoders } from './encoder/encoders.ts';
 import type { EncoderOrder } from './encoder/process.ts';
 import type { Slots } from './encoder/slots.ts';
 import type { MediaInput } from './input.ts';
-import { streamableMp4 } from './mp4/stream.ts';
-import { isOgg, OggMeter } from './ogg/meter.ts';
 import type { Packet, SourceStream } from './packet.ts';
 import type { Plan } from './plan.ts';
-import type { Media } from './sniff.ts';
-import { createSourceMeter, type SourceLength } from './source-meter.ts';
+import { type OpenSource, openSource } from './open-source.ts';
+import { type Beginning, beginningsOf } from './beginnings.ts';
+import type { Lengths } from './source/tally.ts';
 
 export interface MediaTools {
   readonly ffmpeg: Ffmpeg;
@@ -29,22 +28,27 @@ export interface EncodingNeeds {
   readonly tools: MediaTools;
   /** Waits for an encoder as long as it takes; otherwise Failure `busy` where too many wait already. */
   readonly patient: boolean;
+  /** What Genesys says of its media. */
+  readonly genesysMs: number | undefined;
   /** Ends the downloads, whatever they wait for. */
   readonly letGo: () => void;
 }
 
 /** @throws Failure, so do the packets; the slot is free then. Else `packets` must be read or left, or `signal` aborted. */
 export async function openEncoded(plan: Plan, needs: EncodingNeeds, signal: AbortSignal): Promise<SourceStream> {
-  const { inputs, tools, patient, letGo } = needs;
-  const sources = await Promise.all(inputs.map((input, index) => streamable(input, plan.media[index], signal)));
-  const meters = sources.map(({ meter }) => meter);
+  const { tools, patient, letGo, genesysMs } = needs;
+  const sources = await openSources(plan, needs, signal);
+  const beginnings = beginningsOf(
+    sources.map(({ contents }) => contents),
+    genesysMs,
+  );
   const slot = await tools.slots.acquire({ bounded: !patient }, signal);
   try {
     // Who is not patient is a listener, and seldom the last one.
     const listened = !patient;
     const { maxDurationMs, threads } = tools;
     const job = {
-      media: plan.media,
+      media: sources.map(({ media, contents }, index) => ({ ...media, contents, zeroS: beginnings[index]?.zeroS })),
       sources: sources.map(({ bytes }) => leavable(bytes, letGo)),
       maxDurationMs,
       listened,
@@ -64,12 +68,17 @@ export async function openEncoded(plan: Plan, needs: EncodingNeeds, signal: Abor
     return {
       ...encoded,
       packets: plan.media.some(({ kind }) => kind === 'flac') ? seamless(held) : held,
-      why: [plan.why, ...sources.flatMap(({ note }) => note ?? [])].join('; '),
-      durationMs: longest(meters.map((meter) => meter?.declaredMs())),
-      expectedMs: () => longest(meters.map((meter) => meter?.durationOf())),
+      why: [plan.why, ...notesOf(sources, beginnings)].join('; '),
+      durationMs: longest(lengthsOf(sources, beginnings, ({ figures }) => figures.declaredMs)),
+      expectedMs: () => longest(lengthsOf(sources, beginnings, ({ figures }) => overallMs(figures.lengths))),
       isStated: false,
-      lacksEndMark: () => meters.some((meter) => meter?.lacksEndMark()),
       isSized: () => true,
+      countedMs: () => ({
+        soundMs: longest(lengthsOf(sources, beginnings, ({ figures }) => figures.lengths.soundMs)),
+        picturesMs: longest(sources.map(({ figures }) => figures.lengths.picturesMs)),
+      }),
+      lacksEndMark: () => sources.some(({ figures }) => figures.lacksEndMark),
+      notes: () => sources.flatMap(({ figures }) => figures.notes),
     };
   } catch (error) {
     slot[Symbol.dispose]();
@@ -77,26 +86,35 @@ export async function openEncoded(plan: Plan, needs: EncodingNeeds, signal: Abor
   }
 }
 
-interface EncoderSource {
-  /** As the encoder can read it from a pipe. */
-  readonly bytes: AsyncIterable<Buffer>;
-  readonly note?: string | undefined;
-  /** Duration as the header says it, and as counted at the end. */
-  readonly meter: SourceLength | undefined;
+function openSources(plan: Plan, needs: EncodingNeeds, signal: AbortSignal): Promise<readonly OpenSource[]> {
+  const { inputs, genesysMs } = needs;
+  const opened = plan.media.flatMap((media, index) => {
+    const input = inputs[index];
+    return input === undefined ? [] : [openSource(input, { media, genesysMs }, signal)];
+  });
+  return Promise.all(opened);
 }
 
-async function streamable(input: MediaInput, media: Media | undefined, signal: AbortSignal): Promise<EncoderSource> {
-  if (media === undefined) return { bytes: input.bytes(), meter: undefined };
-  const { kind } = media;
-  if (isOgg(kind)) {
-    const meter = new OggMeter();
-    return { bytes: meter.through(input.bytes()), meter };
-  }
-  const meter = createSourceMeter(kind);
-  const bytes = input.bytes(meter);
-  if (kind !== 'mp4') return { bytes, meter };
-  const { sizeBytes, readRange } = input.download;
-  return { ...(await streamableMp4({ bytes, sizeBytes, readRange }, signal)), meter };
+/** Milliseconds from the recording's beginning to the end of each source. */
+function lengthsOf(
+  sources: readonly OpenSource[],
+  beginnings: readonly Beginning[],
+  lengthOf: (source: OpenSource) => number | undefined,
+): readonly (number | undefined)[] {
+  return sources.map((source, index) => {
+    const ms = lengthOf(source);
+    return ms === undefined ? undefined : ms + (beginnings[index]?.lateS ?? 0) * 1000;
+  });
+}
+
+/** For the manifest: how the sources were read, and what of them is not in the WebM or not where it was. */
+function notesOf(sources: readonly OpenSource[], beginnings: readonly Beginning[]): readonly string[] {
+  const late = beginnings.flatMap(({ lateS }, index) =>
+    lateS < 0.001 ? [] : [`file ${String(index + 1)} begins ${lateS.toFixed(3)} s later`],
+  );
+  const left = sources.flatMap(({ contents }) => (contents?.pictures ?? []).slice(sources.length > 1 ? 0 : 1));
+  const pictures = left.length === 0 ? [] : [`pictures left out: ${left.join(', ')}`];
+  return [...sources.flatMap(({ note }) => note ?? []), ...late, ...pictures];
 }
 
 /** What is left while a chunk is awaited ends at once: the `return` of a generator alone would wait for that chunk. */
@@ -145,6 +163,9 @@ async function* holding(
   using _held = slot;
   yield* packets;
 }
+
+const overallMs = ({ soundMs, picturesMs }: Lengths): number | undefined =>
+  soundMs === undefined && picturesMs === undefined ? undefined : Math.max(soundMs ?? 0, picturesMs ?? 0);
 
 /** undefined unless every one is known: the longest of some may not be the longest of all. */
 function longest(durations: readonly (number | undefined)[]): number | undefined {

@@ -1,15 +1,14 @@
 /** A recording's media files → inputs that are open: the beginning of each says what it is, and its bytes can be read once. */
 import type { Download, MediaFile } from '../media-file.ts';
-import { sniff, SNIFF_BYTES, type Sniffed } from './sniff.ts';
-import type { SourceMeter } from './source-meter.ts';
+import { bytesToTell, sniff, SNIFF_BYTES, type Sniffed } from './sniff.ts';
 
 /** One media file: its beginning, which said what it is, and its bytes. */
 export interface MediaInput {
   readonly channel: string;
   readonly download: Download;
   readonly sniffed: Sniffed;
-  /** All of it, once; what is encoded passes a meter. */
-  bytes(meter?: SourceMeter): AsyncIterable<Buffer>;
+  /** All of it, once. */
+  bytes(): AsyncIterable<Buffer>;
   close(): Promise<void>;
 }
 
@@ -37,12 +36,12 @@ async function openInput(file: MediaFile, signal: AbortSignal): Promise<MediaInp
   const download = await file.open(signal);
   const iterator = download[Symbol.asyncIterator]();
   const head = await peek(iterator);
-  const sniffed = sniff(head.subarray(0, SNIFF_BYTES));
+  const sniffed = sniff(head);
   return {
     channel: file.channel,
     download,
     sniffed,
-    bytes: (meter) => resume(head, iterator, meter),
+    bytes: () => resume(head, iterator),
     close: async () => void (await iterator.return?.()),
   };
 }
@@ -50,22 +49,30 @@ async function openInput(file: MediaFile, signal: AbortSignal): Promise<MediaInp
 /** The first bytes: no more chunks than it takes to know what the file is. */
 async function peek(iterator: AsyncIterator<Buffer>): Promise<Buffer> {
   let head: Buffer = Buffer.alloc(0);
-  while (head.length < SNIFF_BYTES) {
-    const step = await iterator.next();
-    if (step.done === true) break;
-    head = head.length === 0 ? step.value : Buffer.concat([head, step.value]);
+  for (let wanted = SNIFF_BYTES; head.length < wanted; wanted = Math.max(wanted, bytesToTell(head))) {
+    const more = await readTo(iterator, wanted - head.length);
+    if (more.length === 0) break;
+    head = head.length === 0 ? more : Buffer.concat([head, more]);
   }
   return head;
 }
 
-async function* resume(
-  head: Buffer,
-  iterator: AsyncIterator<Buffer>,
-  meter: SourceMeter | undefined,
-): AsyncGenerator<Buffer, void, void> {
+/** At least so many bytes, fewer only at the end. */
+async function readTo(iterator: AsyncIterator<Buffer>, sizeBytes: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for (let left = sizeBytes; left > 0;) {
+    const step = await iterator.next();
+    if (step.done === true) break;
+    chunks.push(step.value);
+    left -= step.value.length;
+  }
+  const [only] = chunks;
+  return only !== undefined && chunks.length === 1 ? only : Buffer.concat(chunks);
+}
+
+async function* resume(head: Buffer, iterator: AsyncIterator<Buffer>): AsyncGenerator<Buffer, void, void> {
   try {
     for (let chunk = head; ;) {
-      meter?.push(chunk);
       yield chunk;
       const step = await iterator.next();
       if (step.done === true) return;

@@ -87,11 +87,13 @@ function writeWebm(stream: SourceStream, { inputs, genesysMs, maxDurationMs }: W
       genesysMs,
       lacksEndMark: stream.lacksEndMark(),
       isSized: stream.isSized(),
+      countedMs: stream.countedMs(),
       hasKnownSize: totalBytes(inputs) !== undefined,
     });
     yield* withheld;
     yield* writer.end(picturesUntilMs);
-    result = { ...writer.result(), ...(note === undefined ? {} : { note }) };
+    const notes = [...stream.notes(), ...(note === undefined ? [] : [note])];
+    result = { ...writer.result(), ...(notes.length === 0 ? {} : { note: notes.join('; ') }) };
   }
 
   return {

@@ -1,4 +1,5 @@
 /** Media, taken apart: every way of making WebM goes through packets, and one writer makes the file of them. */
+import type { Lengths } from './source/tally.ts';
 import type { Webm } from './webm/webm.ts';
 
 export interface AudioTrack {
@@ -72,4 +73,8 @@ export interface SourceStream extends PacketStream {
   lacksEndMark(): boolean;
   /** After `packets` ended: whether sizes of the source's own account for its every byte. */
   isSized(): boolean;
+  /** After `packets` ended: how long sound and pictures play, each as it was counted on the source's own bytes. */
+  countedMs(): Lengths;
+  /** After `packets` ended, for the manifest. */
+  notes(): readonly string[];
 }

@@ -1,5 +1,6 @@
 /** Decides from what the bytes are, never from a label, how a recording becomes WebM. Pure. */
 import { Failure } from '../failure.ts';
+import { requireDecodable } from './source/wav-format.ts';
 import { requireMedia, type Media, type MediaKind, type Sniffed } from './sniff.ts';
 
 export interface Plan {
@@ -16,6 +17,7 @@ export interface Plan {
  */
 export function planWebm(sniffed: readonly Sniffed[], fast: boolean): Plan {
   const media = sniffed.map(requireMedia);
+  for (const each of media) requireKnown(each);
   const [first, second, ...more] = media;
   if (first === undefined) throw new Failure('incomplete', 'The recording has no media files.');
   if (more.length > 0) {
@@ -25,6 +27,12 @@ export function planWebm(sniffed: readonly Sniffed[], fast: boolean): Plan {
     );
   }
   return second === undefined ? planOne(first, fast) : planPair(first, second, fast);
+}
+
+/** What a WAV says of itself in its first bytes decides whether an encoder is started for it. */
+function requireKnown({ kind, codec, channels, sampleRate }: Media): void {
+  if (kind !== 'wav' || codec === undefined || channels === undefined || sampleRate === undefined) return;
+  requireDecodable({ codec, channels, sampleRate });
 }
 
 function planOne(media: Media, fast: boolean): Plan {

@@ -1,5 +1,6 @@
 /** What was counted of a recording that came to its end → the proof that nothing of it is missing, or why there is none. Pure. */
 import { Failure } from '../failure.ts';
+import type { Lengths } from './source/tally.ts';
 
 /** Durations in milliseconds; undefined where nobody says. */
 export interface EndFigures {
@@ -17,6 +18,8 @@ export interface EndFigures {
   readonly lacksEndMark: boolean;
   /** The source's own sizes account for its every byte: what ends early in it did so when it was recorded. */
   readonly isSized: boolean;
+  /** Where sound and pictures end by what was counted on the source's own bytes, each on its own. */
+  readonly countedMs: Lengths;
   /** Every download had as many bytes as its server announced. */
   readonly hasKnownSize: boolean;
 }
@@ -114,7 +117,23 @@ function requireMarkless(figures: EndFigures): void {
   }
 }
 
+/** What the encoder made of sound and of pictures, each held to what it got. */
+function requireCounted({ soundMs, picturesMs, countedMs }: EndFigures): void {
+  const ends = [
+    { what: 'sound', ms: soundMs, dueMs: countedMs.soundMs },
+    { what: 'pictures', ms: picturesMs, dueMs: countedMs.picturesMs },
+  ] as const;
+  for (const { what, ms, dueMs } of ends) {
+    if (ms === undefined || dueMs === undefined || isNear(ms - dueMs, sourceSlack(dueMs), what)) continue;
+    throw disagreement(`The ${what} in the WebM ${what === 'sound' ? 'ends' : 'end'} at`, ms, {
+      by: 'its source',
+      ms: dueMs,
+    });
+  }
+}
+
 function requireAgreement(figures: EndFigures): void {
+  requireCounted(figures);
   const { sourceMs, genesysMs, isStated, isSized } = figures;
   const ends = endsOf(figures);
   for (const { what, ms } of ends) {

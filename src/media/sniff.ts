@@ -1,7 +1,9 @@
 /** Turns the first bytes of a file into what it is, whatever its label says. Pure. */
 import { Failure } from '../failure.ts';
 import { id3Bytes } from './id3.ts';
-import { parseMpegHeader } from './mpeg-frame.ts';
+import { parseMpegHeader } from './source/mpeg-frame.ts';
+import { parseWavFormat } from './source/wav-format.ts';
+import { isContainer, unreadFormat, type UnreadFormat } from './unread-format.ts';
 
 export type MediaKind = 'ogg-opus' | 'ogg-vorbis' | 'ogg' | 'wav' | 'mp3' | 'flac' | 'aac-adts' | 'mp4' | 'webm';
 
@@ -19,13 +21,35 @@ export interface Media {
 export interface Refused {
   readonly kind: 'refused';
   readonly found:
-    'empty' | 'zip' | 'html' | 'xml' | 'json' | 'playlist' | 'session description' | 'email' | 'text' | 'unknown';
+    | 'empty'
+    | 'zip'
+    | 'html'
+    | 'xml'
+    | 'json'
+    | 'playlist'
+    | 'session description'
+    | 'email'
+    | 'text'
+    | UnreadFormat
+    | 'unknown';
 }
 
 export type Sniffed = Media | Refused;
 
 /** The longest head that helps; 64 bytes are enough for all but media behind long metadata. */
 export const SNIFF_BYTES = 4096;
+
+/** More would cost memory and time for every file that is none. */
+const MOST_TAG_BYTES = 8 * 1024 * 1024;
+const JUNK_BYTES = 65_536;
+
+/** How much of the beginning would tell what it is, where these bytes do not: behind a long tag, or behind junk. */
+export function bytesToTell(head: Buffer): number {
+  const tagBytes = id3Bytes(head);
+  if (tagBytes !== undefined && tagBytes < MOST_TAG_BYTES) return Math.max(SNIFF_BYTES, tagBytes + SNIFF_BYTES);
+  const sniffed = sniff(head);
+  return sniffed.kind === 'refused' && sniffed.found === 'unknown' ? JUNK_BYTES : SNIFF_BYTES;
+}
 
 /** What a file is by its first bytes: all of a short file, else at least 64 bytes and up to {@link SNIFF_BYTES}. */
 export function sniff(head: Buffer): Sniffed {
@@ -37,11 +61,16 @@ export function sniff(head: Buffer): Sniffed {
   return { kind: 'refused', found: sniffText(head) ?? 'unknown' };
 }
 
+function describe(found: Refused['found']): string {
+  if (found === 'unknown') return 'of a kind not known here';
+  return isContainer(found) ? `${found}, which is not read here` : `${found}, not sound or video`;
+}
+
 /** @throws Failure `unsupported-media` naming what it is instead; `incomplete` for no bytes at all. */
 export function requireMedia(sniffed: Sniffed): Media {
   if (sniffed.kind !== 'refused') return sniffed;
   if (sniffed.found === 'empty') throw new Failure('incomplete', 'The media holds no bytes.');
-  const what = sniffed.found === 'unknown' ? 'of a kind not known here' : `${sniffed.found}, not sound or video`;
+  const what = describe(sniffed.found);
   throw new Failure('unsupported-media', `The media is ${what}; ask for WAV, MP3, Ogg, WebM or MP4.`, {
     facts: { found: sniffed.found },
   });
@@ -55,12 +84,13 @@ const LOOKS: readonly ((head: Buffer) => Sniffed | undefined)[] = [
   sniffMp4,
   sniffMpegAudio,
   (head) => (text(head, 0, 2) === 'PK' && (head[2] ?? 9) < 8 ? { kind: 'refused', found: 'zip' } : undefined),
+  (head) => refusedAs(unreadFormat(head)),
+  sniffBehindJunk,
 ];
 
-const text = (head: Buffer, start: number, end: number): string => head.toString('latin1', start, end);
+const refusedAs = (found: UnreadFormat | undefined): Refused | undefined => found && { kind: 'refused', found };
 
-const uint16 = (head: Buffer, at: number): number | undefined =>
-  at + 2 <= head.length ? head.readUInt16LE(at) : undefined;
+const text = (head: Buffer, start: number, end: number): string => head.toString('latin1', start, end);
 
 const uint32 = (head: Buffer, at: number): number | undefined =>
   at + 4 <= head.length ? head.readUInt32LE(at) : undefined;
@@ -102,29 +132,12 @@ function sniffWav(head: Buffer): Sniffed | undefined {
   if (!/^(RIFF|RF64|BW64)/.test(text(head, 0, 4)) || text(head, 8, 12) !== 'WAVE') return undefined;
   for (let at = 12; at + 8 <= head.length;) {
     const name = text(head, at, at + 4);
-    if (name === 'fmt ') return wavFormat(head.subarray(at + 8));
+    if (name === 'fmt ') return media('wav', parseWavFormat(head.subarray(at + 8)));
     if (!CHUNK_NAME.test(name) || name === 'data') return { kind: 'refused', found: 'unknown' };
     const size = head.readUInt32LE(at + 4);
     at += 8 + size + (size % 2);
   }
   return media('wav');
-}
-
-const EXTENSIBLE = 0xfffe;
-
-const WAV_CODECS: ReadonlyMap<number, string> = new Map([
-  [1, 'pcm'],
-  [3, 'float'],
-  [6, 'a-law'],
-  [7, 'µ-law'],
-  [0x55, 'mp3'],
-]);
-
-function wavFormat(format: Buffer): Media {
-  const label = uint16(format, 0);
-  const tag = label === EXTENSIBLE ? uint16(format, 24) : label;
-  const codec = tag === undefined ? undefined : (WAV_CODECS.get(tag) ?? `format 0x${tag.toString(16)}`);
-  return media('wav', { codec, channels: uint16(format, 2), sampleRate: uint32(format, 4) });
 }
 
 /** RFC 9639 §8.2: STREAMINFO comes first. */
@@ -143,26 +156,51 @@ function sniffMatroska(head: Buffer): Sniffed | undefined {
 function sniffMp4(head: Buffer): Sniffed | undefined {
   const box = text(head, 4, 8);
   if (box === 'ftyp') return /^(heic|heix|mif1|avif|msf1)/.test(text(head, 8, 12)) ? undefined : media('mp4');
-  return /^(moov|mdat|styp|wide)$/.test(box) ? media('mp4') : undefined;
+  return /^(moov|mdat|styp|wide|free|skip|pnot)$/.test(box) ? media('mp4') : undefined;
 }
 
-/** A run of frames, or frames behind an ID3v2 tag, which may be longer than the head (id3.org, ID3v2.4 §3.1). */
+/** A run of frames, or what stands behind ID3v2 tags (id3.org, ID3v2.4 §3.1), of which some put zeros behind theirs. */
 function sniffMpegAudio(head: Buffer): Sniffed | undefined {
-  const size = id3Bytes(head);
-  if (size === undefined) return mpegFrames(head);
-  if (size + 4 > head.length) return media('mp3');
-  const behind = head.subarray(size);
-  return sniffMpegAudio(behind) ?? sniffFlac(behind) ?? sniffOgg(behind);
+  const tagBytes = id3Bytes(head);
+  if (tagBytes === undefined) return mpegFrames(head, 0);
+  if (tagBytes + 4 > head.length) return media('mp3');
+  const behind = head.subarray(tagBytes);
+  const start = behind.findIndex((byte) => byte !== 0);
+  const rest = behind.subarray(Math.max(0, start));
+  return sniffMpegAudio(rest) ?? sniffFlac(rest) ?? sniffOgg(rest) ?? sniffWav(rest) ?? sniffBehindJunk(rest);
 }
 
 /** One frame may be chance: where the head holds the next one, it has to be a frame too. */
-function mpegFrames(head: Buffer): Sniffed | undefined {
-  const first = parseMpegHeader(head, 0);
+function mpegFrames(head: Buffer, at: number): Sniffed | undefined {
+  const first = parseMpegHeader(head, at);
   if (first === undefined) return undefined;
-  const next = first.sizeBytes;
+  const next = at + first.sizeBytes;
   if (next + 8 <= head.length && parseMpegHeader(head, next) === undefined) return undefined;
   const { channels, sampleRate } = first;
   return media(first.layer === 'adts' ? 'aac-adts' : 'mp3', { codec: first.layer, channels, sampleRate });
+}
+
+/** So many frames of one rate in a row are no chance, wherever they begin. */
+const RUN_FRAMES = 3;
+
+/** What a recorder or a proxy left in front of MPEG audio; never where it is text. */
+function sniffBehindJunk(head: Buffer): Sniffed | undefined {
+  if (sniffText(head) !== undefined) return undefined;
+  for (let at = head.indexOf(0xff); at >= 0; at = head.indexOf(0xff, at + 1)) {
+    if (isRun(head, at)) return mpegFrames(head, at);
+  }
+  return undefined;
+}
+
+function isRun(head: Buffer, start: number): boolean {
+  const first = parseMpegHeader(head, start);
+  let at = start;
+  for (let frames = 0; frames < RUN_FRAMES; frames += 1) {
+    const frame = parseMpegHeader(head, at);
+    if (frame?.layer !== first?.layer || frame?.sampleRate !== first?.sampleRate || frame === undefined) return false;
+    at += frame.sizeBytes;
+  }
+  return true;
 }
 
 const TEXTS: readonly (readonly [RegExp, Refused['found']])[] = [

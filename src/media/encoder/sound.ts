@@ -6,7 +6,7 @@
  * each at its own level; a limiter holds the sum below full scale. The two channels of one party are one voice: what they
  * have in common is heard once.
  */
-import type { Contents, Sound } from '../contents.ts';
+import type { Contents, Sound } from '../source/contents.ts';
 
 /** One file of the recording. */
 export interface Heard {

@@ -1,6 +1,7 @@
 /** The index of an MP4 (moov) as what is in the file: its tracks, how long each plays, and how far their samples reach. */
 import { Failure } from '../../failure.ts';
 import { childrenOf, type Content, descendantsOf, unreadableMp4 } from './box.ts';
+import type { Contents, Sound } from '../source/contents.ts';
 import { channelsOfAac } from './aac-config.ts';
 
 export interface Mp4Track {
@@ -36,8 +37,11 @@ export interface Movie {
   readonly endByte: number;
 }
 
-/** Sixteen people do not share a call; more tracks are an attack. */
-const MAX_TRACKS = 64;
+/** The index of 12 h of screen is a few MB. */
+export const MAX_INDEX_BYTES = 64 * 1024 * 1024;
+
+/** Media of the recorder has one or two; ffmpeg is allowed no more. */
+const MAX_TRACKS = 8;
 
 /** @throws Failure `unreadable-media` naming box and byte, `unsupported-media` for what ffmpeg would not read either */
 export function parseMovie(moov: Content): Movie {
@@ -98,6 +102,33 @@ function milliseconds(units: number | undefined, timescale: number): number | un
 /** trex (§8.8.3): track, sample description, duration of a sample. */
 function readDefaults({ body }: Content): readonly [number, number] {
   return body.length < 16 ? [0, 0] : [body.readUInt32BE(4), body.readUInt32BE(12)];
+}
+
+/** Sample entries of encrypted tracks (ISO/IEC 14496-12 §8.12, and Apple's). */
+const ENCRYPTED = new Set(['enca', 'encv', 'drms', 'drmi']);
+
+/** Codecs whose decoder gives as many channels as the track says. */
+const EXACT = /^(alac|fLaC|sowt|twos|raw |in24|in32|fl32|fl64|lpcm|ipcm|fpcm|NONE|ulaw|alaw|ima4)$/;
+
+/**
+ * What the encoder has to know; `startS` of fragments is that of the first.
+ * @throws Failure `unsupported-media` for what nobody without a key can play
+ */
+export function contentsOfMovie({ tracks, isFragmented }: Movie, startS?: number): Contents {
+  const encrypted = tracks.find(({ codec }) => ENCRYPTED.has(codec));
+  if (encrypted !== undefined)
+    throw new Failure('unsupported-media', `A track of the MP4 is encrypted ("${encrypted.codec}").`);
+  const isThere = ({ samples }: Mp4Track): boolean => isFragmented || samples > 0;
+  const sounds = tracks
+    .filter(({ kind }) => kind === 'sound')
+    .map((track, stream) => ({ track, stream }))
+    .filter(({ track }) => isThere(track))
+    .map(({ track: { codec, channels }, stream }): Sound => {
+      return { stream, codec, channels: channels === 0 ? undefined : channels, isExact: EXACT.test(codec) };
+    });
+  const pictures = tracks.filter((track) => track.kind === 'picture' && isThere(track)).map(({ codec }) => codec);
+  const starts = tracks.filter(({ kind }) => kind !== 'other').map((track) => track.startS);
+  return { sounds, pictures, isTimed: true, startS: startS ?? Math.min(...starts, Infinity) };
 }
 
 // ── one track ───────────────────────────────────────────────────────────────────────────────────────────────────

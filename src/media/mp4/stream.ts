@@ -2,11 +2,9 @@
 import { Failure } from '../../failure.ts';
 import { closing, LookAhead } from '../look-ahead.ts';
 import { type Box, type Content, descendantsOf, parseBox, printable, unreadableMp4 } from './box.ts';
-import { type Movie, parseMovie } from './movie.ts';
+import { MAX_INDEX_BYTES, type Movie, parseMovie } from './movie.ts';
 import { openSpool } from './spool.ts';
 
-/** The index of 12 h of screen is a few MB. */
-const MAX_INDEX_BYTES = 64 * 1024 * 1024;
 /** Boxes in front of the media: ftyp, free, uuid … */
 const MAX_FRONT_BYTES = 1024 * 1024;
 const MAX_TRAILING_BOXES = 64;
@@ -23,7 +21,8 @@ export interface Mp4Source {
 
 export interface StreamableMp4 {
   readonly bytes: AsyncIterable<Buffer>;
-  readonly movie: Movie;
+  /** Where it was read ahead; otherwise it stands in front, and is read as it passes. */
+  readonly movie: Movie | undefined;
   /** Said in the manifest where it is not the plain way. */
   readonly note: string | undefined;
 }
@@ -36,7 +35,9 @@ export async function streamableMp4(source: Mp4Source, signal: AbortSignal): Pro
   const input = new LookAhead(source.bytes[Symbol.asyncIterator]());
   try {
     const front = await readFront(input);
-    if (front.next.type !== 'mdat') return await inPlace(front.next, input);
+    if (front.next.type === 'moof')
+      throw unreadableMp4(front.sizeBytes, 'its fragments have no index ("moov") in front');
+    if (front.next.type === 'moov') return { bytes: input.all(), movie: undefined, note: undefined };
     const ranges = await rangesOf(input, source, signal);
     return ranges === undefined ? await spooled(front, input) : await readAhead(front, input, ranges);
   } catch (error) {
@@ -64,15 +65,6 @@ async function readFront(input: LookAhead): Promise<Front> {
       throw unreadableMp4(at, `a "${printable(box.type)}" box of this size stands before the media`);
     at = box.end;
   }
-}
-
-async function inPlace(box: Box, input: LookAhead): Promise<StreamableMp4> {
-  if (box.type === 'moof') throw unreadableMp4(box.start, 'its fragments have no index ("moov") in front of them');
-  const sizeBytes = (box.end ?? Infinity) - box.start;
-  if (sizeBytes > MAX_INDEX_BYTES) throw unreadableMp4(box.start, 'its index ("moov") is larger than any real one');
-  const bytes = await input.peek(box.start, sizeBytes);
-  if (bytes.length < sizeBytes) throw endsWithin(box);
-  return { bytes: input.all(), movie: parseMovie(contentOf(box, bytes)), note: undefined };
 }
 
 const contentOf = ({ type, start, headBytes }: Box, bytes: Buffer): Content => ({

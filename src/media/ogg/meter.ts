@@ -2,6 +2,8 @@
 import { Failure } from '../../failure.ts';
 import { OPUS_RATE, packetSamples, parseOpusHead } from '../opus.ts';
 import type { MediaKind } from '../sniff.ts';
+import type { Contents, Sound } from '../source/contents.ts';
+import type { Lengths, SourceFigures } from '../source/tally.ts';
 import { OggParser, type OggPage } from './ogg.ts';
 import { parseVorbisHead, parseVorbisModes, VorbisClock, type VorbisHead } from './vorbis.ts';
 
@@ -15,7 +17,12 @@ export const isOgg = (kind: MediaKind): kind is OggKind => KINDS.some((ogg) => o
  * not begin at 0. Links play one after the other, the streams of a link together. All pages are checked: ffmpeg passes over
  * damaged and lost ones, and the times of those behind hide that sound is missing.
  */
-export class OggMeter {
+export class OggMeter implements SourceFigures {
+  /** Its beginning does not tell. */
+  readonly declaredMs = undefined;
+  readonly notes = [];
+  /** Of the first link, once each of its streams has begun. */
+  contents: Contents | undefined;
   readonly #pages = new OggParser();
   /** Of the link that passes, by serial number. */
   #spans = new Map<number, Span | undefined>();
@@ -54,6 +61,15 @@ export class OggMeter {
     if (page.isFirst) this.#begin(page);
     else this.#spans.get(page.serial)?.add(page);
     this.#isBeginning = page.isFirst;
+    this.contents ??= this.#contents();
+  }
+
+  #contents(): Contents | undefined {
+    const spans = [...this.#spans.values()].flatMap((span) => span ?? []);
+    const starts = spans.flatMap(({ startS }) => startS ?? []);
+    if (starts.length === 0 || starts.length < spans.length) return undefined;
+    const sounds = spans.map(({ sound }, stream): Sound => ({ stream, ...sound }));
+    return { sounds, pictures: [], isTimed: true, startS: Math.min(...starts) };
   }
 
   #begin({ serial, packets }: OggPage): void {
@@ -86,27 +102,73 @@ export class OggMeter {
     return spans.length === 0 || this.#endedS === undefined ? undefined : this.#endedS + Math.max(...spans);
   }
 
-  /** Its beginning does not tell. */
-  declaredMs(): undefined {}
-
-  durationOf(): number | undefined {
+  get lengths(): Lengths {
     const heardS = this.#heardS();
-    return heardS === undefined ? undefined : heardS * 1000;
+    return { soundMs: heardS === undefined ? undefined : heardS * 1000, picturesMs: undefined };
   }
 
-  lacksEndMark(): boolean {
+  get lacksEndMark(): boolean {
     return !this.#pages.hasEndMark;
   }
 }
 
 const NOTHING = Buffer.alloc(0);
 
+/** What a codec makes of a stream: of every one a granule position is a number of samples. */
+interface OggSound {
+  readonly sound: Omit<Sound, 'stream'>;
+  readonly rate: number;
+  readonly preSkip: number;
+  readonly samplesOf: (packet: Buffer) => number;
+}
+
+const READERS: readonly ((firstPacket: Buffer) => OggSound | undefined)[] = [
+  opusSound,
+  vorbisSound,
+  speexSound,
+  flacSound,
+];
+
 /** Undefined for a codec whose granule positions are not understood. */
 function openSpan(firstPacket: Buffer): Span | undefined {
-  const opus = parseOpusHead(firstPacket);
-  if (opus !== undefined) return new Span(OPUS_RATE, opus.preSkip, (packet) => packetSamples(packet) ?? 0);
-  const vorbis = parseVorbisHead(firstPacket);
-  return vorbis === undefined ? undefined : new Span(vorbis.rate, 0, vorbisSamples(vorbis));
+  for (const read of READERS) {
+    const sound = read(firstPacket);
+    if (sound !== undefined) return new Span(sound);
+  }
+  return undefined;
+}
+
+function opusSound(packet: Buffer): OggSound | undefined {
+  const head = parseOpusHead(packet);
+  if (head === undefined) return undefined;
+  const sound = { codec: 'opus', channels: head.channels, isExact: false };
+  return { sound, rate: OPUS_RATE, preSkip: head.preSkip, samplesOf: (each) => packetSamples(each) ?? 0 };
+}
+
+function vorbisSound(packet: Buffer): OggSound | undefined {
+  const head = parseVorbisHead(packet);
+  if (head === undefined) return undefined;
+  const sound = { codec: 'vorbis', channels: packet[11], isExact: false };
+  return { sound, rate: head.rate, preSkip: 0, samplesOf: vorbisSamples(head) };
+}
+
+/** speex.org, Speex codec manual, "Ogg file format": each packet holds as many frames of one size; the second header is none. */
+function speexSound(packet: Buffer): OggSound | undefined {
+  if (packet.length < 68 || packet.toString('latin1', 0, 8) !== 'Speex   ') return undefined;
+  const [rate, channels] = [packet.readUInt32LE(36), packet.readUInt32LE(48)];
+  const samples = packet.readUInt32LE(56) * Math.max(1, packet.readUInt32LE(64));
+  if (rate === 0 || channels === 0 || channels > 2) return undefined;
+  return { sound: { codec: 'speex', channels, isExact: false }, rate, preSkip: 0, samplesOf: () => samples };
+}
+
+/** RFC 9639 §10.1: STREAMINFO in the first packet; frames begin with 14 bits of which the first 13 are ones, and have one size but for the last. */
+function flacSound(packet: Buffer): OggSound | undefined {
+  if (packet.length < 51 || packet.toString('latin1', 0, 5) !== '\x7fFLAC') return undefined;
+  const packed = packet.readUInt32BE(27);
+  const [blockSamples, rate] = [packet.readUInt16BE(19), packed >>> 12];
+  if (rate === 0) return undefined;
+  const sound = { codec: 'flac', channels: ((packed >>> 9) & 7) + 1, isExact: true };
+  return { sound, rate, preSkip: 0, samplesOf: (each) => (each[0] === 0xff ? blockSamples : 0) };
 }
 
 /** Sound alone is counted: the packets that come before it are headers. */
@@ -121,16 +183,23 @@ function vorbisSamples(head: VorbisHead): (packet: Buffer) => number {
 
 /** What one stream plays, from its first sample to its last. */
 class Span {
+  readonly sound: OggSound['sound'];
   readonly #rate: number;
   readonly #preSkip: number;
   readonly #samplesOf: (packet: Buffer) => number;
   #first: number | undefined;
   #last = 0;
 
-  constructor(rate: number, preSkip: number, samplesOf: (packet: Buffer) => number) {
+  constructor({ sound, rate, preSkip, samplesOf }: OggSound) {
+    this.sound = sound;
     this.#rate = rate;
     this.#preSkip = preSkip;
     this.#samplesOf = samplesOf;
+  }
+
+  /** On the stream's own clock, once it has begun. */
+  get startS(): number | undefined {
+    return this.#first === undefined ? undefined : this.#first / this.#rate;
   }
 
   get seconds(): number {

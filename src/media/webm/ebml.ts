@@ -40,6 +40,7 @@ export const ID = {
   Audio: 0xe1,
   SamplingFrequency: 0xb5,
   Channels: 0x9f,
+  BitDepth: 0x6264,
   Video: 0xe0,
   PixelWidth: 0xb0,
   PixelHeight: 0xba,

@@ -45,14 +45,13 @@ function decoded(mp4: Buffer): string {
   return runFfmpeg(['-f', 'mov', '-i', 'pipe:0', '-map', '0', '-f', 'md5', 'pipe:1'], mp4).toString();
 }
 
-test('an MP4 with its index in front passes as it is, and its duration is known', async () => {
+test('an MP4 with its index in front passes as it is', async () => {
   const bytes = await readFile(FIRST);
   const mp4 = await streamableMp4(
     { bytes: createReadStream(FIRST), sizeBytes: undefined, readRange: undefined },
     signal,
   );
   assert.equal(mp4.note, undefined);
-  assert.ok(mp4.movie.headerMs !== undefined && Math.abs(mp4.movie.headerMs - 20_000) < 200);
   assert.deepEqual(await collect(mp4.bytes), bytes);
 });
 

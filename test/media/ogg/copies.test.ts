@@ -150,7 +150,7 @@ function meter(bytes: Buffer): void {
   const meter = new OggMeter();
   for (let at = 0; at < bytes.length; at += 64) meter.push(bytes.subarray(at, at + 64));
   meter.end();
-  if (meter.lacksEndMark()) throw new Failure('incomplete', 'The end is not marked.');
+  if (meter.lacksEndMark) throw new Failure('incomplete', 'The end is not marked.');
 }
 
 test('what needs an encoder says so, and is whole only with its last byte', async () => {

@@ -57,19 +57,21 @@ export async function allClusters(made: MadeWebm): Promise<Buffer[]> {
 
 export interface Archived {
   readonly way: string;
+  readonly why: string;
   readonly file: Buffer;
   readonly result: WebmResult;
 }
 
 /** Once more by an encoder where only the media's middle shows that it takes one. */
-export async function archived(files: readonly Buffer[], ways: WebmOrder['ways'] = 'any'): Promise<Archived> {
+export async function archived(files: readonly Buffer[], asked: Omit<Asked, 'files'> = {}): Promise<Archived> {
   try {
-    const made = await make({ files, ways });
+    const made = await make({ files, ...asked });
     const clusters = await allClusters(made);
     const result = made.result();
-    return { way: made.way, file: Buffer.concat([result.head, ...clusters]), result };
+    const why = [made.why, ...(result.note === undefined ? [] : [result.note])].join('; ');
+    return { way: made.way, why, file: Buffer.concat([result.head, ...clusters]), result };
   } catch (error) {
-    if (!(error instanceof Unfit)) throw error;
-    return archived(files, 'encode');
+    if (!(error instanceof Unfit) || asked.ways === 'encode') throw error;
+    return archived(files, { ...asked, ways: 'encode' });
   }
 }

@@ -21,3 +21,8 @@ export interface Contents {
   /** Seconds on its own clock at which it begins. */
   readonly startS: number;
 }
+
+/** What is in a file that is all one track of sound, without times. */
+export function oneSound(sound: Omit<Sound, 'stream'>): Contents {
+  return { sounds: [{ stream: 0, ...sound }], pictures: [], isTimed: false, startS: 0 };
+}

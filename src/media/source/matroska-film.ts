@@ -1,0 +1,194 @@
+/** What a Matroska file says of its tracks, and the blocks that come → how long sound and pictures play, each on its own. */
+import { Failure } from '../../failure.ts';
+import { type Child, childrenOf, type Content, ID, readFloat, readText, readUint, readVint } from '../webm/ebml.ts';
+import type { Contents, Sound } from './contents.ts';
+import { type End, incomplete, type Lengths, type Tally } from './tally.ts';
+
+/** Media of the recorder has one or two; ffmpeg is allowed no more. */
+const MAX_TRACKS = 8;
+
+/** A picture that does not change is not repeated for so long, at most. */
+const LAST_PICTURE_MS = 5_000;
+/** More than rounding and the last packet of sound can make. */
+const SLACK_MS = 500;
+/** Genesys rounds, too. */
+const GENESYS_SLACK_MS = 1_000;
+
+/** Times in milliseconds. */
+interface FilmTrack {
+  readonly kind: 'sound' | 'picture' | 'other';
+  readonly codec: string;
+  readonly channels: number;
+  /** Bytes of PCM that play a millisecond; 0 of other codecs. */
+  readonly bytesPerMs: number;
+  readonly frameMs: number | undefined;
+  startMs: number | undefined;
+  lastMs: number;
+  endMs: number;
+}
+
+export interface FilmInfo {
+  readonly scaleNs: number;
+  readonly durationMs: number | undefined;
+}
+
+export class MatroskaFilm {
+  hasBegun = false;
+  readonly #tally: Tally;
+  #segmentEnd = Infinity;
+  #scaleNs = 1_000_000;
+  #durationMs: number | undefined;
+  #clusterTicks = 0;
+  #tracks: ReadonlyMap<number, FilmTrack> = new Map();
+  #latest: FilmTrack | undefined;
+
+  constructor(tally: Tally) {
+    this.#tally = tally;
+    tally.settle = (end) => this.#settle(end);
+  }
+
+  begin(segmentEnd: number): void {
+    this.hasBegun = true;
+    this.#segmentEnd = segmentEnd;
+  }
+
+  takeInfo({ scaleNs, durationMs }: FilmInfo): void {
+    this.#scaleNs = scaleNs;
+    this.#durationMs = durationMs;
+    this.#tally.declaredMs = durationMs;
+  }
+
+  /** @throws Failure `unsupported-media` for more tracks than are read */
+  takeTracks(tracks: Content): void {
+    if (this.#tracks.size > 0) return;
+    const entries = [...childrenOf(tracks)].filter(({ id }) => id === ID.TrackEntry);
+    if (entries.length > MAX_TRACKS) throw tooMany(entries.length);
+    this.#tracks = new Map(entries.map(readTrack));
+  }
+
+  takeTime(ticks: number): void {
+    this.#clusterTicks = ticks;
+  }
+
+  /** Track number and relative time (RFC 9559 §10.1); `sizeBytes` is that of the whole block. */
+  addBlock({ content, offset }: Content, sizeBytes: number): void {
+    const width = Math.clz32(content[0] ?? 0) - 23;
+    if (content.length < width + 2) return;
+    const track = this.#tracks.get(readVint(content, 0, width, offset) ?? 0);
+    this.#latest = track;
+    if (track === undefined) return;
+    const timeMs = ((this.#clusterTicks + content.readInt16BE(width)) * this.#scaleNs) / 1e6;
+    const stepMs = Math.min(Math.max(0, timeMs - track.lastMs), 1_000);
+    const pcmMs = track.bytesPerMs > 0 ? (sizeBytes - width - 3) / track.bytesPerMs : undefined;
+    const frameMs = pcmMs ?? track.frameMs ?? (track.startMs === undefined ? 0 : stepMs);
+    this.#tally.contents ??= contentsOf([...this.#tracks.values()], timeMs / 1000);
+    track.startMs = Math.min(track.startMs ?? timeMs, timeMs);
+    track.lastMs = timeMs;
+    track.endMs = Math.max(track.endMs, timeMs + frameMs);
+  }
+
+  /** BlockDuration of the latest block. */
+  stretch(ticks: number): void {
+    if (this.#latest === undefined) return;
+    const endMs = this.#latest.lastMs + (ticks * this.#scaleNs) / 1e6;
+    this.#latest.endMs = Math.max(this.#latest.endMs, endMs);
+  }
+
+  #settle(end: End): Lengths {
+    const isSized = Number.isFinite(this.#segmentEnd);
+    if (end.missing > 0 || (isSized && end.position < this.#segmentEnd))
+      throw incomplete('in the middle of a Matroska element', end);
+    const played = [...this.#tracks.values()].filter(({ kind, startMs }) => kind !== 'other' && startMs !== undefined);
+    const startMs = Math.min(...played.map((track) => track.startMs ?? 0));
+    const ends = (['sound', 'picture'] as const).map((kind) => {
+      const all = played.filter((track) => track.kind === kind).map(({ endMs }) => endMs);
+      return all.length === 0 ? undefined : { kind, endMs: Math.max(...all) };
+    });
+    this.#tally.lacksEndMark = !isSized && this.#durationMs === undefined;
+    const [sound, picture] = ends;
+    this.#requireDuration(
+      ends.flatMap((each) => each ?? []),
+      { startMs, isSized },
+      end,
+    );
+    return {
+      soundMs: sound && sound.endMs - startMs,
+      picturesMs: picture && picture.endMs - startMs,
+    };
+  }
+
+  /**
+   * Sound and pictures each reach the length of the header, counted from their beginning or from zero. Where sizes account for
+   * every byte it is enough that one of them does: the other ended early when it was recorded.
+   */
+  #requireDuration(
+    ends: readonly { readonly kind: 'sound' | 'picture'; readonly endMs: number }[],
+    { startMs, isSized }: { readonly startMs: number; readonly isSized: boolean },
+    end: End,
+  ): void {
+    const { genesysMs } = this.#tally.announced;
+    const dueMs = this.#durationMs;
+    if (dueMs === undefined) return;
+    const early = ends.filter(({ kind, endMs }) => {
+      const slackMs = SLACK_MS + (kind === 'picture' ? LAST_PICTURE_MS : 0);
+      const isAsGenesysSays = genesysMs !== undefined && Math.abs(endMs - startMs - genesysMs) <= GENESYS_SLACK_MS;
+      return dueMs - endMs > slackMs && !isAsGenesysSays;
+    });
+    if (early.length === 0 || (isSized && early.length < ends.length)) return;
+    const [first] = early;
+    const what = first?.kind === 'sound' ? 'its sound' : 'its last picture';
+    const [at, due] = [(first?.endMs ?? 0) - startMs, dueMs].map((ms) => (ms / 1000).toFixed(2));
+    throw incomplete(`${what} ends at ${at ?? ''} s, although its header says ${due ?? ''} s`, end);
+  }
+}
+
+function tooMany(tracks: number): Failure {
+  return new Failure(
+    'unsupported-media',
+    `The Matroska has ${String(tracks)} tracks; up to ${String(MAX_TRACKS)} are read.`,
+  );
+}
+
+const KINDS: ReadonlyMap<number, FilmTrack['kind']> = new Map([
+  [1, 'picture'],
+  [2, 'sound'],
+]);
+
+function readTrack(entry: Content): readonly [number, FilmTrack] {
+  const values = new Map([...childrenOf(entry)].map((child) => [child.id, child]));
+  const audio = new Map([...childrenOf(values.get(ID.Audio) ?? NOTHING)].map((child) => [child.id, child]));
+  const codec = text(values.get(ID.CodecID));
+  const channels = uint(audio.get(ID.Channels)) ?? 1;
+  const rate = audio.get(ID.SamplingFrequency);
+  const frameBytes = codec.startsWith('A_PCM/') ? (channels * (uint(audio.get(ID.BitDepth)) ?? 0)) / 8 : 0;
+  const frameNs = uint(values.get(ID.DefaultDuration));
+  return [
+    uint(values.get(ID.TrackNumber)) ?? 0,
+    {
+      kind: KINDS.get(uint(values.get(ID.TrackType)) ?? 0) ?? 'other',
+      codec,
+      channels,
+      bytesPerMs: rate === undefined ? 0 : (frameBytes * readFloat(rate)) / 1000,
+      frameMs: frameNs === undefined ? undefined : frameNs / 1e6,
+      startMs: undefined,
+      lastMs: 0,
+      endMs: 0,
+    },
+  ];
+}
+
+const NOTHING: Content = { content: Buffer.alloc(0), offset: 0 };
+
+const uint = (child: Child | undefined): number | undefined => (child === undefined ? undefined : readUint(child));
+const text = (child: Child | undefined): string => (child === undefined ? '' : readText(child));
+
+/** Codecs whose decoder gives as many channels as the track says. */
+const EXACT = /^A_(PCM|FLAC)/;
+
+function contentsOf(tracks: readonly FilmTrack[], startS: number): Contents {
+  const sounds = tracks
+    .filter(({ kind }) => kind === 'sound')
+    .map(({ codec, channels }, stream): Sound => ({ stream, codec, channels, isExact: EXACT.test(codec) }));
+  const pictures = tracks.filter(({ kind }) => kind === 'picture').map(({ codec }) => codec);
+  return { sounds, pictures, isTimed: true, startS };
+}
