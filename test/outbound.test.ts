@@ -73,7 +73,7 @@ async function setUp(t: TestContext, { scheme, proxy: options, user = '' }: Wish
     await genesys.close();
     await Promise.all([proxy, server, ...fronts].map((each) => each.close()));
   });
-  return { server, proxy, genesys, signal: AbortSignal.any([t.signal, AbortSignal.timeout(60_000)]) };
+  return { server, proxy, genesys, signal: AbortSignal.any([t.signal, AbortSignal.timeout(300_000)]) };
 }
 
 async function hashesOf({ genesys, signal }: Setting): Promise<readonly string[]> {

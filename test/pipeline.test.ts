@@ -25,7 +25,7 @@ import { type SimulatedRecording, startGenesysServer } from './support/genesys/s
 import { oggOpus, type OpusPage } from './support/media/ogg-write.ts';
 import { checkWebm } from './support/media/webm-check.ts';
 
-const HANG_GUARD = { timeout: 120_000 };
+const HANG_GUARD = { timeout: 400_000 };
 const running = new AbortController().signal;
 
 const staging = await openStaging();

@@ -22,7 +22,7 @@ import { startGenesysServer } from './support/genesys/server.ts';
 import { send, tokenHeader } from './support/service/senders.ts';
 import { type Service, startService, until } from './support/service/service.ts';
 
-const HANG_GUARD = { timeout: 120_000 };
+const HANG_GUARD = { timeout: 400_000 };
 const CLI = join(import.meta.dirname, '../src/cli.ts');
 const TOKEN = 'canary-webhook-token';
 const KEY = 'canary-api-key-1';
@@ -77,7 +77,7 @@ function add(fixture: Fixture): Recording & { conversationId: string } {
 
 /** The bound of every wait: decides nothing but whether a test hangs. */
 function patience(): AbortSignal {
-  return AbortSignal.timeout(60_000);
+  return AbortSignal.timeout(300_000);
 }
 
 interface Ran {
@@ -88,7 +88,7 @@ interface Ran {
 
 /** Runs a command that is to end by itself. */
 function run(args: readonly string[], env: Env = {}): Promise<Ran> {
-  const options = { env: { PATH: process.env['PATH'], ...env }, timeout: 60_000 };
+  const options = { env: { PATH: process.env['PATH'], ...env }, timeout: 300_000 };
   return new Promise((resolve) => {
     execFile(process.execPath, [CLI, ...args], options, (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : error.code, stdout, stderr });

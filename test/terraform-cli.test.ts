@@ -101,7 +101,7 @@ suite('terraform/, given to Terraform', { skip: cliMissing() }, () => {
       cwd,
       env: { ...process.env, ...QUIET, TF_REATTACH_PROVIDERS: providers.reattach },
       stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: 120_000,
+      timeout: 400_000,
     });
     const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
     if (code !== 0)

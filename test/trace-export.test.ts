@@ -21,7 +21,7 @@ import { startGenesysServer, type GenesysServer } from './support/genesys/server
 import { send, standardWebhook } from './support/service/senders.ts';
 import { startService, type Service } from './support/service/service.ts';
 
-const HANG_GUARD = { timeout: 120_000 };
+const HANG_GUARD = { timeout: 400_000 };
 const CLI = join(import.meta.dirname, '../src/cli.ts');
 const TRACE = '0af7651916cd43dd8448eb211c80319c';
 const CALLER = 'b7ad6b7169203331';
@@ -139,7 +139,7 @@ function attributesOf(pairs: readonly Pair[]): Attributes {
 
 /** The bound of every wait: decides nothing but whether a test hangs. */
 function patience(): AbortSignal {
-  return AbortSignal.timeout(60_000);
+  return AbortSignal.timeout(300_000);
 }
 
 interface Started extends AsyncDisposable {
@@ -210,7 +210,7 @@ test('a service with a wrong endpoint does not start, and says so beside all els
   const env = { PATH: process.env['PATH'], OTEL_EXPORTER_OTLP_ENDPOINT: 'canary', PORT: 'canary' };
   const ended = await new Promise<{ readonly code: unknown; readonly stdout: string; readonly stderr: string }>(
     (done) =>
-      execFile(process.execPath, [CLI, 'receiver'], { env, timeout: 60_000 }, (error, stdout, stderr) =>
+      execFile(process.execPath, [CLI, 'receiver'], { env, timeout: 300_000 }, (error, stdout, stderr) =>
         done({ code: error?.code, stdout, stderr }),
       ),
   );

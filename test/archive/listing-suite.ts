@@ -16,7 +16,7 @@ export interface ListingHarness extends ArchiveHarness {
 
 export function listingSuite(name: string, open: () => Promise<ListingHarness>): void {
   const check = (sentence: string, run: (harness: ListingHarness) => Promise<void>): void => {
-    test(sentence, { timeout: 120_000 }, async () => {
+    test(sentence, { timeout: 400_000 }, async () => {
       const harness = await open();
       try {
         await run(harness);
@@ -193,5 +193,5 @@ async function allOf(archive: Archive, query: Omit<ListQuery, 'limit'>): Promise
 }
 
 function signal(): AbortSignal {
-  return AbortSignal.timeout(60_000);
+  return AbortSignal.timeout(300_000);
 }

@@ -6,7 +6,7 @@ import type { ListedNote, Notes } from '../../src/archive/notes.ts';
 import { SEED } from '../support/soak.ts';
 import type { ArchiveHarness } from './suite.ts';
 
-const signal = (): AbortSignal => AbortSignal.timeout(30_000);
+const signal = (): AbortSignal => AbortSignal.timeout(200_000);
 
 async function all(listed: AsyncIterable<ListedNote>): Promise<ListedNote[]> {
   const notes: ListedNote[] = [];
@@ -16,7 +16,7 @@ async function all(listed: AsyncIterable<ListedNote>): Promise<ListedNote[]> {
 
 export function notesSuite(name: string, open: () => Promise<ArchiveHarness>): void {
   const check = (sentence: string, run: (notes: Notes, harness: ArchiveHarness) => Promise<void>): void => {
-    test(sentence, { timeout: 120_000 }, async () => {
+    test(sentence, { timeout: 400_000 }, async () => {
       const harness = await open();
       try {
         await run(harness.archive.notes, harness);

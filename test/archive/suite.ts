@@ -30,7 +30,7 @@ export interface ArchiveHarness {
 
 export function archiveSuite(name: string, open: () => Promise<ArchiveHarness>): void {
   const check = (sentence: string, run: (harness: ArchiveHarness) => Promise<void>): void => {
-    test(sentence, { timeout: 120_000 }, async () => {
+    test(sentence, { timeout: 400_000 }, async () => {
       const harness = await open();
       try {
         await run(harness);
@@ -717,5 +717,5 @@ function isFailure(code: FailureCode): (error: unknown) => boolean {
 }
 
 function signal(): AbortSignal {
-  return AbortSignal.timeout(60_000);
+  return AbortSignal.timeout(300_000);
 }

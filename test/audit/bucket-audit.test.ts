@@ -4,7 +4,7 @@ import type { AuditEntry } from '../../src/audit/audit.ts';
 import { BucketAudit } from '../../src/audit/bucket-audit.ts';
 import { type BucketHarness, openBucketHarness } from '../support/archive/bucket.ts';
 
-const signal = (): AbortSignal => AbortSignal.timeout(30_000);
+const signal = (): AbortSignal => AbortSignal.timeout(200_000);
 
 async function setUp(
   t: TestContext,

@@ -11,7 +11,7 @@ import { pathOfFixture } from '../support/media/fixtures.ts';
 import { runs, SEED } from '../support/soak.ts';
 
 const DAYS = ['2026-11-25', '2026-11-26'] as const;
-const signal = (): AbortSignal => AbortSignal.timeout(60_000);
+const signal = (): AbortSignal => AbortSignal.timeout(300_000);
 
 interface Scene {
   readonly server: GenesysServer;

@@ -156,11 +156,11 @@ class Watched {
   /** Resolves once the file has brought these keys. */
   async brings(...names: readonly string[]): Promise<void> {
     while (this.names.join() !== names.join())
-      await once(this.#heard, 'change', { signal: AbortSignal.timeout(60_000) });
+      await once(this.#heard, 'change', { signal: AbortSignal.timeout(300_000) });
   }
 
   async next(): Promise<SecretChange> {
-    while (this.#changes.length === 0) await once(this.#heard, 'change', { signal: AbortSignal.timeout(60_000) });
+    while (this.#changes.length === 0) await once(this.#heard, 'change', { signal: AbortSignal.timeout(300_000) });
     return this.#changes.shift() ?? assert.fail();
   }
 }

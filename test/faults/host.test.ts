@@ -8,7 +8,7 @@ import { openFaultScene, patience } from '../support/fault-scene.ts';
 import { FIXTURES } from '../support/media/fixtures.ts';
 import { startService, until } from '../support/service/service.ts';
 
-const HANG = { timeout: 120_000 };
+const HANG = { timeout: 400_000 };
 const BLOCKED_S = 5;
 
 /** SIGUSR2 blocks the event loop, as a very long computation would. */

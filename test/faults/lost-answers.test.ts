@@ -20,7 +20,7 @@ import { FIXTURES } from '../support/media/fixtures.ts';
 import { AUDIENCE, PUSHER, startOidcServer } from '../support/oidc-server.ts';
 import { startService } from '../support/service/service.ts';
 
-const HANG = { timeout: 120_000 };
+const HANG = { timeout: 400_000 };
 const NEVER = new AbortController().signal;
 
 /** Kills the process at a moment that nothing outside it can hit: before a 202 leaves it, or while it says what it has done. */

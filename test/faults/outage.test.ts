@@ -18,7 +18,7 @@ const QUIET_MS = 3_600;
 
 test(
   'in an outage one asks for all, ever less often; then the backlog drains by itself, without a herd (SR-11)',
-  { timeout: 120_000 },
+  { timeout: 400_000 },
   async (t) => {
     await using scene = await openFaultScene();
     const recordings = Array.from({ length: BACKLOG }, () => scene.add(FIXTURES.opus));

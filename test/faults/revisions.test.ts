@@ -7,7 +7,7 @@ import { openFaultScene, patience } from '../support/fault-scene.ts';
 import { FIXTURES } from '../support/media/fixtures.ts';
 import { startService, until } from '../support/service/service.ts';
 
-const HANG = { timeout: 120_000 };
+const HANG = { timeout: 400_000 };
 
 test(
   'messages of a newer revision: with fields more they are archived, of another version they are kept with the reason (PR-09)',

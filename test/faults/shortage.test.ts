@@ -9,7 +9,7 @@ import { type Cgroup, limitFiles, makeCgroup, noCgroup, NO_PRLIMIT, openFiles } 
 import { send, tokenHeader } from '../support/service/senders.ts';
 import { type Service, startService, until } from '../support/service/service.ts';
 
-const HANG = { timeout: 120_000 };
+const HANG = { timeout: 400_000 };
 
 interface Shortage {
   /** As spawn(2) says it. */

@@ -19,7 +19,7 @@ const LEFT = {
 
 test(
   'an event that a voicemail ended archives it, another one beside it, and the call before it',
-  { timeout: 120_000 },
+  { timeout: 400_000 },
   async () => {
     await using scene = await openFaultScene();
     const { path, contentType } = { path: pathOfFixture('stereo.opus'), contentType: 'audio/ogg' };

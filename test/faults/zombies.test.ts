@@ -13,7 +13,7 @@ import { until } from '../support/service/service.ts';
 const NAMESPACE = ['--fork', '--pid', '--mount-proc', '--kill-child'];
 const skip = unless('unshare', ...NAMESPACE, 'true');
 const skipInit = skip === false ? unless('tini', '--version') : skip;
-const HANG = { timeout: 120_000 };
+const HANG = { timeout: 400_000 };
 
 test(
   'as PID 1 the service leaves no zombie of its encoders, ended well or killed (FF-15)',

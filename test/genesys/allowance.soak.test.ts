@@ -164,7 +164,7 @@ test('invariant 7: at the server, no request left before the latest time that wa
       { apiUrl: origin, loginUrl: origin, clients: [{ id: 'c', secret: 's' }] },
       { agent, patience: { patienceMs: 60_000, tries: 10, waitMs: () => 1 } },
     );
-    const signal = AbortSignal.any([t.signal, AbortSignal.timeout(120_000)]);
+    const signal = AbortSignal.any([t.signal, AbortSignal.timeout(400_000)]);
     const callers = Array.from({ length: 5 }, async (_, index) => {
       for (let i = 0; i < 3; i++) {
         await api.ask({ path: `/api/v2/${String(index)}`, caller: 'worker' }, signal);

@@ -37,7 +37,7 @@ async function setUp(t: TestContext, options: Options = {}): Promise<Setting> {
     await agent.destroy();
     await server.close();
   });
-  return { server, api, signal: AbortSignal.any([t.signal, AbortSignal.timeout(30_000)]) };
+  return { server, api, signal: AbortSignal.any([t.signal, AbortSignal.timeout(200_000)]) };
 }
 
 const ASK = { path: '/api/v2/conversations/C/recordingmetadata/R', caller: 'worker' } as const;

@@ -20,7 +20,7 @@ async function setUp(t: TestContext, config: Partial<GenesysConfig> = {}): Promi
     await genesys.close();
     await server.close();
   });
-  return { server, genesys, signal: AbortSignal.any([t.signal, AbortSignal.timeout(30_000)]) };
+  return { server, genesys, signal: AbortSignal.any([t.signal, AbortSignal.timeout(200_000)]) };
 }
 
 const BYTES = Buffer.from('RIFF some sound');

@@ -33,7 +33,7 @@ async function setUp(
     await genesys.close();
     await server.close();
   });
-  return { server, genesys, signal: AbortSignal.any([t.signal, AbortSignal.timeout(30_000)]) };
+  return { server, genesys, signal: AbortSignal.any([t.signal, AbortSignal.timeout(200_000)]) };
 }
 
 const R = { recordingId: 'R', conversationId: 'C' };

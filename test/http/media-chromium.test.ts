@@ -12,7 +12,7 @@ import { FIXTURES } from '../support/media/fixtures.ts';
 import { type Service, startService, until } from '../support/service/service.ts';
 
 const executable = findChromium();
-const OPTIONS = { skip: executable === undefined ? 'there is no Chromium on the PATH' : false, timeout: 120_000 };
+const OPTIONS = { skip: executable === undefined ? 'there is no Chromium on the PATH' : false, timeout: 400_000 };
 
 let browser: Browser | undefined;
 let scene: FaultScene;

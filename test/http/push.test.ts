@@ -349,7 +349,7 @@ suite('pushed by the emulator', { skip: emulatorMissing() }, () => {
   ] as const) {
     test(
       `an event that is pushed ${how} waits its time, uncounted, fails once, counted, and is done`,
-      { timeout: 60_000 },
+      { timeout: 300_000 },
       async (t) => {
         let waitsUntilMs = 0;
         const pushed = await rig(`push-${how}`, noWrapper, async () => {
@@ -381,7 +381,7 @@ suite('pushed by the emulator', { skip: emulatorMissing() }, () => {
     );
   }
 
-  test('what takes longer than a push may is left to a worker that pulls', { timeout: 60_000 }, async (t) => {
+  test('what takes longer than a push may is left to a worker that pulls', { timeout: 300_000 }, async (t) => {
     const pushed = await rig('push-heavy', false, async () => ({ outcome: 'long' }));
     t.after(pushed.close);
     await pushed.publish('r-9');

@@ -84,7 +84,7 @@ function loudness(planes: readonly Float32Array[]): number[][] {
   );
 }
 
-test('Chromium decodes both channels of a joined call, each on its own side', { skip, timeout: 120_000 }, async () => {
+test('Chromium decodes both channels of a joined call, each on its own side', { skip, timeout: 400_000 }, async () => {
   const bytes = await joinedCall();
   await using server = await serveFiles(new Map([['call.webm', bytes]]), 1e9);
   const page = await openPage(server.url);
@@ -129,7 +129,7 @@ test(
   },
 );
 
-test('Chromium reads less than 2 % of an hour to seek to 90 % of it', { skip, timeout: 120_000 }, async () => {
+test('Chromium reads less than 2 % of an hour to seek to 90 % of it', { skip, timeout: 400_000 }, async () => {
   const bytes = await hour();
   await using server = await serveFiles(new Map([['hour.webm', bytes]]), 1e6);
   const page = await openPage(server.url);
@@ -143,7 +143,7 @@ test('Chromium reads less than 2 % of an hour to seek to 90 % of it', { skip, ti
   assert.ok(total < bytes.length * 0.02, `${total} of ${bytes.length} bytes: ${JSON.stringify(sent)}`);
 });
 
-test('Chromium shows and seeks a re-wrapped screen recording', { skip, timeout: 120_000 }, async () => {
+test('Chromium shows and seeks a re-wrapped screen recording', { skip, timeout: 400_000 }, async () => {
   const { file } = await writeWebm(await readWebm(source(await fixture('screen-vp8-silent.webm'))));
   await using server = await serveFiles(new Map([['screen.webm', file]]), 1e7);
   const page = await openPage(server.url);
@@ -154,7 +154,7 @@ test('Chromium shows and seeks a re-wrapped screen recording', { skip, timeout: 
   assert.ok(Math.abs(seen.time - 18) < 0.05);
 });
 
-test('Chromium knows the length of a live stream whose source told it', { skip, timeout: 120_000 }, async () => {
+test('Chromium knows the length of a live stream whose source told it', { skip, timeout: 400_000 }, async () => {
   const stream = await readOggOpus(source(await fixture('stereo.opus')));
   const writer = createWebmWriter(stream.tracks, { durationMs: 30_000 });
   const clusters: Buffer[] = [];

@@ -45,7 +45,7 @@ async function heardMs(webm: Buffer): Promise<number> {
 }
 
 for (const [format, codec] of Object.entries(FORMATS)) {
-  test(`${format}: damage is refused, or all of the sound is there (ME-01, ME-13)`, { timeout: 120_000 }, async (t) => {
+  test(`${format}: damage is refused, or all of the sound is there (ME-01, ME-13)`, { timeout: 400_000 }, async (t) => {
     // Into a file, since only there a WAV gets its size.
     const path = join(folder, 'whole');
     await ffmpeg('-y', '-i', pathOfFixture('stereo-pcm.wav'), ...codec, path);

@@ -93,7 +93,7 @@ export function gate(): { readonly opened: Promise<void>; readonly open: () => v
 
 export function queueSuite(name: string, open: () => Promise<OpenedQueue>, traits: QueueTraits): void {
   const check = (title: string, body: (opened: OpenedQueue, waitMs: number) => Promise<void>): void => {
-    test(`${name}: ${title}`, { timeout: 120_000 }, async (t) => {
+    test(`${name}: ${title}`, { timeout: 400_000 }, async (t) => {
       const opened = await open();
       // Not in a finally: what hangs until the time-out has to be closed too.
       t.after(() => opened.close());

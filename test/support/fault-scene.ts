@@ -77,7 +77,7 @@ export async function openFaultScene(): Promise<FaultScene> {
 
 /** The bound of every wait: decides nothing but whether a test hangs. */
 export function patience(): AbortSignal {
-  return AbortSignal.timeout(100_000);
+  return AbortSignal.timeout(400_000);
 }
 
 /** Field `name` of /proc/PID/status, where there is such a thing. */

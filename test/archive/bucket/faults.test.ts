@@ -64,7 +64,7 @@ function isFailure(code: FailureCode, words = /(?:)/): (error: unknown) => boole
 }
 
 function signal(): AbortSignal {
-  return AbortSignal.timeout(60_000);
+  return AbortSignal.timeout(300_000);
 }
 
 describe('a commit survives', () => {
@@ -115,7 +115,7 @@ describe('a commit survives', () => {
     ],
   ];
   for (const [name, content, faults] of table) {
-    test(name, { timeout: 60_000 }, async () => {
+    test(name, { timeout: 300_000 }, async () => {
       await withBucket(async (harness) => {
         for (const [operation, ...instructions] of faults) harness.server.fault(operation, ...instructions);
         await store(harness.archive, CALL, content);
@@ -238,7 +238,7 @@ describe('invariant 2: a worker that dies at any request leaves nothing half (ST
     for (const effect of ['before', 'after'] as const) {
       test(
         `${name}, ${effect} each change; the next attempt finishes or does it anew`,
-        { timeout: 120_000 },
+        { timeout: 400_000 },
         async () => {
           let deaths = 0;
           for (let nth = 1; nth < 40; nth += 1) {
@@ -540,7 +540,7 @@ test('a reader survives a 503, a reset and a stream that breaks twice, and gets 
 
 test(
   'a stopped deposit cancels its upload at every chunk, and nothing is visible then or later',
-  { timeout: 60_000 },
+  { timeout: 300_000 },
   async () => {
     await withBucket(async (harness) => {
       for (let chunks = 0; chunks < 3; chunks += 1) {

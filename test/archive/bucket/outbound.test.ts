@@ -115,5 +115,5 @@ function isFailure(code: FailureCode, words: RegExp): (error: unknown) => boolea
 }
 
 function signal(): AbortSignal {
-  return AbortSignal.timeout(60_000);
+  return AbortSignal.timeout(300_000);
 }

@@ -72,7 +72,7 @@ async function withKeyless(
 }
 
 function signal(): AbortSignal {
-  return AbortSignal.timeout(60_000);
+  return AbortSignal.timeout(300_000);
 }
 
 describe('without a key', () => {

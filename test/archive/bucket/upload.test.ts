@@ -40,7 +40,7 @@ async function withServer(
     await run({
       server,
       client,
-      writer: (signal = AbortSignal.timeout(60_000)) => new ObjectWriter(object, client, signal),
+      writer: (signal = AbortSignal.timeout(300_000)) => new ObjectWriter(object, client, signal),
     });
     server.assertSound();
   } finally {
@@ -83,7 +83,7 @@ test('what fits into one chunk is a single request; beyond it every length arriv
     for (const [index, sizeBytes] of [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 1].entries()) {
       const name = `staging/${String(index)}`;
       const bytes = bytesOf(name, sizeBytes);
-      await using writer = new ObjectWriter({ name, contentType: 'a/b' }, client, AbortSignal.timeout(60_000));
+      await using writer = new ObjectWriter({ name, contentType: 'a/b' }, client, AbortSignal.timeout(300_000));
       await writer.write(bytes);
       assert.ok((await writer.finish()).ours);
       assert.ok(server.store.bytes(name).equals(bytes), `${String(sizeBytes)} bytes`);
@@ -168,7 +168,7 @@ const SURVIVED: readonly (readonly [string, readonly (readonly [Operation, ...st
 describe('an upload survives', () => {
   const bytes = bytesOf('nine', 9 * MIB + 123);
   for (const [name, faults] of SURVIVED) {
-    test(name, { timeout: 60_000 }, async () => {
+    test(name, { timeout: 300_000 }, async () => {
       await withServer(async (bench) => {
         for (const [operation, ...instructions] of faults) bench.server.fault(operation, ...instructions);
         assertUploaded(bench.server, bytes, await upload(bench, bytes));
@@ -176,7 +176,7 @@ describe('an upload survives', () => {
     });
   }
 
-  test('a stall, which ends with the time for one request (ST-03)', { timeout: 60_000 }, async () => {
+  test('a stall, which ends with the time for one request (ST-03)', { timeout: 300_000 }, async () => {
     const retry = { ...QUICK, requestTimeoutMs: 250 };
     await withServer(
       async (bench) => {
@@ -362,7 +362,7 @@ describe('a writer that is left', () => {
 
 test(
   'whatever the server does, the object is whole or absent, and there is one of it',
-  { timeout: 120_000 },
+  { timeout: 400_000 },
   async () => {
     const bytes = bytesOf('random', 5 * MIB + 7);
     const during = [
@@ -396,7 +396,7 @@ test(
       const client = new BucketClient({ bucket: server.bucket, prefix: '', apiEndpoint: server.url, retry: QUICK });
       for (const operation of ['start', 'chunk', 'status', 'final', 'get'] as const)
         server.fault(operation, ...faults[operation]);
-      const writer = new ObjectWriter({ name: NAME, contentType: 'a/b' }, client, AbortSignal.timeout(30_000));
+      const writer = new ObjectWriter({ name: NAME, contentType: 'a/b' }, client, AbortSignal.timeout(200_000));
       try {
         const placement = await upload({ server, client, writer: () => writer }, bytes).catch((error: unknown) => {
           assert.ok(error instanceof Failure, inspect(error));

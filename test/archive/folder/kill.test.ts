@@ -16,7 +16,7 @@ import { openFolderHarness, type FolderHarness } from '../../support/archive/fol
 const PROGRAM = join(import.meta.dirname, '../../support/archive/committer.ts');
 const KILLS = 25;
 const STRACE = ['strace', '-f', '--seccomp-bpf', '-qq', '-o', '/dev/null', '-e'];
-const HANG_GUARD = { timeout: 180_000 };
+const HANG_GUARD = { timeout: 540_000 };
 
 test('invariant 2: killed at every single step, a recording is complete or absent (ST-15)', HANG_GUARD, async () => {
   await withFolder(async (harness) => {
@@ -107,7 +107,7 @@ test('what another process renamed into place is made durable before it is ackno
     const options = JSON.stringify({ path, linkKeys: [], publicUrl: '' });
     const program = `import(${module})
       .then(({ openFolderArchive }) => openFolderArchive(${options}))
-      .then((archive) => archive.find(${JSON.stringify(recording)}, AbortSignal.timeout(60_000)))
+      .then((archive) => archive.find(${JSON.stringify(recording)}, AbortSignal.timeout(300_000)))
       .then(() => console.log('found'), (error) => console.log(error.code))`;
     const line = [process.execPath, '-e', program];
     assert.equal(await execute([...failingFsync(1), ...line], environment(path)), 'archive-unavailable\n');
@@ -216,5 +216,5 @@ async function withFolder(run: (harness: FolderHarness) => Promise<void>): Promi
 }
 
 function signal(): AbortSignal {
-  return AbortSignal.timeout(60_000);
+  return AbortSignal.timeout(300_000);
 }

@@ -22,7 +22,7 @@ import { wav } from '../../support/media/wav.ts';
 
 const run = promisify(execFile);
 const NEVER = new AbortController().signal;
-const HANG = { timeout: 60_000 };
+const HANG = { timeout: 300_000 };
 const staging = await openStaging();
 const traceable = await run('strace', ['-f', '-o', '/dev/null', 'true']).then(
   () => false,

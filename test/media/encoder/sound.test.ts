@@ -6,7 +6,7 @@ import { ffmpeg } from '../../support/media/ffmpeg.ts';
 import { amplitudeOf, decibels, hear, clippedShare } from '../../support/media/hear.ts';
 import { voicesWav, type Voices } from '../../support/media/wav.ts';
 
-const HANG = { timeout: 120_000 };
+const HANG = { timeout: 400_000 };
 const MIDDLE = [0.2, 0.9] as const;
 const SLACK_DB = 0.5;
 

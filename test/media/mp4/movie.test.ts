@@ -121,7 +121,7 @@ const HOSTILE: readonly (readonly [string, Buffer])[] = [
 ];
 
 for (const [what, mp4] of HOSTILE) {
-  test(`(B9) an index with ${what} is refused for good, naming it`, { timeout: 60_000 }, async () => {
+  test(`(B9) an index with ${what} is refused for good, naming it`, { timeout: 300_000 }, async () => {
     const { code, retry, message } = await refusalOf(mp4);
     assert.ok(code === 'unreadable-media' || code === 'unsupported-media', `${code}: ${message}`);
     assert.equal(retry, 'never');

@@ -70,7 +70,7 @@ const around = [-2, -1, 0, 1, 2, 9].map((more) => SNIFF_BYTES + more);
 const SIZES = [SCREEN.length, SCREEN.length + 8, 2000, 3000, ...around, 6000, 65_535, 65_536, 65_537];
 
 for (const size of SIZES) {
-  test(`(A1) a screen of ${String(size)} bytes with its index behind is archived`, { timeout: 60_000 }, async () => {
+  test(`(A1) a screen of ${String(size)} bytes with its index behind is archived`, { timeout: 300_000 }, async () => {
     for (const place of size === SCREEN.length ? [] : (['front', 'behind'] as const)) {
       assert.ok(Math.abs((await durationOf(padded(SCREEN, size, place))) - 1000) < 110);
     }
@@ -80,7 +80,7 @@ for (const size of SIZES) {
 
 test(
   `(A1) a sound of ${String(SOUND.length)} bytes with its index behind is archived`,
-  { timeout: 60_000 },
+  { timeout: 300_000 },
   async () => {
     assert.ok(SOUND.length < 1000);
     assert.ok(Math.abs((await durationOf(SOUND)) - 20) < 20);

@@ -10,7 +10,7 @@ import { streamableMp4 } from '../../../src/media/mp4/stream.ts';
 
 const LAST = new URL('../../fixtures/screen-moov-last.mp4', import.meta.url);
 const FIRST = new URL('../../fixtures/screen-faststart.mp4', import.meta.url);
-const signal = AbortSignal.timeout(60_000);
+const signal = AbortSignal.timeout(300_000);
 
 function chunked(bytes: Buffer, size: number): AsyncIterable<Buffer> {
   return {
@@ -34,7 +34,7 @@ function runFfmpeg(args: readonly string[], input: Buffer): Buffer {
   const { status, stdout, stderr } = spawnSync('ffmpeg', ['-v', 'error', ...args], {
     input,
     maxBuffer: 1 << 28,
-    timeout: 60_000,
+    timeout: 300_000,
   });
   assert.equal(status, 0, stderr.toString());
   return stdout;
@@ -129,7 +129,7 @@ test('the source is read to its end and closed, also when nobody reads further',
 
 test(
   'damaged and truncated files end in a Failure or in bytes, never in anything else (10,000 cases)',
-  { timeout: 60_000 },
+  { timeout: 300_000 },
   async () => {
     // Small enough to be damaged often: the boxes of a real file with a short mdat.
     const whole = await readFile(LAST);

@@ -46,7 +46,7 @@ const COPIES: readonly (readonly [what: string, way: keyof typeof SLACK_MS, make
 ];
 
 for (const [what, way, make] of COPIES) {
-  test(`a recording that ffmpeg copied, ${what}, plays as long as before (ME-09)`, { timeout: 120_000 }, async () => {
+  test(`a recording that ffmpeg copied, ${what}, plays as long as before (ME-09)`, { timeout: 400_000 }, async () => {
     const bytes = await make();
     const made = await archived([bytes]);
     assert.equal(made.way, way);
@@ -80,7 +80,7 @@ test('a recording behind itself, as cat chains them, plays twice', async () => {
   checkWebm(made.file);
 });
 
-test('two channels that ffmpeg looped are joined by an encoder, at their length', { timeout: 120_000 }, async () => {
+test('two channels that ffmpeg looped are joined by an encoder, at their length', { timeout: 400_000 }, async () => {
   const files = await Promise.all(
     ['dual-0.opus', 'dual-1.opus'].map((name) =>
       ffmpeg('-stream_loop', '1', '-t', '100', '-i', pathOfFixture(name), ...COPY),

@@ -146,7 +146,7 @@ for (const [codec, args] of Object.entries(CODECS)) {
 /** Where ffprobe sees the last packet end. */
 async function lastPictureMs(name: string): Promise<number> {
   const show = ['-show_entries', 'packet=pts_time,duration_time', '-of', 'csv=p=0', name];
-  const { stdout } = await run('ffprobe', ['-v', 'error', ...show], { timeout: 60_000 });
+  const { stdout } = await run('ffprobe', ['-v', 'error', ...show], { timeout: 300_000 });
   const last = stdout.trim().split('\n').at(-1)?.split(',').map(Number) ?? [];
   return ((last[0] ?? 0) + (last[1] ?? 0)) * 1000;
 }

@@ -65,7 +65,7 @@ function states(path: string): ReadonlyMap<string, string> {
 
 test(
   'invariant 1: nothing acknowledged is lost, whoever is killed when (QU-08, QU-09, QU-14)',
-  { timeout: 240_000 },
+  { timeout: 540_000 },
   (t) =>
     inFolder(async (folder) => {
       const path = join(folder, 'queue.db');
@@ -119,7 +119,7 @@ async function trace(folder: string, count: number, faults?: string): Promise<re
   return [stdout.trim().split('\n'), (await readFile(log, 'utf8')).split('\n')];
 }
 
-test('invariant 1: the disk has the event before its sender is told (QU-18)', { timeout: 60_000, ...traced }, () =>
+test('invariant 1: the disk has the event before its sender is told (QU-18)', { timeout: 300_000, ...traced }, () =>
   inFolder(async (folder) => {
     const [told, calls] = await trace(folder, 20);
     assert.equal(told.filter((line) => line.startsWith('acked')).length, 20);
@@ -138,7 +138,7 @@ test('invariant 1: the disk has the event before its sender is told (QU-18)', { 
   }),
 );
 
-test('after one failed fsync nothing is acknowledged until the restart (QU-19)', { timeout: 60_000, ...traced }, () =>
+test('after one failed fsync nothing is acknowledged until the restart (QU-19)', { timeout: 300_000, ...traced }, () =>
   inFolder(async (folder) => {
     const [told, calls] = await trace(folder, 40, 'fsync,fdatasync:error=EIO:when=12');
     assert.equal(
@@ -161,7 +161,7 @@ test('after one failed fsync nothing is acknowledged until the restart (QU-19)',
 
 test(
   'a full disk refuses with a clear text and takes events again when there is space',
-  { timeout: 60_000, ...traced },
+  { timeout: 300_000, ...traced },
   () =>
     inFolder(async (folder) => {
       const [told] = await trace(folder, 40, 'pwrite64:error=ENOSPC:when=60..70');

@@ -32,7 +32,7 @@ writeSync(1, `changes ${String(changes)}\n`);
 
 async function commit(recording: Recording): Promise<void> {
   try {
-    await archive.recordFailure(recording, failureOf(recording), AbortSignal.timeout(60_000));
+    await archive.recordFailure(recording, failureOf(recording), AbortSignal.timeout(300_000));
     await store(archive, recording, committedContent(recording));
     writeSync(1, `archived ${recording.recordingId}\n`);
   } catch (error) {

@@ -79,7 +79,7 @@ export interface Content {
 
 /** Stores `content` as the pipeline would. */
 export async function store(archive: Archive, recording: Recording, content: Content): Promise<Manifest> {
-  const signal = AbortSignal.timeout(60_000);
+  const signal = AbortSignal.timeout(300_000);
   await using deposit = await archive.begin(recording, signal);
   const originals = content.originals ?? [];
   const sources: SourceFacts[] = [];

@@ -9,7 +9,7 @@ const block = bytesOf('block', 1024 * 1024);
 const recording = { recordingId: `size-${mebibytes}`, conversationId: 'C1' };
 const archive = openBucketArchive({ bucket, prefix: '', apiEndpoint });
 const startedMs = performance.now();
-await archive.check(AbortSignal.timeout(60_000));
+await archive.check(AbortSignal.timeout(300_000));
 {
   await using deposit = await archive.begin(recording, AbortSignal.timeout(600_000));
   for (let left = Number(mebibytes); left > 0; left -= 1) {

@@ -57,7 +57,7 @@ export async function startConfined(
     },
   };
   try {
-    await confined.logged({ message: 'Service started.' }, AbortSignal.timeout(60_000));
+    await confined.logged({ message: 'Service started.' }, AbortSignal.timeout(300_000));
     return confined;
   } catch (error) {
     await confined[Symbol.asyncDispose]();

@@ -10,7 +10,7 @@ export async function ffmpeg(...args: readonly string[]): Promise<Buffer> {
   const { stdout } = await run('ffmpeg', ['-hide_banner', '-nostdin', '-v', 'error', ...args], {
     encoding: 'buffer',
     maxBuffer: 1 << 30,
-    timeout: 60_000,
+    timeout: 300_000,
   });
   return stdout;
 }
@@ -39,7 +39,7 @@ export async function probeComplaints(path: string): Promise<string> {
     ['-hide_banner', '-v', 'warning', '-show_packets', '-of', 'csv=p=0', path],
     {
       maxBuffer: 1 << 28,
-      timeout: 60_000,
+      timeout: 300_000,
     },
   );
   assert.notEqual(stdout, '');
@@ -49,7 +49,7 @@ export async function probeComplaints(path: string): Promise<string> {
 /** Seconds, as ffprobe reads them from the container. */
 export async function probeDuration(path: string): Promise<number> {
   const { stdout } = await run('ffprobe', ['-v', 'error', '-show_entries', 'format=duration', '-of', 'csv=p=0', path], {
-    timeout: 60_000,
+    timeout: 300_000,
   });
   return Number(stdout.trim());
 }

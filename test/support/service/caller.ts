@@ -83,5 +83,5 @@ export function fieldsOf(value: unknown): Fields {
 }
 
 function patience(): AbortSignal {
-  return AbortSignal.timeout(120_000);
+  return AbortSignal.timeout(400_000);
 }

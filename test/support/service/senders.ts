@@ -14,7 +14,7 @@ export async function send(url: string, event: unknown, proof: Proof): Promise<R
     method: 'POST',
     body,
     headers: { 'content-type': 'application/json', ...proof(body) },
-    signal: AbortSignal.timeout(30_000),
+    signal: AbortSignal.timeout(200_000),
   });
   return { status: response.status, body: await response.text() };
 }

@@ -14,17 +14,18 @@ import { NO_CENSUS, survivors, type Child } from './support/service/children.ts'
 import { openEmbedded, type Embedded } from './support/service/embedded.ts';
 import { type Fixture, FIXTURES, simulated } from './support/media/fixtures.ts';
 import { type GenesysServer, startGenesysServer } from './support/genesys/server.ts';
+import { runs } from './support/soak.ts';
 import { listing } from './support/service/journey.ts';
 import { send, tokenHeader } from './support/service/senders.ts';
 import { type Service, startService, until } from './support/service/service.ts';
 
 const TOKEN = `kill-${randomUUID()}`;
 const PROOF = tokenHeader(TOKEN);
-const KILLS = 12;
+const KILLS = runs(4, 12);
 /** In the first of so many rounds of the random loop the service is stopped rather than killed. */
-const STOP_EVERY = 5;
+const STOP_EVERY = 3;
 const COMMITS = 3;
-const HANG_GUARD = { timeout: 180_000 };
+const HANG_GUARD = { timeout: 540_000 };
 const LINUX = { ...HANG_GUARD, skip: NO_CENSUS };
 
 describe('killed at a stage', { ...HANG_GUARD, concurrency: 8 }, () => {
@@ -364,5 +365,5 @@ async function open(env: Readonly<Record<string, string>>): Promise<Scene> {
 
 /** The bound of every wait: generous, since it decides nothing but whether the test hangs. */
 function patience(): AbortSignal {
-  return AbortSignal.timeout(120_000);
+  return AbortSignal.timeout(400_000);
 }
