@@ -59,6 +59,8 @@ export interface Config {
   readonly transcodeQueue: number;
   readonly encoderCage: ChoiceOf<'ENCODER_CAGE'>;
   readonly linkLifetimeS: number;
+  /** As browsers write them, or `*`. */
+  readonly linkOrigins: readonly string[];
   /** Proxies in front whose X-Forwarded-For is believed. */
   readonly trustedProxies: number;
   readonly maxDurationS: number;
@@ -100,6 +102,7 @@ export function readConfig(env: Environment, command: Command): Config {
     transcodeQueue: read.count('TRANSCODE_QUEUE', 2 * transcodeSlots),
     encoderCage: read.choice('ENCODER_CAGE'),
     linkLifetimeS: read.count('LINK_LIFETIME_S'),
+    linkOrigins: readOrigins(read),
     trustedProxies: read.count('TRUSTED_PROXIES'),
     maxDurationS: read.count('MAX_DURATION_S'),
     task: {
@@ -241,6 +244,20 @@ function readPush(read: Reader): Config['push'] {
   if (serviceAccount === '')
     read.problem('PUSH_SERVICE_ACCOUNT', 'set it to the email of the service account that pushes');
   return { audience, serviceAccount };
+}
+
+function readOrigins(read: Reader): readonly string[] {
+  return read.list('LINK_ORIGINS').map((entry, index) => {
+    if (entry === '*') return entry;
+    const url = entry.includes('*') ? null : URL.parse(entry);
+    // Whatever stands behind the host is no part of an origin; whoever writes it expects it to count.
+    if (url !== null && /^https?:$/.test(url.protocol) && `${url.origin}/` === url.href) return url.origin;
+    read.problem(
+      'LINK_ORIGINS',
+      `entry ${String(index + 1)} is neither * nor an origin such as https://player.example`,
+    );
+    return entry;
+  });
 }
 
 function readMetrics(read: Reader): Config['metrics'] {

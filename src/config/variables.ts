@@ -219,6 +219,12 @@ export const VARIABLES = {
     default: '900',
     meaning: 'life of a signed link, seconds (at most 604800)',
   },
+  LINK_ORIGINS: {
+    part: 'playback',
+    kind: 'list',
+    meaning:
+      'origins whose pages may fetch what an embedded link leads to (`https://player.example`, or `*`), comma-separated; a bucket has CORS settings of its own',
+  },
   LINK_KEYS: {
     part: 'playback',
     kind: 'secret',

@@ -8,6 +8,7 @@ import { createErrorAnswers, pathnameOf, refuseMethod, refusePath, requestIdFor 
 import { answerAlive, answerMetrics, answerReady, type Readiness } from './health.ts';
 import { requireOwnHost } from './host.ts';
 import { serveMedia, type MediaNeeds } from './media.ts';
+import { allowOrigins } from './origins.ts';
 import { receivePush, refusePush, type PushParts } from './push.ts';
 import { KeyRates, limitRate } from './rate.ts';
 import { linkRecording, listRecordings, showRecording, type RecordingsParts } from './recordings.ts';
@@ -44,6 +45,8 @@ export interface AppParts {
   };
   /** Playback, embedded archive only. */
   readonly media?: MediaNeeds['archive'];
+  /** Origins whose pages may read what a link leads to; `*` for all, none by default. */
+  readonly linkOrigins?: readonly string[];
 }
 
 export function createApp(parts: AppParts): Express {
@@ -88,6 +91,7 @@ export function createApp(parts: AppParts): Express {
     }
   }
   if (parts.media !== undefined) {
+    app.use('/media', allowOrigins(parts.linkOrigins ?? []));
     get('/media/:conversationId/:recordingId', serveMedia({ archive: parts.media, metrics, log, witness }));
   }
   app.use(refusePath);

@@ -165,15 +165,16 @@ function sayReadiness(state: State, log: Log): void {
 /** Serves the routes until the service stops. `background` is awaited as well. */
 export function serveRoutes(
   context: Context,
-  routes: Omit<AppParts, 'log' | 'metrics' | 'readiness' | 'auth' | 'publicUrl'> & {
+  routes: Omit<AppParts, 'log' | 'metrics' | 'readiness' | 'auth' | 'publicUrl' | 'linkOrigins'> & {
     readonly dependencies: readonly Dependency[];
   },
   background: Promise<void> = Promise.resolve(),
 ): Running {
   const { dependencies, ...parts } = routes;
   const { config, log, metrics, stopping, door, metricsDoor } = context;
+  const { publicUrl, linkOrigins } = config;
   const readiness = new Readiness(dependencies, { onChange: (state) => sayReadiness(state, log) });
-  door.open(createApp({ log, metrics, readiness, auth: config.api, publicUrl: config.publicUrl, ...parts }));
+  door.open(createApp({ log, metrics, readiness, auth: config.api, publicUrl, linkOrigins, ...parts }));
   if (config.metrics !== undefined)
     metricsDoor?.open(createMetricsApp({ log, metrics, readiness }, isLoopback(config.metrics.host)));
   const closed = untilAborted(stopping).then(() => {

@@ -225,6 +225,30 @@ test('a quote that has no other is refused by name, also in a secret, without sh
   }
 });
 
+test('LINK_ORIGINS are origins as browsers write them, or all (E5)', () => {
+  assert.deepEqual(read({}).linkOrigins, []);
+  const given = 'https://Player.Example, http://localhost:3000/,https://player.example:443,"https://b.example:8443",*';
+  const origins = [
+    'https://player.example',
+    'http://localhost:3000',
+    'https://player.example',
+    'https://b.example:8443',
+    '*',
+  ];
+  assert.deepEqual(read({ LINK_ORIGINS: given }).linkOrigins, origins);
+  for (const LINK_ORIGINS of [
+    'player.example',
+    'https://a.example/x',
+    'https://u@a.example',
+    'https://a.example?q',
+    'ftp://a.example',
+    'null',
+    '*.example',
+    'https://*.example',
+  ])
+    assert.deepEqual(named(problemsOf({ ...ENOUGH, LINK_ORIGINS })), ['LINK_ORIGINS'], LINK_ORIGINS);
+});
+
 test('figures have an address of their own where METRICS_PORT names one (B6)', () => {
   assert.equal(read({}).metrics, undefined);
   assert.equal(read({ METRICS_HOST: '0.0.0.0' }).metrics, undefined);
