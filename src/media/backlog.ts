@@ -1,4 +1,4 @@
-/** Turns chunks of any size into contiguous bytes for a parser, without joining them more often than the parser asks. */
+/** Chunks of any size → contiguous bytes for a parser, joined no more often than the parser asks. */
 
 /**
  * Bytes received and not yet consumed. A parser asks for `bytes` only once `length` reaches what it needs to go on, so that

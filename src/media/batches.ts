@@ -1,11 +1,11 @@
-/** Turns chunks of bytes into batches of what a parser finds in them, after its head was read. */
+/** Chunks of bytes → batches of what a parser finds in them, after its head was read. */
 import { setImmediate } from 'node:timers/promises';
 import { keepable, release } from '../memory.ts';
 
 /** Some seconds of sound: what is found in so much is gone before the garbage collector has to move it. */
 const SLICE_BYTES = 16 * 1024;
 
-/** Whoever asks the service something waits no longer for the bytes of a recording. */
+/** The longest that requests wait for the bytes of one recording to be parsed. */
 const TURN_MS = 3;
 
 /** A parser that is given its input in pieces. Both methods throw a Failure for input that is damaged or ends too early. */
@@ -71,7 +71,7 @@ class Batches<T> implements AsyncIterableIterator<readonly T[]> {
     }
   }
 
-  /** A copy: packets point into it, and would else keep all of the chunk. */
+  /** A copy: packets point into it, and would otherwise keep the whole chunk. */
   #slice(): Buffer {
     const chunk = this.#chunk;
     const slice = keepable(chunk.subarray(this.#at, this.#at + SLICE_BYTES));
@@ -88,7 +88,7 @@ class Batches<T> implements AsyncIterableIterator<readonly T[]> {
     this.#at = 0;
   }
 
-  /** Everybody else's turn. */
+  /** Lets everything else that waits run first. */
   async #giveWay(): Promise<void> {
     await setImmediate();
     this.#turnedMs = performance.now();

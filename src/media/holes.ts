@@ -21,13 +21,13 @@ export function withoutHoles(
   packets: AsyncIterable<readonly Packet[]>,
 ): AsyncIterableIterator<readonly Packet[]> {
   return new Filled(
-    tracks.map((track) => (track.kind === 'audio' ? soundOf(track.codecId, track.codecPrivate) : undefined)),
+    tracks.map((track) => (track.kind === 'audio' ? finderOf(track.codecId, track.codecPrivate) : undefined)),
     packets[Symbol.asyncIterator](),
   );
 }
 
 /** How one track of sound goes on. */
-interface Sound {
+interface HoleFinder {
   /** What is missing in front of a packet; undefined where nothing is. */
   holeBefore(packet: Packet): Hole | undefined;
 }
@@ -38,16 +38,16 @@ interface Hole {
   readonly packets: Generator<Buffer, void, void>;
 }
 
-function soundOf(codecId: string, codecPrivate: Buffer | undefined): Sound | undefined {
+function finderOf(codecId: string, codecPrivate: Buffer | undefined): HoleFinder | undefined {
   const opus = codecId === 'A_OPUS' ? parseOpusHead(codecPrivate ?? NOTHING) : undefined;
-  if (opus !== undefined) return new OpusSound(opus);
+  if (opus !== undefined) return new OpusHoles(opus);
   const stepNs = codecId === 'A_VORBIS' ? longestStepNs(codecPrivate ?? NOTHING) : undefined;
-  return stepNs === undefined ? undefined : new VorbisSound(stepNs);
+  return stepNs === undefined ? undefined : new VorbisHoles(stepNs);
 }
 
 const NOTHING = Buffer.alloc(0);
 
-class OpusSound implements Sound {
+class OpusHoles implements HoleFinder {
   readonly #head: OpusHead;
   /** How much was heard, silence included. */
   #heardNs = 0;
@@ -75,7 +75,7 @@ class OpusSound implements Sound {
   }
 }
 
-class VorbisSound implements Sound {
+class VorbisHoles implements HoleFinder {
   readonly #stepNs: number;
   #lastNs: number | undefined;
 
@@ -102,7 +102,7 @@ function longestStepNs(codecPrivate: Buffer): number | undefined {
 }
 
 class Filled implements AsyncIterableIterator<readonly Packet[]> {
-  readonly #sounds: readonly (Sound | undefined)[];
+  readonly #finders: readonly (HoleFinder | undefined)[];
   readonly #source: AsyncIterator<readonly Packet[]>;
   #batch: readonly Packet[] = [];
   /** The first packet of the batch that was not handed on, and the first that was not looked at. */
@@ -111,8 +111,8 @@ class Filled implements AsyncIterableIterator<readonly Packet[]> {
   /** Silence that goes in front of the next packet. */
   #silence: Generator<Packet, void, void> | undefined;
 
-  constructor(sounds: readonly (Sound | undefined)[], source: AsyncIterator<readonly Packet[]>) {
-    this.#sounds = sounds;
+  constructor(finders: readonly (HoleFinder | undefined)[], source: AsyncIterator<readonly Packet[]>) {
+    this.#finders = finders;
     this.#source = source;
   }
 
@@ -152,7 +152,7 @@ class Filled implements AsyncIterableIterator<readonly Packet[]> {
   }
 
   #look(packet: Packet | undefined): void {
-    const hole = packet && this.#sounds[packet.track]?.holeBefore(packet);
+    const hole = packet && this.#finders[packet.track]?.holeBefore(packet);
     if (hole !== undefined && packet !== undefined) this.#silence = silentOf(hole, packet.track);
   }
 

@@ -1,4 +1,4 @@
-/** Turns Opus packets and headers into what containers need to know of them, and two packets into one (RFC 6716, RFC 7845). */
+/** Opus packets and headers → what containers need to know of them (RFC 6716, RFC 7845). */
 
 /** Samples per second of every Opus time, whatever was recorded (RFC 7845 §4). */
 export const OPUS_RATE = 48_000;

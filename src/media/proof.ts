@@ -94,13 +94,13 @@ function picturesUntil({ picturesMs, sourceMs, isStated, isSized }: EndFigures):
   return (isStated && isSized) || sourceMs - picturesMs <= LAST_PICTURE_MS ? sourceMs : undefined;
 }
 
-interface End {
+interface TrackEnd {
   readonly what: 'sound' | 'pictures';
   readonly ms: number;
 }
 
 /** Sound and pictures each on its own, or the later of both where the sizes prove that both are whole. */
-function endsOf({ soundMs, picturesMs, isSized }: EndFigures): readonly End[] {
+function endsOf({ soundMs, picturesMs, isSized }: EndFigures): readonly TrackEnd[] {
   const sound = soundMs === undefined ? [] : [{ what: 'sound', ms: soundMs } as const];
   const pictures = picturesMs === undefined ? [] : [{ what: 'pictures', ms: picturesMs } as const];
   const ends = [...sound, ...pictures];
@@ -148,7 +148,7 @@ function requireAgreement(figures: EndFigures): void {
   }
 }
 
-function isNear(lateMs: number, slackMs: number, what: End['what']): boolean {
+function isNear(lateMs: number, slackMs: number, what: TrackEnd['what']): boolean {
   const stayMs = what === 'pictures' ? LAST_PICTURE_MS : 0;
   return lateMs <= slackMs && lateMs >= -(slackMs + stayMs);
 }

@@ -7,7 +7,7 @@ const MAX_TAIL_BYTES = 1024 * 1024;
 /** ID3v1 (128 bytes at the very end) and APEv2: what taggers put behind whatever they are given. */
 const TAGS = ['TAG', 'APETAGEX'];
 
-export interface TailRules {
+export interface MediaTailRules {
   /** With what more of the media would begin. */
   readonly marker: Buffer;
   /** Whether the media itself says that it ended here. If not, only text and tags are believed to be none of it. */
@@ -19,14 +19,14 @@ export interface TailRules {
 }
 
 /** Takes all that is left of a file, from `offset` on; fewer bytes in a row than a marker has are looked at together. */
-export class Tail {
-  readonly #rules: TailRules;
+export class MediaTail {
+  readonly #rules: MediaTailRules;
   readonly #start: number;
   #length = 0;
   #isTag: boolean | undefined;
   #last: Buffer = Buffer.alloc(0);
 
-  constructor(offset: number, rules: TailRules) {
+  constructor(offset: number, rules: MediaTailRules) {
     this.#rules = rules;
     this.#start = offset;
   }

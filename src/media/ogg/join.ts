@@ -71,16 +71,20 @@ function joinedHead({ inputSampleRate, outputGain }: OpusHead, preSkip: number):
 }
 
 /** Where a channel begins, in samples: how much later than the other, and how much in front of that is not heard. */
-interface Origin {
+interface ChannelOrigin {
   readonly start: number;
   readonly preSkip: number;
 }
 
-function originsOf(left: OggOpus, right: OggOpus, lengthMs: number | undefined): readonly [Origin, Origin] {
+function originsOf(
+  left: OggOpus,
+  right: OggOpus,
+  lengthMs: number | undefined,
+): readonly [ChannelOrigin, ChannelOrigin] {
   const first = Math.min(left.startSamples, right.startSamples);
   const apart = Math.max(left.startSamples, right.startSamples) - first;
   const isApart = apart > (lengthMs === undefined ? MAX_APART : (lengthMs * OPUS_RATE) / 1000);
-  const originOf = ({ startSamples, head }: OggOpus): Origin => ({
+  const originOf = ({ startSamples, head }: OggOpus): ChannelOrigin => ({
     start: isApart ? 0 : startSamples - first,
     preSkip: head.preSkip,
   });
@@ -91,7 +95,7 @@ function originsOf(left: OggOpus, right: OggOpus, lengthMs: number | undefined):
  * Of the joined stream. A pre-skip below the longest may bring the channels nearer to their places; the channel that then
  * begins with what its own would have left out is late by as much.
  */
-function bestPreSkip(origins: readonly Origin[], slotSamples: number): number {
+function bestPreSkip(origins: readonly ChannelOrigin[], slotSamples: number): number {
   const longest = Math.max(...origins.map(({ preSkip }) => preSkip));
   if (slotSamples === 0) return longest;
   const exact = origins.map(({ start, preSkip }) => longest - ((start - preSkip + longest) % slotSamples));
@@ -108,7 +112,7 @@ interface Place {
   readonly shift: number;
 }
 
-function placeOf(origin: Origin, preSkip: number, slotSamples: number): Place {
+function placeOf(origin: ChannelOrigin, preSkip: number, slotSamples: number): Place {
   const early = preSkip - origin.preSkip;
   const delay = origin.start + early;
   const firstSlot = Math.max(0, Math.ceil(early / slotSamples));

@@ -1,4 +1,4 @@
-/** Turns an Ogg Opus file, as it streams in, into Opus packets with their true times (RFC 7845). */
+/** An Ogg Opus file, as it streams in → Opus packets with their true times (RFC 7845). */
 import { Failure } from '../../failure.ts';
 import { openBatches, type Parser } from '../batches.ts';
 import { damagedOgg, type OggPage, OggParser } from './ogg.ts';

@@ -3,7 +3,7 @@ import { Failure } from '../../failure.ts';
 import { Backlog } from '../backlog.ts';
 import type { Parser } from '../batches.ts';
 import { ID3_HEADER_BYTES, id3Bytes } from '../id3.ts';
-import { Tail } from '../tail.ts';
+import { MediaTail } from '../tail.ts';
 
 export interface OggPage {
   /** Absolute offset of the page, for messages. */
@@ -116,7 +116,7 @@ export class OggParser implements Parser<OggPage> {
   /** A link begins with the first pages of all its streams (RFC 3533 §4). */
   #isBeginning = false;
   #isCut = false;
-  #tail: Tail | undefined;
+  #tail: MediaTail | undefined;
 
   /**
    * Whether the last page of every stream of sound or pictures so far was marked as the last. A file without the mark may have
@@ -180,7 +180,7 @@ export class OggParser implements Parser<OggPage> {
     return count;
   }
 
-  #passTail(tail: Tail, bytes: Buffer): number {
+  #passTail(tail: MediaTail, bytes: Buffer): number {
     if (bytes.length > 0) tail.push(bytes);
     return this.#wait(1) + bytes.length;
   }
@@ -201,7 +201,7 @@ export class OggParser implements Parser<OggPage> {
   #takesAsTail(rest: Buffer): boolean {
     const isCutPage = CAPTURE_BYTES.subarray(0, rest.length).equals(rest.subarray(0, CAPTURE_BYTES.length));
     if (!this.#sawPage || isCutPage) return false;
-    this.#tail ??= new Tail(this.#backlog.offset + this.#backlog.length - rest.length, {
+    this.#tail ??= new MediaTail(this.#backlog.offset + this.#backlog.length - rest.length, {
       marker: CAPTURE_BYTES,
       isBehindEnd: this.hasEndMark,
       damaged: damagedOgg,
@@ -325,14 +325,14 @@ function crcTable(): Int32Array {
 
 /** The checksum a page should have: over all of it, the checksum's own four bytes taken as zero. */
 export function pageChecksum(page: Buffer): number {
-  const front = crc32(0, page.subarray(0, 22));
-  const zeros = crc32(front, FOUR_ZEROS);
-  return crc32(zeros, page.subarray(26)) >>> 0;
+  const front = pageCrc(0, page.subarray(0, 22));
+  const zeros = pageCrc(front, FOUR_ZEROS);
+  return pageCrc(zeros, page.subarray(26)) >>> 0;
 }
 
 const FOUR_ZEROS = Buffer.alloc(4);
 
-function crc32(start: number, bytes: Buffer): number {
+function pageCrc(start: number, bytes: Buffer): number {
   let crc = start;
   let at = 0;
   for (const last = bytes.length - 8; at <= last; at += 8) {

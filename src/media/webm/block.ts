@@ -1,4 +1,4 @@
-/** Turns WebM blocks into packets: times, flags, lacing (RFC 9559 §10). */
+/** WebM blocks → packets: times, flags, lacing (RFC 9559 §10). */
 import { childrenOf, type Content, damagedWebm, ID, readSint, readUint, readVint } from './ebml.ts';
 import { packetSamples, samplesToNs } from '../opus.ts';
 import type { Packet } from '../packet.ts';
@@ -70,13 +70,13 @@ function trackWidth(content: Buffer): number {
   return Math.clz32(content[0] ?? 0) - 23;
 }
 
-interface Origin {
+interface BlockOrigin {
   readonly source: SourceTrack;
   readonly context: BlockContext;
   readonly beside: Beside;
 }
 
-function blockPackets(block: Content, origin: Origin, found: Packet[]): void {
+function blockPackets(block: Content, origin: BlockOrigin, found: Packet[]): void {
   const { content, offset } = block;
   const at = trackWidth(content);
   const timeNs = (origin.context.ticks + content.readInt16BE(at)) * origin.context.scaleNs;
@@ -96,7 +96,7 @@ function blockPackets(block: Content, origin: Origin, found: Packet[]): void {
 /** Frames of one lace follow each other; where nothing tells how long each is, they share the time of the first. */
 function lacedPackets(
   frames: readonly Content[],
-  origin: Origin,
+  origin: BlockOrigin,
   { timeNs, found }: { readonly timeNs: number; readonly found: Packet[] },
 ): void {
   const { beside } = origin;
@@ -111,7 +111,7 @@ function lacedPackets(
   }
 }
 
-function packetOf({ content, offset }: Content, { source, beside, context }: Origin, timeNs: number): Packet {
+function packetOf({ content, offset }: Content, { source, beside, context }: BlockOrigin, timeNs: number): Packet {
   const { keyframe, discardPaddingNs } = beside;
   const durationNs = source.isOpus ? opusDurationNs(content, offset) : (beside.durationNs ?? source.defaultDurationNs);
   return {

@@ -1,4 +1,4 @@
-/** Turns EBML elements (RFC 8794) into bytes and bytes into elements: the alphabet of WebM, without its grammar. */
+/** EBML elements (RFC 8794) ↔ bytes: the alphabet of WebM, without its grammar. */
 import { Failure } from '../../failure.ts';
 
 /** Element ids as they stand in the file, marker bits included (RFC 8794 §11.2, RFC 9559 §5). */

@@ -1,4 +1,4 @@
-/** Turns the packets of several tracks into one sequence by time, holding back no more than a bound. */
+/** The packets of several tracks → one sequence by time, with no more held back than a bound. */
 import type { Packet } from '../packet.ts';
 
 /** Held back while a track has nothing to compare with: a track may be silent for longer than that. */

@@ -3,7 +3,7 @@ import { Failure } from '../../failure.ts';
 import { Backlog } from '../backlog.ts';
 import { openBatches, type Parser } from '../batches.ts';
 import type { FileStream, Packet, Track } from '../packet.ts';
-import { isText, Tail } from '../tail.ts';
+import { isText, MediaTail } from '../tail.ts';
 import { type BlockContext, blockGroupPackets, simpleBlockPackets } from './block.ts';
 import { type Content, damagedWebm, type ElementHead, ID, idBytes, readHead, readUint } from './ebml.ts';
 import { alignTracks, parseDocument, parseInfo, parseTracks, type SourceTracks } from './head.ts';
@@ -86,7 +86,7 @@ class WebmParser implements Parser<Packet> {
   #context: BlockContext | undefined;
   #skip = 0;
   #need = 1;
-  #tail: Tail | undefined;
+  #tail: MediaTail | undefined;
 
   get tracks(): readonly Track[] {
     return [...this.#tracks.values()].flatMap((source) => (source === undefined ? [] : [source.track]));
@@ -170,7 +170,7 @@ class WebmParser implements Parser<Packet> {
   }
 
   #passTail(rest: Buffer, offset: number): number {
-    this.#tail ??= new Tail(offset, {
+    this.#tail ??= new MediaTail(offset, {
       marker: idBytes(ID.Cluster),
       isBehindEnd: this.#level === 'file',
       damaged: damagedWebm,

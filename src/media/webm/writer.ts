@@ -1,4 +1,4 @@
-/** Turns packets into WebM: whole Clusters while they come in, and at the end the head that makes them a seekable file. */
+/** Packets → WebM: whole Clusters while they come in, and at the end the head that makes them a seekable file. */
 import { Failure } from '../../failure.ts';
 import {
   element,
