@@ -1,7 +1,7 @@
 /** Turns an error of the network (no name, no way, no trust, no answer, no end) into one Failure, by one rule for every host. */
 import { Failure, type FailureCode, systemCode } from './failure.ts';
 
-export interface NetworkParty {
+interface NetworkParty {
   /** As a message names it: `api.mypurecloud.de`, `the media host`. */
   readonly name: string;
   /** What a connection means that broke off: `incomplete` where bytes of media are counted, else `upstream-unavailable`. */

@@ -2,7 +2,7 @@
 import { Agent, type buildConnector, type Dispatcher, EnvHttpProxyAgent, Pool } from 'undici';
 import type { Proxies } from './config/proxies.ts';
 
-export interface OutboundOptions {
+interface OutboundOptions {
   readonly connectTimeoutMs: number;
   /** Until an answer begins; also that of a proxy to CONNECT. */
   readonly headersTimeoutMs: number;

@@ -273,7 +273,7 @@ const BROKEN: readonly (readonly [string, Fixture, Partial<SimulatedRecording>, 
   ['a body that breaks off', FIXTURES.opus, {}, 'return-broken-stream-after-64K', /^(incomplete|upstream-)/],
   ['a body longer than its length', FIXTURES.wav, {}, 'length:-50000', /^incomplete$/],
   ['an empty body', FIXTURES.wav, {}, 'body:zero', /^unreadable-media$/],
-  ['a web page', FIXTURES.wav, {}, 'body:html', /^unsupported-media$/],
+  ['a web page', FIXTURES.wav, {}, 'body:html', /^upstream-error$/],
   ['a WAV cut short', FIXTURES.wav, cut('stereo-pcm.wav', 400_000), undefined, /^incomplete$/],
   [
     'an Ogg Opus file cut in a page',

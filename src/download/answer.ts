@@ -6,7 +6,7 @@ import type { Dispatcher } from 'undici';
 import { isCompressed } from '../content-coding.ts';
 import { Failure, type FailureCode, type FailureOptions } from '../failure.ts';
 import { networkFailure, proxyRefusal } from '../network-failure.ts';
-import { READ_BYTES, readBody } from './body.ts';
+import { READ_BYTES, readChunks } from './body.ts';
 import type { Hosts } from './hosts.ts';
 import { parseRetryAfter } from '../waiting.ts';
 
@@ -24,7 +24,7 @@ export interface MediaRange {
   readonly etag: string;
 }
 
-export interface MediaRequest {
+interface MediaRequest {
   readonly location: MediaLocation;
   readonly range: MediaRange | undefined;
 }
@@ -71,27 +71,27 @@ export async function requestMedia(
   through: { readonly hosts: Hosts; readonly dispatcher: Dispatcher },
   signal: AbortSignal,
 ): Promise<MediaAnswer | undefined> {
-  const { response, host } = await follow(asked, through, signal);
+  const { response, host } = await followRedirects(asked, through, signal);
   try {
     if (asked.range !== undefined && [412, 416].includes(response.statusCode)) return unusable(response);
     await checkStatus(response, host);
-    return readAnswer(response, asked.range) ?? unusable(response);
+    return readMediaAnswer(response, asked.range) ?? unusable(response);
   } catch (thrown) {
-    discard(response.body);
+    discardBody(response.body);
     throw thrown;
   }
 }
 
 /** Lets go of a body nobody will read; its connection ends with it. */
-export function discard(body: Readable): void {
+export function discardBody(body: Readable): void {
   body.on('error', () => {}).destroy();
 }
 
 function unusable(response: Dispatcher.ResponseData): undefined {
-  discard(response.body);
+  discardBody(response.body);
 }
 
-async function follow(
+async function followRedirects(
   asked: MediaRequest,
   through: { readonly hosts: Hosts; readonly dispatcher: Dispatcher },
   signal: AbortSignal,
@@ -106,7 +106,7 @@ async function follow(
       signal,
     });
     if (![301, 302, 303, 307, 308].includes(response.statusCode)) return { response, host: url.host };
-    discard(response.body);
+    discardBody(response.body);
     const target = redirectOf(response.headers, { from: url, hops, hosts: through.hosts });
     if (target.origin !== url.origin) headers = {};
     url = target;
@@ -166,7 +166,7 @@ function statusFailure(status: number, said: string, because: FailureOptions): I
     const text = `The media host knows nothing of the media (${said}) under a URL that Genesys has just given.`;
     return new Interruption(new Failure('upstream-error', text, because), true);
   }
-  const failure = new Failure(codeOf(status), `The media host answered ${said}; try again later.`, because);
+  const failure = new Failure(codeOfStatus(status), `The media host answered ${said}; try again later.`, because);
   // S3 answers 400 (ExpiredToken) where the credentials behind a signed URL have expired before the URL has.
   if (status === 400) return new Interruption(failure, true);
   return status >= 500 || status === 408 || status === 429 ? new Interruption(failure) : failure;
@@ -186,7 +186,7 @@ async function wordOf({ body }: Dispatcher.ResponseData): Promise<string> {
   let text = '';
   const late = setTimeout(() => body.destroy(), WORD_WITHIN_MS);
   try {
-    for await (const chunk of readBody(body)) {
+    for await (const chunk of readChunks(body)) {
       text += chunk.toString('latin1');
       if (text.length >= MAX_WORD_BYTES) break;
     }
@@ -203,13 +203,13 @@ function isPage(beginning: string): boolean {
   return /^(?:\xEF\xBB\xBF|\uFEFF)?\s*<(?:!doctype\s+html|html|head|body)\b/i.test(beginning);
 }
 
-function codeOf(status: number): FailureCode {
+function codeOfStatus(status: number): FailureCode {
   if (status === 429) return 'rate-limited';
   if (status === 408 || status === 504) return 'upstream-timeout';
   return status >= 500 ? 'upstream-unavailable' : 'upstream-error';
 }
 
-function readAnswer(response: Dispatcher.ResponseData, range: MediaRange | undefined): MediaAnswer | undefined {
+function readMediaAnswer(response: Dispatcher.ResponseData, range: MediaRange | undefined): MediaAnswer | undefined {
   const { headers, body } = response;
   const lengthBytes = provenLength(headers);
   refuseCompressed(headers);

@@ -6,7 +6,7 @@ import { release } from '../memory.ts';
 export const READ_BYTES = 512 * 1024;
 
 /** Leaving early destroys the body, and with it the connection. The chunks are the reader's own. @throws what the body fails with */
-export async function* readBody(body: Readable): AsyncGenerator<Buffer, undefined> {
+export async function* readChunks(body: Readable): AsyncGenerator<Buffer, undefined> {
   let ready: Buffer[] = [];
   let readyBytes = 0;
   let end: { readonly error: Error | null | undefined } | undefined;

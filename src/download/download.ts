@@ -4,11 +4,11 @@ import type { Readable } from 'node:stream';
 import type { GenesysConfig } from '../config/genesys.ts';
 import type { Proxies } from '../config/proxies.ts';
 import { Failure } from '../failure.ts';
-import { readBody } from './body.ts';
+import { readChunks } from './body.ts';
 import { Endurance, type EnduranceLimits } from './endurance.ts';
 import type { Download } from '../media-file.ts';
 import { CONNECT_TIMEOUT_MS, createHosts, type HostsOptions } from './hosts.ts';
-import { discard, Interruption, type MediaAnswer, refusePage } from './answer.ts';
+import { discardBody, Interruption, type MediaAnswer, refusePage } from './answer.ts';
 import { MediaSource, type Locate, type SourceLimits } from './source.ts';
 import type { Backoff } from '../waiting.ts';
 
@@ -33,21 +33,21 @@ export interface DownloadOptions extends HostsOptions {
   /** 15 s. */
   readonly headersTimeoutMs?: number;
   /** The least a media host has to send while it is waited for; 4 kB/s over 60 s. Waiting for our own consumer does not count. */
-  readonly slowest?: Pace;
+  readonly slowest?: LeastRate;
   /** Between tries that named no Retry-After; 0.25 s doubling to 1 s. */
   readonly backoff?: Backoff;
   /** How long Retry-After is waited for here before the work is given back; 1 s. */
   readonly patienceMs?: number;
 }
 
-export interface Pace {
+interface LeastRate {
   readonly bytesPerSecond: number;
   readonly overMs: number;
 }
 
-interface Limits extends SourceLimits, EnduranceLimits {
+interface DownloadLimits extends SourceLimits, EnduranceLimits {
   readonly maxBytes: number;
-  readonly slowest: Pace;
+  readonly slowest: LeastRate;
 }
 
 /** The longest part `readRange` holds in memory. */
@@ -57,7 +57,7 @@ export function createDownloader(
   config: Pick<GenesysConfig, 'apiUrl' | 'mediaHosts' | 'maxMediaBytes'>,
   options: DownloadOptions = {},
 ): Downloader {
-  const limits: Limits = {
+  const limits: DownloadLimits = {
     maxBytes: config.maxMediaBytes,
     hosts: createHosts(config, options),
     proxies: options.proxies,
@@ -85,12 +85,12 @@ export function createDownloader(
   };
 }
 
-async function start(source: MediaSource, limits: Limits): Promise<Download> {
+async function start(source: MediaSource, limits: DownloadLimits): Promise<Download> {
   try {
     const endurance = new Endurance(limits);
     const answer = await endurance.through(() => source.whole(), source.signal);
     if (answer.totalBytes === 0) throw empty();
-    if (answer.totalBytes !== undefined && answer.totalBytes > limits.maxBytes) throw tooLarge(limits.maxBytes);
+    if (answer.totalBytes !== undefined && answer.totalBytes > limits.maxBytes) throw mediaTooLarge(limits.maxBytes);
     return new MediaDownload(answer, { source, endurance, limits });
   } catch (thrown) {
     await source.close(thrown);
@@ -104,7 +104,7 @@ class MediaDownload implements Download {
   readonly readRange: Download['readRange'];
   readonly #source: MediaSource;
   readonly #endurance: Endurance;
-  readonly #limits: Limits;
+  readonly #limits: DownloadLimits;
   readonly #hash = createHash('sha256');
   readonly #untouched: NodeJS.Timeout;
   #body: Readable | undefined;
@@ -120,7 +120,7 @@ class MediaDownload implements Download {
   #left = false;
   #received: { readonly sizeBytes: number; readonly sha256: string } | undefined;
 
-  constructor(answer: MediaAnswer, parts: { source: MediaSource; endurance: Endurance; limits: Limits }) {
+  constructor(answer: MediaAnswer, parts: { source: MediaSource; endurance: Endurance; limits: DownloadLimits }) {
     this.#source = parts.source;
     this.#endurance = parts.endurance;
     this.#limits = parts.limits;
@@ -198,7 +198,7 @@ class MediaDownload implements Download {
 
   #take(answer: MediaAnswer): void {
     if (this.#contradicts(answer)) {
-      discard(answer.body);
+      discardBody(answer.body);
       throw changed();
     }
     this.#body = answer.body;
@@ -217,7 +217,7 @@ class MediaDownload implements Download {
   }
 
   #drop(): void {
-    if (this.#body !== undefined) discard(this.#body);
+    if (this.#body !== undefined) discardBody(this.#body);
     this.#body = undefined;
     this.#chunks = undefined;
   }
@@ -245,7 +245,7 @@ class MediaDownload implements Download {
   }
 
   #capBytes(): void {
-    if (this.#deliveredBytes + this.#rangedBytes > this.#limits.maxBytes) throw tooLarge(this.#limits.maxBytes);
+    if (this.#deliveredBytes + this.#rangedBytes > this.#limits.maxBytes) throw mediaTooLarge(this.#limits.maxBytes);
   }
 
   async #prove(): Promise<undefined> {
@@ -280,7 +280,7 @@ class MediaDownload implements Download {
         Buffer.allocUnsafe(extent.end - extent.start + 1),
       );
     } finally {
-      discard(answer.body);
+      discardBody(answer.body);
     }
   }
 
@@ -298,11 +298,11 @@ class MediaDownload implements Download {
 }
 
 /** Breaks off a body that trickles. Only the time spent waiting for the network counts, not what the consumer takes its time for. */
-async function* paced(body: Readable, slowest: Pace): AsyncGenerator<Buffer, undefined> {
+async function* paced(body: Readable, slowest: LeastRate): AsyncGenerator<Buffer, undefined> {
   let waitedMs = 0;
   let bytes = 0;
   let since = performance.now();
-  for await (const chunk of readBody(body)) {
+  for await (const chunk of readChunks(body)) {
     waitedMs += performance.now() - since;
     bytes += chunk.length;
     if (waitedMs >= slowest.overMs) {
@@ -323,7 +323,7 @@ function empty(): Failure {
   return new Failure('unreadable-media', 'The media is empty: the media host sent 0 bytes.', { retry: 'again' });
 }
 
-function tooLarge(maxBytes: number): Failure {
+function mediaTooLarge(maxBytes: number): Failure {
   return new Failure(
     'media-too-large',
     `The media is larger than ${String(maxBytes)} bytes; raise MAX_MEDIA_BYTES if it is meant to be archived.`,

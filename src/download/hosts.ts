@@ -41,14 +41,15 @@ export function createHosts(config: Pick<GenesysConfig, 'apiUrl' | 'mediaHosts'>
   const toPublic = buildConnector({ ...connection, lookup });
   const toListed = buildConnector({ ...connection, lookup: resolve });
   const checkMedia = (url: URL): void => {
-    if (url.username !== '' || url.password !== '') throw refused('carries a user name', url);
+    if (url.username !== '' || url.password !== '') throw refusedLocation('carries a user name', url);
     if (origins.has(url.origin)) return;
-    if (url.protocol !== 'https:') throw refused('is not https', url);
-    if (url.port !== '') throw refused('names a port other than 443', url);
-    if (!config.mediaHosts.some((entry) => covers(entry, url.hostname))) throw refused('is not on the list', url);
+    if (url.protocol !== 'https:') throw refusedLocation('is not https', url);
+    if (url.port !== '') throw refusedLocation('names a port other than 443', url);
+    if (!config.mediaHosts.some((entry) => covers(entry, url.hostname)))
+      throw refusedLocation('is not on the list', url);
     // No resolver is asked about a literal, so the lookup below would never see it.
     const literal = literalOf(url.hostname);
-    if (literal !== undefined && !isGlobalUnicast(literal)) throw refused('is not a public address', url);
+    if (literal !== undefined && !isGlobalUnicast(literal)) throw refusedLocation('is not a public address', url);
   };
   return {
     checkMedia,
@@ -149,7 +150,7 @@ function targetOf(target: buildConnector.Options): URL {
   return new URL(`${target.protocol}//${host}${target.port === '' ? '' : `:${target.port}`}`);
 }
 
-function refused(why: string, url: URL): Failure {
+function refusedLocation(why: string, url: URL): Failure {
   return new Failure(
     'host-refused',
     `Genesys named a media location that ${why} (${url.protocol}//${url.host}); nothing was fetched. If it is right, add it to GENESYS_MEDIA_HOSTS.`,

@@ -1,6 +1,6 @@
 /** Turns the rate limit of one token, and what Genesys asked it to wait, into whose call may be sent when. */
-import type { Answer } from './exchange.ts';
-import type { Caller } from './genesys.ts';
+import type { JsonAnswer } from './exchange.ts';
+import type { GenesysCaller } from './genesys.ts';
 
 /** Per token, until an answer says otherwise: https://developer.genesys.cloud/organization/organization/limits#platform-api */
 const USUAL = { allowed: 300, lengthMs: 60_000 };
@@ -25,8 +25,8 @@ interface Window {
 }
 
 /** A call that was booked. Each is ended by one {@link Allowance.settle}. */
-export interface Turn {
-  readonly caller: Caller;
+export interface BookedCall {
+  readonly caller: GenesysCaller;
   readonly dueAt: number;
 }
 
@@ -43,7 +43,7 @@ export class Allowance {
   #closedUntil = 0;
   #halvedUntil = 0;
   /** `due`: the pause was longer than is believed, and the next call finds out; `out`: it is on its way. */
-  #trial: 'none' | 'due' | { readonly turn: Turn; readonly until: number } = 'none';
+  #trial: 'none' | 'due' | { readonly turn: BookedCall; readonly until: number } = 'none';
 
   /** `share` of each window is all that this process uses, from 0 to 1. */
   constructor(share = 1) {
@@ -51,7 +51,7 @@ export class Allowance {
   }
 
   /** Milliseconds a call booked now would have to wait. */
-  delayMs(caller: Caller, now: number): number {
+  delayMs(caller: GenesysCaller, now: number): number {
     return Math.max(0, this.#dueAt(caller, now) - now, this.#heldMs(undefined, now));
   }
 
@@ -60,7 +60,7 @@ export class Allowance {
     return this.#heldMs(undefined, now) > 0;
   }
 
-  book(caller: Caller, now: number): Turn {
+  book(caller: GenesysCaller, now: number): BookedCall {
     const turn = { caller, dueAt: this.#dueAt(caller, now) };
     const window = this.#current(now);
     const left = window.allowed - window.used;
@@ -75,7 +75,7 @@ export class Allowance {
    * What a booked call still has to wait: to be asked again after each wait until it is 0, because a pause may have come,
    * or grown, meanwhile.
    */
-  leftMs(turn: Turn, now: number): number {
+  leftMs(turn: BookedCall, now: number): number {
     const window = this.#current(now);
     const usedUp = window.counted >= this.#limitOf(turn.caller, window, now) ? window.resetAt - now : 0;
     const leftMs = Math.max(0, turn.dueAt - now, usedUp, this.#heldMs(turn, now));
@@ -84,13 +84,13 @@ export class Allowance {
   }
 
   /** The call is over: answered with these headers, or not at all, or never sent. */
-  settle(turn: Turn, headers: Answer['headers'] | undefined, now: number): void {
+  settle(turn: BookedCall, headers: JsonAnswer['headers'] | undefined, now: number): void {
     this.#out -= 1;
     if (typeof this.#trial === 'object' && this.#trial.turn === turn)
       this.#trial = headers === undefined ? 'due' : 'none';
-    const allowed = countOf(headers?.['inin-ratelimit-allowed']);
-    const counted = countOf(headers?.['inin-ratelimit-count']);
-    const resetS = countOf(headers?.['inin-ratelimit-reset']);
+    const allowed = countInHeader(headers?.['inin-ratelimit-allowed']);
+    const counted = countInHeader(headers?.['inin-ratelimit-count']);
+    const resetS = countInHeader(headers?.['inin-ratelimit-reset']);
     if (allowed === undefined || counted === undefined || resetS === undefined || allowed === 0) return;
     this.#lengthMs = Math.max(this.#lengthMs ?? 0, resetS * 1_000);
     this.#window = { allowed, resetAt: now + resetS * 1_000, counted, used: counted + this.#out };
@@ -104,7 +104,7 @@ export class Allowance {
     if (this.#share < 1) this.#halvedUntil = now + HALVED_MS;
   }
 
-  #dueAt(caller: Caller, now: number): number {
+  #dueAt(caller: GenesysCaller, now: number): number {
     const window = this.#current(now);
     const limit = this.#limitOf(caller, window, now);
     if (window.used >= limit) {
@@ -114,12 +114,12 @@ export class Allowance {
     return window.used < window.allowed * SLOW_FROM ? now : Math.min(this.#nextAt, window.resetAt);
   }
 
-  #limitOf(caller: Caller, window: Window, now: number): number {
+  #limitOf(caller: GenesysCaller, window: Window, now: number): number {
     const share = this.#share * (caller === 'listener' ? LISTENERS_SHARE : 1) * (now < this.#halvedUntil ? 0.5 : 1);
     return Math.max(1, Math.floor(window.allowed * share));
   }
 
-  #heldMs(turn: Turn | undefined, now: number): number {
+  #heldMs(turn: BookedCall | undefined, now: number): number {
     const closedMs = Math.max(0, this.#closedUntil - now);
     const trial = this.#trial;
     if (typeof trial !== 'object' || trial.turn === turn) return closedMs;
@@ -140,6 +140,6 @@ export class Allowance {
   }
 }
 
-function countOf(header: string | string[] | undefined): number | undefined {
+function countInHeader(header: string | string[] | undefined): number | undefined {
   return typeof header === 'string' && /^\d{1,6}$/.test(header) ? Number(header) : undefined;
 }

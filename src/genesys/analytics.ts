@@ -7,13 +7,13 @@ import { Fields } from '../fields.ts';
 import { parseId } from '../recording.ts';
 import { sleep } from '../waiting.ts';
 import type { CountedConversation, CountedDay } from './census.ts';
-import type { Answer } from './exchange.ts';
+import type { JsonAnswer } from './exchange.ts';
 
 /** One call with the token's patience: `POST` of a question may be repeated, nothing here changes anything. */
 export type AskAnalytics = (
   asked: { readonly method: 'GET' | 'POST'; readonly path: string; readonly body?: unknown },
   signal: AbortSignal,
-) => Promise<Answer>;
+) => Promise<JsonAnswer>;
 
 export interface AnalyticsNeeds {
   readonly ask: AskAnalytics;
@@ -112,7 +112,7 @@ async function askRecorded(
   query: object,
   { needs, path }: { readonly needs: AnalyticsNeeds; readonly path: string },
   signal: AbortSignal,
-): Promise<Answer> {
+): Promise<JsonAnswer> {
   try {
     return await needs.ask({ method: 'POST', path, body: { ...query, segmentFilters: RECORDED } }, signal);
   } catch (thrown) {
@@ -176,7 +176,7 @@ async function resultsOf(
   jobId: string,
   { cursor, needs }: { readonly cursor: string | undefined; readonly needs: AnalyticsNeeds },
   signal: AbortSignal,
-): Promise<Answer> {
+): Promise<JsonAnswer> {
   const query = new URLSearchParams({ pageSize: String(PAGE_SIZE), ...(cursor === undefined ? {} : { cursor }) });
   try {
     return await needs.ask({ method: 'GET', path: `${DETAILS}/jobs/${jobId}/results?${query.toString()}` }, signal);

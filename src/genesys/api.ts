@@ -4,26 +4,26 @@ import type { GenesysConfig } from '../config/genesys.ts';
 import { Failure } from '../failure.ts';
 import { type Patience, persist } from '../waiting.ts';
 import { OAuthClient } from './client.ts';
-import type { Answer } from './exchange.ts';
-import type { Caller } from './genesys.ts';
+import type { JsonAnswer } from './exchange.ts';
+import type { GenesysCaller } from './genesys.ts';
 import { Outage } from './outage.ts';
 import { refusalFailure } from './refusal.ts';
 
-export interface ApiNeeds {
+interface ApiNeeds {
   readonly agent: Dispatcher;
   readonly patience: Patience;
   /** How much of each rate window this process may use, from 0 to 1; all of it by default. */
   readonly share?: number;
 }
 
-export interface ApiCall {
+interface ApiCall {
   /** GET by default. A PUT is sent once: whether it did anything has to be read back. */
   readonly method?: 'GET' | 'POST' | 'PUT' | 'DELETE';
   /** Begins with /api/; ids in it are encoded already. */
   readonly path: string;
   /** Sent as JSON. */
   readonly body?: unknown;
-  readonly caller: Caller;
+  readonly caller: GenesysCaller;
   readonly patience?: Patience;
 }
 
@@ -53,8 +53,8 @@ export class Api {
    * @throws Failure `forbidden`, `not-found`, `gone`, `bad-request`, `misconfigured`, `rate-limited`, `busy` (a listener's
    * share is used up), `upstream-unavailable`, `upstream-timeout`, `upstream-error`; `afterMs` is the Retry-After, whole.
    */
-  ask(call: ApiCall, signal: AbortSignal): Promise<Answer> {
-    const patience = patienceFor(call, this.#patience);
+  ask(call: ApiCall, signal: AbortSignal): Promise<JsonAnswer> {
+    const patience = patienceOfCall(call, this.#patience);
     const tries = call.method === 'PUT' ? 1 : patience.tries;
     return persist((leftMs) => this.#attempt(call, leftMs, signal), { ...patience, tries }, signal);
   }
@@ -75,7 +75,7 @@ export class Api {
     for (const { tokens } of this.#clients) tokens.close();
   }
 
-  async #attempt(call: ApiCall, leftMs: number, signal: AbortSignal): Promise<Answer> {
+  async #attempt(call: ApiCall, leftMs: number, signal: AbortSignal): Promise<JsonAnswer> {
     this.#outage.check(performance.now());
     try {
       const answer = await this.#accepted(call, leftMs, signal);
@@ -87,7 +87,7 @@ export class Api {
     }
   }
 
-  async #accepted(call: ApiCall, leftMs: number, signal: AbortSignal): Promise<Answer> {
+  async #accepted(call: ApiCall, leftMs: number, signal: AbortSignal): Promise<JsonAnswer> {
     const asker = { caller: call.caller, endsAt: performance.now() + leftMs };
     const client = this.#next(call.caller);
     const answer = await client.send(this.#exchangeOf(call), asker, signal);
@@ -104,7 +104,7 @@ export class Api {
   }
 
   /** The client that may send soonest; those that may send now take turns. */
-  #next(caller: Caller): OAuthClient {
+  #next(caller: GenesysCaller): OAuthClient {
     this.#turn += 1;
     const at = this.#turn % Math.max(1, this.#clients.length);
     const inTurn = [...this.#clients.slice(at), ...this.#clients.slice(0, at)];
@@ -118,7 +118,7 @@ export class Api {
 /** Somebody sits there and listens, or does not; no delivery holds its slot meanwhile. */
 const LISTENER_PATIENCE_MS = 10_000;
 
-function patienceFor(call: ApiCall, usual: Patience): Patience {
+function patienceOfCall(call: ApiCall, usual: Patience): Patience {
   const patience = call.patience ?? usual;
   if (call.caller === 'worker') return patience;
   return { ...patience, patienceMs: Math.max(patience.patienceMs, LISTENER_PATIENCE_MS) };

@@ -2,19 +2,19 @@
 import type { Dispatcher } from 'undici';
 import { Failure } from '../failure.ts';
 import { sleep } from '../waiting.ts';
-import { Allowance, type Turn } from './allowance.ts';
-import { type Answer, exchange, type Exchange } from './exchange.ts';
-import type { Caller } from './genesys.ts';
+import { Allowance, type BookedCall } from './allowance.ts';
+import { type JsonAnswer, exchange, type JsonRequest } from './exchange.ts';
+import type { GenesysCaller } from './genesys.ts';
 import { AccessTokens, type AccessTokensNeeds } from './token.ts';
 
-export interface ClientNeeds extends AccessTokensNeeds {
+interface ClientNeeds extends AccessTokensNeeds {
   /** How much of each rate window this process may use, from 0 to 1. */
   readonly share: number;
 }
 
 /** Who asks, and when waiting for a turn would no longer help (`performance.now()`). */
-export interface Asker {
-  readonly caller: Caller;
+interface Asker {
+  readonly caller: GenesysCaller;
   readonly endsAt: number;
 }
 
@@ -30,12 +30,12 @@ export class OAuthClient {
   }
 
   /** Milliseconds a call would have to wait for its turn. */
-  delayMs(caller: Caller): number {
+  delayMs(caller: GenesysCaller): number {
     return this.#allowance.delayMs(caller, performance.now());
   }
 
   /** Any status is an answer; after a 401 once more with a new token. @throws Failure `busy` or `rate-limited` where its turn comes too late */
-  async send(asked: Exchange, asker: Asker, signal: AbortSignal): Promise<Answer> {
+  async send(asked: JsonRequest, asker: Asker, signal: AbortSignal): Promise<JsonAnswer> {
     const token = await this.tokens.get(signal);
     const answer = await this.#inTurn(withToken(asked, token), asker, signal);
     if (answer.status !== 401) return answer;
@@ -48,10 +48,10 @@ export class OAuthClient {
     this.#allowance.pause(ms, performance.now());
   }
 
-  async #inTurn(asked: Exchange, asker: Asker, signal: AbortSignal): Promise<Answer> {
+  async #inTurn(asked: JsonRequest, asker: Asker, signal: AbortSignal): Promise<JsonAnswer> {
     this.#requireTurn(this.delayMs(asker.caller), asker);
     const turn = this.#allowance.book(asker.caller, performance.now());
-    let answer: Answer | undefined;
+    let answer: JsonAnswer | undefined;
     try {
       await this.#untilDue(turn, asker, signal);
       answer = await exchange(asked, this.#agent, signal);
@@ -61,7 +61,7 @@ export class OAuthClient {
     }
   }
 
-  async #untilDue(turn: Turn, asker: Asker, signal: AbortSignal): Promise<void> {
+  async #untilDue(turn: BookedCall, asker: Asker, signal: AbortSignal): Promise<void> {
     for (;;) {
       const leftMs = this.#allowance.leftMs(turn, performance.now());
       if (leftMs === 0) return;
@@ -80,6 +80,6 @@ export class OAuthClient {
   }
 }
 
-function withToken(asked: Exchange, token: string): Exchange {
+function withToken(asked: JsonRequest, token: string): JsonRequest {
   return { ...asked, headers: { ...asked.headers, authorization: `Bearer ${token}` } };
 }

@@ -6,14 +6,14 @@ import { isCompressed } from '../content-coding.ts';
 import { networkFailure, proxyRefusal } from '../network-failure.ts';
 import { openOutbound } from '../outbound.ts';
 
-export interface Exchange {
+export interface JsonRequest {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string;
 }
 
-export interface Answer {
+export interface JsonAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   /** Parsed JSON; undefined where the body was empty, or is no JSON and the status alone says enough (408, 429, 5xx). */
@@ -43,7 +43,7 @@ export function createAgent(proxies?: Proxies): Dispatcher {
  * @throws Failure `upstream-unavailable` or `upstream-timeout` (network), `upstream-error` (a redirect, a page, anything
  * Genesys does not send), `misconfigured` (a certificate that cannot be trusted). Rejects with the signal's reason when it aborts.
  */
-export async function exchange(asked: Exchange, agent: Dispatcher, signal: AbortSignal): Promise<Answer> {
+export async function exchange(asked: JsonRequest, agent: Dispatcher, signal: AbortSignal): Promise<JsonAnswer> {
   const deadline = AbortSignal.timeout(EXCHANGE_WITHIN_MS);
   try {
     const response = await request(asked.url, {
@@ -53,23 +53,24 @@ export async function exchange(asked: Exchange, agent: Dispatcher, signal: Abort
       body: asked.body ?? null,
       signal: AbortSignal.any([signal, deadline]),
     });
-    return await readAnswer(response, asked.url);
+    return await readJsonAnswer(response, asked.url);
   } catch (thrown) {
     signal.throwIfAborted();
     throw networkFailure(thrown, { name: asked.url.host, broken: 'upstream-unavailable' }) ?? thrown;
   }
 }
 
-async function readAnswer(response: Dispatcher.ResponseData, url: URL): Promise<Answer> {
+async function readJsonAnswer(response: Dispatcher.ResponseData, url: URL): Promise<JsonAnswer> {
   const { statusCode: status, headers } = response;
-  const text = await readText(response, url);
+  const text = await readBodyText(response, url);
   if (status >= 300 && status < 400) throw redirected(headers['location'], url);
-  if (status === 407) throw new Failure('upstream-unavailable', proxyRefusal(407, url.host), { facts: factsOf(url) });
+  if (status === 407)
+    throw new Failure('upstream-unavailable', proxyRefusal(407, url.host), { facts: factsOfUrl(url) });
   return { status, headers, body: parseBody(text, status, url) };
 }
 
 /** Iterating destroys the body, and with it the connection, wherever the loop is left early. */
-async function readText(response: Dispatcher.ResponseData, url: URL): Promise<string> {
+async function readBodyText(response: Dispatcher.ResponseData, url: URL): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of response.body) {
@@ -105,7 +106,7 @@ function redirected(location: string | string[] | undefined, url: URL): Failure 
   return new Failure(
     'upstream-error',
     `${url.host} redirects ${to} instead of answering; it was not followed. A login page or proxy stands in the way, or ${OUR_URLS} names another host.`,
-    { facts: factsOf(url) },
+    { facts: factsOfUrl(url) },
   );
 }
 
@@ -115,10 +116,10 @@ function notGenesys(url: URL, what: string): Failure {
   return new Failure(
     'upstream-error',
     `${url.host} answered with ${what}: a proxy or login page stands in the way, or ${OUR_URLS} names another host.`,
-    { facts: factsOf(url) },
+    { facts: factsOfUrl(url) },
   );
 }
 
-function factsOf(url: URL): { readonly host: string; readonly path: string } {
+function factsOfUrl(url: URL): { readonly host: string; readonly path: string } {
   return { host: url.host, path: url.pathname };
 }

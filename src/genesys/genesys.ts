@@ -12,7 +12,7 @@ export interface Located {
 }
 
 /** Who asks Genesys: a listener has a share of the rate limit, so that archiving always has the rest. */
-export type Caller = 'worker' | 'listener';
+export type GenesysCaller = 'worker' | 'listener';
 
 export interface Genesys {
   /** What is listed of a conversation now, ids only: those that have media or may yet have. Nothing soon after a call means "not yet". */
@@ -26,7 +26,7 @@ export interface Genesys {
    * Where the media of a recording lies, ready to download.
    * @throws Failure `not-ready` (wait), `needs-restore`, `gone`, `no-media`, `not-found`, `forbidden`, `rate-limited`, `busy` (a listener's share is used up), …
    */
-  locate(recording: Recording, caller: Caller, signal: AbortSignal): Promise<Located>;
+  locate(recording: Recording, caller: GenesysCaller, signal: AbortSignal): Promise<Located>;
   /** Gets a token. @throws Failure saying which variable to check. */
   check(signal: AbortSignal): Promise<void>;
   close(): Promise<void>;

@@ -5,10 +5,10 @@ import type { MediaFile } from '../media-file.ts';
 import { canonicalId, type Recording } from '../recording.ts';
 import type { Api, Authorization } from './api.ts';
 import type { Downloader } from '../download/download.ts';
-import type { Caller, Located } from './genesys.ts';
+import type { GenesysCaller, Located } from './genesys.ts';
 import { type Patience, parseRetryAfter } from '../waiting.ts';
 
-export interface MediaApiNeeds {
+interface MediaApiNeeds {
   readonly apiUrl: string;
   readonly downloader: Downloader;
   /** Three more tries inside the request, 2 s apart and doubling, unless Retry-After says otherwise. */
@@ -17,7 +17,7 @@ export interface MediaApiNeeds {
 
 export interface MediaApi {
   /** See {@link import('./genesys.ts').Genesys.locate}. */
-  locate(recording: Recording, caller: Caller, signal: AbortSignal): Promise<Located>;
+  locate(recording: Recording, caller: GenesysCaller, signal: AbortSignal): Promise<Located>;
 }
 
 const NOT_READY_MS = 10_000;

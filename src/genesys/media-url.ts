@@ -2,7 +2,7 @@
 import type { Downloader } from '../download/download.ts';
 import type { MediaFile } from '../media-file.ts';
 
-export interface MediaUrl {
+interface MediaUrl {
   /** Good for the first download. */
   readonly found: URL;
   /** Asks Genesys for another one, once that has expired or was refused. */

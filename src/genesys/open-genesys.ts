@@ -9,12 +9,12 @@ import { Absences } from './absences.ts';
 import { Api } from './api.ts';
 import { createDownloader, type Downloader, type DownloadOptions } from '../download/download.ts';
 import { createAgent } from './exchange.ts';
-import type { Caller, Genesys, Located } from './genesys.ts';
+import type { GenesysCaller, Genesys, Located } from './genesys.ts';
 import { createMediaApi, type MediaApi } from './media-api.ts';
 import { createRecordingApi, type RecordingApi } from './recording-api.ts';
 import { createVoicemailApi, isVoicemail, type VoicemailApi } from './voicemail-api.ts';
 
-export interface GenesysOptions {
+interface GenesysOptions {
   /** The longest one question to Genesys may hold a slot, waits included, before the work is handed back. */
   readonly patienceMs?: number;
   /** First wait after a passing failure without Retry-After; doubles, with full jitter. */
@@ -64,7 +64,7 @@ class GenesysCloud implements Genesys {
     return this.#voicemails.voicemailsOf(conversationId, signal);
   }
 
-  async locate(recording: Recording, caller: Caller, signal: AbortSignal): Promise<Located> {
+  async locate(recording: Recording, caller: GenesysCaller, signal: AbortSignal): Promise<Located> {
     if (caller === 'listener') this.#absences.check(recording);
     try {
       const located = await this.#find(recording, caller, signal);
@@ -86,7 +86,11 @@ class GenesysCloud implements Genesys {
     await this.#agent.destroy();
   }
 
-  async #find({ recordingId, conversationId }: Recording, caller: Caller, signal: AbortSignal): Promise<Located> {
+  async #find(
+    { recordingId, conversationId }: Recording,
+    caller: GenesysCaller,
+    signal: AbortSignal,
+  ): Promise<Located> {
     const way = this.#way === 'auto' && conversationId === undefined ? 'media' : this.#way;
     if (way === 'media') return this.#media.locate({ recordingId, conversationId }, caller, signal);
     if (conversationId !== undefined && isVoicemail(recordingId))

@@ -6,7 +6,7 @@ import { Failure } from '../failure.ts';
 import { Fields } from '../fields.ts';
 import { parseId, type Recording } from '../recording.ts';
 import { parseRetryAfter } from '../waiting.ts';
-import type { Answer } from './exchange.ts';
+import type { JsonAnswer } from './exchange.ts';
 
 export interface ConversationRecording extends Recording {
   readonly conversationId: string;
@@ -20,17 +20,18 @@ const LONGEST_GUESS_MS = 60_000;
  * Of a bare array: entries of every media, each recording once. Entries without a usable id, or of another conversation, are
  * left out. @throws Failure `upstream-error` where that leaves nothing of something
  */
-export function listedRecordings(answer: Answer, conversationId: string): readonly ConversationRecording[] {
+export function listedRecordings(answer: JsonAnswer, conversationId: string): readonly ConversationRecording[] {
   const { body } = answer;
   if (isEmpty(answer) && !Array.isArray(body)) return [];
-  if (!Array.isArray(body)) throw unexpected('a list of recordings that is no array');
+  if (!Array.isArray(body)) throw unexpectedAnswer('a list of recordings that is no array');
   const ids = new Set(body.flatMap((entry: unknown) => listedId(entry, conversationId)));
-  if (ids.size === 0 && body.length > 0) throw unexpected('a list without one usable recording of this conversation');
+  if (ids.size === 0 && body.length > 0)
+    throw unexpectedAnswer('a list without one usable recording of this conversation');
   return [...ids].map((recordingId) => ({ recordingId, conversationId }));
 }
 
 /** 202 means that there is nothing yet, with a stub for a body or without one. */
-function isEmpty({ status, body }: Answer): boolean {
+function isEmpty({ status, body }: JsonAnswer): boolean {
   return body === undefined || status === 202;
 }
 
@@ -44,7 +45,7 @@ function listedId(entry: unknown, conversationId: string): readonly string[] {
  * By its metadata: what to ask for, where there is something to ask for. Unknown media go on (content decides), unknown
  * states wait. @throws Failure `no-media`, `gone`, `needs-restore`, `not-ready`, `upstream-error` (of another recording)
  */
-export function requirePlayable(answer: Answer, recording: ConversationRecording): 'audio' | 'screen' {
+export function requirePlayable(answer: JsonAnswer, recording: ConversationRecording): 'audio' | 'screen' {
   if (isEmpty(answer)) throw notReady('Genesys has no metadata of this recording yet', waitFor(answer));
   return judge(fieldsOfRecording(answer.body, recording), answer);
 }
@@ -58,12 +59,12 @@ export interface RecordingMedia {
 }
 
 /** All of its files, or none: a recording with one channel missing is not ready. @throws Failure as {@link requirePlayable} */
-export function parseMedia(answer: Answer, recording: ConversationRecording): RecordingMedia {
+export function parseMedia(answer: JsonAnswer, recording: ConversationRecording): RecordingMedia {
   if (isEmpty(answer)) throw notReady('Genesys is still transcoding this recording', waitFor(answer));
   const fields = fieldsOfRecording(answer.body, recording);
   judge(fields, answer);
   const urls = mediaUrls(fields.raw('mediaUris'));
-  if (urls.size === 0 && isArchived(fields)) throw needsRestore();
+  if (urls.size === 0 && isStoredAway(fields)) throw needsRestore();
   if (urls.size === 0) throw notReady('Genesys has no media for this recording yet', waitFor(answer));
   const dates = ['startTime', 'originalRecordingStartTime', 'creationTime'].map((name) => fields.instant(name));
   return {
@@ -75,10 +76,10 @@ export function parseMedia(answer: Answer, recording: ConversationRecording): Re
 
 function fieldsOfRecording(body: unknown, recording: ConversationRecording): Fields {
   const fields = Fields.in(body);
-  if (fields === undefined) throw unexpected('JSON that is no recording');
-  if (idIn(fields, 'id') !== recording.recordingId) throw unexpected('another recording than the one asked for');
+  if (fields === undefined) throw unexpectedAnswer('JSON that is no recording');
+  if (idIn(fields, 'id') !== recording.recordingId) throw unexpectedAnswer('another recording than the one asked for');
   if ((idIn(fields, 'conversationId') ?? recording.conversationId) !== recording.conversationId)
-    throw unexpected('another conversationId than the one asked for');
+    throw unexpectedAnswer('another conversationId than the one asked for');
   return fields;
 }
 
@@ -93,7 +94,7 @@ function idIn(fields: Fields | undefined, name: string): string | undefined {
 
 const WITHOUT_MEDIA = new Set(['chat', 'email', 'message', 'messaging']);
 
-function judge(fields: Fields, answer: Answer): 'audio' | 'screen' {
+function judge(fields: Fields, answer: JsonAnswer): 'audio' | 'screen' {
   const media = fields.text('media')?.trim().toLowerCase() ?? '';
   const fileState = fields.text('fileState')?.trim().toUpperCase() ?? '';
   if (WITHOUT_MEDIA.has(media))
@@ -112,12 +113,12 @@ function judge(fields: Fields, answer: Answer): 'audio' | 'screen' {
     default:
       throw notReady(
         `Genesys is not ready with this recording (file state ${/^[A-Z_]{1,40}$/.test(fileState) ? fileState : 'unknown'})`,
-        retryAfterOf(answer) ?? LONGEST_GUESS_MS,
+        askedToWaitMs(answer) ?? LONGEST_GUESS_MS,
       );
   }
 }
 
-function isArchived(fields: Fields): boolean {
+function isStoredAway(fields: Fields): boolean {
   const date = fields.raw('archiveDate');
   return date !== undefined && date !== null && date !== '';
 }
@@ -125,7 +126,7 @@ function isArchived(fields: Fields): boolean {
 /** Keyed by channel, or (in notifications) an array with channelId. Empty where any channel has no URL yet. */
 function mediaUrls(value: unknown): ReadonlyMap<string, URL> {
   if (value === undefined || value === null) return new Map();
-  if (typeof value !== 'object') throw unexpected('mediaUris that are no object');
+  if (typeof value !== 'object') throw unexpectedAnswer('mediaUris that are no object');
   const files = Object.entries(value).map(([key, entry]: [string, unknown]) =>
     fileIn(key, entry, Array.isArray(value)),
   );
@@ -158,7 +159,7 @@ function fileIn(
 }
 
 function parseUrl(value: unknown): URL {
-  if (typeof value !== 'string' || !URL.canParse(value)) throw unexpected('a media URL that is none');
+  if (typeof value !== 'string' || !URL.canParse(value)) throw unexpectedAnswer('a media URL that is none');
   return new URL(value);
 }
 
@@ -168,11 +169,11 @@ function positive(fields: Fields | undefined, name: string): number | undefined 
 }
 
 /** Retry-After, else as long as Genesys thinks that it takes. */
-function waitFor(answer: Answer): number {
-  return retryAfterOf(answer) ?? guessMs(positive(Fields.in(answer.body), 'estimatedTranscodeTimeMs') ?? 0);
+function waitFor(answer: JsonAnswer): number {
+  return askedToWaitMs(answer) ?? guessMs(positive(Fields.in(answer.body), 'estimatedTranscodeTimeMs') ?? 0);
 }
 
-function retryAfterOf(answer: Answer): number | undefined {
+function askedToWaitMs(answer: JsonAnswer): number | undefined {
   return parseRetryAfter(answer.headers['retry-after'], new Date());
 }
 
@@ -191,6 +192,6 @@ function needsRestore(): Failure {
   );
 }
 
-function unexpected(what: string): Failure {
+function unexpectedAnswer(what: string): Failure {
   return new Failure('upstream-error', `Genesys answered with ${what}.`);
 }

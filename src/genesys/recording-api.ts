@@ -3,8 +3,8 @@ import { Failure } from '../failure.ts';
 import type { Recording } from '../recording.ts';
 import type { Api } from './api.ts';
 import type { Downloader } from '../download/download.ts';
-import type { Answer } from './exchange.ts';
-import type { Caller, Located } from './genesys.ts';
+import type { JsonAnswer } from './exchange.ts';
+import type { GenesysCaller, Located } from './genesys.ts';
 import { fileByUrl } from './media-url.ts';
 import {
   type ConversationRecording,
@@ -18,7 +18,7 @@ export interface RecordingApi {
   /** See {@link import('./genesys.ts').Genesys.recordingsOf}. */
   recordingsOf(conversationId: string, signal: AbortSignal): Promise<readonly Recording[]>;
   /** See {@link import('./genesys.ts').Genesys.locate}. The metadata is asked first: it starts no transcoding. */
-  locate(recording: ConversationRecording, caller: Caller, signal: AbortSignal): Promise<Located>;
+  locate(recording: ConversationRecording, caller: GenesysCaller, signal: AbortSignal): Promise<Located>;
 }
 
 export function createRecordingApi(api: Api, downloader: Downloader): RecordingApi {
@@ -55,7 +55,7 @@ export function createRecordingApi(api: Api, downloader: Downloader): RecordingA
 type Format = 'OGG_OPUS' | 'WEBM';
 
 interface Wish {
-  readonly caller: Caller;
+  readonly caller: GenesysCaller;
   readonly format: Format;
 }
 
@@ -64,7 +64,7 @@ function pathTo(recording: ConversationRecording, kind: 'recordings' | 'recordin
 }
 
 /** 404 right after a call means the same as an empty list. */
-async function listOrNothing(get: () => Promise<Answer>, conversationId: string): Promise<readonly Recording[]> {
+async function listOrNothing(get: () => Promise<JsonAnswer>, conversationId: string): Promise<readonly Recording[]> {
   try {
     return listedRecordings(await get(), conversationId);
   } catch (thrown) {

@@ -2,10 +2,10 @@
 import { Failure, type FailureCode } from '../failure.ts';
 import { Fields } from '../fields.ts';
 import { parseRetryAfter } from '../waiting.ts';
-import type { Answer } from './exchange.ts';
+import type { JsonAnswer } from './exchange.ts';
 
 /** Genesys' ErrorBody: https://developer.genesys.cloud/platform/api/response-codes */
-export function refusalFailure(answer: Answer, path: string): Failure {
+export function refusalFailure(answer: JsonAnswer, path: string): Failure {
   const body = Fields.in(answer.body);
   const code = body?.text('code');
   const isCode = code !== undefined && /^[a-z0-9._-]{1,64}$/i.test(code);

@@ -3,7 +3,7 @@ import type { Dispatcher } from 'undici';
 import type { GenesysConfig } from '../config/genesys.ts';
 import { Failure, type FailureOptions } from '../failure.ts';
 import { Fields } from '../fields.ts';
-import { type Answer, exchange } from './exchange.ts';
+import { type JsonAnswer, exchange } from './exchange.ts';
 import { type Patience, parseRetryAfter, persist, unlessAborted } from '../waiting.ts';
 
 export interface AccessTokensNeeds {
@@ -12,7 +12,7 @@ export interface AccessTokensNeeds {
   readonly patience: Patience;
 }
 
-export interface Token {
+interface Token {
   readonly value: string;
   readonly renewAt: number;
   readonly expiresAt: number;
@@ -126,7 +126,7 @@ function lifeSeconds(value: unknown): number {
   return isLife ? Math.min(seconds, LONGEST_LIFE_S) : SHORTEST_LIFE_S;
 }
 
-function refusedToken(answer: Answer, clientId: string): Failure {
+function refusedToken(answer: JsonAnswer, clientId: string): Failure {
   const error = Fields.in(answer.body)?.text('error');
   const code = error !== undefined && /^[a-z_]{1,40}$/.test(error) ? error : undefined;
   const said = code ?? `status ${String(answer.status)}`;

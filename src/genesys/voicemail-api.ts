@@ -8,8 +8,8 @@ import { parseId } from '../recording.ts';
 import { parseRetryAfter } from '../waiting.ts';
 import type { Api } from './api.ts';
 import type { Downloader } from '../download/download.ts';
-import type { Answer } from './exchange.ts';
-import type { Caller, Located } from './genesys.ts';
+import type { JsonAnswer } from './exchange.ts';
+import type { GenesysCaller, Located } from './genesys.ts';
 import { fileByUrl } from './media-url.ts';
 import type { ConversationRecording } from './recording-answer.ts';
 
@@ -17,7 +17,7 @@ export interface VoicemailApi {
   /** See {@link import('./genesys.ts').Genesys.voicemailsOf}. Needs `conversation:communication:view`. */
   voicemailsOf(conversationId: string, signal: AbortSignal): Promise<readonly ConversationRecording[]>;
   /** See {@link import('./genesys.ts').Genesys.locate}. Needs `voicemail:acdVoicemail:view`. */
-  locate(recording: ConversationRecording, caller: Caller, signal: AbortSignal): Promise<Located>;
+  locate(recording: ConversationRecording, caller: GenesysCaller, signal: AbortSignal): Promise<Located>;
 }
 
 const PREFIX = 'voicemail-';
@@ -30,7 +30,7 @@ export function isVoicemail(recordingId: string): boolean {
 
 /** `GET /api/v2/conversations/{c}`, `GET /api/v2/voicemail/messages/{id}` and `…/media`. */
 export function createVoicemailApi(api: Api, downloader: Downloader): VoicemailApi {
-  async function mediaUrl(messageId: string, caller: Caller, signal: AbortSignal): Promise<URL> {
+  async function mediaUrl(messageId: string, caller: GenesysCaller, signal: AbortSignal): Promise<URL> {
     const path = `${pathOfMessage(messageId)}/media?formatId=OGG_OPUS`;
     return parseMediaUrl(await api.ask({ path, caller }, signal), messageId);
   }
@@ -43,7 +43,7 @@ export function createVoicemailApi(api: Api, downloader: Downloader): VoicemailA
     locate: async ({ recordingId, conversationId }, caller, signal) => {
       const messageId = parseId(recordingId.slice(PREFIX.length), 'recordingId');
       const message = await api.ask({ path: pathOfMessage(messageId), caller }, signal);
-      const recordedAt = parseMessage(message, { messageId, conversationId });
+      const recordedAt = parseVoicemail(message, { messageId, conversationId });
       const url = await mediaUrl(messageId, caller, signal);
       const file = fileByUrl('S', { found: url, refresh: (signal) => mediaUrl(messageId, caller, signal) }, downloader);
       // Its length is told in whole seconds: too coarse to hold the media to it.
@@ -57,7 +57,7 @@ function pathOfMessage(messageId: string): string {
 }
 
 /** A conversation that Genesys does not know yet has none yet. */
-async function idsOrNone(get: () => Promise<Answer>): Promise<readonly string[]> {
+async function idsOrNone(get: () => Promise<JsonAnswer>): Promise<readonly string[]> {
   try {
     return voicemailIds((await get()).body);
   } catch (thrown) {
@@ -84,11 +84,11 @@ function usableId(voicemail: Fields | undefined): readonly string[] {
 }
 
 /** When it was left. @throws Failure `gone`, `not-found` (of another conversation), `not-ready`, `upstream-error` */
-function parseMessage(
-  { status, body }: Answer,
+function parseVoicemail(
+  { status, body }: JsonAnswer,
   asked: { readonly messageId: string; readonly conversationId: string },
 ): Date | undefined {
-  if (body === undefined || status === 202) throw notReady(NOT_READY_MS);
+  if (body === undefined || status === 202) throw voicemailNotReady(NOT_READY_MS);
   const fields = Fields.in(body);
   if (fields === undefined || idOf(fields) !== asked.messageId) throw anotherOne();
   const conversation = fields.fields('conversation');
@@ -98,12 +98,12 @@ function parseMessage(
   return fields.instant('createdDate');
 }
 
-function parseMediaUrl(answer: Answer, messageId: string): URL {
+function parseMediaUrl(answer: JsonAnswer, messageId: string): URL {
   const fields = Fields.in(answer.body);
   if (fields !== undefined && (idOf(fields) ?? messageId) !== messageId) throw anotherOne();
   const url = fields?.text('mediaFileUri') ?? '';
   if (answer.status === 202 || url === '')
-    throw notReady(parseRetryAfter(answer.headers['retry-after'], new Date()) ?? NOT_READY_MS);
+    throw voicemailNotReady(parseRetryAfter(answer.headers['retry-after'], new Date()) ?? NOT_READY_MS);
   if (URL.canParse(url)) return new URL(url);
   throw new Failure('upstream-error', 'Genesys answered with a media URL that is none.');
 }
@@ -116,7 +116,7 @@ function idOf(fields: Fields): string | undefined {
   }
 }
 
-function notReady(afterMs: number): Failure {
+function voicemailNotReady(afterMs: number): Failure {
   return new Failure('not-ready', 'Genesys is still preparing this voicemail; try again later.', { afterMs });
 }
 

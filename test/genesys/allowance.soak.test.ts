@@ -6,9 +6,9 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import fc from 'fast-check';
 import { Agent, type Dispatcher } from 'undici';
-import { Allowance, type Turn } from '../../src/genesys/allowance.ts';
+import { Allowance, type BookedCall } from '../../src/genesys/allowance.ts';
 import { Api } from '../../src/genesys/api.ts';
-import type { Caller } from '../../src/genesys/genesys.ts';
+import type { GenesysCaller } from '../../src/genesys/genesys.ts';
 import { portOf } from '../support/genesys/media-host.ts';
 import { runs, SEED } from '../support/soak.ts';
 
@@ -17,7 +17,7 @@ interface Scene {
   readonly windowS: number;
   readonly calls: readonly {
     readonly atMs: number;
-    readonly caller: Caller;
+    readonly caller: GenesysCaller;
     readonly latencyMs: number;
     /** Answers of its tries: a Retry-After in seconds, or none. */
     readonly refusals: readonly number[];
@@ -30,7 +30,7 @@ const SCENE: fc.Arbitrary<Scene> = fc.record({
   calls: fc.array(
     fc.record({
       atMs: fc.integer({ min: 0, max: 120_000 }),
-      caller: fc.constantFrom<Caller>('worker', 'listener'),
+      caller: fc.constantFrom<GenesysCaller>('worker', 'listener'),
       latencyMs: fc.integer({ min: 1, max: 4_000 }),
       refusals: fc.array(fc.integer({ min: 1, max: 2_000 }), { maxLength: 3 }),
     }),
@@ -68,7 +68,7 @@ function play(scene: Scene): void {
   let promisedUntil = 0;
   let done = 0;
 
-  const answer = (call: Scene['calls'][number], turn: Turn, tried: number): void => {
+  const answer = (call: Scene['calls'][number], turn: BookedCall, tried: number): void => {
     if (time.now >= windowEnd) [windowEnd, count] = [time.now + scene.windowS * 1_000, 0];
     count += 1;
     const headers = {

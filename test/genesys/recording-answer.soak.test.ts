@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { Answer } from '../../src/genesys/exchange.ts';
+import type { JsonAnswer } from '../../src/genesys/exchange.ts';
 import { listedRecordings, parseMedia, requirePlayable } from '../../src/genesys/recording-answer.ts';
 import { metadataBody, recordingBody, ScriptedRecording } from '../support/genesys/recordings.ts';
 import { runs, SEED } from '../support/soak.ts';
@@ -34,7 +34,7 @@ const MUTATION: fc.Arbitrary<Mutation> = fc
   .tuple(fc.constantFrom(...FIELDS), ODD)
   .map(([field, value]) => ({ field, value: DECIDING.has(field) && typeof value === 'string' ? {} : value }));
 
-function mutated(body: Readonly<Record<string, unknown>>, mutations: readonly Mutation[]): Answer {
+function mutated(body: Readonly<Record<string, unknown>>, mutations: readonly Mutation[]): JsonAnswer {
   const changed = new Map(Object.entries(body));
   for (const { field, value } of mutations) changed.set(field, value);
   const text = JSON.stringify(Object.fromEntries(changed));
