@@ -5,7 +5,7 @@ import { encode } from './encoder/encode.ts';
 import type { Encoders } from './encoder/encoders.ts';
 import type { EncoderOrder } from './encoder/process.ts';
 import type { Slots } from './encoder/slots.ts';
-import type { MediaInput } from './input.ts';
+import { type MediaInput, totalBytes } from './input.ts';
 import type { Packet, SourceStream } from './packet.ts';
 import type { Plan } from './plan.ts';
 import { type OpenSource, openSource } from './open-source.ts';
@@ -50,6 +50,8 @@ export async function openEncoded(plan: Plan, needs: EncodingNeeds, signal: Abor
     const job = {
       media: sources.map(({ media, contents }, index) => ({ ...media, contents, zeroS: beginnings[index]?.zeroS })),
       sources: sources.map(({ bytes }) => leavable(bytes, letGo)),
+      announcedMs: longest(sources.map(({ figures }) => figures.declaredMs)) ?? genesysMs,
+      sizeBytes: totalBytes(needs.inputs),
       maxDurationMs,
       listened,
       threads,

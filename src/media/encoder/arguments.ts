@@ -17,6 +17,10 @@ export interface EncodePlan {
   readonly media: readonly EncoderInput[];
   /** Longer media is cut off by ffmpeg itself, should nobody have stopped it before. */
   readonly maxDurationMs: number;
+  /** How long the media says it plays, or Genesys does; undefined where nobody does. */
+  readonly announcedMs?: number | undefined;
+  /** Of all files, as their servers announce them. */
+  readonly sizeBytes?: number | undefined;
   /** Somebody waits for the first second; else it may come in large pieces, which cost less. */
   readonly listened?: boolean;
   /** Of decoder and encoder each; one where absent. */
@@ -235,12 +239,36 @@ export interface Limits {
   readonly cpuS: number;
 }
 
-/** An hour of sound takes about 10 s of CPU, an hour of screen at most 20 min; ten times that and more is an attack. */
-export function limitsOf({ media, maxDurationMs }: EncodePlan): Limits {
-  const maxS = maxDurationMs / 1000;
-  if (!media.some(mayHoldVideo)) return { memoryBytes: 1024 ** 3, cpuS: Math.ceil(120 + maxS / 20) };
-  return { memoryBytes: 4 * 1024 ** 3, cpuS: Math.ceil(600 + maxS) };
+interface Cost {
+  /** Starting up, and the first frames of a large picture. */
+  readonly baseS: number;
+  /** Per second of media. */
+  readonly perSecond: number;
+  /** Per megabyte, where that is less. */
+  readonly perMegabyte: number;
 }
+
+/**
+ * An hour of sound takes about 10 s of CPU, 80 s where stereo files at 48 kHz become one side each; a megabyte of silence in
+ * FLAC or Opus takes 17 s. An hour of screen takes at most 20 min; a second of 4K that changes all over takes 2 s.
+ */
+const SOUND_COST: Cost = { baseS: 30, perSecond: 0.1, perMegabyte: 60 };
+const PICTURE_COST: Cost = { baseS: 60, perSecond: 6, perMegabyte: 600 };
+
+/** By what the media announces of itself, with room: what takes more is an attack, or an encoder that hangs in a loop. */
+export function limitsOf(plan: EncodePlan): Limits {
+  const isPicture = plan.media.some(mayHoldVideo);
+  const { baseS, perSecond, perMegabyte } = isPicture ? PICTURE_COST : SOUND_COST;
+  const playS = Math.min(plan.announcedMs ?? Infinity, plan.maxDurationMs) / 1000;
+  const byBytesS = ((plan.sizeBytes ?? Infinity) / 1e6) * perMegabyte;
+  return {
+    memoryBytes: (isPicture ? 4 : 1) * 1024 ** 3,
+    cpuS: steppedUp(baseS + Math.min(playS * perSecond, byBytesS)),
+  };
+}
+
+/** In steps of two, so that encoders that wait for work fit media of about the same length. */
+const steppedUp = (seconds: number): number => 2 ** Math.ceil(Math.log2(seconds));
 
 /** Options as ffmpeg takes them, in order. */
 function flags(options: Readonly<Record<string, string | number | true>>): readonly string[] {

@@ -54,6 +54,11 @@ const COMPLAINTS: readonly Complaint[] = [
       ),
   },
   {
+    pattern: /Codec \((\w+)\) not on whitelist/i,
+    failure: ([, codec]) =>
+      new Failure('unsupported-media', `The media holds ${codec ?? 'a codec'}, which this service does not decode.`),
+  },
+  {
     pattern: /not on whitelist/i,
     failure: () => new Failure('unsupported-media', 'The media holds something that is not decoded here.'),
   },

@@ -11,7 +11,7 @@ import { promisify } from 'node:util';
 import { Failure } from '../../../src/failure.ts';
 import { UNCONFINED } from '../../../src/media/encoder/confine.ts';
 import { encode, type Encoded } from '../../../src/media/encoder/encode.ts';
-import { encodeArguments, threadsFor } from '../../../src/media/encoder/arguments.ts';
+import { encodeArguments, limitsOf, threadsFor } from '../../../src/media/encoder/arguments.ts';
 import type { Ffmpeg } from '../../../src/media/encoder/check.ts';
 import type { Packet } from '../../../src/media/packet.ts';
 import { type Media, type MediaKind, requireMedia, sniff } from '../../../src/media/sniff.ts';
@@ -336,6 +336,24 @@ test('an encoder has the cores that the slots leave it: one thread, or two', () 
     args.flatMap((arg, index) => (arg === '-threads' ? [args[index + 1]] : [])),
     ['2', '2'],
   );
+});
+
+test('(A10) CPU is bounded by what media announces of itself, not by the longest that is allowed', () => {
+  const cpuS = (kind: MediaKind, announcedS: number | undefined, sizeBytes?: number): number =>
+    limitsOf({
+      media: [known(kind)],
+      maxDurationMs: 43_200_000,
+      announcedMs: announcedS === undefined ? undefined : announcedS * 1000,
+      sizeBytes,
+    }).cpuS;
+  assert.ok(cpuS('wav', 300) <= 64);
+  assert.ok(cpuS('wav', 3600) >= 10 * 18 && cpuS('wav', 3600) <= 600);
+  assert.ok(cpuS('mp4', 4) <= 128);
+  assert.ok(cpuS('mp4', undefined, 416_000) <= 512);
+  assert.ok(cpuS('mp4', 3600) >= 1200 * 5);
+  assert.ok(cpuS('mp3', undefined, 1_000_000) <= 128);
+  // Encoders that wait fit media of about the same length.
+  assert.equal(cpuS('mp4', 1200), cpuS('mp4', 1250));
 });
 
 const KINDS: readonly MediaKind[] = ['ogg-opus', 'ogg-vorbis', 'ogg', 'wav', 'mp3', 'flac', 'aac-adts', 'mp4', 'webm'];
