@@ -24,9 +24,12 @@ export async function openArchive(
 ): Promise<OpenArchive> {
   if (config.archive.kind === 'folder') {
     const { openFolderArchive } = await import('./folder/folder.ts');
+    const folder = config.archive;
     const archive = openFolderArchive({
-      path: config.archive.path,
-      linkKeys: config.archive.linkKeys,
+      path: folder.path,
+      get linkKeys() {
+        return folder.linkKeys;
+      },
       publicUrl,
       ...(onNotice === undefined ? {} : { onNotice }),
     });

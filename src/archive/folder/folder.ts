@@ -21,7 +21,10 @@ import { haveFolders, requireOneFileSystem, tryRenaming, tryWriting } from './pr
 
 export interface FolderArchiveOptions {
   readonly path: string;
-  /** The first signs links, all verify them; where there is none, link.key in the folder is made and used. */
+  /**
+   * The first signs links, all verify them; where there is none, link.key in the folder is made and used. Asked for at each
+   * use: they may come from a file that changes.
+   */
   readonly linkKeys: readonly string[];
   /** What links start with, without a slash at its end. */
   readonly publicUrl: string;
@@ -46,7 +49,7 @@ export class FolderArchive extends ObjectArchive implements Archive, LinkVerifie
   readonly #files: FolderFiles;
   readonly #options: FolderArchiveOptions;
   readonly #live = new Set<string>();
-  #linkKeys: readonly string[];
+  #ownLinkKey: string | undefined;
   /** What was tried once needs no trying each time it is asked for. */
   #canRename = false;
 
@@ -55,7 +58,6 @@ export class FolderArchive extends ObjectArchive implements Archive, LinkVerifie
     super(new FolderObjects(files));
     this.#files = files;
     this.#options = options;
-    this.#linkKeys = options.linkKeys;
   }
 
   /** @throws Failure `conflict` where what lies there is not what its manifest says */
@@ -156,8 +158,10 @@ export class FolderArchive extends ObjectArchive implements Archive, LinkVerifie
   }
 
   #keys(): readonly string[] {
-    if (this.#linkKeys.length === 0) this.#linkKeys = [keepLinkKey(this.#files.root)];
-    return this.#linkKeys;
+    const { linkKeys } = this.#options;
+    if (linkKeys.length > 0) return linkKeys;
+    this.#ownLinkKey ??= keepLinkKey(this.#files.root);
+    return [this.#ownLinkKey];
   }
 }
 

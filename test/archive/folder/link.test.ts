@@ -11,7 +11,10 @@ import { mock, test, type TestContext } from 'node:test';
 import { openFolderArchive } from '../../../src/archive/folder/folder.ts';
 import { keepLinkKey } from '../../../src/archive/folder/link-key.ts';
 import { signPath, verifyPath } from '../../../src/archive/folder/link.ts';
+import { openArchive } from '../../../src/archive/open-archive.ts';
+import { readConfig } from '../../../src/config/config.ts';
 import { Failure } from '../../../src/failure.ts';
+import type { Recording } from '../../../src/recording.ts';
 import { bytesOf, store } from '../../support/archive/content.ts';
 import { found } from '../../support/archive/found.ts';
 
@@ -95,6 +98,31 @@ test('without LINK_KEYS one key is made beside the archive folder, closed to oth
     const { pathname, searchParams } = new URL(url);
     assert.deepEqual(open().verifyLink(pathname, searchParams), CALL, 'another process verifies it');
     assert.ok(!url.includes((await readFile(key, 'utf8')).trim()));
+  });
+});
+
+test('a key that is taken away verifies no link any more, without opening the archive anew (B2)', async () => {
+  await withFolder(async (folder) => {
+    const file = join(folder, 'keys');
+    await writeFile(file, `${OLD}\n`);
+    const env = { LINK_KEYS_FILE: file, ARCHIVE_URL: `file:${join(folder, 'archive')}`, WEBHOOK_AUTH: 'none' };
+    const config = readConfig(env, 'receiver');
+    const { archive, media } = await openArchive(config, { publicUrl: 'http://127.0.0.1:8080' });
+    assert.ok(media !== undefined);
+    const opens = (link: string): Recording => media.verifyLink(new URL(link).pathname, new URL(link).searchParams);
+    await store(archive, CALL, { head: bytesOf('head', 10), clusters: [bytesOf('a', 100)] });
+    const make = async (): Promise<string> =>
+      (await archive.link(await found(archive, CALL), 60, AbortSignal.timeout(10_000))).url;
+    const before = await make();
+    assert.deepEqual(opens(before), CALL);
+    const change = Promise.withResolvers<void>();
+    const [secretFile] = config.secretFiles;
+    assert.ok(secretFile !== undefined);
+    using _watching = secretFile.watch(() => change.resolve());
+    await writeFile(file, `${NEW}\n`);
+    await change.promise;
+    assert.throws(() => opens(before), forbidden(/ask for a new one/));
+    assert.deepEqual(opens(await make()), CALL);
   });
 });
 
