@@ -22,13 +22,21 @@ export interface Metrics {
   seconds(stage: 'lookup' | 'convert' | 'store' | 'total', seconds: number): void;
   bytes(direction: 'in' | 'out', count: number): void;
   /** Read at scrape time. */
-  gauge(
-    name: 'encoders_running' | 'encoders_waiting' | 'queue_ready' | 'queue_waiting' | 'queue_running' | 'queue_dead',
-    read: () => number | Promise<number>,
-  ): void;
+  gauge(name: GaugeName, read: () => number | Promise<number>): void;
   text(): Promise<string>;
   readonly contentType: string;
 }
+
+export type GaugeName =
+  | 'encoders_running'
+  | 'encoders_waiting'
+  | 'listeners'
+  | 'webm_held_bytes'
+  | 'spooled_bytes'
+  | 'queue_ready'
+  | 'queue_waiting'
+  | 'queue_running'
+  | 'queue_dead';
 
 export interface WaitingFigure {
   /** A FailureCode. */

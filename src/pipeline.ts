@@ -12,8 +12,10 @@ import type { Genesys } from './genesys/genesys.ts';
 import { makeManifest, type MadeRecording } from './make-manifest.ts';
 import { Unfit } from './media/as-is.ts';
 import type { MediaTools } from './media/encoded.ts';
-import { Flights, type LiveWebm } from './media/flight.ts';
+import { Flights, type FlightOrder } from './media/flight.ts';
+import { playLive, type LiveWebm } from './media/live.ts';
 import { makeWebm } from './media/make-webm.ts';
+import type { Purpose } from './media/purpose.ts';
 import type { Metrics } from './metrics.ts';
 import { watchFiles } from './originals.ts';
 import { keyOf, type Recording } from './recording.ts';
@@ -42,10 +44,15 @@ type Ways = 'any' | 'encode';
 
 export class Pipeline {
   readonly #needs: PipelineNeeds;
-  readonly #flights = new Flights<MadeRecording>(KEEP_BYTES);
+  readonly #flights = new Flights<MadeRecording>();
 
   constructor(needs: PipelineNeeds) {
     this.#needs = needs;
+  }
+
+  /** Bytes of WebM in the making that are kept for its readers. */
+  get heldBytes(): number {
+    return this.#flights.heldBytes;
   }
 
   /** Archives a recording; where it lies there already, that manifest and `fresh: false`. @throws Failure */
@@ -58,9 +65,8 @@ export class Pipeline {
   /** A recording that is not archived, made while it plays. @throws Failure */
   listen(recording: Recording, signal: AbortSignal): Promise<LiveWebm> {
     return eitherWay((ways) => {
-      const order = { ways, keep: undefined, patient: false };
-      const make = (stop: AbortSignal): Promise<MadeRecording> => this.#make(recording, order, stop);
-      return this.#flights.listen(flightOf(recording, order), make, signal);
+      const flight = this.#flightOf({ recording, ways, reader: 'listening' });
+      return playLive(() => this.#flights.join(flight, signal));
     });
   }
 
@@ -68,9 +74,8 @@ export class Pipeline {
     const { archive, keepOriginal, metrics, version } = this.#needs;
     const startedAt = new Date();
     await using deposit = await archive.begin(work.recording, signal);
-    const order = { ways, keep: keepOriginal ? deposit : undefined, patient: true, withinMs: work.withinMs };
-    const make = (stop: AbortSignal): Promise<MadeRecording> => this.#make(work.recording, order, stop);
-    const made = await this.#flights.join(flightOf(work.recording, order), make, signal);
+    const keep = keepOriginal ? deposit : undefined;
+    const made = await this.#flights.join(this.#flightOf({ ...work, ways, keep, reader: 'archiving' }), signal);
     for await (const cluster of made.clusters) await deposit.clusters.write(cluster);
     const storing = performance.now();
     const manifest = await deposit.commit(made.result().head, made.contentType, (stored) =>
@@ -81,33 +86,31 @@ export class Pipeline {
     return manifest;
   }
 
-  async #make(recording: Recording, order: MakingOrder, signal: AbortSignal): Promise<MadeRecording> {
+  /** A making that also keeps originals belongs to its deposit alone. */
+  #flightOf(order: MakingOrder): FlightOrder<MadeRecording> {
+    const key = [keyOf(order.recording), order.ways, ...(order.keep === undefined ? [] : ['original'])].join('+');
+    return { key, reader: order.reader, make: (purpose, signal) => this.#make(order, purpose, signal) };
+  }
+
+  async #make(order: MakingOrder, purpose: Purpose, signal: AbortSignal): Promise<MadeRecording> {
     const { genesys, metrics, tools } = this.#needs;
-    const { ways, patient, withinMs } = order;
+    const { recording, ways, keep, withinMs } = order;
     const looking = performance.now();
-    const located = await genesys.locate(recording, patient ? 'worker' : 'listener', signal);
+    const located = await genesys.locate(recording, purpose.archiving ? 'worker' : 'listener', signal);
     metrics.seconds('lookup', (performance.now() - looking) / 1000);
-    const { files, originals } = watchFiles(located.files, metrics, order.keep);
-    const made = await makeWebm({ files, durationMs: located.durationMs, ways, patient, withinMs }, tools, signal);
+    const { files, originals } = watchFiles(located.files, metrics, keep);
+    const made = await makeWebm({ files, durationMs: located.durationMs, ways, purpose, withinMs }, tools, signal);
     return Object.assign(made, { located, originals });
   }
 }
 
-/** How much of one making is kept for late listeners; as much as a deposit holds back, and of the same buffers. */
-const KEEP_BYTES = 8 * 1024 * 1024;
-
 interface MakingOrder {
+  readonly recording: Recording;
   readonly ways: Ways;
+  readonly reader: 'archiving' | 'listening';
   /** Where originals go, if they are kept. */
-  readonly keep: Deposit | undefined;
-  /** Waits for an encoder as long as it takes; otherwise 429 when too many wait already. */
-  readonly patient: boolean;
+  readonly keep?: Deposit | undefined;
   readonly withinMs?: number | undefined;
-}
-
-/** A making that also keeps originals belongs to its deposit alone. */
-function flightOf(recording: Recording, { ways, keep }: MakingOrder): string {
-  return [keyOf(recording), ways, ...(keep === undefined ? [] : ['original'])].join('+');
 }
 
 /** Found out, perhaps only midway, that the fast way does not fit this media: once more, by the way that fits everything. */

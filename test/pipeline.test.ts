@@ -12,9 +12,9 @@ import { verifyStored } from '../src/archive/verify.ts';
 import { Failure } from '../src/failure.ts';
 import { createGenesys } from '../src/genesys/open-genesys.ts';
 import type { Genesys } from '../src/genesys/genesys.ts';
-import { createSlots, type Slots } from '../src/media/encoder/slots.ts';
+import { Slots } from '../src/media/encoder/slots.ts';
 import { createMetrics, type Metrics } from '../src/metrics.ts';
-import type { LiveWebm } from '../src/media/flight.ts';
+import type { LiveWebm } from '../src/media/live.ts';
 import { Pipeline } from '../src/pipeline.ts';
 import { pathOf, type Recording } from '../src/recording.ts';
 import { filesIn } from './support/archive/folder.ts';
@@ -24,6 +24,7 @@ import { bytesOfFixture, type Fixture, FIXTURES, simulated, sourceFacts } from '
 import { type SimulatedRecording, startGenesysServer } from './support/genesys/server.ts';
 import { oggOpus, type OpusPage } from './support/media/ogg-write.ts';
 import { checkWebm } from './support/media/webm-check.ts';
+import { Spools } from '../src/media/mp4/spool.ts';
 
 const HANG_GUARD = { timeout: 400_000 };
 const running = new AbortController().signal;
@@ -50,7 +51,7 @@ interface Place extends AsyncDisposable {
 async function open({ keepOriginal = false, maxDurationMs = 3_600_000, encoder = staging.real } = {}): Promise<Place> {
   const path = await mkdtemp(join(tmpdir(), 'pipeline-'));
   const archive = openFolderArchive({ path, linkKeys: ['key'], publicUrl: 'http://127.0.0.1' });
-  const slots = createSlots(2, 4);
+  const slots = new Slots({ slots: 2, maxWaiting: 4, archives: true });
   const metrics = createMetrics();
   const backoff = { baseMs: 1, capMs: 2 };
   const genesys = createGenesys(server.config(), {
@@ -58,7 +59,7 @@ async function open({ keepOriginal = false, maxDurationMs = 3_600_000, encoder =
     mediaBaseDelayMs: 1,
     download: { backoff, idleMs: 5_000 },
   });
-  const tools = { ffmpeg: encoder, slots, maxDurationMs };
+  const tools = { ffmpeg: encoder, slots, spools: new Spools(), maxDurationMs };
   const another = (): Pipeline => new Pipeline({ genesys, archive, tools, metrics, keepOriginal, version: '1.2.3' });
   return {
     pipeline: another(),
@@ -403,7 +404,7 @@ test('what was lost between the maker and the archive is noticed, and nothing is
   const lossy: Archive = Object.assign(openFolderArchive({ path: place.path, linkKeys: ['key'], publicUrl: '' }), {
     begin,
   });
-  const tools = { ffmpeg: staging.real, slots, maxDurationMs: 3_600_000 };
+  const tools = { ffmpeg: staging.real, slots, spools: new Spools(), maxDurationMs: 3_600_000 };
   const pipeline = new Pipeline({ genesys, archive: lossy, tools, metrics, keepOriginal: false, version: '1.2.3' });
   const recording = add(FIXTURES.opus);
   const failure = await failureOf(pipeline.archive({ recording, attempt: 1, traceparent: undefined }, running));

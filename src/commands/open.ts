@@ -64,7 +64,7 @@ export async function openBulkHandle(
   const config = { ...workplace.config, transcodeSlots: slots };
   const [metrics, version, waiting] = [createMetrics(), readVersion(), new WaitingList()];
   const context = { config, log, metrics, version, opened: task.opened };
-  const { pipeline, genesys } = await openStudio(context, { archive }, share);
+  const { pipeline, genesys } = await openStudio(context, { archive }, { share, archives: true });
   return createDelivery({ pipeline, genesys, archive, queue: { publish: noQueue }, waiting, metrics, log, version });
 }
 

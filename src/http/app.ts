@@ -1,6 +1,8 @@
 /** Turns the parts a deployable has into its routes: the table of contents of everything that arrives over HTTP. */
 import express, { type Express, type RequestHandler } from 'express';
 import type { Audit } from '../audit/audit.ts';
+import { LISTENERS } from '../bounds.ts';
+import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { createIdentify, requireApiKey, type ApiAuth } from './auth.ts';
@@ -12,6 +14,7 @@ import { allowOrigins } from './origins.ts';
 import { receivePush, refusePush, type PushParts } from './push.ts';
 import { KeyRates, limitRate } from './rate.ts';
 import { linkRecording, listRecordings, showRecording, type RecordingsParts } from './recordings.ts';
+import { Turnstile } from './turnstile.ts';
 import { createVerify, type WebhookAuth } from './signature.ts';
 import { transcode, type TranscodeNeeds } from './transcode.ts';
 import { Witness } from './witness.ts';
@@ -22,6 +25,7 @@ export interface AppParts {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly readiness: Readiness;
+  readonly clock?: Clock;
   /** Who may see figures and reasons, and listen. Without it nobody. */
   readonly auth?: ApiAuth;
   /** Besides this machine's own names, the host that is answered where no key is asked for. */
@@ -40,7 +44,7 @@ export interface AppParts {
   readonly proxies?: number;
   /** Playback: both stand behind `auth`. */
   readonly playback?: {
-    readonly transcode?: Pick<TranscodeNeeds, 'listen' | 'archive' | 'stallMs'>;
+    readonly transcode?: Pick<TranscodeNeeds, 'listen' | 'archive'>;
     readonly recordings?: RecordingsParts;
   };
   /** Playback, embedded archive only. */
@@ -50,8 +54,13 @@ export interface AppParts {
 }
 
 export function createApp(parts: AppParts): Express {
-  const { log, metrics } = parts;
+  const { log, metrics, clock } = parts;
   const witness = new Witness(parts.audit, { proxies: parts.proxies ?? 0 });
+  const { all, perKey, live, livePerKey, retryAfterMs } = LISTENERS;
+  const listeners = new Turnstile({ all, perKey, retryAfterMs, what: 'listeners' });
+  const liveListeners = new Turnstile({ all: live, perKey: livePerKey, retryAfterMs, what: 'live listeners' });
+  const playing = { metrics, log, witness, listeners, ...(clock === undefined ? {} : { clock }) };
+  metrics.gauge('listeners', () => listeners.inside);
   const app = bareApp(log);
   const auth = parts.auth ?? NOBODY;
   if (!auth.required || parts.webhook?.auth.required === false) app.use(requireOwnHost(parts.publicUrl));
@@ -82,7 +91,7 @@ export function createApp(parts: AppParts): Express {
   if (parts.playback !== undefined) {
     const { transcode: live, recordings } = parts.playback;
     const way = auth.required ? 'key' : 'none';
-    if (live !== undefined) get('/transcode', ...permitted, transcode({ ...live, metrics, log, witness, way }));
+    if (live !== undefined) get('/transcode', ...permitted, transcode({ ...live, ...playing, liveListeners, way }));
     if (recordings !== undefined) {
       const needs = { ...recordings, witness, way } as const;
       get('/recordings', ...permitted, listRecordings(needs));
@@ -92,7 +101,7 @@ export function createApp(parts: AppParts): Express {
   }
   if (parts.media !== undefined) {
     app.use('/media', allowOrigins(parts.linkOrigins ?? []));
-    get('/media/:conversationId/:recordingId', serveMedia({ archive: parts.media, metrics, log, witness }));
+    get('/media/:conversationId/:recordingId', serveMedia({ archive: parts.media, ...playing }));
   }
   app.use(refusePath);
   app.use(createErrorAnswers(log));

@@ -20,7 +20,7 @@ export function serveMedia(needs: MediaNeeds): RequestHandler {
     res.setHeader('Cross-Origin-Resource-Policy', 'cross-origin');
     const act = { action: 'listened', way: 'link', who: 'link', recording } as const;
     const recorded = req.method === 'HEAD' ? Promise.resolve() : needs.witness.record(req, act);
-    if (await serveStored(recording, needs, { req, res, leaving: leavingSignal(res), recorded })) return;
+    if (await serveStored(recording, needs, { req, res, who: 'link', leaving: leavingSignal(res), recorded })) return;
     throw new Failure('not-found', 'The archive does not hold this recording.');
   };
 }

@@ -1,11 +1,13 @@
 /** WebM that is stored, or is being made → an answer whose first byte decided its status. */
 import type { Response } from 'express';
-import { pipeline } from 'node:stream/promises';
 import type { ByteRange } from '../archive/archive.ts';
+import { type Clock, SYSTEM_CLOCK } from '../clock.ts';
 import { Failure } from '../failure.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Recording } from '../recording.ts';
+import { ListenerGone, pour } from './pour.ts';
+import type { Turnstile } from './turnstile.ts';
 
 /** What an answer says in its head. */
 export interface AnswerHead {
@@ -34,14 +36,10 @@ export interface Answer extends AnswerHead {
 export interface PlayNeeds {
   readonly metrics: Metrics;
   readonly log: Log;
-  readonly stallMs?: number;
+  /** All that are listening. */
+  readonly listeners: Turnstile;
+  readonly clock?: Clock;
 }
-
-/**
- * A listener that takes nothing for so long is let go: it holds an encoder, or an open file. A paused player is one; it
- * comes back with a range where there is an object, and from the start where there is none.
- */
-const STALL_MS = 120_000;
 
 /** Aborts when the listener is gone before everything was written (`close` of the request comes too early for that). */
 export function leavingSignal(res: Response): AbortSignal {
@@ -74,47 +72,48 @@ export async function countingFailures<T>(
  */
 export async function play(
   answer: Answer,
-  { metrics, log, stallMs = STALL_MS }: PlayNeeds,
+  { metrics, log, clock = SYSTEM_CLOCK }: PlayNeeds,
   res: Response,
 ): Promise<void> {
-  const played = await send(answer, res, stallMs);
+  const played = await send(answer, res, clock);
   metrics.listened(answer.stored === undefined ? 'live' : 'archive', played.result);
-  if (played.result !== 'failed') return;
-  const requestId = res.getHeader('X-Request-Id');
-  log.warn('An answer was broken off midway.', { ...answer.recording, requestId, error: played.failure });
+  const line = { ...answer.recording, requestId: res.getHeader('X-Request-Id'), error: played.failure };
+  if (played.result === 'failed') log.warn('An answer was broken off midway.', line);
+  if (played.result === 'left') log.debug('A listener left midway.', line);
 }
 
 type Played =
-  | { readonly result: 'complete' | 'left' }
+  | { readonly result: 'complete'; readonly failure: undefined }
   /** After the first byte: the connection was broken, so that no listener takes a part for the whole. */
-  | { readonly result: 'failed'; readonly failure: Failure };
+  | { readonly result: 'left' | 'failed'; readonly failure: Failure };
 
-async function send(answer: Answer, res: Response, stallMs: number): Promise<Played> {
+async function send(answer: Answer, res: Response, clock: Clock): Promise<Played> {
   const bytes = exactly(answer.body, lengthOf(answer));
   const [first] = await bothOrNeither(bytes, answer.recorded);
   if (first.done === true) throw new Failure('incomplete', 'The recording came out empty; try again later.');
-  if (res.destroyed) {
-    await bytes.return();
-    return { result: 'left' };
-  }
-  let broken: Failure | undefined;
-  async function* body(start: Buffer): AsyncGenerator<Buffer, void, void> {
-    try {
-      yield start;
-      yield* bytes;
-    } catch (thrown) {
-      if (!res.destroyed) broken = Failure.from(thrown);
-      // Without chunks an ordinary close would look like success.
-      if (res.req.httpVersionMinor === 0) res.socket?.resetAndDestroy();
-      throw thrown;
-    }
-  }
-  describeAnswer(answer, res).setTimeout(stallMs, () => res.destroy());
+  describeAnswer(answer, res);
   try {
-    await pipeline(body(first.value), res);
-    return { result: 'complete' };
-  } catch {
-    return broken === undefined ? { result: 'left' } : { result: 'failed', failure: broken };
+    await pour(resumed(first.value, bytes), res, clock);
+    return { result: 'complete', failure: undefined };
+  } catch (thrown) {
+    const left = res.destroyed || thrown instanceof ListenerGone;
+    breakOff(res);
+    return { result: left ? 'left' : 'failed', failure: Failure.from(thrown) };
+  }
+}
+
+/** Over HTTP/1.0, without chunks, an ordinary close would look like success. */
+function breakOff(res: Response): void {
+  if (res.req.httpVersionMinor === 0) res.socket?.resetAndDestroy();
+  res.destroy();
+}
+
+async function* resumed(first: Buffer, rest: AsyncGenerator<Buffer, void, void>): AsyncGenerator<Buffer, void, void> {
+  try {
+    yield first;
+    yield* rest;
+  } finally {
+    await rest.return();
   }
 }
 

@@ -3,11 +3,15 @@ import type { Request, RequestHandler } from 'express';
 import { Failure } from '../failure.ts';
 import type { Pipeline } from '../pipeline.ts';
 import { parseId, parseOptionalId, type Recording } from '../recording.ts';
+import { callerOf } from './auth.ts';
 import { countingFailures, leavingSignal, play } from './play.ts';
 import { serveStored, type StoredNeeds } from './stored.ts';
+import type { Turnstile } from './turnstile.ts';
 import type { Witness } from './witness.ts';
 
 export interface TranscodeNeeds extends StoredNeeds {
+  /** Of all listeners, those to what is made while it plays. */
+  readonly liveListeners: Turnstile;
   readonly listen: Pipeline['listen'];
   readonly witness: Witness;
   /** Whether a key is asked for. */
@@ -22,14 +26,18 @@ export function transcode(needs: TranscodeNeeds): RequestHandler {
   return async (req, res) => {
     const recording = parseQuery(req.query);
     const leaving = leavingSignal(res);
+    const who = callerOf(req).name;
     // A HEAD brings nothing of the recording.
     const isHead = req.method === 'HEAD';
     const { way, witness } = needs;
     const recorded = isHead ? Promise.resolve() : witness.record(req, { action: 'listened', way, recording });
-    if (await serveStored(recording, needs, { req, res, leaving, recorded })) return;
+    if (await serveStored(recording, needs, { req, res, who, leaving, recorded })) return;
     if (isHead) return void res.setHeader('Accept-Ranges', 'none').end();
-    const attempt = async (): Promise<void> =>
-      play({ recording, recorded, ...(await needs.listen(recording, leaving)) }, needs, res);
+    const attempt = async (): Promise<void> => {
+      using _listener = needs.listeners.enter(who);
+      using _live = needs.liveListeners.enter(who);
+      await play({ recording, recorded, ...(await needs.listen(recording, leaving)) }, needs, res);
+    };
     await countingFailures('live', attempt, { metrics: needs.metrics, leaving });
   };
 }

@@ -1,5 +1,6 @@
 /** Inputs that WebM cannot hold → packets that it can, by an encoder in a slot: held until the last packet, or the first reason to stop. */
 import { Failure } from '../failure.ts';
+import { reasonOf } from '../waiting.ts';
 import type { Ffmpeg } from './encoder/check.ts';
 import { encode } from './encoder/encode.ts';
 import type { Encoders } from './encoder/encoders.ts';
@@ -11,10 +12,13 @@ import type { Plan } from './plan.ts';
 import { type OpenSource, openSource } from './open-source.ts';
 import { type Beginning, beginningsOf } from './beginnings.ts';
 import type { Lengths } from './source/tally.ts';
+import type { Spool, Spools } from './mp4/spool.ts';
+import type { Purpose } from './purpose.ts';
 
 export interface MediaTools {
   readonly ffmpeg: Ffmpeg;
   readonly slots: Slots;
+  readonly spools: Spools;
   /** Where encoders come from; each is new by default. */
   readonly encoders?: Encoders;
   /** Longer media is refused. */
@@ -26,73 +30,87 @@ export interface MediaTools {
 export interface EncodingNeeds {
   readonly inputs: readonly MediaInput[];
   readonly tools: MediaTools;
-  /** Waits for an encoder as long as it takes; otherwise Failure `busy` where too many wait already. */
-  readonly patient: boolean;
+  readonly purpose: Purpose;
   /** What Genesys says of its media. */
   readonly genesysMs: number | undefined;
   /** Ends the downloads, whatever they wait for. */
   readonly letGo: () => void;
 }
 
-/** @throws Failure, so do the packets; the slot is free then. Else `packets` must be read or left, or `signal` aborted. */
+/**
+ * The slot comes first: whatever is read, held or laid on disk for an encoder is bounded by the number of slots.
+ * `packets` must be read or left, or `signal` aborted.
+ * @throws Failure, so do the packets; the slot is free then. `busy` where a listener has to wait too long, or to make room
+ */
 export async function openEncoded(plan: Plan, needs: EncodingNeeds, signal: AbortSignal): Promise<SourceStream> {
-  const { tools, patient, letGo, genesysMs } = needs;
+  const { tools, purpose, letGo } = needs;
+  const slot = await tools.slots.acquire(purpose, signal);
+  const stop = AbortSignal.any([signal, purpose.yielded]);
+  purpose.yielded.addEventListener('abort', letGo, { once: true });
+  try {
+    return await encodeIn(slot, { ...needs, plan }, stop);
+  } catch (error) {
+    slot[Symbol.dispose]();
+    // What was let go for it says less than the reason does.
+    throw stop.aborted ? reasonOf(stop) : error;
+  }
+}
+
+async function encodeIn(
+  slot: Disposable,
+  needs: EncodingNeeds & { readonly plan: Plan },
+  signal: AbortSignal,
+): Promise<SourceStream> {
+  const { plan, tools, purpose, letGo, genesysMs } = needs;
   const sources = await openSources(plan, needs, signal);
   const beginnings = beginningsOf(
     sources.map(({ contents }) => contents),
     genesysMs,
   );
-  const slot = await tools.slots.acquire({ bounded: !patient }, signal);
-  try {
-    // Who is not patient is a listener, and seldom the last one.
-    const listened = !patient;
-    const { maxDurationMs, threads } = tools;
-    const job = {
-      media: sources.map(({ media, contents }, index) => ({ ...media, contents, zeroS: beginnings[index]?.zeroS })),
-      sources: sources.map(({ bytes }) => leavable(bytes, letGo)),
-      announcedMs: longest(sources.map(({ figures }) => figures.declaredMs)) ?? genesysMs,
-      sizeBytes: totalBytes(needs.inputs),
-      maxDurationMs,
-      listened,
-      threads,
-    };
-    const { ffmpeg, encoders } = tools;
-    const start = encoders && { start: (order: EncoderOrder) => encoders.start(order) };
-    const encoded = await encode(job, { ffmpeg, ...start }, signal);
-    // A listener that leaves before reading anything aborts the signal: then nobody comes to the end of the packets.
-    const packets = encoded.packets[Symbol.asyncIterator]();
-    const leave = async (): Promise<void> => {
-      await packets.return?.();
-      slot[Symbol.dispose]();
-    };
-    signal.addEventListener('abort', () => void leave(), { once: true });
-    const held = { [Symbol.asyncIterator]: () => holding(slot, { [Symbol.asyncIterator]: () => packets }) };
-    return {
-      ...encoded,
-      packets: plan.media.some(({ kind }) => kind === 'flac') ? seamless(held) : held,
-      why: [plan.why, ...notesOf(sources, beginnings)].join('; '),
-      durationMs: longest(lengthsOf(sources, beginnings, ({ figures }) => figures.declaredMs)),
-      expectedMs: () => longest(lengthsOf(sources, beginnings, ({ figures }) => overallMs(figures.lengths))),
-      isStated: false,
-      isSized: () => true,
-      countedMs: () => ({
-        soundMs: longest(lengthsOf(sources, beginnings, ({ figures }) => figures.lengths.soundMs)),
-        picturesMs: longest(sources.map(({ figures }) => figures.lengths.picturesMs)),
-      }),
-      lacksEndMark: () => sources.some(({ figures }) => figures.lacksEndMark),
-      notes: () => sources.flatMap(({ figures }) => figures.notes),
-    };
-  } catch (error) {
+  const { ffmpeg, encoders, maxDurationMs, threads } = tools;
+  const job = {
+    media: sources.map(({ media, contents }, index) => ({ ...media, contents, zeroS: beginnings[index]?.zeroS })),
+    sources: sources.map(({ bytes }) => leavable(bytes, letGo)),
+    announcedMs: longest(sources.map(({ figures }) => figures.declaredMs)) ?? genesysMs,
+    sizeBytes: totalBytes(needs.inputs),
+    maxDurationMs,
+    // A listener is seldom the last one.
+    listened: !purpose.archiving,
+    threads,
+  };
+  const start = encoders && { start: (order: EncoderOrder) => encoders.start(order) };
+  const encoded = await encode(job, { ffmpeg, ...start }, signal);
+  // A listener that leaves before reading anything aborts the signal: then nobody comes to the end of the packets.
+  const packets = encoded.packets[Symbol.asyncIterator]();
+  const leave = async (): Promise<void> => {
+    await packets.return?.();
     slot[Symbol.dispose]();
-    throw error;
-  }
+  };
+  signal.addEventListener('abort', () => void leave(), { once: true });
+  const held = { [Symbol.asyncIterator]: () => holding(slot, { [Symbol.asyncIterator]: () => packets }) };
+  return {
+    ...encoded,
+    packets: plan.media.some(({ kind }) => kind === 'flac') ? seamless(held) : held,
+    why: [plan.why, ...notesOf(sources, beginnings)].join('; '),
+    durationMs: longest(lengthsOf(sources, beginnings, ({ figures }) => figures.declaredMs)),
+    expectedMs: () => longest(lengthsOf(sources, beginnings, ({ figures }) => overallMs(figures.lengths))),
+    isStated: false,
+    isSized: () => true,
+    countedMs: () => ({
+      soundMs: longest(lengthsOf(sources, beginnings, ({ figures }) => figures.lengths.soundMs)),
+      picturesMs: longest(sources.map(({ figures }) => figures.lengths.picturesMs)),
+    }),
+    lacksEndMark: () => sources.some(({ figures }) => figures.lacksEndMark),
+    notes: () => sources.flatMap(({ figures }) => figures.notes),
+  };
 }
 
 function openSources(plan: Plan, needs: EncodingNeeds, signal: AbortSignal): Promise<readonly OpenSource[]> {
-  const { inputs, genesysMs } = needs;
+  const { inputs, genesysMs, tools, purpose } = needs;
+  const openSpool = (): Promise<Spool> => tools.spools.open(purpose);
   const opened = plan.media.flatMap((media, index) => {
     const input = inputs[index];
-    return input === undefined ? [] : [openSource(input, { media, genesysMs }, signal)];
+    return input === undefined ? [] : [openSource(input, { media, genesysMs, openSpool }, signal)];
   });
   return Promise.all(opened);
 }

@@ -1,149 +1,158 @@
 /** Lets any number of readers share one making of a recording's WebM: one download, one encoder. */
-import { createHash } from 'node:crypto';
+import { FLIGHTS } from '../bounds.ts';
+import { type Clock, SYSTEM_CLOCK } from '../clock.ts';
 import { Failure } from '../failure.ts';
 import { release } from '../memory.ts';
 import { unlessAborted } from '../waiting.ts';
+import { FlightMemory, type Keeper } from './flight-memory.ts';
+import { Purpose } from './purpose.ts';
 import type { Webm } from './webm/webm.ts';
 
-/** WebM on its way to a listener. Its `body` must be read or its iterator returned, or the signal aborted. */
-export interface LiveWebm {
-  readonly contentType: string;
-  readonly body: AsyncIterable<Buffer>;
-}
-
-/** Thrown to a reader that fell further behind the fastest one than a making keeps. */
+/** Thrown to a listener that fell further behind than a making keeps. */
 export class Lagged extends Failure {
   constructor() {
     super('busy', 'The listener fell too far behind the others; ask again.');
   }
 }
 
-type Make<T> = (signal: AbortSignal) => Promise<T>;
+export interface FlightOrder<T> {
+  /** Readers with the same key share. */
+  readonly key: string;
+  readonly reader: 'archiving' | 'listening';
+  readonly make: (purpose: Purpose, signal: AbortSignal) => Promise<T>;
+}
 
-/** The fastest reader sets the pace and nobody holds it up. */
+export interface FlightsOptions {
+  /** What all makings keep together. */
+  readonly allBytes?: number;
+  /** What one making keeps for late listeners, and ahead of slow ones. */
+  readonly eachBytes?: number;
+  readonly clock?: Clock;
+}
+
 export class Flights<T extends Webm> {
   readonly #flights = new Map<string, Flight<T>>();
-  readonly #keepBytes: number;
+  readonly #memory: FlightMemory;
+  readonly #eachBytes: number;
+  readonly #clock: Clock;
 
-  /** `keepBytes` bounds what one making keeps for late and slow readers. */
-  constructor(keepBytes: number) {
-    this.#keepBytes = keepBytes;
+  constructor({
+    allBytes = FLIGHTS.allBytes,
+    eachBytes = FLIGHTS.eachBytes,
+    clock = SYSTEM_CLOCK,
+  }: FlightsOptions = {}) {
+    this.#memory = new FlightMemory(allBytes);
+    this.#eachBytes = eachBytes;
+    this.#clock = clock;
+  }
+
+  /** Kept now, of all makings. */
+  get heldBytes(): number {
+    return this.#memory.heldBytes;
   }
 
   /**
-   * A view of the WebM being made for `key`, from its first cluster; `make` is called only when nobody makes it yet or
-   * what is already made no longer fits into `keepBytes`. The making stops when the last reader has left.
+   * A view of the WebM being made for `order.key`, from its first cluster; `make` is called only when nobody makes it yet or
+   * its beginning is no longer kept. The making stops when the last reader has left. The archive sets the pace and misses
+   * nothing; where it does not read, the fastest listener does, and `Lagged` is thrown to those who fall behind.
    * The returned view must be read or its `clusters` returned; `signal` also leaves. A cluster is the reader's until it asks
    * for the next: then it may be empty (memory.ts).
    */
-  async join(key: string, make: Make<T>, signal: AbortSignal): Promise<T> {
+  async join(order: FlightOrder<T>, signal: AbortSignal): Promise<T> {
     signal.throwIfAborted();
-    let flight = this.#flights.get(key);
-    if (flight === undefined || !flight.joinable) {
-      flight = new Flight(make, this.#keepBytes, () => {
-        if (this.#flights.get(key) === flight) this.#flights.delete(key);
-      });
-      this.#flights.set(key, flight);
+    const flying = this.#flights.get(order.key);
+    if (flying === undefined || !flying.isJoinable) return this.#begin(order).board(order.reader, signal);
+    try {
+      return await flying.board(order.reader, signal);
+    } catch (error) {
+      // What a listener was refused the archive may yet get.
+      if (order.reader === 'listening' || flying.begunFor === 'archiving' || signal.aborted) throw error;
+      return this.#begin(order).board(order.reader, signal);
     }
-    return flight.board(signal);
   }
 
-  /**
-   * The same as a live stream. Resolves with its first bytes, head and first Cluster: only then is it certain that there is
-   * something to play. A listener left behind by faster ones goes on with a making of its own, proven to begin with the
-   * same bytes.
-   */
-  async listen(key: string, make: Make<T>, signal: AbortSignal): Promise<LiveWebm> {
-    const webm = await this.join(key, make, signal);
-    const body = follow(webm, () => make(signal));
-    const first = await body.next();
-    return { contentType: webm.contentType, body: beginningWith(first, body) };
+  #begin(order: FlightOrder<T>): Flight<T> {
+    const flight: Flight<T> = new Flight(order, {
+      memory: this.#memory,
+      eachBytes: this.#eachBytes,
+      clock: this.#clock,
+      ended: () => {
+        if (this.#flights.get(order.key) === flight) this.#flights.delete(order.key);
+      },
+    });
+    this.#flights.set(order.key, flight);
+    return flight;
   }
 }
 
-async function* follow(webm: Webm, again: () => Promise<Webm>): AsyncGenerator<Buffer, void, void> {
-  const heard = createHash('sha256');
-  let heardBytes = 0;
-  try {
-    for await (const cluster of webm.clusters) {
-      // A copy: a listener may still hold one when it asks for the next.
-      yield Buffer.concat(heardBytes === 0 ? [webm.liveHead, cluster] : [cluster]);
-      heard.update(cluster);
-      heardBytes += cluster.length;
-    }
-  } catch (error) {
-    if (!(error instanceof Lagged)) throw error;
-    const own = await again();
-    if (heardBytes === 0) yield* follow(own, again);
-    else yield* after(own.clusters, heardBytes, heard.digest('hex'));
-  }
+interface FlightNeeds {
+  readonly memory: FlightMemory;
+  readonly eachBytes: number;
+  readonly clock: Clock;
+  /** Nobody may join any more. */
+  readonly ended: () => void;
 }
 
-/** What comes after the first `sizeBytes`, once those have proven to be the same as before. */
-async function* after(
-  clusters: AsyncIterable<Buffer>,
-  sizeBytes: number,
-  sha256: string,
-): AsyncGenerator<Buffer, void, void> {
-  const hash = createHash('sha256');
-  let skipped = 0;
-  for await (const cluster of clusters) {
-    if (skipped === sizeBytes) {
-      yield cluster;
-      continue;
-    }
-    hash.update(cluster);
-    skipped += cluster.length;
-    if (skipped > sizeBytes || (skipped === sizeBytes && hash.digest('hex') !== sha256)) throw new Lagged();
-  }
-  // Shorter than what was heard: not the same, whatever its own completeness says.
-  if (skipped < sizeBytes) throw new Lagged();
+interface Reader {
+  readonly kind: 'archiving' | 'listening';
+  /** Number of the cluster it reads next. */
+  next: number;
+  /** Of the clusters before that, but for the one in its hands. */
+  doneBytes: number;
+  /** Of the one in its hands: it is the last before `next`. */
+  heldBytes: number;
+  /** It asked for a cluster that is not there yet. */
+  waits: boolean;
 }
 
-async function* beginningWith(
-  first: IteratorResult<Buffer, void>,
-  rest: AsyncGenerator<Buffer, void, void>,
-): AsyncGenerator<Buffer, void, void> {
-  try {
-    if (first.done === true) return;
-    yield first.value;
-    yield* rest;
-  } finally {
-    await rest.return();
-  }
+type Position = Pick<Reader, 'doneBytes'>;
+
+const NOBODY: Position = { doneBytes: 0 };
+
+function slower<P extends Position>(a: P, b: P): P {
+  return b.doneBytes < a.doneBytes ? b : a;
 }
 
 /** One making and its readers. */
-class Flight<T extends Webm> {
+class Flight<T extends Webm> implements Keeper {
+  readonly begunFor: Reader['kind'];
+  readonly #needs: FlightNeeds;
+  readonly #purpose: Purpose;
   readonly #stop = new AbortController();
   readonly #webm: Promise<T>;
-  readonly #keepBytes: number;
-  readonly #ended: () => void;
   readonly #readers = new Set<Reader>();
   /** Clusters from number `#first` on. */
-  #kept: Buffer[] = [];
+  readonly #kept: Buffer[] = [];
   #first = 0;
-  #keptBytes = 0;
-  #iterator: AsyncIterator<Buffer> | undefined;
-  #pulling: Promise<void> | undefined;
+  /** Of all clusters made, and of those no longer kept. */
+  #madeBytes = 0;
+  #droppedBytes = 0;
+  /** How long an encoder was kept waiting by its listeners. */
+  #restedMs = 0;
+  #wantsRoom = false;
   #end: { readonly failure: Failure | undefined } | undefined;
+  /** Rings at whatever somebody may wait for. */
+  #bell = Promise.withResolvers<void>();
 
-  constructor(make: (signal: AbortSignal) => Promise<T>, keepBytes: number, ended: () => void) {
-    this.#keepBytes = keepBytes;
-    this.#ended = ended;
-    this.#webm = make(this.#stop.signal);
-    // Every reader sees it; the flight must not be joined any more.
-    this.#webm.catch((error: unknown) => this.#finish(Failure.from(error)));
+  constructor({ reader, make }: FlightOrder<T>, needs: FlightNeeds) {
+    this.begunFor = reader;
+    this.#needs = needs;
+    this.#purpose = new Purpose(reader);
+    this.#needs.memory.add(this);
+    this.#webm = make(this.#purpose, this.#stop.signal);
+    void this.#run();
   }
 
   /** Whether a new reader would still get everything from the first cluster. */
-  get joinable(): boolean {
-    return this.#first === 0 && !this.#stop.signal.aborted && this.#end?.failure === undefined;
+  get isJoinable(): boolean {
+    const doomed = this.#stop.signal.aborted || this.#purpose.yielded.aborted;
+    return this.#first === 0 && !doomed && this.#end?.failure === undefined;
   }
 
-  async board(signal: AbortSignal): Promise<T> {
-    const reader: Reader = { next: 0 };
+  async board(kind: Reader['kind'], signal: AbortSignal): Promise<T> {
+    const reader: Reader = { kind, next: 0, doneBytes: 0, heldBytes: 0, waits: false };
     this.#readers.add(reader);
+    if (kind === 'archiving') this.#purpose.become(kind);
     const leave = (): void => this.#leave(reader);
     signal.addEventListener('abort', leave, { once: true });
     try {
@@ -163,15 +172,15 @@ class Flight<T extends Webm> {
         if (reader.next < this.#first) throw new Lagged();
         const cluster = this.#kept[reader.next - this.#first];
         if (cluster !== undefined) {
-          reader.next += 1;
+          this.#advance(reader, cluster.length);
           yield cluster;
-        } else if (this.#end !== undefined) {
-          if (this.#end.failure !== undefined) throw this.#end.failure;
-          reader.next = Infinity;
-          return;
+          reader.doneBytes += reader.heldBytes;
+          reader.heldBytes = 0;
+        } else if (this.#end === undefined) {
+          await this.#untilMore(reader, signal);
         } else {
-          this.#pulling ??= this.#pull().finally(() => (this.#pulling = undefined));
-          await unlessAborted(this.#pulling, signal);
+          if (this.#end.failure !== undefined) throw this.#end.failure;
+          return;
         }
       }
     } finally {
@@ -179,46 +188,139 @@ class Flight<T extends Webm> {
     }
   }
 
-  async #pull(): Promise<void> {
+  #advance(reader: Reader, sizeBytes: number): void {
+    reader.next += 1;
+    reader.heldBytes = sizeBytes;
+    reader.waits = false;
+    if (this.#first > 0) this.dropSpare();
+    this.#ring();
+  }
+
+  async #untilMore(reader: Reader, signal: AbortSignal): Promise<void> {
+    // Only once: two that wait would else wake each other for ever.
+    if (!reader.waits) this.#ring();
+    reader.waits = true;
+    await unlessAborted(this.#bell.promise, signal);
+  }
+
+  async #run(): Promise<void> {
     try {
-      this.#iterator ??= (await this.#webm).clusters[Symbol.asyncIterator]();
-      const step = await this.#iterator.next();
-      if (step.done === true) return this.#finish(undefined);
-      this.#kept.push(step.value);
-      this.#keptBytes += step.value.length;
-      this.#drop();
+      const webm = await this.#webm;
+      for await (const cluster of webm.clusters) {
+        this.#keep(cluster);
+        await this.#untilWanted(webm);
+      }
+      this.#finish(undefined);
     } catch (error) {
       this.#finish(Failure.from(error));
     }
   }
 
-  /** Within the bound everything is kept for late readers; beyond it only what the fastest has yet to read, and the bound. */
-  #drop(): void {
-    while (this.#keptBytes > this.#keepBytes && this.#kept.length > 1) {
-      const cluster = this.#kept.shift();
-      if (cluster === undefined) return;
-      this.#first += 1;
-      this.#keptBytes -= cluster.length;
-      if (![...this.#readers].some(({ next }) => next === this.#first)) release(cluster);
-    }
+  async #untilWanted(webm: T): Promise<void> {
+    while (!this.#isWanted(webm)) await this.#rest(webm);
+  }
+
+  /** An encoder that only listeners wait for rests for as long as what it made plays, all in all, and a little longer. */
+  async #rest(webm: T): Promise<void> {
+    const { clock } = this.#needs;
+    const paced = webm.encoder !== undefined && !this.#purpose.archiving;
+    const leftMs = webm.playsMs() + FLIGHTS.restMs - this.#restedMs;
+    const since = clock.now();
+    using _alarm = paced ? clock.after(leftMs, () => this.#stop.abort(tooSlow())) : undefined;
+    this.#wantsRoom = webm.encoder !== undefined || this.#purpose.archiving;
+    await unlessAborted(this.#bell.promise, this.#stop.signal);
+    this.#wantsRoom = false;
+    if (paced) this.#restedMs += clock.now() - since;
+  }
+
+  /** The archive is never kept waiting; an encoder works ahead, so that it is free again soon; anything else is made as it is read. */
+  #isWanted(webm: T): boolean {
+    const { memory, eachBytes } = this.#needs;
+    const end = this.#first + this.#kept.length;
+    const waiting = [...this.#readers].filter(({ waits, next }) => waits && next === end);
+    const mayWorkAhead = this.#madeBytes - this.#pace().doneBytes < eachBytes;
+    if (!this.#purpose.archiving)
+      return waiting.length > 0 || (webm.encoder !== undefined && mayWorkAhead && memory.hasRoom);
+    const archiverWaits = waiting.some(({ kind }) => kind === 'archiving');
+    return mayWorkAhead && (archiverWaits || (waiting.length > 0 && memory.hasRoom));
+  }
+
+  /** Whose unread clusters are never dropped: the slowest archiver, or else the fastest listener. */
+  #pace(): Position {
+    const archivers = [...this.#readers].filter(({ kind }) => kind === 'archiving');
+    if (archivers.length > 0) return archivers.reduce(slower);
+    return [...this.#readers].reduce<Position>((a, b) => (b.doneBytes > a.doneBytes ? b : a), NOBODY);
+  }
+
+  #slowest(): Position {
+    return (
+      [...this.#readers].reduce<Position | undefined>((a, b) => (a === undefined ? b : slower(a, b)), undefined) ??
+      NOBODY
+    );
+  }
+
+  #keep(cluster: Buffer): void {
+    const { memory, eachBytes } = this.#needs;
+    this.#kept.push(cluster);
+    this.#madeBytes += cluster.length;
+    memory.take(cluster.length);
+    const isTooMuch = (): boolean => this.#madeBytes - this.#droppedBytes > eachBytes || memory.isOver;
+    while (this.#droppedBytes < this.#pace().doneBytes && isTooMuch()) this.#dropFirst();
+    if (this.#first > 0) this.dropSpare();
+    this.#ring();
+  }
+
+  get spareBytes(): number {
+    return Math.max(0, this.#slowest().doneBytes - this.#droppedBytes);
+  }
+
+  /** No longer joined by late listeners, it need not keep what all others have had. */
+  dropSpare(): void {
+    while (this.spareBytes > 0) this.#dropFirst();
+  }
+
+  onRoom(): void {
+    if (this.#wantsRoom) this.#ring();
+  }
+
+  #dropFirst(): void {
+    const cluster = this.#kept.shift();
+    if (cluster === undefined) return;
+    this.#first += 1;
+    this.#droppedBytes += cluster.length;
+    const inHands = [...this.#readers].some(({ next, heldBytes }) => next === this.#first && heldBytes > 0);
+    this.#needs.memory.give(cluster.length);
+    if (!inHands) release(cluster);
   }
 
   #leave(reader: Reader): void {
-    if (!this.#readers.delete(reader) || this.#readers.size > 0) return;
+    if (!this.#readers.delete(reader)) return;
+    if (![...this.#readers].some(({ kind }) => kind === 'archiving')) this.#purpose.become('listening');
+    if (this.#readers.size > 0) return this.#ring();
+    const { memory, ended } = this.#needs;
+    memory.remove(this);
+    memory.give(this.#madeBytes - this.#droppedBytes);
     // Whoever leaves early may still hold one.
-    if (reader.next === Infinity) for (const cluster of this.#kept.splice(0)) release(cluster);
+    if (reader.heldBytes === 0) for (const cluster of this.#kept.splice(0)) release(cluster);
+    this.#kept.length = 0;
     this.#stop.abort();
-    this.#ended();
-    void this.#iterator?.return?.().catch(() => undefined);
+    ended();
   }
 
   #finish(failure: Failure | undefined): void {
     this.#end = { failure };
-    if (failure !== undefined) this.#ended();
+    if (failure !== undefined) this.#needs.ended();
+    this.#ring();
+  }
+
+  #ring(): void {
+    this.#bell.resolve();
+    this.#bell = Promise.withResolvers();
   }
 }
 
-interface Reader {
-  /** Number of the cluster it reads next: the one before is in its hands. Infinite when it has read them all. */
-  next: number;
+function tooSlow(): Failure {
+  const text =
+    'The recording was taken more slowly than it plays, while others wait for its encoder; ask again once it is archived.';
+  return new Failure('busy', text);
 }

@@ -7,6 +7,7 @@ import { openEncoded, type EncodingNeeds, type MediaTools } from './encoded.ts';
 import { closeInputs, openInputs, totalBytes, type MediaInput } from './input.ts';
 import type { SourceStream } from './packet.ts';
 import { formatOf, planWebm, type Plan } from './plan.ts';
+import type { Purpose } from './purpose.ts';
 import { requireWhole } from './proof.ts';
 import { requireInTime } from './effort.ts';
 import type { Webm, WebmResult } from './webm/webm.ts';
@@ -18,8 +19,8 @@ export interface WebmOrder {
   readonly durationMs: number | undefined;
   /** `encode`: not by a way without decoding, after that turned out not to fit. */
   readonly ways: 'any' | 'encode';
-  /** Waits for an encoder as long as it takes; otherwise Failure `busy` where too many wait already. */
-  readonly patient: boolean;
+  /** Decides who waits for an encoder, and how long; a listener is refused (Failure `busy`) where it would be too long. */
+  readonly purpose: Purpose;
   /** Only what is certain to be made in this time: else Failure `too-long`, before anything is made. */
   readonly withinMs?: number | undefined;
 }
@@ -45,7 +46,7 @@ export async function makeWebm(order: WebmOrder, tools: MediaTools, signal: Abor
     );
     if (order.withinMs !== undefined)
       requireInTime({ plan, sizeBytes: totalBytes(inputs), durationMs: order.durationMs }, order.withinMs);
-    const needs = { inputs, tools, patient: order.patient, letGo, genesysMs: order.durationMs };
+    const needs = { inputs, tools, purpose: order.purpose, letGo, genesysMs: order.durationMs };
     const stream = await openStream(plan, needs, signal);
     return writeWebm(stream, { inputs, genesysMs: order.durationMs, maxDurationMs: tools.maxDurationMs });
   } catch (error) {
@@ -103,6 +104,7 @@ function writeWebm(stream: SourceStream, { inputs, genesysMs, maxDurationMs }: W
     encoder: stream.encoder,
     liveHead: writer.liveHead,
     clusters: { [Symbol.asyncIterator]: clusters },
+    playsMs: () => writer.durationMs,
     result: () => {
       if (result === undefined) throw new Failure('internal', 'The result was asked for before the WebM was complete.');
       return result;

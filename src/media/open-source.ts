@@ -1,6 +1,7 @@
 /** A media file that has to be encoded → its bytes as an encoder can read them from a pipe, and what it has to know of them. */
 import type { MediaInput } from './input.ts';
 import { contentsOfMovie } from './mp4/movie.ts';
+import type { Spool } from './mp4/spool.ts';
 import { streamableMp4 } from './mp4/stream.ts';
 import { isOgg, OggMeter } from './ogg/meter.ts';
 import type { Media } from './sniff.ts';
@@ -20,6 +21,8 @@ export interface OpenSource {
 export interface SourceNeeds {
   readonly media: Media;
   readonly genesysMs: number | undefined;
+  /** Where an MP4 goes whose index comes last, from a host without ranges. */
+  readonly openSpool: () => Promise<Spool>;
 }
 
 /** What is read at most until it is known what is in a file: an index in front, and what it lies in. */
@@ -27,12 +30,12 @@ const MOST_AHEAD_BYTES = 80 * 1024 * 1024;
 
 /** Reads up to where the beginning has told what is in the file. @throws Failure */
 export async function openSource(input: MediaInput, needs: SourceNeeds, signal: AbortSignal): Promise<OpenSource> {
-  const { media, genesysMs } = needs;
+  const { media, genesysMs, openSpool } = needs;
   const { sizeBytes, readRange } = input.download;
   const figures = isOgg(media.kind) ? new OggMeter() : new SourceMeter(media.kind, { sizeBytes, genesysMs });
   const bytes = figures.through(input.bytes());
   if (media.kind !== 'mp4') return { media, figures, note: undefined, ...(await readAhead(bytes, figures)) };
-  const { movie, note, ...mp4 } = await streamableMp4({ bytes, sizeBytes, readRange }, signal);
+  const { movie, note, ...mp4 } = await streamableMp4({ bytes, sizeBytes, readRange, openSpool }, signal);
   if (movie !== undefined) return { media, figures, note, contents: contentsOfMovie(movie), bytes: mp4.bytes };
   return { media, figures, note, ...(await readAhead(mp4.bytes, figures)) };
 }

@@ -14,7 +14,8 @@ import { createEncoders } from '../media/encoder/encoders.ts';
 import { threadsFor } from '../media/encoder/arguments.ts';
 import { isLoose } from '../media/encoder/cage.ts';
 import { checkFfmpeg, requireFfmpeg } from '../media/encoder/check.ts';
-import { createSlots, type Slots } from '../media/encoder/slots.ts';
+import { Slots } from '../media/encoder/slots.ts';
+import { Spools } from '../media/mp4/spool.ts';
 import { Pipeline } from '../pipeline.ts';
 import { openQueue, type OpenQueue } from '../queue/open-queue.ts';
 import type { Queue } from '../queue/queue.ts';
@@ -76,11 +77,17 @@ export interface Studio {
   readonly dependencies: readonly Dependency[];
 }
 
-/** `share` of Genesys' rate windows: all of them, but for whoever makes way for live work. */
+export interface StudioOptions {
+  /** Of Genesys' rate windows: all of them, but for whoever makes way for live work. */
+  readonly share?: number;
+  /** Whether recordings are archived here: then listeners never have the last encoder. */
+  readonly archives: boolean;
+}
+
 export async function openStudio(
   context: StudioContext,
   { archive }: Pick<OpenArchive, 'archive'>,
-  share = 1,
+  { share = 1, archives }: StudioOptions,
 ): Promise<Studio> {
   const { config, metrics, log } = context;
   const ffmpeg = await checkFfmpeg({ cage: config.encoderCage });
@@ -90,8 +97,8 @@ export async function openStudio(
     log.warn('The encoder’s cage is looser than it should be.', { open: cage.open, missing: cage.missing });
   const encoders = createEncoders(ffmpeg, config.transcodeSlots);
   context.opened.defer(() => encoders.close());
-  const slots = createSlots(config.transcodeSlots, config.transcodeQueue);
-  measure(slots, context);
+  const slots = new Slots({ slots: config.transcodeSlots, maxWaiting: config.transcodeQueue, archives });
+  const spools = new Spools();
   const genesys = createGenesys(config.genesys, { proxies: config.proxies, share });
   context.opened.defer(() => genesys.close());
   const pipeline = new Pipeline({
@@ -100,6 +107,7 @@ export async function openStudio(
     tools: {
       ffmpeg,
       slots,
+      spools,
       encoders,
       maxDurationMs: config.maxDurationS * 1000,
       threads: threadsFor(config.transcodeSlots, availableParallelism()),
@@ -108,16 +116,15 @@ export async function openStudio(
     keepOriginal: config.archiveOriginal,
     version: context.version,
   });
+  metrics.gauge('encoders_running', () => slots.running);
+  metrics.gauge('encoders_waiting', () => slots.waiting);
+  metrics.gauge('spooled_bytes', () => spools.heldBytes);
+  metrics.gauge('webm_held_bytes', () => pipeline.heldBytes);
   const dependencies = [
     { name: 'ffmpeg', check: () => requireFfmpeg(ffmpeg), facts: { version, cage } },
     { name: 'genesys', check: (signal: AbortSignal) => genesys.check(signal) },
   ];
   return { genesys, pipeline, dependencies };
-}
-
-function measure(slots: Slots, { metrics }: StudioContext): void {
-  metrics.gauge('encoders_running', () => slots.running);
-  metrics.gauge('encoders_waiting', () => slots.waiting);
 }
 
 /** What a message is worked on with, however it came. */

@@ -8,7 +8,7 @@ import type { Context, Deployable } from './run.ts';
 
 export const playback: Deployable = async (context) => {
   const open = await openTheArchive(context, true);
-  const studio = await openStudio(context, open);
+  const studio = await openStudio(context, open, { archives: false });
   const queue = context.config.archiveOnListen ? await openTheQueue(context) : undefined;
   return serveRoutes(context, {
     dependencies: [{ name: 'archive', check: (signal) => open.archive.check(signal) }, ...studio.dependencies],

@@ -16,7 +16,7 @@ export const serve: Deployable = async (context) => {
   const { config } = context;
   const queue = await openTheQueue(context);
   const open = await openTheArchive(context);
-  const studio = await openStudio(context, open);
+  const studio = await openStudio(context, open, { archives: true });
   const audit = await openTheAudit(context, open);
   const parts = deliveryParts(context, queue, { archive: open.archive, studio });
   const consuming = consumeQueue(context, queue, parts);

@@ -6,7 +6,7 @@ import type { Deployable } from './run.ts';
 export const worker: Deployable = async (context) => {
   const queue = await openTheQueue(context);
   const open = await openTheArchive(context);
-  const studio = await openStudio(context, open);
+  const studio = await openStudio(context, open, { archives: true });
   const parts = deliveryParts(context, queue, { archive: open.archive, studio });
   const consuming = consumeQueue(context, queue, parts);
   const dependencies = [

@@ -10,7 +10,7 @@ import { createGenesys } from '../../src/genesys/open-genesys.ts';
 import { createVerifyPush } from '../../src/http/push-token.ts';
 import { createLog } from '../../src/log.ts';
 import { checkFfmpeg } from '../../src/media/encoder/check.ts';
-import { createSlots } from '../../src/media/encoder/slots.ts';
+import { Slots } from '../../src/media/encoder/slots.ts';
 import { createMetrics } from '../../src/metrics.ts';
 import { Pipeline } from '../../src/pipeline.ts';
 import { encodeMessage, parseMessage } from '../../src/queue/queue.ts';
@@ -19,6 +19,7 @@ import { type FaultScene, openFaultScene, patience } from '../support/fault-scen
 import { FIXTURES } from '../support/media/fixtures.ts';
 import { AUDIENCE, PUSHER, startOidcServer } from '../support/oidc-server.ts';
 import { startService } from '../support/service/service.ts';
+import { Spools } from '../../src/media/mp4/spool.ts';
 
 const HANG = { timeout: 400_000 };
 const NEVER = new AbortController().signal;
@@ -170,7 +171,12 @@ async function deliveryOf(scene: FaultScene, t: TestContext): Promise<ReturnType
   const genesys = createGenesys(scene.genesys.config());
   t.after(() => genesys.close());
   const metrics = createMetrics();
-  const tools = { ffmpeg: await checkFfmpeg(), slots: createSlots(1, 1), maxDurationMs: 3_600_000 };
+  const tools = {
+    ffmpeg: await checkFfmpeg(),
+    slots: new Slots({ slots: 1, maxWaiting: 1, archives: true }),
+    spools: new Spools(),
+    maxDurationMs: 3_600_000,
+  };
   const log = createLog({ level: 'error', secrets: [], stream: process.stderr });
   const pipeline = new Pipeline({ genesys, archive, tools, metrics, keepOriginal: false, version: '1.2.3' });
   const queue = { publish: () => assert.fail('nothing is published here') };

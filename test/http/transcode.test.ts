@@ -3,8 +3,10 @@ import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { Failure, type FailureCode } from '../../src/failure.ts';
 import type { AppParts } from '../../src/http/app.ts';
-import type { LiveWebm } from '../../src/media/flight.ts';
+import type { LiveWebm } from '../../src/media/live.ts';
 import type { Pipeline } from '../../src/pipeline.ts';
+import { LISTENERS } from '../../src/bounds.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 import { dial, errorOf, eventually, exchange, MapArchive, start, type Started } from './far-ends.ts';
 import { keysOf } from '../support/keys.ts';
 
@@ -16,9 +18,10 @@ const BYTES = Buffer.from(Array.from({ length: 1000 }, (_, i) => i % 256));
 
 type Listen = Pipeline['listen'];
 
-function playback(listen: Listen, archive = new MapArchive(), options: { stallMs?: number } = {}): Promise<Started> {
-  const transcode = { listen, archive, ...options };
+function playback(listen: Listen, archive = new MapArchive(), clock?: FakeClock): Promise<Started> {
+  const transcode = { listen, archive };
   return start({
+    ...(clock === undefined ? {} : { clock }),
     auth: { required: true, keys: keysOf('other-key', KEY) },
     playback: { transcode },
   } satisfies Partial<AppParts>);
@@ -265,30 +268,92 @@ test('a source that begins although its listener has left is closed (CL-01)', as
   await closed.promise;
 });
 
-test('invariant 6: a listener that does not read holds the source back, and is let go after a while (CL-02)', async () => {
+test('invariant 6: a listener that does not read holds the source back, and is let go after 120 s (CL-02) (A2)', async () => {
   let made = 0;
+  const clock = new FakeClock();
   const ended = Promise.withResolvers<void>();
-  await using app = await playback(
-    async () =>
-      live(
-        (async function* () {
-          try {
-            for (; made < 10_000; made += 1) yield Buffer.alloc(65_536);
-          } finally {
-            ended.resolve();
-          }
-        })(),
-      ),
-    new MapArchive(),
-    { stallMs: 300 },
-  );
+  const body = (async function* () {
+    try {
+      for (; made < 10_000; made += 1) yield Buffer.alloc(65_536);
+    } finally {
+      ended.resolve();
+    }
+  })();
+  await using app = await playback(async () => live(body), new MapArchive(), clock);
   const wire = await dial(app.port);
   wire.socket.pause();
   wire.socket.write(`GET /transcode?id=${R} HTTP/1.1\r\nHost: x\r\nX-API-Key: ${KEY}\r\n\r\n`);
-  await ended.promise;
+  let over = false;
+  void ended.promise.then(() => (over = true));
+  await passing(clock, () => over);
+  assert.ok(clock.now() >= 120_000, `let go after ${String(clock.now())} ms`);
   assert.ok(made < 500, `${String(made)} chunks of 64 KiB were made for nobody`);
+  await eventually(() => app.lines.some((line) => line.includes('stopped reading')));
+  assert.match(await app.metrics.text(), /listens_total\{from="live",result="left"\} 1/);
+  assert.match(await app.metrics.text(), /archiver_listeners 0/);
   wire.socket.destroy();
 });
+
+test('a listener that takes a little every second is not let go, however long that takes (A2)', async () => {
+  const clock = new FakeClock();
+  const pieces = 300;
+  await using app = await playback(async () => live(chunks(pieces, 65_536)), new MapArchive(), clock);
+  const wire = await dial(app.port);
+  wire.socket.on('data', () => clock.advance(1_000));
+  wire.socket.write(`GET /transcode?id=${R} HTTP/1.1\r\nHost: x\r\nX-API-Key: ${KEY}\r\nConnection: close\r\n\r\n`);
+  assert.ok((await wire.ended()).length > pieces * 65_536);
+  assert.ok(clock.now() > 2 * 120_000, String(clock.now()));
+});
+
+test('what has left the process is answered, whatever the listener does with it', async () => {
+  const clock = new FakeClock();
+  await using app = await playback(async () => live(chunks(3)), new MapArchive(), clock);
+  assert.equal((await (await get(app)).arrayBuffer()).byteLength, 3000);
+  await eventually(() => clock.alarms === 0);
+});
+
+/** A second after each turn of the loop. */
+async function passing(clock: FakeClock, until: () => boolean): Promise<void> {
+  while (!until()) {
+    clock.advance(1_000);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+const TOO_MANY = [
+  { what: 'live listeners with one key', who: KEY, live: LISTENERS.livePerKey, archived: 0 },
+  { what: 'listeners with one key', who: KEY, live: 0, archived: LISTENERS.perKey },
+];
+
+for (const { what, live: lives, archived } of TOO_MANY) {
+  test(`one too many ${what} gets 429 with Retry-After, another key does not (A3)`, async () => {
+    const archive = new MapArchive();
+    archive.put({ recordingId: 'stored', conversationId: undefined }, BYTES);
+    const go = Promise.withResolvers<void>();
+    archive.read = async () => Readable.from(waiting(go.promise), { objectMode: false });
+    await using app = await playback(async () => live(waiting(go.promise)), archive);
+    const ask = (id: string, key: string): Promise<Response> =>
+      fetch(`${app.url}/transcode?id=${id}`, { headers: { 'x-api-key': key } });
+    const ids = [...Array(lives).fill(R), ...Array(archived).fill('stored')];
+    const answers = await Promise.all(ids.map((id: string) => ask(id, KEY)));
+    assert.ok(answers.every(({ status }) => status === 200));
+    const [id = R] = ids;
+    const refused = await errorOf(await ask(id, KEY));
+    assert.deepEqual([refused.status, refused.code, refused.headers.get('retry-after')], [429, 'busy', '5']);
+    const other = await ask(id, 'other-key');
+    assert.equal(other.status, 200);
+    go.resolve();
+    for (const answer of [...answers, other]) assert.equal((await answer.arrayBuffer()).byteLength, 1000);
+    assert.equal((await ask(id, KEY)).status, 200, 'and then there is room again');
+  });
+}
+
+/** As much as a recording that is stored, the second half later. */
+async function* waiting(go: Promise<void>): AsyncGenerator<Buffer, void, void> {
+  yield BYTES.subarray(0, 500);
+  await go;
+  yield BYTES.subarray(500);
+}
 
 test('a live answer ignores ranges of every kind (CL-04)', async () => {
   await using app = await playback(async () => live(chunks(2)));

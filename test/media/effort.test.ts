@@ -6,8 +6,10 @@ import type { Download, MediaFile } from '../../src/media-file.ts';
 import { checkFfmpeg } from '../../src/media/encoder/check.ts';
 import { makeWebm } from '../../src/media/make-webm.ts';
 import { requireInTime, type Effort } from '../../src/media/effort.ts';
-import { createSlots } from '../../src/media/encoder/slots.ts';
+import { Slots } from '../../src/media/encoder/slots.ts';
 import { bytesOfFixture } from '../support/media/fixtures.ts';
+import { Purpose } from '../../src/media/purpose.ts';
+import { Spools } from '../../src/media/mp4/spool.ts';
 
 const MIB = 1024 ** 2;
 const MINUTE = 60_000;
@@ -39,7 +41,7 @@ for (const [what, effort, quick] of CASES) {
 }
 
 test('a long screen recording is refused before an encoder is asked for, and its download is let go', async () => {
-  const slots = createSlots(1, 1);
+  const slots = new Slots({ slots: 1, maxWaiting: 1, archives: true });
   let left = false;
   const bytes = bytesOfFixture('screen-faststart.mp4');
   const download: Download = {
@@ -56,8 +58,14 @@ test('a long screen recording is refused before an encoder is asked for, and its
     },
   };
   const file: MediaFile = { channel: 'S', open: async () => download };
-  const making = { files: [file], durationMs: 10 * MINUTE, ways: 'any', patient: true, withinMs: PUSH_MS } as const;
-  const tools = { ffmpeg: await checkFfmpeg(), slots, maxDurationMs: 60 * MINUTE };
+  const making = {
+    files: [file],
+    durationMs: 10 * MINUTE,
+    ways: 'any',
+    purpose: new Purpose('archiving'),
+    withinMs: PUSH_MS,
+  } as const;
+  const tools = { ffmpeg: await checkFfmpeg(), slots, spools: new Spools(), maxDurationMs: 60 * MINUTE };
   await assert.rejects(makeWebm(making, tools, new AbortController().signal), isTooLong);
   assert.ok(left);
   assert.deepEqual([slots.running, slots.waiting], [0, 0]);

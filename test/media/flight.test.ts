@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Failure } from '../../src/failure.ts';
-import { Flights, Lagged } from '../../src/media/flight.ts';
+import { FLIGHTS } from '../../src/bounds.ts';
+import { Flights, Lagged, type FlightOrder } from '../../src/media/flight.ts';
+import type { Purpose } from '../../src/media/purpose.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 import type { Webm } from '../../src/media/webm/webm.ts';
 
 const RESULT = { head: Buffer.from('head'), sizeBytes: 4, durationMs: 1, channels: 1, codecs: ['A_OPUS'], packets: 1 };
@@ -9,7 +12,7 @@ const RESULT = { head: Buffer.from('head'), sizeBytes: 4, durationMs: 1, channel
 /** A making that yields `count` clusters of 10 bytes and tells what became of it. */
 function making(count: number, failAt = Infinity) {
   const seen = { started: 0, yielded: 0, stopped: false };
-  const make = async (signal: AbortSignal): Promise<Webm> => {
+  const make = async (_purpose: Purpose, signal: AbortSignal): Promise<Webm> => {
     seen.started += 1;
     signal.addEventListener('abort', () => (seen.stopped = true));
     return {
@@ -19,6 +22,7 @@ function making(count: number, failAt = Infinity) {
       encoder: undefined,
       liveHead: Buffer.from('live'),
       result: () => RESULT,
+      playsMs: () => seen.yielded * 1_000,
       clusters: {
         async *[Symbol.asyncIterator]() {
           for (let number = 0; number < count; number += 1) {
@@ -34,7 +38,11 @@ function making(count: number, failAt = Infinity) {
   return { make, seen };
 }
 
-async function all(webm: Webm): Promise<string[]> {
+type Make = FlightOrder<Webm>['make'];
+const listens = (make: Make, key = 'a'): FlightOrder<Webm> => ({ key, reader: 'listening', make });
+const archives = (make: Make, key = 'a'): FlightOrder<Webm> => ({ key, reader: 'archiving', make });
+
+async function all(webm: Pick<Webm, 'clusters'>): Promise<string[]> {
   const clusters = [];
   for await (const cluster of webm.clusters) clusters.push(cluster.toString());
   return clusters;
@@ -45,9 +53,9 @@ const numbers = (count: number): string[] =>
   Array.from({ length: count }, (_, number) => String(number).padStart(10, '0'));
 
 test('readers at the same time share one making, and each gets everything (CL-11)', async () => {
-  const flights = new Flights(1_000);
+  const flights = new Flights({ eachBytes: 1_000 });
   const { make, seen } = making(20);
-  const readers = await Promise.all([1, 2, 3].map(() => flights.join('a', make, never)));
+  const readers = await Promise.all([1, 2, 3].map(() => flights.join(listens(make), never)));
   assert.deepEqual(await Promise.all(readers.map(all)), [numbers(20), numbers(20), numbers(20)]);
   assert.equal(seen.started, 1);
   assert.equal(seen.yielded, 20);
@@ -55,31 +63,31 @@ test('readers at the same time share one making, and each gets everything (CL-11
 });
 
 test('a late reader gets it from the start while all of it is kept', async () => {
-  const flights = new Flights(1_000);
+  const flights = new Flights({ eachBytes: 1_000 });
   const { make, seen } = making(20);
-  const first = (await flights.join('a', make, never)).clusters[Symbol.asyncIterator]();
+  const first = (await flights.join(listens(make), never)).clusters[Symbol.asyncIterator]();
   for (let count = 0; count < 10; count += 1) await first.next();
-  const late = await flights.join('a', make, never);
+  const late = await flights.join(listens(make), never);
   assert.deepEqual(await all(late), numbers(20));
   assert.equal(seen.started, 1);
   await first.return?.();
 });
 
 test('beyond the bound a late reader gets a making of its own', async () => {
-  const flights = new Flights(50);
+  const flights = new Flights({ eachBytes: 50 });
   const { make, seen } = making(20);
-  const first = (await flights.join('a', make, never)).clusters[Symbol.asyncIterator]();
+  const first = (await flights.join(listens(make), never)).clusters[Symbol.asyncIterator]();
   for (let count = 0; count < 10; count += 1) await first.next();
-  const late = await flights.join('a', make, never);
+  const late = await flights.join(listens(make), never);
   assert.deepEqual(await all(late), numbers(20));
   assert.equal(seen.started, 2);
   await first.return?.();
 });
 
 test('a slow reader holds nobody up, and is told when it was left behind', async () => {
-  const flights = new Flights(50);
+  const flights = new Flights({ eachBytes: 50 });
   const { make } = making(20);
-  const [fast, slow] = await Promise.all([flights.join('a', make, never), flights.join('a', make, never)]);
+  const [fast, slow] = await Promise.all([flights.join(listens(make), never), flights.join(listens(make), never)]);
   assert.deepEqual(await all(fast), numbers(20));
   await assert.rejects(all(slow), Lagged);
 });
@@ -90,8 +98,8 @@ function largeMaking(count: number) {
   const { make } = making(0);
   return {
     clusters,
-    make: async (signal: AbortSignal): Promise<Webm> => ({
-      ...(await make(signal)),
+    make: async (purpose: Purpose, signal: AbortSignal): Promise<Webm> => ({
+      ...(await make(purpose, signal)),
       clusters: {
         async *[Symbol.asyncIterator]() {
           yield* clusters;
@@ -102,9 +110,9 @@ function largeMaking(count: number) {
 }
 
 test('the memory of a cluster is given back once it is neither kept nor in the hands of a reader', async () => {
-  const flights = new Flights(2 * 65_536);
+  const flights = new Flights({ eachBytes: 2 * 65_536 });
   const { make, clusters } = largeMaking(5);
-  const [fast, slow] = await Promise.all([flights.join('a', make, never), flights.join('a', make, never)]);
+  const [fast, slow] = await Promise.all([flights.join(listens(make), never), flights.join(listens(make), never)]);
   const [ahead, behind] = [fast.clusters[Symbol.asyncIterator](), slow.clusters[Symbol.asyncIterator]()];
   const held = (await behind.next()).value;
   for (let number = 1; number <= 4; number += 1) assert.equal((await ahead.next()).value?.[65_535], number);
@@ -123,10 +131,10 @@ test('the memory of a cluster is given back once it is neither kept nor in the h
 });
 
 test('a reader that leaves early keeps the cluster it has', async () => {
-  const flights = new Flights(10 * 65_536);
+  const flights = new Flights({ eachBytes: 10 * 65_536 });
   const { make, clusters } = largeMaking(2);
   const leaving = new AbortController();
-  const reading = (await flights.join('a', make, leaving.signal)).clusters[Symbol.asyncIterator]();
+  const reading = (await flights.join(listens(make), leaving.signal)).clusters[Symbol.asyncIterator]();
   await reading.next();
   const held = (await reading.next()).value;
   leaving.abort();
@@ -135,10 +143,13 @@ test('a reader that leaves early keeps the cluster it has', async () => {
 });
 
 test('the making stops when the last reader has left, not before', async () => {
-  const flights = new Flights(1_000);
+  const flights = new Flights({ eachBytes: 1_000 });
   const { make, seen } = making(20);
   const leaving = new AbortController();
-  const [one, two] = await Promise.all([flights.join('a', make, leaving.signal), flights.join('a', make, never)]);
+  const [one, two] = await Promise.all([
+    flights.join(listens(make), leaving.signal),
+    flights.join(listens(make), never),
+  ]);
   const reading = two.clusters[Symbol.asyncIterator]();
   await one.clusters[Symbol.asyncIterator]().next();
   await reading.next();
@@ -149,28 +160,212 @@ test('the making stops when the last reader has left, not before', async () => {
 });
 
 test('a reader that never starts to read leaves by its signal', async () => {
-  const flights = new Flights(1_000);
+  const flights = new Flights({ eachBytes: 1_000 });
   const { make, seen } = making(20);
   const leaving = new AbortController();
-  await flights.join('a', make, leaving.signal);
+  await flights.join(listens(make), leaving.signal);
   leaving.abort();
   assert.equal(seen.stopped, true);
 });
 
 test('a failure reaches every reader, and the next one starts anew', async () => {
-  const flights = new Flights(1_000);
+  const flights = new Flights({ eachBytes: 1_000 });
   const { make } = making(20, 5);
-  const readers = await Promise.all([flights.join('a', make, never), flights.join('a', make, never)]);
+  const readers = await Promise.all([flights.join(listens(make), never), flights.join(listens(make), never)]);
   for (const reader of readers) await assert.rejects(all(reader), /broke off/);
   const again = making(3);
-  assert.deepEqual(await all(await flights.join('a', again.make, never)), numbers(3));
+  assert.deepEqual(await all(await flights.join(listens(again.make), never)), numbers(3));
 });
 
 test('a making that cannot start fails whoever waits for it', async () => {
-  const flights = new Flights(1_000);
+  const flights = new Flights({ eachBytes: 1_000 });
   const make = async (): Promise<Webm> => {
     throw new Failure('gone', 'The recording was deleted.');
   };
-  await assert.rejects(flights.join('a', make, never), /deleted/);
-  assert.deepEqual(await all(await flights.join('a', making(1).make, never)), numbers(1));
+  await assert.rejects(flights.join(listens(make), never), /deleted/);
+  assert.deepEqual(await all(await flights.join(listens(making(1).make), never)), numbers(1));
+});
+
+// ── who sets the pace, and what is kept ─────────────────────────────────────────────────────────────────────────
+
+const turns = async (): Promise<void> => {
+  for (let count = 0; count < 50; count += 1) await new Promise((resolve) => setImmediate(resolve));
+};
+
+/** A making by an encoder: it works ahead of its listeners. */
+function encoding(count: number) {
+  const { make, seen } = making(count);
+  return {
+    seen,
+    make: async (...args: Parameters<Make>): Promise<Webm> => ({ ...(await make(...args)), encoder: 'x' }),
+  };
+}
+
+const readerOf = (webm: Webm): AsyncIterator<Buffer> => webm.clusters[Symbol.asyncIterator]();
+
+async function read(reader: AsyncIterator<Buffer>, count: number): Promise<void> {
+  for (let number = 0; number < count; number += 1) assert.equal((await reader.next()).done, false);
+}
+
+test('what is only re-wrapped is made as it is read, and not ahead of its listener (A3)', async () => {
+  const flights = new Flights({ eachBytes: 1_000 });
+  const { make, seen } = making(20);
+  const reader = readerOf(await flights.join(listens(make), never));
+  await read(reader, 3);
+  await turns();
+  assert.ok(seen.yielded <= 4, `${String(seen.yielded)} were made`);
+  await reader.return?.();
+  assert.equal(flights.heldBytes, 0);
+});
+
+test('an encoder works ahead into bounded memory, so that it is free again soon (A2)', async () => {
+  const flights = new Flights({ eachBytes: 1_000 });
+  const short = encoding(20);
+  const reader = readerOf(await flights.join(listens(short.make), never));
+  await read(reader, 1);
+  await turns();
+  assert.equal(short.seen.yielded, 20, 'all of it fits');
+  const long = encoding(1_000);
+  const other = readerOf(await flights.join(listens(long.make, 'b'), never));
+  await read(other, 1);
+  await turns();
+  assert.equal(long.seen.yielded, 100, 'as much as is kept, the one in its hands included');
+  await read(other, 50);
+  await turns();
+  assert.equal(long.seen.yielded, 150);
+  assert.ok(flights.heldBytes <= 2_000, String(flights.heldBytes));
+  for (const each of [reader, other]) await each.return?.();
+  assert.equal(flights.heldBytes, 0);
+});
+
+test('an encoder rests for as long as what it made plays, then its listener is given up (A2)', async () => {
+  const clock = new FakeClock();
+  const flights = new Flights({ eachBytes: 100, clock });
+  const { make, seen } = encoding(1_000);
+  const reader = readerOf(await flights.join(listens(make), never));
+  await read(reader, 1);
+  await turns();
+  assert.equal(seen.yielded, 10);
+  // Real time: for each second that passes it takes a second.
+  for (let second = 0; second < 100; second += 1) {
+    clock.advance(1_000);
+    await read(reader, 1);
+    await turns();
+  }
+  assert.equal(seen.stopped, false);
+  clock.advance(10_000 + FLIGHTS.restMs - 1);
+  await turns();
+  assert.equal(seen.stopped, false);
+  clock.advance(1);
+  await turns();
+  assert.equal(seen.stopped, true);
+  const rest = all({ clusters: { [Symbol.asyncIterator]: () => reader } });
+  await assert.rejects(rest, (error) => error instanceof Failure && error.code === 'busy');
+  assert.deepEqual([flights.heldBytes, clock.alarms], [0, 0]);
+});
+
+test('a listener never slows the archive down, and the archive misses nothing (A2)', async () => {
+  for (const make of [making(200).make, encoding(200).make]) {
+    const flights = new Flights({ eachBytes: 100, allBytes: 100 });
+    const slow = readerOf(await flights.join(listens(make), never));
+    await read(slow, 1);
+    assert.deepEqual(await all(await flights.join(archives(make), never)), numbers(200));
+    await assert.rejects(read(slow, 200), Lagged);
+    assert.equal(flights.heldBytes, 0);
+  }
+});
+
+test('a fast listener waits for the archive, however slowly that stores, and never leaves it behind (A2)', async () => {
+  const flights = new Flights({ eachBytes: 100 });
+  const { make, seen } = making(200);
+  const archive = readerOf(await flights.join(archives(make), never));
+  const listener = await flights.join(listens(make), never);
+  const heard = all(listener);
+  await read(archive, 1);
+  await turns();
+  assert.ok(seen.yielded <= 12, `${String(seen.yielded)} were made`);
+  await read(archive, 199);
+  assert.equal((await archive.next()).done, true);
+  assert.deepEqual(await heard, numbers(200));
+});
+
+test('the archive goes on where its listener was refused, by a making of its own', async () => {
+  const flights = new Flights();
+  const refused = Promise.withResolvers<never>();
+  const purposes: boolean[] = [];
+  const { make: good } = making(3);
+  const make: Make = async (purpose, signal) => {
+    purposes.push(purpose.archiving);
+    if (purposes.length === 1) return refused.promise;
+    return good(purpose, signal);
+  };
+  const listener = flights.join(listens(make), never);
+  const archive = flights.join(archives(make), never);
+  refused.reject(new Failure('busy', 'Too many listeners.'));
+  await assert.rejects(listener, /Too many listeners/);
+  assert.deepEqual(await all(await archive), numbers(3));
+  assert.deepEqual(purposes, [false, true]);
+});
+
+test('a making is for the archive as long as the archive reads it', async () => {
+  const flights = new Flights();
+  const asked = Promise.withResolvers<Purpose>();
+  const { make: good } = making(5);
+  const make: Make = (purpose, signal) => {
+    asked.resolve(purpose);
+    return good(purpose, signal);
+  };
+  const listener = readerOf(await flights.join(listens(make), never));
+  const purpose = await asked.promise;
+  assert.equal(purpose.archiving, false);
+  const archive = readerOf(await flights.join(archives(make), never));
+  assert.equal(purpose.archiving, true);
+  await archive.next();
+  await archive.return?.();
+  assert.equal(purpose.archiving, false);
+  await listener.return?.();
+});
+
+test('a making that has to yield is joined by nobody any more', async () => {
+  const flights = new Flights();
+  const { make: good, seen } = making(5);
+  const purposes: Purpose[] = [];
+  const make: Make = (purpose, signal) => {
+    purposes.push(purpose);
+    return good(purpose, signal);
+  };
+  const listener = readerOf(await flights.join(listens(make), never));
+  await listener.next();
+  purposes[0]?.yield();
+  assert.deepEqual(await all(await flights.join(archives(make), never)), numbers(5));
+  assert.equal(seen.started, 2);
+});
+
+test('sixty listeners that stop reading hold bounded memory together, and those who read on get everything (A3)', async () => {
+  const flights = new Flights({ allBytes: 2_000, eachBytes: 1_000 });
+  const readers: AsyncIterator<Buffer>[] = [];
+  for (let number = 0; number < 60; number += 1) {
+    const { make } = making(150);
+    const reader = readerOf(await flights.join(listens(make, `key ${String(number)}`), never));
+    await read(reader, 50);
+    readers.push(reader);
+    assert.ok(flights.heldBytes <= 2_000 + 60 * 10, `${String(flights.heldBytes)} after ${String(number)}`);
+  }
+  const rests = await Promise.all(readers.map((reader) => all({ clusters: { [Symbol.asyncIterator]: () => reader } })));
+  for (const rest of rests) assert.deepEqual(rest, numbers(150).slice(50));
+  assert.equal(flights.heldBytes, 0);
+});
+
+test('two that read the same at the archive’s pace, one of them slow, hold no more than one does', async () => {
+  const flights = new Flights({ eachBytes: 100 });
+  const { make, seen } = making(200);
+  const [fast, slow] = [await flights.join(archives(make), never), await flights.join(archives(make), never)];
+  const all200 = all(fast);
+  const behind = readerOf(slow);
+  await read(behind, 1);
+  await turns();
+  assert.ok(seen.yielded <= 12, `${String(seen.yielded)} were made`);
+  await read(behind, 199);
+  await behind.next();
+  assert.deepEqual(await all200, numbers(200));
 });

@@ -1,79 +1,135 @@
-/** Turns a number of encoders into permissions to run one: first come, first served, and a bounded queue. */
+/** A number of encoders → permissions to run one: archiving first, listeners as long as it has another, each first come, first served. */
+import { ENCODERS } from '../../bounds.ts';
+import { type Clock, SYSTEM_CLOCK } from '../../clock.ts';
 import { Failure } from '../../failure.ts';
+import { reasonOf } from '../../waiting.ts';
+import type { Purpose } from '../purpose.ts';
 
-export interface Slots {
-  readonly running: number;
-  readonly waiting: number;
+export interface SlotsOptions {
+  readonly slots: number;
+  /** Listeners that may wait. */
+  readonly maxWaiting: number;
+  /** Whether this process archives: then one slot is kept for that. */
+  readonly archives: boolean;
+  readonly clock?: Clock;
+}
+
+interface Waiter {
+  readonly purpose: Purpose;
+  readonly turn: PromiseWithResolvers<void>;
+}
+
+export class Slots {
+  readonly #slots: number;
+  readonly #maxWaiting: number;
+  /** How many of the slots listeners may hold; a single one is lent to them. */
+  readonly #lent: number;
+  readonly #clock: Clock;
+  /** In the order they were granted. */
+  readonly #held = new Set<Purpose>();
+  readonly #waiting = new Set<Waiter>();
+
+  constructor({ slots, maxWaiting, archives, clock = SYSTEM_CLOCK }: SlotsOptions) {
+    this.#slots = slots;
+    this.#maxWaiting = maxWaiting;
+    this.#lent = archives && slots > 1 ? slots - 1 : slots;
+    this.#clock = clock;
+  }
+
+  get running(): number {
+    return this.#held.size;
+  }
+
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
   /**
-   * Waits for its turn; disposing gives the slot to the next, once. `bounded`: not if `maxWaiting` already wait.
-   * @throws Failure `busy` with `afterMs`; the signal's reason as `stopped`
+   * Waits for its turn; disposing gives the slot to the next. What is made for the archive waits as long as it takes, and
+   * takes a slot away from listeners where they have them all. A purpose that changes meanwhile changes its turn.
+   * @throws Failure `busy` with `afterMs`, for a listener who would wait too long; the signal's reason as `stopped`
    */
-  acquire(options: { readonly bounded: boolean }, signal: AbortSignal): Promise<Disposable>;
-}
-
-/** What a refused listener is told to wait: about what a short call takes to convert. */
-const BUSY_MS = 5000;
-
-export function createSlots(slots: number, maxWaiting: number): Slots {
-  const waiting = new Set<() => void>();
-  let running = 0;
-
-  /** A slot that becomes free goes to the one that waits longest, without being free in between. */
-  function release(): void {
-    const [next] = waiting;
-    if (next === undefined) {
-      running -= 1;
-      return;
+  async acquire(purpose: Purpose, signal: AbortSignal): Promise<Disposable> {
+    if (signal.aborted) throw stopped(signal);
+    const waiter: Waiter = { purpose, turn: Promise.withResolvers() };
+    this.#waiting.add(waiter);
+    const heeding = purpose.onChange(() => this.#handOut());
+    try {
+      this.#handOut();
+      if (this.#isHopeless(waiter)) this.#refuse(waiter, busy());
+      await this.#turnOf(waiter, signal);
+    } catch (error) {
+      heeding[Symbol.dispose]();
+      throw error;
     }
-    waiting.delete(next);
-    next();
+    return {
+      [Symbol.dispose]: () => {
+        heeding[Symbol.dispose]();
+        if (this.#held.delete(purpose)) this.#handOut();
+      },
+    };
   }
 
-  function turn(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const take = (): void => {
-        signal.removeEventListener('abort', leave);
-        resolve();
-      };
-      const leave = (): void => {
-        waiting.delete(take);
-        reject(stopped(signal));
-      };
-      waiting.add(take);
-      signal.addEventListener('abort', leave, { once: true });
+  /** Resolves when it was handed out. */
+  async #turnOf(waiter: Waiter, signal: AbortSignal): Promise<void> {
+    const { purpose, turn } = waiter;
+    const stop = (): void => this.#refuse(waiter, stopped(signal));
+    const tire = (): Disposable | undefined =>
+      purpose.archiving ? undefined : this.#clock.after(ENCODERS.waitMs, () => this.#refuse(waiter, busy()));
+    let patience = tire();
+    using _heeding = purpose.onChange(() => {
+      patience?.[Symbol.dispose]();
+      patience = tire();
     });
+    signal.addEventListener('abort', stop, { once: true });
+    try {
+      await turn.promise;
+    } finally {
+      patience?.[Symbol.dispose]();
+      signal.removeEventListener('abort', stop);
+    }
   }
 
-  return {
-    get running() {
-      return running;
-    },
-    get waiting() {
-      return waiting.size;
-    },
-    async acquire({ bounded }, signal) {
-      if (signal.aborted) throw stopped(signal);
-      if (running < slots) running += 1;
-      else if (bounded && waiting.size >= maxWaiting) {
-        throw new Failure('busy', 'All encoders are busy; try again in a few seconds.', { afterMs: BUSY_MS });
-      } else await turn(signal);
-      return once(release);
-    },
-  };
+  #refuse(waiter: Waiter, failure: Failure): void {
+    if (this.#waiting.delete(waiter)) waiter.turn.reject(failure);
+  }
+
+  #handOut(): void {
+    while (this.#held.size < this.#slots) {
+      const next = this.#next();
+      if (next === undefined) return;
+      this.#waiting.delete(next);
+      this.#held.add(next.purpose);
+      next.turn.resolve();
+    }
+    const held = [...this.#held];
+    const starves = this.#waitingFor(true) !== undefined && !held.some(({ archiving }) => archiving);
+    if (starves && !held.some(({ yielded }) => yielded.aborted)) held.at(-1)?.yield();
+  }
+
+  #next(): Waiter | undefined {
+    const listening = [...this.#held].filter(({ archiving }) => !archiving).length;
+    return this.#waitingFor(true) ?? (listening < this.#lent ? this.#waitingFor(false) : undefined);
+  }
+
+  /** The one that waits longest. */
+  #waitingFor(archiving: boolean): Waiter | undefined {
+    return [...this.#waiting].find(({ purpose }) => purpose.archiving === archiving);
+  }
+
+  /** A listener's turn comes after all that is archived, and after the listeners before it. */
+  #isHopeless(waiter: Waiter): boolean {
+    if (!this.#waiting.has(waiter) || waiter.purpose.archiving) return false;
+    const listeners = [...this.#waiting].filter(({ purpose }) => !purpose.archiving);
+    return listeners.length > this.#maxWaiting || listeners.length < this.#waiting.size;
+  }
 }
 
-function once(release: () => void): Disposable {
-  let held = true;
-  return {
-    [Symbol.dispose]() {
-      if (held) release();
-      held = false;
-    },
-  };
+function busy(): Failure {
+  const text = 'All encoders are busy; try again in a few seconds.';
+  return new Failure('busy', text, { afterMs: ENCODERS.retryAfterMs });
 }
 
 function stopped(signal: AbortSignal): Failure {
-  const reason: unknown = signal.reason;
-  if (reason instanceof Failure) return reason;
-  return new Failure('stopped', 'The work was stopped while it waited for an encoder.', { cause: reason });
+  return reasonOf(signal, 'The work was stopped while it waited for an encoder.');
 }

@@ -3,7 +3,7 @@ import { Failure } from '../../failure.ts';
 import { closing, LookAhead } from '../look-ahead.ts';
 import { type Box, type Content, descendantsOf, parseBox, printable, unreadableMp4 } from './box.ts';
 import { MAX_INDEX_BYTES, type Movie, parseMovie } from './movie.ts';
-import { openSpool } from './spool.ts';
+import type { Spool } from './spool.ts';
 
 /** Boxes in front of the media: ftyp, free, uuid … */
 const MAX_FRONT_BYTES = 1024 * 1024;
@@ -17,6 +17,8 @@ export interface Mp4Source {
   readonly sizeBytes: number | undefined;
   /** Bytes `start` to `end` inclusive, read ahead of `bytes`; undefined where the source has no ranges. */
   readonly readRange: ((start: number, end: number, signal: AbortSignal) => Promise<Buffer>) | undefined;
+  /** Where the media goes when its index comes last and there are no ranges. */
+  readonly openSpool: () => Promise<Spool>;
 }
 
 export interface StreamableMp4 {
@@ -39,7 +41,7 @@ export async function streamableMp4(source: Mp4Source, signal: AbortSignal): Pro
       throw unreadableMp4(front.sizeBytes, 'its fragments have no index ("moov") in front');
     if (front.next.type === 'moov') return { bytes: input.all(), movie: undefined, note: undefined };
     const ranges = await rangesOf(input, source, signal);
-    return ranges === undefined ? await spooled(front, input) : await readAhead(front, input, ranges);
+    return ranges === undefined ? await spooled(front, input, source.openSpool) : await readAhead(front, input, ranges);
   } catch (error) {
     await input.close();
     throw error;
@@ -147,7 +149,7 @@ async function indexAt(box: Box, { read, sizeBytes }: Ranges): Promise<Buffer> {
 }
 
 /** Where the source has no ranges the media goes to disk until the index has come. */
-async function spooled(front: Front, input: LookAhead): Promise<StreamableMp4> {
+async function spooled(front: Front, input: LookAhead, openSpool: Mp4Source['openSpool']): Promise<StreamableMp4> {
   const spool = await openSpool();
   try {
     await spool.fill(input.all());

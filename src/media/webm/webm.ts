@@ -26,6 +26,8 @@ export interface Webm {
    * Each is the reader's until it asks for the next.
    */
   readonly clusters: AsyncIterable<Buffer>;
+  /** How long that plays which was made so far, milliseconds. */
+  playsMs(): number;
   /** Only after `clusters` ended normally. */
   result(): WebmResult;
 }

@@ -8,13 +8,15 @@ import type { Encoders } from '../../../src/media/encoder/encoders.ts';
 import { checkFfmpeg } from '../../../src/media/encoder/check.ts';
 import { type EncoderProcess, startEncoder } from '../../../src/media/encoder/process.ts';
 import { type MadeWebm, makeWebm, type WebmOrder } from '../../../src/media/make-webm.ts';
-import { createSlots, type Slots } from '../../../src/media/encoder/slots.ts';
+import { Slots } from '../../../src/media/encoder/slots.ts';
 import { ffmpeg } from '../../support/media/ffmpeg.ts';
 import { bytesOfFixture, FIXTURES, pathOfFixture, simulated } from '../../support/media/fixtures.ts';
 import { startGenesysServer } from '../../support/genesys/server.ts';
 import { OPUS_TAGS, oggPage } from '../../support/media/ogg-write.ts';
 import { opusHead } from '../../support/media/packets.ts';
 import { wav } from '../../support/media/wav.ts';
+import { Purpose } from '../../../src/media/purpose.ts';
+import { Spools } from '../../../src/media/mp4/spool.ts';
 
 const FFMPEG = await checkFfmpeg();
 const NEVER = new AbortController().signal;
@@ -151,7 +153,7 @@ for (const [what, bytes] of LEFT) {
       let isGone = false;
       void (await encoder).ended.then(() => (isGone = true));
       stop.abort();
-      using _turn = await slots.acquire({ bounded: false }, NEVER);
+      using _turn = await slots.acquire(new Purpose('archiving'), NEVER);
       assert.equal(isGone, true);
       await source.closed.promise;
     },
@@ -179,10 +181,14 @@ interface Begun {
 function begin(files: readonly MediaFile[], t: TestContext): Begun {
   const stop = new AbortController();
   t.after(() => stop.abort());
-  const slots = createSlots(1, 0);
+  const slots = new Slots({ slots: 1, maxWaiting: 0, archives: true });
   const { encoders, first } = watched();
-  const making: WebmOrder = { files, durationMs: undefined, ways: 'any', patient: true };
-  const made = makeWebm(making, { ffmpeg: FFMPEG, slots, encoders, maxDurationMs: 3_600_000 }, stop.signal);
+  const making: WebmOrder = { files, durationMs: undefined, ways: 'any', purpose: new Purpose('archiving') };
+  const made = makeWebm(
+    making,
+    { ffmpeg: FFMPEG, slots, spools: new Spools(), encoders, maxDurationMs: 3_600_000 },
+    stop.signal,
+  );
   return { made, slots, encoder: first, stop };
 }
 

@@ -13,10 +13,11 @@ import type { Ffmpeg } from '../../../src/media/encoder/check.ts';
 import { UNCONFINED } from '../../../src/media/encoder/confine.ts';
 import type { Media } from '../../../src/media/sniff.ts';
 import { readWebm } from '../../../src/media/webm/reader.ts';
-import { createSlots } from '../../../src/media/encoder/slots.ts';
+import { Slots } from '../../../src/media/encoder/slots.ts';
 import { allPackets, source as bytesOf } from '../../support/media/packets.ts';
 import { wav } from '../../support/media/wav.ts';
 import { openStaging } from '../../support/encoders/fake.ts';
+import { Purpose } from '../../../src/media/purpose.ts';
 
 const staging = await openStaging();
 after(() => staging[Symbol.asyncDispose]());
@@ -289,7 +290,7 @@ test(
   'invariant 5: with two slots there are never more than two encoders (FF-13)',
   { ...HANG, skip: invisible },
   async () => {
-    const slots = createSlots(2, 0);
+    const slots = new Slots({ slots: 2, maxWaiting: 0, archives: true });
     const never = new AbortController().signal;
     let most = 0;
     const sampling = setInterval(() => {
@@ -297,7 +298,7 @@ test(
     }, 10);
     try {
       const jobs = Array.from({ length: 7 }, async () => {
-        using _slot = await slots.acquire({ bounded: false }, never);
+        using _slot = await slots.acquire(new Purpose('archiving'), never);
         return drain(await start({ ffmpeg: staging.real }));
       });
       for (const packets of await Promise.all(jobs)) assert.ok(packets > 0);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDownloader } from '../../../src/download/download.ts';
 import { checkFfmpeg } from '../../../src/media/encoder/check.ts';
-import { createSlots } from '../../../src/media/encoder/slots.ts';
+import { Slots } from '../../../src/media/encoder/slots.ts';
 import { makeWebm } from '../../../src/media/make-webm.ts';
 import { SNIFF_BYTES } from '../../../src/media/sniff.ts';
 import { createMediaHost, serving } from '../../support/genesys/media-host.ts';
@@ -12,6 +12,8 @@ import { boxOf } from '../../support/media/mp4-write.ts';
 import { allClusters } from '../../support/media/made.ts';
 import { checkWebm } from '../../support/media/webm-check.ts';
 import { withFile } from '../../support/media/files.ts';
+import { Purpose } from '../../../src/media/purpose.ts';
+import { Spools } from '../../../src/media/mp4/spool.ts';
 
 const NEVER = new AbortController().signal;
 const FFMPEG = await checkFfmpeg();
@@ -53,8 +55,18 @@ async function durationOf(mp4: Buffer): Promise<number> {
   const downloader = createDownloader(config);
   try {
     const open = (signal: AbortSignal) => downloader.open(async () => ({ url: host.url(), headers: {} }), signal);
-    const order = { files: [{ channel: '0', open }], durationMs: undefined, ways: 'any', patient: true } as const;
-    const tools = { ffmpeg: FFMPEG, slots: createSlots(1, 1), maxDurationMs: 3_600_000 };
+    const order = {
+      files: [{ channel: '0', open }],
+      durationMs: undefined,
+      ways: 'any',
+      purpose: new Purpose('archiving'),
+    } as const;
+    const tools = {
+      ffmpeg: FFMPEG,
+      slots: new Slots({ slots: 1, maxWaiting: 1, archives: true }),
+      spools: new Spools(),
+      maxDurationMs: 3_600_000,
+    };
     const made = await makeWebm(order, tools, NEVER);
     const clusters = await allClusters(made);
     const { head, durationMs } = made.result();

@@ -6,7 +6,9 @@ import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Failure } from '../../../src/failure.ts';
+import { Spools, type Spool } from '../../../src/media/mp4/spool.ts';
 import { streamableMp4 } from '../../../src/media/mp4/stream.ts';
+import { Purpose } from '../../../src/media/purpose.ts';
 
 const LAST = new URL('../../fixtures/screen-moov-last.mp4', import.meta.url);
 const FIRST = new URL('../../fixtures/screen-faststart.mp4', import.meta.url);
@@ -40,6 +42,8 @@ function runFfmpeg(args: readonly string[], input: Buffer): Buffer {
   return stdout;
 }
 
+const openSpool = (): Promise<Spool> => new Spools().open(new Purpose('archiving'));
+
 /** MD5 over every decoded frame and sample, read from a pipe as the encoder does. */
 function decoded(mp4: Buffer): string {
   return runFfmpeg(['-f', 'mov', '-i', 'pipe:0', '-map', '0', '-f', 'md5', 'pipe:1'], mp4).toString();
@@ -48,7 +52,7 @@ function decoded(mp4: Buffer): string {
 test('an MP4 with its index in front passes as it is', async () => {
   const bytes = await readFile(FIRST);
   const mp4 = await streamableMp4(
-    { bytes: createReadStream(FIRST), sizeBytes: undefined, readRange: undefined },
+    { bytes: createReadStream(FIRST), sizeBytes: undefined, readRange: undefined, openSpool },
     signal,
   );
   assert.equal(mp4.note, undefined);
@@ -59,7 +63,7 @@ for (const size of [1_000, 65_536, 10_000_000]) {
   test(`an MP4 with its index at the end decodes from a pipe like the faststart file, in chunks of ${String(size)} (ME-03)`, async () => {
     const bytes = await readFile(LAST);
     const mp4 = await streamableMp4(
-      { bytes: chunked(bytes, size), sizeBytes: bytes.length, readRange: ranges(bytes) },
+      { bytes: chunked(bytes, size), sizeBytes: bytes.length, readRange: ranges(bytes), openSpool },
       signal,
     );
     const streamed = await collect(mp4.bytes);
@@ -71,11 +75,11 @@ for (const size of [1_000, 65_536, 10_000_000]) {
 test('without ranges the media is spooled, and gives the same bytes', async () => {
   const bytes = await readFile(LAST);
   const ranged = await streamableMp4(
-    { bytes: chunked(bytes, 50_000), sizeBytes: bytes.length, readRange: ranges(bytes) },
+    { bytes: chunked(bytes, 50_000), sizeBytes: bytes.length, readRange: ranges(bytes), openSpool },
     signal,
   );
   const spooled = await streamableMp4(
-    { bytes: chunked(bytes, 50_000), sizeBytes: undefined, readRange: undefined },
+    { bytes: chunked(bytes, 50_000), sizeBytes: undefined, readRange: undefined, openSpool },
     signal,
   );
   assert.match(spooled.note ?? '', /spooled/);
@@ -93,7 +97,7 @@ test('a fragmented MP4 passes as it is', async () => {
     input,
   );
   const mp4 = await streamableMp4(
-    { bytes: chunked(fragmented, 10_000), sizeBytes: undefined, readRange: undefined },
+    { bytes: chunked(fragmented, 10_000), sizeBytes: undefined, readRange: undefined, openSpool },
     signal,
   );
   assert.deepEqual(await collect(mp4.bytes), fragmented);
@@ -104,7 +108,7 @@ test('media that changes between the index and the rest is refused', async () =>
   const changed = Buffer.from(bytes);
   changed.writeUInt8((changed.at(-1) ?? 0) ^ 1, changed.length - 1);
   const mp4 = await streamableMp4(
-    { bytes: chunked(changed, 50_000), sizeBytes: bytes.length, readRange: ranges(bytes) },
+    { bytes: chunked(changed, 50_000), sizeBytes: bytes.length, readRange: ranges(bytes), openSpool },
     signal,
   );
   await assert.rejects(collect(mp4.bytes), (error) => error instanceof Failure && error.code === 'incomplete');
@@ -122,7 +126,10 @@ test('the source is read to its end and closed, also when nobody reads further',
       }
     },
   };
-  const mp4 = await streamableMp4({ bytes: source, sizeBytes: bytes.length, readRange: ranges(bytes) }, signal);
+  const mp4 = await streamableMp4(
+    { bytes: source, sizeBytes: bytes.length, readRange: ranges(bytes), openSpool },
+    signal,
+  );
   for await (const _ of mp4.bytes) break;
   assert.equal(closed, true);
 });
@@ -155,6 +162,7 @@ test(
               bytes: chunked(bytes, size),
               sizeBytes: bytes.length % 2 === 0 ? bytes.length : undefined,
               readRange: hasRanges ? ranges(bytes) : undefined,
+              openSpool,
             },
             signal,
           );

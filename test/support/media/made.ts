@@ -2,9 +2,11 @@
 import { checkFfmpeg } from '../../../src/media/encoder/check.ts';
 import { Unfit } from '../../../src/media/as-is.ts';
 import { makeWebm, type MadeWebm, type WebmOrder } from '../../../src/media/make-webm.ts';
-import { createSlots } from '../../../src/media/encoder/slots.ts';
+import { Slots } from '../../../src/media/encoder/slots.ts';
 import type { WebmResult } from '../../../src/media/webm/webm.ts';
 import { source } from './packets.ts';
+import { Purpose } from '../../../src/media/purpose.ts';
+import { Spools } from '../../../src/media/mp4/spool.ts';
 
 const FFMPEG = await checkFfmpeg();
 
@@ -43,9 +45,14 @@ function makeBy({ files, seconds, chunked, ways = 'any' }: Asked): Promise<MadeW
     })),
     durationMs: seconds === undefined ? undefined : seconds * 1000,
     ways,
-    patient: true,
+    purpose: new Purpose('archiving'),
   };
-  const tools = { ffmpeg: FFMPEG, slots: createSlots(1, 1), maxDurationMs: 3_600_000 };
+  const tools = {
+    ffmpeg: FFMPEG,
+    slots: new Slots({ slots: 1, maxWaiting: 1, archives: true }),
+    spools: new Spools(),
+    maxDurationMs: 3_600_000,
+  };
   return makeWebm(making, tools, new AbortController().signal);
 }
 

@@ -1,0 +1,108 @@
+/** Who may use how much of what, in figures: whoever grants something reads its bound here, and the table in http/README.md says the same. */
+
+const KIB = 1024;
+const MIB = 1024 ** 2;
+
+/** What an encoder is granted for (media/encoder/slots.ts). */
+export const ENCODERS = {
+  /** A listener is refused when none was free for so long. */
+  waitMs: 10_000,
+  /** What it is told to wait then: about what a short call takes to convert. */
+  retryAfterMs: 5_000,
+} as const;
+
+/** What is kept of WebM in the making (media/flight.ts). */
+export const FLIGHTS = {
+  allBytes: 64 * MIB,
+  /** Of one recording: for late listeners, and ahead of slow ones. */
+  eachBytes: 8 * MIB,
+  /** A listener's encoder may rest for as long as what it made plays, and so much longer. */
+  restMs: 10_000,
+} as const;
+
+/** What may lie on disk of MP4 whose index comes last, from hosts without ranges (media/mp4/spool.ts). */
+export const SPOOLS = {
+  archivingBytes: 1024 * MIB,
+  listeningBytes: 256 * MIB,
+  retryAfterMs: 30_000,
+} as const;
+
+/** Answers with media under way (http/listeners.ts). A signed link is a key of its own kind, the same for all links. */
+export const LISTENERS = {
+  all: 256,
+  perKey: 192,
+  /** Of these, to recordings that are made while they play. */
+  live: 32,
+  livePerKey: 24,
+  retryAfterMs: 5_000,
+} as const;
+
+/** How slowly a listener may take what it asked for (http/pour.ts): less than `pieceBytes` in `stallMs`, and it is let go. */
+export const POURING = {
+  pieceBytes: 64 * KIB,
+  stallMs: 120_000,
+} as const;
+
+export interface Bound {
+  readonly resource: string;
+  readonly bound: string;
+  readonly waits: string;
+  readonly refused: string;
+  readonly answer: string;
+}
+
+/** The table: one row for each thing that can be used up. */
+export const BOUNDS: readonly Bound[] = [
+  {
+    resource: 'encoders',
+    bound:
+      '`TRANSCODE_SLOTS` at once. Archiving goes first and always has one; listeners have the others, and a single one only while nothing is archived',
+    waits: `archiving; up to \`TRANSCODE_QUEUE\` listeners, ${seconds(ENCODERS.waitMs)}`,
+    refused:
+      'listeners: when the queue is full, archiving waits, or their time is over; the newest one that plays, where archiving finds all taken by listeners',
+    answer: `429, Retry-After ${seconds(ENCODERS.retryAfterMs)}; a stream that has begun is broken off`,
+  },
+  {
+    resource: "a listener's encoder",
+    bound: `real time on average: it works ahead into memory, and may then rest as long as what it made plays, and ${seconds(FLIGHTS.restMs)}`,
+    waits: 'the encoder',
+    refused: 'the listener that takes less',
+    answer: 'the stream is broken off',
+  },
+  {
+    resource: 'memory of WebM in the making',
+    bound: `${mebibytes(FLIGHTS.allBytes)} in all, ${mebibytes(FLIGHTS.eachBytes)} of a recording`,
+    waits: 'what nobody reads yet is not made',
+    refused: 'late listeners, and slow ones beside faster',
+    answer: 'a making of their own',
+  },
+  {
+    resource: 'spools on disk (MP4 with its index last, host without ranges)',
+    bound: `${mebibytes(SPOOLS.archivingBytes)} for all that is archived, ${mebibytes(SPOOLS.listeningBytes)} more for all listeners; each has an encoder first`,
+    waits: 'archiving, back on the queue',
+    refused: 'listeners',
+    answer: `429, Retry-After ${seconds(SPOOLS.retryAfterMs)}`,
+  },
+  {
+    resource: 'listeners',
+    bound: `${String(LISTENERS.all)} at once, ${String(LISTENERS.perKey)} per key; of these ${String(LISTENERS.live)} and ${String(LISTENERS.livePerKey)} to recordings not yet archived`,
+    waits: 'nobody',
+    refused: 'one more',
+    answer: `429, Retry-After ${seconds(LISTENERS.retryAfterMs)}`,
+  },
+  {
+    resource: 'time without reading',
+    bound: `${seconds(POURING.stallMs)} for ${String(POURING.pieceBytes / KIB)} KiB`,
+    waits: 'what is played, unread',
+    refused: 'the listener',
+    answer: 'the connection is closed',
+  },
+];
+
+function seconds(ms: number): string {
+  return `${String(ms / 1000)} s`;
+}
+
+function mebibytes(bytes: number): string {
+  return `${String(bytes / MIB)} MiB`;
+}
