@@ -20,6 +20,19 @@ export const FLIGHTS = {
   restMs: 10_000,
 } as const;
 
+/** Of each rate window of Genesys' API (genesys/allowance.ts), and what it does not know (genesys/absences.ts). */
+export const CALLS = {
+  listenersShare: 2 / 3,
+  absentMs: 30_000,
+} as const;
+
+/** HTTP connections (http/connections.ts). */
+export const CONNECTIONS = {
+  all: 1_000,
+  /** Requests that wait behind the one at work, on one connection; on all of them four times as many. */
+  pipelined: 256,
+} as const;
+
 /** What may lie on disk of MP4 whose index comes last, from hosts without ranges (media/mp4/spool.ts). */
 export const SPOOLS = {
   archivingBytes: 1024 * MIB,
@@ -89,6 +102,27 @@ export const BOUNDS: readonly Bound[] = [
     waits: 'nobody',
     refused: 'one more',
     answer: `429, Retry-After ${seconds(LISTENERS.retryAfterMs)}`,
+  },
+  {
+    resource: 'connections',
+    bound: `${CONNECTIONS.all.toLocaleString('en')} at once`,
+    waits: 'nobody',
+    refused: 'the one idle for longest, then the one that sends its request for longest',
+    answer: 'the connection is closed',
+  },
+  {
+    resource: 'requests on a connection',
+    bound: `one at work; ${String(CONNECTIONS.pipelined)} behind it, ${(4 * CONNECTIONS.pipelined).toLocaleString('en')} on all connections`,
+    waits: 'those behind it',
+    refused: 'one more',
+    answer: 'the connection is closed',
+  },
+  {
+    resource: "calls of Genesys' API",
+    bound: `listeners ${String(Math.round(CALLS.listenersShare * 100))} % of each window, archiving all of it; what Genesys does not know is not asked again for ${seconds(CALLS.absentMs)} by listeners`,
+    waits: 'archiving, for the next window',
+    refused: 'listeners',
+    answer: '429, Retry-After as the window has left; 404',
   },
   {
     resource: 'time without reading',

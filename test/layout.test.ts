@@ -17,6 +17,8 @@ interface Part {
 
 /** What everybody above them may import: they know nothing of who does. */
 const GROUND = [
+  'bounds.ts',
+  'clock.ts',
   'failure.ts',
   'fields.ts',
   'instant.ts',
@@ -31,6 +33,8 @@ const GROUND = [
 
 const PARTS: readonly Part[] = [
   { has: ['failure.ts'], may: [], why: 'everything speaks of failures, so failures know nothing' },
+  { has: ['bounds.ts'], may: [], why: 'figures in one place, read by whoever grants something' },
+  { has: ['clock.ts'], may: [], why: 'time passes the same way for everybody, or stands still for a test' },
   { has: ['version.ts'], may: ['fields.ts'], why: 'one line of package.json' },
   { has: ['instant.ts'], may: [], why: 'days and moments are text and numbers, nothing more' },
   { has: ['fields.ts'], may: ['failure.ts', 'instant.ts'], why: 'what is untrusted is read the same way everywhere' },

@@ -1,8 +1,8 @@
 /** Turns "Genesys does not know this recording" into a short memory, so that asking for it again costs no call. */
+import { CALLS } from '../bounds.ts';
 import type { Failure } from '../failure.ts';
 import { keyOf, type Recording } from '../recording.ts';
 
-const REMEMBERED_MS = 30_000;
 const MAX_REMEMBERED = 1_000;
 
 export class Absences {
@@ -11,7 +11,7 @@ export class Absences {
   note(recording: Recording, failure: Failure): void {
     const key = keyOf(recording);
     this.#known.delete(key);
-    this.#known.set(key, { failure, until: performance.now() + REMEMBERED_MS });
+    this.#known.set(key, { failure, until: performance.now() + CALLS.absentMs });
     const [oldest] = this.#known.keys();
     if (this.#known.size > MAX_REMEMBERED && oldest !== undefined) this.#known.delete(oldest);
   }

@@ -1,4 +1,5 @@
 /** Turns the rate limit of one token, and what Genesys asked it to wait, into whose call may be sent when. */
+import { CALLS } from '../bounds.ts';
 import type { JsonAnswer } from './exchange.ts';
 import type { GenesysCaller } from './genesys.ts';
 
@@ -6,8 +7,6 @@ import type { GenesysCaller } from './genesys.ts';
 const USUAL = { allowed: 300, lengthMs: 60_000 };
 /** From this share of the window on, what is left is spread over the rest of it. */
 const SLOW_FROM = 0.9;
-/** What listeners may use up; the rest of each window is kept for archiving. */
-const LISTENERS_SHARE = 2 / 3;
 /** A pause of the whole client is believed for so long at a time; then one call tries. */
 const BELIEVED_MS = 15 * 60_000;
 /** Nobody else is sent while that one call is out; it is over by then. */
@@ -115,7 +114,8 @@ export class Allowance {
   }
 
   #limitOf(caller: GenesysCaller, window: Window, now: number): number {
-    const share = this.#share * (caller === 'listener' ? LISTENERS_SHARE : 1) * (now < this.#halvedUntil ? 0.5 : 1);
+    const share =
+      this.#share * (caller === 'listener' ? CALLS.listenersShare : 1) * (now < this.#halvedUntil ? 0.5 : 1);
     return Math.max(1, Math.floor(window.allowed * share));
   }
 

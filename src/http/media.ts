@@ -19,8 +19,9 @@ export function serveMedia(needs: MediaNeeds): RequestHandler {
     // A player in a page of another origin may embed it: whoever holds the link may play it.
     res.setHeader('Cross-Origin-Resource-Policy', 'cross-origin');
     const act = { action: 'listened', way: 'link', who: 'link', recording } as const;
+    using _listener = req.method === 'HEAD' ? undefined : needs.listeners.enter('link');
     const recorded = req.method === 'HEAD' ? Promise.resolve() : needs.witness.record(req, act);
-    if (await serveStored(recording, needs, { req, res, who: 'link', leaving: leavingSignal(res), recorded })) return;
+    if (await serveStored(recording, needs, { req, res, leaving: leavingSignal(res), recorded })) return;
     throw new Failure('not-found', 'The archive does not hold this recording.');
   };
 }

@@ -36,7 +36,7 @@ export interface Answer extends AnswerHead {
 export interface PlayNeeds {
   readonly metrics: Metrics;
   readonly log: Log;
-  /** All that are listening. */
+  /** All that are listening: entered by the route, before anything is looked up. */
   readonly listeners: Turnstile;
   readonly clock?: Clock;
 }

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { createServer, STATUS_CODES, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { isIPv6, type Socket } from 'node:net';
+import { CONNECTIONS } from '../bounds.ts';
 import { Failure, systemCode } from '../failure.ts';
 import { isUnspecified } from '../loopback.ts';
 import { Connections, type ConnectionBounds } from './connections.ts';
@@ -31,8 +32,8 @@ const LIMITS: Limits = {
   requestTimeoutMs: 15_000,
   keepAliveTimeoutMs: 65_000,
   checkIntervalMs: 2000,
-  maxConnections: 1000,
-  maxPipelined: 256,
+  maxConnections: CONNECTIONS.all,
+  maxPipelined: CONNECTIONS.pipelined,
 };
 const MAX_HEADER_BYTES = 16_384;
 

@@ -15,8 +15,6 @@ export interface Exchange {
   readonly recorded: Promise<void>;
   readonly req: Request;
   readonly res: Response;
-  /** Whose key it came with. */
-  readonly who: string;
   /** Aborts when the listener is gone. */
   readonly leaving: AbortSignal;
 }
@@ -37,7 +35,7 @@ export async function serveStored(recording: Recording, needs: StoredNeeds, exch
 }
 
 async function answerWith(manifest: Manifest, needs: StoredNeeds, exchange: Exchange): Promise<void> {
-  const { req, res, who, leaving, recorded } = exchange;
+  const { req, res, leaving, recorded } = exchange;
   const { contentType, sizeBytes } = manifest.webm;
   const recording = recordingOf(manifest);
   const whole = { sizeBytes, etag: etagOf(manifest), part: undefined };
@@ -48,7 +46,6 @@ async function answerWith(manifest: Manifest, needs: StoredNeeds, exchange: Exch
   // A range is a matter of GET alone (RFC 9110 14.2).
   if (req.method === 'HEAD') return void describeAnswer({ recording, contentType, stored: whole }, res).end();
   const stored = { ...whole, part: partAsked(req.headers, whole) };
-  using _listener = needs.listeners.enter(who);
   const body: AsyncIterable<Buffer> = await needs.archive.read(manifest, stored.part, leaving);
   await play({ recording, contentType, stored, body, recorded }, needs, res);
 }

@@ -29,12 +29,12 @@ export function transcode(needs: TranscodeNeeds): RequestHandler {
     const who = callerOf(req).name;
     // A HEAD brings nothing of the recording.
     const isHead = req.method === 'HEAD';
+    using _listener = isHead ? undefined : needs.listeners.enter(who);
     const { way, witness } = needs;
     const recorded = isHead ? Promise.resolve() : witness.record(req, { action: 'listened', way, recording });
-    if (await serveStored(recording, needs, { req, res, who, leaving, recorded })) return;
+    if (await serveStored(recording, needs, { req, res, leaving, recorded })) return;
     if (isHead) return void res.setHeader('Accept-Ranges', 'none').end();
     const attempt = async (): Promise<void> => {
-      using _listener = needs.listeners.enter(who);
       using _live = needs.liveListeners.enter(who);
       await play({ recording, recorded, ...(await needs.listen(recording, leaving)) }, needs, res);
     };

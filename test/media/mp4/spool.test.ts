@@ -25,7 +25,11 @@ async function withSpools(
     opened.push(spool);
     return spool;
   };
-  await run(open, spools).finally(() => Promise.all(opened.map((spool) => spool.close())));
+  try {
+    await run(open, spools);
+  } finally {
+    for (const spool of opened) await spool.close();
+  }
   assert.equal(spools.heldBytes, 0);
 }
 
