@@ -254,6 +254,7 @@ const PARTS: readonly Part[] = [
       'log.ts',
       'trace.ts',
       'pipeline.ts',
+      'queue/envelope.ts',
       'queue/queue.ts',
       'audit/audit.ts',
       'archive/archive.ts',

@@ -8,7 +8,7 @@ import { readConfig } from '../src/config/config.ts';
 import { takeDoor } from '../src/http/door.ts';
 import { createLog } from '../src/log.ts';
 import { createMetrics } from '../src/metrics.ts';
-import type { Envelope } from '../src/queue/pubsub/envelope.ts';
+import type { Envelope } from '../src/queue/envelope.ts';
 import { emulatorMissing, PROJECT, startEmulator } from './support/pubsub/emulator.ts';
 
 suite('GET /metrics', { skip: emulatorMissing() }, () => {

@@ -4,6 +4,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { Failure } from '../failure.ts';
 import { Fields } from '../fields.ts';
 import type { Log } from '../log.ts';
+import type { Envelope } from '../queue/envelope.ts';
 import { readBody } from './body.ts';
 import { answerFailure, failureOf } from './errors.ts';
 import { FirstOfMinute } from './first-of-minute.ts';
@@ -11,20 +12,10 @@ import { headerOf } from './headers.ts';
 import { parseJson } from './json.ts';
 import type { VerifyPush } from './push-token.ts';
 
-/** A message as Pub/Sub delivers it. */
-export interface Pushed {
-  readonly id: string;
-  readonly data: string;
-  readonly attributes: Readonly<Record<string, string>>;
-  readonly publishedAt: Date;
-  /** 0 where the subscription has no dead-letter policy, or does not tell. */
-  readonly deliveryAttempt: number;
-}
-
 export interface PushParts {
   readonly verify: VerifyPush;
   /** Resolves when the message may be acknowledged. @throws Failure where it has to be delivered again */
-  readonly take: (pushed: Pushed, signal: AbortSignal) => Promise<void>;
+  readonly take: (pushed: Envelope, signal: AbortSignal) => Promise<void>;
   /** More at once are sent back: each holds an encoder, or waits for one while its deadline passes. */
   readonly limit: number;
 }
@@ -59,7 +50,7 @@ function leftSignal(res: Response): AbortSignal {
 }
 
 /** @throws Failure `bad-request` for what is no message, `misconfigured` where its metadata is missing */
-export function parsePush(headers: IncomingHttpHeaders, body: Buffer): Pushed {
+export function parsePush(headers: IncomingHttpHeaders, body: Buffer): Envelope {
   const messageId = headerOf(headers, 'x-goog-pubsub-message-id');
   if (messageId !== undefined) return unwrapped(messageId, headers, body);
   const fields = Fields.of(parseJson(body), '');
@@ -71,7 +62,7 @@ export function parsePush(headers: IncomingHttpHeaders, body: Buffer): Pushed {
 }
 
 /** https://cloud.google.com/pubsub/docs/payload-unwrapping: attributes become headers, whose names know no case. */
-function unwrapped(id: string, headers: IncomingHttpHeaders, body: Buffer): Pushed {
+function unwrapped(id: string, headers: IncomingHttpHeaders, body: Buffer): Envelope {
   const attributes = Object.fromEntries(Object.keys(headers).map((name) => [name, headerOf(headers, name) ?? '']));
   return {
     id,
@@ -83,7 +74,7 @@ function unwrapped(id: string, headers: IncomingHttpHeaders, body: Buffer): Push
 }
 
 /** https://cloud.google.com/pubsub/docs/push#receive_push */
-function wrapped(message: Fields, deliveryAttempt: unknown): Pushed {
+function wrapped(message: Fields, deliveryAttempt: unknown): Envelope {
   const data = message.raw('data') ?? '';
   if (typeof data !== 'string') throw new Failure('bad-request', 'message.data: expected base64.');
   const attributes = Fields.of(message.raw('attributes') ?? {}, 'message.attributes');

@@ -7,7 +7,8 @@ import { buffer } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Failure } from '../../src/failure.ts';
 import { Certificates, createVerifyPush } from '../../src/http/push-token.ts';
-import type { Pushed, PushParts } from '../../src/http/push.ts';
+import type { PushParts } from '../../src/http/push.ts';
+import type { Envelope } from '../../src/queue/envelope.ts';
 import { openPubsubQueue } from '../../src/queue/pubsub/pubsub.ts';
 import { encodeMessage, type Delivery, type Handle } from '../../src/queue/queue.ts';
 import { AUDIENCE, forgedToken, PUSHER, startOidcServer, type OidcServer } from '../support/oidc-server.ts';
@@ -29,11 +30,11 @@ function verifier(certsUrl = oidc.certsUrl): PushParts['verify'] {
 }
 
 interface Route extends Started {
-  readonly taken: readonly Pushed[];
+  readonly taken: readonly Envelope[];
 }
 
 async function startRoute(parts: Partial<PushParts> = {}): Promise<Route> {
-  const taken: Pushed[] = [];
+  const taken: Envelope[] = [];
   const take: PushParts['take'] = async (pushed, signal) => {
     taken.push(pushed);
     await parts.take?.(pushed, signal);

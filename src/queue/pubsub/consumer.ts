@@ -5,7 +5,8 @@ import { notBeforeOf, parseEnvelope } from './envelope.ts';
 import { unreadable } from './failure.ts';
 import type { Leased, PubsubLibrary } from './library.ts';
 import { settle, type Desk } from './settle.ts';
-import { staySubscribed, within } from './stay.ts';
+import { endsWithin, untilAborted } from '../../waiting.ts';
+import { Puller } from './puller.ts';
 import { messageKey, type Delivery, type Handle, type Settlement } from '../queue.ts';
 
 export interface ConsumerParts extends Desk {
@@ -39,33 +40,38 @@ interface Job {
 export class PullConsumer {
   readonly #parts: ConsumerParts;
   readonly #jobs = new Map<Job, Promise<void>>();
-  #stopping: Promise<void> | undefined;
 
   constructor(parts: ConsumerParts) {
     this.#parts = parts;
   }
 
-  /** Until `signal` aborts and everything is settled or given back: within 5 s. */
+  /** Until `signal` aborts and everything is settled or given back: within 7 s. */
   async run(signal: AbortSignal): Promise<void> {
-    if (signal.aborted) return;
-    const { library, subscription, slots, leaseS, onTrouble } = this.#parts;
-    const stop = (): void => void (this.#stopping ??= this.#stop());
-    signal.addEventListener('abort', stop, { once: true });
-    const open = () =>
-      library.subscribe({
-        name: subscription,
-        maxMessages: slots,
-        leaseS,
-        onClose: 'wait',
-        take: (leased) => this.#take(leased),
-        onTrouble,
-      });
-    await staySubscribed({ open, onLost: () => this.#lose() }, signal);
-    await this.#stopping;
+    const { library, subscription: name, slots, leaseS, onTrouble } = this.#parts;
+    const puller = new Puller({
+      library,
+      name,
+      slots,
+      leaseS,
+      onTrouble,
+      take: (leased) => this.#take(leased),
+      giveBack: (leased) => void this.#return(leased),
+      onLost: () => this.#lose(),
+    });
+    const heartbeat = setInterval(() => void puller.extend(), (leaseS * 1000) / 3);
+    try {
+      const pulling = puller.run(signal);
+      await untilAborted(signal);
+      // Nothing is pulled any more: what is given back as a copy comes to somebody else.
+      await this.#stop();
+      await pulling;
+      await puller.close();
+    } finally {
+      clearInterval(heartbeat);
+    }
   }
 
   #take(leased: Leased): void {
-    if (this.#stopping !== undefined) return leased.nack();
     let delivery: Delivery;
     try {
       delivery = parseEnvelope(leased);
@@ -73,7 +79,7 @@ export class PullConsumer {
       leased.nack();
       return this.#parts.onTrouble(unreadable(leased, error));
     }
-    const key = keyOf(leased, delivery);
+    const key = jobKeyOf(leased, delivery);
     const running = [...this.#jobs.keys()].find((job) => job.key === key);
     if (running !== undefined) return void running.leases.push(leased);
     const job = { key, delivery, leases: [leased], controller: new AbortController(), over: false };
@@ -127,7 +133,7 @@ export class PullConsumer {
     return false;
   }
 
-  async #publishCopy({ delivery, leases }: Job, settlement: Settlement): Promise<void> {
+  async #publishCopy({ delivery, leases }: Pick<Job, 'delivery' | 'leases'>, settlement: Settlement): Promise<void> {
     const [first] = leases;
     if (first !== undefined) await settle(first, { ...settlement, attempt: delivery.attempt }, this.#parts);
   }
@@ -144,18 +150,31 @@ export class PullConsumer {
   async #stop(): Promise<void> {
     for (const { controller } of this.#jobs.keys())
       controller.abort(new Failure('stopped', 'The service stops; the message was given back.'));
-    await within(Promise.all(this.#jobs.values()), this.#parts.stopGraceMs);
+    await endsWithin(Promise.all(this.#jobs.values()), this.#parts.stopGraceMs);
     await Promise.all([...this.#jobs.keys()].map((job) => this.#giveBack(job)));
   }
 
   async #giveBack(job: Job): Promise<void> {
     job.over = true;
-    const published = this.#publishCopy(job, { outcome: 'back' }).then(
+    await this.#copyBack(job);
+  }
+
+  /** Nobody has worked on it: it goes back like what was worked on. */
+  async #return(leased: Leased): Promise<void> {
+    try {
+      await this.#copyBack({ delivery: parseEnvelope(leased), leases: [leased] });
+    } catch {
+      leased.nack();
+    }
+  }
+
+  async #copyBack(held: Pick<Job, 'delivery' | 'leases'>): Promise<void> {
+    const published = this.#publishCopy(held, { outcome: 'back' }).then(
       () => true,
       () => false,
     );
-    const copied = (await within(published, GIVEN_BACK_WITHIN_MS)) && (await published);
-    for (const leased of job.leases) {
+    const copied = (await endsWithin(published, GIVEN_BACK_WITHIN_MS)) && (await published);
+    for (const leased of held.leases) {
       if (copied) leased.ack();
       else leased.nack();
     }
@@ -166,6 +185,6 @@ export class PullConsumer {
  * Deliveries with the same key are the same work, and end together: one message delivered twice, or one recording
  * named by two events. A conversation named again may have become longer: that is work of its own.
  */
-function keyOf(leased: Leased, { message }: Delivery): string {
+function jobKeyOf(leased: Leased, { message }: Delivery): string {
   return message.kind === 'recording' ? messageKey(message) : `id:${leased.id}`;
 }

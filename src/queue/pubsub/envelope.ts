@@ -3,22 +3,8 @@
  * lies in the attributes, so that a copy can be published without reading the data.
  */
 import { Failure } from '../../failure.ts';
+import type { Envelope, Outgoing } from '../envelope.ts';
 import { encodeMessage, parseMessage, type Delivery, type Message } from '../queue.ts';
-
-/** What is published. */
-export interface Outgoing {
-  readonly data: string;
-  readonly attributes: Readonly<Record<string, string>>;
-}
-
-/** What is delivered, pulled or pushed. */
-export interface Envelope extends Outgoing {
-  /** Of this message; each copy has its own. */
-  readonly id: string;
-  readonly publishedAt: Date;
-  /** 1 and more where the subscription has a dead-letter policy; else 0. Counts nacks and deadlines that passed. */
-  readonly deliveryAttempt: number;
-}
 
 /**
  * The attributes. Lower case, because an unwrapped push makes HTTP headers of them, which have no other.

@@ -1,9 +1,9 @@
 /** Turns an error of Pub/Sub into a Failure that says which role, name or setting to change. */
 import { Failure } from '../../failure.ts';
-import type { Envelope } from './envelope.ts';
+import type { Envelope } from '../envelope.ts';
 
 /** What was being done, and to what: decides which role a refusal names. */
-export interface Doing {
+export interface PubsubDoing {
   readonly what: 'publish' | 'consume';
   /** Short name of the topic or subscription. */
   readonly name: string;
@@ -16,18 +16,19 @@ const ROLES = {
 } as const;
 
 /** https://grpc.io/docs/guides/status-codes/ */
+const DEADLINE_EXCEEDED = 4;
 const NOT_FOUND = 5;
 const PERMISSION_DENIED = 7;
 const UNIMPLEMENTED = 12;
 const UNAUTHENTICATED = 16;
 
 /** `misconfigured` for what the operator has to change, else `queue-unavailable`: both are 503 for a caller and lose no attempt. */
-export function pubsubFailure(error: unknown, doing: Doing): Failure {
+export function pubsubFailure(error: unknown, doing: PubsubDoing): Failure {
   if (error instanceof Failure) return error;
   const { thing, role } = ROLES[doing.what];
   const name = `The Pub/Sub ${thing} "${doing.name}"`;
   const advice = (text: string): Failure => new Failure('misconfigured', text, { cause: error });
-  switch (codeOf(error)) {
+  switch (grpcCodeOf(error)) {
     case NOT_FOUND:
       return advice(`${name} does not exist; create it (terraform apply) or correct QUEUE_URL.`);
     case PERMISSION_DENIED:
@@ -42,7 +43,7 @@ export function pubsubFailure(error: unknown, doing: Doing): Failure {
 }
 
 /** Pub/Sub tells nobody without rights whether a thing exists: the advice has to name both. */
-export function withoutRights(doing: Doing): Failure {
+export function withoutRights(doing: PubsubDoing): Failure {
   const { thing, role } = ROLES[doing.what];
   return new Failure(
     'misconfigured',
@@ -57,11 +58,15 @@ export function unreadable({ id, deliveryAttempt }: Envelope, cause: unknown): F
 }
 
 export function isUnimplemented(error: unknown): boolean {
-  return codeOf(error) === UNIMPLEMENTED;
+  return grpcCodeOf(error) === UNIMPLEMENTED;
+}
+
+export function isDeadlineExceeded(error: unknown): boolean {
+  return grpcCodeOf(error) === DEADLINE_EXCEEDED;
 }
 
 /** -1 where it is no answer of the server. */
-function codeOf(error: unknown): number {
+function grpcCodeOf(error: unknown): number {
   const code: unknown = error instanceof Error && 'code' in error ? error.code : undefined;
   return typeof code === 'number' ? code : -1;
 }

@@ -2,7 +2,8 @@
 import { Failure } from '../../failure.ts';
 import { copyOf, countedAttempt, notBeforeOf } from './envelope.ts';
 import type { Leased, PubsubLibrary, Subscribed } from './library.ts';
-import { staySubscribed, within } from './stay.ts';
+import { endsWithin } from '../../waiting.ts';
+import { staySubscribed } from './stay.ts';
 import type { Desk } from './settle.ts';
 
 export interface LaterParts extends Desk {
@@ -42,7 +43,6 @@ export class WaitingRoom {
       name: laterSubscription,
       maxMessages: MAX_HELD,
       leaseS: LEASE_S,
-      onClose: 'nack',
       take: (leased) => this.#take(leased),
       onTrouble,
     });
@@ -86,7 +86,7 @@ export class WaitingRoom {
   async #close(subscribed: Subscribed): Promise<void> {
     this.#stopped = true;
     this.#forget();
-    await within(Promise.all(this.#releasing), RELEASED_WITHIN_MS);
+    await endsWithin(Promise.all(this.#releasing), RELEASED_WITHIN_MS);
     await subscribed.close();
   }
 }

@@ -1,11 +1,12 @@
 /**
- * Turns the official client into three things that can be relied on: a publish that ends in time, a subscription
- * that holds no more than it was asked to, and a question about rights. The only place that imports it.
+ * Turns the official client into four things that can be relied on: a publish that ends in time, a pull that takes what
+ * it was asked to and can be called off, a stream of what waits, and a question about rights. The only place that imports it.
  */
-import { Duration, PubSub, SubscriptionCloseBehaviors, type Message, type Topic } from '@google-cloud/pubsub';
+import { Duration, PubSub, SubscriptionCloseBehaviors, v1, type Message, type Topic } from '@google-cloud/pubsub';
 import { Failure } from '../../failure.ts';
-import type { Envelope, Outgoing } from './envelope.ts';
-import { isUnimplemented, pubsubFailure, withoutRights, type Doing } from './failure.ts';
+import { inTime, unlessAborted } from '../../waiting.ts';
+import type { Envelope, Outgoing } from '../envelope.ts';
+import { isDeadlineExceeded, isUnimplemented, pubsubFailure, withoutRights, type PubsubDoing } from './failure.ts';
 
 /** A message under a lease, which is extended until one of the two is called. Later calls do nothing. */
 export interface Leased extends Envelope {
@@ -19,8 +20,6 @@ export interface Subscribing {
   readonly maxMessages: number;
   /** How long the messages of a killed process stay taken. */
   readonly leaseS: number;
-  /** What close() does with what is held: waits for its ack or nack, or gives it back at once. */
-  readonly onClose: 'wait' | 'nack';
   readonly take: (leased: Leased) => void;
   readonly onTrouble: (failure: Failure) => void;
 }
@@ -28,13 +27,20 @@ export interface Subscribing {
 export interface Subscribed {
   /** Resolves when the stream is over, also by an error that trying again does not mend; what was held is given back then. */
   readonly ended: Promise<void>;
-  /** Takes nothing more at once; resolves when what was held is settled, within 5 s. */
+  /** Takes nothing more at once, gives back what was held, and resolves within 5 s. */
   close(): Promise<void>;
+}
+
+/** A message that was pulled, and the name of its lease. */
+export interface Pulled extends Envelope {
+  readonly ackId: string;
 }
 
 /** A hanging server is given up after this, retries included; a webhook's sender waits no longer than 5 s. */
 const PUBLISH_WITHIN_MS = 4_500;
 const CALL_WITHIN_MS = 2_500;
+/** The server answers an empty subscription long before, with nothing; this ends a call that nobody answers. */
+const PULL_WITHIN_MS = 90_000;
 /** More messages waiting for the server's word than this are refused: memory has a bound. */
 const MAX_UNDER_WAY = 20_000;
 /** UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, INTERNAL, UNAVAILABLE: publishing twice is harmless here. */
@@ -47,12 +53,15 @@ const CHANNEL = { 'grpc.max_reconnect_backoff_ms': 2_000, 'grpc.initial_reconnec
 
 export class PubsubLibrary {
   readonly #client: PubSub;
+  readonly #project: string;
+  #opened: Promise<v1.SubscriberClient> | undefined;
   readonly #topics = new Map<string, Topic>();
   readonly #underWay = new Set<Promise<unknown>>();
   #closed = false;
 
   /** Honours PUBSUB_EMULATOR_HOST. */
   constructor(project: string) {
+    this.#project = project;
     this.#client = new PubSub({
       projectId: project,
       ...CHANNEL,
@@ -61,7 +70,7 @@ export class PubsubLibrary {
 
   /** Resolves once the server has named every message. @throws Failure within 5 s; some may have arrived then. */
   async publish(topicName: string, outgoing: readonly Outgoing[]): Promise<void> {
-    const doing: Doing = { what: 'publish', name: topicName };
+    const doing: PubsubDoing = { what: 'publish', name: topicName };
     if (this.#closed) throw new Failure('queue-unavailable', 'The queue is closed; the service is stopping.');
     if (this.#underWay.size + outgoing.length > MAX_UNDER_WAY)
       throw new Failure('queue-unavailable', 'Too many messages wait for the queue already; try again later.');
@@ -69,14 +78,16 @@ export class PubsubLibrary {
     const sending = outgoing.map(({ data, attributes }) =>
       this.#track(topic.publishMessage({ data: Buffer.from(data), attributes: { ...attributes } })),
     );
-    await inTime(Promise.all(sending), PUBLISH_WITHIN_MS).catch((error: unknown) => {
-      throw pubsubFailure(error, doing);
-    });
+    await inTime(() => Promise.all(sending), PUBLISH_WITHIN_MS, noAnswerIn(PUBLISH_WITHIN_MS)).catch(
+      (error: unknown) => {
+        throw pubsubFailure(error, doing);
+      },
+    );
   }
 
   /** Starts at once. What goes wrong without ending the stream goes to `onTrouble`. */
   subscribe(subscribing: Subscribing): Subscribed {
-    const { name, maxMessages, leaseS, onClose } = subscribing;
+    const { name, maxMessages, leaseS } = subscribing;
     const lease = Duration.from({ seconds: leaseS });
     const subscription = this.#client.subscription(name, {
       // allowExcessMessages is true by default; and each of five streams would be given maxMessages.
@@ -88,10 +99,7 @@ export class PubsubLibrary {
       // A slot is free again only when its ack has been sent: after 100 ms by default.
       batching: { maxMilliseconds: 1 },
       closeOptions: {
-        behavior:
-          onClose === 'wait'
-            ? SubscriptionCloseBehaviors.WaitForProcessing
-            : SubscriptionCloseBehaviors.NackImmediately,
+        behavior: SubscriptionCloseBehaviors.NackImmediately,
         timeout: Duration.from({ milliseconds: CLOSE_WITHIN_MS }),
       },
     });
@@ -104,13 +112,44 @@ export class PubsubLibrary {
     return { ended: ended.promise, close: () => subscription.close() };
   }
 
+  /** At least one message as soon as there is one, at most `maxMessages`; none when nothing came for a while. */
+  async pull(
+    { name, maxMessages }: { readonly name: string; readonly maxMessages: number },
+    signal: AbortSignal,
+  ): Promise<readonly Pulled[]> {
+    const subscriber = await this.#subscriber();
+    const request = { subscription: this.#pathOf(name), maxMessages };
+    const call = calledOff(subscriber, { method: 'pull', request, withinMs: PULL_WITHIN_MS }, signal);
+    try {
+      return parsePulled(await call);
+    } catch (error) {
+      if (isDeadlineExceeded(error)) return [];
+      throw error;
+    }
+  }
+
+  async acknowledge(name: string, ackIds: readonly string[]): Promise<void> {
+    const subscriber = await this.#subscriber();
+    await subscriber.acknowledge(
+      { subscription: this.#pathOf(name), ackIds: [...ackIds] },
+      callOptions(CALL_WITHIN_MS),
+    );
+  }
+
+  /** From now on for `seconds`; 0 gives them back. */
+  async extend(name: string, ackIds: readonly string[], seconds: number): Promise<void> {
+    const subscriber = await this.#subscriber();
+    const request = { subscription: this.#pathOf(name), ackIds: [...ackIds], ackDeadlineSeconds: seconds };
+    await subscriber.modifyAckDeadline(request, callOptions(CALL_WITHIN_MS));
+  }
+
   /**
    * Asks for rights instead of looking the thing up: neither a publisher nor a subscriber may do that.
    * @throws Failure `misconfigured` naming role and thing, `queue-unavailable` where nobody answers
    */
-  async requireRight(doing: Doing): Promise<void> {
+  async requireRight(doing: PubsubDoing): Promise<void> {
     try {
-      await inTime(this.#hasRight(doing), CALL_WITHIN_MS);
+      await inTime(() => this.#hasRight(doing), CALL_WITHIN_MS, noAnswerIn(CALL_WITHIN_MS));
     } catch (error) {
       throw pubsubFailure(error, doing);
     }
@@ -120,10 +159,21 @@ export class PubsubLibrary {
   async close(): Promise<void> {
     this.#closed = true;
     await Promise.allSettled(this.#underWay);
+    await this.#opened?.then((subscriber) => subscriber.close());
     await this.#client.close();
   }
 
-  async #hasRight(doing: Doing): Promise<void> {
+  /** With the address and credentials of the other one. */
+  #subscriber(): Promise<v1.SubscriberClient> {
+    this.#opened ??= this.#client.getClientConfig().then((config) => new v1.SubscriberClient({ ...config }));
+    return this.#opened;
+  }
+
+  #pathOf(subscription: string): string {
+    return `projects/${this.#project}/subscriptions/${subscription}`;
+  }
+
+  async #hasRight(doing: PubsubDoing): Promise<void> {
     const isTopic = doing.what === 'publish';
     const permission = isTopic ? 'pubsub.topics.publish' : 'pubsub.subscriptions.consume';
     const thing = isTopic ? this.#topic(doing.name) : this.#client.subscription(doing.name);
@@ -157,6 +207,84 @@ export class PubsubLibrary {
     this.#underWay.add(settled);
     return sending;
   }
+}
+
+interface CallOff {
+  readonly method: 'pull';
+  readonly request: { readonly subscription: string; readonly maxMessages: number };
+  readonly withinMs: number;
+}
+
+/** The client's own methods hide that a call can be cancelled; what they call themselves does not (google-gax, CancellablePromise). */
+async function calledOff(
+  subscriber: v1.SubscriberClient,
+  { method, request, withinMs }: CallOff,
+  signal: AbortSignal,
+): Promise<unknown> {
+  await subscriber.initialize();
+  signal.throwIfAborted();
+  const inner: unknown = subscriber.innerApiCalls[method];
+  if (typeof inner !== 'function') throw new Failure('internal', `The Pub/Sub client has no call ${method}.`);
+  // https://google.aip.dev/client-libraries/4222
+  const headers = { 'x-goog-request-params': `subscription=${encodeURIComponent(request.subscription)}` };
+  const options = { timeout: withinMs, retry: { retryCodes: [] }, otherArgs: { headers } };
+  const call: unknown = Reflect.apply(inner, undefined, [request, options]);
+  if (!(call instanceof Promise)) throw new Failure('internal', `The Pub/Sub client does not answer ${method}.`);
+  const cancel = (): void => {
+    if ('cancel' in call && typeof call.cancel === 'function') Reflect.apply(call.cancel, call, []);
+  };
+  signal.addEventListener('abort', cancel, { once: true });
+  try {
+    const answer: unknown = await unlessAborted(call, signal);
+    return Array.isArray(answer) ? answer[0] : undefined;
+  } finally {
+    signal.removeEventListener('abort', cancel);
+  }
+}
+
+/** https://cloud.google.com/pubsub/docs/reference/rpc/google.pubsub.v1#pullresponse */
+function parsePulled(response: unknown): readonly Pulled[] {
+  const received = fieldOf(response, 'receivedMessages');
+  return Array.isArray(received) ? received.map(parseReceived) : [];
+}
+
+function parseReceived(received: unknown): Pulled {
+  const message = fieldOf(received, 'message');
+  const ackId = fieldOf(received, 'ackId');
+  if (typeof ackId !== 'string') throw new Failure('queue-unavailable', 'Pub/Sub sent a message without a lease.');
+  const attributes = fieldOf(message, 'attributes');
+  return {
+    ackId,
+    id: textIn(message, 'messageId'),
+    data: dataOf(fieldOf(message, 'data')),
+    attributes: typeof attributes === 'object' && attributes !== null ? textsOf(attributes) : {},
+    publishedAt: momentOf(fieldOf(message, 'publishTime')),
+    deliveryAttempt: Number(fieldOf(received, 'deliveryAttempt') ?? 0),
+  };
+}
+
+function fieldOf(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined;
+}
+
+function textIn(value: unknown, name: string): string {
+  const text = fieldOf(value, name);
+  return typeof text === 'string' ? text : '';
+}
+
+function dataOf(data: unknown): string {
+  if (data instanceof Uint8Array) return Buffer.from(data).toString('utf8');
+  return typeof data === 'string' ? Buffer.from(data, 'base64').toString('utf8') : '';
+}
+
+function textsOf(attributes: object): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(attributes).map(([name, value]) => [name, String(value)]));
+}
+
+/** Seconds are a number, a text or a Long. */
+function momentOf(timestamp: unknown): Date {
+  const date = new Date(Number(fieldOf(timestamp, 'seconds')) * 1000 + Number(fieldOf(timestamp, 'nanos') ?? 0) / 1e6);
+  return Number.isNaN(date.getTime()) ? new Date() : date;
 }
 
 /** Left alone, the library tries for 600 s. */
@@ -198,12 +326,6 @@ function leasedOf(message: Message): Leased {
 }
 
 /** The library bounds its calls, but not its wait for credentials. */
-async function inTime<T>(work: Promise<T>, ms: number): Promise<T> {
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => late.reject(new Error(`No answer within ${String(ms)} ms.`)), ms);
-  try {
-    return await Promise.race([work, late.promise]);
-  } finally {
-    clearTimeout(timer);
-  }
+function noAnswerIn(ms: number): () => Error {
+  return () => new Error(`No answer within ${String(ms)} ms.`);
 }

@@ -1,8 +1,10 @@
-/** Turns a topic and a subscription of Google Cloud Pub/Sub into a queue. What has to exist there: pubsub-settle.ts. */
+/** Turns a topic and a subscription of Google Cloud Pub/Sub into a queue. What has to exist there: settle.ts. */
 import { Failure } from '../../failure.ts';
+import { unlessAborted } from '../../waiting.ts';
 import { PullConsumer } from './consumer.ts';
-import { copyOf, countedAttempt, encodeEvent, notBeforeOf, parseEnvelope, type Envelope } from './envelope.ts';
-import { unreadable, type Doing } from './failure.ts';
+import type { Envelope } from '../envelope.ts';
+import { copyOf, countedAttempt, encodeEvent, notBeforeOf, parseEnvelope } from './envelope.ts';
+import { unreadable, type PubsubDoing } from './failure.ts';
 import { WaitingRoom } from './later.ts';
 import { PubsubLibrary } from './library.ts';
 import { laterNameOf, longNameOf, settle, type Desk } from './settle.ts';
@@ -26,6 +28,8 @@ export interface PubsubOptions {
   readonly onTrouble?: (failure: Failure) => void;
 }
 
+/** Messages in one call: a long list neither fills memory nor keeps others waiting. */
+const TURN = 1000;
 /** Pub/Sub waits at most 600 s for the answer to a push. */
 const PUSH_WITHIN_MS = 540_000;
 
@@ -67,8 +71,10 @@ class QueueOnPubsub implements PubsubQueue {
       throw new Failure('queue-unavailable', 'The queue is closed; the service is stopping.');
     if (messages.length === 0) return;
     const acceptedAt = new Date();
-    const outgoing = messages.map((message) => encodeEvent(message, acceptedAt));
-    await unlessAborted(this.#library.publish(this.#config.topic, outgoing), signal);
+    for (let start = 0; start < messages.length; start += TURN) {
+      const outgoing = messages.slice(start, start + TURN).map((message) => encodeEvent(message, acceptedAt));
+      await unlessLeft(this.#library.publish(this.#config.topic, outgoing), signal);
+    }
   }
 
   /** The waiting room is kept beside it. */
@@ -98,7 +104,7 @@ class QueueOnPubsub implements PubsubQueue {
 
   async check(signal: AbortSignal): Promise<void> {
     const asked = this.#needs().map((doing) => this.#library.requireRight(doing));
-    await unlessAborted(Promise.all(asked), signal);
+    await unlessLeft(Promise.all(asked), signal);
   }
 
   /** Cloud Monitoring has these figures. */
@@ -135,10 +141,10 @@ class QueueOnPubsub implements PubsubQueue {
     await this.#library.publish(this.#desk.topic, [copyOf(envelope, { attempt })]);
   }
 
-  #needs(): readonly Doing[] {
+  #needs(): readonly PubsubDoing[] {
     const { topic, subscription } = this.#config;
     const { pushed = false } = this.#options;
-    const needs: Doing[] = [{ what: 'publish', name: topic }];
+    const needs: PubsubDoing[] = [{ what: 'publish', name: topic }];
     if (subscription !== undefined || pushed) needs.push({ what: 'publish', name: this.#desk.laterTopic });
     if (pushed) needs.push({ what: 'publish', name: longNameOf(topic) });
     if (subscription !== undefined)
@@ -148,15 +154,11 @@ class QueueOnPubsub implements PubsubQueue {
 }
 
 /** Whoever asked has gone: the work itself goes on and is bounded by its own time. */
-async function unlessAborted(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
-  const aborted = Promise.withResolvers<never>();
-  const abort = (): void =>
-    aborted.reject(new Failure('queue-unavailable', 'The queue did not answer in time.', { cause: signal.reason }));
-  signal.addEventListener('abort', abort, { once: true });
+async function unlessLeft(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
   try {
-    if (signal.aborted) abort();
-    await Promise.race([work, aborted.promise]);
-  } finally {
-    signal.removeEventListener('abort', abort);
+    await unlessAborted(work, signal);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    throw new Failure('queue-unavailable', 'The queue did not answer in time.', { cause: signal.reason });
   }
 }

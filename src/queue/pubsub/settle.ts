@@ -5,7 +5,7 @@
  * (Retry-After would be shortened) and counts towards the dead letters (waiting would be failing). So a message that
  * has to wait moves: its copy, with the time in its `not-before`, goes to the topic TOPIC-later and the original is
  * acknowledged. A crash in between leaves two, never none. Workers hold what lies on SUBSCRIPTION-later under lease
- * (pubsub-later.ts) and publish it on TOPIC again when it is due. Neither a filter (one topic would be enough with
+ * (later.ts) and publish it on TOPIC again when it is due. Neither a filter (one topic would be enough with
  * it, but it cannot be changed nor tried out: the emulator ignores it) nor Cloud Tasks (one more service, one more
  * identity, at most 30 days) is needed.
  *
@@ -14,7 +14,8 @@
  * Workers publish to both topics and consume from both subscriptions; the receiver publishes to TOPIC. A worker that is
  * pushed to publishes to TOPIC-long as well; TOPIC-long is a queue like TOPIC, with all of the above (longNameOf).
  */
-import { copyOf, type Envelope } from './envelope.ts';
+import type { Envelope } from '../envelope.ts';
+import { copyOf } from './envelope.ts';
 import type { PubsubLibrary } from './library.ts';
 import type { Settlement } from '../queue.ts';
 

@@ -25,12 +25,3 @@ export async function staySubscribed({ open, onLost }: Staying, signal: AbortSig
     await delay(REOPEN_AFTER_MS, undefined, { signal }).catch(() => undefined);
   }
 }
-
-/** Whether `work` ended within `ms`. */
-export async function within(work: Promise<unknown>, ms: number): Promise<boolean> {
-  const over = new AbortController();
-  const late = delay(ms, false, { signal: over.signal }).catch(() => false);
-  const ended = await Promise.race([work.then(() => true), late]);
-  over.abort();
-  return ended;
-}

@@ -361,6 +361,67 @@ suite('Pub/Sub', { skip: missing }, () => {
     assert.equal(next.seen.length, 1);
   });
 
+  for (const [when, before] of [
+    ['before it started', 30],
+    ['while it was busy', 2],
+  ] as const)
+    test(
+      `a worker fetches nothing beyond its slots: what came ${when} is delivered at once when it stops, uncounted (F7)`,
+      { timeout: 120_000 },
+      async (t) => {
+        // What was held until its lease ends would come after this test has failed.
+        const { queue, close, reopen } = await open({ leaseS: 600 });
+        t.after(close);
+        const names = Array.from({ length: 30 }, (_, index) => `r-${String(index)}`);
+        const publish = (ids: readonly string[]): Promise<void> =>
+          queue.publish(
+            ids.map((id) => recordingMessage(id)),
+            NEVER,
+          );
+        await publish(names.slice(0, before));
+        const stopped = consuming(
+          queue,
+          async (_, signal) => {
+            if (!signal.aborted) await once(signal, 'abort');
+            return { outcome: 'back' };
+          },
+          2,
+        );
+        await stopped.first(2);
+        await publish(names.slice(before));
+        // Whatever is fetched ahead has been fetched by now.
+        await delay(1_000);
+        await stopped.stop();
+        const next = consuming(await reopen(), () => DONE, 30);
+        const seen = await next.first(30);
+        await next.stop();
+        assert.deepEqual([...new Set(seen.map((one) => one.name))].toSorted(), names.toSorted());
+        assert.deepEqual(new Set(seen.map((one) => one.lost)), new Set([0]));
+      },
+    );
+
+  test('a worker keeps what it works on for longer than its lease (QU-20)', { timeout: 120_000 }, async (t) => {
+    const { queue, close } = await open({ leaseS: 10 });
+    t.after(close);
+    await queue.publish([recordingMessage('long')], NEVER);
+    const ended = gate();
+    const consumer = consuming(
+      queue,
+      async () => {
+        // The emulator would deliver it again after its 10 s.
+        await delay(25_000);
+        ended.open();
+        return DONE;
+      },
+      2,
+    );
+    await ended.opened;
+    await queue.publish([recordingMessage('next')], NEVER);
+    await consumer.first(2);
+    await consumer.stop();
+    assert.equal(consumer.seen.filter((one) => one.name === 'long').length, 1);
+  });
+
   test(
     'invariant 1: a broker that hangs refuses events in time, and takes them again afterwards (QU-11)',
     { timeout: 300_000 },

@@ -1,6 +1,6 @@
 /** Turns a port of the loopback into a gRPC server that gives every call the answer a test has chosen. */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { createServer, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 
 export interface GrpcAnswer {
@@ -17,6 +17,8 @@ export interface GrpcServer {
   readonly calls: readonly string[];
   /** The first request of each call of this name, without its framing. */
   requests(call: string): Promise<readonly Buffer[]>;
+  /** Resolves once the client has called off a call of this name. */
+  cancelled(call: string): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -24,6 +26,8 @@ export interface GrpcServer {
 export async function startGrpcServer(answer: (call: string) => GrpcAnswer | undefined): Promise<GrpcServer> {
   const calls: string[] = [];
   const requests: { readonly call: string; readonly first: Promise<Buffer> }[] = [];
+  const calledOff = new EventEmitter();
+  const cancelled = new Set<string>();
   const sessions = new Set<ServerHttp2Session>();
   const server = createServer();
   server.on('session', (session) => {
@@ -34,6 +38,10 @@ export async function startGrpcServer(answer: (call: string) => GrpcAnswer | und
     stream.on('error', () => undefined);
     const call = (headers[':path'] ?? '').slice(1);
     calls.push(call);
+    stream.once('aborted', () => {
+      cancelled.add(call);
+      calledOff.emit(call);
+    });
     requests.push({
       call,
       first: once(stream, 'data').then(([chunk]: Buffer[]) => chunk?.subarray(5) ?? Buffer.alloc(0)),
@@ -49,6 +57,9 @@ export async function startGrpcServer(answer: (call: string) => GrpcAnswer | und
     host: `127.0.0.1:${String(address.port)}`,
     calls,
     requests: (name) => Promise.all(requests.filter(({ call }) => call === name).map(({ first }) => first)),
+    async cancelled(call) {
+      if (!cancelled.has(call)) await once(calledOff, call);
+    },
     async close() {
       for (const session of sessions) session.destroy();
       server.close();

@@ -1,0 +1,143 @@
+/**
+ * Turns a subscription into messages that are taken when a slot is free for them and never ahead of one, each under a
+ * lease until it is settled. A stream fetches ahead, and what it has fetched comes to nobody while its worker is busy or
+ * after it has stopped; a pull asks for exactly as many (https://cloud.google.com/pubsub/docs/pull#unary_pull).
+ */
+import type { Failure } from '../../failure.ts';
+import { endsWithin, sleep } from '../../waiting.ts';
+import { pubsubFailure } from './failure.ts';
+import type { Leased, PubsubLibrary, Pulled } from './library.ts';
+
+export interface PullerNeeds {
+  readonly library: Pick<PubsubLibrary, 'pull' | 'acknowledge' | 'extend'>;
+  /** Short name of the subscription. */
+  readonly name: string;
+  /** Held at once. */
+  readonly slots: number;
+  /** How long the messages of a killed process stay taken; extended three times as often. */
+  readonly leaseS: number;
+  readonly take: (leased: Leased) => void;
+  /** The same for what came with the last answer, after the stop. */
+  readonly giveBack: (leased: Leased) => void;
+  /** No lease could be extended in time: Pub/Sub delivers everything that is held to somebody else. */
+  readonly onLost: () => void;
+  readonly onTrouble: (failure: Failure) => void;
+}
+
+/** What an operator has to change may take hours; an outage mends itself. */
+const ASK_AGAIN_AFTER_MS = 5_000;
+const CLOSE_WITHIN_MS = 3_000;
+/** A server that does not notice that a pull was called off (the emulator: 4 s) would answer it, and hold what it answers with. */
+const ANSWERED_WITHIN_MS = 4_500;
+
+export class Puller {
+  readonly #needs: PullerNeeds;
+  /** By ackId: monotonic ms of the last extension that is known to have happened. */
+  readonly #held = new Map<string, number>();
+  readonly #acked = new Set<string>();
+  readonly #nacked = new Set<string>();
+  #telling: Promise<void> | undefined;
+  #freed = Promise.withResolvers<void>();
+
+  constructor(needs: PullerNeeds) {
+    this.#needs = needs;
+  }
+
+  /** Takes messages until `signal` aborts; ends with the answer that was still due then. */
+  async run(signal: AbortSignal): Promise<void> {
+    const free = (): void => this.#freed.resolve();
+    signal.addEventListener('abort', free, { once: true });
+    while (!signal.aborted) {
+      const slots = this.#needs.slots - this.#held.size;
+      if (slots > 0) await this.#pull(slots, signal);
+      else await this.#freed.promise;
+      this.#freed = Promise.withResolvers();
+    }
+  }
+
+  /** Resolves when everything that is held is settled, or has been given back after a while. */
+  async close(): Promise<void> {
+    const settled = async (): Promise<void> => {
+      while (this.#held.size > 0) await (this.#telling ?? this.#freed.promise);
+    };
+    if (await endsWithin(settled(), CLOSE_WITHIN_MS)) return;
+    for (const ackId of this.#held.keys()) if (!this.#acked.has(ackId)) this.#nacked.add(ackId);
+    await endsWithin(this.#tell(), CLOSE_WITHIN_MS);
+  }
+
+  /** To be called three times as often as leases end. */
+  async extend(): Promise<void> {
+    const { library, name, leaseS, onLost } = this.#needs;
+    const ackIds = [...this.#held.keys()].filter((ackId) => !this.#acked.has(ackId) && !this.#nacked.has(ackId));
+    if (ackIds.length === 0) return;
+    const startedAtMs = performance.now();
+    try {
+      await library.extend(name, ackIds, leaseS);
+      for (const ackId of ackIds) if (this.#held.has(ackId)) this.#held.set(ackId, startedAtMs);
+    } catch {
+      const keptAtMs = Math.min(...ackIds.map((ackId) => this.#held.get(ackId) ?? Infinity));
+      if (performance.now() - keptAtMs < leaseS * 1000) return;
+      this.#held.clear();
+      onLost();
+      this.#freed.resolve();
+    }
+  }
+
+  async #pull(slots: number, signal: AbortSignal): Promise<void> {
+    const { library, name, onTrouble } = this.#needs;
+    const late = new AbortController();
+    let timer: NodeJS.Timeout | undefined;
+    const stop = (): void => void (timer = setTimeout(() => late.abort(), ANSWERED_WITHIN_MS));
+    signal.addEventListener('abort', stop, { once: true });
+    try {
+      const pulled = await library.pull({ name, maxMessages: slots }, late.signal);
+      for (const one of pulled) this.#hold(one, signal);
+      if (pulled.length > 0) void this.extend();
+    } catch (error) {
+      if (signal.aborted) return;
+      onTrouble(pubsubFailure(error, { what: 'consume', name }));
+      await sleep(ASK_AGAIN_AFTER_MS, signal).catch(() => undefined);
+    } finally {
+      signal.removeEventListener('abort', stop);
+      clearTimeout(timer);
+    }
+  }
+
+  #hold({ ackId, ...envelope }: Pulled, signal: AbortSignal): void {
+    this.#held.set(ackId, performance.now());
+    const leased = {
+      ...envelope,
+      ack: () => this.#settle(ackId, this.#acked),
+      nack: () => this.#settle(ackId, this.#nacked),
+    };
+    if (signal.aborted) this.#needs.giveBack(leased);
+    else this.#needs.take(leased);
+  }
+
+  /** Whatever is settled in this turn is told together. */
+  #settle(ackId: string, how: Set<string>): void {
+    if (!this.#held.has(ackId) || this.#acked.has(ackId) || this.#nacked.has(ackId)) return;
+    how.add(ackId);
+    this.#telling ??= new Promise<void>((resolve) => setImmediate(resolve)).then(() => this.#tell());
+  }
+
+  /** A slot is free again once Pub/Sub knows; where it cannot be told, the lease ends by itself. */
+  async #tell(): Promise<void> {
+    const { library, name, onTrouble } = this.#needs;
+    const [acked, nacked] = [[...this.#acked], [...this.#nacked]];
+    try {
+      if (acked.length > 0) await library.acknowledge(name, acked);
+      if (nacked.length > 0) await library.extend(name, nacked, 0);
+    } catch (error) {
+      onTrouble(pubsubFailure(error, { what: 'consume', name }));
+    }
+    for (const ackId of [...acked, ...nacked]) {
+      this.#held.delete(ackId);
+      this.#acked.delete(ackId);
+      this.#nacked.delete(ackId);
+    }
+    this.#telling = undefined;
+    if (this.#acked.size + this.#nacked.size > 0) this.#telling = this.#tell();
+    this.#freed.resolve();
+  }
+}
