@@ -33,6 +33,11 @@ export async function settleFailure(failure: Failure, delivery: Delivery, settli
     metrics.postponed(failure.code, outcome);
     return { outcome };
   }
+  if (failure.code === 'erased') {
+    // Gone on purpose: there is nothing to tell anybody, and nothing to try again.
+    waiting.forget(messageKey(delivery.message));
+    return { outcome: 'done' };
+  }
   const next = nextTryOf(failure, { attempt: delivery.attempt, ageMs: ageOf(delivery) });
   if (next !== undefined) {
     metrics.postponed(failure.code, next.outcome);

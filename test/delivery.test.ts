@@ -164,7 +164,7 @@ const MANIFEST: Manifest = {
 // ── every failure ───────────────────────────────────────────────────────────────────────────────────────────────
 
 /** What becomes of the first delivery of a young message. A new code does not compile until it is said here. */
-const SETTLED: Readonly<Record<FailureCode, 'dead' | 'again' | 'wait' | 'long wait' | 'long'>> = {
+const SETTLED: Readonly<Record<FailureCode, 'dead' | 'again' | 'wait' | 'long wait' | 'long' | 'done'>> = {
   'bad-request': 'dead',
   unauthorized: 'dead',
   forbidden: 'long wait',
@@ -175,7 +175,7 @@ const SETTLED: Readonly<Record<FailureCode, 'dead' | 'again' | 'wait' | 'long wa
   'needs-restore': 'long wait',
   conflict: 'long wait',
   'no-recordings': 'dead',
-  erased: 'dead',
+  erased: 'done',
   'body-too-large': 'dead',
   'unsupported-type': 'dead',
   'no-media': 'dead',
@@ -216,7 +216,11 @@ for (const code of Object.keys(SETTLED).filter(isCode)) {
       assert.match(await around.metrics.text(), new RegExp(`recordings_failed_total{code="${code}"} 1`));
       return;
     }
-    if (expected === 'long') return assert.deepEqual(settlement, { outcome: 'long' });
+    if (expected === 'long' || expected === 'done') {
+      assert.deepEqual(settlement, { outcome: expected });
+      assert.equal(await around.failure(), undefined, 'it was recorded as a failure');
+      return;
+    }
     const outcome = expected === 'again' ? 'again' : 'wait';
     const ms = waitOf(settlement, outcome);
     if (expected === 'wait') assert.ok(ms >= 3_750 && ms <= 6_250, String(ms));

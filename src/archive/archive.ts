@@ -38,7 +38,7 @@ export interface Deposit extends AsyncDisposable {
    * Puts `head` (EBML header, Segment, SeekHead, Info, Tracks, Cues) in front of the clusters, verifies what was stored,
    * makes the object visible in one atomic step, then the day entry, then the manifest; removes a failure record.
    * Where another worker was first: compares, and returns the manifest that lies there.
-   * @throws Failure `archive-unavailable` | `misconfigured` | `conflict`; never leaves a partial object.
+   * @throws Failure `archive-unavailable` | `misconfigured` | `conflict` | `erased`; never leaves a partial object.
    */
   commit(
     head: Buffer,
@@ -98,7 +98,10 @@ export interface LinkVerifier {
 export interface Archive {
   /** The small texts beside recordings. */
   readonly notes: Notes;
-  /** The manifest, only where the recording is complete. Rebuilds one that a crash lost from the object itself. */
+  /**
+   * The manifest, only where the recording is complete. Rebuilds one that a crash lost from the object itself.
+   * @throws Failure `erased` where it is gone on purpose; `conflict` where what lies there is not what its manifest says
+   */
   find(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined>;
   begin(recording: Recording, signal: AbortSignal): Promise<Deposit>;
   /** The bytes of the WebM that `find` found, whole or a range; nothing is asked twice. @throws Failure `not-found`, also midway, `range-not-satisfiable` */

@@ -1,5 +1,7 @@
 /** What folder and bucket do alike, over their small objects: the listing, and the reasons why something is not there. */
+import type { Recording } from '../recording.ts';
 import type { ListQuery, Page } from './archive.ts';
+import { requireNotErased } from './erased.ts';
 import { listArchive } from './listing.ts';
 import type { FailureRecord, WaitingRecord } from './manifest.ts';
 import type { Subject } from './names.ts';
@@ -49,6 +51,12 @@ export abstract class ObjectArchive {
   async sweep(olderThanMs: number, signal: AbortSignal): Promise<number> {
     const staged = await this.sweepStaging(olderThanMs, signal);
     return staged + (await this.reasons.tidy(signal));
+  }
+
+  /** What was erased is told apart from what never was. @throws Failure `erased` */
+  protected async notFound(recording: Recording, signal: AbortSignal): Promise<undefined> {
+    await requireNotErased(recording, this.objects, signal);
+    return undefined;
   }
 
   /** How many were removed. */

@@ -405,6 +405,39 @@ export function archiveSuite(name: string, open: () => Promise<ArchiveHarness>):
       });
     });
 
+    describe('what was erased', () => {
+      const mark = '{"version":1}';
+
+      check('is told apart from what never was, and is not stored again', async (harness) => {
+        const { archive } = harness;
+        assert.equal(await archive.notes.create('erased/C1.R1.json', mark, signal()), true);
+        await assert.rejects(archive.find(CALL, signal()), isFailure('erased'));
+        assert.equal(await archive.find(SCREEN, signal()), undefined);
+        await assert.rejects(
+          store(archive, CALL, { ...small('a'), originals: [bytesOf('o', 99)] }),
+          isFailure('erased'),
+        );
+        await assert.rejects(store(archive, CALL, large('a', harness)), isFailure('erased'));
+        assert.deepEqual(await listed(archive, { limit: 10 }), []);
+        assert.deepEqual(
+          (await harness.objects()).filter((name) => /^(recordings|staging)/.test(name)),
+          [],
+        );
+      });
+
+      check('while it was on its way is not stored either', async (harness) => {
+        const { head, clusters } = large('a', harness);
+        await using deposit = await harness.archive.begin(CALL, signal());
+        for (const cluster of clusters) await deposit.clusters.write(cluster);
+        await (await harness.another()).notes.create('erased/C1.R1.json', mark, signal());
+        const late = deposit.commit(head, 'audio/webm', (stored) => manifestOf(CALL, stored));
+        await assert.rejects(late, isFailure('erased'));
+        await deposit[Symbol.asyncDispose]();
+        assert.deepEqual(await stagingOf(harness), []);
+        await assert.rejects(harness.archive.find(CALL, signal()), isFailure('erased'));
+      });
+    });
+
     describe('the longest ids', () => {
       const LONGEST = { recordingId: 'r'.repeat(128), conversationId: 'c'.repeat(128) };
       const LINE = `${LONGEST.conversationId}/${LONGEST.recordingId}`;

@@ -90,11 +90,13 @@ export class BucketArchive extends ObjectArchive implements Archive {
     const manifestText = (): Promise<string | undefined> => this.objects.get(manifestName(recording), signal);
     const early = isReader ? manifestText() : undefined;
     const [object, earlyText] = await Promise.all([statObject(webmName(recording), this.#client, signal), early]);
-    if (object === undefined && earlyText === undefined) return undefined;
+    if (object === undefined && earlyText === undefined) return this.notFound(recording, signal);
     const text = isReader ? earlyText : await manifestText();
     if (text !== undefined) return proven(text, recording, object);
     // A crash came between the two: what is left to do follows from the WebM. One that is not ours is no recording.
-    if (object === undefined || isReader || parseWebmMetadata(object) === undefined) return undefined;
+    if (object === undefined || isReader || parseWebmMetadata(object) === undefined) {
+      return this.notFound(recording, signal);
+    }
     return completeRecording({ recording, object }, this.#commitNeeds(), signal);
   }
 
@@ -150,7 +152,7 @@ export class BucketArchive extends ObjectArchive implements Archive {
   }
 
   #commitNeeds(): CommitNeeds {
-    return { client: this.#client, reasons: this.reasons };
+    return { client: this.#client, objects: this.objects, reasons: this.reasons };
   }
 }
 

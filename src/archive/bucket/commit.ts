@@ -3,6 +3,7 @@ import { Failure } from '../../failure.ts';
 import type { Recording } from '../../recording.ts';
 import type { Manifest } from '../manifest.ts';
 import { besideName, dayName, manifestName, stagingName } from '../names.ts';
+import type { Objects } from '../objects.ts';
 import type { Reasons } from '../reasons.ts';
 import { dayOf, isOf, parseManifest } from '../records.ts';
 import type { BucketClient } from './client.ts';
@@ -14,6 +15,7 @@ import { parseWebmMetadata, type WebmMetadata } from './webm-metadata.ts';
 
 export interface CommitNeeds {
   readonly client: BucketClient;
+  readonly objects: Objects;
   readonly reasons: Reasons;
 }
 

@@ -7,9 +7,11 @@ import { Failure } from '../../failure.ts';
 import { keyOf, pathOf, type Recording } from '../../recording.ts';
 import type { Deposit, OriginalSink, Sink, Stored } from '../archive.ts';
 import { combineCrc32c, crc32c, createChecksum, createCrc32c, encodeCrc32c, type Checksum } from '../checksum.ts';
+import { requireNotErased } from '../erased.ts';
 import { HeldBack, PIECE_BYTES } from '../held-back.ts';
 import type { Manifest } from '../manifest.ts';
 import { dayName, RECORDINGS, STAGING, stagingName } from '../names.ts';
+import type { Objects } from '../objects.ts';
 import type { Reasons } from '../reasons.ts';
 import { dayOf, originalName } from '../records.ts';
 import { requireProof } from '../verify.ts';
@@ -21,6 +23,7 @@ const LONGEST_PREFIX = 200;
 
 export interface FolderDepositNeeds {
   readonly files: FolderFiles;
+  readonly objects: Objects;
   readonly reasons: Reasons;
   /** Clusters up to here stay in memory, beyond it all of them are in a staging file. */
   readonly holdBackBytes: number;
@@ -87,6 +90,7 @@ export class FolderDeposit implements Deposit {
       await files.write(this.#staged('manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
       await files.sync(this.#staged());
       this.#signal.throwIfAborted();
+      await requireNotErased(this.#recording, this.#needs.objects, this.#signal);
       const committed = await this.#publish(manifest);
       this.#ended = new Failure('internal', 'A deposit can be committed only once.');
       return committed;

@@ -73,7 +73,7 @@ export class FolderArchive extends ObjectArchive implements Archive, LinkVerifie
     return onFolder(async () => {
       signal.throwIfAborted();
       const text = await this.#files.readText(manifestName(recording));
-      if (text === undefined) return undefined;
+      if (text === undefined) return this.notFound(recording, signal);
       const manifest = parseManifest(text);
       const webm = await this.#files.facts(webmName(recording));
       if (webm?.sizeBytes !== manifest.webm.sizeBytes || !isOf(manifest, recording)) throw notAsStated();
@@ -88,6 +88,7 @@ export class FolderArchive extends ObjectArchive implements Archive, LinkVerifie
       await haveFolders(this.#files);
       const needs = {
         files: this.#files,
+        objects: this.objects,
         reasons: this.reasons,
         holdBackBytes: this.#options.holdBackBytes ?? HOLD_BACK_BYTES,
         live: this.#live,

@@ -399,11 +399,12 @@ describe('what the operator has to change is said, waits, and heals (ST-08)', ()
   });
 });
 
-test('what was never archived costs one request to find out, and what is archived two', async () => {
+test('what was never archived costs two requests to find out (one of them whether it was erased), and what is archived two', async () => {
   await withBucket(async ({ archive, server }) => {
     assert.equal(await archive.find(CALL, signal()), undefined);
-    assert.deepEqual([server.count('get'), server.count('media')], [1, 0]);
+    assert.deepEqual([server.count('get'), server.count('media')], [1, 1]);
     await store(archive, CALL, SMALL);
+    assert.deepEqual([server.count('get'), server.count('media'), server.count('insert')], [1, 2, 3], 'the bill');
     const before = server.seen.length;
     assert.ok(await archive.find(CALL, signal()));
     assert.equal(server.seen.length - before, 2);
