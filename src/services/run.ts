@@ -10,6 +10,7 @@ import { createMetrics, type Metrics } from '../metrics.ts';
 import { alignProxyVariables } from '../outbound.ts';
 import { startTraceExport } from '../trace-export.ts';
 import { readVersion } from '../version.ts';
+import { untilAborted } from '../waiting.ts';
 import { sayConfiguration, watchSecrets } from './say.ts';
 
 /** What every deployable is given. */
@@ -72,9 +73,11 @@ export async function runService(command: Command, deployable: Deployable, env: 
     context.opened.use(watchSecrets(config, command, log));
     // Opened first, closed last: what ends with the service is traced as well.
     if (config.tracing !== undefined) await openTraceExport(config.tracing, command, context);
-    running = await deployable(context);
-    log.info('Service started.', { command, url: context.door.url, version: context.version });
-    await running.done;
+    running = await startUnlessStopped(deployable, context);
+    if (running !== undefined) {
+      log.info('Service started.', { command, url: context.door.url, version: context.version });
+      await running.done;
+    }
     await context.opened.disposeAsync();
     log.info('Service stopped.', { command });
     exitAfterFlush(0);
@@ -83,6 +86,13 @@ export async function runService(command: Command, deployable: Deployable, env: 
     log.error(failure.code === 'internal' ? 'Service failed.' : failure.message, { command, error });
     exitAfterFlush(1);
   }
+}
+
+/** undefined where the service is to stop before it has started: nothing has begun that would have to be ended well. */
+async function startUnlessStopped(deployable: Deployable, context: Context): Promise<Running | undefined> {
+  const starting = deployable(context);
+  starting.catch(() => undefined);
+  return Promise.race([starting, untilAborted(context.stopping).then(() => undefined)]);
 }
 
 /** undefined once everything that is wrong with the environment was printed. */
