@@ -7,6 +7,7 @@ import { cpus, loadavg, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { NO_CENSUS } from '../support/service/children.ts';
+import { boundsRows } from './bounds.ts';
 import { cloudRow } from './cloud.ts';
 import { cloudEventsRow } from './cloud-events.ts';
 import { cloudMemoryRow } from './cloud-memory.ts';
@@ -33,6 +34,7 @@ const WORK: Readonly<Record<string, Work>> = {
   'overhead-wav': (bench) => overheadRow(bench, 'wav'),
   'overhead-mp4': (bench) => overheadRow(bench, 'mp4'),
   many: manyRows,
+  bounds: boundsRows,
   seek: seekRow,
   memory: memoryRow,
   cloud: cloudRow,

@@ -17,7 +17,7 @@ export interface Prober {
 }
 
 export function startProber({ service, token }: Rig): Prober {
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'bench-prober.ts'), service.url, token], {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'prober.ts'), service.url, token], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   return {
