@@ -147,6 +147,7 @@ function readTrack(trak: Content, movieScale: number, defaults: ReadonlyMap<numb
   const [mdhd] = descendantsOf(trak, ['mdia', 'mdhd']);
   const [hdlr] = descendantsOf(trak, ['mdia', 'hdlr']);
   const [table] = descendantsOf(trak, ['mdia', 'minf', 'stbl']);
+  requireOwnSamples(trak);
   const boxes = new Map((table === undefined ? [] : childrenOf(table)).map((box) => [box.type, box]));
   const kind = KINDS.get(hdlr?.body.toString('latin1', 8, 12) ?? '') ?? 'other';
   const timescale = mdhd === undefined ? 0 : readTimes(mdhd).timescale;
@@ -165,6 +166,15 @@ function readTrack(trak: Content, movieScale: number, defaults: ReadonlyMap<numb
     },
     endByte: endOfChunks(boxes),
   };
+}
+
+/** dref (§8.7.2): flag 1 says that the samples lie in this very file. */
+function requireOwnSamples(trak: Content): void {
+  for (const { body, offset } of descendantsOf(trak, ['mdia', 'minf', 'dinf', 'dref'])) {
+    const references = childrenOf({ type: 'dref', body: body.subarray(8), offset: offset + 8 });
+    const elsewhere = references.find((reference) => ((reference.body[3] ?? 1) & 1) === 0);
+    if (elsewhere !== undefined) throw unreadableMp4(elsewhere.offset, 'its samples lie in another file');
+  }
 }
 
 function readTrackId(trak: Content): number {
