@@ -9,6 +9,8 @@ import { trace } from '@opentelemetry/api';
 import type * as Sdk from '@opentelemetry/sdk-trace';
 import type { Sampling, TraceExportOptions } from './config/tracing.ts';
 import { Failure } from './failure.ts';
+import { FirstOfMinute } from './first-of-minute.ts';
+import { inTime } from './waiting.ts';
 
 export interface TraceExportParts {
   readonly version: string;
@@ -21,7 +23,6 @@ export interface TraceExportParts {
 const FLUSH_WITHIN_MS = 1_500;
 /** Of a few hundred bytes each; more than that in 5 s, or while the collector is away, is dropped. */
 const MAX_QUEUED_SPANS = 2_048;
-const SAME_TROUBLE_AFTER_MS = 60_000;
 
 /** From now on spans are sent. Disposing of it sends the last ones, and takes no longer than FLUSH_WITHIN_MS. */
 export async function startTraceExport(
@@ -46,15 +47,10 @@ export async function startTraceExport(
   return {
     async [Symbol.asyncDispose]() {
       trace.disable();
-      const late = Promise.withResolvers<void>();
-      const timer = setTimeout(() => {
-        tell('no answer before the service ended');
-        late.resolve();
-      }, FLUSH_WITHIN_MS);
-      // What could not be sent has been told of.
+      // Whatever cannot be sent was told already: by the exporter, or here because there is no more time.
       const flushed = provider.shutdown().catch(() => undefined);
-      await Promise.race([flushed, late.promise]);
-      clearTimeout(timer);
+      const late = (): Failure => new Failure('upstream-timeout', 'no answer before the service ended');
+      await inTime(() => flushed, FLUSH_WITHIN_MS, late).catch(({ message }: Failure) => tell(message));
     },
   };
 }
@@ -82,11 +78,9 @@ function reasonOf(error: Error): string {
 }
 
 function seldom(onTrouble: TraceExportParts['onTrouble']): (reason: string) => void {
-  const told = new Map<string, number>();
+  const told = new FirstOfMinute();
   return (reason) => {
-    const now = performance.now();
-    if (now - (told.get(reason) ?? -Infinity) < SAME_TROUBLE_AFTER_MS) return;
-    told.set(reason, now);
+    if (told.take(reason) === undefined) return;
     const message = `Spans were lost on the way to the trace collector (${reason}); recordings are not affected. Check the collector, OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_HEADERS.`;
     onTrouble(new Failure('upstream-unavailable', message));
   };

@@ -28,6 +28,7 @@ const GROUND = [
   'memory.ts',
   'loopback.ts',
   'key.ts',
+  'first-of-minute.ts',
   'media-file.ts',
 ];
 
@@ -55,6 +56,11 @@ const PARTS: readonly Part[] = [
     has: ['schedule.ts'],
     may: ['failure.ts'],
     why: 'when something is tried again is a table over its age, whoever asks',
+  },
+  {
+    has: ['first-of-minute.ts'],
+    may: [],
+    why: 'what anybody can cause is told the same number of times, whoever tells it',
   },
   { has: ['key.ts'], may: ['instant.ts'], why: 'a key means the same to who reads it and to who checks it' },
   { has: ['memory.ts'], may: [], why: 'memory is kept and given back the same way wherever bytes pass' },

@@ -7,7 +7,7 @@ import type { Log } from '../log.ts';
 import type { Envelope } from '../queue/envelope.ts';
 import { readBody } from './body.ts';
 import { answerFailure, failureOf } from './errors.ts';
-import { FirstOfMinute } from './first-of-minute.ts';
+import { FirstOfMinute } from '../first-of-minute.ts';
 import { headerOf } from './headers.ts';
 import { parseJson } from './json.ts';
 import type { VerifyPush } from './push-token.ts';

@@ -9,7 +9,7 @@ import { inTime } from '../waiting.ts';
 import { readBody, requireJson } from './body.ts';
 import { answerFailure, failureOf } from './errors.ts';
 import { parseEvents } from './event.ts';
-import { FirstOfMinute } from './first-of-minute.ts';
+import { FirstOfMinute } from '../first-of-minute.ts';
 import { parseJson } from './json.ts';
 import type { Verify } from './signature.ts';
 import { givenTraceparent, traceparentOf } from './trace.ts';

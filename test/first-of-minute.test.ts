@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FirstOfMinute } from '../../src/http/first-of-minute.ts';
+import { FirstOfMinute } from '../src/first-of-minute.ts';
 
 test('the first of a minute is taken, with how many were passed over since the one before (B11)', () => {
   let now = 0;
