@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { chmod, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { Failure } from '../../../src/failure.ts';
 import { type Cage, isLoose, type Layer, LAYER_NAMES, WAYS } from '../../../src/media/encoder/cage.ts';
@@ -122,17 +122,19 @@ test('a trial that never ends is tried again, and loosens nothing (F4)', { skip:
 
 test('trials that are killed again and again loosen the cage, and it is said (F4)', { skip: linux }, async () => {
   const { cage } = await checkFfmpeg({ searchPath: await mishaps(1000, 'kill -KILL $$') });
-  assert.deepEqual(cage.layers, ['limits']);
-  assert.match(reasonFor(cage, 'tether') ?? '', /SIGKILL/);
+  assert.deepEqual(cage.layers, without(real.cage.layers, 'limits'));
+  assert.match(reasonFor(cage, 'limits') ?? '', /SIGKILL/);
   assert.ok(isLoose(cage));
 });
 
-/** A path with a setpriv that fails so often in this way before it works. */
+/** A path with a prlimit that fails so often in this way before it works; whatever else is around an encoder is inside it. */
 async function mishaps(times: number, how: string): Promise<string> {
   const count = join(await mkdtemp(join(folder, 'count-')), 'count');
   await writeFile(count, '0');
-  const script = `case "$*" in --help) ;; *) n=$(cat ${count}); echo $((n + 1)) > ${count}; [ $n -ge ${String(times)} ] || ${how};; esac`;
-  return pathWith('setpriv', `${script}\nexec ${await tool('setpriv')} "$@"`);
+  await chmod(dirname(count), 0o755);
+  await chmod(count, 0o666);
+  const script = `n=$(cat ${count}); echo $((n + 1)) > ${count}; [ $n -ge ${String(times)} ] || ${how}`;
+  return pathWith('prlimit', `${script}\nexec ${await tool('prlimit')} "$@"`);
 }
 
 /** A path with nothing but this program. */
