@@ -33,6 +33,14 @@ export const CONNECTIONS = {
   pipelined: 256,
 } as const;
 
+/** Requests for recordings by one key (http/rate.ts). */
+export const REQUESTS = {
+  /** Unless API_RATE says otherwise. */
+  perSecond: 50,
+  /** Seconds' worth that may come at once. */
+  burstS: 5,
+} as const;
+
 /** What may lie on disk of MP4 whose index comes last, from hosts without ranges (media/mp4/spool.ts). */
 export const SPOOLS = {
   archivingBytes: 1024 * MIB,
@@ -116,6 +124,13 @@ export const BOUNDS: readonly Bound[] = [
     waits: 'those behind it',
     refused: 'one more',
     answer: 'the connection is closed',
+  },
+  {
+    resource: 'requests of a key for recordings',
+    bound: `\`API_RATE\` (${String(REQUESTS.perSecond)}) a second, ${String(REQUESTS.burstS)} times as many at once`,
+    waits: 'nobody',
+    refused: 'one more',
+    answer: '429, Retry-After until the next may come',
   },
   {
     resource: "calls of Genesys' API",

@@ -3,6 +3,7 @@ import express, { type Express, type RequestHandler } from 'express';
 import type { Audit } from '../audit/audit.ts';
 import { LISTENERS } from '../bounds.ts';
 import type { Clock } from '../clock.ts';
+import { REQUESTS } from '../bounds.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { createIdentify, requireApiKey, type ApiAuth } from './auth.ts';
@@ -78,9 +79,9 @@ export function createApp(parts: AppParts): Express {
     app.use(path, refusePush(log));
   }
   const get = (path: string, ...handlers: readonly RequestHandler[]): void => answerGet(app, path, ...handlers);
-  const { perSecond = PER_SECOND } = auth;
+  const { perSecond = REQUESTS.perSecond } = auth;
   const allowed = requireApiKey(auth);
-  const permitted = [allowed, limitRate(new KeyRates({ perSecond, burst: 5 * perSecond }))];
+  const permitted = [allowed, limitRate(new KeyRates({ perSecond, burst: REQUESTS.burstS * perSecond }))];
   const identify = createIdentify(auth);
   get('/healthz', answerAlive);
   get(
@@ -110,7 +111,6 @@ export function createApp(parts: AppParts): Express {
 
 /** Until somebody gives out keys. */
 const NOBODY: ApiAuth = { required: true, keys: [] };
-const PER_SECOND = 50;
 
 /** Figures and reasons on an address of their own, for whoever can reach it: no key is asked for. */
 export function createMetricsApp(parts: Pick<AppParts, 'log' | 'metrics' | 'readiness'>, isLoopback: boolean): Express {

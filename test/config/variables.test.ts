@@ -5,6 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
+import { REQUESTS } from '../../src/bounds.ts';
 import { readConfig } from '../../src/config/config.ts';
 import { environmentHelp, hasPart, rowsOf, VARIABLES, type Command } from '../../src/config/variables.ts';
 
@@ -46,6 +47,10 @@ test('every variable of ours is read', () => {
     OURS.map(([name]) => name).filter((name) => !read.has(name)),
     [],
   );
+});
+
+test('the rate of a key has the default that the table of bounds states', () => {
+  assert.equal(Number(VARIABLES.API_RATE.default), REQUESTS.perSecond);
 });
 
 test('a meaning is one line and needs no name before it', () => {
