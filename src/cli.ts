@@ -6,7 +6,7 @@
  * then stay within 60 MiB over the idle service.
  */
 import { completionOf } from './commands/completion.ts';
-import { COMMANDS, commandNamed, contentsOf, SERVICES, unknownCommand } from './commands/contents.ts';
+import { COMMANDS, commandNamed, tableOfContents, SERVICES, unknownCommand } from './commands/contents.ts';
 import { helpOf } from './commands/flags.ts';
 import { runHere } from './commands/here.ts';
 import { environmentHelp, isConfigured } from './config/variables.ts';
@@ -22,7 +22,7 @@ const DEPLOYABLES = {
 const [name = '', ...rest] = process.argv.slice(2);
 const command = commandNamed(name);
 if (name === '--help' || name === 'help') {
-  process.stdout.write(contentsOf());
+  process.stdout.write(tableOfContents());
 } else if (isDeployable(name) && rest.join() === '--help') {
   process.stdout.write(`Usage: archiver ${name}\n\n${environmentHelp(name)}`);
 } else if (isDeployable(name) && rest.length === 0) {
@@ -37,7 +37,7 @@ if (name === '--help' || name === 'help') {
   process.stdout.write(completionOf(rest.join() === 'zsh' ? 'zsh' : 'bash', tables, Object.keys(SERVICES)));
 } else {
   const isKnown = name === '' || isDeployable(name) || name === 'completion';
-  process.stderr.write(isKnown ? contentsOf() : unknownCommand(name));
+  process.stderr.write(isKnown ? tableOfContents() : unknownCommand(name));
   process.exitCode = 2;
 }
 

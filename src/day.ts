@@ -78,7 +78,7 @@ export async function examineDay(day: string, needs: DayNeeds, signal: AbortSign
   const before = { ...census.calls };
   const dataUntil = await census.dataUntil(signal);
   const isClosed = isDayClosed(day, dataUntil);
-  const tally = new Tally(day, needs.onFinding);
+  const tally = new DayTally(day, needs.onFinding);
   const counted = census.conversationsOf(day, isClosed, signal);
   await inParallel(counted.conversations, WIDTH, async (conversation) => {
     await examineConversation(conversation, { tally, needs, now: now() }, signal);
@@ -101,7 +101,7 @@ export function isDayClosed(day: string, dataUntil: Date): boolean {
 }
 
 interface Examination {
-  readonly tally: Tally;
+  readonly tally: DayTally;
   readonly needs: DayNeeds;
   readonly now: Date;
 }
@@ -112,7 +112,7 @@ async function examineConversation(
   signal: AbortSignal,
 ): Promise<void> {
   const { conversationId } = conversation;
-  const listed = await listOf(conversationId, needs.census, signal);
+  const listed = await listedOf(conversationId, needs.census, signal);
   if (listed instanceof Failure) {
     tally.conversation(conversation);
     const { code, message } = listed;
@@ -144,7 +144,7 @@ const UNLISTED =
 const YOUNG = 'the conversation ended less than two hours ago';
 
 /** 403 and 404 are answers about this conversation; whatever else is wrong ends the day. */
-async function listOf(
+async function listedOf(
   conversationId: string,
   census: Census,
   signal: AbortSignal,
@@ -161,14 +161,14 @@ function isYoungerThanSettled({ endedAt }: CountedConversation, now: Date): bool
   return endedAt === undefined || now.getTime() - endedAt.getTime() < SETTLED_AFTER_MS;
 }
 
-interface Look extends Examination {
+interface RecordingLook extends Examination {
   readonly counted: CountedRecording;
   readonly conversation: CountedConversation;
 }
 
-async function examineRecording(recording: Recording, look: Look, signal: AbortSignal): Promise<void> {
+async function examineRecording(recording: Recording, look: RecordingLook, signal: AbortSignal): Promise<void> {
   const { tally, needs, counted } = look;
-  const archived = await isArchived(recording, needs, signal);
+  const archived = await stateInArchive(recording, needs, signal);
   if (archived !== 'no') return tally.well(archived);
   if (WITHOUT_MEDIA.has(counted.media)) return tally.well('no-media');
   const failure = await needs.archive.failureOf(recording, signal);
@@ -179,7 +179,7 @@ async function examineRecording(recording: Recording, look: Look, signal: AbortS
   return tally.found(key, await stateOf(recording, look, signal));
 }
 
-async function isArchived(
+async function stateInArchive(
   recording: Recording,
   { archive }: DayNeeds,
   signal: AbortSignal,
@@ -195,7 +195,7 @@ async function isArchived(
 type Found = Omit<Finding, 'day' | 'key'>;
 
 /** Genesys' word on it; what waits here with a reason says that reason. */
-async function stateOf(recording: Recording, look: Look, signal: AbortSignal): Promise<Found> {
+async function stateOf(recording: Recording, look: RecordingLook, signal: AbortSignal): Promise<Found> {
   const { counted, conversation, needs, now } = look;
   const state = counted.fileState;
   if (state === 'DELETED' || state === 'ERROR') return { state: 'lost', reason: `Genesys: file state ${state}` };
@@ -211,7 +211,7 @@ async function stateOf(recording: Recording, look: Look, signal: AbortSignal): P
 }
 
 /** The figures of one day, as they are found. Holds the keys of its recordings: about 100 bytes each. */
-class Tally {
+class DayTally {
   readonly #day: string;
   readonly #onFinding: (finding: Finding) => void;
   readonly #keys: string[] = [];

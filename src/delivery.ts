@@ -13,7 +13,7 @@ import { settleFailure } from './settle-failure.ts';
 import { traced } from './trace.ts';
 import type { WaitingList } from './waiting-list.ts';
 
-export interface DeliveryParts {
+export interface DeliveryNeeds {
   readonly pipeline: Pick<Pipeline, 'archive'>;
   readonly genesys: Genesys;
   readonly archive: Archive;
@@ -28,7 +28,7 @@ export interface DeliveryParts {
 /** Deliveries in a row after which the process was gone: the recording itself is to blame then. */
 export const MAX_LOST = 5;
 
-export function createDelivery(parts: DeliveryParts): Handle {
+export function createDelivery(parts: DeliveryNeeds): Handle {
   return (delivery, signal) => {
     const { message, attempt } = delivery;
     const step = { name: 'deliver', parent: message.traceparent, attributes: { ...idsOf(message), attempt } } as const;
@@ -41,7 +41,7 @@ export function createDelivery(parts: DeliveryParts): Handle {
   };
 }
 
-async function deliver(delivery: Delivery, parts: DeliveryParts, stop: AbortSignal): Promise<Settlement> {
+async function deliver(delivery: Delivery, parts: DeliveryNeeds, stop: AbortSignal): Promise<Settlement> {
   const started = performance.now();
   using deadline = deadlineOf(delivery);
   const signal = AbortSignal.any([stop, deadline.signal]);
@@ -82,7 +82,7 @@ async function deliver(delivery: Delivery, parts: DeliveryParts, stop: AbortSign
 }
 
 /** By the schedule nothing comes so often: whatever it is, it costs calls and encoders, and gets nowhere by itself. */
-function reportStuck(about: Readonly<Record<string, unknown>>, { log, metrics }: DeliveryParts): void {
+function reportStuck(about: Readonly<Record<string, unknown>>, { log, metrics }: DeliveryNeeds): void {
   metrics.stuck();
   log.error('A message was delivered 50 times within an hour without progress.', about);
 }
@@ -110,7 +110,7 @@ interface Done {
   readonly settlement: Settlement;
 }
 
-async function work(delivery: Delivery, parts: DeliveryParts, signal: AbortSignal): Promise<Done> {
+async function work(delivery: Delivery, parts: DeliveryNeeds, signal: AbortSignal): Promise<Done> {
   if (delivery.lost >= MAX_LOST) throw poisonous(delivery.lost);
   const { message } = delivery;
   if (message.kind === 'conversation') return look({ ...delivery, message }, parts, signal);
@@ -140,7 +140,7 @@ async function work(delivery: Delivery, parts: DeliveryParts, signal: AbortSigna
 /** A conversation that is so old may have been noted as one without recordings. */
 async function clearAbsence(
   { conversationId, recordedAt }: Manifest,
-  { archive, log }: DeliveryParts,
+  { archive, log }: DeliveryNeeds,
   signal: AbortSignal,
 ): Promise<void> {
   if (conversationId === null || (recordedAt !== null && Date.now() - Date.parse(recordedAt) < LATE_MS)) return;
@@ -149,7 +149,7 @@ async function clearAbsence(
   });
 }
 
-async function look(delivery: ConversationDelivery, parts: DeliveryParts, signal: AbortSignal): Promise<Done> {
+async function look(delivery: ConversationDelivery, parts: DeliveryNeeds, signal: AbortSignal): Promise<Done> {
   const { settlement, listed, published } = await resolveConversation(delivery, parts, signal);
   return { message: 'Conversation was resolved.', facts: { recordings: listed, published }, settlement };
 }

@@ -2,14 +2,14 @@
 import winston from 'winston';
 import { Failure } from './failure.ts';
 
-export type Fields = Readonly<Record<string, unknown>>;
+export type LogFields = Readonly<Record<string, unknown>>;
 
-/** A constant past-tense sentence plus fields. Fields are an allow-list by habit: ids, sizes, durations, codes, timings. */
+/** A constant past-tense sentence plus fields. LogFields are an allow-list by habit: ids, sizes, durations, codes, timings. */
 export interface Log {
-  debug(message: string, fields?: Fields): void;
-  info(message: string, fields?: Fields): void;
-  warn(message: string, fields?: Fields): void;
-  error(message: string, fields?: Fields): void;
+  debug(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
 }
 
 export interface LogOptions {
@@ -51,7 +51,7 @@ export function createLog(options: LogOptions): Log {
   // winston formats a line before it looks at its level: one that nobody wants would cost as much as one that is written.
   const write =
     (level: LogOptions['level']) =>
-    (message: string, fields: Fields = {}) => {
+    (message: string, fields: LogFields = {}) => {
       if (logger.isLevelEnabled(level)) logger.log({ ...fields, level, message });
     };
   return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
@@ -119,7 +119,7 @@ function printable(value: unknown, redact: (text: string) => string, depth = 0):
   return printableFields(value, redact, depth + 1);
 }
 
-function printableFields(fields: object, redact: (text: string) => string, depth: number): Fields {
+function printableFields(fields: object, redact: (text: string) => string, depth: number): LogFields {
   const entries = Object.entries(fields).slice(0, MAX_ENTRIES);
   return Object.fromEntries(
     entries.map(([name, value]) => [name, SECRET_NAME.test(name) ? '[secret]' : printable(value, redact, depth)]),
@@ -129,7 +129,7 @@ function printableFields(fields: object, redact: (text: string) => string, depth
 const SECRET_NAME = /authorization|cookie|secret|password|token|api[-_]?key|signature/i;
 
 /** Name, message, code, stack and cause only: libraries hang requests, headers and tokens on their errors. */
-function describeError(error: Error, redact: (text: string) => string, depth: number): Fields {
+function describeError(error: Error, redact: (text: string) => string, depth: number): LogFields {
   const code: unknown = 'code' in error ? error.code : undefined;
   return {
     name: error.name,
@@ -144,7 +144,7 @@ function describeError(error: Error, redact: (text: string) => string, depth: nu
   };
 }
 
-function traceFields(traceparent: unknown, project: string | undefined): Fields {
+function traceFields(traceparent: unknown, project: string | undefined): LogFields {
   const match =
     typeof traceparent === 'string' ? /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/.exec(traceparent) : null;
   if (match?.[1] === undefined || match[2] === undefined) return {};

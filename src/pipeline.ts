@@ -11,7 +11,7 @@ import type { Manifest } from './archive/manifest.ts';
 import type { Genesys } from './genesys/genesys.ts';
 import { makeManifest, type MadeRecording } from './make-manifest.ts';
 import { Unfit } from './media/as-is.ts';
-import type { MediaTools } from './media/encoded.ts';
+import type { MakingNeeds } from './media/encoded.ts';
 import { Flights, type FlightOrder } from './media/flight.ts';
 import { playLive, type LiveWebm } from './media/live.ts';
 import { makeWebm } from './media/make-webm.ts';
@@ -23,7 +23,7 @@ import { keyOf, type Recording } from './recording.ts';
 export interface PipelineNeeds {
   readonly genesys: Genesys;
   readonly archive: Archive;
-  readonly tools: MediaTools;
+  readonly tools: MakingNeeds;
   readonly metrics: Metrics;
   /** Keep the media bit-exact beside the WebM. */
   readonly keepOriginal: boolean;

@@ -13,7 +13,7 @@ export interface ResolveNeeds {
   readonly version: string;
 }
 
-export interface Look {
+export interface ConversationLook {
   /** What Genesys lists, and how much of it was new to us. */
   readonly listed: number;
   readonly published: number;
@@ -33,7 +33,7 @@ export async function resolveConversation(
   delivery: ConversationDelivery,
   needs: ResolveNeeds,
   signal: AbortSignal,
-): Promise<Look> {
+): Promise<ConversationLook> {
   const { conversationId, voicemail } = delivery.message;
   const ageMs = ageOf(delivery);
   const { genesys } = needs;

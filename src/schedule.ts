@@ -20,7 +20,7 @@ export const MAX_ATTEMPTS = 8;
 /** The same where the failure is the recording's own: its bytes cannot change, only the way they came. */
 export const MAX_ATTEMPTS_OF_ITS_OWN = 2;
 /** Nobody comes back sooner, whatever the reason: no failure becomes a hot loop. */
-export const SHORTEST_WAIT_MS = SECOND_MS;
+const SHORTEST_WAIT_MS = SECOND_MS;
 
 export interface Next {
   readonly outcome: 'again' | 'wait';

@@ -12,7 +12,7 @@ import { Failure } from './failure.ts';
 import { FirstOfMinute } from './first-of-minute.ts';
 import { inTime } from './waiting.ts';
 
-export interface TraceExportParts {
+export interface TraceExportNeeds {
   readonly version: string;
   readonly command: string;
   /** At most once a minute for the same reason. Holds no text of the collector's: that may repeat what it was sent. */
@@ -27,7 +27,7 @@ const MAX_QUEUED_SPANS = 2_048;
 /** From now on spans are sent. Disposing of it sends the last ones, and takes no longer than FLUSH_WITHIN_MS. */
 export async function startTraceExport(
   settings: TraceExportOptions,
-  parts: TraceExportParts,
+  parts: TraceExportNeeds,
 ): Promise<AsyncDisposable> {
   const [sdk, { OTLPTraceExporter }, { defaultResource, resourceFromAttributes }] = await Promise.all([
     import('@opentelemetry/sdk-trace'),
@@ -37,7 +37,7 @@ export async function startTraceExport(
   const about = { 'service.name': `genesys-recording-archiver-${parts.command}`, 'service.version': parts.version };
   const tell = seldom(parts.onTrouble);
   const { url, headers } = settings;
-  const exporter = watched(new OTLPTraceExporter({ url, headers: { ...headers } }), tell);
+  const exporter = watchedExporter(new OTLPTraceExporter({ url, headers: { ...headers } }), tell);
   const provider = new sdk.TracerProvider({
     resource: defaultResource().merge(resourceFromAttributes({ ...about, ...settings.attributes })),
     sampler: createSampler(settings.sampling, sdk),
@@ -59,11 +59,11 @@ export async function startTraceExport(
  * Failures are seen here because the SDK tells its diag logger only, with whatever the collector answered. That logger stays
  * unset; spans dropped from a full queue are told of nowhere else, but a queue fills up only behind exports that fail.
  */
-function watched(exporter: Sdk.SpanExporter, tell: (reason: string) => void): Sdk.SpanExporter {
+function watchedExporter(exporter: Sdk.SpanExporter, tell: (reason: string) => void): Sdk.SpanExporter {
   return {
     export: (spans, done) =>
       exporter.export(spans, (result) => {
-        if (result.error !== undefined) tell(reasonOf(result.error));
+        if (result.error !== undefined) tell(exportReason(result.error));
         done(result);
       }),
     shutdown: () => exporter.shutdown(),
@@ -71,13 +71,13 @@ function watched(exporter: Sdk.SpanExporter, tell: (reason: string) => void): Sd
 }
 
 /** A status, a code of the system, or the exporter's own words where it has neither. */
-function reasonOf(error: Error): string {
+function exportReason(error: Error): string {
   const code = 'code' in error ? error.code : undefined;
   if (typeof code === 'number') return `HTTP ${String(code)}`;
   return typeof code === 'string' ? code : error.message;
 }
 
-function seldom(onTrouble: TraceExportParts['onTrouble']): (reason: string) => void {
+function seldom(onTrouble: TraceExportNeeds['onTrouble']): (reason: string) => void {
   const told = new FirstOfMinute();
   return (reason) => {
     if (told.take(reason) === undefined) return;

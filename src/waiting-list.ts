@@ -19,7 +19,7 @@ export interface WaitTotal {
   readonly oldestSinceMs: number;
 }
 
-interface Entry {
+interface WaitingEntry {
   /** Deliveries since `countedFromMs`. */
   count: number;
   countedFromMs: number;
@@ -35,7 +35,7 @@ export const STUCK_AT = 50;
 const MAX_ENTRIES = 10_000;
 
 export class WaitingList {
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries = new Map<string, WaitingEntry>();
 
   /** Counts a delivery; true for the one that makes the message stuck, once in an hour. */
   delivered(key: string): boolean {
@@ -79,10 +79,10 @@ export class WaitingList {
     return [...totals.values()];
   }
 
-  #entryOf(key: string): Entry {
+  #entryOf(key: string): WaitingEntry {
     const known = this.#entries.get(key);
     if (known !== undefined) return known;
-    const entry: Entry = { count: 0, countedFromMs: Date.now(), wait: undefined, recorded: undefined };
+    const entry: WaitingEntry = { count: 0, countedFromMs: Date.now(), wait: undefined, recorded: undefined };
     this.#entries.set(key, entry);
     const [oldest] = this.#entries.keys();
     if (this.#entries.size > MAX_ENTRIES && oldest !== undefined) this.#entries.delete(oldest);

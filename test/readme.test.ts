@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { COMMANDS, contentsOf } from '../src/commands/contents.ts';
+import { COMMANDS, tableOfContents } from '../src/commands/contents.ts';
 import { helpOf } from '../src/commands/flags.ts';
 import { FAILURES } from '../src/failure.ts';
 import { rowsOf, SECRETS_ROW } from '../src/config/variables.ts';
@@ -86,7 +86,7 @@ test('the help of every command stands in its README as the program prints it, w
 
 test('every command of the README is a command of the program', () => {
   for (const [, command = ''] of README.matchAll(/^\| `archiver (\w+)`/gm))
-    assert.match(contentsOf(), new RegExp(`^  ${command} `, 'm'));
+    assert.match(tableOfContents(), new RegExp(`^  ${command} `, 'm'));
 });
 
 test('every npm script of the README exists', () => {

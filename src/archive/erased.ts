@@ -3,7 +3,7 @@ import { Failure } from '../failure.ts';
 import { keyOf, type Recording } from '../recording.ts';
 import type { Objects } from './objects.ts';
 
-export function erasedName(recording: Recording): string {
+function erasedName(recording: Recording): string {
   return `erased/${keyOf(recording)}.json`;
 }
 

@@ -3,16 +3,7 @@ import { Failure } from '../failure.ts';
 import { requireName, type Objects, type StoredObject } from './objects.ts';
 
 /** Folders of the archive that hold notes; nothing else can be written, read or removed by way of them. */
-export const NOTE_FOLDERS = [
-  'proofs',
-  'holds',
-  'erased',
-  'audit',
-  'conversations',
-  'index',
-  'status',
-  'staging',
-] as const;
+const NOTE_FOLDERS = ['proofs', 'holds', 'erased', 'audit', 'conversations', 'index', 'status', 'staging'] as const;
 
 export type ListedNote = StoredObject;
 
@@ -30,7 +21,7 @@ export interface Notes {
 }
 
 /** The name itself. @throws Failure `bad-request` where it is no name of a note, so that no case or id leads out of its folder */
-export function noteName(name: string): string {
+function noteName(name: string): string {
   const folder = requireName(name).slice(0, name.indexOf('/'));
   if (NOTE_FOLDERS.some((known) => known === folder)) return name;
   throw new Failure('bad-request', `${folder}/ holds no notes; expected ${NOTE_FOLDERS.join(', ')}.`);

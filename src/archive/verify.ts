@@ -28,7 +28,7 @@ export async function verifyStored(
 }
 
 /** Each fact that is not as the manifest says. */
-export function differences(manifest: Manifest, stored: Stored): readonly string[] {
+function differences(manifest: Manifest, stored: Stored): readonly string[] {
   return (['sizeBytes', 'sha256', 'crc32c'] as const)
     .filter((fact) => stored[fact] !== manifest.webm[fact])
     .map(

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { Fields } from '../fields.ts';
 
-export const ACTIONS = [
+const ACTIONS = [
   'listened',
   'downloaded',
   'linked',
@@ -106,8 +106,8 @@ export function encodeRecord(
 }
 
 /** undefined where the text is no record of ours. */
-export function parseRecord(line: string): AuditRecord | undefined {
-  const fields = Fields.in(parseJson(line));
+export function parseAuditRecord(line: string): AuditRecord | undefined {
+  const fields = Fields.in(jsonOrNothing(line));
   if (fields === undefined || fields.raw('v') !== 1) return undefined;
   const action = ACTIONS.find((known) => known === fields.raw('action'));
   const [at, who, way] = [fields.text('at'), fields.text('who'), fields.text('way')];
@@ -126,7 +126,7 @@ function aboutOf(fields: Fields): AuditEntry['about'] {
   return Object.fromEntries(pairs.filter((pair): pair is [string, string | number | boolean] => pair[1] !== undefined));
 }
 
-function parseJson(line: string): unknown {
+function jsonOrNothing(line: string): unknown {
   try {
     const value: unknown = JSON.parse(line);
     return value;

@@ -16,7 +16,7 @@ import {
   FIRST,
   hashOf,
   matchesQuery,
-  parseRecord,
+  parseAuditRecord,
 } from './audit.ts';
 import { ChainCheck } from './chain.ts';
 
@@ -65,7 +65,7 @@ export class BucketAudit implements Audit {
 
   async *read(query: AuditQuery, signal: AbortSignal): AsyncGenerator<AuditRecord> {
     for await (const { text } of this.#texts(signal, query)) {
-      const record = parseRecord(text);
+      const record = parseAuditRecord(text);
       if (record !== undefined && matchesQuery(record, query)) yield record;
     }
   }
@@ -74,7 +74,7 @@ export class BucketAudit implements Audit {
     const chains = new Map<string, InOrder>();
     const findings: AuditFinding[] = [];
     for await (const { name, text } of this.#texts(signal)) {
-      const record = parseRecord(text);
+      const record = parseAuditRecord(text);
       if (record === undefined) findings.push({ state: 'unreadable', where: name, reason: 'it is no audit record' });
       else chainOf(chains, record.chain).add({ sequence: record.sequence, text, name });
     }
@@ -112,7 +112,7 @@ export class BucketAudit implements Audit {
   }
 }
 
-interface Link {
+interface ChainLink {
   readonly sequence: number;
   readonly text: string;
   readonly name: string;
@@ -123,9 +123,9 @@ const WINDOW = 1_000;
 
 class InOrder {
   readonly #check = new ChainCheck();
-  #held: Link[] = [];
+  #held: ChainLink[] = [];
 
-  add(link: Link): void {
+  add(link: ChainLink): void {
     this.#held.push(link);
     if (this.#held.length >= 2 * WINDOW) this.#release(WINDOW);
   }

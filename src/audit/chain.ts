@@ -1,5 +1,5 @@
 /** The records of one chain, one after the other → what is not as it was written. */
-import { type AuditFinding, type AuditRecord, FIRST, hashOf, parseRecord } from './audit.ts';
+import { type AuditFinding, type AuditRecord, FIRST, hashOf, parseAuditRecord } from './audit.ts';
 
 /** Numbers of records, first and last. */
 interface Gap {
@@ -25,7 +25,7 @@ export class ChainCheck {
   }
 
   add(line: string, where: string): void {
-    const record = parseRecord(line);
+    const record = parseAuditRecord(line);
     if (record === undefined) this.#unreadable(line, where);
     else this.#follow(record, line, where);
   }

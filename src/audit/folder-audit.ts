@@ -20,7 +20,7 @@ import {
   FIRST,
   hashOf,
   matchesQuery,
-  parseRecord,
+  parseAuditRecord,
 } from './audit.ts';
 import { ChainCheck } from './chain.ts';
 import { FolderLock } from './folder-lock.ts';
@@ -43,7 +43,7 @@ interface Pending {
 }
 
 /** The end of the chain as it was when this process last looked. */
-interface Tail {
+interface ChainEnd {
   readonly day: string;
   readonly sizeBytes: number;
   readonly previous: string;
@@ -58,7 +58,7 @@ export class FolderAudit implements Audit {
   readonly #lock: FolderLock;
   #waiting: Pending[] = [];
   #writing: Promise<void> | undefined;
-  #tail: Tail | undefined;
+  #tail: ChainEnd | undefined;
   #closed = false;
 
   constructor({ root, now = () => new Date() }: FolderAuditOptions) {
@@ -81,7 +81,7 @@ export class FolderAudit implements Audit {
     for (const day of await this.#days()) {
       if (day < query.from || day > query.to) continue;
       for await (const line of this.#lines(day, signal)) {
-        const record = parseRecord(line);
+        const record = parseAuditRecord(line);
         if (record !== undefined && matchesQuery(record, query)) yield record;
       }
     }
@@ -144,7 +144,7 @@ export class FolderAudit implements Audit {
   }
 
   /** Ours where nobody else has written since; else read from the newest file. */
-  async #currentTail(): Promise<Tail | undefined> {
+  async #currentTail(): Promise<ChainEnd | undefined> {
     const day = (await this.#days()).at(-1);
     if (day === undefined) return undefined;
     await using file = await open(this.#path(day), 'r');
@@ -153,13 +153,16 @@ export class FolderAudit implements Audit {
     return this.#readTail(day, { file, size });
   }
 
-  async #readTail(day: string, { file, size }: { readonly file: FileHandle; readonly size: number }): Promise<Tail> {
+  async #readTail(
+    day: string,
+    { file, size }: { readonly file: FileHandle; readonly size: number },
+  ): Promise<ChainEnd> {
     const length = Math.min(size, TAIL_BYTES);
     const { buffer } = await file.read(Buffer.alloc(length), 0, length, size - length);
     const text = buffer.toString('utf8');
     const isTorn = text !== '' && !text.endsWith('\n');
     const lines = text.split('\n').filter((line) => line !== '');
-    const sequence = lines.map(parseRecord).findLast((record) => record !== undefined)?.sequence;
+    const sequence = lines.map(parseAuditRecord).findLast((record) => record !== undefined)?.sequence;
     const last = lines.at(-1);
     if (last === undefined || (sequence === undefined && size > 0))
       return this.#tailBefore(day, { size, last, isTorn });
@@ -170,12 +173,12 @@ export class FolderAudit implements Audit {
   async #tailBefore(
     day: string,
     { size, last, isTorn }: { readonly size: number; readonly last: string | undefined; readonly isTorn: boolean },
-  ): Promise<Tail> {
+  ): Promise<ChainEnd> {
     let [previous, sequence] = [FIRST, 0];
     for (const earlier of (await this.#days()).filter((other) => other < day)) {
       for await (const line of this.#lines(earlier, new AbortController().signal)) {
         previous = hashOf(line);
-        sequence = parseRecord(line)?.sequence ?? sequence;
+        sequence = parseAuditRecord(line)?.sequence ?? sequence;
       }
     }
     return { day, sizeBytes: size, previous: last === undefined ? previous : hashOf(last), sequence, isTorn };

@@ -16,7 +16,7 @@ export async function runAudit(task: Task): Promise<Exit> {
 }
 
 /** The audit of the archive that this command works on. */
-export async function openAuditOf(workplace: Workplace, task: Task): Promise<Audit> {
+async function openAuditOf(workplace: Workplace, task: Task): Promise<Audit> {
   const { archive: place } = workplace.config;
   const archive = await openArchiveOf(workplace, task, true);
   const audit = await openAudit({ folder: place.kind === 'folder' ? place.path : undefined, notes: archive.notes });
@@ -25,11 +25,11 @@ export async function openAuditOf(workplace: Workplace, task: Task): Promise<Aud
 }
 
 /** Who runs this command, as the audit names them. */
-export function operator(): { readonly who: string; readonly way: 'command' } {
+function operator(): { readonly who: string; readonly way: 'command' } {
   return { who: `command:${userInfo().username}`, way: 'command' };
 }
 
-export async function listAudit({ flags, report, signal }: Task, audit: Audit): Promise<Exit> {
+async function listAudit({ flags, report, signal }: Task, audit: Audit): Promise<Exit> {
   const days = daysAsked(flags, new Date());
   const [from, to] = [days?.at(0) ?? dayAt(Date.now() - DAY_MS), days?.at(-1) ?? dayAt(Date.now())];
   const query = { from, to, who: flags.text('who'), ...recordingAsked(flags) };
@@ -39,7 +39,7 @@ export async function listAudit({ flags, report, signal }: Task, audit: Audit): 
   for await (const record of audit.read(query, signal)) {
     if (report.closed) break;
     records += 1;
-    report.line(lineOf(record), { type: 'record', ...record });
+    report.line(recordLine(record), { type: 'record', ...record });
   }
   report.text(`\n${String(records)} records from ${from} to ${to}.`);
   report.summary({ records, from, to }, EXIT.well);
@@ -52,7 +52,7 @@ function recordingAsked(flags: FlagValues): Recording | undefined {
 }
 
 /** `C/R`, where `_` for C means "none". @throws UsageError */
-export function parseRecordingFlag(text: string): Recording {
+function parseRecordingFlag(text: string): Recording {
   const [conversation, recordingId, ...more] = text.split('/');
   try {
     if (more.length > 0 || recordingId === undefined) throw new UsageError('');
@@ -67,7 +67,7 @@ export function parseRecordingFlag(text: string): Recording {
   }
 }
 
-function lineOf({ at, action, who, from = '', conversationId, recordingId, why }: AuditRecord): string {
+function recordLine({ at, action, who, from = '', conversationId, recordingId, why }: AuditRecord): string {
   const what = recordingId === undefined ? (conversationId ?? '') : `${conversationId ?? '_'}/${recordingId}`;
   // What a person typed is one line here, whatever it holds.
   const reason = why === undefined ? '' : `  ${JSON.stringify(why)}`;

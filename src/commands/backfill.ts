@@ -38,7 +38,7 @@ export async function runBackfill(task: Task): Promise<Exit> {
   return backfill(task, { ...needs, handle, slots, part: workplace.config.task });
 }
 
-export async function backfill(task: Task, needs: BackfillNeeds): Promise<Exit> {
+async function backfill(task: Task, needs: BackfillNeeds): Promise<Exit> {
   const { flags, report, signal } = task;
   const { archive, now = () => new Date() } = needs;
   const days = (daysAsked(flags, now()) ?? []).filter((day) => isOurs(day, needs.part));

@@ -34,7 +34,7 @@ export function commandNamed(name: string): Listed | undefined {
 }
 
 /** What `archiver` alone prints: what one wants to do, and the command for it. */
-export function contentsOf(): string {
+export function tableOfContents(): string {
   const names = [...Object.keys(SERVICES), ...COMMANDS.map(({ table }) => table.name), 'completion'];
   const width = Math.max(...names.map((name) => name.length));
   const row = (name: string, does: string): string => `  ${name.padEnd(width)}  ${does}`;
@@ -64,5 +64,5 @@ function firstSentenceOf(text: string): string {
 /** What to say of a name that is none. */
 export function unknownCommand(name: string): string {
   const nearest = nearestOf(name, [...Object.keys(SERVICES), ...COMMANDS.map(({ table }) => table.name), 'completion']);
-  return `${contentsOf()}\n"${name}" is no command${nearest === undefined ? '' : `: did you mean "archiver ${nearest}"?`}\n`;
+  return `${tableOfContents()}\n"${name}" is no command${nearest === undefined ? '' : `: did you mean "archiver ${nearest}"?`}\n`;
 }

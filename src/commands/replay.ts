@@ -34,7 +34,7 @@ type FailedEntry = Extract<Entry, { readonly failure: FailureRecord }>;
 
 const PAGE = 200;
 
-export async function replay(task: Task, needs: ReplayNeeds): Promise<Exit> {
+async function replay(task: Task, needs: ReplayNeeds): Promise<Exit> {
   const { report, flags, signal } = task;
   const byCode = new Map<string, number>();
   let found = 0;

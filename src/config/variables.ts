@@ -1,7 +1,7 @@
 /** Every variable of the environment that this program reads, one descriptor each: reader, help and tables come from here. */
 
 /** What a variable belongs to, with the heading it stands under. */
-export const PARTS = {
+const PARTS = {
   address: 'Address',
   genesys: 'Genesys Cloud',
   outbound: 'Way out',
@@ -431,10 +431,10 @@ function secretNames(): readonly string[] {
 
 /** What `archiver COMMAND --help` says of the environment: the variables of its parts, with their defaults. */
 export function environmentHelp(command: Command): string {
-  const sections = COMMANDS[command].map((part) => `${PARTS[part]}:\n\n${rowsOf(part).map(lineOf).join('\n')}`);
-  return `${[...sections, `Secrets:\n\n${lineOf(SECRETS_ROW)}`].join('\n\n')}\n`;
+  const sections = COMMANDS[command].map((part) => `${PARTS[part]}:\n\n${rowsOf(part).map(helpLine).join('\n')}`);
+  return `${[...sections, `Secrets:\n\n${helpLine(SECRETS_ROW)}`].join('\n\n')}\n`;
 }
 
-function lineOf(row: Row): string {
+function helpLine(row: Row): string {
   return `  ${row.name} (${row.default})\n      ${row.meaning}`.replaceAll('`', '');
 }

@@ -40,7 +40,7 @@ const MAX_QUERY_PAGES = 1_000;
 export async function dataAvailableUntil({ ask }: AnalyticsNeeds, signal: AbortSignal): Promise<Date> {
   const { body } = await ask({ method: 'GET', path: `${DETAILS}/jobs/availability` }, signal);
   const until = Fields.in(body)?.instant('dataAvailabilityDate');
-  if (until === undefined) throw unexpected('no dataAvailabilityDate');
+  if (until === undefined) throw unexpectedAnalytics('no dataAvailabilityDate');
   return until;
 }
 
@@ -57,7 +57,7 @@ export function countClosedDay(day: string, needs: AnalyticsNeeds, signal: Abort
       try {
         for await (const page of jobPages(day, needs, signal)) {
           until = earlier(until, page.dataUntil);
-          yield* fresh(page.conversations, day, seen);
+          yield* freshOnes(page.conversations, day, seen);
         }
         break;
       } catch (thrown) {
@@ -65,7 +65,7 @@ export function countClosedDay(day: string, needs: AnalyticsNeeds, signal: Abort
         if (!(thrown instanceof JobEnded) || submission === MAX_SUBMISSIONS) throw asFailure(thrown);
       }
     }
-    const reaches = until === undefined || until.getTime() >= endOf(day).getTime();
+    const reaches = until === undefined || until.getTime() >= endOfDay(day).getTime();
     isWhole = reaches && !(await isTailMissing(day, { needs, seen }, signal));
   }
   return { conversations: conversations(), isWhole: () => isWhole };
@@ -75,7 +75,7 @@ export function countClosedDay(day: string, needs: AnalyticsNeeds, signal: Abort
 export function countOpenDay(day: string, needs: AnalyticsNeeds, signal: AbortSignal): CountedDay {
   async function* conversations(): AsyncGenerator<CountedConversation> {
     const { now = () => new Date() } = needs;
-    const end = new Date(Math.min(endOf(day).getTime(), now().getTime() - 60_000));
+    const end = new Date(Math.min(endOfDay(day).getTime(), now().getTime() - 60_000));
     if (end <= startOf(day)) return;
     const seen = new Set<string>();
     for (let pageNumber = 1; pageNumber <= MAX_QUERY_PAGES; pageNumber++) {
@@ -86,7 +86,7 @@ export function countOpenDay(day: string, needs: AnalyticsNeeds, signal: AbortSi
         signal,
       );
       const list = Fields.in(body)?.array('conversations') ?? [];
-      yield* fresh(list, day, seen);
+      yield* freshOnes(list, day, seen);
       if (list.length < QUERY_PAGE_SIZE) return;
     }
   }
@@ -135,20 +135,20 @@ async function* jobPages(day: string, needs: AnalyticsNeeds, signal: AbortSignal
   const cursors = new Set<string>();
   for (let cursor: string | undefined; ;) {
     const fields = Fields.in((await resultsOf(jobId, { cursor, needs }, signal)).body);
-    if (fields === undefined) throw unexpected('no page of results');
+    if (fields === undefined) throw unexpectedAnalytics('no page of results');
     yield { conversations: fields.array('conversations') ?? [], dataUntil: fields.instant('dataAvailabilityDate') };
     cursor = fields.text('cursor');
     if (cursor === undefined || cursor === '') return;
-    if (cursors.has(cursor)) throw unexpected('the same page of results twice');
+    if (cursors.has(cursor)) throw unexpectedAnalytics('the same page of results twice');
     cursors.add(cursor);
   }
 }
 
 async function submitJob(day: string, needs: AnalyticsNeeds, signal: AbortSignal): Promise<string> {
-  const query = { interval: intervalOf(startOf(day), endOf(day)), startOfDayIntervalMatching: true, ...ORDERED };
+  const query = { interval: intervalOf(startOf(day), endOfDay(day)), startOfDayIntervalMatching: true, ...ORDERED };
   const { body } = await askRecorded(query, { needs, path: `${DETAILS}/jobs` }, signal);
   const jobId = Fields.in(body)?.text('jobId');
-  if (jobId === undefined || !/^[0-9A-Za-z_-]{1,128}$/.test(jobId)) throw unexpected('no jobId');
+  if (jobId === undefined || !/^[0-9A-Za-z_-]{1,128}$/.test(jobId)) throw unexpectedAnalytics('no jobId');
   return jobId;
 }
 
@@ -193,7 +193,7 @@ async function isTailMissing(
   signal: AbortSignal,
 ): Promise<boolean> {
   const query = {
-    interval: intervalOf(startOf(day), endOf(day)),
+    interval: intervalOf(startOf(day), endOfDay(day)),
     order: 'desc',
     orderBy: 'conversationStart',
     paging: { pageSize: 5, pageNumber: 1 },
@@ -202,7 +202,7 @@ async function isTailMissing(
     const { body } = await askRecorded(query, { needs, path: `${DETAILS}/query` }, signal);
     const newest = (Fields.in(body)?.array('conversations') ?? []).map(parseConversation);
     return newest.some(
-      (one) => one !== undefined && one.isRecorded && dayOf(one) === day && !seen.has(one.conversationId),
+      (one) => one !== undefined && one.isRecorded && startDayOf(one) === day && !seen.has(one.conversationId),
     );
   } catch (thrown) {
     if (thrown instanceof Failure && thrown.code === 'bad-request') return false;
@@ -211,9 +211,10 @@ async function isTailMissing(
 }
 
 /** Each conversation once, on the day it started. One odd entry never spoils a page. */
-function* fresh(list: readonly unknown[], day: string, seen: Set<string>): Generator<CountedConversation> {
+function* freshOnes(list: readonly unknown[], day: string, seen: Set<string>): Generator<CountedConversation> {
   for (const conversation of list.map(parseConversation)) {
-    if (conversation === undefined || dayOf(conversation) !== day || seen.has(conversation.conversationId)) continue;
+    if (conversation === undefined || startDayOf(conversation) !== day || seen.has(conversation.conversationId))
+      continue;
     seen.add(conversation.conversationId);
     yield conversation;
   }
@@ -247,7 +248,7 @@ function isRecorded(participant: Fields): boolean {
   );
 }
 
-function dayOf({ startedAt }: CountedConversation): string {
+function startDayOf({ startedAt }: CountedConversation): string {
   return startedAt.toISOString().slice(0, 10);
 }
 
@@ -255,7 +256,7 @@ function startOf(day: string): Date {
   return new Date(`${day}T00:00:00Z`);
 }
 
-function endOf(day: string): Date {
+function endOfDay(day: string): Date {
   return new Date(startOf(day).getTime() + 24 * 3_600_000);
 }
 
@@ -268,7 +269,7 @@ function earlier(a: Date | undefined, b: Date | undefined): Date | undefined {
   return a < b ? a : b;
 }
 
-function unexpected(what: string): Failure {
+function unexpectedAnalytics(what: string): Failure {
   return new Failure(
     'upstream-error',
     `Genesys' analytics answered with ${what}: run the command again, and tell the maintainers if it stays.`,

@@ -12,17 +12,17 @@ import { answerAlive, answerMetrics, answerReady, type Readiness } from './healt
 import { requireOwnHost } from './host.ts';
 import { serveMedia, type MediaNeeds } from './media.ts';
 import { allowOrigins } from './origins.ts';
-import { receivePush, refusePush, type PushParts } from './push.ts';
+import { receivePush, refusePush, type PushNeeds } from './push.ts';
 import { KeyRates, limitRate } from './rate.ts';
-import { linkRecording, listRecordings, showRecording, type RecordingsParts } from './recordings.ts';
+import { linkRecording, listRecordings, showRecording, type RecordingsSource } from './recordings.ts';
 import { Turnstile } from './turnstile.ts';
 import { createVerify, type WebhookAuth } from './signature.ts';
 import { transcode, type TranscodeNeeds } from './transcode.ts';
 import { Witness } from './witness.ts';
-import { receiveEvents, refuseEvents, type WebhookParts } from './webhook.ts';
+import { receiveEvents, refuseEvents, type WebhookNeeds } from './webhook.ts';
 
 /** What is absent has no route. */
-export interface AppParts {
+export interface AppNeeds {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly readiness: Readiness;
@@ -34,11 +34,11 @@ export interface AppParts {
   /** Receiver. */
   readonly webhook?: {
     readonly auth: WebhookAuth;
-    readonly queue: WebhookParts['queue'];
+    readonly queue: WebhookNeeds['queue'];
     readonly deadlineMs?: number;
   };
   /** Worker that Pub/Sub pushes to. */
-  readonly push?: PushParts;
+  readonly push?: PushNeeds;
   /** Where listens are put on record before their first byte; without one nothing is played, shown or linked. */
   readonly audit?: Pick<Audit, 'record'>;
   /** Proxies in front of this service whose X-Forwarded-For is believed; none by default. */
@@ -46,7 +46,7 @@ export interface AppParts {
   /** Playback: both stand behind `auth`. */
   readonly playback?: {
     readonly transcode?: Pick<TranscodeNeeds, 'listen' | 'archive'>;
-    readonly recordings?: RecordingsParts;
+    readonly recordings?: RecordingsSource;
   };
   /** Playback, embedded archive only. */
   readonly media?: MediaNeeds['archive'];
@@ -54,7 +54,7 @@ export interface AppParts {
   readonly linkOrigins?: readonly string[];
 }
 
-export function createApp(parts: AppParts): Express {
+export function createApp(parts: AppNeeds): Express {
   const { log, metrics, clock } = parts;
   const witness = new Witness(parts.audit, { proxies: parts.proxies ?? 0 });
   const { all, perKey, live, livePerKey, retryAfterMs } = LISTENERS;
@@ -113,7 +113,7 @@ export function createApp(parts: AppParts): Express {
 const NOBODY: ApiAuth = { required: true, keys: [] };
 
 /** Figures and reasons on an address of their own, for whoever can reach it: no key is asked for. */
-export function createMetricsApp(parts: Pick<AppParts, 'log' | 'metrics' | 'readiness'>, isLoopback: boolean): Express {
+export function createMetricsApp(parts: Pick<AppNeeds, 'log' | 'metrics' | 'readiness'>, isLoopback: boolean): Express {
   const app = bareApp(parts.log);
   if (isLoopback) app.use(requireOwnHost());
   answerGet(app, '/healthz', answerAlive);

@@ -8,14 +8,14 @@ import { Failure } from '../failure.ts';
  * @throws Failure `body-too-large` as soon as it is known, `bad-request` where the sender left midway
  */
 export function readBody(req: IncomingMessage, limitBytes: number): Promise<Buffer> {
-  if (Number(req.headers['content-length'] ?? 0) > limitBytes) return Promise.reject(tooLarge(limitBytes));
+  if (Number(req.headers['content-length'] ?? 0) > limitBytes) return Promise.reject(bodyTooLarge(limitBytes));
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
   // Listeners, not an async iterator: that alone costs a seventh of a webhook's CPU (test/bench/webhook-bench.ts).
   req.on('data', (chunk: Buffer) => {
     sizeBytes += chunk.length;
-    if (sizeBytes > limitBytes) reject(tooLarge(limitBytes));
+    if (sizeBytes > limitBytes) reject(bodyTooLarge(limitBytes));
     else chunks.push(chunk);
   });
   req.once('end', () => resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)));
@@ -25,7 +25,7 @@ export function readBody(req: IncomingMessage, limitBytes: number): Promise<Buff
   return promise;
 }
 
-function tooLarge(limitBytes: number): Failure {
+function bodyTooLarge(limitBytes: number): Failure {
   return new Failure(
     'body-too-large',
     `The body is larger than ${String(limitBytes)} bytes; send fewer events at once.`,

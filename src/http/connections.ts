@@ -8,16 +8,16 @@ export interface ConnectionBounds {
   readonly maxPipelined: number;
 }
 
-interface Turn {
+interface RequestTurn {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
   readonly begin: () => void;
 }
 
 /** What is at work on a connection, and what waits behind it. */
-interface Line {
-  current: Turn;
-  readonly waiting: Turn[];
+interface RequestLine {
+  current: RequestTurn;
+  readonly waiting: RequestTurn[];
 }
 
 export class Connections {
@@ -25,7 +25,7 @@ export class Connections {
   /** Nothing is at work on them; in the order in which that began. */
   readonly #idle = new Set<Socket>();
   /** In the order in which they ceased to be idle. */
-  readonly #busy = new Map<Socket, Line>();
+  readonly #busy = new Map<Socket, RequestLine>();
   #waiting = 0;
 
   constructor(bounds: ConnectionBounds) {
@@ -48,7 +48,7 @@ export class Connections {
    * Begins the request at once, or when the answers before it on its connection have ended: whoever sends many without
    * reading gets one at work, like everybody else.
    */
-  take(turn: Turn): void {
+  take(turn: RequestTurn): void {
     const { socket } = turn.req;
     const line = this.#busy.get(socket);
     if (line === undefined) {
@@ -60,13 +60,13 @@ export class Connections {
     } else socket.destroy();
   }
 
-  #begin(socket: Socket, line: Line): void {
+  #begin(socket: Socket, line: RequestLine): void {
     this.#busy.set(socket, line);
     line.current.res.once('close', () => this.#next(socket, line));
     line.current.begin();
   }
 
-  #next(socket: Socket, line: Line): void {
+  #next(socket: Socket, line: RequestLine): void {
     if (this.#busy.get(socket) !== line) return;
     const turn = line.waiting.shift();
     if (turn !== undefined) this.#waiting -= 1;

@@ -33,7 +33,7 @@ export function answerFailure(failure: Failure, req: Request, res: Response): vo
   if (res.destroyed) return;
   // A body that was not read to its end would be read as the next request.
   if (!req.complete) res.setHeader('Connection', 'close');
-  const retryAfterS = retryAfterOf(failure);
+  const retryAfterS = retryAfterHeader(failure);
   if (retryAfterS !== undefined) res.setHeader('Retry-After', retryAfterS);
   if (failure.status === 401) res.setHeader('WWW-Authenticate', 'Bearer');
   if (failure instanceof RangeNotSatisfiable) res.setHeader('Content-Range', `bytes */${String(failure.sizeBytes)}`);
@@ -42,7 +42,7 @@ export function answerFailure(failure: Failure, req: Request, res: Response): vo
 }
 
 /** Whole seconds, rounded up: a caller that comes back too early is no caller we want. */
-function retryAfterOf(failure: Failure): number | undefined {
+function retryAfterHeader(failure: Failure): number | undefined {
   if (failure.afterMs !== undefined) return Math.max(1, Math.ceil(failure.afterMs / 1000));
   const later = failure.status === 429 || failure.status === 503 || failure.code === 'not-ready';
   return later ? RETRY_AFTER_S : undefined;
@@ -52,7 +52,7 @@ function retryAfterOf(failure: Failure): number | undefined {
 export function createErrorAnswers(log: Log): ErrorRequestHandler {
   return (thrown: unknown, req, res, _next) => {
     const failure = failureOf(thrown);
-    log[levelOf(failure, res)]('A request failed.', {
+    log[levelOfAnswer(failure, res)]('A request failed.', {
       method: req.method,
       path: pathnameOf(req),
       status: failure.status,
@@ -69,7 +69,7 @@ export function pathnameOf(req: Request): string | undefined {
 }
 
 /** Nobody is told of what failed because its caller left. */
-function levelOf(failure: Failure, res: Response): 'error' | 'warn' | 'debug' {
+function levelOfAnswer(failure: Failure, res: Response): 'error' | 'warn' | 'debug' {
   if (failure.code === 'internal') return 'error';
   return failure.status >= 500 && !res.destroyed ? 'warn' : 'debug';
 }

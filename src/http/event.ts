@@ -62,15 +62,15 @@ function listOf(body: unknown): readonly unknown[] | undefined {
   if (!Array.isArray(list)) {
     throw fields === undefined
       ? new Failure('bad-request', 'The body: expected an object or an array.')
-      : refused('events', 'expected an array');
+      : eventRefused('events', 'expected an array');
   }
-  if (list.length > MAX_EVENTS) throw refused('events', `expected at most ${String(MAX_EVENTS)} at once`);
+  if (list.length > MAX_EVENTS) throw eventRefused('events', `expected at most ${String(MAX_EVENTS)} at once`);
   return list;
 }
 
 function messageOf(event: unknown, at: string): Message | undefined {
   const fields = Fields.in(event, at);
-  if (fields === undefined) throw refused(at === '' ? 'The body' : at, 'expected an object');
+  if (fields === undefined) throw eventRefused(at === '' ? 'The body' : at, 'expected an object');
   if (fields.raw('detail-type') !== undefined) return bridged(fields);
   if (fields.raw('topicName') !== undefined) return notified(fields, fields.requireText('topicName'));
   return plain(fields);
@@ -116,7 +116,7 @@ function plain(fields: Fields): Message | undefined {
     return { kind: 'conversation', conversationId: parseId(conversationId, fields.nameOf('conversationId')) };
   if (kind !== undefined) return undefined;
   const expected = 'expected recordingId (or id), conversationId, or a Genesys notification';
-  throw refused(fields.nameOf('recordingId'), expected);
+  throw eventRefused(fields.nameOf('recordingId'), expected);
 }
 
 /** undefined for `null` and the empty text as well: templates leave a field empty where they know nothing for it. */
@@ -126,6 +126,6 @@ function given(fields: Fields, name: string): unknown {
   return isNone ? undefined : value;
 }
 
-function refused(name: string, expected: string): Failure {
+function eventRefused(name: string, expected: string): Failure {
   return new Failure('bad-request', `${name}: ${expected}.`);
 }

@@ -14,7 +14,7 @@ export interface Dependency {
   readonly facts?: Readonly<Record<string, unknown>>;
 }
 
-export interface State {
+export interface HealthState {
   readonly ready: boolean;
   /** Why it is not, where that was said by {@link Readiness.notReady}. */
   readonly reason?: string;
@@ -32,16 +32,16 @@ export interface ReadinessOptions {
   /** A dependency that does not answer within it is a problem. */
   readonly timeoutMs?: number;
   /** Told when it becomes ready, ceases to be, or is not for other reasons than before. */
-  readonly onChange?: (state: State) => void;
+  readonly onChange?: (state: HealthState) => void;
 }
 
 export class Readiness {
   readonly #dependencies: readonly Dependency[];
   readonly #cacheMs: number;
   readonly #timeoutMs: number;
-  readonly #onChange: (state: State) => void;
+  readonly #onChange: (state: HealthState) => void;
   #reason: string | undefined;
-  #checked: { readonly results: Promise<State['dependencies']>; freshUntil: number } | undefined;
+  #checked: { readonly results: Promise<HealthState['dependencies']>; freshUntil: number } | undefined;
   #told = '';
 
   constructor(dependencies: readonly Dependency[], options: ReadinessOptions = {}) {
@@ -52,7 +52,7 @@ export class Readiness {
   }
 
   /** Never throws. Many askers at once cost one check, and its result lasts for `cacheMs`. */
-  async state(): Promise<State> {
+  async state(): Promise<HealthState> {
     const dependencies = await this.#results();
     const reason = this.#reason;
     const ready = reason === undefined && Object.values(dependencies).every(({ ok }) => ok);
@@ -66,7 +66,7 @@ export class Readiness {
     this.#reason ??= reason;
   }
 
-  #results(): Promise<State['dependencies']> {
+  #results(): Promise<HealthState['dependencies']> {
     if (this.#checked !== undefined && performance.now() < this.#checked.freshUntil) return this.#checked.results;
     const round = { results: checkAll(this.#dependencies, this.#timeoutMs), freshUntil: Infinity };
     void round.results.then(() => (round.freshUntil = performance.now() + this.#cacheMs));
@@ -75,7 +75,7 @@ export class Readiness {
   }
 
   /** It counts as ready before the first question. */
-  #tell(state: State): void {
+  #tell(state: HealthState): void {
     const problems = state.ready ? '' : JSON.stringify(problemsOf(state));
     if (problems === this.#told) return;
     this.#told = problems;
@@ -84,14 +84,14 @@ export class Readiness {
 }
 
 /** Why it is not ready, by dependency; `service` where that is the service itself. */
-export function problemsOf({ reason, dependencies }: State): Readonly<Record<string, string>> {
+export function problemsOf({ reason, dependencies }: HealthState): Readonly<Record<string, string>> {
   const problems = Object.entries(dependencies).flatMap(([name, { problem }]) =>
     problem === undefined ? [] : [[name, problem]],
   );
   return Object.fromEntries(reason === undefined ? problems : [['service', reason], ...problems]);
 }
 
-async function checkAll(dependencies: readonly Dependency[], timeoutMs: number): Promise<State['dependencies']> {
+async function checkAll(dependencies: readonly Dependency[], timeoutMs: number): Promise<HealthState['dependencies']> {
   const checks = dependencies.map(async (dependency) => [dependency.name, await check(dependency, timeoutMs)] as const);
   return Object.fromEntries(await Promise.all(checks));
 }

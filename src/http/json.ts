@@ -21,14 +21,14 @@ const CLOSE_ARRAY = 0x5d;
  * @throws Failure `bad-request`, without a cause: a SyntaxError quotes the body, which may hold a caller's number.
  */
 export function parseJson(bytes: Buffer): unknown {
-  if (bytes.length === 0) throw refused('The body is empty; send one event, or an array of them.');
-  if (!isUtf8(bytes)) throw refused('The body is not UTF-8.');
+  if (bytes.length === 0) throw jsonRefused('The body is empty; send one event, or an array of them.');
+  if (!isUtf8(bytes)) throw jsonRefused('The body is not UTF-8.');
   const text = bytes.subarray(0, 3).equals(BYTE_ORDER_MARK) ? bytes.subarray(3) : bytes;
   inspect(text);
   try {
     return JSON.parse(text.toString('utf8'));
   } catch {
-    throw refused('The body is not valid JSON.');
+    throw jsonRefused('The body is not valid JSON.');
   }
 }
 
@@ -44,12 +44,13 @@ function inspect(bytes: Buffer): void {
       const end = endOfString(bytes, at + 1);
       if (isKey(bytes, end + 1)) {
         keys += 1;
-        if (keys > MAX_KEYS) throw refused(`The body has more than ${String(MAX_KEYS)} keys.`);
+        if (keys > MAX_KEYS) throw jsonRefused(`The body has more than ${String(MAX_KEYS)} keys.`);
         checkKey(keyText(bytes, at, end), open.at(-1));
       }
       at = end;
     } else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) {
-      if (open.push(new Set()) > MAX_DEPTH) throw refused(`The body is nested more than ${String(MAX_DEPTH)} deep.`);
+      if (open.push(new Set()) > MAX_DEPTH)
+        throw jsonRefused(`The body is nested more than ${String(MAX_DEPTH)} deep.`);
     } else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) open.pop();
   }
 }
@@ -78,18 +79,18 @@ function keyText(bytes: Buffer, start: number, end: number): string {
   try {
     return String(JSON.parse(raw));
   } catch {
-    throw refused('The body is not valid JSON.');
+    throw jsonRefused('The body is not valid JSON.');
   }
 }
 
 function checkKey(key: string, known: Open[number] | undefined): void {
-  if (FORBIDDEN_KEYS.has(key)) throw refused(`${key}: such a key is not accepted.`);
+  if (FORBIDDEN_KEYS.has(key)) throw jsonRefused(`${key}: such a key is not accepted.`);
   if (known?.has(key) === true) {
-    throw refused(`${/^[\w.-]{1,64}$/.test(key) ? key : 'A key'}: appears twice in one object.`);
+    throw jsonRefused(`${/^[\w.-]{1,64}$/.test(key) ? key : 'A key'}: appears twice in one object.`);
   }
   known?.add(key);
 }
 
-function refused(message: string): Failure {
+function jsonRefused(message: string): Failure {
   return new Failure('bad-request', message);
 }

@@ -27,7 +27,7 @@ interface StoredFacts {
 }
 
 /** Its `body` is read, or its iterator returned. */
-export interface Answer extends AnswerHead {
+export interface PlayedAnswer extends AnswerHead {
   /** Resolves once the listen is on record: no byte leaves before. */
   readonly recorded: Promise<void>;
   readonly body: AsyncIterable<Buffer>;
@@ -71,7 +71,7 @@ export async function countingFailures<T>(
  * @throws Failure only before anything was sent
  */
 export async function play(
-  answer: Answer,
+  answer: PlayedAnswer,
   { metrics, log, clock = SYSTEM_CLOCK }: PlayNeeds,
   res: Response,
 ): Promise<void> {
@@ -87,7 +87,7 @@ type Played =
   /** After the first byte: the connection was broken, so that no listener takes a part for the whole. */
   | { readonly result: 'left' | 'failed'; readonly failure: Failure };
 
-async function send(answer: Answer, res: Response, clock: Clock): Promise<Played> {
+async function send(answer: PlayedAnswer, res: Response, clock: Clock): Promise<Played> {
   const bytes = exactly(answer.body, lengthOf(answer));
   const [first] = await bothOrNeither(bytes, answer.recorded);
   if (first.done === true) throw new Failure('incomplete', 'The recording came out empty; try again later.');
@@ -129,13 +129,13 @@ async function bothOrNeither(
   throw record.reason;
 }
 
-function lengthOf({ stored }: Pick<Answer, 'stored'>): number | undefined {
+function lengthOf({ stored }: Pick<PlayedAnswer, 'stored'>): number | undefined {
   const part = stored?.part;
   return part === undefined ? stored?.sizeBytes : part.end - part.start + 1;
 }
 
 /** Node lets an answer end short of its Content-Length, and the client wait for the rest until its time is over. */
-async function* exactly(body: Answer['body'], length: number | undefined): AsyncGenerator<Buffer, void, void> {
+async function* exactly(body: PlayedAnswer['body'], length: number | undefined): AsyncGenerator<Buffer, void, void> {
   let sizeBytes = 0;
   for await (const chunk of body) {
     sizeBytes += chunk.length;

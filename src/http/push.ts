@@ -12,7 +12,7 @@ import { headerOf } from './headers.ts';
 import { parseJson } from './json.ts';
 import type { VerifyPush } from './push-token.ts';
 
-export interface PushParts {
+export interface PushNeeds {
   readonly verify: VerifyPush;
   /** Resolves when the message may be acknowledged. @throws Failure where it has to be delivered again */
   readonly take: (pushed: Envelope, signal: AbortSignal) => Promise<void>;
@@ -24,7 +24,7 @@ export interface PushParts {
 const MAX_BODY_BYTES = 256 * 1024;
 
 /** 204 acknowledges; every other answer brings the message again after the subscription's backoff, whatever Retry-After says. */
-export function receivePush(parts: PushParts): RequestHandler {
+export function receivePush(parts: PushNeeds): RequestHandler {
   let running = 0;
   return async (req, res) => {
     await parts.verify(req.headers);
@@ -50,7 +50,7 @@ function leftSignal(res: Response): AbortSignal {
 }
 
 /** @throws Failure `bad-request` for what is no message, `misconfigured` where its metadata is missing */
-export function parsePush(headers: IncomingHttpHeaders, body: Buffer): Envelope {
+function parsePush(headers: IncomingHttpHeaders, body: Buffer): Envelope {
   const messageId = headerOf(headers, 'x-goog-pubsub-message-id');
   if (messageId !== undefined) return unwrapped(messageId, headers, body);
   const fields = Fields.of(parseJson(body), '');
@@ -68,8 +68,8 @@ function unwrapped(id: string, headers: IncomingHttpHeaders, body: Buffer): Enve
     id,
     data: body.toString('utf8'),
     attributes,
-    publishedAt: dateOf(headerOf(headers, 'x-goog-pubsub-publish-time')),
-    deliveryAttempt: countOf(headerOf(headers, 'x-goog-pubsub-delivery-attempt')),
+    publishedAt: parsePublishTime(headerOf(headers, 'x-goog-pubsub-publish-time')),
+    deliveryAttempt: parseCount(headerOf(headers, 'x-goog-pubsub-delivery-attempt')),
   };
 }
 
@@ -82,18 +82,18 @@ function wrapped(message: Fields, deliveryAttempt: unknown): Envelope {
     id: message.text('messageId') ?? '',
     data: Buffer.from(data, 'base64').toString('utf8'),
     attributes: Object.fromEntries(attributes.names().map((name) => [name, attributes.text(name) ?? ''])),
-    publishedAt: dateOf(message.text('publishTime')),
-    deliveryAttempt: countOf(deliveryAttempt),
+    publishedAt: parsePublishTime(message.text('publishTime')),
+    deliveryAttempt: parseCount(deliveryAttempt),
   };
 }
 
 /** Its age is counted from it: what has none is as old as its arrival. */
-function dateOf(text: string | undefined): Date {
+function parsePublishTime(text: string | undefined): Date {
   const date = new Date(text ?? NaN);
   return Number.isNaN(date.getTime()) ? new Date() : date;
 }
 
-function countOf(value: unknown): number {
+function parseCount(value: unknown): number {
   const count = Number(value ?? 0);
   return Number.isSafeInteger(count) && count > 0 ? count : 0;
 }

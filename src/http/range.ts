@@ -39,7 +39,7 @@ function isMeantFor(headers: IncomingHttpHeaders, etag: string): boolean {
  * ranges, or nonsense, all of which the RFC lets a server ignore.
  * @throws RangeNotSatisfiable
  */
-export function parseRange(header: string | undefined, sizeBytes: number): ByteRange | undefined {
+function parseRange(header: string | undefined, sizeBytes: number): ByteRange | undefined {
   const match = /^bytes=(\d{0,15})-(\d{0,15})$/i.exec(header?.replaceAll(' ', '') ?? '');
   if (match === null) return undefined;
   const [first, last] = [numberOf(match[1]), numberOf(match[2])];

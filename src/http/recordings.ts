@@ -7,12 +7,12 @@ import { canonicalId, parseId, type Recording } from '../recording.ts';
 import { leavingSignal } from './play.ts';
 import type { Witness } from './witness.ts';
 
-export interface RecordingsParts {
+export interface RecordingsSource {
   readonly archive: Pick<Archive, 'find' | 'failureOf' | 'waitingOf' | 'list' | 'link'>;
   readonly linkLifetimeS: number;
 }
 
-export interface RecordingsNeeds extends RecordingsParts {
+export interface RecordingsNeeds extends RecordingsSource {
   readonly witness: Witness;
   /** Whether a key is asked for. */
   readonly way: 'key' | 'none';
@@ -75,7 +75,7 @@ export function linkRecording({ archive, linkLifetimeS, witness, way }: Recordin
 }
 
 /** `/C/R`, where `_` for C means "none". */
-export function parsePath(params: Request['params']): Recording {
+function parsePath(params: Request['params']): Recording {
   const conversationId = params['conversationId'];
   return {
     recordingId: parseId(params['recordingId'], 'recordingId'),
@@ -84,7 +84,7 @@ export function parsePath(params: Request['params']): Recording {
 }
 
 /** @throws Failure naming every field that is wrong, unknown ones too: a misspelt filter would answer with everything. */
-export function parseListQuery(query: Request['query']): ListQuery {
+function parseListQuery(query: Request['query']): ListQuery {
   const problems = Object.keys(query)
     .filter((name) => !FIELDS.has(name))
     .map((name) => `${/^\w{1,32}$/.test(name) ? name : 'a field'}: unknown; expected ${[...FIELDS].join(', ')}`);

@@ -12,12 +12,12 @@ export interface ListenOptions {
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
-  readonly limits?: Partial<Limits>;
+  readonly limits?: Partial<ServerLimits>;
   /** Which variables named them, for whoever has to change one. */
   readonly variables?: { readonly host: string; readonly port: string };
 }
 
-interface Limits extends ConnectionBounds {
+interface ServerLimits extends ConnectionBounds {
   /** To receive a request's head. */
   readonly headersTimeoutMs: number;
   /** To receive a whole request; answers may take as long as they need. */
@@ -27,7 +27,7 @@ interface Limits extends ConnectionBounds {
   readonly checkIntervalMs: number;
 }
 
-const LIMITS: Limits = {
+const LIMITS: ServerLimits = {
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 15_000,
   keepAliveTimeoutMs: 65_000,
@@ -65,12 +65,12 @@ export async function listen(routes: RequestListener, options: ListenOptions): P
   server.on('clientError', (error: Error & { readonly code?: string }, socket) => {
     const answering = [...open].some((res) => res.socket === socket);
     if (!socket.writable || answering || error.code === 'ECONNRESET') socket.destroy();
-    else socket.end(refusal(error.code));
+    else socket.end(rawRefusal(error.code));
   });
   await bound(server, options);
   const port = portOf(server);
   return {
-    url: `http://${nameOf(options.host)}:${String(port)}`,
+    url: `http://${addressName(options.host)}:${String(port)}`,
     port,
     close: (deadlineMs) => closeServer(server, open, deadlineMs),
   };
@@ -91,7 +91,7 @@ function trackAnswers(server: Server): ReadonlySet<ServerResponse> {
 }
 
 /** What never became a request (or not in time) is answered in the same shape as everything else. */
-function refusal(code: string | undefined): string {
+function rawRefusal(code: string | undefined): string {
   const [status, message] = REFUSALS.get(code ?? '') ?? [400, 'The request is not valid HTTP.'];
   const body = JSON.stringify({ error: { code: 'bad-request', message, requestId: randomUUID() } });
   return [
@@ -140,7 +140,7 @@ const NOT_BOUND: ReadonlyMap<string, readonly [which: 'host' | 'port', advice: s
   ['EAI_AGAIN', ['host', 'no resolver answers for this name']],
 ]);
 
-function nameOf(host: string): string {
+function addressName(host: string): string {
   if (isUnspecified(host)) return 'localhost';
   return isIPv6(host) ? `[${host}]` : host;
 }

@@ -10,7 +10,7 @@ export interface StoredNeeds extends PlayNeeds {
   readonly archive: Pick<Archive, 'find' | 'read'>;
 }
 
-export interface Exchange {
+export interface StoredRequest {
   /** Resolves once the listen is on record: nothing of the recording leaves before. */
   readonly recorded: Promise<void>;
   readonly req: Request;
@@ -24,7 +24,7 @@ export interface Exchange {
  * body is wanted. False where it does not hold the recording: nothing was answered then.
  * @throws Failure before anything was sent: `range-not-satisfiable`, or why the archive cannot be read
  */
-export async function serveStored(recording: Recording, needs: StoredNeeds, exchange: Exchange): Promise<boolean> {
+export async function serveStored(recording: Recording, needs: StoredNeeds, exchange: StoredRequest): Promise<boolean> {
   const { leaving } = exchange;
   const attempt = async (): Promise<boolean> => {
     const manifest = await needs.archive.find(recording, leaving);
@@ -34,7 +34,7 @@ export async function serveStored(recording: Recording, needs: StoredNeeds, exch
   return (await countingFailures('archive', attempt, { metrics: needs.metrics, leaving })) ?? true;
 }
 
-async function answerWith(manifest: Manifest, needs: StoredNeeds, exchange: Exchange): Promise<void> {
+async function answerWith(manifest: Manifest, needs: StoredNeeds, exchange: StoredRequest): Promise<void> {
   const { req, res, leaving, recorded } = exchange;
   const { contentType, sizeBytes } = manifest.webm;
   const recording = recordingOf(manifest);

@@ -7,7 +7,7 @@ import { headerOf } from './headers.ts';
  * From `traceparent` (W3C Trace Context), else from `X-Cloud-Trace-Context: TRACE/SPAN;o=1`
  * (https://cloud.google.com/trace/docs/trace-context), else a new one. Always a valid version 00.
  */
-export function traceparentOf(headers: IncomingHttpHeaders): string {
+export function incomingTraceparent(headers: IncomingHttpHeaders): string {
   return givenTraceparent(headers) ?? fresh();
 }
 

@@ -12,9 +12,9 @@ import { parseEvents } from './event.ts';
 import { FirstOfMinute } from '../first-of-minute.ts';
 import { parseJson } from './json.ts';
 import type { Verify } from './signature.ts';
-import { givenTraceparent, traceparentOf } from './trace.ts';
+import { givenTraceparent, incomingTraceparent } from './trace.ts';
 
-export interface WebhookParts {
+export interface WebhookNeeds {
   readonly queue: Pick<Queue, 'publish'>;
   readonly verify: Verify;
   readonly metrics: Metrics;
@@ -27,7 +27,7 @@ const MAX_BODY_BYTES = 256 * 1024;
 const DEADLINE_MS = 5000;
 
 /** Read, verify the raw bytes, parse, publish, answer: in this order. */
-export function receiveEvents(parts: WebhookParts): RequestHandler {
+export function receiveEvents(parts: WebhookNeeds): RequestHandler {
   return async (req, res) => {
     requireJson(req);
     const body = await readBody(req, MAX_BODY_BYTES);
@@ -39,7 +39,7 @@ export function receiveEvents(parts: WebhookParts): RequestHandler {
       attributes: { messages: messages.length },
     } as const;
     await traced(step, (own) => {
-      const traceparent = own.traceparent ?? traceparentOf(req.headers);
+      const traceparent = own.traceparent ?? incomingTraceparent(req.headers);
       return publishInTime(
         messages.map((message) => ({ ...message, traceparent })),
         parts,
@@ -54,7 +54,7 @@ export function receiveEvents(parts: WebhookParts): RequestHandler {
 }
 
 /** A sender that leaves changes nothing: the signal is the deadline's alone. A late success is a duplicate the queue collapses. */
-async function publishInTime(messages: readonly Message[], parts: WebhookParts): Promise<void> {
+async function publishInTime(messages: readonly Message[], parts: WebhookNeeds): Promise<void> {
   if (messages.length === 0) return;
   const late = (): Failure =>
     new Failure('queue-unavailable', 'The queue did not take the events in time; send them again.');

@@ -15,7 +15,7 @@ import type { Lengths } from './source/tally.ts';
 import type { Spool, Spools } from './mp4/spool.ts';
 import type { Purpose } from './purpose.ts';
 
-export interface MediaTools {
+export interface MakingNeeds {
   readonly ffmpeg: Ffmpeg;
   readonly slots: Slots;
   readonly spools: Spools;
@@ -29,7 +29,7 @@ export interface MediaTools {
 
 export interface EncodingNeeds {
   readonly inputs: readonly MediaInput[];
-  readonly tools: MediaTools;
+  readonly tools: MakingNeeds;
   readonly purpose: Purpose;
   /** What Genesys says of its media. */
   readonly genesysMs: number | undefined;

@@ -93,7 +93,7 @@ interface FlightNeeds {
   readonly ended: () => void;
 }
 
-interface Reader {
+interface FlightReader {
   readonly kind: 'archiving' | 'listening';
   /** Number of the cluster it reads next. */
   next: number;
@@ -105,22 +105,22 @@ interface Reader {
   waits: boolean;
 }
 
-type Position = Pick<Reader, 'doneBytes'>;
+type FlightPosition = Pick<FlightReader, 'doneBytes'>;
 
-const NOBODY: Position = { doneBytes: 0 };
+const NOBODY: FlightPosition = { doneBytes: 0 };
 
-function slower<P extends Position>(a: P, b: P): P {
+function slower<P extends FlightPosition>(a: P, b: P): P {
   return b.doneBytes < a.doneBytes ? b : a;
 }
 
 /** One making and its readers. */
 class Flight<T extends Webm> implements Keeper {
-  readonly begunFor: Reader['kind'];
+  readonly begunFor: FlightReader['kind'];
   readonly #needs: FlightNeeds;
   readonly #purpose: Purpose;
   readonly #stop = new AbortController();
   readonly #webm: Promise<T>;
-  readonly #readers = new Set<Reader>();
+  readonly #readers = new Set<FlightReader>();
   /** Clusters from number `#first` on. */
   readonly #kept: Buffer[] = [];
   #first = 0;
@@ -149,8 +149,8 @@ class Flight<T extends Webm> implements Keeper {
     return this.#first === 0 && !doomed && this.#end?.failure === undefined;
   }
 
-  async board(kind: Reader['kind'], signal: AbortSignal): Promise<T> {
-    const reader: Reader = { kind, next: 0, doneBytes: 0, heldBytes: 0, waits: false };
+  async board(kind: FlightReader['kind'], signal: AbortSignal): Promise<T> {
+    const reader: FlightReader = { kind, next: 0, doneBytes: 0, heldBytes: 0, waits: false };
     this.#readers.add(reader);
     if (kind === 'archiving') this.#purpose.become(kind);
     const leave = (): void => this.#leave(reader);
@@ -165,7 +165,7 @@ class Flight<T extends Webm> implements Keeper {
     }
   }
 
-  async *#read(reader: Reader, signal: AbortSignal): AsyncGenerator<Buffer, void, void> {
+  async *#read(reader: FlightReader, signal: AbortSignal): AsyncGenerator<Buffer, void, void> {
     try {
       for (;;) {
         signal.throwIfAborted();
@@ -188,7 +188,7 @@ class Flight<T extends Webm> implements Keeper {
     }
   }
 
-  #advance(reader: Reader, sizeBytes: number): void {
+  #advance(reader: FlightReader, sizeBytes: number): void {
     reader.next += 1;
     reader.heldBytes = sizeBytes;
     reader.waits = false;
@@ -196,7 +196,7 @@ class Flight<T extends Webm> implements Keeper {
     this.#ring();
   }
 
-  async #untilMore(reader: Reader, signal: AbortSignal): Promise<void> {
+  async #untilMore(reader: FlightReader, signal: AbortSignal): Promise<void> {
     // Only once: two that wait would else wake each other for ever.
     if (!reader.waits) this.#ring();
     reader.waits = true;
@@ -226,7 +226,7 @@ class Flight<T extends Webm> implements Keeper {
     const paced = webm.encoder !== undefined && !this.#purpose.archiving;
     const leftMs = webm.playsMs() + FLIGHTS.restMs - this.#restedMs;
     const since = clock.now();
-    using _alarm = paced ? clock.after(leftMs, () => this.#stop.abort(tooSlow())) : undefined;
+    using _alarm = paced ? clock.after(leftMs, () => this.#stop.abort(listenerTooSlow())) : undefined;
     this.#wantsRoom = webm.encoder !== undefined || this.#purpose.archiving;
     await unlessAborted(this.#bell.promise, this.#stop.signal);
     this.#wantsRoom = false;
@@ -246,16 +246,18 @@ class Flight<T extends Webm> implements Keeper {
   }
 
   /** Whose unread clusters are never dropped: the slowest archiver, or else the fastest listener. */
-  #pace(): Position {
+  #pace(): FlightPosition {
     const archivers = [...this.#readers].filter(({ kind }) => kind === 'archiving');
     if (archivers.length > 0) return archivers.reduce(slower);
-    return [...this.#readers].reduce<Position>((a, b) => (b.doneBytes > a.doneBytes ? b : a), NOBODY);
+    return [...this.#readers].reduce<FlightPosition>((a, b) => (b.doneBytes > a.doneBytes ? b : a), NOBODY);
   }
 
-  #slowest(): Position {
+  #slowest(): FlightPosition {
     return (
-      [...this.#readers].reduce<Position | undefined>((a, b) => (a === undefined ? b : slower(a, b)), undefined) ??
-      NOBODY
+      [...this.#readers].reduce<FlightPosition | undefined>(
+        (a, b) => (a === undefined ? b : slower(a, b)),
+        undefined,
+      ) ?? NOBODY
     );
   }
 
@@ -293,7 +295,7 @@ class Flight<T extends Webm> implements Keeper {
     if (!inHands) release(cluster);
   }
 
-  #leave(reader: Reader): void {
+  #leave(reader: FlightReader): void {
     if (!this.#readers.delete(reader)) return;
     if (![...this.#readers].some(({ kind }) => kind === 'archiving')) this.#purpose.become('listening');
     if (this.#readers.size > 0) return this.#ring();
@@ -319,7 +321,7 @@ class Flight<T extends Webm> implements Keeper {
   }
 }
 
-function tooSlow(): Failure {
+function listenerTooSlow(): Failure {
   const text =
     'The recording was taken more slowly than it plays, while others wait for its encoder; ask again once it is archived.';
   return new Failure('busy', text);

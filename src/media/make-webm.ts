@@ -3,7 +3,7 @@ import type { SourceFacts } from '../archive/manifest.ts';
 import { Failure } from '../failure.ts';
 import type { MediaFile } from '../media-file.ts';
 import { type AsIsNeeds, openAsIs } from './as-is.ts';
-import { openEncoded, type EncodingNeeds, type MediaTools } from './encoded.ts';
+import { openEncoded, type EncodingNeeds, type MakingNeeds } from './encoded.ts';
 import { closeInputs, openInputs, totalBytes, type MediaInput } from './input.ts';
 import type { SourceStream } from './packet.ts';
 import { formatOf, planWebm, type Plan } from './plan.ts';
@@ -35,7 +35,7 @@ export interface MadeWebm extends Webm {
  * @throws Failure where the media cannot become WebM; nothing is left open then. `Unfit`, as `clusters` may as well, where it
  * can be made with `ways: 'encode'` only
  */
-export async function makeWebm(order: WebmOrder, tools: MediaTools, signal: AbortSignal): Promise<MadeWebm> {
+export async function makeWebm(order: WebmOrder, tools: MakingNeeds, signal: AbortSignal): Promise<MadeWebm> {
   const reading = new AbortController();
   const letGo = (): void => reading.abort(new Failure('stopped', 'The media was left before its end.'));
   const inputs = await openInputs(order.files, AbortSignal.any([signal, reading.signal]));
@@ -109,11 +109,11 @@ function writeWebm(stream: SourceStream, { inputs, genesysMs, maxDurationMs }: W
       if (result === undefined) throw new Failure('internal', 'The result was asked for before the WebM was complete.');
       return result;
     },
-    sources: () => inputs.map(factsOf),
+    sources: () => inputs.map(sourceFactsOf),
   };
 }
 
-function factsOf({ channel, download, sniffed }: MediaInput): SourceFacts {
+function sourceFactsOf({ channel, download, sniffed }: MediaInput): SourceFacts {
   return { channel, contentType: formatOf(sniffed).mediaType, ...download.received() };
 }
 

@@ -52,10 +52,10 @@ async function readAhead(
     read.push(step.value);
     readBytes += step.value.length;
   }
-  return { contents: figures.contents, bytes: resumed(read, iterator) };
+  return { contents: figures.contents, bytes: resumedFrom(read, iterator) };
 }
 
-function resumed(read: Buffer[], iterator: AsyncIterator<Buffer>): AsyncIterableIterator<Buffer> {
+function resumedFrom(read: Buffer[], iterator: AsyncIterator<Buffer>): AsyncIterableIterator<Buffer> {
   return {
     [Symbol.asyncIterator]() {
       return this;

@@ -36,10 +36,10 @@ function requireKnown({ kind, codec, channels, sampleRate }: Media): void {
 }
 
 function planOne(media: Media, fast: boolean): Plan {
-  if (!fast) return { way: 'encode', why: `${nameOf(media)} that cannot be re-wrapped`, media: [media] };
+  if (!fast) return { way: 'encode', why: `${nameOfMedia(media)} that cannot be re-wrapped`, media: [media] };
   if (media.kind === 'ogg-opus') return { way: 'rewrap-ogg', why: 'one Ogg Opus file', media: [media] };
   if (media.kind === 'webm') return { way: 'rewrap-webm', why: 'WebM with codecs every browser plays', media: [media] };
-  return { way: 'encode', why: `${nameOf(media)} is not what WebM may hold`, media: [media] };
+  return { way: 'encode', why: `${nameOfMedia(media)} is not what WebM may hold`, media: [media] };
 }
 
 function planPair(first: Media, second: Media, fast: boolean): Plan {
@@ -47,7 +47,7 @@ function planPair(first: Media, second: Media, fast: boolean): Plan {
   if (first.kind === 'ogg-opus' && second.kind === 'ogg-opus' && fast) {
     return { way: 'join', why: 'two mono Ogg Opus files, one per channel', media };
   }
-  const names = `${nameOf(first)} and ${nameOf(second)}`;
+  const names = `${nameOfMedia(first)} and ${nameOfMedia(second)}`;
   return {
     way: 'encode',
     why: fast ? `two files, ${names}, joined to stereo` : `${names} that cannot be joined without decoding`,
@@ -55,7 +55,7 @@ function planPair(first: Media, second: Media, fast: boolean): Plan {
   };
 }
 
-function nameOf({ kind, codec }: Media): string {
+function nameOfMedia({ kind, codec }: Media): string {
   const name = FORMATS[kind].name;
   return codec === undefined || name.toLowerCase().includes(codec) ? name : `${name} (${codec})`;
 }

@@ -18,7 +18,7 @@ export interface Media {
 }
 
 /** Never given to a reader or an encoder. */
-export interface Refused {
+export interface RefusedMedia {
   readonly kind: 'refused';
   readonly found:
     | 'empty'
@@ -34,7 +34,7 @@ export interface Refused {
     | 'unknown';
 }
 
-export type Sniffed = Media | Refused;
+export type Sniffed = Media | RefusedMedia;
 
 /** The longest head that helps; 64 bytes are enough for all but media behind long metadata. */
 export const SNIFF_BYTES = 4096;
@@ -61,7 +61,7 @@ export function sniff(head: Buffer): Sniffed {
   return { kind: 'refused', found: sniffText(head) ?? 'unknown' };
 }
 
-function describe(found: Refused['found']): string {
+function describe(found: RefusedMedia['found']): string {
   if (found === 'unknown') return 'of a kind not known here';
   return isContainer(found) ? `${found}, which is not read here` : `${found}, not sound or video`;
 }
@@ -83,14 +83,14 @@ const LOOKS: readonly ((head: Buffer) => Sniffed | undefined)[] = [
   sniffMatroska,
   sniffMp4,
   sniffMpegAudio,
-  (head) => (text(head, 0, 2) === 'PK' && (head[2] ?? 9) < 8 ? { kind: 'refused', found: 'zip' } : undefined),
+  (head) => (textAt(head, 0, 2) === 'PK' && (head[2] ?? 9) < 8 ? { kind: 'refused', found: 'zip' } : undefined),
   (head) => refusedAs(unreadFormat(head)),
   sniffBehindJunk,
 ];
 
-const refusedAs = (found: UnreadFormat | undefined): Refused | undefined => found && { kind: 'refused', found };
+const refusedAs = (found: UnreadFormat | undefined): RefusedMedia | undefined => found && { kind: 'refused', found };
 
-const text = (head: Buffer, start: number, end: number): string => head.toString('latin1', start, end);
+const textAt = (head: Buffer, start: number, end: number): string => head.toString('latin1', start, end);
 
 const uint32 = (head: Buffer, at: number): number | undefined =>
   at + 4 <= head.length ? head.readUInt32LE(at) : undefined;
@@ -104,34 +104,34 @@ function media(kind: MediaKind, facts: Partial<Omit<Media, 'kind'>> = {}): Media
  * say what it holds. A stream that only describes the others (Skeleton) may stand before the one that is heard.
  */
 function sniffOgg(head: Buffer): Sniffed | undefined {
-  if (text(head, 0, 5) !== 'OggS\0') return undefined;
+  if (textAt(head, 0, 5) !== 'OggS\0') return undefined;
   const segments = head[26] ?? 0;
   const packet = head.subarray(27 + segments);
-  if (text(packet, 0, 8) === 'fishead\0') {
+  if (textAt(packet, 0, 8) === 'fishead\0') {
     const size = head.subarray(27, 27 + segments).reduce((sum, lace) => sum + lace, 0);
     return sniffOgg(packet.subarray(size)) ?? media('ogg');
   }
-  if (text(packet, 0, 8) === 'OpusHead') {
+  if (textAt(packet, 0, 8) === 'OpusHead') {
     return media('ogg-opus', { codec: 'opus', channels: packet[9], sampleRate: uint32(packet, 12) });
   }
-  if (text(packet, 0, 7) === '\x01vorbis') {
+  if (textAt(packet, 0, 7) === '\x01vorbis') {
     return media('ogg-vorbis', { codec: 'vorbis', channels: packet[11], sampleRate: uint32(packet, 12) });
   }
   return media('ogg', { codec: oggCodec(packet) });
 }
 
 function oggCodec(packet: Buffer): string | undefined {
-  if (text(packet, 0, 5) === 'Speex') return 'speex';
-  return text(packet, 0, 5) === '\x7fFLAC' ? 'flac' : undefined;
+  if (textAt(packet, 0, 5) === 'Speex') return 'speex';
+  return textAt(packet, 0, 5) === '\x7fFLAC' ? 'flac' : undefined;
 }
 
 const CHUNK_NAME = /^[A-Za-z][A-Za-z0-9 _]{3}$/;
 
 /** RIFF WAVE and RF64: chunks of a four-letter name and a size; `fmt ` says what `data` holds. */
 function sniffWav(head: Buffer): Sniffed | undefined {
-  if (!/^(RIFF|RF64|BW64)/.test(text(head, 0, 4)) || text(head, 8, 12) !== 'WAVE') return undefined;
+  if (!/^(RIFF|RF64|BW64)/.test(textAt(head, 0, 4)) || textAt(head, 8, 12) !== 'WAVE') return undefined;
   for (let at = 12; at + 8 <= head.length;) {
-    const name = text(head, at, at + 4);
+    const name = textAt(head, at, at + 4);
     if (name === 'fmt ') return media('wav', parseWavFormat(head.subarray(at + 8)));
     if (!CHUNK_NAME.test(name) || name === 'data') return { kind: 'refused', found: 'unknown' };
     const size = head.readUInt32LE(at + 4);
@@ -142,7 +142,7 @@ function sniffWav(head: Buffer): Sniffed | undefined {
 
 /** RFC 9639 §8.2: STREAMINFO comes first. */
 function sniffFlac(head: Buffer): Sniffed | undefined {
-  if (text(head, 0, 4) !== 'fLaC') return undefined;
+  if (textAt(head, 0, 4) !== 'fLaC') return undefined;
   if (head.length < 22) return media('flac', { codec: 'flac' });
   const packed = head.readUInt32BE(18);
   return media('flac', { codec: 'flac', channels: ((packed >>> 9) & 7) + 1, sampleRate: packed >>> 12 });
@@ -154,8 +154,8 @@ function sniffMatroska(head: Buffer): Sniffed | undefined {
 
 /** ISO/IEC 14496-12: the first box; QuickTime files may begin without `ftyp`. Still images share the format. */
 function sniffMp4(head: Buffer): Sniffed | undefined {
-  const box = text(head, 4, 8);
-  if (box === 'ftyp') return /^(heic|heix|mif1|avif|msf1)/.test(text(head, 8, 12)) ? undefined : media('mp4');
+  const box = textAt(head, 4, 8);
+  if (box === 'ftyp') return /^(heic|heix|mif1|avif|msf1)/.test(textAt(head, 8, 12)) ? undefined : media('mp4');
   return /^(moov|mdat|styp|wide|free|skip|pnot)$/.test(box) ? media('mp4') : undefined;
 }
 
@@ -203,7 +203,7 @@ function isRun(head: Buffer, start: number): boolean {
   return true;
 }
 
-const TEXTS: readonly (readonly [RegExp, Refused['found']])[] = [
+const TEXTS: readonly (readonly [RegExp, RefusedMedia['found']])[] = [
   [/^(#EXTM3U|ffconcat\b|\[playlist\]|#EXT-X-)/i, 'playlist'],
   [/^v=0\r?\n/, 'session description'],
   [/^<(!doctype\s+html|html|head|body)\b/i, 'html'],
@@ -215,8 +215,8 @@ const TEXTS: readonly (readonly [RegExp, Refused['found']])[] = [
   ],
 ];
 
-function sniffText(head: Buffer): Refused['found'] | undefined {
+function sniffText(head: Buffer): RefusedMedia['found'] | undefined {
   const start = head.toString('utf8', 0, 512).replace(/^\uFEFF?\s*/, '');
   for (const [pattern, found] of TEXTS) if (pattern.test(start)) return found;
-  return /^[\t\r\n\x20-\x7e]+$/.test(text(head, 0, 512)) ? 'text' : undefined;
+  return /^[\t\r\n\x20-\x7e]+$/.test(textAt(head, 0, 512)) ? 'text' : undefined;
 }

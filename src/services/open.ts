@@ -3,13 +3,13 @@ import { availableParallelism } from 'node:os';
 import { openArchive, type OpenArchive } from '../archive/open-archive.ts';
 import type { Audit } from '../audit/audit.ts';
 import { openAudit } from '../audit/open-audit.ts';
-import { createDelivery, type DeliveryParts } from '../delivery.ts';
+import { createDelivery, type DeliveryNeeds } from '../delivery.ts';
 import { createGenesys } from '../genesys/open-genesys.ts';
 import type { Failure } from '../failure.ts';
 import type { Genesys } from '../genesys/genesys.ts';
-import type { AppParts } from '../http/app.ts';
+import type { AppNeeds } from '../http/app.ts';
 import { createApp, createMetricsApp } from '../http/app.ts';
-import { problemsOf, Readiness, type Dependency, type State } from '../http/health.ts';
+import { problemsOf, Readiness, type Dependency, type HealthState } from '../http/health.ts';
 import { createEncoders } from '../media/encoder/encoders.ts';
 import { threadsFor } from '../media/encoder/arguments.ts';
 import { isLoose } from '../media/encoder/cage.ts';
@@ -128,18 +128,18 @@ export async function openStudio(
 }
 
 /** What a message is worked on with, however it came. */
-export function deliveryParts(
+export function deliveryNeeds(
   { metrics, log, version }: Context,
   queue: Queue,
   { archive, studio }: { archive: OpenArchive['archive']; studio: Studio },
-): DeliveryParts {
+): DeliveryNeeds {
   const waiting = new WaitingList();
   metrics.waiting(() => waiting.totals());
   return { pipeline: studio.pipeline, genesys: studio.genesys, archive, queue, metrics, log, waiting, version };
 }
 
 /** Takes work from the queue until the service stops, unless it is only pushed; sweeps staging/ meanwhile. */
-export async function consumeQueue(context: Context, queue: Queue, parts: DeliveryParts): Promise<void> {
+export async function consumeQueue(context: Context, queue: Queue, parts: DeliveryNeeds): Promise<void> {
   const { log, stopping } = context;
   const { archive } = parts;
   const sweep = (): void => {
@@ -164,7 +164,7 @@ function pulls({ config }: Context): boolean {
 }
 
 /** Public answers give no reasons: they stand here. */
-function sayReadiness(state: State, log: Log): void {
+function sayReadiness(state: HealthState, log: Log): void {
   if (state.ready) log.info('The service is ready again.');
   else if (state.reason === undefined) log.warn('The service is not ready.', { problems: problemsOf(state) });
 }
@@ -172,7 +172,7 @@ function sayReadiness(state: State, log: Log): void {
 /** Serves the routes until the service stops. `background` is awaited as well. */
 export function serveRoutes(
   context: Context,
-  routes: Omit<AppParts, 'log' | 'metrics' | 'readiness' | 'auth' | 'publicUrl' | 'linkOrigins'> & {
+  routes: Omit<AppNeeds, 'log' | 'metrics' | 'readiness' | 'auth' | 'publicUrl' | 'linkOrigins'> & {
     readonly dependencies: readonly Dependency[];
   },
   background: Promise<void> = Promise.resolve(),

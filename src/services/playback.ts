@@ -1,6 +1,6 @@
 /** `archiver playback`: plays any recording, archived or not, lists them and signs links. */
 import type { OpenArchive } from '../archive/open-archive.ts';
-import type { AppParts } from '../http/app.ts';
+import type { AppNeeds } from '../http/app.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { Audit } from '../audit/audit.ts';
 import { openStudio, openTheArchive, openTheAudit, openTheQueue, serveRoutes, type Studio } from './open.ts';
@@ -21,7 +21,7 @@ export function playbackRoutes(
   { config, log }: Context,
   { archive, media }: OpenArchive,
   { studio, queue, audit }: { readonly studio: Studio; readonly queue: Queue | undefined; readonly audit: Audit },
-): Pick<AppParts, 'playback' | 'media' | 'audit' | 'proxies'> {
+): Pick<AppNeeds, 'playback' | 'media' | 'audit' | 'proxies'> {
   const listen: typeof studio.pipeline.listen = async (recording, signal) => {
     const listening = await studio.pipeline.listen(recording, signal);
     if (config.archiveOnListen && queue !== undefined) {

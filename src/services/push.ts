@@ -1,12 +1,12 @@
 /** Turns pushed messages into archived recordings, and leaves what a push is too short for to a worker that pulls. */
-import { createDelivery, type DeliveryParts } from '../delivery.ts';
-import type { AppParts } from '../http/app.ts';
+import { createDelivery, type DeliveryNeeds } from '../delivery.ts';
+import type { AppNeeds } from '../http/app.ts';
 import { createVerifyPush } from '../http/push-token.ts';
 import type { OpenQueue } from '../queue/open-queue.ts';
 import type { Context } from './run.ts';
 
 /** No route where nothing is to be pushed, or the queue cannot be. */
-export function pushRoute(context: Context, queue: OpenQueue, parts: DeliveryParts): Pick<AppParts, 'push'> {
+export function pushRoute(context: Context, queue: OpenQueue, parts: DeliveryNeeds): Pick<AppNeeds, 'push'> {
   const { push, transcodeSlots } = context.config;
   if (push === undefined || queue.take === undefined) return {};
   const { take } = queue;

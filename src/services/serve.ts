@@ -1,7 +1,7 @@
 /** `archiver serve`: receiver, worker and playback in one process. */
 import {
   consumeQueue,
-  deliveryParts,
+  deliveryNeeds,
   openStudio,
   openTheArchive,
   openTheAudit,
@@ -18,7 +18,7 @@ export const serve: Deployable = async (context) => {
   const open = await openTheArchive(context);
   const studio = await openStudio(context, open, { archives: true });
   const audit = await openTheAudit(context, open);
-  const parts = deliveryParts(context, queue, { archive: open.archive, studio });
+  const parts = deliveryNeeds(context, queue, { archive: open.archive, studio });
   const consuming = consumeQueue(context, queue, parts);
   return serveRoutes(
     context,

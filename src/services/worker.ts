@@ -1,5 +1,5 @@
 /** `archiver worker`: archives recordings from the queue. */
-import { consumeQueue, deliveryParts, openStudio, openTheArchive, openTheQueue, serveRoutes } from './open.ts';
+import { consumeQueue, deliveryNeeds, openStudio, openTheArchive, openTheQueue, serveRoutes } from './open.ts';
 import { pushRoute } from './push.ts';
 import type { Deployable } from './run.ts';
 
@@ -7,7 +7,7 @@ export const worker: Deployable = async (context) => {
   const queue = await openTheQueue(context);
   const open = await openTheArchive(context);
   const studio = await openStudio(context, open, { archives: true });
-  const parts = deliveryParts(context, queue, { archive: open.archive, studio });
+  const parts = deliveryNeeds(context, queue, { archive: open.archive, studio });
   const consuming = consumeQueue(context, queue, parts);
   const dependencies = [
     { name: 'queue', check: (signal: AbortSignal) => queue.check(signal) },

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import fc from 'fast-check';
-import { type AuditEntry, hashOf, parseRecord } from '../../src/audit/audit.ts';
+import { type AuditEntry, hashOf, parseAuditRecord } from '../../src/audit/audit.ts';
 import { FolderAudit } from '../../src/audit/folder-audit.ts';
 import { SEED } from '../support/soak.ts';
 
@@ -43,7 +43,7 @@ test('a record is a line that carries the hash of the line before, over days', a
     '2026-11-28.ndjson',
   ]);
   const lines = await linesIn(root);
-  const records = lines.map(parseRecord);
+  const records = lines.map(parseAuditRecord);
   assert.deepEqual(
     records.map((record) => record?.sequence),
     [1, 2, 3],
@@ -188,7 +188,7 @@ test('three processes killed at random leave one chain that holds all they were 
     await Promise.all(writers);
   }
   const audit = new FolderAudit({ root });
-  const kept = new Set((await linesIn(root)).map((line) => parseRecord(line)?.recordingId));
+  const kept = new Set((await linesIn(root)).map((line) => parseAuditRecord(line)?.recordingId));
   assert.ok(told.length >= 100, String(told.length));
   assert.deepEqual(
     told.filter((id) => !kept.has(id)),

@@ -8,7 +8,7 @@ import { recordingOf, type FailureRecord, type Manifest, type WaitingRecord } fr
 import type { Subject } from '../../src/archive/names.ts';
 import type { Audit, AuditEntry } from '../../src/audit/audit.ts';
 import { Failure } from '../../src/failure.ts';
-import { createApp, type AppParts } from '../../src/http/app.ts';
+import { createApp, type AppNeeds } from '../../src/http/app.ts';
 import { Readiness } from '../../src/http/health.ts';
 import { listen, type ListenOptions } from '../../src/http/server.ts';
 import { createLog } from '../../src/log.ts';
@@ -26,7 +26,7 @@ export interface Started extends AsyncDisposable {
 }
 
 /** The real app on the real server, on a free port, with a real log at debug level. */
-export async function start(parts: Partial<AppParts>, limits: ListenOptions['limits'] = {}): Promise<Started> {
+export async function start(parts: Partial<AppNeeds>, limits: ListenOptions['limits'] = {}): Promise<Started> {
   const lines: string[] = [];
   const stream = new PassThrough();
   stream.on('data', (chunk: Buffer) => lines.push(...chunk.toString().split('\n').filter(Boolean)));

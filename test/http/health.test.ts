@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Failure } from '../../src/failure.ts';
-import { Readiness, type State } from '../../src/http/health.ts';
+import { Readiness, type HealthState } from '../../src/http/health.ts';
 import { keysOf } from '../support/keys.ts';
 import { errorOf, start } from './far-ends.ts';
 
@@ -116,7 +116,7 @@ test('whoever shows no key learns that it is alive and whether it is ready, and 
 });
 
 test('each change of what is not ready is told once', async () => {
-  const told: State[] = [];
+  const told: HealthState[] = [];
   let problem: Failure | undefined;
   const check = async (): Promise<void> => {
     if (problem !== undefined) throw problem;

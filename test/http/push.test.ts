@@ -7,7 +7,7 @@ import { buffer } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Failure } from '../../src/failure.ts';
 import { Certificates, createVerifyPush } from '../../src/http/push-token.ts';
-import type { PushParts } from '../../src/http/push.ts';
+import type { PushNeeds } from '../../src/http/push.ts';
 import type { Envelope } from '../../src/queue/envelope.ts';
 import { openPubsubQueue } from '../../src/queue/pubsub/pubsub.ts';
 import { encodeMessage, type Delivery, type Handle } from '../../src/queue/queue.ts';
@@ -25,7 +25,7 @@ before(async () => {
 });
 after(() => oidc.close());
 
-function verifier(certsUrl = oidc.certsUrl): PushParts['verify'] {
+function verifier(certsUrl = oidc.certsUrl): PushNeeds['verify'] {
   return createVerifyPush({ audience: AUDIENCE, serviceAccount: PUSHER, certsUrl });
 }
 
@@ -33,9 +33,9 @@ interface Route extends Started {
   readonly taken: readonly Envelope[];
 }
 
-async function startRoute(parts: Partial<PushParts> = {}): Promise<Route> {
+async function startRoute(parts: Partial<PushNeeds> = {}): Promise<Route> {
   const taken: Envelope[] = [];
-  const take: PushParts['take'] = async (pushed, signal) => {
+  const take: PushNeeds['take'] = async (pushed, signal) => {
     taken.push(pushed);
     await parts.take?.(pushed, signal);
   };

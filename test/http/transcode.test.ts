@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { Failure, type FailureCode } from '../../src/failure.ts';
-import type { AppParts } from '../../src/http/app.ts';
+import type { AppNeeds } from '../../src/http/app.ts';
 import type { LiveWebm } from '../../src/media/live.ts';
 import type { Pipeline } from '../../src/pipeline.ts';
 import { LISTENERS } from '../../src/bounds.ts';
@@ -24,7 +24,7 @@ function playback(listen: Listen, archive = new MapArchive(), clock?: FakeClock)
     ...(clock === undefined ? {} : { clock }),
     auth: { required: true, keys: keysOf('other-key', KEY) },
     playback: { transcode },
-  } satisfies Partial<AppParts>);
+  } satisfies Partial<AppNeeds>);
 }
 
 function live(body: AsyncIterable<Buffer>): LiveWebm {

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Failure } from '../../src/failure.ts';
-import { requireMedia, sniff, SNIFF_BYTES, type Media, type Refused } from '../../src/media/sniff.ts';
+import { requireMedia, sniff, SNIFF_BYTES, type Media, type RefusedMedia } from '../../src/media/sniff.ts';
 import { ffmpeg } from '../support/media/ffmpeg.ts';
 import { chunk, wav } from '../support/media/wav.ts';
 
@@ -79,7 +79,7 @@ test('WAV with other chunks in front of its format is WAV', () => {
   assert.partialDeepStrictEqual(sniff(early), { kind: 'wav', codec: 'pcm', channels: 2 });
 });
 
-const REFUSED: readonly (readonly [string, Buffer | string, Refused['found']])[] = [
+const REFUSED: readonly (readonly [string, Buffer | string, RefusedMedia['found']])[] = [
   ['nothing', '', 'empty'],
   ['a zip', 'PK\x03\x04\x14\0\0\0\x08\0recording.wav', 'zip'],
   ['a playlist', '#EXTM3U\n#EXTINF:10,\nhttp://169.254.169.254/\n', 'playlist'],

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
 import { openFolderArchive } from '../../src/archive/folder/folder.ts';
-import { createDelivery, type DeliveryParts } from '../../src/delivery.ts';
+import { createDelivery, type DeliveryNeeds } from '../../src/delivery.ts';
 import { WaitingList } from '../../src/waiting-list.ts';
 import { Failure } from '../../src/failure.ts';
 import { createLog } from '../../src/log.ts';
@@ -16,7 +16,7 @@ import type { Delivery, Settlement } from '../../src/queue/queue.ts';
 
 const NEVER = new AbortController().signal;
 
-type Archiving = DeliveryParts['pipeline']['archive'];
+type Archiving = DeliveryNeeds['pipeline']['archive'];
 
 interface Ended {
   readonly settlement: Settlement;
@@ -27,7 +27,7 @@ async function deliver(archiving: Archiving, { signal = NEVER, withinMs = 60_000
   const path = await mkdtemp(join(tmpdir(), 'push-'));
   const stream = new PassThrough().setEncoding('utf8');
   const archive = openFolderArchive({ path, linkKeys: ['key'], publicUrl: 'http://127.0.0.1' });
-  const parts: DeliveryParts = {
+  const parts: DeliveryNeeds = {
     pipeline: { archive: archiving },
     waiting: new WaitingList(),
     genesys: {

@@ -139,7 +139,7 @@ export class BucketArchive extends ObjectArchive implements Archive {
     const name = stagingName(`probe.${randomBytes(8).toString('hex')}`);
     await insertObject({ object: { name, contentType: 'text/plain' }, parts: [Buffer.from(name)] }, client, signal);
     try {
-      if ((await readObject(name, client, signal)) !== name) throw notAsStated();
+      if ((await readObject(name, client, signal)) !== name) throw objectNotAsStated();
       await removeObject({ name }, client, signal);
     } catch (thrown) {
       await removeAll([name], client);
@@ -160,10 +160,10 @@ export class BucketArchive extends ObjectArchive implements Archive {
 function proven(text: string, recording: Recording, object: ObjectFacts | undefined): Manifest {
   const manifest = parseManifest(text);
   if (isOf(manifest, recording) && object !== undefined && isSame(object, manifest.webm)) return manifest;
-  throw notAsStated();
+  throw objectNotAsStated();
 }
 
-function notAsStated(): Failure {
+function objectNotAsStated(): Failure {
   return new Failure(
     'conflict',
     'What lies in the bucket (ARCHIVE_URL) is not what its manifest says: restore recording.webm (soft delete or versions keep it), or move the recording out of recordings/ and replay it.',

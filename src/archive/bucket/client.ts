@@ -14,7 +14,7 @@ import { networkFailure } from '../../network-failure.ts';
 import { openOutbound } from '../../outbound.ts';
 import { reasonOf } from '../../waiting.ts';
 import type { GoogleTokens } from './auth.ts';
-import { bucketFailure, isTransient, parseJson, parseRefusal, type Permission, type Refusal } from './failure.ts';
+import { bucketFailure, isTransient, jsonOfRefusal, parseRefusal, type Permission, type Refusal } from './failure.ts';
 import { parseObject, type ObjectFacts } from './object.ts';
 import { RetryBudget, USUAL_RETRY, type RetryPolicy } from './retry.ts';
 
@@ -116,7 +116,7 @@ export class BucketClient {
     try {
       const answer = await this.#authorized(asked, either);
       const text = await textOfBody(answer);
-      return { status: answer.statusCode, header: (name) => headerOf(answer, name), text };
+      return { status: answer.statusCode, header: (name) => answerHeader(answer, name), text };
     } catch (thrown) {
       throw unreachable(thrown, signal);
     }
@@ -188,7 +188,7 @@ function bodyOf(parts: readonly Buffer[] | undefined): Buffer | Readable | null 
 
 /** The JSON object of an answer. @throws Failure `archive-unavailable` where it is none: something on the way answered instead */
 export function documentOf(answer: ApiAnswer): Fields {
-  const document = Fields.in(parseJson(answer.text));
+  const document = Fields.in(jsonOfRefusal(answer.text));
   if (document === undefined) throw notCloudStorage(answer.status);
   return document;
 }
@@ -218,7 +218,7 @@ async function textOfBody(answer: Dispatcher.ResponseData): Promise<string> {
 }
 
 /** The first of several headers of this name. */
-export function headerOf(answer: Dispatcher.ResponseData, name: string): string | undefined {
+export function answerHeader(answer: Dispatcher.ResponseData, name: string): string | undefined {
   const value = answer.headers[name];
   return Array.isArray(value) ? value[0] : value;
 }

@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { Failure } from '../../failure.ts';
 import type { ByteRange } from '../archive.ts';
-import { headerOf, notCloudStorage, passing, refusalOf, unreachable, type BucketClient } from './client.ts';
+import { answerHeader, notCloudStorage, passing, refusalOf, unreachable, type BucketClient } from './client.ts';
 import { bucketFailure, isMissingBucket, parseRefusal } from './failure.ts';
 
 export interface Wanted {
@@ -24,8 +24,8 @@ export async function* download(wanted: Wanted, client: BucketClient, signal: Ab
   while (rest.at < rest.until) {
     try {
       const answer = await openRest(rest, client, signal);
-      rest.generation ??= headerOf(answer, 'x-goog-generation');
-      rest.until = endOf(answer, rest.at);
+      rest.generation ??= answerHeader(answer, 'x-goog-generation');
+      rest.until = lastByteOf(answer, rest.at);
       for await (const bytes of answer.body) {
         if (!Buffer.isBuffer(bytes)) continue;
         rest.at += bytes.length;
@@ -73,13 +73,13 @@ async function openRest(rest: Rest, client: BucketClient, signal: AbortSignal): 
     },
     signal,
   );
-  const isObject = headerOf(answer, 'x-goog-generation') !== undefined;
+  const isObject = answerHeader(answer, 'x-goog-generation') !== undefined;
   if (answer.statusCode === (ranged ? 206 : 200) && isObject) return answer;
-  throw unreadable(answer, await answer.body.text(), client.bucket);
+  throw unreadableObject(answer, await answer.body.text(), client.bucket);
 }
 
-function unreadable(answer: Dispatcher.ResponseData, text: string, bucket: string): Failure {
-  const refusal = parseRefusal(answer.statusCode, text, headerOf(answer, 'retry-after'));
+function unreadableObject(answer: Dispatcher.ResponseData, text: string, bucket: string): Failure {
+  const refusal = parseRefusal(answer.statusCode, text, answerHeader(answer, 'retry-after'));
   if (refusal.status === 404 && !isMissingBucket(refusal)) return new Failure('not-found', 'The object is not there.');
   if (refusal.status === 416) return new Failure('range-not-satisfiable', 'The range lies outside the recording.');
   if (refusal.status < 300) return notCloudStorage(refusal.status);
@@ -87,10 +87,10 @@ function unreadable(answer: Dispatcher.ResponseData, text: string, bucket: strin
 }
 
 /** @throws Failure where the answer does not say how much it holds: a cut could not be told from the end */
-function endOf(answer: Dispatcher.ResponseData, at: number): number {
-  const match = /^bytes (\d{1,15})-(\d{1,15})\//.exec(headerOf(answer, 'content-range') ?? '');
+function lastByteOf(answer: Dispatcher.ResponseData, at: number): number {
+  const match = /^bytes (\d{1,15})-(\d{1,15})\//.exec(answerHeader(answer, 'content-range') ?? '');
   if (match !== null && Number(match[1]) === at) return Number(match[2]) + 1;
-  const length = headerOf(answer, 'content-length');
+  const length = answerHeader(answer, 'content-length');
   if (answer.statusCode === 200 && length !== undefined) return at + Number(length);
   throw new Failure('archive-unavailable', 'Cloud Storage did not say which bytes it sent.');
 }

@@ -97,7 +97,7 @@ function adviceFor(refusal: Refusal, permission: Permission, bucket: string): st
 
 /** Reads the error document of the JSON API; anything else is told by its status alone. */
 export function parseRefusal(status: number, text: string, retryAfter: string | undefined): Refusal {
-  const error = Fields.in(parseJson(text))?.fields('error');
+  const error = Fields.in(jsonOfRefusal(text))?.fields('error');
   const [first] = error?.array('errors') ?? [];
   return {
     status,
@@ -108,7 +108,7 @@ export function parseRefusal(status: number, text: string, retryAfter: string | 
 }
 
 /** undefined where it is none. */
-export function parseJson(text: string): unknown {
+export function jsonOfRefusal(text: string): unknown {
   try {
     const value: unknown = JSON.parse(text);
     return value;

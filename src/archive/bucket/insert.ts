@@ -38,7 +38,7 @@ export async function insertObject(
 ): Promise<Placement> {
   const sent = sentOf(insertion.parts);
   const answer = await client.send(multipart(insertion, sent, client), 'create', signal);
-  if (answer.status === 412) return placementOf(await existing(insertion.object.name, client, signal), sent);
+  if (answer.status === 412) return placementOf(await existingObject(insertion.object.name, client, signal), sent);
   if (answer.status === 400) throw arrivedDamaged(answer, client);
   if (answer.status >= 300) throw client.failure(answer, 'create');
   return confirm({ name: insertion.object.name, answer, sent }, client, signal);
@@ -80,7 +80,7 @@ export async function composeObject(
     body: [Buffer.from(JSON.stringify(body))],
   };
   const answer = await client.send(asked, 'create', signal);
-  if (answer.status === 412) return placementOf(await existing(object.name, client, signal), expected);
+  if (answer.status === 412) return placementOf(await existingObject(object.name, client, signal), expected);
   if (answer.status === 404 && !isMissingBucket(refusalOf(answer))) throw sourcesGone(object.name);
   if (answer.status === 400) throw arrivedDamaged(answer, client);
   if (answer.status >= 300) throw client.failure(answer, 'create');
@@ -143,7 +143,7 @@ function sentOf(parts: readonly Buffer[]): Sent {
 }
 
 /** @throws Failure `archive-unavailable` where it is gone again */
-export async function existing(name: string, client: BucketClient, signal: AbortSignal): Promise<ObjectFacts> {
+export async function existingObject(name: string, client: BucketClient, signal: AbortSignal): Promise<ObjectFacts> {
   const object = await statObject(name, client, signal);
   if (object !== undefined) return object;
   throw new Failure('archive-unavailable', 'An object that stood in the way is gone again: the work is tried again.');
@@ -163,7 +163,7 @@ export interface Claimed {
 export async function confirm(claimed: Claimed, client: BucketClient, signal: AbortSignal): Promise<Placement> {
   const answered = factsIn(claimed.answer, client);
   if (answered !== undefined && isSame(answered, claimed.sent)) return { ours: true, object: answered };
-  const object = await existing(claimed.name, client, signal);
+  const object = await existingObject(claimed.name, client, signal);
   if (isSame(object, claimed.sent)) return { ours: true, object };
   throw new Failure('incomplete', 'Cloud Storage holds other bytes than were sent; the work is done again.', {
     sort: 'surroundings',

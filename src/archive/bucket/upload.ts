@@ -5,7 +5,7 @@ import { passing, refusalOf, type ApiAnswer, type BucketClient } from './client.
 import { isMissingBucket, isTransient } from './failure.ts';
 import type { Sent } from './object.ts';
 import { createCrc32c, encodeCrc32c } from '../checksum.ts';
-import { arrivedDamaged, confirm, existing, insertObject, placementOf, resourceOf } from './insert.ts';
+import { arrivedDamaged, confirm, existingObject, insertObject, placementOf, resourceOf } from './insert.ts';
 import type { NewObject, Placement } from './insert.ts';
 import { statObject } from './metadata.ts';
 import type { RetryBudget } from './retry.ts';
@@ -74,7 +74,7 @@ export class ObjectWriter implements Sink, AsyncDisposable {
     const { name } = this.#object;
     if (this.#base === 0) return this.#insert();
     const answer = await this.#flush(sent.sizeBytes);
-    if (answer === undefined) return placementOf(await existing(name, this.#client, this.#signal), sent);
+    if (answer === undefined) return placementOf(await existingObject(name, this.#client, this.#signal), sent);
     this.#session = undefined;
     return confirm({ name, answer, sent }, this.#client, this.#signal);
   }

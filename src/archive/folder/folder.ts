@@ -76,7 +76,7 @@ export class FolderArchive extends ObjectArchive implements Archive, LinkVerifie
       if (text === undefined) return this.notFound(recording, signal);
       const manifest = parseManifest(text);
       const webm = await this.#files.facts(webmName(recording));
-      if (webm?.sizeBytes !== manifest.webm.sizeBytes || !isOf(manifest, recording)) throw notAsStated();
+      if (webm?.sizeBytes !== manifest.webm.sizeBytes || !isOf(manifest, recording)) throw fileNotAsStated();
       await this.#settle(recording);
       return manifest;
     });
@@ -144,7 +144,7 @@ export class FolderArchive extends ObjectArchive implements Archive, LinkVerifie
       for (const name of (await ifThere(readdir(staging))) ?? []) {
         signal.throwIfAborted();
         const age = Date.now() - ((await newestChange(join(staging, name))) ?? Infinity);
-        if (age >= olderThanMs && !this.#live.has(name) && (await discard(join(staging, name)))) removed += 1;
+        if (age >= olderThanMs && !this.#live.has(name) && (await discardStaged(join(staging, name)))) removed += 1;
       }
       return removed;
     });
@@ -179,7 +179,7 @@ async function newestChange(path: string): Promise<number | undefined> {
  * Takes an entry away in one step before it is removed bit by bit: a deposit of another process that was only slow
  * then finds nothing to rename into place, never half of it. false where it was gone already.
  */
-async function discard(path: string): Promise<boolean> {
+async function discardStaged(path: string): Promise<boolean> {
   const away = join(dirname(path), `swept.${randomBytes(8).toString('hex')}`);
   try {
     await rename(path, away);
@@ -195,7 +195,7 @@ function notArchived(): Failure {
   return new Failure('not-found', 'This recording is not in the archive: see /recordings/C/R for why.');
 }
 
-function notAsStated(): Failure {
+function fileNotAsStated(): Failure {
   return new Failure(
     'conflict',
     'What lies in the archive folder (ARCHIVE_URL) is not what its manifest says: restore recording.webm from a copy, or move the folder out of recordings/ and replay the recording.',

@@ -23,7 +23,7 @@ export async function requireOneFileSystem(files: FolderFiles): Promise<void> {
 export async function tryWriting(files: FolderFiles): Promise<void> {
   await withProbe(files, async (probe) => {
     await files.write(probe, 'probe\n');
-    if ((await files.readText(probe)) !== 'probe\n') throw otherBytes();
+    if ((await files.readText(probe)) !== 'probe\n') throw probeDiffers();
     await files.sync('staging');
   });
 }
@@ -71,7 +71,7 @@ function replacesFolders(): Failure {
   );
 }
 
-function otherBytes(): Failure {
+function probeDiffers(): Failure {
   return new Failure(
     'archive-unavailable',
     'The disk of the archive folder (ARCHIVE_URL) gave back other bytes than were written: check it (dmesg, smartctl) before trusting it again.',

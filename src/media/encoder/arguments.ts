@@ -47,7 +47,7 @@ const DEMUXER_NAMES: Readonly<Record<string, string>> = {
 };
 
 /** Decoders of telephone and screen recordings. What is not here is refused before its first byte is decoded. */
-export const DECODERS: readonly string[] = [
+const DECODERS: readonly string[] = [
   'pcm_s16le pcm_s16be pcm_u8 pcm_s8 pcm_s24le pcm_s24be pcm_s32le pcm_s32be pcm_f32le pcm_f32be pcm_f64le pcm_f64be',
   'pcm_mulaw pcm_alaw adpcm_ms adpcm_ima_wav adpcm_ima_qt adpcm_ima_oki g722 g723_1 g726 g726le g729',
   'gsm gsm_ms libgsm libgsm_ms libspeex speex amrnb amrwb libopencore_amrnb libopencore_amrwb',
@@ -232,7 +232,7 @@ const CHECKSUMS_COUNT = { err_detect: 'crccheck+explode' };
 /** `V` in a map is a picture that moves: cover art is none. */
 const mayHoldVideo = ({ kind }: Media): boolean => kind === 'mp4' || kind === 'webm';
 
-export interface Limits {
+export interface EncoderLimits {
   /** Address space, bytes. */
   readonly memoryBytes: number;
   /** User and system time, seconds: soft and hard alike, since at a soft limit ffmpeg writes a shorter WebM that looks whole. */
@@ -256,7 +256,7 @@ const SOUND_COST: Cost = { baseS: 30, perSecond: 0.1, perMegabyte: 60 };
 const PICTURE_COST: Cost = { baseS: 60, perSecond: 6, perMegabyte: 600 };
 
 /** By what the media announces of itself, with room: what takes more is an attack, or an encoder that hangs in a loop. */
-export function limitsOf(plan: EncodePlan): Limits {
+export function limitsOf(plan: EncodePlan): EncoderLimits {
   const isPicture = plan.media.some(mayHoldVideo);
   const { baseS, perSecond, perMegabyte } = isPicture ? PICTURE_COST : SOUND_COST;
   const playS = Math.min(plan.announcedMs ?? Infinity, plan.maxDurationMs) / 1000;

@@ -67,7 +67,7 @@ export async function requireFfmpeg({ path }: Ffmpeg): Promise<void> {
   if (!(await isExecutable(path))) throw new Failure('misconfigured', `${path} is gone; ${INSTALL}.`);
 }
 
-const execute = promisify(execFile);
+const runProgram = promisify(execFile);
 
 async function run(
   path: string,
@@ -75,7 +75,7 @@ async function run(
 ): Promise<string> {
   try {
     const limits = { timeout: 20_000, maxBuffer: 4 * 1024 * 1024, killSignal: 'SIGKILL' } as const;
-    return (await execute(path, ['-hide_banner', ...args], { ...limits, env: { PATH: searchPath } })).stdout;
+    return (await runProgram(path, ['-hide_banner', ...args], { ...limits, env: { PATH: searchPath } })).stdout;
   } catch (cause) {
     throw new Failure('misconfigured', `${path} does not run; ${INSTALL}.`, { cause });
   }

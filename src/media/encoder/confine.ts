@@ -2,9 +2,9 @@
 import { release } from 'node:os';
 import { dirname } from 'node:path';
 import { Failure } from '../../failure.ts';
-import type { Limits } from './arguments.ts';
+import type { EncoderLimits } from './arguments.ts';
 import type { Layer } from './cage.ts';
-import type { Contents } from './contents.ts';
+import type { CageContents } from './contents.ts';
 import type { FilterFile } from './filter-file.ts';
 
 /** What holds an encoder here. */
@@ -22,8 +22,8 @@ export interface CageTools {
   readonly sh?: string | undefined;
   readonly bwrap?: string | undefined;
   /** Of a setpriv that knows Landlock and seccomp: itself and its libraries. */
-  readonly rights?: Contents | undefined;
-  readonly contents?: Contents | undefined;
+  readonly rights?: CageContents | undefined;
+  readonly contents?: CageContents | undefined;
   /** Of seccomp. */
   readonly filter?: FilterFile | undefined;
 }
@@ -32,7 +32,7 @@ export interface EncoderCommand {
   /** Without links on its way. */
   readonly path: string;
   readonly args: readonly string[];
-  readonly limits: Limits;
+  readonly limits: EncoderLimits;
   /** Files on pipes: 1 or 2. */
   readonly inputs: number;
 }
@@ -89,7 +89,7 @@ class Rings {
   }
 
   /** A file size of 0 keeps media off the disk. */
-  limits({ memoryBytes, cpuS }: Limits): readonly string[] {
+  limits({ memoryBytes, cpuS }: EncoderLimits): readonly string[] {
     if (!this.#has.has('limits')) return [];
     const cpu = String(cpuS);
     const files = String(OPEN_FILES + this.#rules().length);

@@ -4,7 +4,7 @@ import { access, lstat, open, readlink } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { promisify } from 'node:util';
 
-export interface Contents {
+export interface CageContents {
   /** Itself, and its loader. */
   readonly executes: readonly string[];
   /** Its libraries, as the loader names them, and what the loader looks into. */
@@ -16,10 +16,10 @@ export interface Contents {
   /** What lies elsewhere. */
   readonly alone: readonly string[];
   /** Links that lead from one of the folders to another by way of a third. */
-  readonly links: readonly Link[];
+  readonly links: readonly FileLink[];
 }
 
-export interface Link {
+export interface FileLink {
   readonly path: string;
   readonly target: string;
 }
@@ -33,14 +33,14 @@ const OF_SCRIPTS: readonly string[] = ['/usr', '/bin', '/sbin', '/lib', '/lib32'
 const OF_LOADERS: readonly string[] = ['/etc/ld.so.cache', '/etc/ld-musl-x86_64.path', '/etc/ld-musl-aarch64.path'];
 
 /** `path` has no links. @throws where the file cannot be read, or its loader does not say what it would load */
-export async function contentsOf(path: string): Promise<Contents> {
-  const head = await readHead(path);
+export async function contentsOf(path: string): Promise<CageContents> {
+  const head = await readElfHead(path);
   if (head.toString('latin1', 0, 2) === '#!') return contentsOfScript(path);
   const loader = loaderIn(head);
   const libraries = loader === undefined ? [] : await librariesOf(path, loader);
-  const settings = loader === undefined ? [] : await existing(OF_LOADERS);
+  const settings = loader === undefined ? [] : await existingPaths(OF_LOADERS);
   const inSystem = libraries.filter((library) => SYSTEM.test(library));
-  const ways = await Promise.all(inSystem.map(follow));
+  const ways = await Promise.all(inSystem.map(followLinks));
   const ends = ways.map(({ file }) => file);
   const folders = [...new Set([...inSystem, ...ends.filter((file) => SYSTEM.test(file))].map((file) => dirname(file)))];
   return {
@@ -53,15 +53,15 @@ export async function contentsOf(path: string): Promise<Contents> {
   };
 }
 
-async function contentsOfScript(path: string): Promise<Contents> {
-  const settings = await existing(OF_LOADERS);
-  const folders = await existing(OF_SCRIPTS);
+async function contentsOfScript(path: string): Promise<CageContents> {
+  const settings = await existingPaths(OF_LOADERS);
+  const folders = await existingPaths(OF_SCRIPTS);
   return { executes: [path], reads: settings, isScript: true, folders, alone: settings, links: [] };
 }
 
 const HEAD_BYTES = 4096;
 
-async function readHead(path: string): Promise<Buffer> {
+async function readElfHead(path: string): Promise<Buffer> {
   await using file = await open(path);
   const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0);
   return buffer.subarray(0, bytesRead);
@@ -82,15 +82,15 @@ function loaderIn(head: Buffer): string | undefined {
   return undefined;
 }
 
-const execute = promisify(execFile);
+const runLdd = promisify(execFile);
 
 /** ld.so(8) `--list`, which musl's loader knows as well. LD_LIBRARY_PATH and the like are not the encoder's either. */
 async function librariesOf(path: string, loader: string): Promise<readonly string[]> {
-  const { stdout } = await execute(loader, ['--list', path], { env: {}, timeout: 20_000 });
+  const { stdout } = await runLdd(loader, ['--list', path], { env: {}, timeout: 20_000 });
   return stdout.split('\n').flatMap((line) => /(?:=>|^)\s+(\/\S+) \(0x/.exec(line)?.[1] ?? []);
 }
 
-async function existing(paths: readonly string[]): Promise<readonly string[]> {
+async function existingPaths(paths: readonly string[]): Promise<readonly string[]> {
   const found = await Promise.all(
     paths.map((path) =>
       access(path).then(
@@ -106,8 +106,8 @@ async function existing(paths: readonly string[]): Promise<readonly string[]> {
 const MOST_LINKS = 40;
 
 /** The links that a path's last part leads through, and the file at their end. */
-async function follow(path: string): Promise<{ readonly links: readonly Link[]; readonly file: string }> {
-  const links: Link[] = [];
+async function followLinks(path: string): Promise<{ readonly links: readonly FileLink[]; readonly file: string }> {
+  const links: FileLink[] = [];
   let file = path;
   while ((await lstat(file)).isSymbolicLink()) {
     const target = resolve(dirname(file), await readlink(file));

@@ -4,7 +4,7 @@ import { Failure } from '../../failure.ts';
 import { release } from '../../memory.ts';
 import { encodeArguments, type EncodePlan, limitsOf } from './arguments.ts';
 import type { Ffmpeg } from './check.ts';
-import { endedWell, type Ending, failureOf } from './failure.ts';
+import { endedWell, type Ending, endingFailure } from './failure.ts';
 import { type EncoderOrder, type EncoderProcess, startEncoder } from './process.ts';
 import type { Packet, PacketStream } from '../packet.ts';
 import { Watchdog } from './watchdog.ts';
@@ -18,7 +18,7 @@ export interface EncodeJob extends EncodePlan {
   readonly sources: readonly AsyncIterable<Buffer>[];
 }
 
-export interface EncodeParts {
+export interface EncodeNeeds {
   readonly ffmpeg: Ffmpeg;
   /** Where an encoder comes from; a new one by default. */
   readonly start?: (order: EncoderOrder) => Promise<EncoderProcess>;
@@ -40,8 +40,8 @@ const STALL_MS = 60_000;
  * with code 0, and at least one packet came. Whether those are all, only the durations show: the caller compares them.
  * @throws Failure (so do the packets): the source's own; `unreadable-media`, `unsupported-media`, `encoder-failed`, `misconfigured`, `busy`, `stopped`
  */
-export async function encode(job: EncodeJob, parts: EncodeParts, signal: AbortSignal): Promise<Encoded> {
-  if (signal.aborted) throw stopped(signal);
+export async function encode(job: EncodeJob, parts: EncodeNeeds, signal: AbortSignal): Promise<Encoded> {
+  if (signal.aborted) throw encodingStopped(signal);
   const order = {
     args: encodeArguments(job),
     limits: limitsOf(job),
@@ -66,7 +66,7 @@ export async function encode(job: EncodeJob, parts: EncodeParts, signal: AbortSi
   }
 }
 
-function stopped(signal: AbortSignal): Failure {
+function encodingStopped(signal: AbortSignal): Failure {
   const reason: unknown = signal.reason;
   if (reason instanceof Failure) return reason;
   return new Failure('stopped', 'The work was stopped before it ended.', { cause: reason });
@@ -139,7 +139,7 @@ class Encoding {
   }
 
   begin(sources: readonly AsyncIterable<Buffer>[], signal: AbortSignal): void {
-    const onAbort = (): void => void this.#fail(stopped(signal));
+    const onAbort = (): void => void this.#fail(encodingStopped(signal));
     signal.addEventListener('abort', onAbort, { once: true });
     this.#letGo = () => signal.removeEventListener('abort', onAbort);
     this.#fed = Promise.all(sources.map((source, index) => this.#feed(source, this.#process.inputs[index])));
@@ -154,7 +154,7 @@ class Encoding {
 
   async #judge(ended: Promise<Ending>): Promise<void> {
     const ending = await ended;
-    if (!endedWell(ending)) this.#fail(failureOf(ending));
+    if (!endedWell(ending)) this.#fail(endingFailure(ending));
   }
 
   /** What the encoder writes, as it comes. */
@@ -180,7 +180,7 @@ class Encoding {
   /** Why it really failed, once nothing is left of it. An output that merely ended too early says less than the exit does. */
   async causeOf(symptom: unknown): Promise<Failure> {
     if (this.#sawEnd || this.#exited) await this.#gone;
-    const cause = this.#fail(unexpected(symptom));
+    const cause = this.#fail(unexpectedEncoding(symptom));
     await this.#gone;
     return cause;
   }
@@ -243,7 +243,7 @@ function stalled(stallMs: number): Failure {
   return new Failure('encoder-failed', `The encoder neither read nor wrote for ${String(stallMs / 1000)} s.`);
 }
 
-function unexpected(cause: unknown): Failure {
+function unexpectedEncoding(cause: unknown): Failure {
   return new Failure('encoder-failed', 'The encoder wrote something else than the WebM it was asked for.', { cause });
 }
 

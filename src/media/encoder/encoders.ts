@@ -19,7 +19,7 @@ export function createEncoders(encoder: Encoder, slots: number, idleMs = IDLE_MS
 
   async function start(order: EncoderOrder): Promise<EncoderProcess> {
     const soon = order.listened === true;
-    const key = keyOf(order);
+    const key = orderKey(order);
     const starting = take(key).then((spare) => spare ?? startAnew(order));
     running.add(starting);
     try {
@@ -97,6 +97,6 @@ interface Spare {
   readonly timer: NodeJS.Timeout;
 }
 
-function keyOf(order: EncoderOrder): string {
+function orderKey(order: EncoderOrder): string {
   return JSON.stringify([order.args, order.limits, order.inputs]);
 }

@@ -20,7 +20,7 @@ interface Complaint {
   readonly failure: (match: RegExpExecArray) => Failure;
 }
 
-const unreadable =
+const unreadableMedia =
   (what: string): (() => Failure) =>
   () =>
     new Failure('unreadable-media', what);
@@ -67,10 +67,10 @@ const COMPLAINTS: readonly Complaint[] = [
     failure: () =>
       new Failure('unsupported-media', 'The media is larger than is decoded here: picture size or number of streams.'),
   },
-  { pattern: /moov atom not found/i, failure: unreadable('The MP4 has no index.') },
+  { pattern: /moov atom not found/i, failure: unreadableMedia('The MP4 has no index.') },
   {
     pattern: /Output file is empty|Empty output|Output file .*does not contain any stream|matches no streams/i,
-    failure: unreadable('The media holds nothing to play.'),
+    failure: unreadableMedia('The media holds nothing to play.'),
   },
   {
     pattern: /Cannot allocate memory|Resource temporarily unavailable/i,
@@ -79,7 +79,7 @@ const COMPLAINTS: readonly Complaint[] = [
   {
     pattern:
       /Invalid data found|could not find codec parameters|Error while decoding|Decoding error|decode error rate|invalid .*header|Header missing|Failed to read frame size|Error opening input|End of file|Cannot determine format of input stream/i,
-    failure: unreadable('The media is damaged or not what it looks like: it cannot be decoded.'),
+    failure: unreadableMedia('The media is damaged or not what it looks like: it cannot be decoded.'),
   },
 ];
 
@@ -90,22 +90,22 @@ const TOO_MANY_ERRORS = 69;
 export const endedWell = ({ code, leftOut }: Ending): boolean => code === 0 && !leftOut;
 
 /** Why an encoder that did not end well failed. */
-export function failureOf(ending: Ending): Failure {
+export function endingFailure(ending: Ending): Failure {
   const facts = { code: ending.code, signal: ending.signal, stderr: ending.stderr.slice(-MAX_FACT_CHARS) };
-  const { code, retry, message } = explain(ending);
+  const { code, retry, message } = explainEnding(ending);
   return new Failure(code, message, { retry, facts });
 }
 
 const MAX_FACT_CHARS = 2000;
 
-function explain({ code, signal, stderr, leftOut }: Ending): Failure {
+function explainEnding({ code, signal, stderr, leftOut }: Ending): Failure {
   if (signal !== null) return killed(signal);
   for (const { pattern, failure } of COMPLAINTS) {
     const match = pattern.exec(stderr);
     if (match !== null) return failure(match);
   }
   if (code === TOO_MANY_ERRORS || leftOut)
-    return unreadable('The media is damaged: it cannot be decoded without errors.')();
+    return unreadableMedia('The media is damaged: it cannot be decoded without errors.')();
   // By its own decision, over these bytes: a second try tells whether it was chance.
   return new Failure(
     'encoder-failed',

@@ -30,7 +30,7 @@ export function filterFileOf(bytes: Buffer): FilterFile {
  * of an encoder; it takes 30 µs. @throws where it cannot be written
  */
 export function keepFilterFile({ path, bytes }: FilterFile): void {
-  if (isOurs(path, bytes)) return;
+  if (isOurFilter(path, bytes)) return;
   const draft = `${path}.${String(process.pid)}`;
   try {
     writeFileSync(draft, bytes, { flag: 'wx' });
@@ -42,7 +42,7 @@ export function keepFilterFile({ path, bytes }: FilterFile): void {
 }
 
 /** Whether nobody else can have written what is there: others who may write to the folder may neither change nor replace it. */
-function isOurs(path: string, bytes: Buffer): boolean {
+function isOurFilter(path: string, bytes: Buffer): boolean {
   let file: number | undefined;
   try {
     file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);

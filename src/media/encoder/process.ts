@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { constants, setPriority } from 'node:os';
 import { Readable, Writable } from 'node:stream';
-import type { Limits } from './arguments.ts';
+import type { EncoderLimits } from './arguments.ts';
 import { confine, type Confinement } from './confine.ts';
 import { type Ending, LEFT_OUT, spawnFailure } from './failure.ts';
 import { keepFilterFile } from './filter-file.ts';
@@ -31,7 +31,7 @@ export interface EncoderProcess {
 
 export interface EncoderOrder {
   readonly args: readonly string[];
-  readonly limits: Limits;
+  readonly limits: EncoderLimits;
   /** Files on pipes: 1 or 2. */
   readonly inputs: number;
   /** Somebody waits for the first second: then it need not give way. */
@@ -55,7 +55,7 @@ export async function startEncoder(
     });
   });
   await started(child);
-  return describe(child, { inputs, exited, isRelayed: lifeline !== undefined });
+  return describeProcess(child, { inputs, exited, isRelayed: lifeline !== undefined });
 }
 
 interface SpawnNeeds {
@@ -125,7 +125,7 @@ interface Started {
   readonly isRelayed: boolean;
 }
 
-function describe(child: ChildProcess, { inputs: count, exited, isRelayed }: Started): EncoderProcess {
+function describeProcess(child: ChildProcess, { inputs: count, exited, isRelayed }: Started): EncoderProcess {
   const [stdin, output, stderr, ...more] = child.stdio;
   if (!(stdin instanceof Writable) || !(output instanceof Readable) || !(stderr instanceof Readable)) {
     killGroup(child.pid);

@@ -50,7 +50,7 @@ export class Slots {
    * @throws Failure `busy` with `afterMs`, for a listener who would wait too long; the signal's reason as `stopped`
    */
   async acquire(purpose: Purpose, signal: AbortSignal): Promise<Disposable> {
-    if (signal.aborted) throw stopped(signal);
+    if (signal.aborted) throw slotStopped(signal);
     const waiter: Waiter = { purpose, turn: Promise.withResolvers() };
     this.#waiting.add(waiter);
     const heeding = purpose.onChange(() => this.#handOut());
@@ -73,7 +73,7 @@ export class Slots {
   /** Resolves when it was handed out. */
   async #turnOf(waiter: Waiter, signal: AbortSignal): Promise<void> {
     const { purpose, turn } = waiter;
-    const stop = (): void => this.#refuse(waiter, stopped(signal));
+    const stop = (): void => this.#refuse(waiter, slotStopped(signal));
     const tire = (): Disposable | undefined =>
       purpose.archiving ? undefined : this.#clock.after(ENCODERS.waitMs, () => this.#refuse(waiter, busy()));
     let patience = tire();
@@ -130,6 +130,6 @@ function busy(): Failure {
   return new Failure('busy', text, { afterMs: ENCODERS.retryAfterMs });
 }
 
-function stopped(signal: AbortSignal): Failure {
+function slotStopped(signal: AbortSignal): Failure {
   return reasonOf(signal, 'The work was stopped while it waited for an encoder.');
 }

@@ -6,7 +6,7 @@
  * each at its own level; a limiter holds the sum below full scale. The two channels of one party are one voice: what they
  * have in common is heard once.
  */
-import type { Contents, Sound } from '../source/contents.ts';
+import type { Contents, SoundContents } from '../source/contents.ts';
 
 /** One file of the recording. */
 export interface Heard {
@@ -35,7 +35,7 @@ export function soundFilters(files: readonly Heard[]): SoundFilters | undefined 
   return together(files);
 }
 
-function alone(sound: Sound, file: Heard): SoundFilters {
+function alone(sound: SoundContents, file: Heard): SoundFilters {
   const filters = [...inPlace(file), ...ownChannels(sound)].join(',');
   const channels = sound.channels === 1 ? 1 : 2;
   const isMixed = sound.channels !== undefined && sound.channels > 2;
@@ -49,7 +49,7 @@ function alone(sound: Sound, file: Heard): SoundFilters {
 const IN_PLACE = 'aresample=async=1:min_hard_comp=0.015:first_pts=0';
 
 /** One or two as they are, by their number and not by what a channel mask calls them; more are put on two sides. */
-function ownChannels({ channels, isExact }: Sound): readonly string[] {
+function ownChannels({ channels, isExact }: SoundContents): readonly string[] {
   if (channels !== undefined && channels > 2) {
     const [left, right] = [0, 1].map((side) => sumOf(channels, (channel) => channel % 2 === side));
     return [`pan=stereo|c0=${left ?? ''}|c1=${right ?? ''}`, LIMITER];
@@ -98,7 +98,7 @@ function inStep(file: Heard): readonly string[] {
   return [`asetpts=PTS-${zero}`, ...inPlace(file)];
 }
 
-function toSide({ channels, isExact }: Sound, side: number): readonly string[] {
+function toSide({ channels, isExact }: SoundContents, side: number): readonly string[] {
   const place = `pan=stereo|c${String(side)}=`;
   if (channels === 1) return [...(isExact ? [] : ['aformat=channel_layouts=mono']), `${place}c0`];
   if (channels === undefined || channels === 2) return [`aeval=${ONE_VOICE}:channel_layout=mono`, `${place}c0`];

@@ -6,17 +6,17 @@ import { delimiter, isAbsolute, join } from 'node:path';
 import { promisify } from 'node:util';
 import { type Layer, LAYER_NAMES } from './cage.ts';
 import type { CageTools } from './confine.ts';
-import { type Contents, contentsOf } from './contents.ts';
+import { type CageContents, contentsOf } from './contents.ts';
 import { type FilterFile, filterFileOf, keepFilterFile } from './filter-file.ts';
 import { encoderFilter } from './seccomp.ts';
 
-export interface Surroundings {
+export interface CageSurroundings {
   readonly tools: CageTools;
   readonly obstacles: ReadonlyMap<Layer, string>;
 }
 
 /** `path` is the encoder, absolute and without links; `searchPath` folders as in PATH. Never rejects. */
-export async function surroundingsOf(path: string, searchPath: string): Promise<Surroundings> {
+export async function surroundingsOf(path: string, searchPath: string): Promise<CageSurroundings> {
   const names = ['prlimit', 'setpriv', 'sh', 'bwrap'];
   const [[prlimit, setpriv, sh, bwrap], contents] = await Promise.all([
     Promise.all(names.map((name) => findProgram(name, searchPath))),
@@ -43,13 +43,13 @@ export function isExecutable(path: string): Promise<boolean> {
   );
 }
 
-const execute = promisify(execFile);
+const runTool = promisify(execFile);
 
 /** What a setpriv that knows Landlock and seccomp needs of its own; undefined for one that does not. */
-async function rightsOf(setpriv: string | undefined): Promise<Contents | undefined> {
+async function rightsOf(setpriv: string | undefined): Promise<CageContents | undefined> {
   if (setpriv === undefined) return undefined;
   try {
-    const { stdout } = await execute(setpriv, ['--help'], { env: {}, timeout: 20_000 });
+    const { stdout } = await runTool(setpriv, ['--help'], { env: {}, timeout: 20_000 });
     if (!/--landlock-rule[^]*--seccomp-filter/.test(stdout)) return undefined;
     return await contentsOf(await realpath(setpriv));
   } catch {
@@ -57,7 +57,7 @@ async function rightsOf(setpriv: string | undefined): Promise<Contents | undefin
   }
 }
 
-function filterFor(contents: Contents | undefined): FilterFile | undefined {
+function filterFor(contents: CageContents | undefined): FilterFile | undefined {
   const bytes = encoderFilter(arch(), { startsPrograms: contents?.isScript ?? true });
   if (bytes === undefined) return undefined;
   const file = filterFileOf(bytes);

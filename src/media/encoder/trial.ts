@@ -3,7 +3,7 @@ import { Failure } from '../../failure.ts';
 import { encodeArguments, type EncodePlan, limitsOf } from './arguments.ts';
 import { type Cage, cageOf, type Layer, LAYER_NAMES, type Missing, openWays } from './cage.ts';
 import { type CageTools, type Confinement, UNCONFINED } from './confine.ts';
-import { endedWell, failureOf } from './failure.ts';
+import { endedWell, endingFailure } from './failure.ts';
 import { type Encoder, startEncoder } from './process.ts';
 import type { Media } from '../sniff.ts';
 
@@ -26,7 +26,7 @@ export interface Caged {
 /** @throws Failure `misconfigured` where the encoder does not work without a cage either; `busy` */
 export async function findCage(needs: CageNeeds): Promise<Caged> {
   const { path, searchPath, tools, obstacles, trialMs = TRIAL_MS } = needs;
-  const refused: Refused[] = [];
+  const refused: TrialRefused[] = [];
   for (const layers of cagesOf(
     LAYER_NAMES.filter((layer) => !obstacles.has(layer)),
     tools,
@@ -41,7 +41,7 @@ export async function findCage(needs: CageNeeds): Promise<Caged> {
   return { confinement: UNCONFINED, cage: cageOf([], missing([], obstacles, refused)) };
 }
 
-interface Refused extends Omit<Missing, 'layer'> {
+interface TrialRefused extends Omit<Missing, 'layer'> {
   readonly layers: readonly Layer[];
 }
 
@@ -75,7 +75,7 @@ function canBe(layers: readonly Layer[], { rights }: CageTools): boolean {
 function missing(
   layers: readonly Layer[],
   obstacles: ReadonlyMap<Layer, string>,
-  refused: readonly Refused[],
+  refused: readonly TrialRefused[],
 ): readonly Missing[] {
   return LAYER_NAMES.filter((layer) => !layers.includes(layer)).map((layer) => {
     const refusal = refused.findLast((one) => one.layers.includes(layer));
@@ -114,7 +114,7 @@ async function trial(encoder: Encoder, trialMs: number): Promise<Failure | undef
     const ending = await child.ended;
     clearTimeout(late);
     if (endedWell(ending) && sizeBytes > 0) return undefined;
-    return failureOf(ending);
+    return endingFailure(ending);
   } catch (error) {
     return Failure.from(error);
   }

@@ -11,7 +11,7 @@ export interface Box {
 }
 
 /** What a box holds. */
-export interface Content {
+export interface BoxContent {
   readonly type: string;
   readonly body: Buffer;
   /** Offset of `body` in the file, for messages. */
@@ -33,7 +33,7 @@ export function parseBox(head: Buffer, start: number): Box | undefined {
   if (wide && head.length < 16) return undefined;
   const length = wide ? Number(head.readBigUInt64BE(8)) : size;
   if (length < (wide ? 16 : 8) || length > Number.MAX_SAFE_INTEGER - start)
-    throw unreadableMp4(start, `a box "${printable(type)}" has an impossible size`);
+    throw unreadableMp4(start, `a box "${printableType(type)}" has an impossible size`);
   return { type, start, headBytes: wide ? 16 : 8, end: start + length };
 }
 
@@ -41,15 +41,15 @@ export function parseBox(head: Buffer, start: number): Box | undefined {
 const MAX_CHILDREN = 10_000;
 
 /** The boxes side by side in the content of one. @throws Failure where one is longer than what holds it */
-export function childrenOf({ type, body, offset }: Content): Content[] {
-  const children: Content[] = [];
+export function boxesIn({ type, body, offset }: BoxContent): BoxContent[] {
+  const children: BoxContent[] = [];
   for (let at = 0; at + 8 <= body.length;) {
     if (children.length === MAX_CHILDREN)
-      throw unreadableMp4(offset + at, `"${printable(type)}" holds more boxes than any real one`);
+      throw unreadableMp4(offset + at, `"${printableType(type)}" holds more boxes than any real one`);
     const box = parseBox(body.subarray(at, at + 16), offset + at);
     const end = (box?.end ?? offset + body.length) - offset;
     if (box === undefined || end > body.length)
-      throw unreadableMp4(offset + at, `a box in "${printable(type)}" is longer than it`);
+      throw unreadableMp4(offset + at, `a box in "${printableType(type)}" is longer than it`);
     const from = at + box.headBytes;
     children.push({ type: box.type, body: body.subarray(from, end), offset: offset + from });
     at = end;
@@ -58,14 +58,14 @@ export function childrenOf({ type, body, offset }: Content): Content[] {
 }
 
 /** All boxes at a path of types, each step down among all that the step before found. */
-export function descendantsOf(content: Content, path: readonly string[]): readonly Content[] {
-  return path.reduce<readonly Content[]>(
-    (found, type) => found.flatMap((each) => childrenOf(each).filter((child) => child.type === type)),
+export function descendantsOf(content: BoxContent, path: readonly string[]): readonly BoxContent[] {
+  return path.reduce<readonly BoxContent[]>(
+    (found, type) => found.flatMap((each) => boxesIn(each).filter((child) => child.type === type)),
     [content],
   );
 }
 
 /** A type as it may stand in a message. */
-export function printable(type: string): string {
+export function printableType(type: string): string {
   return type.replace(/[^\x20-\x7e]/g, '?');
 }

@@ -1,9 +1,9 @@
 /** Fragments of an MP4 (moof, ISO/IEC 14496-12 §8.8), as they pass → from when to when each track plays. */
-import { childrenOf, type Content, unreadableMp4 } from './box.ts';
+import { boxesIn, type BoxContent, unreadableMp4 } from './box.ts';
 import type { Mp4Track } from './movie.ts';
 
 /** Seconds. */
-export interface Span {
+export interface FragmentSpan {
   readonly kind: Mp4Track['kind'];
   readonly startS: number;
   readonly endS: number;
@@ -29,11 +29,11 @@ export class Fragments {
   }
 
   /** What a fragment adds. @throws Failure `unreadable-media` where it contradicts itself */
-  add(moof: Content): void {
-    for (const traf of childrenOf(moof)) if (traf.type === 'traf') this.#addRun(childrenOf(traf));
+  add(moof: BoxContent): void {
+    for (const traf of boxesIn(moof)) if (traf.type === 'traf') this.#addRun(boxesIn(traf));
   }
 
-  #addRun(boxes: readonly Content[]): void {
+  #addRun(boxes: readonly BoxContent[]): void {
     const header = boxes.find(({ type }) => type === 'tfhd');
     const track =
       header === undefined || header.body.length < 8 ? undefined : this.#tracks.get(header.body.readUInt32BE(4));
@@ -49,7 +49,7 @@ export class Fragments {
   }
 
   /** Of several the first counts, if it covers the others as well (sidx, §8.16.3). */
-  announce(sidx: Content): void {
+  announce(sidx: BoxContent): void {
     const { body } = sidx;
     const at = body[0] === 0 ? 20 : 28;
     if (body.length < at + 4 || this.#sawIndex) return this.#announceMore(sidx);
@@ -67,12 +67,12 @@ export class Fragments {
   }
 
   /** A segment of its own behind what the first one covers: then nothing says how many there are. */
-  #announceMore({ offset }: Content): void {
+  #announceMore({ offset }: BoxContent): void {
     if (offset < this.announcedByte) return;
     this.announcedS = 0;
   }
 
-  spanOf(track: Mp4Track): Span | undefined {
+  spanOf(track: Mp4Track): FragmentSpan | undefined {
     const played = this.#played.get(track.id);
     if (played === undefined || track.timescale === 0) return undefined;
     const [startS, endS] = [played.start, played.end].map((units) => track.startS + units / track.timescale);
@@ -90,20 +90,20 @@ export class Fragments {
     return Math.max(this.startS, ...this.#spans.map(({ endS }) => endS)) - this.startS;
   }
 
-  get #spans(): readonly Span[] {
+  get #spans(): readonly FragmentSpan[] {
     return [...this.#tracks.values()].flatMap((track) => this.spanOf(track) ?? []);
   }
 }
 
 /** Of tfhd (§8.8.7): fields stand one behind the other, each where a flag says so. */
-function defaultUnits({ body }: Content): number | undefined {
+function defaultUnits({ body }: BoxContent): number | undefined {
   const flags = body.readUInt32BE(0);
   const at = 8 + ((flags & 0x1) === 0 ? 0 : 8) + ((flags & 0x2) === 0 ? 0 : 4);
   return (flags & 0x8) === 0 || body.length < at + 4 ? undefined : body.readUInt32BE(at);
 }
 
 /** tfdt (§8.8.12). */
-function startUnits(tfdt: Content | undefined): number | undefined {
+function startUnits(tfdt: BoxContent | undefined): number | undefined {
   if (tfdt === undefined) return undefined;
   const wide = tfdt.body[0] === 1;
   if (tfdt.body.length < (wide ? 12 : 8)) return undefined;
@@ -111,7 +111,7 @@ function startUnits(tfdt: Content | undefined): number | undefined {
 }
 
 /** trun (§8.8.8): as many samples, each with those fields that the flags name. */
-function unitsOf({ body, offset }: Content, sampleUnits: number): number {
+function unitsOf({ body, offset }: BoxContent, sampleUnits: number): number {
   if (body.length < 8) return 0;
   const flags = body.readUInt32BE(0);
   const count = body.readUInt32BE(4);

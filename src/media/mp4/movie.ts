@@ -1,7 +1,7 @@
 /** The index of an MP4 (moov) as what is in the file: its tracks, how long each plays, and how far their samples reach. */
 import { Failure } from '../../failure.ts';
-import { childrenOf, type Content, descendantsOf, unreadableMp4 } from './box.ts';
-import type { Contents, Sound } from '../source/contents.ts';
+import { boxesIn, type BoxContent, descendantsOf, unreadableMp4 } from './box.ts';
+import type { Contents, SoundContents } from '../source/contents.ts';
 import { channelsOfAac } from './aac-config.ts';
 
 export interface Mp4Track {
@@ -44,8 +44,8 @@ export const MAX_INDEX_BYTES = 64 * 1024 * 1024;
 const MAX_TRACKS = 8;
 
 /** @throws Failure `unreadable-media` naming box and byte, `unsupported-media` for what ffmpeg would not read either */
-export function parseMovie(moov: Content): Movie {
-  const boxes = childrenOf(moov);
+export function parseMovie(moov: BoxContent): Movie {
+  const boxes = boxesIn(moov);
   if (boxes.some(({ type }) => type === 'cmov')) throw compressed();
   const header = boxes.find(({ type }) => type === 'mvhd');
   const { timescale, units } = header === undefined ? NO_TIME : readTimes(header);
@@ -80,14 +80,14 @@ interface Times {
 const NO_TIME: Times = { timescale: 0, units: undefined };
 
 /** mvhd and mdhd begin alike (§8.2.2, §8.4.2): version, two dates, time scale, duration. */
-function readTimes({ body }: Content): Times {
+function readTimes({ body }: BoxContent): Times {
   const at = body[0] === 1 ? 20 : 12;
   if (body.length < at + 8) return NO_TIME;
   return { timescale: body.readUInt32BE(at), units: knownUnits({ body }, at + 4) };
 }
 
 /** A number of 32 or, in version 1, of 64 bits; undefined where it is cut off, 0 or all ones. */
-function knownUnits({ body }: Pick<Content, 'body'>, at: number): number | undefined {
+function knownUnits({ body }: Pick<BoxContent, 'body'>, at: number): number | undefined {
   const wide = body[0] === 1;
   if (body.length < at + (wide ? 8 : 4)) return undefined;
   const units = wide ? Number(body.readBigUInt64BE(at)) : body.readUInt32BE(at);
@@ -100,7 +100,7 @@ function milliseconds(units: number | undefined, timescale: number): number | un
 }
 
 /** trex (§8.8.3): track, sample description, duration of a sample. */
-function readDefaults({ body }: Content): readonly [number, number] {
+function readDefaults({ body }: BoxContent): readonly [number, number] {
   return body.length < 16 ? [0, 0] : [body.readUInt32BE(4), body.readUInt32BE(12)];
 }
 
@@ -123,7 +123,7 @@ export function contentsOfMovie({ tracks, isFragmented }: Movie, startS?: number
     .filter(({ kind }) => kind === 'sound')
     .map((track, stream) => ({ track, stream }))
     .filter(({ track }) => isThere(track))
-    .map(({ track: { codec, channels }, stream }): Sound => {
+    .map(({ track: { codec, channels }, stream }): SoundContents => {
       return { stream, codec, channels: channels === 0 ? undefined : channels, isExact: EXACT.test(codec) };
     });
   const pictures = tracks.filter((track) => track.kind === 'picture' && isThere(track)).map(({ codec }) => codec);
@@ -143,12 +143,12 @@ const KINDS: ReadonlyMap<string, Mp4Track['kind']> = new Map([
   ['vide', 'picture'],
 ]);
 
-function readTrack(trak: Content, movieScale: number, defaults: ReadonlyMap<number, number>): IndexedTrack {
+function readTrack(trak: BoxContent, movieScale: number, defaults: ReadonlyMap<number, number>): IndexedTrack {
   const [mdhd] = descendantsOf(trak, ['mdia', 'mdhd']);
   const [hdlr] = descendantsOf(trak, ['mdia', 'hdlr']);
   const [table] = descendantsOf(trak, ['mdia', 'minf', 'stbl']);
   requireOwnSamples(trak);
-  const boxes = new Map((table === undefined ? [] : childrenOf(table)).map((box) => [box.type, box]));
+  const boxes = new Map((table === undefined ? [] : boxesIn(table)).map((box) => [box.type, box]));
   const kind = KINDS.get(hdlr?.body.toString('latin1', 8, 12) ?? '') ?? 'other';
   const timescale = mdhd === undefined ? 0 : readTimes(mdhd).timescale;
   const { samples, units } = readTimeTable(boxes.get('stts'), countOfSizes(boxes.get('stsz')));
@@ -169,23 +169,23 @@ function readTrack(trak: Content, movieScale: number, defaults: ReadonlyMap<numb
 }
 
 /** dref (§8.7.2): flag 1 says that the samples lie in this very file. */
-function requireOwnSamples(trak: Content): void {
+function requireOwnSamples(trak: BoxContent): void {
   for (const { body, offset } of descendantsOf(trak, ['mdia', 'minf', 'dinf', 'dref'])) {
-    const references = childrenOf({ type: 'dref', body: body.subarray(8), offset: offset + 8 });
+    const references = boxesIn({ type: 'dref', body: body.subarray(8), offset: offset + 8 });
     const elsewhere = references.find((reference) => ((reference.body[3] ?? 1) & 1) === 0);
     if (elsewhere !== undefined) throw unreadableMp4(elsewhere.offset, 'its samples lie in another file');
   }
 }
 
-function readTrackId(trak: Content): number {
+function readTrackId(trak: BoxContent): number {
   const [tkhd] = descendantsOf(trak, ['tkhd']);
   const at = tkhd?.body[0] === 1 ? 20 : 12;
   return tkhd === undefined || tkhd.body.length < at + 4 ? 0 : tkhd.body.readUInt32BE(at);
 }
 
 /** A table of so many entries behind its version and what else stands in front. @throws Failure where its box is too short for it */
-function entriesOf(
-  { type, body, offset }: Content,
+function tableEntries(
+  { type, body, offset }: BoxContent,
   { head, entryBytes }: { head: number; entryBytes: number },
 ): number {
   const count = body.length < head ? 0 : body.readUInt32BE(head - 4);
@@ -195,10 +195,13 @@ function entriesOf(
 }
 
 /** stts (§8.6.1.2): runs of samples that last equally long; of no more samples than have a size. */
-function readTimeTable(stts: Content | undefined, most: number): { readonly samples: number; readonly units: number } {
+function readTimeTable(
+  stts: BoxContent | undefined,
+  most: number,
+): { readonly samples: number; readonly units: number } {
   let [samples, units] = [0, 0];
   if (stts === undefined) return { samples, units };
-  const count = entriesOf(stts, { head: 8, entryBytes: 8 });
+  const count = tableEntries(stts, { head: 8, entryBytes: 8 });
   for (let at = 8; at < 8 + count * 8; at += 8) {
     const run = Math.min(stts.body.readUInt32BE(at), most - samples);
     samples += run;
@@ -207,7 +210,7 @@ function readTimeTable(stts: Content | undefined, most: number): { readonly samp
   return { samples, units };
 }
 
-function countOfSizes(stsz: Content | undefined): number {
+function countOfSizes(stsz: BoxContent | undefined): number {
   return stsz === undefined || stsz.body.length < 12 ? Infinity : stsz.body.readUInt32BE(8);
 }
 
@@ -219,11 +222,11 @@ interface Edits {
 }
 
 /** elst (§8.6.6): segments of the movie's time, each at a time of the media or, at -1, without any. */
-function readEdits(elst: Content | undefined, movieScale: number, mediaScale: number): Edits {
+function readEdits(elst: BoxContent | undefined, movieScale: number, mediaScale: number): Edits {
   if (elst === undefined || movieScale === 0 || mediaScale === 0) return { emptyS: 0, shownS: undefined };
   const wide = elst.body[0] === 1;
   const entryBytes = wide ? 20 : 12;
-  const count = entriesOf(elst, { head: 8, entryBytes });
+  const count = tableEntries(elst, { head: 8, entryBytes });
   let [emptyS, shownS] = [0, 0];
   for (let at = 8; at < 8 + count * entryBytes; at += entryBytes) {
     const units = wide ? Number(elst.body.readBigUInt64BE(at)) : elst.body.readUInt32BE(at);
@@ -240,11 +243,10 @@ function presented(mediaS: number, { emptyS, shownS }: Edits): Pick<Mp4Track, 's
 
 /** stsd (§8.5.2): the first sample entry; of sound (§12.2.3) also how much of it there is. */
 function readEntry(
-  stsd: Content | undefined,
+  stsd: BoxContent | undefined,
   kind: Mp4Track['kind'],
 ): Pick<Mp4Track, 'codec' | 'channels' | 'sampleRate'> {
-  const [entry] =
-    stsd === undefined ? [] : childrenOf({ ...stsd, body: stsd.body.subarray(8), offset: stsd.offset + 8 });
+  const [entry] = stsd === undefined ? [] : boxesIn({ ...stsd, body: stsd.body.subarray(8), offset: stsd.offset + 8 });
   const codec = entry?.type ?? 'none';
   const none = { codec, channels: undefined, sampleRate: undefined };
   if (entry === undefined || kind !== 'sound' || entry.body.length < 28) return none;
@@ -258,12 +260,12 @@ function readEntry(
 // ── where samples lie ───────────────────────────────────────────────────────────────────────────────────────────
 
 /** The byte behind the last sample of the track, by its chunks (stco, co64, stsc) and sizes (stsz); 0 where it has none. */
-function endOfChunks(boxes: ReadonlyMap<string, Content>): number {
+function endOfChunks(boxes: ReadonlyMap<string, BoxContent>): number {
   const offsets = boxes.get('co64') ?? boxes.get('stco');
   const [runs, sizes] = [boxes.get('stsc'), boxes.get('stsz')];
   if (offsets === undefined || runs === undefined || sizes === undefined) return 0;
   const width = offsets.type === 'co64' ? 8 : 4;
-  const chunks = entriesOf(offsets, { head: 8, entryBytes: width });
+  const chunks = tableEntries(offsets, { head: 8, entryBytes: width });
   const sizeOf = sampleSizes(sizes);
   let [end, sample] = [0, 0];
   for (const { first, last, samples } of chunkRuns(runs, chunks)) {
@@ -279,13 +281,13 @@ function endOfChunks(boxes: ReadonlyMap<string, Content>): number {
 }
 
 /** stsz (§8.7.3.2): one size for all, or one each. Returns the bytes of `count` samples from `first` on. */
-function sampleSizes(stsz: Content): (first: number, count: number) => number {
+function sampleSizes(stsz: BoxContent): (first: number, count: number) => number {
   const uniform = stsz.body.length < 8 ? 0 : stsz.body.readUInt32BE(4);
   if (uniform > 0) {
     const total = stsz.body.length < 12 ? 0 : stsz.body.readUInt32BE(8);
     return (first, count) => Math.max(0, Math.min(count, total - first)) * uniform;
   }
-  const total = entriesOf(stsz, { head: 12, entryBytes: 4 });
+  const total = tableEntries(stsz, { head: 12, entryBytes: 4 });
   return (first, count) => {
     let sum = 0;
     for (let sample = first; sample < Math.min(first + count, total); sample += 1)
@@ -303,8 +305,8 @@ interface ChunkRun {
 }
 
 /** stsc (§8.7.4): from which chunk on there are how many samples in each. */
-function* chunkRuns(stsc: Content, chunks: number): Generator<ChunkRun, void, void> {
-  const count = entriesOf(stsc, { head: 8, entryBytes: 12 });
+function* chunkRuns(stsc: BoxContent, chunks: number): Generator<ChunkRun, void, void> {
+  const count = tableEntries(stsc, { head: 8, entryBytes: 12 });
   for (let index = 0; index < count; index += 1) {
     const at = 8 + index * 12;
     const next = index + 1 < count ? stsc.body.readUInt32BE(at + 12) - 1 : chunks;

@@ -50,7 +50,7 @@ export class Spools {
   #requireRoom({ purpose: { archiving }, sizeBytes }: Spool): void {
     const alike = [...this.#open].filter(({ purpose }) => purpose.archiving === archiving);
     const heldBytes = alike.reduce((sum, spool) => sum + spool.sizeBytes, 0);
-    if (archiving && sizeBytes > this.#archivingBytes) throw tooLarge(this.#archivingBytes);
+    if (archiving && sizeBytes > this.#archivingBytes) throw spoolTooLarge(this.#archivingBytes);
     if (heldBytes > (archiving ? this.#archivingBytes : this.#listeningBytes)) throw full();
   }
 }
@@ -107,7 +107,7 @@ export class Spool {
   }
 }
 
-function tooLarge(mostBytes: number): Failure {
+function spoolTooLarge(mostBytes: number): Failure {
   const text = `The MP4 has its index at the end, its source has no ranges, and it is larger than the ${String(mostBytes)} bytes that may be spooled.`;
   return new Failure('media-too-large', text);
 }

@@ -1,7 +1,7 @@
 /** Turns an MP4 as it streams in into one that can be read from a pipe: its index (moov) in front of its media (mdat). */
 import { Failure } from '../../failure.ts';
 import { closing, LookAhead } from '../look-ahead.ts';
-import { type Box, type Content, descendantsOf, parseBox, printable, unreadableMp4 } from './box.ts';
+import { type Box, type BoxContent, descendantsOf, parseBox, printableType, unreadableMp4 } from './box.ts';
 import { MAX_INDEX_BYTES, type Movie, parseMovie } from './movie.ts';
 import type { Spool } from './spool.ts';
 
@@ -41,7 +41,9 @@ export async function streamableMp4(source: Mp4Source, signal: AbortSignal): Pro
       throw unreadableMp4(front.sizeBytes, 'its fragments have no index ("moov") in front');
     if (front.next.type === 'moov') return { bytes: input.all(), movie: undefined, note: undefined };
     const ranges = await rangesOf(input, source, signal);
-    return ranges === undefined ? await spooled(front, input, source.openSpool) : await readAhead(front, input, ranges);
+    return ranges === undefined
+      ? await spooled(front, input, source.openSpool)
+      : await readIndexAhead(front, input, ranges);
   } catch (error) {
     await input.close();
     throw error;
@@ -64,18 +66,18 @@ async function readFront(input: LookAhead): Promise<Front> {
     if (box === undefined) throw unreadableMp4(at, 'it ends before its index');
     if (DECIDING.has(box.type)) return { sizeBytes: at, next: box };
     if (box.end === undefined || box.end > MAX_FRONT_BYTES)
-      throw unreadableMp4(at, `a "${printable(box.type)}" box of this size stands before the media`);
+      throw unreadableMp4(at, `a "${printableType(box.type)}" box of this size stands before the media`);
     at = box.end;
   }
 }
 
-const contentOf = ({ type, start, headBytes }: Box, bytes: Buffer): Content => ({
+const contentOf = ({ type, start, headBytes }: Box, bytes: Buffer): BoxContent => ({
   type,
   body: bytes.subarray(headBytes),
   offset: start + headBytes,
 });
 
-const endsWithin = ({ start }: Box): Failure =>
+const indexEndsWithin = ({ start }: Box): Failure =>
   new Failure('incomplete', `The MP4 ends within its index ("moov"), which begins at byte ${String(start)}.`);
 
 // ── the index behind the media ──────────────────────────────────────────────────────────────────────────────────
@@ -101,7 +103,7 @@ async function rangesOf(input: LookAhead, source: Mp4Source, signal: AbortSignal
 }
 
 /** The index is read from behind the media, while the main stream waits at the front of it. */
-async function readAhead(front: Front, input: LookAhead, ranges: Ranges): Promise<StreamableMp4> {
+async function readIndexAhead(front: Front, input: LookAhead, ranges: Ranges): Promise<StreamableMp4> {
   const { box, bytes: moov } = await findIndex(front.next, ranges);
   const change = { at: front.sizeBytes, insert: movedIndex(box, moov), hide: { start: box.start, bytes: moov } };
   const source = input.all();
@@ -141,10 +143,10 @@ async function boxAt(at: number, { read }: Ranges): Promise<Box> {
 
 async function indexAt(box: Box, { read, sizeBytes }: Ranges): Promise<Buffer> {
   const end = box.end ?? sizeBytes;
-  if (end > sizeBytes) throw endsWithin(box);
+  if (end > sizeBytes) throw indexEndsWithin(box);
   if (end - box.start > MAX_INDEX_BYTES) throw unreadableMp4(box.start, 'its index is larger than any real one');
   const bytes = await read(box.start, end - 1);
-  if (bytes.length < end - box.start) throw endsWithin(box);
+  if (bytes.length < end - box.start) throw indexEndsWithin(box);
   return bytes;
 }
 
@@ -155,7 +157,7 @@ async function spooled(front: Front, input: LookAhead, openSpool: Mp4Source['ope
     await spool.fill(input.all());
     const note = 'its index is at the end and its source has no ranges: spooled to disk';
     const ranges: Ranges = { read: (start, end) => spool.read(start, end), sizeBytes: spool.sizeBytes, note };
-    return await readAhead(front, new LookAhead(spool.all()), ranges);
+    return await readIndexAhead(front, new LookAhead(spool.all()), ranges);
   } catch (error) {
     await spool.close();
     throw error;
@@ -174,7 +176,7 @@ function movedIndex(box: Box, moov: Buffer): Buffer {
 }
 
 /** Adds `by` to every chunk offset (stco, co64: ISO/IEC 14496-12 §8.7.5), in place. */
-function shift({ type, body, offset }: Content, width: 4 | 8, by: number): void {
+function shift({ type, body, offset }: BoxContent, width: 4 | 8, by: number): void {
   const count = body.length >= 8 ? body.readUInt32BE(4) : 0;
   if (8 + count * width > body.length) throw unreadableMp4(offset, `"${type}" is longer than its box`);
   for (let at = 8; at < 8 + count * width; at += width) {

@@ -2,8 +2,8 @@
 import { Failure } from '../../failure.ts';
 import { walkForeign } from '../source/foreign.ts';
 import type { Sieve, Walk } from '../source/sieve.ts';
-import { type End, incomplete, type Lengths, type Tally } from '../source/tally.ts';
-import { type Box, type Content, parseBox, printable, unreadableMp4 } from './box.ts';
+import { type KindEnd, incomplete, type Lengths, type Tally } from '../source/tally.ts';
+import { type Box, type BoxContent, parseBox, printableType, unreadableMp4 } from './box.ts';
 import { Fragments } from './fragments.ts';
 import { contentsOfMovie, MAX_INDEX_BYTES, type Movie, parseMovie } from './movie.ts';
 
@@ -42,7 +42,7 @@ function readBox(head: Buffer, position: number): Box | undefined {
 function indexBytes({ type, start, end }: Box): number {
   const sizeBytes = (end ?? Infinity) - start;
   if (sizeBytes <= MAX_INDEX_BYTES) return sizeBytes;
-  throw unreadableMp4(start, `a "${printable(type)}" box is larger than any real one`);
+  throw unreadableMp4(start, `a "${printableType(type)}" box is larger than any real one`);
 }
 
 class Boxes {
@@ -69,7 +69,7 @@ class Boxes {
     this.#within = box;
     const { type } = box;
     const hasIndex = this.#movie !== undefined;
-    if ((type === 'moov' && hasIndex) || (type === 'ftyp' && (hasIndex || this.#sawMedia))) throw second(box);
+    if ((type === 'moov' && hasIndex) || (type === 'ftyp' && (hasIndex || this.#sawMedia))) throw secondAt(box);
     this.#sawMedia ||= type === 'mdat';
     if (type === 'mdat') this.#awaited = undefined;
   }
@@ -84,7 +84,7 @@ class Boxes {
     if (this.#movie !== undefined) this.#tally.contents ??= contentsOfMovie(this.#movie, this.#fragments.startS);
   }
 
-  #readMovie(moov: Content): void {
+  #readMovie(moov: BoxContent): void {
     const movie = parseMovie(moov);
     this.#movie = movie;
     this.#fragments = new Fragments(movie.tracks);
@@ -97,7 +97,7 @@ class Boxes {
     this.#isMarked ||= type === 'mfra';
   }
 
-  #requireWhole(end: End): void {
+  #requireWhole(end: KindEnd): void {
     if (this.#within !== undefined && end.missing > 0) throw incomplete(`within ${named(this.#within)}`, end);
     if (this.#awaited !== undefined) throw incomplete(`without the media of ${named(this.#awaited)}`, end);
     const lackingBytes = Math.max(this.#movie?.endByte ?? 0, this.#fragments.announcedByte) - end.position;
@@ -123,9 +123,9 @@ class Boxes {
 }
 
 const named = ({ type, start }: Box): string =>
-  `a "${printable(type)}" box of an MP4 that began at byte ${String(start)}`;
+  `a "${printableType(type)}" box of an MP4 that began at byte ${String(start)}`;
 
-function second({ start }: Box): Failure {
+function secondAt({ start }: Box): Failure {
   const text = `A second MP4 begins at byte ${String(start)} behind the first: that is no one recording.`;
   return new Failure('unsupported-media', text);
 }

@@ -2,7 +2,7 @@
 import { Failure } from '../../failure.ts';
 import { OPUS_RATE, packetSamples, parseOpusHead } from '../opus.ts';
 import type { MediaKind } from '../sniff.ts';
-import type { Contents, Sound } from '../source/contents.ts';
+import type { Contents, SoundContents } from '../source/contents.ts';
 import type { Lengths, SourceFigures } from '../source/tally.ts';
 import { OggParser, type OggPage } from './ogg.ts';
 import { parseVorbisHead, parseVorbisModes, VorbisClock, type VorbisHead } from './vorbis.ts';
@@ -68,7 +68,7 @@ export class OggMeter implements SourceFigures {
     const spans = [...this.#spans.values()].flatMap((span) => span ?? []);
     const starts = spans.flatMap(({ startS }) => startS ?? []);
     if (starts.length === 0 || starts.length < spans.length) return undefined;
-    const sounds = spans.map(({ sound }, stream): Sound => ({ stream, ...sound }));
+    const sounds = spans.map(({ sound }, stream): SoundContents => ({ stream, ...sound }));
     return { sounds, pictures: [], isTimed: true, startS: Math.min(...starts) };
   }
 
@@ -116,7 +116,7 @@ const NOTHING = Buffer.alloc(0);
 
 /** What a codec makes of a stream: of every one a granule position is a number of samples. */
 interface OggSound {
-  readonly sound: Omit<Sound, 'stream'>;
+  readonly sound: Omit<SoundContents, 'stream'>;
   readonly rate: number;
   readonly preSkip: number;
   readonly samplesOf: (packet: Buffer) => number;
@@ -171,7 +171,7 @@ function flacSound(packet: Buffer): OggSound | undefined {
   return { sound, rate, preSkip: 0, samplesOf: (each) => (each[0] === 0xff ? blockSamples : 0) };
 }
 
-/** Sound alone is counted: the packets that come before it are headers. */
+/** SoundContents alone is counted: the packets that come before it are headers. */
 function vorbisSamples(head: VorbisHead): (packet: Buffer) => number {
   let clock: VorbisClock | undefined;
   return (packet) => {

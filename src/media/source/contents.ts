@@ -1,7 +1,7 @@
 /** What is in a media file, as its beginning tells it, whichever container it is. */
 
 /** One track of sound. */
-export interface Sound {
+export interface SoundContents {
   /** Among the sound tracks of its file, from 0, as ffmpeg counts them. */
   readonly stream: number;
   /** As the container names it. */
@@ -13,7 +13,7 @@ export interface Sound {
 }
 
 export interface Contents {
-  readonly sounds: readonly Sound[];
+  readonly sounds: readonly SoundContents[];
   /** Pictures that move: codec of each track, as the container names it. */
   readonly pictures: readonly string[];
   /** Whether its packets have times of their own: only then can there be holes in it, or a late start. */
@@ -23,6 +23,6 @@ export interface Contents {
 }
 
 /** What is in a file that is all one track of sound, without times. */
-export function oneSound(sound: Omit<Sound, 'stream'>): Contents {
+export function oneSound(sound: Omit<SoundContents, 'stream'>): Contents {
   return { sounds: [{ stream: 0, ...sound }], pictures: [], isTimed: false, startS: 0 };
 }

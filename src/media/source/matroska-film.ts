@@ -1,8 +1,8 @@
 /** What a Matroska file says of its tracks, and the blocks that come → how long sound and pictures play, each on its own. */
 import { Failure } from '../../failure.ts';
-import { type Child, childrenOf, type Content, ID, readFloat, readText, readUint, readVint } from '../webm/ebml.ts';
-import type { Contents, Sound } from './contents.ts';
-import { type End, incomplete, type Lengths, type Tally } from './tally.ts';
+import { type Child, childrenOf, type Content, ID, readFloat, readUtf8, readUint, readVint } from '../webm/ebml.ts';
+import type { Contents, SoundContents } from './contents.ts';
+import { type KindEnd, incomplete, type Lengths, type Tally } from './tally.ts';
 
 /** Media of the recorder has one or two; ffmpeg is allowed no more. */
 const MAX_TRACKS = 8;
@@ -63,7 +63,7 @@ export class MatroskaFilm {
     if (this.#tracks.size > 0) return;
     const entries = [...childrenOf(tracks)].filter(({ id }) => id === ID.TrackEntry);
     if (entries.length > MAX_TRACKS) throw tooMany(entries.length);
-    this.#tracks = new Map(entries.map(readTrack));
+    this.#tracks = new Map(entries.map(readFilmTrack));
   }
 
   takeTime(ticks: number): void {
@@ -81,7 +81,7 @@ export class MatroskaFilm {
     const stepMs = Math.min(Math.max(0, timeMs - track.lastMs), 1_000);
     const pcmMs = track.bytesPerMs > 0 ? (sizeBytes - width - 3) / track.bytesPerMs : undefined;
     const frameMs = pcmMs ?? track.frameMs ?? (track.startMs === undefined ? 0 : stepMs);
-    this.#tally.contents ??= contentsOf([...this.#tracks.values()], timeMs / 1000);
+    this.#tally.contents ??= filmContentsOf([...this.#tracks.values()], timeMs / 1000);
     track.startMs = Math.min(track.startMs ?? timeMs, timeMs);
     track.lastMs = timeMs;
     track.endMs = Math.max(track.endMs, timeMs + frameMs);
@@ -94,7 +94,7 @@ export class MatroskaFilm {
     this.#latest.endMs = Math.max(this.#latest.endMs, endMs);
   }
 
-  #settle(end: End): Lengths {
+  #settle(end: KindEnd): Lengths {
     const isSized = Number.isFinite(this.#segmentEnd);
     if (end.missing > 0 || (isSized && end.position < this.#segmentEnd))
       throw incomplete('in the middle of a Matroska element', end);
@@ -118,13 +118,13 @@ export class MatroskaFilm {
   }
 
   /**
-   * Sound and pictures each reach the length of the header, counted from their beginning or from zero. Where sizes account for
+   * SoundContents and pictures each reach the length of the header, counted from their beginning or from zero. Where sizes account for
    * every byte it is enough that one of them does: the other ended early when it was recorded.
    */
   #requireDuration(
     ends: readonly { readonly kind: 'sound' | 'picture'; readonly endMs: number }[],
     { startMs, isSized }: { readonly startMs: number; readonly isSized: boolean },
-    end: End,
+    end: KindEnd,
   ): void {
     const { genesysMs } = this.#tally.announced;
     const dueMs = this.#durationMs;
@@ -154,18 +154,18 @@ const KINDS: ReadonlyMap<number, FilmTrack['kind']> = new Map([
   [2, 'sound'],
 ]);
 
-function readTrack(entry: Content): readonly [number, FilmTrack] {
+function readFilmTrack(entry: Content): readonly [number, FilmTrack] {
   const values = new Map([...childrenOf(entry)].map((child) => [child.id, child]));
   const audio = new Map([...childrenOf(values.get(ID.Audio) ?? NOTHING)].map((child) => [child.id, child]));
-  const codec = text(values.get(ID.CodecID));
-  const channels = uint(audio.get(ID.Channels)) ?? 1;
+  const codec = elementText(values.get(ID.CodecID));
+  const channels = elementUint(audio.get(ID.Channels)) ?? 1;
   const rate = audio.get(ID.SamplingFrequency);
-  const frameBytes = codec.startsWith('A_PCM/') ? (channels * (uint(audio.get(ID.BitDepth)) ?? 0)) / 8 : 0;
-  const frameNs = uint(values.get(ID.DefaultDuration));
+  const frameBytes = codec.startsWith('A_PCM/') ? (channels * (elementUint(audio.get(ID.BitDepth)) ?? 0)) / 8 : 0;
+  const frameNs = elementUint(values.get(ID.DefaultDuration));
   return [
-    uint(values.get(ID.TrackNumber)) ?? 0,
+    elementUint(values.get(ID.TrackNumber)) ?? 0,
     {
-      kind: KINDS.get(uint(values.get(ID.TrackType)) ?? 0) ?? 'other',
+      kind: KINDS.get(elementUint(values.get(ID.TrackType)) ?? 0) ?? 'other',
       codec,
       channels,
       bytesPerMs: rate === undefined ? 0 : (frameBytes * readFloat(rate)) / 1000,
@@ -179,16 +179,17 @@ function readTrack(entry: Content): readonly [number, FilmTrack] {
 
 const NOTHING: Content = { content: Buffer.alloc(0), offset: 0 };
 
-const uint = (child: Child | undefined): number | undefined => (child === undefined ? undefined : readUint(child));
-const text = (child: Child | undefined): string => (child === undefined ? '' : readText(child));
+const elementUint = (child: Child | undefined): number | undefined =>
+  child === undefined ? undefined : readUint(child);
+const elementText = (child: Child | undefined): string => (child === undefined ? '' : readUtf8(child));
 
 /** Codecs whose decoder gives as many channels as the track says. */
 const EXACT = /^A_(PCM|FLAC)/;
 
-function contentsOf(tracks: readonly FilmTrack[], startS: number): Contents {
+function filmContentsOf(tracks: readonly FilmTrack[], startS: number): Contents {
   const sounds = tracks
     .filter(({ kind }) => kind === 'sound')
-    .map(({ codec, channels }, stream): Sound => ({ stream, codec, channels, isExact: EXACT.test(codec) }));
+    .map(({ codec, channels }, stream): SoundContents => ({ stream, codec, channels, isExact: EXACT.test(codec) }));
   const pictures = tracks.filter(({ kind }) => kind === 'picture').map(({ codec }) => codec);
   return { sounds, pictures, isTimed: true, startS };
 }

@@ -39,13 +39,13 @@ export function* walkMatroska(tally: Tally, sieve: Sieve): Walk {
   const film = new MatroskaFilm(tally);
   const isKnown: IsKnown = (id) => FILE_LEVEL.has(id);
   for (let head = yield* lookAhead(sieve, isKnown); head !== undefined; head = yield* lookAhead(sieve, isKnown)) {
-    if (film.hasBegun) throw second(sieve);
+    if (film.hasBegun) throw secondText(sieve);
     if (head.id === ID.Segment) yield* walkSegment(head, film, sieve);
     else yield { keep: wholeSize(head, sieve) };
   }
 }
 
-function second({ position }: Sieve): Failure {
+function secondText({ position }: Sieve): Failure {
   const text = `A second Matroska document begins at byte ${String(position)} behind one that has to be encoded: that is no one recording.`;
   return new Failure('unsupported-media', text);
 }
@@ -89,7 +89,7 @@ function* walkSegment(segment: ElementHead, film: MatroskaFilm, sieve: Sieve): W
   while (sieve.position < end) {
     const head = yield* lookAhead(sieve, knownUntil(end, SEGMENT_LEVEL));
     if (head === undefined) return;
-    if (head.id === ID.EBML) throw second(sieve);
+    if (head.id === ID.EBML) throw secondText(sieve);
     if (head.id === ID.Cluster) yield* walkCluster(head, film, sieve);
     else yield* walkHeader(head, film, sieve);
   }

@@ -15,7 +15,7 @@ export interface MpegFrame {
 }
 
 /** Bytes of header that {@link parseMpegHeader} needs. */
-export const MPEG_HEADER_BYTES = 7;
+const MPEG_HEADER_BYTES = 7;
 
 /** The frame that begins at `at`; undefined where none does (ISO/IEC 11172-3 §2.4.1.3, 13818-3, 14496-3 §1.A.2.2 for ADTS). */
 export function parseMpegHeader(bytes: Buffer, at: number): MpegFrame | undefined {

@@ -3,7 +3,7 @@ import { release } from '../../memory.ts';
 import { Backlog } from '../backlog.ts';
 
 /** What a walk wants next. */
-export type Step =
+export type SieveStep =
   /** So many bytes to look at; fewer come only at the end of the file. They stay where they are, and are gone after the next step. */
   | { readonly look: number }
   /** So many bytes handed on. */
@@ -13,7 +13,7 @@ export type Step =
   | { readonly put: Buffer };
 
 /** A walk that returns drops the rest. */
-export type Walk<T = void> = Generator<Step, T, Buffer>;
+export type Walk<T = void> = Generator<SieveStep, T, Buffer>;
 
 const NOTHING: Buffer = Buffer.alloc(0);
 
@@ -22,7 +22,7 @@ export class Sieve {
   position = 0;
   readonly #walk: Walk;
   readonly #backlog = new Backlog();
-  #step: Step = { look: 0 };
+  #step: SieveStep = { look: 0 };
   #handed: Buffer[] = [];
 
   constructor(begin: (sieve: Sieve) => Walk) {

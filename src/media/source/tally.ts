@@ -9,7 +9,7 @@ export interface Lengths {
 }
 
 /** Where the file ended. */
-export interface End {
+export interface KindEnd {
   readonly position: number;
   /** Bytes of what was begun that never came. */
   readonly missing: number;
@@ -50,14 +50,14 @@ export class Tally {
   /** For the manifest: what is not as it should be, and is kept all the same. */
   readonly notes: string[] = [];
   /** Lengths at the end. @throws Failure `incomplete` where the file itself says that more should have come */
-  settle: (end: End) => Lengths = () => UNKNOWN_LENGTHS;
+  settle: (end: KindEnd) => Lengths = () => UNKNOWN_LENGTHS;
 
   constructor(announced: Announced = { sizeBytes: undefined, genesysMs: undefined }) {
     this.announced = announced;
   }
 }
 
-export function incomplete(what: string, { position }: Pick<End, 'position'>): Failure {
+export function incomplete(what: string, { position }: Pick<KindEnd, 'position'>): Failure {
   return new Failure('incomplete', `The media ends at byte ${String(position)}, ${what}.`);
 }
 

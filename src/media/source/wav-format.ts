@@ -62,9 +62,6 @@ const OTHERS: ReadonlyMap<number, string> = new Map([
 
 const EXTENSIBLE = 0xfffe;
 
-/** Bytes of it that tell everything but what only its codec understands. */
-export const WAV_FORMAT_BYTES = 40;
-
 /** undefined where there are not even the 16 bytes of its oldest version. */
 export function parseWavFormat(chunk: Buffer): WavFormat | undefined {
   if (chunk.length < 16) return undefined;

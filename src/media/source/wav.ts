@@ -52,7 +52,7 @@ function otherFormat({ position }: Sieve): Failure {
   return new Failure('unsupported-media', text);
 }
 
-interface Beginning {
+interface WavBeginning {
   /** Content of `fmt `; empty where there was none. */
   readonly format: Buffer;
   /** Of the sound, as announced. */
@@ -60,7 +60,7 @@ interface Beginning {
 }
 
 /** Over chunks of a name and a size, up to and with the head of the sound's; undefined where the file ends before. */
-function* walkToSound(): Walk<Beginning | undefined> {
+function* walkToSound(): Walk<WavBeginning | undefined> {
   let format: Buffer = Buffer.alloc(0);
   let largeBytes: number | undefined;
   for (;;) {
@@ -150,7 +150,7 @@ function* walkSound(sizeBytes: number, sound: WavSound, sieve: Sieve): Walk {
 const CHUNK = /^[A-Za-z][A-Za-z0-9 _]{3}$/;
 
 /** Over what is no sound, to the sound of a further WAV; undefined where there is none. */
-function* walkToNext(sieve: Sieve): Walk<Beginning | undefined> {
+function* walkToNext(sieve: Sieve): Walk<WavBeginning | undefined> {
   for (;;) {
     const head = yield { look: 12 };
     const isWav = /^(RIFF|RF64|BW64)....WAVE$/s.test(head.toString('latin1'));

@@ -104,7 +104,7 @@ export function idBytes(id: number): Buffer {
 }
 
 /** Length of an id in the file. */
-export function idWidth(id: number): number {
+function idWidth(id: number): number {
   return uintWidth(id);
 }
 
@@ -266,7 +266,7 @@ export function readFloat(child: Content): number {
 }
 
 /** Text up to the first NUL (RFC 8794 §7.4). */
-export function readText(child: Content): string {
+export function readUtf8(child: Content): string {
   const end = child.content.indexOf(0);
   return child.content.toString('utf8', 0, end === -1 ? child.content.length : end);
 }

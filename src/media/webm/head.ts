@@ -1,6 +1,6 @@
 /** The elements in front of a WebM's Clusters → its document type, time scale, duration and tracks. */
 import { Failure } from '../../failure.ts';
-import { type Child, childrenOf, type Content, damagedWebm, ID, readFloat, readText, readUint } from './ebml.ts';
+import { type Child, childrenOf, type Content, damagedWebm, ID, readFloat, readUtf8, readUint } from './ebml.ts';
 import { isSameShape, parseOpusHead } from '../opus.ts';
 import type { AudioTrack, Track, VideoTrack } from '../packet.ts';
 
@@ -190,7 +190,7 @@ function uint(child: Child | undefined): number | undefined {
 }
 
 function text(child: Child | undefined): string | undefined {
-  return child === undefined ? undefined : readText(child);
+  return child === undefined ? undefined : readUtf8(child);
 }
 
 /** A copy, so that a few bytes do not keep a whole chunk. */

@@ -2,14 +2,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Failure } from '../../failure.ts';
 import { notBeforeOf, parseEnvelope } from './envelope.ts';
-import { unreadable } from './failure.ts';
+import { unreadableTopic } from './failure.ts';
 import type { Leased, PubsubLibrary } from './library.ts';
 import { settle, type Desk } from './settle.ts';
 import { endsWithin, untilAborted } from '../../waiting.ts';
 import { Puller } from './puller.ts';
 import { messageKey, type Delivery, type Handle, type Settlement } from '../queue.ts';
 
-export interface ConsumerParts extends Desk {
+export interface ConsumerNeeds extends Desk {
   readonly library: PubsubLibrary;
   readonly subscription: string;
   readonly handle: Handle;
@@ -38,10 +38,10 @@ interface Job {
 }
 
 export class PullConsumer {
-  readonly #parts: ConsumerParts;
+  readonly #parts: ConsumerNeeds;
   readonly #jobs = new Map<Job, Promise<void>>();
 
-  constructor(parts: ConsumerParts) {
+  constructor(parts: ConsumerNeeds) {
     this.#parts = parts;
   }
 
@@ -77,7 +77,7 @@ export class PullConsumer {
       delivery = parseEnvelope(leased);
     } catch (error) {
       leased.nack();
-      return this.#parts.onTrouble(unreadable(leased, error));
+      return this.#parts.onTrouble(unreadableTopic(leased, error));
     }
     const key = jobKeyOf(leased, delivery);
     const running = [...this.#jobs.keys()].find((job) => job.key === key);

@@ -20,8 +20,8 @@ const NAMES = [
   'not-before',
 ] as const;
 
-type Name = (typeof NAMES)[number];
-type Attributes = { [name in Name]?: string };
+type AttributeName = (typeof NAMES)[number];
+type Attributes = { [name in AttributeName]?: string };
 
 /** A message that nobody has worked on yet. */
 export function encodeEvent(message: Message, acceptedAt: Date): Outgoing {

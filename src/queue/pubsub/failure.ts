@@ -52,7 +52,7 @@ export function withoutRights(doing: PubsubDoing): Failure {
 }
 
 /** Nobody can read it, now or later: given back, it comes to the dead-letter topic after as many deliveries as the policy says. */
-export function unreadable({ id, deliveryAttempt }: Envelope, cause: unknown): Failure {
+export function unreadableTopic({ id, deliveryAttempt }: Envelope, cause: unknown): Failure {
   const text = 'A message could not be read; after several deliveries Pub/Sub moves it to the dead-letter topic.';
   return new Failure('bad-request', text, { cause, facts: { messageId: id, deliveryAttempt } });
 }

@@ -6,7 +6,7 @@ import { endsWithin } from '../../waiting.ts';
 import { staySubscribed } from './stay.ts';
 import type { Desk } from './settle.ts';
 
-export interface LaterParts extends Desk {
+export interface LaterNeeds extends Desk {
   readonly library: PubsubLibrary;
   readonly laterSubscription: string;
   readonly onTrouble: (failure: Failure) => void;
@@ -23,12 +23,12 @@ const RELEASED_WITHIN_MS = 2_000;
 const EARLY_BY_MS = 1;
 
 export class WaitingRoom {
-  readonly #parts: LaterParts;
+  readonly #parts: LaterNeeds;
   readonly #timers = new Set<NodeJS.Timeout>();
   readonly #releasing = new Set<Promise<void>>();
   #stopped = false;
 
-  constructor(parts: LaterParts) {
+  constructor(parts: LaterNeeds) {
     this.#parts = parts;
   }
 

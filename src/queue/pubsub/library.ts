@@ -290,7 +290,7 @@ function momentOf(timestamp: unknown): Date {
 /** Left alone, the library tries for 600 s. */
 function callOptions(withinMs: number): {
   timeout: number;
-  retry: { retryCodes: number[]; backoffSettings: Record<Backoff, number> };
+  retry: { retryCodes: number[]; backoffSettings: Record<GaxBackoff, number> };
 } {
   const backoffSettings = {
     initialRetryDelayMillis: 100,
@@ -304,7 +304,7 @@ function callOptions(withinMs: number): {
   return { timeout: withinMs, retry: { retryCodes: RETRIED, backoffSettings } };
 }
 
-type Backoff =
+type GaxBackoff =
   | 'initialRetryDelayMillis'
   | 'retryDelayMultiplier'
   | 'maxRetryDelayMillis'

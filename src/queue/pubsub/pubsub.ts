@@ -4,7 +4,7 @@ import { unlessAborted } from '../../waiting.ts';
 import { PullConsumer } from './consumer.ts';
 import type { Envelope } from '../envelope.ts';
 import { copyOf, countedAttempt, encodeEvent, notBeforeOf, parseEnvelope } from './envelope.ts';
-import { unreadable, type PubsubDoing } from './failure.ts';
+import { unreadableTopic, type PubsubDoing } from './failure.ts';
 import { WaitingRoom } from './later.ts';
 import { PubsubLibrary } from './library.ts';
 import { laterNameOf, longNameOf, settle, type Desk } from './settle.ts';
@@ -128,7 +128,7 @@ class QueueOnPubsub implements PubsubQueue {
     try {
       return parseEnvelope(envelope);
     } catch (error) {
-      const failure = unreadable(envelope, error);
+      const failure = unreadableTopic(envelope, error);
       this.#options.onTrouble?.(failure);
       throw failure;
     }

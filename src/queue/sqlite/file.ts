@@ -86,7 +86,7 @@ export function openQueueFile(path: string): QueueFile {
 /** Under its final name the file appears whole or not at all, so that an empty one can only be a damaged one. */
 function createFile(path: string): void {
   if (existsSync(`${path}-wal`)) {
-    throw refusal(
+    throw fileRefusal(
       path,
       'is missing, but its -wal file is there; put the file back, or move the -wal away to start empty',
     );
@@ -149,15 +149,18 @@ function assertOurs(path: string): void {
   const header = Buffer.alloc(100);
   const descriptor = openSync(path, 'r');
   try {
-    if (readSync(descriptor, header) < header.length) throw refusal(path, `is damaged (cut short); ${RECOVER}`);
+    if (readSync(descriptor, header) < header.length) throw fileRefusal(path, `is damaged (cut short); ${RECOVER}`);
   } finally {
     closeSync(descriptor);
   }
   if (header.toString('latin1', 0, 16) !== 'SQLite format 3\0') {
-    throw refusal(path, 'is no SQLite file, or its header is damaged; restore it, or name another path in QUEUE_URL');
+    throw fileRefusal(
+      path,
+      'is no SQLite file, or its header is damaged; restore it, or name another path in QUEUE_URL',
+    );
   }
   if (header.readInt32BE(68) !== APPLICATION_ID) {
-    throw refusal(path, 'belongs to another program; name another path in QUEUE_URL');
+    throw fileRefusal(path, 'belongs to another program; name another path in QUEUE_URL');
   }
 }
 
@@ -219,7 +222,7 @@ function setUp(database: DatabaseSync): void {
 function assertVersion(database: DatabaseSync, path: string): void {
   const version = pragma(database, 'user_version');
   if (version === SCHEMA_VERSION) return;
-  throw refusal(
+  throw fileRefusal(
     path,
     `has schema version ${String(version)}, this service knows ${String(SCHEMA_VERSION)}; start the version that wrote it, or name another path in QUEUE_URL`,
   );
@@ -228,14 +231,14 @@ function assertVersion(database: DatabaseSync, path: string): void {
 function assertIntact(database: DatabaseSync, path: string, sizeBytes: number): void {
   if (sizeBytes > QUICK_CHECK_MAX_BYTES) return;
   const verdict = pragma(database, 'quick_check(1)');
-  if (verdict !== 'ok') throw refusal(path, `is damaged (${String(verdict)}); ${RECOVER}`);
+  if (verdict !== 'ok') throw fileRefusal(path, `is damaged (${String(verdict)}); ${RECOVER}`);
 }
 
 function pragma(database: DatabaseSync, name: string): unknown {
   return Object.values(database.prepare(`PRAGMA ${name}`).get() ?? {})[0];
 }
 
-function refusal(path: string, what: string): Failure {
+function fileRefusal(path: string, what: string): Failure {
   return new Failure('queue-unavailable', `The queue file ${path} ${what}.`);
 }
 

@@ -117,10 +117,10 @@ const SQL = {
     INSERT INTO proof (id, checked_at) VALUES (1, :now) ON CONFLICT (id) DO UPDATE SET checked_at = excluded.checked_at`,
 } as const;
 
-type Name = keyof typeof SQL;
+type StatementName = keyof typeof SQL;
 
 export class MessageTable {
-  readonly #statements: ReadonlyMap<Name, StatementSync>;
+  readonly #statements: ReadonlyMap<StatementName, StatementSync>;
   readonly #now: () => number;
   readonly #maxLost: number;
 
@@ -155,7 +155,7 @@ export class MessageTable {
   reclaim(): string[] {
     const reason = `Delivered ${String(this.#maxLost)} times in a row without coming back: the process died or slept through its lease. Send the event again to retry.`;
     const rows = this.#of('reclaim').all({ now: this.#now(), limit: this.#maxLost, reason });
-    return rows.filter((row) => row['state'] === 'dead').map((row) => text(row, 'key'));
+    return rows.filter((row) => row['state'] === 'dead').map((row) => textColumn(row, 'key'));
   }
 
   claim(taking: Taking): Claim[] {
@@ -180,7 +180,7 @@ export class MessageTable {
     return this.#of(name).run({ id, token, ...values }).changes === 1;
   }
 
-  #settling(ending: ClaimEnding, now: number): { name: Name; values: Record<string, SQLInputValue> } {
+  #settling(ending: ClaimEnding, now: number): { name: StatementName; values: Record<string, SQLInputValue> } {
     if (ending.outcome === 'dead' && ending.unrecorded === true)
       return { name: 'die', values: { now, reason: ending.reason } };
     if (ending.outcome === 'done' || ending.outcome === 'dead') return { name: 'end', values: {} };
@@ -231,15 +231,15 @@ export class MessageTable {
     this.#of('prove').run({ now: this.#now() });
   }
 
-  #of(name: Name): StatementSync {
+  #of(name: StatementName): StatementSync {
     const statement = this.#statements.get(name);
     if (statement === undefined) throw new Failure('internal', `The queue has no statement ${name}.`);
     return statement;
   }
 }
 
-function names(): Name[] {
-  return Object.keys(SQL).filter((name): name is Name => name in SQL);
+function names(): StatementName[] {
+  return Object.keys(SQL).filter((name): name is StatementName => name in SQL);
 }
 
 const TEN_YEARS_MS = 315_360_000_000;
@@ -249,37 +249,37 @@ function wholeMs(ms: number): number {
   return Number.isNaN(ms) ? 60_000 : Math.min(Math.max(Math.ceil(ms), 0), TEN_YEARS_MS);
 }
 
-type Row = Record<string, SQLOutputValue>;
+type MessageRow = Record<string, SQLOutputValue>;
 
-function parseClaim(row: Row): Omit<Claim, 'token'> {
+function parseClaim(row: MessageRow): Omit<Claim, 'token'> {
   return {
     id: integer(row, 'id'),
-    key: text(row, 'key'),
-    body: text(row, 'body'),
-    traceparent: row['traceparent'] === null ? undefined : text(row, 'traceparent'),
+    key: textColumn(row, 'key'),
+    body: textColumn(row, 'body'),
+    traceparent: row['traceparent'] === null ? undefined : textColumn(row, 'traceparent'),
     attempt: integer(row, 'attempt'),
     lost: integer(row, 'lost'),
     acceptedAt: new Date(integer(row, 'accepted_at')),
   };
 }
 
-function parseDead(row: Row): DeadMessage {
+function parseDead(row: MessageRow): DeadMessage {
   return {
-    key: text(row, 'key'),
-    reason: text(row, 'reason'),
+    key: textColumn(row, 'key'),
+    reason: textColumn(row, 'reason'),
     attempt: integer(row, 'attempt'),
     acceptedAt: new Date(integer(row, 'accepted_at')),
     diedAt: new Date(integer(row, 'changed_at')),
   };
 }
 
-function integer(row: Row, column: string): number {
+function integer(row: MessageRow, column: string): number {
   const value = row[column];
   if (typeof value !== 'number') throw damagedRow(column);
   return value;
 }
 
-function text(row: Row, column: string): string {
+function textColumn(row: MessageRow, column: string): string {
   const value = row[column];
   if (typeof value !== 'string') throw damagedRow(column);
   return value;

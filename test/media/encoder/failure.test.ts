@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { FailureCode } from '../../../src/failure.ts';
-import { endedWell, failureOf, LEFT_OUT } from '../../../src/media/encoder/failure.ts';
+import { endedWell, endingFailure, LEFT_OUT } from '../../../src/media/encoder/failure.ts';
 
 const WORDS: readonly (readonly [string, FailureCode])[] = [
   ['Cannot determine format of input stream 0:0 after EOF\nError marking filters as finished', 'unreadable-media'],
@@ -19,13 +19,13 @@ const WORDS: readonly (readonly [string, FailureCode])[] = [
 
 for (const [stderr, code] of WORDS) {
   test(`"${stderr.split('\n', 1).join('')}": ${code}`, () => {
-    assert.equal(failureOf({ code: 1, signal: null, stderr, leftOut: false }).code, code);
+    assert.equal(endingFailure({ code: 1, signal: null, stderr, leftOut: false }).code, code);
   });
 }
 
 test('whatever it said, one that was killed is a failure of the encoder (FF-07)', () => {
   const stderr = 'Cannot determine format of input stream 0:0 after EOF';
-  assert.equal(failureOf({ code: null, signal: 'SIGKILL', stderr, leftOut: false }).code, 'encoder-failed');
+  assert.equal(endingFailure({ code: null, signal: 'SIGKILL', stderr, leftOut: false }).code, 'encoder-failed');
 });
 
 test('what says that it left something out did not end well, whatever its code', () => {
@@ -35,7 +35,7 @@ test('what says that it left something out did not end well, whatever its code',
     '[vist#0:0/h264 @ 0x1] [dec:h264 @ 0x2] Decoding error: Invalid data found when processing input',
   ]) {
     assert.match(said, LEFT_OUT);
-    assert.equal(failureOf({ code: 0, signal: null, stderr: said, leftOut: true }).code, 'unreadable-media');
+    assert.equal(endingFailure({ code: 0, signal: null, stderr: said, leftOut: true }).code, 'unreadable-media');
   }
   assert.equal(endedWell({ code: 0, signal: null, stderr: '', leftOut: true }), false);
   assert.equal(

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Failure } from '../../../src/failure.ts';
-import { childrenOf } from '../../../src/media/mp4/box.ts';
+import { boxesIn } from '../../../src/media/mp4/box.ts';
 import { parseMovie, type Movie } from '../../../src/media/mp4/movie.ts';
 import { make, allClusters } from '../../support/media/made.ts';
 import { ffmpeg } from '../../support/media/ffmpeg.ts';
@@ -11,7 +11,7 @@ import { bytesOfFixture } from '../../support/media/fixtures.ts';
 import { boxOf } from '../../support/media/mp4-write.ts';
 
 function movieOf(mp4: Buffer): Movie {
-  const moov = childrenOf({ type: 'file', body: mp4, offset: 0 }).find(({ type }) => type === 'moov');
+  const moov = boxesIn({ type: 'file', body: mp4, offset: 0 }).find(({ type }) => type === 'moov');
   return parseMovie(moov ?? assert.fail('no moov'));
 }
 
@@ -60,7 +60,7 @@ test('a late start, ALAC and PCM of QuickTime are read', async () => {
 
 test('the sum of fragments is read where the index announces it', () => {
   const bytes = bytesOfFixture('screen-faststart.mp4');
-  const moov = childrenOf({ type: 'file', body: bytes, offset: 0 }).find(({ type }) => type === 'moov');
+  const moov = boxesIn({ type: 'file', body: bytes, offset: 0 }).find(({ type }) => type === 'moov');
   const scale = movieOf(bytes).headerMs;
   assert.ok(near((scale ?? 0) / 1000, 20));
   const mehd = boxOf('mehd', Buffer.from('0000000000004e20', 'hex'));

@@ -8,7 +8,7 @@ import {
   readFloat,
   readHead,
   readSint,
-  readText,
+  readUtf8,
   readUint,
   sintElement,
   sizeBytes,
@@ -68,8 +68,8 @@ test('reads back integers, numbers and texts', () => {
       },
     ),
   );
-  assert.equal(readText(only(textElement(0x4282, 'webm'))), 'webm');
-  assert.equal(readText(only(textElement(0x4282, 'webm\0\0'))), 'webm');
+  assert.equal(readUtf8(only(textElement(0x4282, 'webm'))), 'webm');
+  assert.equal(readUtf8(only(textElement(0x4282, 'webm\0\0'))), 'webm');
 });
 
 test('tells an unknown size from a large one', () => {

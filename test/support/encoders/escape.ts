@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { type Layer, LAYER_NAMES } from '../../../src/media/encoder/cage.ts';
 import { type EncoderProcess, startEncoder } from '../../../src/media/encoder/process.ts';
-import { findProgram, type Surroundings, surroundingsOf } from '../../../src/media/encoder/tools.ts';
+import { findProgram, type CageSurroundings, surroundingsOf } from '../../../src/media/encoder/tools.ts';
 import { cagesOf } from '../../../src/media/encoder/trial.ts';
 
 const ATTEMPTS = readFileSync(join(import.meta.dirname, 'escape.pl'), 'utf8');
@@ -39,7 +39,7 @@ export interface Escape {
 }
 
 export interface EscapeScene extends AsyncDisposable {
-  readonly surroundings: Surroundings;
+  readonly surroundings: CageSurroundings;
   /** Those that the tools are there for, and that the surroundings allow. */
   layers(): Promise<readonly Layer[]>;
   attempt(layers: readonly Layer[]): Promise<Escape>;
