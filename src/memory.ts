@@ -5,7 +5,7 @@ const WORTH_BYTES = 16 * 1024;
 
 /**
  * Frees bytes that the caller alone holds: afterwards they are empty, for everybody. What is only a part of its memory is left
- * alone. V8 would else collect all of its heap for every few megabytes of media that pass.
+ * alone. Otherwise V8 collects all of its heap for every few megabytes of media that pass.
  */
 export function release(bytes: Buffer): void {
   const { buffer } = bytes;

@@ -68,7 +68,7 @@ export function pathnameOf(req: Request): string | undefined {
   return URL.parse(req.originalUrl, 'http://localhost')?.pathname;
 }
 
-/** Nobody is told of what failed because its caller left. */
+/** What failed because its caller left is of interest to nobody. */
 function levelOfAnswer(failure: Failure, res: Response): 'error' | 'warn' | 'debug' {
   if (failure.code === 'internal') return 'error';
   return failure.status >= 500 && !res.destroyed ? 'warn' : 'debug';

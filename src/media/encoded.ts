@@ -20,7 +20,7 @@ export interface MakingNeeds {
   readonly slots: Slots;
   readonly spools: Spools;
   /** Where encoders come from; each is new by default. */
-  readonly encoders?: Encoders;
+  readonly encoders?: Pick<Encoders, 'start'>;
   /** Longer media is refused. */
   readonly maxDurationMs: number;
   /** Of each encoder; one where absent. */

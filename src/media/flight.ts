@@ -197,7 +197,7 @@ class Flight<T extends Webm> implements Keeper {
   }
 
   async #untilMore(reader: FlightReader, signal: AbortSignal): Promise<void> {
-    // Only once: two that wait would else wake each other for ever.
+    // Only once: otherwise two that wait would wake each other for ever.
     if (!reader.waits) this.#ring();
     reader.waits = true;
     await unlessAborted(this.#bell.promise, signal);

@@ -10,7 +10,7 @@ import type { Genesys } from '../genesys/genesys.ts';
 import type { AppNeeds } from '../http/app.ts';
 import { createApp, createMetricsApp } from '../http/app.ts';
 import { problemsOf, Readiness, type Dependency, type HealthState } from '../http/health.ts';
-import { createEncoders } from '../media/encoder/encoders.ts';
+import { Encoders } from '../media/encoder/encoders.ts';
 import { threadsFor } from '../media/encoder/arguments.ts';
 import { isLoose } from '../media/encoder/cage.ts';
 import { checkFfmpeg, requireFfmpeg } from '../media/encoder/check.ts';
@@ -95,7 +95,7 @@ export async function openStudio(
   log.info('ffmpeg was found.', { version, cage });
   if (isLoose(cage))
     log.warn('The encoder’s cage is looser than it should be.', { open: cage.open, missing: cage.missing });
-  const encoders = createEncoders(ffmpeg, config.transcodeSlots);
+  const encoders = new Encoders(ffmpeg, config.transcodeSlots);
   context.opened.defer(() => encoders.close());
   const slots = new Slots({ slots: config.transcodeSlots, maxWaiting: config.transcodeQueue, archives });
   const spools = new Spools();

@@ -1,100 +1,105 @@
 /** Starts encoders, some of them before they are needed: ffmpeg takes longer to start than a listener should wait. */
 import { type Encoder, type EncoderOrder, type EncoderProcess, startEncoder } from './process.ts';
 
-export interface Encoders {
-  /** Where somebody listens, the next one with the same arguments is started ahead. @throws Failure `misconfigured`, `busy` */
-  start(order: EncoderOrder): Promise<EncoderProcess>;
-  /** Kills all there are, waits until they are gone, and starts none ahead any more. */
-  close(): Promise<void>;
-}
-
 /** Nobody has listened for so long: the memory of what waits is given back. */
 const IDLE_MS = 300_000;
 
-/** At most `slots` processes at any time, those that wait for work included; one waits for each kind of media listened to. */
-export function createEncoders(encoder: Encoder, slots: number, idleMs = IDLE_MS): Encoders {
-  const spares = new Map<string, Spare>();
-  const running = new Set<Promise<EncoderProcess>>();
-  let closed = false;
+interface Spare {
+  readonly started: Promise<EncoderProcess | undefined>;
+  readonly timer: NodeJS.Timeout;
+}
 
-  async function start(order: EncoderOrder): Promise<EncoderProcess> {
+/** At most `slots` processes at any time, those that wait for work included; one waits for each kind of media listened to. */
+export class Encoders {
+  readonly #encoder: Encoder;
+  readonly #slots: number;
+  readonly #idleMs: number;
+  readonly #spares = new Map<string, Spare>();
+  readonly #running = new Set<Promise<EncoderProcess>>();
+  #closed = false;
+
+  constructor(encoder: Encoder, slots: number, idleMs = IDLE_MS) {
+    this.#encoder = encoder;
+    this.#slots = slots;
+    this.#idleMs = idleMs;
+  }
+
+  /** Where somebody listens, the next one with the same arguments is started ahead. @throws Failure `misconfigured`, `busy` */
+  async start(order: EncoderOrder): Promise<EncoderProcess> {
     const soon = order.listened === true;
     const key = orderKey(order);
-    const starting = take(key).then((spare) => spare ?? startAnew(order));
-    running.add(starting);
+    const starting = this.#take(key).then((spare) => spare ?? this.#startAnew(order));
+    this.#running.add(starting);
     try {
       const child = await starting;
       void child.ended.then(() => {
-        running.delete(starting);
-        if (soon) startAhead(key, order);
+        this.#running.delete(starting);
+        if (soon) this.#startAhead(key, order);
       });
       // Not before this one has answered: a start holds everybody up for 3 to 5 ms.
-      if (soon) child.output.once('readable', () => startAhead(key, order));
+      if (soon) child.output.once('readable', () => this.#startAhead(key, order));
       return child;
     } catch (error) {
-      running.delete(starting);
+      this.#running.delete(starting);
       throw error;
     }
   }
 
+  /** Kills all there are, waits until they are gone, and starts none ahead any more. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all([...this.#spares.keys()].map((key) => this.#discard(key)));
+    await Promise.all([...this.#running].map(endOnceStarted));
+  }
+
   /** The one that waits, once it has started; undefined where there is none or it did not start. */
-  async function take(key: string): Promise<EncoderProcess | undefined> {
-    const spare = spares.get(key);
+  async #take(key: string): Promise<EncoderProcess | undefined> {
+    const spare = this.#spares.get(key);
     if (spare === undefined) return undefined;
-    spares.delete(key);
+    this.#spares.delete(key);
     clearTimeout(spare.timer);
     return spare.started;
   }
 
   /** Work goes first: what waits with other arguments gives way, and is gone before this one begins. */
-  async function startAnew(order: EncoderOrder): Promise<EncoderProcess> {
-    while (running.size + spares.size > slots) {
-      const [oldest] = spares.keys();
+  async #startAnew(order: EncoderOrder): Promise<EncoderProcess> {
+    while (this.#count > this.#slots) {
+      const [oldest] = this.#spares.keys();
       if (oldest === undefined) break;
-      await discard(oldest);
+      await this.#discard(oldest);
     }
-    return startEncoder(encoder, order);
+    return startEncoder(this.#encoder, order);
   }
 
-  function startAhead(key: string, order: EncoderOrder): void {
-    if (closed || spares.has(key) || running.size + spares.size >= slots) return;
+  #startAhead(key: string, order: EncoderOrder): void {
+    if (this.#closed || this.#spares.has(key) || this.#count >= this.#slots) return;
     const forget = (): void => {
       clearTimeout(spare.timer);
-      if (spares.get(key) === spare) spares.delete(key);
+      if (this.#spares.get(key) === spare) this.#spares.delete(key);
     };
     const spare: Spare = {
-      // Who needs one will hear why none starts.
-      started: startEncoder(encoder, order).catch(() => undefined),
-      timer: setTimeout(() => void discard(key), idleMs).unref(),
+      // Why it does not start is told to the next one that is needed.
+      started: startEncoder(this.#encoder, order).catch(() => undefined),
+      timer: setTimeout(() => void this.#discard(key), this.#idleMs).unref(),
     };
-    spares.set(key, spare);
+    this.#spares.set(key, spare);
     void spare.started.then((child) => (child === undefined ? forget() : void child.exited.then(forget)));
   }
 
-  async function discard(key: string): Promise<void> {
-    await end(take(key));
+  get #count(): number {
+    return this.#running.size + this.#spares.size;
   }
 
-  /** A killed process is still there until it has had its turn. */
-  async function end(started: Promise<EncoderProcess | undefined>): Promise<void> {
-    const child = await started.catch(() => undefined);
-    child?.kill();
-    await child?.ended;
+  async #discard(key: string): Promise<void> {
+    await endOnceStarted(this.#take(key));
   }
-
-  return {
-    start,
-    async close() {
-      closed = true;
-      await Promise.all([...spares.keys()].map(discard));
-      await Promise.all([...running].map(end));
-    },
-  };
 }
 
-interface Spare {
-  readonly started: Promise<EncoderProcess | undefined>;
-  readonly timer: NodeJS.Timeout;
+/** A killed process is still there until it has had its turn. */
+async function endOnceStarted(started: Promise<EncoderProcess | undefined>): Promise<void> {
+  const child = await started.catch(() => undefined);
+  child?.kill();
+  await child?.ended;
 }
 
 function orderKey(order: EncoderOrder): string {

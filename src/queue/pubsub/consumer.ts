@@ -33,7 +33,7 @@ interface Job {
   readonly delivery: Delivery;
   readonly leases: Leased[];
   readonly controller: AbortController;
-  /** Its messages have been given back: however it ends now is of no account. */
+  /** Its messages have been given back: how it ends no longer matters. */
   over: boolean;
 }
 

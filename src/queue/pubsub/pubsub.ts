@@ -123,7 +123,7 @@ class QueueOnPubsub implements PubsubQueue {
     await this.#library.close();
   }
 
-  /** The answer of a push tells nobody: what cannot be read is heard of as well, like a message that was pulled. */
+  /** Nobody reads the answer to a push, so a message that cannot be read is reported here, as a pulled one is. */
   #read(envelope: Envelope): Delivery {
     try {
       return parseEnvelope(envelope);

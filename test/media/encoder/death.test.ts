@@ -75,15 +75,14 @@ class Stalling {
 }
 
 /** Starts real encoders, and hands out the first. */
-function watched(): { readonly encoders: Encoders; readonly first: Promise<EncoderProcess> } {
+function watched(): { readonly encoders: Pick<Encoders, 'start'>; readonly first: Promise<EncoderProcess> } {
   const first = Promise.withResolvers<EncoderProcess>();
-  const encoders: Encoders = {
+  const encoders: Pick<Encoders, 'start'> = {
     start: async (order) => {
       const child = await startEncoder(FFMPEG, order);
       first.resolve(child);
       return child;
     },
-    close: async () => undefined,
   };
   return { encoders, first: first.promise };
 }

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { getPriority } from 'node:os';
 import { test } from 'node:test';
-import { createEncoders, type Encoders } from '../../../src/media/encoder/encoders.ts';
+import { Encoders } from '../../../src/media/encoder/encoders.ts';
 import { encodeArguments, limitsOf } from '../../../src/media/encoder/arguments.ts';
 import { checkFfmpeg } from '../../../src/media/encoder/check.ts';
 import type { EncoderProcess } from '../../../src/media/encoder/process.ts';
@@ -71,7 +71,7 @@ async function closeAll(encoders: Encoders): Promise<void> {
 }
 
 test('after somebody listened the next encoder is there already, and gives the same', linux, async () => {
-  const encoders = createEncoders(ffmpeg, 2);
+  const encoders = new Encoders(ffmpeg, 2);
   const first = await use(await encoders.start(order(8000)));
   const waiting = census();
   assert.equal(waiting.length, 1);
@@ -91,7 +91,7 @@ test(
       [true, getPriority()],
       [false, 10],
     ] as const) {
-      const encoders = createEncoders(ffmpeg, 1);
+      const encoders = new Encoders(ffmpeg, 1);
       const child = await encoders.start(order(8000, listened));
       const [pid = 0] = census();
       assert.equal(getPriority(pid), nice);
@@ -104,14 +104,14 @@ test(
 );
 
 test('nothing is started ahead where nobody listens', linux, async () => {
-  const encoders = createEncoders(ffmpeg, 2);
+  const encoders = new Encoders(ffmpeg, 2);
   await work(await encoders.start(order(8000, false)));
   assert.deepEqual(census(), []);
   await encoders.close();
 });
 
 test('invariant 5: those that wait for work count: never more processes than slots', linux, async () => {
-  const encoders = createEncoders(ffmpeg, 2);
+  const encoders = new Encoders(ffmpeg, 2);
   const first = await encoders.start(order(8000));
   assert.equal(census().length, 1, 'nothing else is started before it has answered');
   await begin(first);
@@ -123,7 +123,7 @@ test('invariant 5: those that wait for work count: never more processes than slo
 });
 
 test('one that waits too long is gone, and another is started when it is needed', linux, async () => {
-  const encoders = createEncoders(ffmpeg, 2, 50);
+  const encoders = new Encoders(ffmpeg, 2, 50);
   await use(await encoders.start(order(8000)));
   while (census().length > 0)
     await once(process, 'unreachable', { signal: AbortSignal.timeout(20) }).catch(() => undefined);
@@ -132,7 +132,7 @@ test('one that waits too long is gone, and another is started when it is needed'
 });
 
 test('one that dies while it waits is replaced when it is needed', linux, async () => {
-  const encoders = createEncoders(ffmpeg, 2);
+  const encoders = new Encoders(ffmpeg, 2);
   const first = await encoders.start(order(8000));
   const [working] = census();
   await begin(first);
@@ -145,7 +145,7 @@ test('one that dies while it waits is replaced when it is needed', linux, async 
 });
 
 test('invariant 10: close ends what still works, and returns when it is gone', linux, async () => {
-  const encoders = createEncoders(ffmpeg, 2);
+  const encoders = new Encoders(ffmpeg, 2);
   const child = await encoders.start(order(8000));
   await begin(child);
   assert.equal(census().length, 2);
@@ -154,7 +154,7 @@ test('invariant 10: close ends what still works, and returns when it is gone', l
 });
 
 test('after close nothing is started ahead', linux, async () => {
-  const encoders = createEncoders(ffmpeg, 2);
+  const encoders = new Encoders(ffmpeg, 2);
   await encoders.close();
   await use(await encoders.start(order(8000)));
   assert.deepEqual(census(), []);
