@@ -27,10 +27,15 @@ export function parseOptionalId(value: unknown, field: string): string | undefin
 /** An id as it lies in an archive: there a GUID may be in capitals, from before they were read without case. */
 export function parseStoredId(value: unknown, field: string): string {
   if (typeof value !== 'string') throw new Failure('bad-request', `${field}: expected a string.`);
-  if (!ID.test(value) || value === '_') {
+  if (!isId(value)) {
     throw new Failure('bad-request', `${field}: expected 1 to 128 characters of 0-9 A-Z a-z _ - (and not "_" alone).`);
   }
   return value;
+}
+
+/** Whether a text may be an id; `_` alone is the archive's word for "none", and is none. */
+export function isId(text: string): boolean {
+  return ID.test(text) && text !== '_';
 }
 
 /** A GUID in lower case; other ids mean what they say. */

@@ -4,7 +4,7 @@
  */
 import { Failure } from '../failure.ts';
 import { Fields } from '../fields.ts';
-import { parseId } from '../recording.ts';
+import { isId, parseId } from '../recording.ts';
 import { sleep } from '../waiting.ts';
 import type { CountedConversation, CountedDay } from './census.ts';
 import type { JsonAnswer } from './exchange.ts';
@@ -148,7 +148,7 @@ async function submitJob(day: string, needs: AnalyticsNeeds, signal: AbortSignal
   const query = { interval: intervalOf(startOf(day), endOfDay(day)), startOfDayIntervalMatching: true, ...ORDERED };
   const { body } = await askRecorded(query, { needs, path: `${DETAILS}/jobs` }, signal);
   const jobId = Fields.in(body)?.text('jobId');
-  if (jobId === undefined || !/^[0-9A-Za-z_-]{1,128}$/.test(jobId)) throw unexpectedAnalytics('no jobId');
+  if (jobId === undefined || !isId(jobId)) throw unexpectedAnalytics('no jobId');
   return jobId;
 }
 

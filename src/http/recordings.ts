@@ -3,7 +3,7 @@ import type { Request, RequestHandler } from 'express';
 import { STATUSES, type Archive, type Entry, type ListQuery } from '../archive/archive.ts';
 import { Failure } from '../failure.ts';
 import { isDay } from '../instant.ts';
-import { canonicalId, parseId, type Recording } from '../recording.ts';
+import { type Recording, canonicalId, isId, parseId } from '../recording.ts';
 import { leavingSignal } from './play.ts';
 import type { Witness } from './witness.ts';
 
@@ -96,7 +96,11 @@ function parseListQuery(query: Request['query']): ListQuery {
   };
   const from = read('from', 'a day such as 2026-08-05', isDay);
   const to = read('to', 'a day such as 2026-08-05', isDay);
-  const conversationId = read('conversationId', '1 to 128 characters of 0-9 A-Z a-z _ -', isId);
+  const conversationId = read(
+    'conversationId',
+    '1 to 128 characters of 0-9 A-Z a-z _ -',
+    (text) => text === '_' || isId(text),
+  );
   const statusText = read('status', STATUSES.join(', '), (text) => STATUSES.some((status) => status === text));
   const status = STATUSES.find((status) => status === statusText);
   const cursor = read('cursor', 'what the page before gave', (text) => /^[\x21-\x7e]{1,1024}$/.test(text));
@@ -111,10 +115,6 @@ function parseListQuery(query: Request['query']): ListQuery {
     ...(cursor === undefined ? {} : { cursor }),
     limit: limit === undefined ? DEFAULT_LIMIT : Number(limit),
   };
-}
-
-function isId(text: string): boolean {
-  return /^[0-9A-Za-z_-]{1,128}$/.test(text);
 }
 
 function isLimit(text: string): boolean {

@@ -1,5 +1,6 @@
 /** What lies between receiver and worker: the message, and the contract every queue keeps (test/queue/suite.ts). */
 import { Failure } from '../failure.ts';
+import { Fields } from '../fields.ts';
 import { parseId, parseOptionalId } from '../recording.ts';
 
 /** Work for one recording, or for all recordings of a conversation. Ids only. */
@@ -32,25 +33,23 @@ export function parseMessage(text: string, traceparent?: string): Message {
   } catch (cause) {
     throw new Failure('bad-request', 'message: expected JSON.', { cause });
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new Failure('bad-request', 'message: expected an object.');
-  const fields = new Map<string, unknown>(Object.entries(value));
-  if (fields.get('v') !== 1)
+  const fields = Fields.of(value, 'message');
+  if (fields.raw('v') !== 1)
     throw new Failure('bad-request', 'message.v: expected 1; a newer service wrote this message.');
   const trace = traceparent === undefined ? {} : { traceparent };
-  switch (fields.get('kind')) {
+  switch (fields.raw('kind')) {
     case 'recording':
       return {
         kind: 'recording',
-        recordingId: parseId(fields.get('recordingId'), 'message.recordingId'),
-        conversationId: parseOptionalId(fields.get('conversationId'), 'message.conversationId'),
+        recordingId: parseId(fields.raw('recordingId'), 'message.recordingId'),
+        conversationId: parseOptionalId(fields.raw('conversationId'), 'message.conversationId'),
         ...trace,
       };
     case 'conversation':
       return {
         kind: 'conversation',
-        conversationId: parseId(fields.get('conversationId'), 'message.conversationId'),
-        ...(fields.get('voicemail') === true ? { voicemail: true } : {}),
+        conversationId: parseId(fields.raw('conversationId'), 'message.conversationId'),
+        ...(fields.raw('voicemail') === true ? { voicemail: true } : {}),
         ...trace,
       };
     default:
