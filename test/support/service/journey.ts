@@ -262,10 +262,18 @@ function passages(world: () => World): void {
   test('with one of two channels missing nothing is stored; a new event tries again, and ends the failure (SR-32)', async () => {
     const { genesys, service, caller } = world();
     const recording = add(world(), undefined, FIXTURES.dual);
-    genesys.fault(`media:${recording.recordingId}:1`, 'return-404');
+    const channel = `media:${recording.recordingId}:1`;
+    // However often a fresh URL is asked for: whether the channel is gone is for Genesys to say, which is next.
+    genesys.fault(channel, 'return-404', 1_000);
+    await accept(world(), recording, SIGNED);
+    await service.logged({ code: 'upstream-error', recordingId: recording.recordingId }, patience());
+    await absent(world(), recording);
+    genesys.update(recording.recordingId, { fileState: 'DELETED' });
     await accept(world(), recording, SIGNED);
     await service.logged({ outcome: 'dead', recordingId: recording.recordingId }, patience());
     assert.equal((await caller.json(`/recordings/${pathOf(recording)}`)).body['status'], 'failed');
+    genesys.mend(channel);
+    genesys.update(recording.recordingId, { fileState: 'AVAILABLE' });
     await accept(world(), recording, SIGNED);
     await prove(world(), recording, FIXTURES.dual);
     assert.equal(await world().environment.archive.failureOf(recording, patience()), undefined);
