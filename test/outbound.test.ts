@@ -10,11 +10,11 @@ import { gaxios } from 'google-auth-library';
 import { request } from 'undici';
 import { readConfig } from '../src/config/config.ts';
 import type { Proxies } from '../src/config/proxies.ts';
-import { Failure } from '../src/failure.ts';
 import { createGenesys } from '../src/genesys/open-genesys.ts';
 import type { Genesys } from '../src/genesys/genesys.ts';
 import { networkFailure } from '../src/network-failure.ts';
 import { alignProxyVariables, openOutbound } from '../src/outbound.ts';
+import { failureOf } from './support/failure-of.ts';
 import { type GenesysServer, startGenesysServer } from './support/genesys/server.ts';
 import { portOf } from './support/genesys/media-host.ts';
 import { type Proxy, type ProxyFault, type ProxyOptions, startProxy } from './support/proxy.ts';
@@ -90,15 +90,6 @@ async function hashesOf({ genesys, signal }: Setting): Promise<readonly string[]
 async function originals(): Promise<readonly string[]> {
   const files = await Promise.all(OPUS.map(({ path }) => readFile(path)));
   return files.map((bytes) => createHash('sha256').update(bytes).digest('hex'));
-}
-
-async function failureOf(asked: Promise<unknown>): Promise<Failure> {
-  const thrown = await asked.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  assert.ok(thrown instanceof Failure, String(thrown));
-  return thrown;
 }
 
 test('login, API and media go through a tunnel of the proxy, bit-exact (E2)', async (t) => {

@@ -19,6 +19,7 @@ import { Pipeline } from '../src/pipeline.ts';
 import { pathOf, type Recording } from '../src/recording.ts';
 import { filesIn } from './support/archive/folder.ts';
 import { openStaging } from './support/encoders/fake.ts';
+import { failureOf } from './support/failure-of.ts';
 import { ffmpeg, probeComplaints, probeDuration } from './support/media/ffmpeg.ts';
 import { bytesOfFixture, type Fixture, FIXTURES, simulated, sourceFacts } from './support/media/fixtures.ts';
 import { type SimulatedRecording, startGenesysServer } from './support/genesys/server.ts';
@@ -98,15 +99,6 @@ async function archive(
   signal = running,
 ): Promise<{ readonly manifest: Manifest; readonly fresh: boolean }> {
   return pipeline.archive({ recording, attempt: 2, traceparent: undefined }, signal);
-}
-
-async function failureOf(promise: Promise<unknown>): Promise<Failure> {
-  const thrown: unknown = await promise.then(
-    () => assert.fail('it ended well'),
-    (error: unknown) => error,
-  );
-  assert.ok(thrown instanceof Failure, String(thrown));
-  return thrown;
 }
 
 /** Nothing to be seen of it, nothing left of it. */

@@ -3,10 +3,10 @@ import { createServer } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import { once } from 'node:events';
 import { mock, test, type TestContext } from 'node:test';
-import { Failure } from '../../src/failure.ts';
 import { Api } from '../../src/genesys/api.ts';
 import { createAgent } from '../../src/genesys/exchange.ts';
 import type { Patience } from '../../src/waiting.ts';
+import { failureOf } from '../support/failure-of.ts';
 import { portOf } from '../support/genesys/media-host.ts';
 import { createSelfSigned } from '../support/self-signed.ts';
 import { type GenesysServer, type GenesysServerOptions, startGenesysServer } from '../support/genesys/server.ts';
@@ -41,15 +41,6 @@ async function setUp(t: TestContext, options: Options = {}): Promise<Setting> {
 }
 
 const ASK = { path: '/api/v2/conversations/C/recordingmetadata/R', caller: 'worker' } as const;
-
-async function failureOf(asked: Promise<unknown>): Promise<Failure> {
-  const thrown = await asked.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  assert.ok(thrown instanceof Failure, String(thrown));
-  return thrown;
-}
 
 test('asks with a token and answers with what Genesys said', async (t) => {
   const { server, api, signal } = await setUp(t);

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { buffer } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
 import type { GenesysConfig } from '../../src/config/genesys.ts';
-import { Failure } from '../../src/failure.ts';
 import { createGenesys } from '../../src/genesys/open-genesys.ts';
 import type { Genesys, Located } from '../../src/genesys/genesys.ts';
+import { failureOf } from '../support/failure-of.ts';
 import { type GenesysServer, startGenesysServer } from '../support/genesys/server.ts';
 
 interface Setting {
@@ -26,15 +26,6 @@ async function setUp(t: TestContext, config: Partial<GenesysConfig> = {}): Promi
 const BYTES = Buffer.from('RIFF some sound');
 const ALONE = { recordingId: 'R', conversationId: undefined };
 const RECORDING = { recordingId: 'R', files: [{ channel: '0', contentType: 'audio/wav', bytes: BYTES }] };
-
-async function failureOf(asked: Promise<unknown>): Promise<Failure> {
-  const thrown = await asked.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  assert.ok(thrown instanceof Failure, String(thrown));
-  return thrown;
-}
 
 async function download(located: Located, signal: AbortSignal): Promise<Buffer> {
   const [file] = located.files;

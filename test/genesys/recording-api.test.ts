@@ -3,9 +3,9 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { test, type TestContext } from 'node:test';
 import type { GenesysConfig } from '../../src/config/genesys.ts';
-import { Failure } from '../../src/failure.ts';
 import { createGenesys } from '../../src/genesys/open-genesys.ts';
 import type { Genesys, Located } from '../../src/genesys/genesys.ts';
+import { failureOf } from '../support/failure-of.ts';
 import {
   type GenesysServer,
   type GenesysServerOptions,
@@ -43,15 +43,6 @@ const OPUS = ['0', '1'].map((channel) => ({
   path: new URL(`../fixtures/dual-${channel}.opus`, import.meta.url),
 }));
 const TEXT = { channel: '0', contentType: 'audio/ogg', bytes: Buffer.from('some sound') };
-
-async function failureOf(asked: Promise<unknown>): Promise<Failure> {
-  const thrown = await asked.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  assert.ok(thrown instanceof Failure, String(thrown));
-  return thrown;
-}
 
 async function hashes(located: Located, signal: AbortSignal): Promise<readonly string[]> {
   const found: string[] = [];

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { buffer } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
 import type { GenesysConfig } from '../../src/config/genesys.ts';
-import { Failure } from '../../src/failure.ts';
 import type { Genesys } from '../../src/genesys/genesys.ts';
 import { createGenesys } from '../../src/genesys/open-genesys.ts';
+import { failureOf } from '../support/failure-of.ts';
 import {
   type GenesysServer,
   type GenesysServerOptions,
@@ -30,15 +30,6 @@ async function setUp(
     await server.close();
   });
   return { server, genesys, signal: AbortSignal.any([t.signal, AbortSignal.timeout(200_000)]) };
-}
-
-async function failureOf(asked: Promise<unknown>): Promise<Failure> {
-  const thrown = await asked.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  assert.ok(thrown instanceof Failure, String(thrown));
-  return thrown;
 }
 
 const C = 'b0c5b9e0-5b5c-4a52-8a3e-0d8c2f5c1f11';

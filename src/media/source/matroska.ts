@@ -1,6 +1,6 @@
 /** A Matroska file on its way to the encoder → its document alone, how long each kind of track plays, and the proof that all is there. */
 import { Failure } from '../../failure.ts';
-import { damagedWebm, type ElementHead, ID, readHead, readUint } from '../webm/ebml.ts';
+import { damagedWebm, type ElementHead, ID, readHead, readUint, SEGMENT_LEVEL } from '../webm/ebml.ts';
 import { parseInfo } from '../webm/head.ts';
 import { walkForeign } from './foreign.ts';
 import { MatroskaFilm } from './matroska-film.ts';
@@ -14,18 +14,8 @@ const MAX_HEADER_BYTES = 1024 * 1024;
 const MAX_HEAD_BYTES = 12;
 const BLOCK_HEAD_BYTES = 8 + 4;
 
-/** Elements that may stand between Clusters: where a Cluster has no size, one of them ends it. */
-const SEGMENT_LEVEL: ReadonlySet<number> = new Set([
-  ID.Cluster,
-  ID.Cues,
-  ID.Tags,
-  ID.SeekHead,
-  ID.Info,
-  ID.Tracks,
-  ID.Attachments,
-  ID.Chapters,
-  ID.EBML,
-]);
+/** What may stand between Clusters here: the next document too, which is refused. */
+const ENDS: ReadonlySet<number> = new Set([...SEGMENT_LEVEL, ID.EBML]);
 
 /** PrevSize, Position and SilentTracks. */
 const CLUSTER_LEVEL: ReadonlySet<number> = new Set([ID.Timestamp, ID.SimpleBlock, ID.BlockGroup, 0xab, 0xa7, 0x5854]);
@@ -80,14 +70,14 @@ function endOf({ headLength, size }: ElementHead, { position }: Sieve): number {
 const knownUntil = (end: number, ids: ReadonlySet<number>): IsKnown =>
   Number.isFinite(end) ? () => true : (id) => ids.has(id);
 
-const BOTH_LEVELS: ReadonlySet<number> = new Set([...SEGMENT_LEVEL, ...CLUSTER_LEVEL]);
+const BOTH_LEVELS: ReadonlySet<number> = new Set([...ENDS, ...CLUSTER_LEVEL]);
 
 function* walkSegment(segment: ElementHead, film: MatroskaFilm, sieve: Sieve): Walk {
   const end = endOf(segment, sieve);
   film.begin(end);
   yield { keep: segment.headLength };
   while (sieve.position < end) {
-    const head = yield* lookAhead(sieve, knownUntil(end, SEGMENT_LEVEL));
+    const head = yield* lookAhead(sieve, knownUntil(end, ENDS));
     if (head === undefined) return;
     if (head.id === ID.EBML) throw secondText(sieve);
     if (head.id === ID.Cluster) yield* walkCluster(head, film, sieve);
@@ -113,7 +103,7 @@ function* walkCluster(cluster: ElementHead, film: MatroskaFilm, sieve: Sieve): W
   yield { keep: cluster.headLength };
   while (sieve.position < end) {
     const head = yield* lookAhead(sieve, knownUntil(end, BOTH_LEVELS));
-    if (head === undefined || (!Number.isFinite(end) && SEGMENT_LEVEL.has(head.id))) return;
+    if (head === undefined || (!Number.isFinite(end) && ENDS.has(head.id))) return;
     if (head.id === ID.BlockGroup) yield* walkGroup(head, film, sieve);
     else yield* walkBlock(head, film, sieve);
   }

@@ -63,6 +63,18 @@ export const ID = {
   Chapters: 0x1043a770,
 } as const;
 
+/** Elements that may stand between Clusters: where a Cluster has no size, one of them ends it. */
+export const SEGMENT_LEVEL: ReadonlySet<number> = new Set([
+  ID.Cluster,
+  ID.Cues,
+  ID.Tags,
+  ID.SeekHead,
+  ID.Info,
+  ID.Tracks,
+  ID.Attachments,
+  ID.Chapters,
+]);
+
 /** Damage at a byte of the media: permanent, because the same bytes will be read again. */
 export function damagedWebm(offset: number, what: string): Failure {
   return new Failure('unreadable-media', `The WebM is damaged at byte ${offset}: ${what}.`);

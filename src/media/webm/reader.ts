@@ -5,7 +5,7 @@ import { openBatches, type Parser } from '../batches.ts';
 import type { FileStream, Packet, Track } from '../packet.ts';
 import { isText, MediaTail } from '../tail.ts';
 import { type BlockContext, blockGroupPackets, simpleBlockPackets } from './block.ts';
-import { type Content, damagedWebm, type ElementHead, ID, idBytes, readHead, readUint } from './ebml.ts';
+import { type Content, damagedWebm, type ElementHead, ID, idBytes, readHead, readUint, SEGMENT_LEVEL } from './ebml.ts';
 import { alignTracks, parseDocument, parseInfo, parseTracks, type SourceTracks } from './head.ts';
 import { TimeLine } from './time-line.ts';
 
@@ -14,18 +14,6 @@ const MAX_HEADER_BYTES = 1024 * 1024;
 
 /** One frame, laced frames included. */
 const MAX_BLOCK_BYTES = 32 * 1024 * 1024;
-
-/** Elements that may stand between Clusters: where a Cluster has no size, one of them ends it. */
-const SEGMENT_LEVEL: ReadonlySet<number> = new Set([
-  ID.Cluster,
-  ID.Cues,
-  ID.Tags,
-  ID.SeekHead,
-  ID.Info,
-  ID.Tracks,
-  ID.Attachments,
-  ID.Chapters,
-]);
 
 /** What may follow a whole document and has a meaning. */
 const FILE_LEVEL: ReadonlySet<number> = new Set([ID.EBML, ID.Void, ID.CRC32]);

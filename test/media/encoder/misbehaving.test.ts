@@ -14,6 +14,7 @@ import { UNCONFINED } from '../../../src/media/encoder/confine.ts';
 import type { Media } from '../../../src/media/sniff.ts';
 import { readWebm } from '../../../src/media/webm/reader.ts';
 import { Slots } from '../../../src/media/encoder/slots.ts';
+import { failureOf } from '../../support/failure-of.ts';
 import { allPackets, source as bytesOf } from '../../support/media/packets.ts';
 import { wav } from '../../support/media/wav.ts';
 import { openStaging } from '../../support/encoders/fake.ts';
@@ -60,15 +61,6 @@ async function drain(encoded: Encoded): Promise<number> {
   let packets = 0;
   for await (const batch of encoded.packets) packets += batch.length;
   return packets;
-}
-
-async function failureOf(promise: Promise<unknown>): Promise<Failure> {
-  const error: unknown = await promise.then(
-    () => assert.fail('it ended well'),
-    (reason: unknown) => reason,
-  );
-  assert.ok(error instanceof Failure, String(error));
-  return error;
 }
 
 test(
