@@ -1,6 +1,6 @@
 /** Turns process ids into CPU seconds and bytes of memory, as /proc has them (proc_pid_stat(5), proc_pid_status(5)). */
 import { readFileSync } from 'node:fs';
-import { childrenOf } from '../support/service/children.ts';
+import { familyOf } from '../support/service/children.ts';
 
 /** `USER_HZ`: the unit of times in /proc, the same on every Linux that Node runs on. */
 const TICKS_PER_S = 100;
@@ -36,18 +36,18 @@ export interface MemoryWatch extends Disposable {
   /** The most the process itself held; every sample in order. */
   readonly peakBytes: number;
   readonly samples: readonly number[];
-  /** The most its children held together. */
+  /** The most its children held together, with what those have started: an encoder stands within its cage. */
   readonly childrenPeakBytes: number;
 }
 
-/** Samples a process and its children every `everyMs`, until disposed. */
+/** Samples a process and all that comes of it every `everyMs`, until disposed. */
 export function watchMemory(pid: number, everyMs = 50): MemoryWatch {
   const samples: number[] = [];
   let childrenPeakBytes = 0;
   const timer = setInterval(() => {
     samples.push(residentBytesOf(pid));
-    const children = childrenOf(pid).reduce((sum, child) => sum + residentBytesOf(child.pid), 0);
-    childrenPeakBytes = Math.max(childrenPeakBytes, children);
+    const family = familyOf(pid).reduce((sum, child) => sum + residentBytesOf(child.pid), 0);
+    childrenPeakBytes = Math.max(childrenPeakBytes, family);
   }, everyMs);
   return {
     samples,
