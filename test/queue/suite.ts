@@ -57,6 +57,14 @@ export interface Consuming {
 
 export type Answer = (seen: Seen, signal: AbortSignal) => Settlement | Promise<Settlement>;
 
+/**
+ * The attempts that were counted by us. What a stopped worker was still asking for may be answered to nobody (the emulator
+ * notices late that a pull was called off): the broker counts that as a delivery, and it is no attempt of ours.
+ */
+export function countedIn(seen: Seen | undefined): number | undefined {
+  return seen === undefined ? undefined : seen.attempt - seen.lost;
+}
+
 export function consuming(queue: Queue, answer: Answer, slots = 1): Consuming {
   const stopping = new AbortController();
   const seen: Seen[] = [];
@@ -259,7 +267,7 @@ export function queueSuite(name: string, open: () => Promise<OpenedQueue>, trait
     const next = consuming(queue, () => DONE);
     const [again] = await next.first(1);
     await next.stop();
-    assert.deepEqual([again?.name, again?.attempt], ['r-1', 1]);
+    assert.deepEqual([again?.name, countedIn(again)], ['r-1', 1]);
     assert.deepEqual(again?.acceptedAt, first?.acceptedAt);
   });
 
@@ -470,7 +478,7 @@ export function queueSuite(name: string, open: () => Promise<OpenedQueue>, trait
       const later = consuming(queue, () => DONE);
       const [one] = await later.first(1);
       await later.stop();
-      assert.deepEqual([one?.name, one?.attempt], ['r-1', 1]);
+      assert.deepEqual([one?.name, countedIn(one)], ['r-1', 1]);
     });
   }
 }

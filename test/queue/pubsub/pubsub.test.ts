@@ -10,7 +10,7 @@ import type { Settlement } from '../../../src/queue/queue.ts';
 import { encodeEvent, notBeforeOf } from '../../../src/queue/pubsub/envelope.ts';
 import { openPubsubQueue, type PubsubOptions, type PubsubQueue } from '../../../src/queue/pubsub/pubsub.ts';
 import { emulatorMissing, PROJECT, startEmulator, type Emulator } from '../../support/pubsub/emulator.ts';
-import { consuming, conversationMessage, gate, queueSuite, recordingMessage } from '../suite.ts';
+import { consuming, conversationMessage, countedIn, gate, queueSuite, recordingMessage } from '../suite.ts';
 
 const missing = emulatorMissing();
 const NEVER = new AbortController().signal;
@@ -226,7 +226,7 @@ suite('Pub/Sub', { skip: missing }, () => {
     await ending.stop();
     assert.equal(keeping.seen.length, 0);
     assert.ok(last !== undefined && last.atMs >= settledAtMs + 4_000, 'came too early');
-    assert.deepEqual([last.attempt, last.lost], [1, 0]);
+    assert.equal(countedIn(last), 1);
   });
 
   test('a hundred may wait while one slot works, each but once', { timeout: 300_000 }, async (t) => {
@@ -357,7 +357,7 @@ suite('Pub/Sub', { skip: missing }, () => {
     const next = consuming(queue, () => DONE);
     const [again] = await next.first(1);
     await next.stop();
-    assert.deepEqual([again?.name, again?.attempt, again?.lost], ['r-1', 1, 0]);
+    assert.deepEqual([again?.name, countedIn(again)], ['r-1', 1]);
     assert.equal(next.seen.length, 1);
   });
 
