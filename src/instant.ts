@@ -17,3 +17,17 @@ export function isInstant(text: string): boolean {
   const date = new Date(text);
   return !Number.isNaN(date.getTime()) && /^\d{4}-/.test(date.toISOString());
 }
+
+export const DAY_MS = 24 * 3_600_000;
+
+/** The day that a moment lies in; milliseconds of `Date.now()`. */
+export function dayAt(ms: number): string {
+  return new Date(ms).toISOString().slice(0, 10);
+}
+
+/** Both included, oldest first; none where `first` lies after `last`. */
+export function daysBetween(first: string, last: string): readonly string[] {
+  const start = Date.parse(`${first}T00:00:00Z`);
+  const count = Math.round((Date.parse(`${last}T00:00:00Z`) - start) / DAY_MS) + 1;
+  return Array.from({ length: Math.max(0, count) }, (_, index) => dayAt(start + index * DAY_MS));
+}

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { isDay, isInstant } from '../src/instant.ts';
+import { dayAt, daysBetween, isDay, isInstant } from '../src/instant.ts';
 
 test('days exist or are none', () => {
   for (const day of ['2026-08-05', '2024-02-29', '0000-01-01', '9999-12-31']) assert.ok(isDay(day), day);
@@ -36,4 +36,12 @@ test('every moment that prints is one', () => {
       isInstant(date.toISOString()),
     ),
   );
+});
+
+test('days are counted over months, leap days and changes of the clock, both ends included', () => {
+  assert.deepEqual(daysBetween('2028-02-28', '2028-03-01'), ['2028-02-28', '2028-02-29', '2028-03-01']);
+  assert.equal(daysBetween('2026-01-01', '2026-12-31').length, 365);
+  assert.deepEqual(daysBetween('2026-11-26', '2026-11-26'), ['2026-11-26']);
+  assert.deepEqual(daysBetween('2026-11-27', '2026-11-26'), []);
+  assert.equal(dayAt(Date.parse('2026-11-26T23:59:59.999Z')), '2026-11-26');
 });

@@ -244,6 +244,21 @@ const PARTS: readonly Part[] = [
     why: 'a day is compared over contracts: any Genesys, any archive',
   },
   {
+    has: ['prove-day.ts'],
+    may: ['day.ts', 'archive/', 'genesys/census.ts'],
+    why: 'a day is proven the same way by a command and by the service at night',
+  },
+  {
+    has: ['run-marks.ts'],
+    may: ['archive/notes.ts'],
+    why: 'what a killed run leaves behind means the same to whoever runs next',
+  },
+  {
+    has: ['mend-days.ts'],
+    may: ['prove-day.ts', 'run-marks.ts', 'catch-up.ts', 'day.ts', 'archive/archive.ts', 'queue/queue.ts'],
+    why: 'what is missing is fetched over contracts, for a command and for the service at night',
+  },
+  {
     has: ['overview.ts'],
     may: ['archive/', 'queue/queue.ts'],
     why: 'how an archive is doing, for whoever asks: a command, a route, a page',
@@ -301,6 +316,8 @@ const PARTS: readonly Part[] = [
       'archive/',
       'genesys/',
       'day.ts',
+      'prove-day.ts',
+      'mend-days.ts',
       'catch-up.ts',
       'audit/',
       'log.ts',

@@ -1,7 +1,8 @@
 /** `archiver audit`: who did and heard what. Reading it is on record as well. */
 import type { Audit, AuditRecord } from '../audit/audit.ts';
+import { DAY_MS, dayAt } from '../instant.ts';
 import type { Recording } from '../recording.ts';
-import { DAY_MS, dayAt, daysAsked } from './days.ts';
+import { daysAsked } from './days.ts';
 import type { FlagValues } from './flags.ts';
 import { openAuditOf, operator } from './on-record.ts';
 import { openArchiveOf, openWorkplace } from './open.ts';

@@ -1,21 +1,11 @@
 /** `archiver reconcile`: what Genesys has and the archive lacks, day by day, and why; a proof of each day that is over. */
-import type { Archive } from '../archive/archive.ts';
-import { writeProof } from '../archive/proofs.ts';
-import { type DayProof, examineDay, type Finding } from '../day.ts';
-import type { Census } from '../genesys/census.ts';
-import { daysAsked, daysInNeed } from './days.ts';
-import { openArchiveOf, openCensusOf, openWorkplace } from './open.ts';
+import type { DayProof, Finding } from '../day.ts';
+import { daysInNeed, type ProofNeeds, proveDay } from '../prove-day.ts';
 import { readVersion } from '../version.ts';
+import { daysAsked } from './days.ts';
+import { openArchiveOf, openCensusOf, openWorkplace } from './open.ts';
 import { columnsOf, EXIT, type Exit, type Report } from './report.ts';
 import type { Task } from './task.ts';
-
-export interface ReconcileNeeds {
-  readonly census: Census;
-  readonly archive: Pick<Archive, 'find' | 'failureOf' | 'waitingOf' | 'notes'>;
-  /** Version of this program, for the proof. */
-  readonly version: string;
-  readonly now?: () => Date;
-}
 
 export async function runReconcile(task: Task): Promise<Exit> {
   const workplace = openWorkplace(task, 'reconcile');
@@ -26,7 +16,7 @@ export async function runReconcile(task: Task): Promise<Exit> {
 /** Findings for people are kept until the days are printed; beyond so many they are only counted. */
 const MOST_FINDINGS = 1_000;
 
-export async function reconcile(task: Task, needs: ReconcileNeeds): Promise<Exit> {
+export async function reconcile(task: Task, needs: ProofNeeds): Promise<Exit> {
   const { flags, report, signal } = task;
   const { now = () => new Date() } = needs;
   const days = daysAsked(flags, now()) ?? (await daysInNeed(needs.archive.notes, now(), signal));
@@ -35,37 +25,15 @@ export async function reconcile(task: Task, needs: ReconcileNeeds): Promise<Exit
   const tally = new ReconcileTally(report);
   for (const day of days) {
     if (signal.aborted || report.closed) break;
-    const proof = await proveDay(day, { report, tally, needs }, signal).catch((error: unknown) => {
+    const onProgress = (conversations: number): void =>
+      report.progress(`${day}  ${String(conversations)} conversations`, { day, conversations });
+    const onFinding = (finding: Finding): void => tally.found(finding);
+    const proof = await proveDay(day, { ...needs, onFinding, onProgress }, signal).catch((error: unknown) => {
       if (!signal.aborted) throw error;
     });
     if (proof !== undefined) tally.day(proof);
   }
   return tally.end(days.length);
-}
-
-interface Proving {
-  readonly report: Report;
-  readonly tally: ReconcileTally;
-  readonly needs: ReconcileNeeds;
-}
-
-/** Looks at a day; what is over is put on record. */
-export async function proveDay(day: string, { report, tally, needs }: Proving, signal: AbortSignal): Promise<DayProof> {
-  const { census, archive, version, now = () => new Date() } = needs;
-  const proof = await examineDay(
-    day,
-    {
-      census,
-      archive,
-      now,
-      onFinding: (finding) => tally.found(finding),
-      onProgress: (done) => report.progress(`${day}  ${String(done)} conversations`, { day, conversations: done }),
-    },
-    signal,
-  );
-  const at = { notes: archive.notes, at: now() };
-  if (proof.verdict !== 'open') await writeProof('complete', { ...proof, service: version }, at, signal);
-  return proof;
 }
 
 /** Prints days and findings as they come, and knows how it all ended. */

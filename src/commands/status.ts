@@ -1,8 +1,8 @@
 /** `archiver status`: one screen of how the archive is doing. */
+import { DAY_MS, dayAt, daysBetween } from '../instant.ts';
 import { openQueue } from '../queue/open-queue.ts';
 import type { Depth } from '../queue/queue.ts';
 import { type FailureCount, type Overview, overviewOf } from '../overview.ts';
-import { DAY_MS, dayAt, daysBetween } from './days.ts';
 import { openArchiveOf, openWorkplace, type Workplace } from './open.ts';
 import { columnsOf, EXIT, type Exit } from './report.ts';
 import type { Task } from './task.ts';

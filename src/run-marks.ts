@@ -3,8 +3,8 @@
  * one that was killed goes on with care; what killed it twice is passed over.
  */
 import { randomBytes } from 'node:crypto';
-import type { Notes } from '../archive/notes.ts';
-import { keyOf, type Recording, recordingOfKey } from '../recording.ts';
+import type { Notes } from './archive/notes.ts';
+import { keyOf, type Recording, recordingOfKey } from './recording.ts';
 
 const RENEW_MS = 60_000;
 /** A mark that was not renewed for so long is a dead run's. */

@@ -1,0 +1,116 @@
+/**
+ * Days → what no event told of is fetched, oldest day first, and each day proven. Nothing is remembered but what lies in the
+ * archive: killed at any moment, the next run goes on, and what killed it twice is passed over.
+ */
+import type { Archive } from './archive/archive.ts';
+import { catchUp } from './catch-up.ts';
+import type { DayProof } from './day.ts';
+import { type DayWatcher, isProven, mendDay, type ProofNeeds } from './prove-day.ts';
+import type { Handle } from './queue/queue.ts';
+import type { Recording } from './recording.ts';
+import { findEarlierRuns, forgetCulprit, RunMark, whileTrying } from './run-marks.ts';
+
+export interface MendDaysNeeds extends ProofNeeds, Omit<DayWatcher, 'onProgress'> {
+  readonly archive: Archive;
+  /** What the queue calls for live work; bulk has slots and a share of its own. */
+  readonly handle: Handle;
+  /** Encoders at once. */
+  readonly slots: number;
+  /** What the run is called in the marks it leaves: the same name for the same work. */
+  readonly run: string;
+  /** Days that are proven and recordings that failed, too. */
+  readonly again: boolean;
+  /** Whoever started this run knows that an earlier one was killed. */
+  readonly wasKilled: boolean;
+  readonly onDay: (proof: DayProof) => void;
+  readonly onLook?: (day: string, conversations: number) => void;
+  readonly onFetched?: (day: string, over: number, of: number) => void;
+  /** The same work is under way elsewhere: harmless, each recording is stored once. */
+  readonly onElsewhere?: () => void;
+}
+
+const MISSING = new Set(['missing'] as const);
+const MISSING_OR_FAILED = new Set(['missing', 'failed'] as const);
+
+/** How many days were looked at: not those that are proven. Ends early, and well, once `signal` aborts. */
+export async function mendDays(days: Iterable<string>, needs: MendDaysNeeds, signal: AbortSignal): Promise<number> {
+  const { archive, run, again } = needs;
+  const earlier = await findEarlierRuns(run, archive.notes, signal);
+  if (earlier.isUnderWay) needs.onElsewhere?.();
+  for (const culprit of earlier.culprits) await giveUp(culprit, needs, signal);
+  await using _mark = await RunMark.begin(run, archive.notes);
+  const mending = { needs, isCareful: earlier.wasKilled || needs.wasKilled };
+  let looked = 0;
+  for (const day of days) {
+    if (signal.aborted) break;
+    if (!again && (await isProven(day, archive.notes, signal))) continue;
+    looked += 1;
+    await mendOne(day, mending, signal).then(needs.onDay, (error: unknown) => {
+      if (!signal.aborted) throw error;
+    });
+  }
+  return looked;
+}
+
+interface Mending {
+  readonly needs: MendDaysNeeds;
+  /** One recording at a time, each marked: a run before this one was killed. */
+  readonly isCareful: boolean;
+}
+
+function mendOne(day: string, mending: Mending, signal: AbortSignal): Promise<DayProof> {
+  const { needs } = mending;
+  const fetchable = needs.again ? MISSING_OR_FAILED : MISSING;
+  const fetch = (recordings: readonly Recording[], stop: AbortSignal): Promise<void> =>
+    fetchAll({ day, recordings }, mending, stop);
+  const onProgress = (conversations: number): void => needs.onLook?.(day, conversations);
+  return mendDay(day, { ...needs, fetchable, fetch, onProgress }, signal);
+}
+
+async function fetchAll(
+  { day, recordings }: { readonly day: string; readonly recordings: readonly Recording[] },
+  { needs, isCareful }: Mending,
+  signal: AbortSignal,
+): Promise<void> {
+  const { handle, slots } = needs;
+  let over = 0;
+  const onEnd = (): void => {
+    over += 1;
+    needs.onFetched?.(day, over, recordings.length);
+  };
+  const how = isCareful ? { handle: marking(needs), slots: 1 } : { handle, slots };
+  await catchUp(iterate(recordings), { ...how, onEnd }, signal);
+}
+
+/** Leaves a mark beside each recording while it is worked on. */
+function marking({ handle, archive }: MendDaysNeeds): Handle {
+  return (delivery, signal) => {
+    const { message } = delivery;
+    if (message.kind !== 'recording') return handle(delivery, signal);
+    const { recordingId, conversationId } = message;
+    return whileTrying({ recordingId, conversationId }, archive.notes, () => handle(delivery, signal));
+  };
+}
+
+async function* iterate<T>(items: readonly T[]): AsyncGenerator<T> {
+  yield* items;
+}
+
+/** What killed the process twice is put on record, and not tried again by itself. */
+async function giveUp(recording: Recording, { archive, version }: MendDaysNeeds, signal: AbortSignal): Promise<void> {
+  const { recordingId, conversationId } = recording;
+  const record = {
+    version: 1,
+    recordingId,
+    conversationId: conversationId ?? null,
+    status: 'failed',
+    code: 'internal',
+    reason:
+      'The process ended while it worked on this recording, twice; find the cause in the log before it is tried again: archiver replay --code internal',
+    attempts: 2,
+    failedAt: new Date().toISOString(),
+    service: version,
+  } as const;
+  await archive.recordFailure({ recordingId, conversationId }, record, signal);
+  await forgetCulprit(recording, archive.notes, signal);
+}
