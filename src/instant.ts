@@ -25,6 +25,11 @@ export function dayAt(ms: number): string {
   return new Date(ms).toISOString().slice(0, 10);
 }
 
+/** So many days before. */
+export function dayBefore(day: string, days: number): string {
+  return dayAt(Date.parse(`${day}T00:00:00Z`) - days * DAY_MS);
+}
+
 /** Both included, oldest first; none where `first` lies after `last`. */
 export function daysBetween(first: string, last: string): readonly string[] {
   const start = Date.parse(`${first}T00:00:00Z`);

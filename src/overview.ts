@@ -1,8 +1,11 @@
 /** How an archive is doing, from what lies in it: seven proofs and one listing, whatever its size. */
 import type { Archive, Entry } from './archive/archive.ts';
+import { inBatches } from './archive/in-batches.ts';
 import type { Manifest } from './archive/manifest.ts';
 import { newestProof } from './archive/proofs.ts';
 import { FAILURES, type FailureCode } from './failure.ts';
+import { Fields } from './fields.ts';
+import { dayAt, dayBefore, daysBetween } from './instant.ts';
 import type { Depth } from './queue/queue.ts';
 
 export interface DayState {
@@ -11,11 +14,19 @@ export interface DayState {
   readonly verdict: string;
   /** When it was looked at; ISO 8601, UTC. */
   readonly at: string | null;
+  readonly conversations: number | null;
   readonly recordings: number | null;
   readonly archived: number | null;
+  readonly noMedia: number | null;
+  readonly erased: number | null;
   readonly missing: number | null;
   readonly failed: number | null;
   readonly waiting: number | null;
+  readonly storedAway: number | null;
+  readonly lost: number | null;
+  readonly unlisted: number | null;
+  /** How far Genesys' data reached when it was looked at; ISO 8601, UTC. */
+  readonly dataUntil: string | null;
 }
 
 export interface FailureCount {
@@ -58,7 +69,24 @@ export interface OverviewNeeds {
 
 /** Entries of one listing. */
 const NEWEST = 1_000;
+/** Days of one overview, and so proofs. */
+const MOST_DAYS = 7;
 const FRESH_MS = 180_000;
+
+/** So many days are looked up at once. */
+const WIDTH = 8;
+
+/** What the newest proof of each day says, in the order of `days`. */
+export async function statesOfDays(
+  days: readonly string[],
+  notes: Archive['notes'],
+  signal: AbortSignal,
+): Promise<readonly DayState[]> {
+  const states: DayState[] = [];
+  for await (const some of inBatches(days, WIDTH))
+    states.push(...(await Promise.all(some.map((day) => stateOfDay(day, notes, signal)))));
+  return states;
+}
 
 /** `days`: newest first, at most 7 are looked at. */
 export async function overviewOf(
@@ -69,7 +97,7 @@ export async function overviewOf(
   const { archive } = needs;
   const [page, states, runs, depth] = await Promise.all([
     archive.list({ limit: NEWEST }, signal),
-    Promise.all(days.slice(0, 7).map((day) => stateOfDay(day, archive.notes, signal))),
+    statesOfDays(days.slice(0, MOST_DAYS), archive.notes, signal),
     runsUnderWay(archive.notes, signal),
     needs.depth(),
   ]);
@@ -95,21 +123,24 @@ export async function overviewOf(
 }
 
 async function stateOfDay(day: string, notes: Archive['notes'], signal: AbortSignal): Promise<DayState> {
-  const proof = await newestProof('complete', day, notes, signal);
-  const count = (name: string): number | null => {
-    const value = proof?.[name];
-    return typeof value === 'number' ? value : null;
-  };
-  const at = proof?.['at'];
+  const proof = Fields.in(await newestProof('complete', day, notes, signal));
+  const count = (name: string): number | null => proof?.number(name) ?? null;
   return {
     day,
-    verdict: proof?.verdict ?? 'unproven',
-    at: typeof at === 'string' ? at : null,
+    verdict: proof?.text('verdict') ?? 'unproven',
+    at: proof?.text('at') ?? null,
+    conversations: count('conversations'),
     recordings: count('recordings'),
     archived: count('archived'),
+    noMedia: count('noMedia'),
+    erased: count('erased'),
     missing: count('missing'),
     failed: count('failed'),
     waiting: count('waiting'),
+    storedAway: count('storedAway'),
+    lost: count('lost'),
+    unlisted: count('unlisted'),
+    dataUntil: proof?.text('dataUntil') ?? null,
   };
 }
 
@@ -158,3 +189,36 @@ async function runsUnderWay(notes: Archive['notes'], signal: AbortSignal): Promi
       runs.push(name.slice('staging/run.'.length).split('.').slice(0, 2).join(' to '));
   return runs;
 }
+
+/** That many days, at most a week of them: `last` first. */
+export function lastDays(count: number, last: string): readonly string[] {
+  const days = Math.min(MOST_DAYS, Math.max(1, count));
+  return daysBetween(dayBefore(last, days - 1), last).toReversed();
+}
+
+/** Askers at once share one look, and it lasts for a few seconds: however many screens there are, the archive is asked once. */
+export class Overviews {
+  readonly #needs: OverviewNeeds;
+  readonly #freshMs: number;
+  readonly #looks = new Map<number, { readonly overview: Promise<Overview>; readonly at: number }>();
+
+  constructor(needs: OverviewNeeds, freshMs = 5_000) {
+    this.#needs = needs;
+    this.#freshMs = freshMs;
+  }
+
+  /** Not aborted when one asker leaves: others may wait for the same look. @throws Failure of the archive or the queue */
+  of(days: number): Promise<Overview> {
+    const known = this.#looks.get(days);
+    if (known !== undefined && performance.now() - known.at < this.#freshMs) return known.overview;
+    const look = {
+      overview: overviewOf(lastDays(days, dayAt(Date.now())), this.#needs, AbortSignal.timeout(LOOK_WITHIN_MS)),
+      at: performance.now(),
+    };
+    this.#looks.set(days, look);
+    look.overview.catch(() => this.#looks.delete(days));
+    return look.overview;
+  }
+}
+
+const LOOK_WITHIN_MS = 60_000;

@@ -280,6 +280,7 @@ const PARTS: readonly Part[] = [
       'audit/audit.ts',
       'archive/archive.ts',
       'archive/manifest.ts',
+      'overview.ts',
     ],
     why: 'HTTP is one way in; it reaches Genesys and the encoder through the pipeline only, and is told what it needs to know',
   },

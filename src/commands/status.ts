@@ -1,8 +1,8 @@
 /** `archiver status`: one screen of how the archive is doing. */
-import { DAY_MS, dayAt, daysBetween } from '../instant.ts';
+import { dayAt } from '../instant.ts';
 import { openQueue } from '../queue/open-queue.ts';
 import type { Depth } from '../queue/queue.ts';
-import { type FailureCount, type Overview, overviewOf } from '../overview.ts';
+import { type FailureCount, lastDays, type Overview, overviewOf } from '../overview.ts';
 import { openArchiveOf, openWorkplace, type Workplace } from './open.ts';
 import { columnsOf, EXIT, type Exit } from './report.ts';
 import type { Task } from './task.ts';
@@ -11,9 +11,7 @@ export async function runStatus(task: Task): Promise<Exit> {
   const { flags, report, signal } = task;
   const workplace = openWorkplace(task, 'status');
   const archive = await openArchiveOf(workplace, task, true);
-  const count = Math.min(7, Math.max(1, flags.number('days') ?? 7));
-  const today = Date.now();
-  const days = daysBetween(dayAt(today - (count - 1) * DAY_MS), dayAt(today)).toReversed();
+  const days = lastDays(flags.number('days') ?? 7, dayAt(Date.now()));
   const overview = await overviewOf(days, { archive, depth: () => depthOf(workplace) }, signal);
   report.fact({ type: 'status', ...overview });
   report.text(screenOf(overview));

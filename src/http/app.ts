@@ -13,8 +13,10 @@ import { requireOwnHost } from './host.ts';
 import { serveMedia, type MediaNeeds } from './media.ts';
 import { allowOrigins } from './origins.ts';
 import { receivePush, refusePush, type PushNeeds } from './push.ts';
+import type { OverviewNeeds } from '../overview.ts';
 import { KeyRates, limitRate } from './rate.ts';
 import { linkRecording, listRecordings, showRecording, type RecordingsSource } from './recordings.ts';
+import { showDays, showStatus } from './status.ts';
 import { Turnstile } from './turnstile.ts';
 import { createVerify, type WebhookAuth } from './signature.ts';
 import { transcode, type TranscodeNeeds } from './transcode.ts';
@@ -48,6 +50,8 @@ export interface AppNeeds {
     readonly transcode?: Pick<TranscodeNeeds, 'listen' | 'archive'>;
     readonly recordings?: RecordingsSource;
   };
+  /** How the archive is doing, behind `auth`. */
+  readonly overview?: OverviewNeeds;
   /** Playback, embedded archive only. */
   readonly media?: MediaNeeds['archive'];
   /** Origins whose pages may read what a link leads to; `*` for all, none by default. */
@@ -89,9 +93,14 @@ export function createApp(parts: AppNeeds): Express {
     answerReady(parts.readiness, (req) => !auth.required || identify(req) !== undefined),
   );
   get('/metrics', allowed, answerMetrics(metrics));
+  const way = auth.required ? 'key' : 'none';
+  if (parts.overview !== undefined) {
+    const needs = { overview: parts.overview, witness, way } as const;
+    get('/status', ...permitted, showStatus(needs));
+    get('/days', ...permitted, showDays(needs));
+  }
   if (parts.playback !== undefined) {
     const { transcode: live, recordings } = parts.playback;
-    const way = auth.required ? 'key' : 'none';
     if (live !== undefined) get('/transcode', ...permitted, transcode({ ...live, ...playing, liveListeners, way }));
     if (recordings !== undefined) {
       const needs = { ...recordings, witness, way } as const;

@@ -21,7 +21,7 @@ export function playbackRoutes(
   { config, log }: Context,
   { archive, media }: OpenArchive,
   { studio, queue, audit }: { readonly studio: Studio; readonly queue: Queue | undefined; readonly audit: Audit },
-): Pick<AppNeeds, 'playback' | 'media' | 'audit' | 'proxies'> {
+): Pick<AppNeeds, 'playback' | 'overview' | 'media' | 'audit' | 'proxies'> {
   const listen: typeof studio.pipeline.listen = async (recording, signal) => {
     const listening = await studio.pipeline.listen(recording, signal);
     if (config.archiveOnListen && queue !== undefined) {
@@ -34,6 +34,7 @@ export function playbackRoutes(
   return {
     audit,
     proxies: config.trustedProxies,
+    overview: { archive, depth: async () => queue?.depth() },
     playback: {
       transcode: { listen, archive },
       recordings: { archive, linkLifetimeS: config.linkLifetimeS },
