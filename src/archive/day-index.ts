@@ -1,0 +1,205 @@
+/**
+ * The lines of a day under `index/day={yyyy-mm-dd}/`: read from all its files, put together into one, or taken out of all of them.
+ * Everything here can be made anew from manifests and details.
+ */
+import { createHash } from 'node:crypto';
+import { Failure } from '../failure.ts';
+import { encodeIndexRow, parseIndexRow, type IndexRow } from './index-row.ts';
+import type { ListedNote, Notes } from './notes.ts';
+
+/** `index/day=…/`, as BigQuery reads partitions. https://cloud.google.com/bigquery/docs/hive-partitioned-queries */
+function indexFolder(day: string): string {
+  return `index/day=${day}/`;
+}
+
+/** One worker's own file; nobody else writes it. */
+export function partName(day: string, part: string): string {
+  return `${indexFolder(day)}part-${part}.jsonl`;
+}
+
+/** Its files, in order of their names. One whose `writtenAt` and `sizeBytes` are unchanged has not changed. */
+export async function* listIndexFiles(day: string, notes: Notes, signal: AbortSignal): AsyncGenerator<ListedNote> {
+  for await (const note of notes.list(indexFolder(day), signal)) if (note.name.endsWith('.jsonl')) yield note;
+}
+
+/** Its lines in their order; none where it is gone again. Lines that are none are left out. */
+export async function readIndexFile(name: string, notes: Notes, signal: AbortSignal): Promise<readonly IndexRow[]> {
+  const text = (await notes.read(name, signal)) ?? '';
+  return text.split('\n').flatMap((line) => (line === '' ? [] : (parseIndexRow(line) ?? [])));
+}
+
+/** By key: of several lines the newest, and nothing that has moved to another day. */
+export async function readIndexDay(
+  day: string,
+  notes: Notes,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, IndexRow>> {
+  const rows = new Map<string, IndexRow>();
+  for await (const { name } of listIndexFiles(day, notes, signal))
+    for (const row of await readIndexFile(name, notes, signal)) putNewest(rows, row);
+  for (const [key, { status }] of rows) if (status === 'moved') rows.delete(key);
+  return rows;
+}
+
+function putNewest(rows: Map<string, IndexRow>, row: IndexRow): void {
+  const known = rows.get(row.key);
+  if (known === undefined || known.at <= row.at) rows.set(row.key, row);
+}
+
+/** About 16 MB each. */
+const ROWS_IN_A_FILE = 20_000;
+
+export interface Compaction {
+  readonly notes: Notes;
+  /** What is known of the day now. Where the index has a newer line of the same recording, that one counts. */
+  readonly rows: AsyncIterable<IndexRow>;
+  /** Whether a line that is in the index and not among `rows` still holds. */
+  readonly holds: (row: IndexRow) => Promise<boolean>;
+}
+
+/**
+ * Puts a day's lines into one file (of very many several), whose name is made of what is in it: where nothing has changed nothing
+ * is written. What workers wrote meanwhile stays beside it. Resolves with how many lines there are.
+ */
+export async function compactDay(
+  day: string,
+  { notes, rows, holds }: Compaction,
+  signal: AbortSignal,
+): Promise<number> {
+  const before: ListedNote[] = [];
+  for await (const file of listIndexFiles(day, notes, signal)) before.push(file);
+  const earlier = async function* (): AsyncGenerator<IndexRow> {
+    for (const { name } of before) yield* await readIndexFile(name, notes, signal);
+  };
+  const newestAt = new Map<string, string>();
+  for await (const { key, at } of earlier()) if ((newestAt.get(key) ?? '') <= at) newestAt.set(key, at);
+  const writer = new FileWriter(day, notes);
+  for await (const row of rows)
+    if ((newestAt.get(row.key) ?? '') <= row.at && !writer.has(row.key)) await writer.add(row, signal);
+  for await (const row of earlier()) {
+    const counts = row.at === newestAt.get(row.key) && row.status !== 'moved' && !writer.has(row.key);
+    if (counts && (await holds(row))) await writer.add(row, signal);
+  }
+  await writer.end(signal);
+  await removeUnchanged(
+    before.filter(({ name }) => !writer.names.has(name)),
+    { day, notes },
+    signal,
+  );
+  return writer.count;
+}
+
+/** Lines into files of bounded size; memory holds one file's and the keys of all. */
+class FileWriter {
+  readonly names = new Set<string>();
+  readonly #day: string;
+  readonly #notes: Notes;
+  readonly #keys = new Set<string>();
+  #rows: IndexRow[] = [];
+
+  constructor(day: string, notes: Notes) {
+    this.#day = day;
+    this.#notes = notes;
+  }
+
+  get count(): number {
+    return this.#keys.size;
+  }
+
+  has(key: string): boolean {
+    return this.#keys.has(key);
+  }
+
+  async add(row: IndexRow, signal: AbortSignal): Promise<void> {
+    this.#keys.add(row.key);
+    this.#rows.push(row);
+    if (this.#rows.length >= ROWS_IN_A_FILE) await this.end(signal);
+  }
+
+  async end(signal: AbortSignal): Promise<void> {
+    if (this.#rows.length === 0) return;
+    this.names.add(await writeWhole(this.#rows, { day: this.#day, notes: this.#notes }, signal));
+    this.#rows = [];
+  }
+}
+
+interface DayFolder {
+  readonly day: string;
+  readonly notes: Notes;
+}
+
+/** Under a name that is made of the lines: nobody ever changes it. Resolves with the name. */
+async function writeWhole(rows: readonly IndexRow[], { day, notes }: DayFolder, signal: AbortSignal): Promise<string> {
+  const text = linesOf(rows.toSorted((a, b) => (a.key < b.key ? -1 : 1)));
+  const hash = createHash('sha256').update(text).digest('hex').slice(0, 32);
+  const name = `${indexFolder(day)}${WHOLE}${hash}.jsonl`;
+  await notes.create(name, text, signal);
+  return name;
+}
+
+const WHOLE = 'all-';
+
+export function linesOf(rows: readonly IndexRow[]): string {
+  return rows.map((row) => `${encodeIndexRow(row)}\n`).join('');
+}
+
+/** A worker may have written to its file since it was read: then it stays, and is put together the next time. */
+async function removeUnchanged(
+  files: readonly ListedNote[],
+  { day, notes }: DayFolder,
+  signal: AbortSignal,
+): Promise<void> {
+  const now = new Map<string, ListedNote>();
+  for await (const file of listIndexFiles(day, notes, signal)) now.set(file.name, file);
+  for (const { name, sizeBytes, writtenAt } of files) {
+    const current = now.get(name);
+    if (current?.sizeBytes === sizeBytes && current.writtenAt === writtenAt) await removeIfFree(name, notes, signal);
+  }
+}
+
+/** Lines that a retention policy keeps are harmless: of the same recording the newest counts. */
+async function removeIfFree(name: string, notes: Notes, signal: AbortSignal): Promise<void> {
+  try {
+    await notes.remove(name, signal);
+  } catch (thrown) {
+    if (!(thrown instanceof Failure) || thrown.code !== 'conflict') throw thrown;
+  }
+}
+
+/**
+ * Takes the lines of these recordings out of every file of these days. Returns how many there were.
+ * @throws Failure `conflict` where a retention policy of the bucket keeps a file
+ */
+export async function forgetIndexRows(
+  keys: ReadonlySet<string>,
+  { days, notes }: { readonly days: Iterable<string>; readonly notes: Notes },
+  signal: AbortSignal,
+): Promise<number> {
+  let forgotten = 0;
+  for (const day of new Set(days)) {
+    const files: ListedNote[] = [];
+    for await (const file of listIndexFiles(day, notes, signal)) files.push(file);
+    for (const { name } of files) {
+      const rows = await readIndexFile(name, notes, signal);
+      const kept = rows.filter(({ key }) => !keys.has(key));
+      if (kept.length < rows.length) await shrink(name, kept, { day, notes }, signal);
+      forgotten += rows.length - kept.length;
+    }
+  }
+  return forgotten;
+}
+
+async function shrink(
+  name: string,
+  kept: readonly IndexRow[],
+  { day, notes }: DayFolder,
+  signal: AbortSignal,
+): Promise<void> {
+  const isWhole = name.startsWith(`${indexFolder(day)}${WHOLE}`);
+  if (isWhole && kept.length > 0) await writeWhole(kept, { day, notes }, signal);
+  if (isWhole || kept.length === 0) {
+    await notes.remove(name, signal);
+  } else if (!(await notes.replace(name, linesOf(kept), signal))) {
+    throw new Failure('conflict', `${name} is kept by a retention policy of the bucket: run it again once that ends.`);
+  }
+}
