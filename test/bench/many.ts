@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { startProber, type Latencies } from './latency.ts';
 import { fileOf, startRig, type Rig } from './rig.ts';
 import { mebibytes, quantile, type Bench, type Row } from './row.ts';
-import { cpuSecondsOf, residentBytesOf, watchMachine, watchMemory } from './usage.ts';
+import { residentBytesOf, watchCpu, watchMachine, watchMemory } from './usage.ts';
 
 const SLOTS = availableParallelism();
 /** What a deposit holds back in memory. */
@@ -18,14 +18,15 @@ export async function manyRows(bench: Bench): Promise<readonly Row[]> {
   const ids = await addEight(bench, rig);
   await delay(2000);
   const idleBytes = residentBytesOf(rig.service.pid);
-  const [cpuBeforeS, startedMs, machine] = [cpuSecondsOf(rig.service.pid), performance.now(), watchMachine()];
+  using cpu = watchCpu(rig.service.pid);
+  const [startedMs, machine] = [performance.now(), watchMachine()];
   using memory = watchMemory(rig.service.pid);
   for (const each of ids) await rig.send(each);
   // The recordings are ahead of the prober's events, which nobody gets round to.
   const prober = startProber(rig);
   await Promise.all(ids.map(({ recordingId }) => rig.archived(recordingId)));
   const [wallS, busy] = [(performance.now() - startedMs) / 1000, machine()];
-  const cpuS = cpuSecondsOf(rig.service.pid) - cpuBeforeS;
+  const cpuS = cpu.allS;
   const meanwhile = await prober.stop();
   const limitBytes = MORE_BYTES + SLOTS * HOLD_BACK_BYTES;
   return [

@@ -7,7 +7,7 @@ import type { Manifest } from '../../src/archive/manifest.ts';
 import { startGenesysServer, type GenesysServer, type SimulatedFile } from '../support/genesys/server.ts';
 import { bearer, send } from '../support/service/senders.ts';
 import { startService, type Service } from '../support/service/service.ts';
-import { cpuSecondsOf, ownCpuSecondsOf } from './usage.ts';
+import { watchCpu } from './usage.ts';
 
 const TOKEN = 'bench-token-0123456789abcdef';
 const GIVE_UP_MS = 1_800_000;
@@ -77,11 +77,11 @@ class RunningRig implements Rig {
 
   async archive(files: readonly SimulatedFile[], media: Media = 'audio'): Promise<Archived> {
     const ids = this.add(files, media);
-    const { pid } = this.service;
-    const [cpuBeforeS, ownBeforeS, startedMs] = [cpuSecondsOf(pid), ownCpuSecondsOf(pid), performance.now()];
+    using cpu = watchCpu(this.service.pid);
+    const startedMs = performance.now();
     await this.send(ids);
     await this.archived(ids.recordingId);
-    const [cpuS, ownS] = [cpuSecondsOf(pid) - cpuBeforeS, ownCpuSecondsOf(pid) - ownBeforeS];
+    const { allS: cpuS, ownS } = cpu;
     const wallS = (performance.now() - startedMs) / 1000;
     const stored = join(this.#root, 'archive/recordings', ids.conversationId, ids.recordingId);
     const manifest = parseManifest(await readFile(join(stored, 'manifest.json'), 'utf8'));

@@ -22,6 +22,52 @@ function sumOfTimes(pid: number, count: 2 | 4): number {
   return fields.slice(11, 11 + count).reduce((sum, ticks) => sum + Number(ticks), 0) / TICKS_PER_S;
 }
 
+export interface CpuWatch extends Disposable {
+  /** Seconds since the watch began: of the process alone, and with all that comes of it. */
+  readonly ownS: number;
+  readonly allS: number;
+}
+
+/** What a process has used within its last milliseconds is not seen. */
+const CPU_SAMPLED_EVERY_MS = 10;
+
+/**
+ * Samples a process and all that comes of it until disposed. An encoder's time never reaches the service by waiting for it:
+ * bwrap leaves before it has waited for the first process of its namespace.
+ */
+export function watchCpu(pid: number): CpuWatch {
+  const beganAtS = ownCpuSecondsOf(pid);
+  const [before, last] = [new Map<string, number>(), new Map<string, number>()];
+  const sample = (seen: Map<string, number>): void => {
+    for (const child of familyOf(pid)) {
+      const seconds = timeOf(child.pid);
+      if (seconds !== undefined) seen.set(`${String(child.pid)} ${child.startedAt}`, seconds);
+    }
+  };
+  sample(before);
+  const timer = setInterval(() => sample(last), CPU_SAMPLED_EVERY_MS);
+  const watch = {
+    get ownS() {
+      return ownCpuSecondsOf(pid) - beganAtS;
+    },
+    get allS() {
+      sample(last);
+      return [...last].reduce((sum, [child, seconds]) => sum + seconds - (before.get(child) ?? 0), watch.ownS);
+    },
+    [Symbol.dispose]: () => clearInterval(timer),
+  };
+  return watch;
+}
+
+/** undefined where it is gone. */
+function timeOf(pid: number): number | undefined {
+  try {
+    return ownCpuSecondsOf(pid);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Resident bytes of one process; 0 where it is gone. */
 export function residentBytesOf(pid: number): number {
   try {

@@ -194,8 +194,11 @@ const GLOBAL = flags({
   abort_on: 'empty_output+empty_output_stream',
 });
 
-/** Names, titles and notes of the source are nobody's business here. */
-const WITHOUT_NOTES = { map_metadata: -1, map_chapters: -1, sn: true, dn: true } as const;
+/**
+ * Names, titles and notes of the source are nobody's business here; nor is a random id of a file that is not kept: in its cage
+ * ffmpeg has no device to ask for one, and gathers it out of the clock for a quarter of a second (libavutil/random_seed.c).
+ */
+const WITHOUT_NOTES = { map_metadata: -1, map_chapters: -1, sn: true, dn: true, fflags: '+bitexact' } as const;
 
 /** Milliseconds. Each cluster is written at once: with 3000 the first one takes 8 ms longer. */
 const SOON = { cluster_time_limit: 500, flush_packets: 1 };

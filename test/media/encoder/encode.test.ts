@@ -1,6 +1,6 @@
 /** The real ffmpeg behind `encode`: what it makes of good media, and what it may not make of bad. */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -355,6 +355,19 @@ test('(A10) CPU is bounded by what media announces of itself, not by the longest
   // Encoders that wait fit media of about the same length.
   assert.equal(cpuS('mp4', 1200), cpuS('mp4', 1250));
 });
+
+test(
+  'an encoder asks for no random numbers, which its cage has none of: the same media becomes the same bytes',
+  HANG,
+  () => {
+    const media = requireMedia(sniff(wav(8000)));
+    const args = encodeArguments({ media: [media], maxDurationMs: 60_000 });
+    const [first, second] = [1, 2].map(() => spawnSync('ffmpeg', args, { input: wav(8000) }));
+    assert.equal(first?.status, 0, String(first?.stderr));
+    assert.ok(first.stdout.length > 1000);
+    assert.deepEqual(first.stdout, second?.stdout);
+  },
+);
 
 const KINDS: readonly MediaKind[] = ['ogg-opus', 'ogg-vorbis', 'ogg', 'wav', 'mp3', 'flac', 'aac-adts', 'mp4', 'webm'];
 
