@@ -16,7 +16,7 @@ FROM manifest AS build
 RUN npm ci --ignore-scripts
 COPY tsconfig.json ./
 COPY src ./src
-COPY .ci/sbom.mjs ./.ci/
+COPY .ci/sbom.mjs .ci/browser.mjs ./.ci/
 RUN npm run build
 
 FROM manifest AS dependencies

@@ -24,6 +24,7 @@ if (args[0] === '--') args.shift();
 
 installDependencies();
 installPrograms(PROGRAMS.filter(({ required }) => required || isForTests));
+compileForBrowsers(findNode());
 run(findNode(), args);
 
 /** `npm ci` whenever the lockfile is not the one that was last installed. */
@@ -42,6 +43,15 @@ function installDependencies() {
   });
   if (done.status !== 0) stop('npm ci failed; its output is above.');
   writeFileSync(stamp, wanted);
+}
+
+/** What runs in browsers, whenever it has changed. */
+function compileForBrowsers(node) {
+  const compile = join(ROOT, '.ci', 'browser.mjs');
+  if (!existsSync(compile)) return;
+  const done = spawnSync(node, [compile], { cwd: ROOT, encoding: 'utf8' });
+  if (done.status !== 0)
+    say(`The console's scripts could not be compiled; its pages work without them.\n${done.stderr}`);
 }
 
 /** This Node where it is new enough, else the one that the dev dependency `node` carries. */

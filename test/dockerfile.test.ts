@@ -93,6 +93,7 @@ suite('Dockerfile', () => {
     const copies = instructions.filter(({ name, rest }) => name === 'COPY' && !rest.startsWith('--from'));
     const sources = copies.flatMap(({ rest }) => rest.split(/\s+/).slice(0, -1));
     assert.deepEqual(sources.toSorted(), [
+      '.ci/browser.mjs',
       '.ci/sbom.mjs',
       '.npmrc',
       'LICENSE',
@@ -154,7 +155,15 @@ suite('Dockerfile, its commands without Docker', () => {
 
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'image-'));
-    for (const name of ['src', 'package.json', 'package-lock.json', 'tsconfig.json', '.npmrc', '.ci/sbom.mjs'])
+    for (const name of [
+      'src',
+      'package.json',
+      'package-lock.json',
+      'tsconfig.json',
+      '.npmrc',
+      '.ci/sbom.mjs',
+      '.ci/browser.mjs',
+    ])
       await cp(join(ROOT, name), join(folder, name), { recursive: true });
     await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
     const runs = stages.flat().filter(({ name, rest }) => name === 'RUN' && rest === 'npm run build');

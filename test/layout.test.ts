@@ -285,8 +285,14 @@ const PARTS: readonly Part[] = [
     why: 'HTTP is one way in; it reaches Genesys and the encoder through the pipeline only, and is told what it needs to know',
   },
   {
+    has: ['console/'],
+    may: ['http/', 'audit/audit.ts', 'archive/', 'queue/queue.ts', 'overview.ts', 'metrics.ts', 'log.ts'],
+    why: 'pages for people over the contracts that routes for programs stand on; it opens nothing itself',
+  },
+  {
     has: ['services/'],
     may: [
+      'console/',
       'config/',
       'version.ts',
       'audit/',
@@ -347,7 +353,11 @@ interface Package {
 
 /** A package that is not here may not be imported at all. */
 const PACKAGES: readonly Package[] = [
-  { name: /^express$/, only: /^http\//, why: 'routes are the only thing that knows the framework' },
+  {
+    name: /^express$/,
+    only: /^(http\/|console\/(console|visit)\.ts$)/,
+    why: 'routes are the only thing that knows the framework',
+  },
   {
     name: /^winston$/,
     only: /^log\.ts$/,
@@ -386,12 +396,22 @@ const PACKAGES: readonly Package[] = [
     only: /^media\/encoder\//,
     why: 'the encoder is the only program ever started, and it is started confined',
   },
-  { name: /^node:(https?|http2|tls)$/, only: /^(http|genesys|download|archive)\//, why: 'as with undici and express' },
+  {
+    name: /^node:(https?|http2|tls)$/,
+    only: /^(http|genesys|download|archive|console)\//,
+    why: 'as with undici and express',
+  },
   {
     name: /^node:net$/,
     only: /^(config\/[a-z-]+|loopback|http\/(server|connections)|download\/hosts|archive\/[a-z/-]+|queue\/[a-z/-]+)\.ts$/,
     why: 'sockets and addresses are handled where hosts are judged',
   },
+  {
+    name: /^jose$/,
+    only: /^console\/who\//,
+    why: 'sessions and assertions are opened where it is decided who somebody is',
+  },
+  { name: /^openid-client$/, only: /^console\/who\/oidc\.ts$/, why: 'as with jose' },
   { name: /^node:(vm|repl|inspector|cluster|worker_threads|dgram|wasi)$/, only: /^$/, why: 'nothing here needs them' },
   { name: /^node:/, only: /./, why: 'the rest of the standard library is nobody’s business' },
 ];
@@ -433,6 +453,8 @@ const NAMES: readonly Forbidden[] = [
 const FILES = readdirSync(SRC, { recursive: true, withFileTypes: true })
   .filter((entry) => entry.isFile() && entry.name !== 'README.md')
   .map((entry) => relative(SRC, join(entry.parentPath, entry.name)).split(sep).join('/'))
+  // What runs in browsers is a program of its own, with its own tsconfig.json.
+  .filter((file) => file.endsWith('.ts') || !file.startsWith('console/browser/'))
   .toSorted();
 
 interface Source {

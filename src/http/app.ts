@@ -54,6 +54,8 @@ export interface AppNeeds {
   readonly overview?: OverviewNeeds;
   /** Playback, embedded archive only. */
   readonly media?: MediaNeeds['archive'];
+  /** Pages for people, below /console. */
+  readonly console?: RequestHandler;
   /** Origins whose pages may read what a link leads to; `*` for all, none by default. */
   readonly linkOrigins?: readonly string[];
 }
@@ -113,6 +115,7 @@ export function createApp(parts: AppNeeds): Express {
     app.use('/media', allowOrigins(parts.linkOrigins ?? []));
     get('/media/:conversationId/:recordingId', serveMedia({ archive: parts.media, ...playing }));
   }
+  if (parts.console !== undefined) app.use('/console', parts.console);
   app.use(refusePath);
   app.use(createErrorAnswers(log));
   return app;

@@ -69,7 +69,7 @@ export function pathnameOf(req: Request): string | undefined {
 }
 
 /** What failed because its caller left is of interest to nobody. */
-function levelOfAnswer(failure: Failure, res: Response): 'error' | 'warn' | 'debug' {
+export function levelOfAnswer(failure: Failure, res: Response): 'error' | 'warn' | 'debug' {
   if (failure.code === 'internal') return 'error';
   return failure.status >= 500 && !res.destroyed ? 'warn' : 'debug';
 }

@@ -1,0 +1,249 @@
+/** The table of pages → routes below /console: who asks is known, may ask, and gets a whole page or a sentence that says why not. */
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
+import express, { type Express, type NextFunction, type Request, type RequestHandler, type Response } from 'express';
+import { Failure } from '../failure.ts';
+import { answerFailure, failureOf, levelOfAnswer, pathnameOf } from '../http/errors.ts';
+import { readBody } from '../http/body.ts';
+import { leavingSignal } from '../http/play.ts';
+import { requireSameOrigin } from './same-origin.ts';
+import type { Assets } from './assets.ts';
+import { pageDocument, type Frame, type Theme } from './layout.ts';
+import { PAGES, type PageRoute } from './pages.ts';
+import { refusalPage } from './refusal.ts';
+import type { ConsoleNeeds, ShownPage, Visit, VisitAnswer } from './visit.ts';
+import { cookieOf } from './who/cookies.ts';
+import type { Identity, Role } from './who/identity.ts';
+import type { FormTokens } from './who/form-tokens.ts';
+
+/** How visitors are told apart. */
+export interface Doorkeeper {
+  /** undefined where nobody has signed in. `isUse`: a person does something; a page that looks by itself keeps no session alive. */
+  identify(exchange: {
+    readonly req: Request;
+    readonly res: Response;
+    readonly isUse: boolean;
+  }): Promise<Identity | undefined>;
+  /** Where one signs in, and returns from there to `to`; undefined where nobody can. */
+  signInAt(to: string): string | undefined;
+  /** Signing in and out. */
+  readonly routes?: (app: Express, show: ShowPage) => void;
+}
+
+export interface ConsoleOptions {
+  readonly assets: Assets;
+  readonly doorkeeper: Doorkeeper;
+  readonly tokens: FormTokens;
+  /** As people call the service; undefined where that is the address it listens on. */
+  readonly publicUrl: string | undefined;
+  readonly pages?: readonly PageRoute[];
+  /** Recordings that somebody has to look after, as far as that is known now. */
+  readonly needsSomeone?: () => number;
+}
+
+export interface Exchange {
+  readonly req: Request;
+  readonly res: Response;
+  /** As far as that is known. */
+  readonly who: Identity | undefined;
+}
+
+/** Sends a page as it stands, to whoever that is. */
+export type ShowPage = (shown: ShownPage, exchange: Exchange) => Promise<void>;
+
+/** No exception for anything: scripts and styles are files of ours, and no text becomes a script. */
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self'",
+  "media-src 'self'",
+  "connect-src 'self'",
+  "form-action 'self'",
+  "base-uri 'none'",
+  "frame-ancestors 'none'",
+  "require-trusted-types-for 'script'",
+].join('; ');
+
+const FORM_BYTES = 65_536;
+
+/** For `app.use('/console', …)`. */
+export function createConsole(needs: ConsoleNeeds, options: ConsoleOptions): RequestHandler {
+  return new Console(needs, options).app;
+}
+
+class Console {
+  readonly app: Express = express();
+  readonly #needs: ConsoleNeeds;
+  readonly #options: ConsoleOptions;
+
+  constructor(needs: ConsoleNeeds, options: ConsoleOptions) {
+    this.#needs = needs;
+    this.#options = options;
+    this.app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
+    this.app.use((_req, res, next) => {
+      res.setHeader('Content-Security-Policy', POLICY);
+      next();
+    });
+    this.app.get('/assets/:hash/:name', (req, res) => this.#sendAsset(req, res));
+    options.doorkeeper.routes?.(this.app, (...shown) => this.#show(...shown));
+    for (const route of options.pages ?? PAGES) {
+      const method = route.method === 'GET' ? 'get' : 'post';
+      this.app[method](route.path, (req, res) => this.#answer(route, req, res));
+    }
+    this.app.use(() => {
+      throw nothingHere();
+    });
+    this.app.use(async (thrown: unknown, req: Request, res: Response, _next: NextFunction) => {
+      const who = await options.doorkeeper.identify({ req, res, isUse: false }).catch(() => undefined);
+      await this.#refuse(thrown, { req, res, who, gives: 'page' });
+    });
+  }
+
+  async #answer(route: PageRoute, req: Request, res: Response): Promise<void> {
+    let who: Identity | undefined;
+    try {
+      who = await this.#identify(route, req, res);
+      if (who === undefined) return;
+      if (route.role !== undefined && !who.roles.has(route.role)) throw roleMissing(route.role);
+      const visit = await this.#visit(who, req, res);
+      await this.#send(await route.answer(visit, this.#needs), visit);
+    } catch (thrown) {
+      await this.#refuse(thrown, { req, res, who, gives: route.gives });
+    }
+  }
+
+  /** Who has not signed in goes there, and comes back to what was asked for. */
+  async #identify(route: PageRoute, req: Request, res: Response): Promise<Identity | undefined> {
+    const { doorkeeper } = this.#options;
+    const who = await doorkeeper.identify({ req, res, isUse: route.gives === 'page' });
+    if (who !== undefined) return who;
+    const signIn = doorkeeper.signInAt(req.method === 'GET' ? req.originalUrl : '/console/');
+    if (route.gives === 'data' || signIn === undefined)
+      throw new Failure('unauthorized', 'Nobody is signed in, or the session has ended: sign in again.');
+    seeOther(signIn, res);
+    return undefined;
+  }
+
+  async #visit(who: Identity, req: Request, res: Response): Promise<Visit> {
+    const { tokens, publicUrl } = this.#options;
+    const { pathname = '/', searchParams = new URLSearchParams() } =
+      URL.parse(req.originalUrl, 'http://localhost') ?? {};
+    const form = new URLSearchParams();
+    if (req.method === 'POST') {
+      requireSameOrigin(req, publicUrl);
+      for (const [name, value] of await formOf(req)) form.append(name, value);
+      tokens.require(form.get('token') ?? '', who);
+    }
+    const params = Object.fromEntries(
+      Object.entries(req.params).flatMap(([name, value]) => (typeof value === 'string' ? [[name, value]] : [])),
+    );
+    return {
+      who,
+      path: pathname,
+      query: searchParams,
+      params,
+      form,
+      token: tokens.make(who),
+      signal: leavingSignal(res),
+      req,
+      res,
+    };
+  }
+
+  async #send(answer: VisitAnswer, { req, res, who }: Visit): Promise<void> {
+    if (answer.kind === 'sent' || res.destroyed) return;
+    if (answer.kind === 'redirect') return seeOther(answer.to, res);
+    if (answer.kind === 'page') return this.#show(answer, { req, res, who });
+    if (answer.etag !== undefined) {
+      res.setHeader('ETag', answer.etag);
+      if (req.headers['if-none-match'] === answer.etag) return void res.status(304).end();
+    }
+    res.setHeader('Content-Type', answer.type);
+    await sendText(answer.text, req, res);
+  }
+
+  async #show(shown: ShownPage, { req, res, who }: Exchange): Promise<void> {
+    const { assets, tokens, needsSomeone } = this.#options;
+    const frame: Frame = {
+      assets,
+      who,
+      token: who === undefined ? '' : tokens.make(who),
+      theme: themeOf(req),
+      needsSomeone: needsSomeone?.() ?? 0,
+    };
+    res.status(shown.status ?? 200).setHeader('Content-Type', 'text/html; charset=utf-8');
+    await sendText(pageDocument(shown, frame).toString(), req, res);
+  }
+
+  /** Under their hash they never change; under another one there is nothing. */
+  #sendAsset(req: Request, res: Response): void {
+    const { assets } = this.#options;
+    const { hash, name } = req.params;
+    const asset = hash === assets.hash && typeof name === 'string' ? assets.get(name) : undefined;
+    if (asset === undefined) throw nothingHere();
+    const zipped = takesGzip(req);
+    res.setHeader('Cache-Control', 'public, max-age=31536000, immutable').setHeader('Content-Type', asset.type);
+    res.vary('Accept-Encoding');
+    if (zipped) res.setHeader('Content-Encoding', 'gzip');
+    res.end(zipped ? asset.gzipped : asset.plain);
+  }
+
+  async #refuse(thrown: unknown, at: Refused): Promise<void> {
+    const { req, res, who, gives } = at;
+    const failure = failureOf(thrown);
+    const requestId = res.getHeader('X-Request-Id');
+    this.#needs.log[levelOfAnswer(failure, res)]('A page could not be shown.', {
+      path: pathnameOf(req),
+      status: failure.status,
+      requestId,
+      error: failure,
+    });
+    if (gives === 'data' || res.headersSent || res.destroyed) return answerFailure(failure, req, res);
+    if (!req.complete) res.setHeader('Connection', 'close');
+    await this.#show(refusalPage(failure, String(requestId)), { req, res, who });
+  }
+}
+
+interface Refused extends Exchange {
+  readonly gives: PageRoute['gives'];
+}
+
+function seeOther(to: string, res: Response): void {
+  res.status(303).setHeader('Location', to).end();
+}
+
+function roleMissing(role: Role): Failure {
+  const text = `The role "${role}" is needed here. Whoever runs the service gives it, in CONSOLE_ROLES.`;
+  return new Failure('unauthorized', text, { status: 403 });
+}
+
+function nothingHere(): Failure {
+  return new Failure('not-found', 'There is no such page.');
+}
+
+async function formOf(req: Request): Promise<URLSearchParams> {
+  const [type = ''] = (req.headers['content-type'] ?? '').split(';');
+  if (type.trim().toLowerCase() !== 'application/x-www-form-urlencoded')
+    throw new Failure('unsupported-type', 'Content-Type: expected application/x-www-form-urlencoded.');
+  return new URLSearchParams((await readBody(req, FORM_BYTES)).toString('utf8'));
+}
+
+function takesGzip(req: Request): boolean {
+  return /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/.test(req.headers['accept-encoding'] ?? '');
+}
+
+/** Pages hold no secret that stays the same: a form's token is another one each time, so that compression tells nothing of it. */
+async function sendText(text: string, req: Request, res: Response): Promise<void> {
+  res.vary('Accept-Encoding');
+  const zipped = takesGzip(req) && text.length > 1_000;
+  if (zipped) res.setHeader('Content-Encoding', 'gzip');
+  const body = zipped ? await promisify(gzip)(text) : Buffer.from(text);
+  res.setHeader('Content-Length', body.length).end(body);
+}
+
+/** The switch writes it; anything else in it is nothing. */
+function themeOf(req: Request): Theme | undefined {
+  const chosen = cookieOf(req, 'archiver-theme');
+  return chosen === 'light' || chosen === 'dark' ? chosen : undefined;
+}

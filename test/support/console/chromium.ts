@@ -1,0 +1,82 @@
+/** A page of the console in real Chromium → what is wrong with it: rules of accessibility, violated policy, complaints, sideways scrolling. */
+import { readFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+
+export type Theme = 'light' | 'dark';
+
+export interface View {
+  readonly theme: Theme;
+  readonly width: number;
+}
+
+/** Both themes at the width of a phone and of a desk. */
+export const VIEWS: readonly View[] = (['light', 'dark'] as const).flatMap((theme) =>
+  [390, 1440].map((width) => ({ theme, width })),
+);
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** Remembers what the browser reports before any script of the page runs. */
+const WATCH = `window.violations = [];
+document.addEventListener('securitypolicyviolation', (event) =>
+  window.violations.push(event.violatedDirective + ' ' + event.blockedURI + ' ' + event.sourceFile + ':' + event.lineNumber));`;
+
+const RUN_AXE = `axe.run(document, {
+  runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
+  resultTypes: ['violations'],
+}).then(({ violations }) => violations.flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) =>
+  id + ' at ' + target.join(' ') + ': ' + failureSummary)))`;
+
+export interface Opened extends AsyncDisposable {
+  readonly page: Page;
+  readonly context: BrowserContext;
+  /** What the browser complained of so far. */
+  readonly complaints: readonly string[];
+  /** All that is wrong with what is shown now; nothing else may be. */
+  problems(): Promise<readonly string[]>;
+}
+
+/** A browser of its own for one reader: cookies and storage are nobody else's. */
+export async function openView(browser: Browser, { theme, width }: View): Promise<Opened> {
+  const context = await browser.newContext({
+    colorScheme: theme,
+    viewport: { width, height: 900 },
+    timezoneId: 'Europe/Berlin',
+    locale: 'en-GB',
+    ignoreHTTPSErrors: true,
+  });
+  await context.addInitScript(WATCH);
+  const page = await context.newPage();
+  const complaints: string[] = [];
+  page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
+  page.on('pageerror', (error) => complaints.push(error.message));
+  return {
+    page,
+    context,
+    complaints,
+    async problems() {
+      await page.evaluate(AXE);
+      const rules = await page.evaluate<string[]>(RUN_AXE);
+      const violations = await page.evaluate<string[]>('window.violations');
+      const overflow = await page.evaluate<number>('document.documentElement.scrollWidth - window.innerWidth');
+      return [
+        ...rules,
+        ...violations,
+        ...complaints,
+        ...(overflow > 0 ? [`the page scrolls sideways by ${String(overflow)} px`] : []),
+      ];
+    },
+    [Symbol.asyncDispose]: () => context.close(),
+  };
+}
+
+/** Keeps a picture where CONSOLE_PICTURES names a folder; does nothing else. */
+export async function picture(page: Page, name: string): Promise<void> {
+  const folder = process.env['CONSOLE_PICTURES'];
+  if (folder === undefined || folder === '') return;
+  await mkdir(folder, { recursive: true });
+  await page.screenshot({ path: path.join(folder, `${name}.png`), fullPage: true });
+}

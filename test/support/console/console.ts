@@ -1,0 +1,114 @@
+/** The real console over a real archive, queue and audit in a temporary folder, on a free port; and somebody who visits it. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { compileForBrowsers } from '../../../.ci/browser.mjs';
+import { openFolderArchive, type FolderArchive } from '../../../src/archive/folder/folder.ts';
+import { FolderAudit } from '../../../src/audit/folder-audit.ts';
+import { openAssets } from '../../../src/console/assets.ts';
+import { createConsole, type ConsoleOptions, type Doorkeeper } from '../../../src/console/console.ts';
+import type { ConsoleNeeds } from '../../../src/console/visit.ts';
+import { ConsoleKeys } from '../../../src/console/who/console-keys.ts';
+import { FormTokens } from '../../../src/console/who/form-tokens.ts';
+import { type Identity, ROLES } from '../../../src/console/who/identity.ts';
+import { createApp } from '../../../src/http/app.ts';
+import { Readiness } from '../../../src/http/health.ts';
+import { listen } from '../../../src/http/server.ts';
+import { Witness } from '../../../src/http/witness.ts';
+import { createLog } from '../../../src/log.ts';
+import { createMetrics } from '../../../src/metrics.ts';
+import { openSqliteQueue, type SqliteQueue } from '../../../src/queue/sqlite/sqlite.ts';
+
+export interface ConsoleScene extends AsyncDisposable {
+  readonly url: string;
+  readonly archive: FolderArchive;
+  readonly queue: SqliteQueue;
+  readonly audit: FolderAudit;
+  readonly lines: readonly string[];
+  /** Whom everybody is taken for; undefined: nobody has signed in. */
+  who: Identity | undefined;
+  /** Wall clock of the pages. */
+  now: Date;
+  /** A page, as a browser asks for it; `path` from / on. */
+  get(path: string, headers?: Readonly<Record<string, string>>): Promise<Response>;
+  /** A form of the page at `from`, sent as a browser sends it, with the token that stands in it. */
+  post(path: string, form: Readonly<Record<string, string>>, from?: string): Promise<Response>;
+}
+
+export const EVERYBODY: Identity = {
+  id: 'maya.okoro@example.com',
+  way: 'oidc',
+  roles: new Set(ROLES),
+  divisions: 'all',
+};
+
+export interface SceneOptions {
+  readonly needs?: Partial<ConsoleNeeds>;
+  readonly options?: Partial<ConsoleOptions>;
+}
+
+export async function openConsoleScene(change: SceneOptions = {}): Promise<ConsoleScene> {
+  compileForBrowsers();
+  const folder = await mkdtemp(join(tmpdir(), 'console-'));
+  const path = join(folder, 'archive');
+  const archive = openFolderArchive({ path, linkKeys: ['canary-link-key-1'], publicUrl: 'http://127.0.0.1' });
+  const queue = openSqliteQueue({ path: join(folder, 'queue.db'), onTrouble: () => undefined });
+  const audit = new FolderAudit({ root: path });
+  const lines: string[] = [];
+  const stream = new PassThrough();
+  stream.on('data', (chunk: Buffer) => lines.push(...chunk.toString().split('\n').filter(Boolean)));
+  const log = createLog({ level: 'debug', secrets: [], stream });
+  const metrics = createMetrics();
+  const state = { who: EVERYBODY as Identity | undefined, now: new Date() };
+  const doorkeeper: Doorkeeper = {
+    identify: async () => state.who,
+    signInAt: (to) => `/console/sign-in?to=${encodeURIComponent(to)}`,
+  };
+  const needs: ConsoleNeeds = {
+    archive,
+    queue,
+    audit,
+    witness: new Witness(audit, { proxies: 0 }),
+    metrics,
+    log,
+    version: '0.0.0-test',
+    now: () => state.now,
+    ...change.needs,
+  };
+  const options: ConsoleOptions = {
+    assets: await openAssets(),
+    doorkeeper,
+    tokens: new FormTokens(new ConsoleKeys(() => [])),
+    publicUrl: undefined,
+    ...change.options,
+  };
+  const routes = createApp({ log, metrics, readiness: new Readiness([]), console: createConsole(needs, options) });
+  const listener = await listen(routes, { host: '127.0.0.1', port: 0 });
+  const get: ConsoleScene['get'] = (path, headers = {}) =>
+    fetch(`${listener.url}${path}`, { redirect: 'manual', headers });
+  return Object.assign(state, {
+    url: listener.url,
+    archive,
+    queue,
+    audit,
+    lines,
+    get,
+    async post(path: string, form: Readonly<Record<string, string>>, from = '/console/nowhere') {
+      const [, token = ''] = /name="token" value="([^"]+)"/.exec(await (await get(from)).text()) ?? [];
+      return fetch(`${listener.url}${path}`, {
+        method: 'POST',
+        redirect: 'manual',
+        headers: { 'sec-fetch-site': 'same-origin' },
+        body: new URLSearchParams({ token, ...form }),
+      });
+    },
+    async [Symbol.asyncDispose]() {
+      await listener.close(0);
+      await audit.close();
+      await queue.close();
+      await archive.close();
+      await rm(folder, { recursive: true });
+    },
+  });
+}
