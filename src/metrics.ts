@@ -36,7 +36,8 @@ export type GaugeName =
   | 'queue_ready'
   | 'queue_waiting'
   | 'queue_running'
-  | 'queue_dead';
+  | 'queue_dead'
+  | 'days_incomplete';
 
 export interface WaitingFigure {
   /** A FailureCode. */

@@ -5,7 +5,7 @@ import type { Manifest } from './archive/manifest.ts';
 import { newestProof } from './archive/proofs.ts';
 import { FAILURES, type FailureCode } from './failure.ts';
 import { Fields } from './fields.ts';
-import { dayAt, dayBefore, daysBetween } from './instant.ts';
+import { dayAt, dayBefore, daysBetween, isDay } from './instant.ts';
 import type { Depth } from './queue/queue.ts';
 
 export interface DayState {
@@ -185,9 +185,14 @@ function isCode(code: string): code is FailureCode {
 async function runsUnderWay(notes: Archive['notes'], signal: AbortSignal): Promise<readonly string[]> {
   const runs: string[] = [];
   for await (const { name, writtenAt } of notes.list('staging/run.', signal))
-    if (Date.now() - Date.parse(writtenAt) < FRESH_MS)
-      runs.push(name.slice('staging/run.'.length).split('.').slice(0, 2).join(' to '));
+    if (Date.now() - Date.parse(writtenAt) < FRESH_MS) runs.push(runOf(name.slice('staging/run.'.length)));
   return runs;
+}
+
+/** Commands are named by their days, the service's own look by the night. */
+function runOf(name: string): string {
+  const [first = '', last = ''] = name.split('.');
+  return isDay(last) ? `${first} to ${last}` : first;
 }
 
 /** That many days, at most a week of them: `last` first. */

@@ -1,10 +1,11 @@
 /** A UTC day → looked at, what is missing fetched where that is wanted, and what was established put on record. */
 import type { Archive } from './archive/archive.ts';
 import type { Notes } from './archive/notes.ts';
-import { newestProof, writeProof } from './archive/proofs.ts';
+import { newestProof, proofsOf, writeProof, type WrittenProof } from './archive/proofs.ts';
 import { type DayProof, examineDay, type Finding } from './day.ts';
+import { Fields } from './fields.ts';
 import type { Census } from './genesys/census.ts';
-import { DAY_MS, dayAt, daysBetween } from './instant.ts';
+import { dayAt, dayBefore, daysBetween } from './instant.ts';
 import { type Recording, recordingOfKey } from './recording.ts';
 
 export interface ProofNeeds {
@@ -59,16 +60,55 @@ async function recordDay(proof: DayProof, needs: ProofNeeds, signal: AbortSignal
 
 /** The last three days, and of the last thirty each that is not proven to be complete or accounted for; oldest first. */
 export async function daysInNeed(notes: Notes, now: Date, signal: AbortSignal): Promise<readonly string[]> {
-  const last = now.getTime();
-  const recent = daysBetween(dayAt(last - 2 * DAY_MS), dayAt(last));
-  const older = daysBetween(dayAt(last - 29 * DAY_MS), dayAt(last - 3 * DAY_MS));
+  const today = dayAt(now.getTime());
   const open: string[] = [];
-  for (const day of older) if (!(await isProven(day, notes, signal))) open.push(day);
-  return [...open, ...recent];
+  for (const day of daysBetween(dayBefore(today, 29), dayBefore(today, 3)))
+    if (!(await isProven(day, notes, signal))) open.push(day);
+  return [...open, ...daysBetween(dayBefore(today, 2), today)];
+}
+
+/**
+ * What the service looks at by itself: the last three days, and of the last thirty those without such a proof since somebody
+ * first looked. What lies before an archive began is fetched by whoever asks for it; oldest first.
+ */
+export async function daysSinceFirstLook(notes: Notes, now: Date, signal: AbortSignal): Promise<readonly string[]> {
+  const today = dayAt(now.getTime());
+  const open: string[] = [];
+  let isSeen = false;
+  for (const day of daysBetween(dayBefore(today, 29), dayBefore(today, 3))) {
+    const proof = await newestProof('complete', day, notes, signal);
+    isSeen ||= proof !== undefined;
+    if (isSeen && !isSettled(proof)) open.push(day);
+  }
+  return [...open, ...daysBetween(dayBefore(today, 2), today)];
+}
+
+/** When one of the last days was last looked at; undefined where none was. */
+export async function lastLookAt(notes: Notes, now: Date, signal: AbortSignal): Promise<Date | undefined> {
+  const today = dayAt(now.getTime());
+  const looks: Date[] = [];
+  for (const day of daysBetween(dayBefore(today, 4), today)) {
+    const at = Fields.in(await newestProof('complete', day, notes, signal))?.instant('at');
+    if (at !== undefined) looks.push(at);
+  }
+  return looks.toSorted((a, b) => a.getTime() - b.getTime()).at(-1);
+}
+
+/** Since when each look at the day has found that something can still be fetched. */
+export async function incompleteSince(day: string, notes: Notes, signal: AbortSignal): Promise<Date | undefined> {
+  let since: Date | undefined;
+  for await (const proof of proofsOf('complete', day, notes, signal)) {
+    if (proof.verdict !== 'incomplete') break;
+    since = Fields.in(proof)?.instant('at') ?? since;
+  }
+  return since;
 }
 
 /** Nothing is left to fetch of it. */
 export async function isProven(day: string, notes: Notes, signal: AbortSignal): Promise<boolean> {
-  const proof = await newestProof('complete', day, notes, signal);
+  return isSettled(await newestProof('complete', day, notes, signal));
+}
+
+function isSettled(proof: WrittenProof | undefined): boolean {
   return proof?.verdict === 'complete' || proof?.verdict === 'accounted';
 }

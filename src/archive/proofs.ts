@@ -33,14 +33,24 @@ export async function newestProof(
   notes: Notes,
   signal: AbortSignal,
 ): Promise<WrittenProof | undefined> {
+  for await (const proof of proofsOf(kind, day, notes, signal)) return proof;
+  return undefined;
+}
+
+/** Those that can be read, the newest first; each is read only when it is asked for. */
+export async function* proofsOf(
+  kind: ProofKind,
+  day: string,
+  notes: Notes,
+  signal: AbortSignal,
+): AsyncGenerator<WrittenProof> {
   const names: string[] = [];
   for await (const { name } of notes.list(`proofs/${day}/`, signal))
     if (name.endsWith(`.${kind}.json`)) names.push(name);
   for (const name of names.toSorted().toReversed()) {
     const proof = parseProof(await notes.read(name, signal));
-    if (proof !== undefined) return proof;
+    if (proof !== undefined) yield proof;
   }
-  return undefined;
 }
 
 function parseProof(text: string | undefined): WrittenProof | undefined {

@@ -3,16 +3,13 @@ import { openArchive } from '../archive/open-archive.ts';
 import type { Archive } from '../archive/archive.ts';
 import { type Config, readConfig } from '../config/config.ts';
 import type { Command } from '../config/variables.ts';
-import { createDelivery } from '../delivery.ts';
-import { Failure } from '../failure.ts';
 import { GenesysCensus } from '../genesys/open-census.ts';
 import { createLog, type Log } from '../log.ts';
 import { createMetrics } from '../metrics.ts';
 import { alignProxyVariables } from '../outbound.ts';
 import type { Handle } from '../queue/queue.ts';
-import { openStudio } from '../services/open.ts';
+import { handleWithoutQueue, openStudio } from '../services/open.ts';
 import { readVersion } from '../version.ts';
-import { WaitingList } from '../waiting-list.ts';
 import type { Task } from './task.ts';
 
 export interface Workplace {
@@ -62,13 +59,8 @@ export async function openBulkHandle(
 ): Promise<Handle> {
   const { log } = workplace;
   const config = { ...workplace.config, transcodeSlots: slots };
-  const [metrics, version, waiting] = [createMetrics(), readVersion(), new WaitingList()];
+  const [metrics, version] = [createMetrics(), readVersion()];
   const context = { config, log, metrics, version, opened: task.opened };
   const { pipeline, genesys } = await openStudio(context, { archive }, { share, archives: true });
-  return createDelivery({ pipeline, genesys, archive, queue: { publish: noQueue }, waiting, metrics, log, version });
-}
-
-/** Recordings are all that is worked on here; only conversations become messages. */
-async function noQueue(): Promise<void> {
-  throw new Failure('internal', 'A command has no queue to publish to.');
+  return handleWithoutQueue({ pipeline, genesys, archive, metrics, log, version });
 }

@@ -64,6 +64,8 @@ export interface Config {
   /** Proxies in front whose X-Forwarded-For is believed. */
   readonly trustedProxies: number;
   readonly maxDurationS: number;
+  /** Whether what no event told of is looked for by the service itself. */
+  readonly reconcile: ChoiceOf<'RECONCILE'>;
   /** Which of several tasks a command is; the only one by default. */
   readonly task: { readonly index: number; readonly count: number; readonly attempt: number };
   readonly logLevel: ChoiceOf<'LOG_LEVEL'>;
@@ -105,6 +107,7 @@ export function readConfig(env: Environment, command: Command): Config {
     linkOrigins: readOrigins(read),
     trustedProxies: read.count('TRUSTED_PROXIES'),
     maxDurationS: read.count('MAX_DURATION_S'),
+    reconcile: read.choice('RECONCILE'),
     task: {
       index: read.count('CLOUD_RUN_TASK_INDEX'),
       count: read.count('CLOUD_RUN_TASK_COUNT'),

@@ -12,6 +12,7 @@ const PARTS = {
   playback: 'Listeners',
   push: 'Pushed messages',
   making: 'Making WebM',
+  night: 'Each night',
   task: 'One of several tasks (Cloud Run jobs set these)',
   log: 'Log and traces',
 } as const;
@@ -20,7 +21,20 @@ export type Part = keyof typeof PARTS;
 
 /** Which parts each command reads; it demands nothing of the others. */
 const COMMANDS = {
-  serve: ['address', 'genesys', 'outbound', 'queue', 'archive', 'webhook', 'api', 'playback', 'push', 'making', 'log'],
+  serve: [
+    'address',
+    'genesys',
+    'outbound',
+    'queue',
+    'archive',
+    'webhook',
+    'api',
+    'playback',
+    'push',
+    'making',
+    'night',
+    'log',
+  ],
   receiver: ['address', 'outbound', 'queue', 'webhook', 'api', 'log'],
   worker: ['address', 'genesys', 'outbound', 'queue', 'archive', 'api', 'push', 'making', 'log'],
   playback: ['address', 'genesys', 'outbound', 'queue', 'archive', 'api', 'playback', 'making', 'log'],
@@ -285,6 +299,14 @@ export const VARIABLES = {
     meaning: 'longer media is refused',
   },
   PATH: { part: 'making', kind: 'foreign', meaning: 'where `ffmpeg` and `ffprobe` are looked for' },
+  RECONCILE: {
+    part: 'night',
+    kind: 'choice',
+    choices: ['nightly', 'no'],
+    default: 'nightly',
+    meaning:
+      '`nightly`: `serve` looks each night for what Genesys has and no event told of, writes the proofs of the days, and fetches what is missing; `no`: only `archiver reconcile` and `backfill` do',
+  },
   CLOUD_RUN_TASK_INDEX: {
     part: 'task',
     kind: 'count',

@@ -5,7 +5,7 @@ import type { Audit } from '../audit/audit.ts';
 import { openAudit } from '../audit/open-audit.ts';
 import { createDelivery, type DeliveryNeeds } from '../delivery.ts';
 import { createGenesys } from '../genesys/open-genesys.ts';
-import type { Failure } from '../failure.ts';
+import { Failure } from '../failure.ts';
 import type { Genesys } from '../genesys/genesys.ts';
 import type { AppNeeds } from '../http/app.ts';
 import { createApp, createMetricsApp } from '../http/app.ts';
@@ -18,7 +18,7 @@ import { Slots } from '../media/encoder/slots.ts';
 import { Spools } from '../media/mp4/spool.ts';
 import { Pipeline } from '../pipeline.ts';
 import { openQueue, type OpenQueue } from '../queue/open-queue.ts';
-import type { Queue } from '../queue/queue.ts';
+import type { Handle, Queue } from '../queue/queue.ts';
 import { WaitingList } from '../waiting-list.ts';
 import { untilAborted } from '../waiting.ts';
 import type { Log } from '../log.ts';
@@ -75,6 +75,8 @@ export interface Studio {
   readonly genesys: Genesys;
   readonly pipeline: Pipeline;
   readonly dependencies: readonly Dependency[];
+  /** The same encoders and bounds behind another way of asking Genesys. */
+  readonly pipelineOver: (genesys: Genesys) => Pipeline;
 }
 
 export interface StudioOptions {
@@ -101,21 +103,12 @@ export async function openStudio(
   const spools = new Spools();
   const genesys = createGenesys(config.genesys, { proxies: config.proxies, share });
   context.opened.defer(() => genesys.close());
-  const pipeline = new Pipeline({
-    genesys,
-    archive,
-    tools: {
-      ffmpeg,
-      slots,
-      spools,
-      encoders,
-      maxDurationMs: config.maxDurationS * 1000,
-      threads: threadsFor(config.transcodeSlots, availableParallelism()),
-    },
-    metrics,
-    keepOriginal: config.archiveOriginal,
-    version: context.version,
-  });
+  const threads = threadsFor(config.transcodeSlots, availableParallelism());
+  const tools = { ffmpeg, slots, spools, encoders, maxDurationMs: config.maxDurationS * 1000, threads };
+  const { version: service } = context;
+  const making = { archive, tools, metrics, keepOriginal: config.archiveOriginal, version: service };
+  const pipelineOver = (asked: Genesys): Pipeline => new Pipeline({ ...making, genesys: asked });
+  const pipeline = pipelineOver(genesys);
   metrics.gauge('encoders_running', () => slots.running);
   metrics.gauge('encoders_waiting', () => slots.waiting);
   metrics.gauge('spooled_bytes', () => spools.heldBytes);
@@ -124,7 +117,7 @@ export async function openStudio(
     { name: 'ffmpeg', check: () => requireFfmpeg(ffmpeg), facts: { version, cage } },
     { name: 'genesys', check: (signal: AbortSignal) => genesys.check(signal) },
   ];
-  return { genesys, pipeline, dependencies };
+  return { genesys, pipeline, dependencies, pipelineOver };
 }
 
 /** What a message is worked on with, however it came. */
@@ -136,6 +129,14 @@ export function deliveryNeeds(
   const waiting = new WaitingList();
   metrics.waiting(() => waiting.totals());
   return { pipeline: studio.pipeline, genesys: studio.genesys, archive, queue, metrics, log, waiting, version };
+}
+
+/** What queues call for live work, for whoever has recordings and no queue. */
+export function handleWithoutQueue(parts: Omit<DeliveryNeeds, 'queue' | 'waiting'>): Handle {
+  const publish = async (): Promise<void> => {
+    throw new Failure('internal', 'Only recordings are worked on here: there is no queue to publish to.');
+  };
+  return createDelivery({ ...parts, queue: { publish }, waiting: new WaitingList() });
 }
 
 /** Takes work from the queue until the service stops, unless it is only pushed; sweeps staging/ meanwhile. */

@@ -1,4 +1,5 @@
 /** `archiver serve`: receiver, worker and playback in one process. */
+import { lookEachNight } from './look-at-night.ts';
 import {
   consumeQueue,
   deliveryNeeds,
@@ -19,7 +20,10 @@ export const serve: Deployable = async (context) => {
   const studio = await openStudio(context, open, { archives: true });
   const audit = await openTheAudit(context, open);
   const parts = deliveryNeeds(context, queue, { archive: open.archive, studio });
-  const consuming = consumeQueue(context, queue, parts);
+  const working = Promise.all([
+    consumeQueue(context, queue, parts),
+    lookEachNight(context, { archive: open.archive, studio }),
+  ]);
   return serveRoutes(
     context,
     {
@@ -32,6 +36,6 @@ export const serve: Deployable = async (context) => {
       ...pushRoute(context, queue, parts),
       ...playbackRoutes(context, open, { studio, queue, audit }),
     },
-    consuming,
+    working.then(() => undefined),
   );
 };

@@ -1,0 +1,132 @@
+/** An archive and its Genesys → at night, what no event told of is looked for and fetched, with calls that live work can spare. */
+import type { Archive } from '../archive/archive.ts';
+import type { Config } from '../config/config.ts';
+import type { DayProof } from '../day.ts';
+import type { DeliveryNeeds } from '../delivery.ts';
+import type { Genesys } from '../genesys/genesys.ts';
+import { GenesysCensus } from '../genesys/open-census.ts';
+import { createGenesys } from '../genesys/open-genesys.ts';
+import { mendDays } from '../mend-days.ts';
+import { daysSinceFirstLook, incompleteSince, lastLookAt } from '../prove-day.ts';
+import type { Handle } from '../queue/queue.ts';
+import { everyNight } from './nights.ts';
+import { handleWithoutQueue, type StudioContext } from './open.ts';
+
+/** Of Genesys' calls a minute; a token of its own is taken, and any 429 halves it. */
+const SHARE = 0.5;
+/** Encoders at once, of those that there are. */
+const SLOTS = 1;
+/** A day that lacks something for so long needs a person. */
+const OVERDUE_MS = 48 * 3_600_000;
+
+export interface NightContext extends Omit<StudioContext, 'opened'> {
+  readonly config: Config;
+  readonly stopping: AbortSignal;
+}
+
+interface NightNeeds {
+  readonly archive: Archive;
+  readonly studio: { readonly pipelineOver: (genesys: Genesys) => DeliveryNeeds['pipeline'] };
+}
+
+/** Resolves when the service stops, at once where RECONCILE=no. */
+export async function lookEachNight(context: NightContext, needs: NightNeeds): Promise<void> {
+  const { config, log, stopping } = context;
+  if (config.reconcile === 'no') return;
+  const { notes } = needs.archive;
+  const look = new NightlyLook(context, needs);
+  await everyNight(
+    {
+      lastAt: (signal) => lastLookAt(notes, new Date(), signal).catch(() => undefined),
+      work: async (signal) => {
+        await look.run(signal).catch((error: unknown) => {
+          if (!signal.aborted) log.warn('Genesys could not be compared with the archive tonight.', { error });
+        });
+      },
+    },
+    stopping,
+  );
+}
+
+export class NightlyLook {
+  readonly #context: NightContext;
+  readonly #needs: NightNeeds;
+  #incomplete = NaN;
+
+  constructor(context: NightContext, needs: NightNeeds) {
+    this.#context = context;
+    this.#needs = needs;
+    context.metrics.gauge('days_incomplete', () => this.#incomplete);
+  }
+
+  /** @throws Failure where Genesys or the archive cannot be asked; what was done until then stays */
+  async run(signal: AbortSignal): Promise<void> {
+    const { config, log, version } = this.#context;
+    const { archive } = this.#needs;
+    await using open = new AsyncDisposableStack();
+    const census = new GenesysCensus(config.genesys, { share: SHARE, proxies: config.proxies });
+    open.defer(() => census.close());
+    const handle = this.#handleIn(open);
+    const days = await daysSinceFirstLook(archive.notes, new Date(), signal);
+    const tally = new NightTally();
+    await mendDays(
+      days,
+      {
+        census,
+        archive,
+        version,
+        handle,
+        slots: SLOTS,
+        run: 'night',
+        again: false,
+        wasKilled: false,
+        onFinding: () => undefined,
+        onDay: (proof) => tally.day(proof),
+        onFetched: () => tally.fetched(),
+      },
+      signal,
+    );
+    signal.throwIfAborted();
+    for (const proof of tally.incomplete) await this.#sayIncomplete(proof, signal);
+    this.#incomplete = tally.incomplete.length;
+    log.info('Genesys was compared with the archive.', { ...tally.counts(), calls: census.calls.made });
+  }
+
+  /** What the queue calls for live work, behind a token of its own. */
+  #handleIn(open: AsyncDisposableStack): Handle {
+    const { config, metrics, log, version } = this.#context;
+    const { archive, studio } = this.#needs;
+    const genesys = createGenesys(config.genesys, { proxies: config.proxies, share: SHARE });
+    open.defer(() => genesys.close());
+    return handleWithoutQueue({ pipeline: studio.pipelineOver(genesys), genesys, archive, metrics, log, version });
+  }
+
+  async #sayIncomplete(proof: DayProof, signal: AbortSignal): Promise<void> {
+    const { day, missing, failed, waiting, storedAway } = proof;
+    const since = await incompleteSince(day, this.#needs.archive.notes, signal);
+    const facts = { day, missing, failed, waiting, storedAway, since: since?.toISOString() };
+    const next = `archiver reconcile --from ${day} --to ${day}`;
+    const isOverdue = since !== undefined && Date.now() - since.getTime() >= OVERDUE_MS;
+    if (isOverdue) this.#context.log.error('A day has stayed incomplete for two days.', { ...facts, next });
+    else this.#context.log.warn('A day is incomplete.', { ...facts, next });
+  }
+}
+
+class NightTally {
+  readonly #verdicts = { complete: 0, accounted: 0, incomplete: 0, open: 0 };
+  readonly incomplete: DayProof[] = [];
+  #fetched = 0;
+
+  day(proof: DayProof): void {
+    this.#verdicts[proof.verdict] += 1;
+    if (proof.verdict === 'incomplete') this.incomplete.push(proof);
+  }
+
+  fetched(): void {
+    this.#fetched += 1;
+  }
+
+  counts(): Readonly<Record<string, number>> {
+    return { ...this.#verdicts, fetched: this.#fetched };
+  }
+}

@@ -1,0 +1,170 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { test, type TestContext } from 'node:test';
+import type { Archive } from '../../src/archive/archive.ts';
+import { openFolderArchive } from '../../src/archive/folder/folder.ts';
+import { newestProof, writeProof } from '../../src/archive/proofs.ts';
+import { readConfig } from '../../src/config/config.ts';
+import { dayAt, dayBefore } from '../../src/instant.ts';
+import { createLog } from '../../src/log.ts';
+import { createMetrics, type Metrics } from '../../src/metrics.ts';
+import { NightlyLook } from '../../src/services/look-at-night.ts';
+import { openStudio } from '../../src/services/open.ts';
+import { type GenesysServer, startGenesysServer } from '../support/genesys/server.ts';
+import { pathOfFixture } from '../support/media/fixtures.ts';
+import { startService } from '../support/service/service.ts';
+
+const signal = (): AbortSignal => AbortSignal.timeout(300_000);
+/** Days are told from here, so that midnight may come while the test runs. */
+const NOW = Date.now();
+const daysAgo = (days: number): string => dayBefore(dayAt(NOW), days);
+
+interface Night {
+  readonly genesys: GenesysServer;
+  readonly archive: Archive;
+  readonly metrics: Metrics;
+  readonly env: Readonly<Record<string, string>>;
+  /** A recording that no event told of. */
+  lose(name: string, day: string): void;
+  /** One night's look; the lines that it logged. */
+  look(stop?: AbortSignal): Promise<readonly Readonly<Record<string, unknown>>[]>;
+}
+
+/** `fetches`: with real encoders; else nothing may be fetched. */
+async function setUp(t: TestContext, fetches = false): Promise<Night> {
+  const genesys = await startGenesysServer({ rateLimit: { allowed: 100_000, windowS: 60 } });
+  genesys.analytics.pendingPolls = 0;
+  const folder = await mkdtemp(join(tmpdir(), 'night-'));
+  const opened = new AsyncDisposableStack();
+  t.after(async () => {
+    await opened.disposeAsync();
+    await genesys.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+  const env = {
+    ...genesys.environment(),
+    ARCHIVE_URL: `file:${join(folder, 'archive')}`,
+    QUEUE_URL: `sqlite:${join(folder, 'queue.db')}`,
+    WEBHOOK_AUTH: 'none',
+    API_AUTH: 'none',
+  };
+  const config = readConfig(env, 'serve');
+  const archive = openFolderArchive({ path: join(folder, 'archive'), linkKeys: [], publicUrl: 'http://localhost' });
+  const stream = new PassThrough();
+  const log = createLog({ level: 'info', secrets: [], stream });
+  const metrics = createMetrics();
+  const context = { config, log, metrics, version: '9', opened, stopping: signal() };
+  const studio = fetches
+    ? await openStudio(context, { archive }, { archives: true })
+    : { pipelineOver: () => ({ archive: () => assert.fail('nothing is to be fetched') }) };
+  const night = new NightlyLook(context, { archive, studio });
+  return {
+    genesys,
+    archive,
+    metrics,
+    env,
+    lose(name, day) {
+      const [conversationId, start] = [`c-${name}`, `${day}T00:10:00.000Z`];
+      genesys.addRecording({
+        recordingId: `r-${name}`,
+        conversationId,
+        startTime: start,
+        files: [{ channel: '0', contentType: 'audio/ogg', path: pathOfFixture('stereo.opus') }],
+      });
+      genesys.analyze({ conversationId, start, end: `${day}T00:15:00.000Z` });
+    },
+    async look(stop = signal()) {
+      await night.run(stop);
+      const lines = String(stream.read() ?? '').split('\n');
+      return lines.filter(Boolean).map((line) => ({ ...(JSON.parse(line) as Record<string, unknown>) }));
+    },
+  };
+}
+
+function has({ archive }: Night, name: string): Promise<boolean> {
+  return archive
+    .find({ recordingId: `r-${name}`, conversationId: `c-${name}` }, signal())
+    .then((manifest) => manifest !== undefined);
+}
+
+test('what no event told of is fetched by the service itself, and the days are proven', async (t) => {
+  const night = await setUp(t, true);
+  night.lose('yesterday', daysAgo(1));
+  night.lose('before', daysAgo(2));
+  const lines = await night.look();
+  assert.deepEqual([await has(night, 'yesterday'), await has(night, 'before')], [true, true]);
+  const said = lines.find(({ message }) => message === 'Genesys was compared with the archive.');
+  assert.equal(said?.['fetched'], 2);
+  assert.equal(said['incomplete'], 0);
+  const proof = await newestProof('complete', daysAgo(2), night.archive.notes, signal());
+  assert.deepEqual([proof?.verdict, proof?.['archived'], proof?.['service']], ['complete', 1, '9']);
+  assert.match(await night.metrics.text(), /^archiver_days_incomplete 0$/m);
+});
+
+test('a fresh archive is not filled with years of calls: only what is since its first look', async (t) => {
+  const night = await setUp(t, true);
+  night.lose('long-ago', daysAgo(20));
+  night.lose('since', daysAgo(6));
+  await night.look();
+  assert.deepEqual([await has(night, 'long-ago'), await has(night, 'since')], [false, false]);
+  const at = { notes: night.archive.notes, at: new Date(NOW) };
+  await writeProof('complete', { day: daysAgo(8), verdict: 'complete' }, at, signal());
+  await night.look();
+  assert.deepEqual([await has(night, 'long-ago'), await has(night, 'since')], [false, true]);
+});
+
+test('a day that stays incomplete is named with what to do, and after two days as an error', async (t) => {
+  const night = await setUp(t);
+  const day = daysAgo(2);
+  night.lose('refused', day);
+  await night.archive.recordFailure(
+    { recordingId: 'r-refused', conversationId: 'c-refused' },
+    {
+      version: 1,
+      recordingId: 'r-refused',
+      conversationId: 'c-refused',
+      status: 'failed',
+      code: 'unreadable-media',
+      reason: 'It is cut off.',
+      attempts: 2,
+      failedAt: new Date(NOW).toISOString(),
+      service: '9',
+    },
+    signal(),
+  );
+  const [first] = (await night.look()).filter(({ day: named }) => named === day);
+  assert.deepEqual(
+    [first?.['severity'], first?.['message'], first?.['failed']],
+    ['WARNING', 'A day is incomplete.', 1],
+  );
+  assert.equal(first?.['next'], `archiver reconcile --from ${day} --to ${day}`);
+  assert.match(await night.metrics.text(), /^archiver_days_incomplete 1$/m);
+  const at = { notes: night.archive.notes, at: new Date(NOW - 49 * 3_600_000) };
+  await writeProof('complete', { day, verdict: 'incomplete' }, at, signal());
+  const [second] = (await night.look()).filter(({ day: named }) => named === day);
+  assert.deepEqual([second?.['severity'], second?.['message']], ['ERROR', 'A day has stayed incomplete for two days.']);
+  assert.equal(second?.['since'], at.at.toISOString());
+});
+
+test('a night that cannot ask Genesys says so, and what was done until then stays', async (t) => {
+  const night = await setUp(t);
+  night.lose('yesterday', daysAgo(1));
+  night.genesys.fault('analytics-availability', 'return-403;code:missing.any.permissions', 1_000);
+  await assert.rejects(night.look(), /analytics:conversationDetail:view/);
+});
+
+test('serve looks at night unless RECONCILE says no', async (t) => {
+  const { env } = await setUp(t);
+  for (const [RECONCILE, shown] of [
+    ['nightly', true],
+    ['no', false],
+  ] as const) {
+    await using service = await startService('serve', { ...env, RECONCILE });
+    const metrics = await (await fetch(`${service.url}/metrics`, { signal: signal() })).text();
+    assert.equal(/^archiver_days_incomplete /m.test(metrics), shown, RECONCILE);
+    assert.equal((await service.stop()).code, 0);
+  }
+});
