@@ -104,6 +104,13 @@ export interface Archive {
    */
   find(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined>;
   begin(recording: Recording, signal: AbortSignal): Promise<Deposit>;
+  /** Of a conversation, every recording of which anything lies under recordings/, whole or not; as it is spelled there. */
+  recordingsOf(conversationId: string, signal: AbortSignal): AsyncIterable<Recording>;
+  /**
+   * Forbids the removal of what lies there of a recording, or allows it again: a temporary hold on each of its objects in a
+   * bucket, a file named `held` beside them in a folder. False where nothing lies there: then nothing is held.
+   */
+  flag(recording: Recording, held: boolean, signal: AbortSignal): Promise<boolean>;
   /** The bytes of the WebM that `find` found, whole or a range; nothing is asked twice. @throws Failure `not-found`, also midway, `range-not-satisfiable` */
   read(manifest: Manifest, range: ByteRange | undefined, signal: AbortSignal): Promise<Readable>;
   /** A signed, expiring URL that plays what `find` found in a browser: a bearer secret, never logged. */

@@ -1,14 +1,107 @@
-/** The mark that a recording is gone on purpose and stays gone: `erased/{conversationId|_}.{recordingId}.json`, created once. */
+/**
+ * The mark that something is gone on purpose and stays gone: `erased/{conversationId|_}.{recordingId|_}.json`, created once. A
+ * conversation's mark (`C._`) covers whatever of it would still come.
+ */
 import { Failure } from '../failure.ts';
-import { keyOf, type Recording } from '../recording.ts';
+import { Fields } from '../fields.ts';
+import { canonicalId, type Recording } from '../recording.ts';
+import { canonicalSubject, subjectKey, type Subject } from './names.ts';
+import type { Notes } from './notes.ts';
 import type { Objects } from './objects.ts';
+import { storedIdOrNull } from './records.ts';
 
-function erasedName(recording: Recording): string {
-  return `erased/${keyOf(recording)}.json`;
+export interface ErasedRecord {
+  readonly version: 1;
+  readonly conversationId: string | null;
+  /** null for a whole conversation. */
+  readonly recordingId: string | null;
+  readonly reason: string;
+  /** As the audit names them. */
+  readonly by: string;
+  /** When its erasure began: the mark comes first. ISO 8601, UTC. */
+  readonly erasedAt: string;
+  /** SHA-256, hex, of its manifest.json as it lay there; absent where there was none. */
+  readonly manifestSha256?: string;
 }
 
-/** One request, asked where nothing was found, and once more before something is stored. @throws Failure `erased` */
+const ERASED = 'erased/';
+
+/** Asked where nothing was found, and once more before something is stored: two names at once. @throws Failure `erased` */
 export async function requireNotErased(recording: Recording, objects: Objects, signal: AbortSignal): Promise<void> {
-  if ((await objects.get(erasedName(recording), signal)) === undefined) return;
+  const marks = await Promise.all(erasedNames(recording).map((name) => objects.get(name, signal)));
+  if (marks.every((mark) => mark === undefined)) return;
   throw new Failure('erased', 'This recording was erased on purpose: it is neither played nor made again.');
+}
+
+/** By its own mark or by its conversation's. */
+export async function isErased(subject: Subject, notes: Notes, signal: AbortSignal): Promise<boolean> {
+  const marks = await Promise.all(erasedNames(subject).map((name) => notes.read(name, signal)));
+  return marks.some((mark) => mark !== undefined);
+}
+
+/** Its own mark alone. @throws Failure `conflict` where it cannot be read */
+export async function erasedMark(
+  subject: Subject,
+  notes: Notes,
+  signal: AbortSignal,
+): Promise<ErasedRecord | undefined> {
+  const name = erasedName(subject);
+  const text = await notes.read(name, signal);
+  return text === undefined ? undefined : parseErasedMark(text, name);
+}
+
+/** By name; of one conversation, or all. @throws Failure `conflict` where one cannot be read */
+export async function* listErased(
+  notes: Notes,
+  signal: AbortSignal,
+  conversationId?: string,
+): AsyncGenerator<ErasedRecord> {
+  const prefix = conversationId === undefined ? ERASED : `${ERASED}${canonicalId(conversationId)}.`;
+  for await (const { name } of notes.list(prefix, signal)) {
+    const text = name.endsWith('.json') ? await notes.read(name, signal) : undefined;
+    if (text !== undefined) yield parseErasedMark(text, name);
+  }
+}
+
+/** For whoever finds that it has to stay. False where a retention policy of the bucket keeps the mark. */
+export async function takeBackErasure(subject: Subject, notes: Notes, signal: AbortSignal): Promise<boolean> {
+  try {
+    await notes.remove(erasedName(subject), signal);
+    return true;
+  } catch (thrown) {
+    if (thrown instanceof Failure && thrown.code === 'conflict') return false;
+    throw thrown;
+  }
+}
+
+function erasedNames({ recordingId, conversationId }: Subject): readonly string[] {
+  if (recordingId === undefined || conversationId === undefined) return [erasedName({ recordingId, conversationId })];
+  return [erasedName({ recordingId, conversationId }), erasedName({ recordingId: undefined, conversationId })];
+}
+
+function erasedName(subject: Subject): string {
+  return `${ERASED}${subjectKey(canonicalSubject(subject))}.json`;
+}
+
+function parseErasedMark(text: string, name: string): ErasedRecord {
+  try {
+    const value: unknown = JSON.parse(text);
+    const fields = Fields.of(value, '');
+    const manifestSha256 = fields.text('manifestSha256');
+    return {
+      version: 1,
+      conversationId: storedIdOrNull(fields, 'conversationId'),
+      recordingId: storedIdOrNull(fields, 'recordingId'),
+      reason: fields.requireText('reason'),
+      by: fields.requireText('by'),
+      erasedAt: fields.requireInstant('erasedAt'),
+      ...(manifestSha256 === undefined ? {} : { manifestSha256 }),
+    };
+  } catch (cause) {
+    throw new Failure(
+      'conflict',
+      `${name} cannot be read: restore it from a copy, so that it is known what was erased.`,
+      { cause },
+    );
+  }
 }

@@ -1,6 +1,6 @@
 /** Where everything lies in an archive: names with slashes, the same in a folder and, behind its prefix, in a bucket. */
 import { Failure } from '../failure.ts';
-import { keyOf, pathOf, recordingOfKey, type Recording } from '../recording.ts';
+import { canonicalId, keyOf, pathOf, recordingOfKey, type Recording } from '../recording.ts';
 
 export const RECORDINGS = 'recordings/';
 export const DAYS = 'days/';
@@ -9,6 +9,11 @@ export const STAGING = 'staging/';
 /** `recordings/{conversationId|_}/{recordingId}/{file}` */
 export function besideName(recording: Recording, file: string): string {
   return `${RECORDINGS}${pathOf(recording)}/${file}`;
+}
+
+/** In a folder archive: what lies beside it may not be removed. A bucket has flags of its own. */
+export function heldName(recording: Recording): string {
+  return besideName(recording, 'held');
 }
 
 export function webmName(recording: Recording): string {
@@ -47,6 +52,14 @@ export function subjectOfKey(key: string): Subject | undefined {
   if (recording !== undefined) return recording;
   const conversation = key.endsWith('._') ? recordingOfKey(`_.${key.slice(0, -2)}`) : undefined;
   return conversation === undefined ? undefined : { recordingId: undefined, conversationId: conversation.recordingId };
+}
+
+/** As it is spoken of, whatever spelling it lies under. */
+export function canonicalSubject({ recordingId, conversationId }: Subject): Subject {
+  return {
+    recordingId: recordingId === undefined ? undefined : canonicalId(recordingId),
+    conversationId: conversationId === undefined ? undefined : canonicalId(conversationId),
+  };
 }
 
 /** Why something is not there, or not yet. */

@@ -1,10 +1,10 @@
 /** What folder and bucket do alike, over their small objects: the listing, and the reasons why something is not there. */
-import type { Recording } from '../recording.ts';
+import { isId, type Recording, spellingsOf } from '../recording.ts';
 import type { ListQuery, Page } from './archive.ts';
 import { requireNotErased } from './erased.ts';
 import { listArchive } from './listing.ts';
 import type { FailureRecord, WaitingRecord } from './manifest.ts';
-import type { Subject } from './names.ts';
+import { RECORDINGS, type Subject } from './names.ts';
 import { ObjectNotes, type Notes } from './notes.ts';
 import type { Objects } from './objects.ts';
 import { Reasons } from './reasons.ts';
@@ -22,6 +22,22 @@ export abstract class ObjectArchive {
 
   list(query: ListQuery, signal: AbortSignal): Promise<Page> {
     return listArchive(query, { objects: this.objects, reasons: this.reasons }, signal);
+  }
+
+  /** A GUID may lie there in capitals, too. */
+  async *recordingsOf(conversationId: string, signal: AbortSignal): AsyncGenerator<Recording> {
+    for (const { recordingId: spelled } of spellingsOf({ recordingId: conversationId, conversationId: undefined })) {
+      for await (const child of this.objects.children({ folder: `${RECORDINGS}${spelled}/` }, signal)) {
+        const recordingId = child.replace(/\/$/, '');
+        if (child.endsWith('/') && isId(recordingId)) yield { recordingId, conversationId: spelled };
+      }
+    }
+  }
+
+  async flag(recording: Recording, held: boolean, signal: AbortSignal): Promise<boolean> {
+    let isThere = false;
+    for (const spelling of spellingsOf(recording)) if (await this.flagAs(spelling, held, signal)) isThere = true;
+    return isThere;
   }
 
   recordFailure(subject: Subject, record: FailureRecord, signal: AbortSignal): Promise<void> {
@@ -58,6 +74,9 @@ export abstract class ObjectArchive {
     await requireNotErased(recording, this.objects, signal);
     return undefined;
   }
+
+  /** Of one spelling; see {@link Archive.flag}. */
+  protected abstract flagAs(recording: Recording, held: boolean, signal: AbortSignal): Promise<boolean>;
 
   /** How many were removed. */
   protected abstract sweepStaging(olderThanMs: number, signal: AbortSignal): Promise<number>;

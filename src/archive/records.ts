@@ -116,7 +116,8 @@ function recordingIds(fields: Fields): Pick<Manifest, 'recordingId' | 'conversat
   };
 }
 
-function storedIdOrNull(fields: Fields, name: string): string | null {
+/** An id as it lies there, `null` where there is none. @throws Failure `bad-request` naming the field */
+export function storedIdOrNull(fields: Fields, name: string): string | null {
   const value = fields.raw(name) ?? null;
   return value === null ? null : parseStoredId(value, name);
 }

@@ -2,6 +2,7 @@
 import { AUDIT } from './audit-table.ts';
 import { BACKFILL } from './backfill-table.ts';
 import { type CommandTable, nearestOf } from './flags.ts';
+import { HOLD } from './hold-table.ts';
 import { RECONCILE } from './reconcile-table.ts';
 import { REPLAY } from './replay-table.ts';
 import { STATUS } from './status-table.ts';
@@ -18,6 +19,7 @@ export const COMMANDS: readonly Listed[] = [
   { table: STATUS, load: async () => (await import('./status.ts')).runStatus },
   { table: BACKFILL, load: async () => (await import('./backfill.ts')).runBackfill },
   { table: REPLAY, load: async () => (await import('./replay.ts')).runReplay },
+  { table: HOLD, load: async () => (await import('./hold.ts')).runHold },
   { table: AUDIT, load: async () => (await import('./audit.ts')).runAudit },
 ];
 

@@ -1,5 +1,8 @@
 /** `archiver reconcile`: what Genesys has and the archive lacks, day by day, and why; a proof of each day that is over. */
+import type { Archive } from '../archive/archive.ts';
+import { flagAllHeld } from '../archive/holds.ts';
 import type { DayProof, Finding } from '../day.ts';
+import { Failure } from '../failure.ts';
 import { daysInNeed, type ProofNeeds, proveDay } from '../prove-day.ts';
 import { readVersion } from '../version.ts';
 import { daysAsked } from './days.ts';
@@ -10,7 +13,16 @@ import type { Task } from './task.ts';
 export async function runReconcile(task: Task): Promise<Exit> {
   const workplace = openWorkplace(task, 'reconcile');
   const archive = await openArchiveOf(workplace, task, false);
-  return reconcile(task, { census: openCensusOf(workplace, task, 1), archive, version: readVersion() });
+  const exit = await reconcile(task, { census: openCensusOf(workplace, task, 1), archive, version: readVersion() });
+  if (!task.signal.aborted) await flagWhatCame(archive, task);
+  return exit;
+}
+
+/** Holds are honoured without their flags as well: that one cannot be set is said, and no finding. */
+async function flagWhatCame(archive: Archive, { report, signal }: Task): Promise<void> {
+  await flagAllHeld(archive, signal).catch((thrown: unknown) => {
+    report.problem(`What is held could not be flagged: ${Failure.from(thrown).message}`);
+  });
 }
 
 /** Findings for people are kept until the days are printed; beyond so many they are only counted. */

@@ -41,6 +41,7 @@ const COMMANDS = {
   reconcile: ['genesys', 'outbound', 'archive', 'log'],
   backfill: ['genesys', 'outbound', 'archive', 'making', 'task', 'log'],
   status: ['outbound', 'queue', 'archive', 'log'],
+  hold: ['outbound', 'archive', 'log'],
   audit: ['outbound', 'archive', 'log'],
   replay: ['genesys', 'outbound', 'archive', 'making', 'log'],
 } as const satisfies Record<string, readonly Part[]>;

@@ -425,6 +425,17 @@ export function archiveSuite(name: string, open: () => Promise<ArchiveHarness>):
         );
       });
 
+      check('as a whole conversation is none of its recordings any more, whichever comes', async (harness) => {
+        const { archive } = harness;
+        await archive.notes.create('erased/C1._.json', mark, signal());
+        for (const recording of [CALL, { recordingId: 'later', conversationId: 'C1' }]) {
+          await assert.rejects(archive.find(recording, signal()), isFailure('erased'));
+          await assert.rejects(store(archive, recording, small('a')), isFailure('erased'));
+        }
+        assert.equal(await archive.find({ recordingId: 'R1', conversationId: undefined }, signal()), undefined);
+        assert.equal(await archive.find({ recordingId: 'R1', conversationId: 'C10' }, signal()), undefined);
+      });
+
       check('while it was on its way is not stored either', async (harness) => {
         const { head, clusters } = large('a', harness);
         await using deposit = await harness.archive.begin(CALL, signal());
@@ -435,6 +446,51 @@ export function archiveSuite(name: string, open: () => Promise<ArchiveHarness>):
         await deposit[Symbol.asyncDispose]();
         assert.deepEqual(await stagingOf(harness), []);
         await assert.rejects(harness.archive.find(CALL, signal()), isFailure('erased'));
+      });
+    });
+
+    describe('what is held', () => {
+      check('is flagged where it lies, whole, and only there; nothing of it changes', async (harness) => {
+        const { archive } = harness;
+        const manifest = await store(archive, CALL, { ...small('a'), originals: [bytesOf('o', 99)] });
+        await store(archive, SCREEN, small('b'));
+        const before = await harness.fingerprint('recordings/C1/R1/recording.webm');
+        assert.equal(await archive.flag(CALL, true, signal()), true);
+        assert.equal(await archive.flag(CALL, true, signal()), true, 'twice is once');
+        assert.deepEqual(await archive.find(CALL, signal()), manifest);
+        assert.equal(await harness.fingerprint('recordings/C1/R1/recording.webm'), before);
+        const archived = (await listed(archive, { limit: 10 })).filter((line) => line.startsWith('archived'));
+        assert.equal(archived.length, 2, 'a flag is listed nowhere');
+        assert.equal(await archive.flag(CALL, false, signal()), true);
+        const nothing = { recordingId: 'none', conversationId: 'C1' };
+        assert.equal(await archive.flag(nothing, true, signal()), false);
+        assert.deepEqual(
+          (await harness.objects()).filter((name) => /none|held/.test(name)),
+          [],
+        );
+      });
+
+      check('is found by its conversation, in any spelling', async (harness) => {
+        const guid = 'ABCDEF01-0000-4000-8000-00000000000A';
+        for (const [conversationId, recordingId] of [
+          ['C7', 'R1'],
+          ['C7', 'R2'],
+          ['C70', 'R3'],
+          [guid, 'R4'],
+          [guid.toLowerCase(), 'R5'],
+        ] as const)
+          await store(harness.archive, { conversationId, recordingId }, small(recordingId));
+        const idsOf = async (conversationId: string): Promise<readonly string[]> => {
+          const ids: string[] = [];
+          for await (const { recordingId } of harness.archive.recordingsOf(conversationId, signal()))
+            ids.push(recordingId);
+          return ids;
+        };
+        assert.deepEqual(await idsOf('C7'), ['R1', 'R2']);
+        assert.deepEqual(await idsOf(guid.toLowerCase()), ['R5', 'R4']);
+        assert.deepEqual(await idsOf('C9'), []);
+        const capitals = { conversationId: guid.toLowerCase(), recordingId: 'R4' };
+        assert.equal(await harness.archive.flag(capitals, true, signal()), true);
       });
     });
 

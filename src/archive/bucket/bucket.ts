@@ -7,7 +7,7 @@ import { type Recording, spellingsOf } from '../../recording.ts';
 import type { Archive, ByteRange, Deposit, Link } from '../archive.ts';
 import { clipRange } from '../byte-range.ts';
 import { recordingOf, type Manifest } from '../manifest.ts';
-import { manifestName, RECORDINGS, STAGING, stagingName, webmName } from '../names.ts';
+import { besideName, manifestName, RECORDINGS, STAGING, stagingName, webmName } from '../names.ts';
 import { ObjectArchive } from '../object-archive.ts';
 import { isOf, parseManifest } from '../records.ts';
 import { createGoogleAuth, GoogleTokens } from './auth.ts';
@@ -17,7 +17,7 @@ import { BucketDeposit } from './deposit.ts';
 import { downloadStream, readObject } from './download.ts';
 import { insertObject } from './insert.ts';
 import { LinkCache } from './links.ts';
-import { listObjects, removeAll, removeObject, statObject } from './metadata.ts';
+import { flagObject, listObjects, removeAll, removeObject, statObject } from './metadata.ts';
 import { isSame, type ObjectFacts } from './object.ts';
 import { BucketObjects } from './objects.ts';
 import type { RetryPolicy } from './retry.ts';
@@ -114,6 +114,19 @@ export class BucketArchive extends ObjectArchive implements Archive {
   /** Lives longer than asked where the recording is longer: see {@link LinkCache}. */
   async link(manifest: Manifest, lifetimeS: number, signal: AbortSignal): Promise<Link> {
     return this.#links.get({ manifest, lifetimeS }, signal);
+  }
+
+  /** The manifest first: it is what a removal begins with, and so decides which of the two was first. */
+  protected async flagAs(recording: Recording, held: boolean, signal: AbortSignal): Promise<boolean> {
+    const client = this.#client;
+    let isThere = await flagObject({ name: manifestName(recording), held }, client, signal);
+    for await (const objects of listObjects({ prefix: besideName(recording, '') }, client, signal)) {
+      for (const { name } of objects) {
+        if (name === manifestName(recording)) continue;
+        if (await flagObject({ name, held }, client, signal)) isThere = true;
+      }
+    }
+    return isThere;
   }
 
   protected async sweepStaging(olderThanMs: number, signal: AbortSignal): Promise<number> {

@@ -76,6 +76,28 @@ async function* listPages(
   } while (pageToken !== undefined && pageToken !== '');
 }
 
+/** Sets the flag by which Cloud Storage itself refuses to remove or replace it; false where there is no such object. */
+export async function flagObject(
+  target: { readonly name: string; readonly held: boolean },
+  client: BucketClient,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const answer = await client.send(
+    {
+      method: 'PATCH',
+      path: client.objectPath(target.name),
+      headers: { 'content-type': 'application/json; charset=utf-8' },
+      body: [Buffer.from(JSON.stringify({ temporaryHold: target.held }))],
+    },
+    'update',
+    signal,
+  );
+  if (answer.status === 404 && !isMissingBucket(refusalOf(answer))) return false;
+  if (answer.status >= 300) throw client.failure(answer, 'update');
+  if (documentOf(answer).boolean('temporaryHold') === target.held || !target.held) return true;
+  throw notCloudStorage(answer.status);
+}
+
 /** With a generation, that one alone: another one is `kept`. @throws Failure */
 export async function removeObject(
   target: { readonly name: string; readonly generation?: string | undefined },

@@ -128,6 +128,12 @@ export class FolderFiles {
     await this.#syncPath(folder);
   }
 
+  /** An empty file and its name durable, new or not, in a folder that is there; where there is none, it stays so. */
+  async haveInside(name: string): Promise<void> {
+    const made = await ifThere(this.#createEmpty(name));
+    if (made !== undefined) await ifThere(this.#syncPath(dirname(this.path(name))));
+  }
+
   async unmark(name: string): Promise<void> {
     await this.#unlink(this.path(name));
   }

@@ -8,7 +8,7 @@ import { pathOf, type Recording, spellingsOf } from '../../recording.ts';
 import type { Archive, ByteRange, Deposit, Link, LinkVerifier } from '../archive.ts';
 import { clipRange } from '../byte-range.ts';
 import { recordingOf, type Manifest } from '../manifest.ts';
-import { manifestName, RECORDINGS, webmName } from '../names.ts';
+import { heldName, manifestName, RECORDINGS, webmName } from '../names.ts';
 import { ObjectArchive } from '../object-archive.ts';
 import { isOf, parseManifest } from '../records.ts';
 import { FolderDeposit } from './deposit.ts';
@@ -135,6 +135,17 @@ export class FolderArchive extends ObjectArchive implements Archive, LinkVerifie
 
   async close(): Promise<void> {
     // Every deposit and stream closes its own files; nothing is kept open between them.
+  }
+
+  /** Whoever removes a recording takes its folder away first: a mark that is still there afterwards came in time. */
+  protected flagAs(recording: Recording, held: boolean, signal: AbortSignal): Promise<boolean> {
+    return onFolder(async () => {
+      signal.throwIfAborted();
+      const name = heldName(recording);
+      if (held) await this.#files.haveInside(name);
+      else await this.#files.remove(name);
+      return this.#files.isThere(held ? name : dirname(name));
+    });
   }
 
   protected sweepStaging(olderThanMs: number, signal: AbortSignal): Promise<number> {

@@ -11,6 +11,7 @@ import {
   damage,
   finalResource,
   limited,
+  listGenerations,
   listPage,
   parseContentRange,
   parseJson,
@@ -330,23 +331,37 @@ export class GcsServer {
     const prefix = query.get('prefix') ?? '';
     await this.#begin('list', prefix, context);
     this.store.demand('list', prefix);
-    sendJson(context.response, listPage(this.store.objects, query));
+    if (query.get('softDeleted') === 'true') {
+      // https://docs.cloud.google.com/storage/docs/json_api/v1/objects/list: not together with versions
+      if (query.get('versions') === 'true') throw new GcsError(400, 'invalid', 'softDeleted excludes versions.');
+      return sendJson(context.response, listGenerations(this.store.softDeleted, query));
+    }
+    if (query.get('versions') === 'true')
+      return sendJson(context.response, listGenerations(this.store.generations(), query));
+    return sendJson(context.response, listPage(this.store.objects, query));
   }
 
   async #delete(context: Context, name: string): Promise<void> {
     const fault = await this.#begin('delete', name, context);
     this.store.demand('delete', name);
-    this.#existing(name, context.query);
+    const generation = context.query.get('generation') ?? undefined;
+    if (generation === undefined) this.#existing(name, context.query);
     this.store.precondition(name, context.query);
-    this.store.remove(name);
+    this.store.remove(name, generation);
     if (fault?.kind === 'lose-answer') throw new Broken();
     context.response.writeHead(204).end();
   }
 
   async #patch(context: Context, name: string): Promise<void> {
     await this.#begin('patch', name, context);
+    const json = parseJson(context.body);
+    if (typeof json['temporaryHold'] === 'boolean') {
+      this.store.demand('update', name);
+      const held = this.store.hold(this.#existing(name, context.query), json['temporaryHold']);
+      return sendJson(context.response, resourceOf(held, this.bucket));
+    }
     this.store.demand('create', name);
-    const { metadata } = parseResource(parseJson(context.body));
+    const { metadata } = parseResource(json);
     sendJson(
       context.response,
       resourceOf(this.store.patch(this.#existing(name, context.query), metadata), this.bucket),

@@ -15,6 +15,16 @@ export interface StoredObject {
   readonly timeCreated: string;
   /** Of how many objects it was composed; undefined where it was uploaded. */
   readonly componentCount: number | undefined;
+  /** It can be neither removed nor replaced. */
+  readonly temporaryHold: boolean;
+  /** Nor before this moment: a retention policy of the bucket, or the object's own. */
+  readonly retainUntil?: string | undefined;
+}
+
+/** A generation that was removed and can be restored until `hardDeleteTime`. */
+export interface SoftDeleted extends StoredObject {
+  readonly softDeleteTime: string;
+  readonly hardDeleteTime: string;
 }
 
 /** What a client says of an object that is to appear. */
@@ -28,7 +38,7 @@ export interface Resource {
   readonly at?: Date;
 }
 
-export type Permission = 'create' | 'read' | 'list' | 'delete';
+export type Permission = 'create' | 'read' | 'list' | 'delete' | 'update' | 'bucket';
 
 /** Answered as an error document. */
 export class GcsError extends Error {
@@ -60,6 +70,14 @@ export class GcsStore {
   readonly objects = new Map<string, StoredObject>();
   /** What should never have been seen: objects that broke a rule, and changes to what must not change. */
   readonly violations: string[] = [];
+  /** Old generations stay beside the live one. */
+  versioning = false;
+  /** Seconds for which whatever is removed can be restored; 0: not at all. */
+  softDeleteS = 0;
+  /** Whether somebody with the right to it may remove recordings. */
+  mayErase = false;
+  readonly noncurrent: StoredObject[] = [];
+  readonly softDeleted: SoftDeleted[] = [];
   readonly #audits: Audit[];
   readonly #rules: Rule[] = [];
   readonly #blocks: Map<string, Buffer> | undefined;
@@ -96,7 +114,11 @@ export class GcsStore {
   /** The one door through which objects appear. @throws GcsError 400 where a checksum is not what was claimed */
   appear(name: string, parts: readonly Buffer[], resource: Resource, componentCount?: number): StoredObject {
     this.demand('create', name);
-    if (this.objects.has(name)) this.demand('delete', name);
+    const before = this.objects.get(name);
+    if (before !== undefined) {
+      this.demand('delete', name);
+      this.#demandFree(before);
+    }
     const crc = encodeCrc32c(parts.reduce((value, part) => crc32c(part, value), 0));
     if (resource.crc32c !== undefined && resource.crc32c !== crc) {
       throw new GcsError(
@@ -118,9 +140,24 @@ export class GcsStore {
       metadata: resource.metadata,
       timeCreated: (resource.at ?? new Date()).toISOString(),
       componentCount,
+      temporaryHold: false,
     };
     this.#show(object);
+    if (before !== undefined) this.#retire(before, 'replaced');
     return object;
+  }
+
+  /** Neither its bytes nor its generation change. */
+  hold(object: StoredObject, temporaryHold: boolean): StoredObject {
+    const changed = { ...object, temporaryHold, metageneration: object.metageneration + 1 };
+    this.objects.set(object.name, changed);
+    return changed;
+  }
+
+  /** Nothing under `prefix` may be removed before that moment. */
+  retain(prefix: string, until: Date): void {
+    for (const [name, object] of this.objects)
+      if (name.startsWith(prefix)) this.objects.set(name, { ...object, retainUntil: until.toISOString() });
   }
 
   patch(object: StoredObject, metadata: Readonly<Record<string, string>>): StoredObject {
@@ -133,9 +170,42 @@ export class GcsStore {
     return changed;
   }
 
-  remove(name: string): void {
-    if (isRecording(name)) this.violations.push(`${name} was removed`);
-    this.objects.delete(name);
+  /** Without a generation the live one, which versioning keeps; with one, that one and for good. */
+  remove(name: string, generation?: string): void {
+    const live = this.objects.get(name);
+    const isLive = generation === undefined || live?.generation === generation;
+    const object = isLive ? live : this.noncurrent.find((old) => old.name === name && old.generation === generation);
+    if (object === undefined) throw new GcsError(404, 'notFound', `No such object: ${name}`);
+    this.#demandFree(object);
+    if (isRecording(name) && !this.mayErase) this.violations.push(`${name} was removed`);
+    if (isLive) this.objects.delete(name);
+    else this.noncurrent.splice(this.noncurrent.indexOf(object), 1);
+    this.#retire(object, generation === undefined ? 'replaced' : 'removed');
+  }
+
+  /** Every generation there is, by name. */
+  generations(): readonly StoredObject[] {
+    return [...this.objects.values(), ...this.noncurrent].toSorted((a, b) =>
+      a.name < b.name ? -1 : a.name > b.name ? 1 : Number(BigInt(a.generation) - BigInt(b.generation)),
+    );
+  }
+
+  #demandFree(object: StoredObject): void {
+    if (object.temporaryHold)
+      throw new GcsError(403, 'objectUnderActiveHold', `Object '${object.name}' is under active Temporary hold.`);
+    if (object.retainUntil !== undefined && Date.parse(object.retainUntil) > Date.now())
+      throw new GcsError(403, 'retentionPolicyNotMet', `Object '${object.name}' is subject to a retention policy.`);
+  }
+
+  #retire(object: StoredObject, how: 'replaced' | 'removed'): void {
+    if (this.versioning && how === 'replaced') this.noncurrent.push(object);
+    else if (this.softDeleteS > 0) {
+      const now = Date.now();
+      const [softDeleteTime, hardDeleteTime] = [now, now + this.softDeleteS * 1000].map((at) =>
+        new Date(at).toISOString(),
+      );
+      this.softDeleted.push({ ...object, softDeleteTime: softDeleteTime ?? '', hardDeleteTime: hardDeleteTime ?? '' });
+    }
   }
 
   bytes(name: string): Buffer {

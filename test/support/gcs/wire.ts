@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Fault } from './faults.ts';
-import { GcsError, type Resource, type StoredObject } from './store.ts';
+import { GcsError, type Resource, type SoftDeleted, type StoredObject } from './store.ts';
 
 export interface Context {
   readonly request: IncomingMessage;
@@ -108,7 +108,7 @@ export function parseResource(json: Readonly<Record<string, unknown>>, mediaType
   };
 }
 
-export function resourceOf(object: StoredObject, bucket: string): Readonly<Record<string, unknown>> {
+export function resourceOf(object: StoredObject | SoftDeleted, bucket: string): Readonly<Record<string, unknown>> {
   const composed = object.componentCount !== undefined;
   return {
     kind: 'storage#object',
@@ -124,6 +124,11 @@ export function resourceOf(object: StoredObject, bucket: string): Readonly<Recor
     ...(object.cacheControl === undefined ? {} : { cacheControl: object.cacheControl }),
     metadata: object.metadata,
     timeCreated: object.timeCreated,
+    ...(object.temporaryHold ? { temporaryHold: true } : {}),
+    ...(object.retainUntil === undefined ? {} : { retentionExpirationTime: object.retainUntil }),
+    ...('hardDeleteTime' in object
+      ? { softDeleteTime: object.softDeleteTime, hardDeleteTime: object.hardDeleteTime }
+      : {}),
     updated: object.timeCreated,
     etag: object.generation,
   };
@@ -178,6 +183,15 @@ function* piecesOf(object: StoredObject, { start, limit, fault }: Piece): Genera
     left -= piece.length;
     yield damage(piece, fault);
   }
+}
+
+/** `versions=true` or `softDeleted=true`: each of these generations, in one page. */
+export function listGenerations(
+  generations: readonly (StoredObject | SoftDeleted)[],
+  query: URLSearchParams,
+): Readonly<Record<string, unknown>> {
+  const items = generations.filter(({ name }) => name.startsWith(query.get('prefix') ?? ''));
+  return { kind: 'storage#objects', items: items.map((object) => resourceOf(object, '')) };
 }
 
 export function listPage(
