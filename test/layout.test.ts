@@ -239,6 +239,11 @@ const PARTS: readonly Part[] = [
     why: 'one message to its settlement, whichever queue brought it',
   },
   {
+    has: ['search/'],
+    may: ['archive/'],
+    why: 'rows of the index in, pages out: it knows neither who asks nor how it is shown',
+  },
+  {
     has: ['day.ts'],
     may: ['archive/archive.ts', 'genesys/census.ts'],
     why: 'a day is compared over contracts: any Genesys, any archive',
@@ -391,8 +396,8 @@ const PACKAGES: readonly Package[] = [
   },
   {
     name: /^node:sqlite$/,
-    only: /^(queue\/sqlite\/|audit\/folder-lock\.ts$)/,
-    why: 'SQL is the business of the embedded queue; the audit borrows its lock',
+    only: /^(queue\/sqlite\/|search\/|audit\/folder-lock\.ts$)/,
+    why: 'SQL is the business of the embedded queue and of search; the audit borrows its lock',
   },
   {
     name: /^node:child_process$/,

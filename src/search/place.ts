@@ -1,0 +1,25 @@
+/** A row's moment and key → its number, which is its place among all rows: by the second, then by a hash of its key. */
+import { createHash } from 'node:crypto';
+
+/** Rows of one second; all of a number stays below 2^53. */
+const SLOTS = 2 ** 21;
+/** The year 2106: later moments are clocks gone wrong, or another calendar, and share the last second. */
+const LAST_SECOND = 2 ** 32 - 1;
+const DAY_S = 24 * 3_600;
+
+/** The first place that is tried for a row; where another one has it, the next ones are. */
+export function rowPlace(startedAtMs: number, key: string): number {
+  const slot = createHash('sha256').update(key).digest().readUInt32BE(0) % SLOTS;
+  return secondOf(startedAtMs / 1000) * SLOTS + slot;
+}
+
+/** The places of UTC days, both inclusive. */
+export function placesOf(from: string, to: string): { readonly first: number; readonly last: number } {
+  const first = secondOf(Date.parse(from) / 1000) * SLOTS;
+  const last = (secondOf(Date.parse(to) / 1000 + DAY_S - 1) + 1) * SLOTS - 1;
+  return { first, last };
+}
+
+function secondOf(seconds: number): number {
+  return Math.min(Math.max(Math.floor(seconds), 0), LAST_SECOND);
+}
