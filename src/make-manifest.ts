@@ -3,6 +3,7 @@ import type { Stored } from './archive/archive.ts';
 import type { Manifest, SourceFacts } from './archive/manifest.ts';
 import { Failure } from './failure.ts';
 import type { Located } from './genesys/genesys.ts';
+import { levelFactsOf } from './levels.ts';
 import type { MadeWebm } from './media/make-webm.ts';
 import type { Recording } from './recording.ts';
 
@@ -27,6 +28,7 @@ export interface Attempt {
 /** After `made` came to its end. @throws Failure `internal` where who made the WebM and who stored it do not agree on how much there is */
 export function makeManifest(made: MadeRecording, stored: Stored, by: Attempt): Manifest {
   const result = made.result();
+  const levels = made.levels();
   requireSize(stored, result.sizeBytes);
   return {
     version: 1,
@@ -51,6 +53,7 @@ export function makeManifest(made: MadeRecording, stored: Stored, by: Attempt): 
     attempt: by.attempt,
     service: by.version,
     ...(by.traceparent === undefined ? {} : { traceparent: by.traceparent }),
+    ...(levels === undefined ? {} : { levels: levelFactsOf(levels) }),
   };
 }
 

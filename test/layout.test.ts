@@ -30,6 +30,7 @@ const GROUND = [
   'key.ts',
   'first-of-minute.ts',
   'media-file.ts',
+  'levels.ts',
 ];
 
 const PARTS: readonly Part[] = [
@@ -46,6 +47,11 @@ const PARTS: readonly Part[] = [
     has: ['media-file.ts'],
     may: [],
     why: 'who fetches bytes and who makes WebM of them agree on this and know nothing else of each other',
+  },
+  {
+    has: ['levels.ts'],
+    may: [],
+    why: 'who reads levels, who stores them and who draws them, in a browser as well, agree on their bytes alone',
   },
   {
     has: ['loopback.ts'],
@@ -162,6 +168,11 @@ const PARTS: readonly Part[] = [
     has: ['media/source/'],
     may: ['media/*', 'media/webm/'],
     why: 'a walk through a file looks at its bytes, and knows neither where they come from nor who decodes them',
+  },
+  {
+    has: ['media/levels/'],
+    may: ['media/*'],
+    why: 'packets are listened to as they pass, without knowing where they come from or go',
   },
   {
     has: ['media/encoder/'],

@@ -1,4 +1,5 @@
 /** The JSON beside a WebM that proves it: what came in, what was done, what lies there. Written last: it is the commit. */
+import type { LevelFacts } from '../levels.ts';
 import type { Recording } from '../recording.ts';
 
 export interface SourceFacts {
@@ -50,6 +51,8 @@ export interface Manifest {
   /** Version of this service. */
   readonly service: string;
   readonly traceparent?: string;
+  /** Who speaks when, as a list shows it; absent where the sound does not tell, and in what was archived before 0.2.0. */
+  readonly levels?: LevelFacts;
 }
 
 /** Strong entity tag with its quotes: what lies under recordings/ never changes, and its hash is known. */

@@ -1,6 +1,7 @@
 /** Turns the JSON that lies in an archive into typed records. */
 import { Failure } from '../failure.ts';
 import { Fields } from '../fields.ts';
+import { PICTURE_COLUMNS } from '../levels.ts';
 import { canonicalId, parseStoredId, type Recording } from '../recording.ts';
 import type { FailureRecord, Manifest, SourceFacts, WaitingRecord, WebmFacts } from './manifest.ts';
 import type { Subject } from './names.ts';
@@ -62,6 +63,7 @@ export function parseManifest(text: string): Manifest {
     attempt: fields.requireCount('attempt'),
     service: fields.requireText('service'),
     ...(fields.raw('traceparent') === undefined ? {} : { traceparent: fields.requireText('traceparent') }),
+    ...parseLevelFacts(fields),
   }));
 }
 
@@ -159,12 +161,42 @@ function parseWebm(fields: Fields): WebmFacts {
   };
 }
 
+/** Only a picture of the recording: what cannot be read of it is left out, and is no reason to refuse the rest. */
+function parseLevelFacts(manifest: Fields): Pick<Manifest, 'levels'> {
+  if (manifest.raw('levels') === undefined) return {};
+  try {
+    const fields = manifest.requireFields('levels');
+    return {
+      levels: {
+        picture: fields.requireArray('picture').map(parsePicture),
+        speakingS: fields.requireArray('speakingS').map(parseSeconds),
+        bothS: parseSeconds(fields.raw('bothS')),
+        silentS: parseSeconds(fields.raw('silentS')),
+        longestSilenceS: parseSeconds(fields.raw('longestSilenceS')),
+      },
+    };
+  } catch {
+    return {};
+  }
+}
+
+function parsePicture(value: unknown): string {
+  if (typeof value === 'string' && PICTURE.test(value)) return value;
+  throw new Error('levels.picture: expected 28 hex digits for each channel');
+}
+
+function parseSeconds(value: unknown): number {
+  if (typeof value === 'number' && Number.isFinite(value) && value >= 0) return value;
+  throw new Error('levels: expected seconds');
+}
+
 function parseCodec(value: unknown, webm: Fields): string {
   if (typeof value === 'string') return value;
   throw new Error(`${webm.nameOf('codecs')}: expected strings`);
 }
 
 const SHA256 = /^[0-9a-f]{64}$/;
+const PICTURE = new RegExp(`^[0-9a-f]{${String(PICTURE_COLUMNS)}}$`);
 const CRC32C = /^[A-Za-z0-9+/]{5}[AQgw]==$/;
 /** `original[.N].{ext}`: a name in the recording's own folder, never a path. */
 const ORIGINAL = /^original(\.\d{1,4})?\.[0-9a-z]{1,16}$/;

@@ -1,9 +1,11 @@
 /** One recording's media files → its WebM: open and sniff ▸ plan ▸ packets ▸ one writer, and the proof that nothing is missing. */
 import type { SourceFacts } from '../archive/manifest.ts';
 import { Failure } from '../failure.ts';
+import type { Levels } from '../levels.ts';
 import type { MediaFile } from '../media-file.ts';
 import { type AsIsNeeds, openAsIs } from './as-is.ts';
 import { openEncoded, type EncodingNeeds, type MakingNeeds } from './encoded.ts';
+import { LevelWatch } from './levels/level-watch.ts';
 import { closeInputs, openInputs, totalBytes, type MediaInput } from './input.ts';
 import type { SourceStream } from './packet.ts';
 import { formatOf, planWebm, type Plan } from './plan.ts';
@@ -28,6 +30,10 @@ export interface WebmOrder {
 export interface MadeWebm extends Webm {
   /** Only after `clusters` ended normally. */
   sources(): readonly SourceFacts[];
+  /** The same. Who speaks when; undefined where the sound does not tell. */
+  levels(): Levels | undefined;
+  /** Why they are missing, where they should not be. */
+  levelsFault(): unknown;
 }
 
 /**
@@ -70,11 +76,14 @@ interface WritingNeeds {
 function writeWebm(stream: SourceStream, { inputs, genesysMs, maxDurationMs }: WritingNeeds): MadeWebm {
   const writer = createWebmWriter(stream.tracks, { durationMs: stream.durationMs ?? genesysMs });
   const isVideo = stream.tracks.some((track) => track.kind === 'video');
+  const watch = new LevelWatch(stream.tracks);
   let result: WebmResult | undefined;
+  let levels: Levels | undefined;
 
   /** The last Clusters are withheld until everything agrees. */
   async function* clusters(): AsyncGenerator<Buffer, void, void> {
     for await (const batch of stream.packets) {
+      watch.add(batch);
       yield* writer.add(batch);
       if (writer.durationMs > maxDurationMs) throw tooLong(maxDurationMs);
     }
@@ -94,6 +103,7 @@ function writeWebm(stream: SourceStream, { inputs, genesysMs, maxDurationMs }: W
     yield* withheld;
     yield* writer.end(picturesUntilMs);
     const notes = [...stream.notes(), ...(note === undefined ? [] : [note])];
+    levels = watch.levels(writer.durationMs);
     result = { ...writer.result(), ...(notes.length === 0 ? {} : { note: notes.join('; ') }) };
   }
 
@@ -110,6 +120,8 @@ function writeWebm(stream: SourceStream, { inputs, genesysMs, maxDurationMs }: W
       return result;
     },
     sources: () => inputs.map(sourceFactsOf),
+    levels: () => levels,
+    levelsFault: () => watch.fault,
   };
 }
 

@@ -35,11 +35,16 @@ export function nsToSamples(ns: number): number {
   return Math.round((ns * 3) / 62_500);
 }
 
+/** Samples of one frame of the packets that begin with this byte. */
+export function frameSamples(toc: number): number {
+  return FRAME_SAMPLES[toc >> 3] ?? 0;
+}
+
 /** Samples a packet decodes to; undefined where it is no valid packet (empty, no frame, longer than 120 ms). */
 export function packetSamples(packet: Buffer): number | undefined {
   const toc = packet[0];
   if (toc === undefined) return undefined;
-  const frame = FRAME_SAMPLES[toc >> 3] ?? 0;
+  const frame = frameSamples(toc);
   const code = toc & 3;
   if (code === 0) return frame;
   if (code < 3) return frame <= MAX_PACKET_SAMPLES / 2 ? frame * 2 : undefined;
@@ -124,6 +129,50 @@ function parseCode3(packet: Buffer, toc: number): OpusFraming | undefined {
     at = length.next;
   }
   return { toc, code: 3, sizes: [...sizes, left - at], start: at, padding: pad.padding };
+}
+
+/** A packet whose end its own bytes tell, and how many those are. */
+export interface SelfDelimited {
+  readonly framing: OpusFraming;
+  readonly sizeBytes: number;
+}
+
+/** The reverse of {@link writeSelfDelimited}: the packet that `bytes` begin with; undefined where there is none. */
+export function parseSelfDelimited(bytes: Buffer): SelfDelimited | undefined {
+  const toc = bytes[0];
+  if (toc === undefined || packetSamples(bytes) === undefined) return undefined;
+  const code = toc & 3;
+  const info = code === 3 ? (bytes[1] ?? 0) : 0;
+  const pad = code < 3 ? AT_FIRST : (info & 64) === 0 ? AT_SECOND : readPadding(bytes, 2);
+  if (pad === undefined) return undefined;
+  const count = code === 3 ? info & 63 : Math.min(code + 1, 2);
+  // Frames of equal length share one.
+  const isEqual = code === 1 || (code === 3 && (info & 128) === 0);
+  const lengths = readLengths(bytes, pad.next, isEqual ? 1 : count);
+  if (lengths === undefined || lengths.sizes.some(isNoFrameSize)) return undefined;
+  const sizes = isEqual ? Array.from({ length: count }, () => lengths.sizes[0] ?? 0) : lengths.sizes;
+  const sizeBytes = sizes.reduce((sum, size) => sum + size, lengths.next + pad.padding);
+  if (sizeBytes > bytes.length) return undefined;
+  return { framing: { toc, code, sizes, start: lengths.next, padding: pad.padding }, sizeBytes };
+}
+
+const AT_FIRST = { padding: 0, next: 1 };
+const AT_SECOND = { padding: 0, next: 2 };
+
+function readLengths(
+  bytes: Buffer,
+  at: number,
+  count: number,
+): { readonly sizes: readonly number[]; readonly next: number } | undefined {
+  const sizes: number[] = [];
+  let next = at;
+  while (sizes.length < count) {
+    const length = readLength(bytes, next);
+    if (length === undefined) return undefined;
+    sizes.push(length.size);
+    next = length.next;
+  }
+  return { sizes, next };
 }
 
 /** Frame length in one or two bytes (RFC 6716 §3.2.1). */

@@ -14,11 +14,28 @@ export interface WebmMetadata {
   readonly staged: string | undefined;
 }
 
-/** ASCII only: metadata travels in headers, too. @throws Failure `internal` where it would not fit */
+/**
+ * ASCII only: metadata travels in headers, too. The picture is left out where there is no room for it.
+ * @throws Failure `internal` where the rest would not fit
+ */
 export function encodeMetadata({ manifest, staged }: WebmMetadata): Readonly<Record<string, string>> {
+  const { levels, ...bare } = manifest;
+  const whole = metadataOf(manifest, staged);
+  if (levels === undefined || bytesOf(whole) <= LARGEST_METADATA_BYTES) return requireRoom(whole);
+  return requireRoom(metadataOf(bare, staged));
+}
+
+function metadataOf(manifest: Manifest, staged: string | undefined): Readonly<Record<string, string>> {
   const json = JSON.stringify(manifest).replaceAll(/[^\x20-\x7e]/g, escapeUnits);
-  const metadata = { manifest: json, ...(staged === undefined ? {} : { staged }) };
-  const sizeBytes = Object.entries(metadata).reduce((size, [name, value]) => size + name.length + value.length, 0);
+  return { manifest: json, ...(staged === undefined ? {} : { staged }) };
+}
+
+function bytesOf(metadata: Readonly<Record<string, string>>): number {
+  return Object.entries(metadata).reduce((size, [name, value]) => size + name.length + value.length, 0);
+}
+
+function requireRoom(metadata: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const sizeBytes = bytesOf(metadata);
   if (sizeBytes <= LARGEST_METADATA_BYTES) return metadata;
   throw new Failure(
     'internal',
