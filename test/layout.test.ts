@@ -275,6 +275,11 @@ const PARTS: readonly Part[] = [
     why: 'what is missing is fetched over contracts, for a command and for the service at night',
   },
   {
+    has: ['survey.ts'],
+    may: ['archive/', 'day.ts'],
+    why: 'what lies in an archive is compared with itself, over the contract: folder or bucket, no Genesys',
+  },
+  {
     has: ['overview.ts'],
     may: ['archive/', 'queue/queue.ts'],
     why: 'how an archive is doing, for whoever asks: a command, a route, a page',
@@ -344,6 +349,7 @@ const PARTS: readonly Part[] = [
       'day.ts',
       'prove-day.ts',
       'mend-days.ts',
+      'survey.ts',
       'catch-up.ts',
       'audit/',
       'log.ts',

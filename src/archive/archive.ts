@@ -4,6 +4,7 @@ import type { Recording } from '../recording.ts';
 import type { FailureRecord, Manifest, WaitingRecord } from './manifest.ts';
 import type { Notes } from './notes.ts';
 import type { Subject } from './names.ts';
+import type { Shelf } from './shelf.ts';
 
 /** Size and checksums of what was stored, counted while it was written. */
 export interface Stored {
@@ -113,6 +114,8 @@ export interface Archive {
   flag(recording: Recording, held: boolean, signal: AbortSignal): Promise<boolean>;
   /** The bytes of the WebM that `find` found, whole or a range; nothing is asked twice. @throws Failure `not-found`, also midway, `range-not-satisfiable` */
   read(manifest: Manifest, range: ByteRange | undefined, signal: AbortSignal): Promise<Readable>;
+  /** The bytes of a file that the manifest names beside the WebM, whole. @throws Failure `not-found`, also midway */
+  original(manifest: Manifest, name: string, signal: AbortSignal): Promise<Readable>;
   /** A signed, expiring URL that plays what `find` found in a browser: a bearer secret, never logged. */
   link(manifest: Manifest, lifetimeS: number, signal: AbortSignal): Promise<Link>;
   /**
@@ -120,6 +123,14 @@ export interface Archive {
    * only where the query asks for that status. Of what is archived neither a failure nor a wait is shown.
    */
   list(query: ListQuery, signal: AbortSignal): Promise<Page>;
+  /** What lies under recordings/, in parts that may be walked side by side, each in the order of names; no media is read. */
+  shelves(signal: AbortSignal): readonly AsyncIterable<Shelf>[];
+  /** What lies under recordings/ of one recording; undefined where nothing does. */
+  shelfOf(recording: Recording, signal: AbortSignal): Promise<Shelf | undefined>;
+  /** The days under days/, in order. */
+  daysListed(signal: AbortSignal): AsyncIterable<string>;
+  /** The keys that a day lists, in order: whether their recordings are there, each has to be asked. */
+  keysListed(day: string, signal: AbortSignal): AsyncIterable<string>;
   /**
    * Overwrites an earlier record of the same recording (or conversation, where `recordingId` is undefined); what was given
    * up waits no more.

@@ -5,7 +5,7 @@
 import { Failure } from '../failure.ts';
 import { Fields } from '../fields.ts';
 import { canonicalId, type Recording } from '../recording.ts';
-import { canonicalSubject, subjectKey, type Subject } from './names.ts';
+import { canonicalSubject, ERASED, subjectKey, type Subject } from './names.ts';
 import type { Notes } from './notes.ts';
 import type { Objects } from './objects.ts';
 import { storedIdOrNull } from './records.ts';
@@ -23,8 +23,6 @@ export interface ErasedRecord {
   /** SHA-256, hex, of its manifest.json as it lay there; absent where there was none. */
   readonly manifestSha256?: string;
 }
-
-const ERASED = 'erased/';
 
 /** Asked where nothing was found, and once more before something is stored: two names at once. @throws Failure `erased` */
 export async function requireNotErased(recording: Recording, objects: Objects, signal: AbortSignal): Promise<void> {
@@ -74,7 +72,7 @@ export async function takeBackErasure(subject: Subject, notes: Notes, signal: Ab
   }
 }
 
-function erasedNames({ recordingId, conversationId }: Subject): readonly string[] {
+export function erasedNames({ recordingId, conversationId }: Subject): readonly string[] {
   if (recordingId === undefined || conversationId === undefined) return [erasedName({ recordingId, conversationId })];
   return [erasedName({ recordingId, conversationId }), erasedName({ recordingId: undefined, conversationId })];
 }

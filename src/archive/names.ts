@@ -5,23 +5,28 @@ import { canonicalId, keyOf, pathOf, recordingOfKey, type Recording } from '../r
 export const RECORDINGS = 'recordings/';
 export const DAYS = 'days/';
 export const STAGING = 'staging/';
+export const ERASED = 'erased/';
+export const WEBM_FILE = 'recording.webm';
+export const MANIFEST_FILE = 'manifest.json';
+export const LEVELS_FILE = 'levels.bin';
+/** In a folder archive alone: what lies beside it may not be removed. A bucket has flags of its own. */
+export const HELD_FILE = 'held';
 
 /** `recordings/{conversationId|_}/{recordingId}/{file}` */
 export function besideName(recording: Recording, file: string): string {
   return `${RECORDINGS}${pathOf(recording)}/${file}`;
 }
 
-/** In a folder archive: what lies beside it may not be removed. A bucket has flags of its own. */
 export function heldName(recording: Recording): string {
-  return besideName(recording, 'held');
+  return besideName(recording, HELD_FILE);
 }
 
 export function webmName(recording: Recording): string {
-  return besideName(recording, 'recording.webm');
+  return besideName(recording, WEBM_FILE);
 }
 
 export function manifestName(recording: Recording): string {
-  return besideName(recording, 'manifest.json');
+  return besideName(recording, MANIFEST_FILE);
 }
 
 /** `days/{yyyy-mm-dd}/{key}`: an empty object that a listing finds. */

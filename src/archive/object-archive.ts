@@ -1,13 +1,15 @@
 /** What folder and bucket do alike, over their small objects: the listing, and the reasons why something is not there. */
-import { isId, type Recording, spellingsOf } from '../recording.ts';
+import { isId, pathOf, type Recording, spellingsOf } from '../recording.ts';
 import type { ListQuery, Page } from './archive.ts';
-import { requireNotErased } from './erased.ts';
+import { erasedNames, requireNotErased } from './erased.ts';
 import { listArchive } from './listing.ts';
 import type { FailureRecord, WaitingRecord } from './manifest.ts';
-import { RECORDINGS, type Subject } from './names.ts';
+import { DAYS, ERASED, RECORDINGS, type Subject } from './names.ts';
 import { ObjectNotes, type Notes } from './notes.ts';
 import type { Objects } from './objects.ts';
+import { compareTexts } from './page.ts';
 import { Reasons } from './reasons.ts';
+import { shelvesOf, type FoundFile, type NameRange, type Shelf } from './shelf.ts';
 
 export abstract class ObjectArchive {
   readonly notes: Notes;
@@ -69,6 +71,36 @@ export abstract class ObjectArchive {
     return staged + (await this.reasons.tidy(signal));
   }
 
+  shelves(signal: AbortSignal): readonly AsyncIterable<Shelf>[] {
+    const read = (name: string): Promise<string | undefined> => this.objects.get(name, signal);
+    return this.ranges.map((range) => {
+      const erased = this.objects.children({ folder: ERASED, after: range.from }, signal);
+      return shelvesOf({ files: this.filesIn(range, signal), erased, read });
+    });
+  }
+
+  async shelfOf(recording: Recording, signal: AbortSignal): Promise<Shelf | undefined> {
+    const read = (name: string): Promise<string | undefined> => this.objects.get(name, signal);
+    const erased = this.#marksOf(recording, signal);
+    const files = this.filesBelow(`${RECORDINGS}${pathOf(recording)}/`, signal);
+    for await (const shelf of shelvesOf({ files, erased, read })) return shelf;
+    return undefined;
+  }
+
+  async *daysListed(signal: AbortSignal): AsyncGenerator<string> {
+    for await (const name of this.objects.children({ folder: DAYS }, signal)) yield name.replace(/\/$/, '');
+  }
+
+  keysListed(day: string, signal: AbortSignal): AsyncIterable<string> {
+    return this.objects.children({ folder: `${DAYS}${day}/` }, signal);
+  }
+
+  /** What is marked under erased/ about it, by its name there, in order. */
+  async *#marksOf(recording: Recording, signal: AbortSignal): AsyncGenerator<string> {
+    for (const name of erasedNames(recording).toSorted(compareTexts))
+      if ((await this.objects.get(name, signal)) !== undefined) yield name.slice(ERASED.length);
+  }
+
   /** What was erased is told apart from what never was. @throws Failure `erased` */
   protected async notFound(recording: Recording, signal: AbortSignal): Promise<undefined> {
     await requireNotErased(recording, this.objects, signal);
@@ -77,6 +109,14 @@ export abstract class ObjectArchive {
 
   /** Of one spelling; see {@link Archive.flag}. */
   protected abstract flagAs(recording: Recording, held: boolean, signal: AbortSignal): Promise<boolean>;
+  /** Parts of recordings/ that are worth walking side by side. */
+  protected abstract readonly ranges: readonly NameRange[];
+
+  /** Everything under recordings/ of conversations in that range, in the order of names. */
+  protected abstract filesIn(range: NameRange, signal: AbortSignal): AsyncIterable<FoundFile>;
+
+  /** Everything whose name begins with `prefix`, in order. */
+  protected abstract filesBelow(prefix: string, signal: AbortSignal): AsyncIterable<FoundFile>;
 
   /** How many were removed. */
   protected abstract sweepStaging(olderThanMs: number, signal: AbortSignal): Promise<number>;

@@ -1,6 +1,7 @@
 /** What was established about a day, as it lies in `proofs/{day}/`: written once, and the newest counts. */
 import { Fields } from '../fields.ts';
 import type { Notes } from './notes.ts';
+import { isInPart, parsePart } from './part.ts';
 
 /** `complete`: everything that Genesys has was looked for. `intact`: what lies here was compared with its manifests. */
 export type ProofKind = 'complete' | 'intact';
@@ -51,6 +52,24 @@ export async function* proofsOf(
     const proof = parseProof(await notes.read(name, signal));
     if (proof !== undefined) yield proof;
   }
+}
+
+/** Whether the bytes of a recording were read and found whole since then. Its day is that of its manifest. */
+export async function wasReadSince(
+  sinceMs: number,
+  { key, day }: { readonly key: string; readonly day: string },
+  notes: Notes,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const names: string[] = [];
+  for await (const { name, writtenAt } of notes.list(`proofs/${day}/`, signal))
+    if (name.endsWith('.intact.json') && Date.parse(writtenAt) >= sinceMs) names.push(name);
+  for (const name of names.toReversed()) {
+    const proof = parseProof(await notes.read(name, signal));
+    const part = parsePart(proof?.['read']);
+    if (proof?.verdict === 'intact' && part !== undefined && isInPart(key, part)) return true;
+  }
+  return false;
 }
 
 function parseProof(text: string | undefined): WrittenProof | undefined {

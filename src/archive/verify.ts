@@ -1,9 +1,12 @@
 /** Turns a stored recording, read back whole, into a list of what is wrong with it. */
-import { Failure } from '../failure.ts';
+import type { Readable } from 'node:stream';
+import { Failure, systemCode } from '../failure.ts';
 import type { Recording } from '../recording.ts';
 import type { Archive, Stored } from './archive.ts';
 import { type Checksum, createChecksum } from './checksum.ts';
+import type { Fault } from './inspect.ts';
 import type { Manifest } from './manifest.ts';
+import { WEBM_FILE } from './names.ts';
 import { parseManifest } from './records.ts';
 
 /**
@@ -24,6 +27,41 @@ export async function verifyStored(
   } catch (error) {
     if (error instanceof Failure && (error.code === 'conflict' || error.code === 'not-found')) return [error.message];
     throw error;
+  }
+}
+
+/** What is wrong with the bytes of a recording and its originals, each read whole. That they cannot be read is a fault as well. */
+export async function rereadFaults(
+  manifest: Manifest,
+  archive: Pick<Archive, 'read' | 'original'>,
+  signal: AbortSignal,
+): Promise<readonly Fault[]> {
+  const webm = { name: WEBM_FILE, facts: manifest.webm, open: () => archive.read(manifest, undefined, signal) };
+  const originals = manifest.sources.flatMap(({ original, sizeBytes, sha256 }) =>
+    original === undefined
+      ? []
+      : [{ name: original, facts: { sizeBytes, sha256 }, open: () => archive.original(manifest, original, signal) }],
+  );
+  const faults: Fault[] = [];
+  for (const { name, facts, open } of [webm, ...originals]) {
+    const found = await readWhole(open, signal);
+    if ('state' in found) faults.push({ ...found, file: name, reason: `${name} ${found.reason}` });
+    else if (found.sha256 !== facts.sha256 || found.sizeBytes !== facts.sizeBytes)
+      faults.push({ state: 'damaged', file: name, reason: `${name} was read, and its SHA-256 is not its manifest's` });
+  }
+  return faults;
+}
+
+/** Size and checksums of what could be read, or why it could not. */
+async function readWhole(open: () => Promise<Readable>, signal: AbortSignal): Promise<Stored | Fault> {
+  try {
+    const checksum = createChecksum();
+    for await (const chunk of await open()) checksum.update(chunk);
+    return checksum.stored();
+  } catch (thrown) {
+    if (signal.aborted) throw thrown;
+    const why = thrown instanceof Failure ? thrown.message : (systemCode(thrown) ?? String(thrown));
+    return { state: 'unreadable', reason: `cannot be read (${why})` };
   }
 }
 

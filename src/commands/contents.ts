@@ -7,6 +7,7 @@ import { RECONCILE } from './reconcile-table.ts';
 import { REPLAY } from './replay-table.ts';
 import { STATUS } from './status-table.ts';
 import type { RunTask } from './task.ts';
+import { VERIFY } from './verify-table.ts';
 
 export interface Listed {
   readonly table: CommandTable;
@@ -16,6 +17,7 @@ export interface Listed {
 
 export const COMMANDS: readonly Listed[] = [
   { table: RECONCILE, load: async () => (await import('./reconcile.ts')).runReconcile },
+  { table: VERIFY, load: async () => (await import('./verify.ts')).runVerify },
   { table: STATUS, load: async () => (await import('./status.ts')).runStatus },
   { table: BACKFILL, load: async () => (await import('./backfill.ts')).runBackfill },
   { table: REPLAY, load: async () => (await import('./replay.ts')).runReplay },

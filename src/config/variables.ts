@@ -42,6 +42,7 @@ const COMMANDS = {
   backfill: ['genesys', 'outbound', 'archive', 'making', 'task', 'log'],
   status: ['outbound', 'queue', 'archive', 'log'],
   hold: ['outbound', 'archive', 'log'],
+  verify: ['outbound', 'archive', 'log'],
   audit: ['outbound', 'archive', 'log'],
   replay: ['genesys', 'outbound', 'archive', 'making', 'log'],
 } as const satisfies Record<string, readonly Part[]>;

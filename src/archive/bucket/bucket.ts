@@ -17,9 +17,10 @@ import { BucketDeposit } from './deposit.ts';
 import { downloadStream, readObject } from './download.ts';
 import { insertObject } from './insert.ts';
 import { LinkCache } from './links.ts';
-import { flagObject, listObjects, removeAll, removeObject, statObject } from './metadata.ts';
+import { flagObject, listObjects, removeAll, removeObject, statObject, type Listing } from './metadata.ts';
 import { isSame, type ObjectFacts } from './object.ts';
 import { BucketObjects } from './objects.ts';
+import { SIXTEEN_RANGES, type FoundFile, type NameRange } from '../shelf.ts';
 import type { RetryPolicy } from './retry.ts';
 import { LinkSigner } from './signer.ts';
 import { parseWebmMetadata } from './webm-metadata.ts';
@@ -127,6 +128,28 @@ export class BucketArchive extends ObjectArchive implements Archive {
       }
     }
     return isThere;
+  }
+
+  async original(manifest: Manifest, name: string, signal: AbortSignal): Promise<Readable> {
+    return downloadStream({ name: besideName(recordingOf(manifest), name) }, this.#client, signal);
+  }
+
+  protected readonly ranges = SIXTEEN_RANGES;
+
+  protected filesIn({ from, to }: NameRange, signal: AbortSignal): AsyncIterable<FoundFile> {
+    const end = to === undefined ? {} : { to: RECORDINGS + to };
+    return this.#filesOf({ prefix: RECORDINGS, from: RECORDINGS + from, ...end }, signal);
+  }
+
+  protected filesBelow(prefix: string, signal: AbortSignal): AsyncIterable<FoundFile> {
+    return this.#filesOf({ prefix }, signal);
+  }
+
+  async *#filesOf(listing: Listing, signal: AbortSignal): AsyncGenerator<FoundFile> {
+    for await (const objects of listObjects(listing, this.#client, signal)) {
+      for (const { name, sizeBytes, crc32c, isHeld, metadata, createdAt } of objects)
+        yield { name, sizeBytes, crc32c, isHeld, carried: metadata['manifest'], writtenAt: createdAt };
+    }
   }
 
   protected async sweepStaging(olderThanMs: number, signal: AbortSignal): Promise<number> {

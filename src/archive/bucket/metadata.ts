@@ -22,10 +22,12 @@ export interface Listing {
   readonly prefix: string;
   /** Names from here on (inclusive). */
   readonly from?: string;
+  /** Names before this one (exclusive). */
+  readonly to?: string | undefined;
   readonly pageSize?: number;
 }
 
-const FACTS = 'items(name,generation,size,crc32c,contentType,metadata,timeCreated)';
+const FACTS = 'items(name,generation,size,crc32c,contentType,metadata,timeCreated,temporaryHold,eventBasedHold)';
 
 /** Page after page, in the order of names. */
 export async function* listObjects(
@@ -65,6 +67,7 @@ async function* listPages(
       fields: `nextPageToken,${listing.fields}`,
       ...(listing.delimiter === undefined ? {} : { delimiter: listing.delimiter }),
       ...(listing.from === undefined ? {} : { startOffset: client.fullName(listing.from) }),
+      ...(listing.to === undefined ? {} : { endOffset: client.fullName(listing.to) }),
       ...(pageToken === undefined ? {} : { pageToken }),
     });
     const path = `${client.listPath()}?${query.toString()}`;

@@ -15,6 +15,8 @@ export interface ObjectFacts {
   readonly metadata: Readonly<Record<string, string>>;
   /** ISO 8601, UTC. */
   readonly createdAt: string;
+  /** A hold forbids to delete it. https://cloud.google.com/storage/docs/object-holds */
+  readonly isHeld: boolean;
 }
 
 /** What was counted while the bytes were sent. */
@@ -47,6 +49,7 @@ export function parseObject(resource: Fields): ObjectFacts {
     contentType: resource.text('contentType') ?? 'application/octet-stream',
     metadata: textsIn(resource.fields('metadata')),
     createdAt: resource.text('timeCreated') ?? '',
+    isHeld: resource.boolean('temporaryHold') === true || resource.boolean('eventBasedHold') === true,
   };
 }
 

@@ -1,0 +1,22 @@
+/** All recordings, dealt into parts by the hash of their keys, so that reading one part a night reads everything in the end. */
+import { createHash } from 'node:crypto';
+
+/** The `part`-th (from 1) of `of` parts. */
+export interface Part {
+  readonly part: number;
+  readonly of: number;
+}
+
+export function isInPart(key: string, { part, of }: Part): boolean {
+  return createHash('sha256').update(key).digest().readUInt32BE(0) % of === part - 1;
+}
+
+/** `n/t`; undefined for anything else. */
+export function parsePart(text: unknown): Part | undefined {
+  const [, part, of] = /^([1-9]\d{0,4})\/([1-9]\d{0,4})$/.exec(typeof text === 'string' ? text : '') ?? [];
+  return Number(part) <= Number(of) ? { part: Number(part), of: Number(of) } : undefined;
+}
+
+export function partText({ part, of }: Part): string {
+  return `${String(part)}/${String(of)}`;
+}

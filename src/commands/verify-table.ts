@@ -1,0 +1,19 @@
+/** What is said of `archiver verify` anywhere: help, completion, README. */
+import type { CommandTable } from './flags.ts';
+
+export const VERIFY = {
+  name: 'verify',
+  task: 'See whether everything is there',
+  does: 'Compares what lies in the archive with its manifests: names, sizes and CRC32C without reading, SHA-256 of what --read names. Writes a proof of each day; mends nothing, and names the command that does.',
+  flags: {
+    all: { kind: 'switch', meaning: 'everything; so it is unless days are named' },
+    from: { kind: 'day', value: 'DAY', meaning: 'first day (UTC) of the recordings' },
+    to: { kind: 'day', value: 'DAY', meaning: 'last day, itself included; today by default' },
+    read: {
+      kind: 'part',
+      value: 'n/t',
+      meaning: 'also reads every byte of this part of the recordings; of all of them where no part is said',
+    },
+  },
+  example: 'archiver verify --read 3/30',
+} as const satisfies CommandTable;
