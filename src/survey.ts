@@ -4,7 +4,7 @@ import { DaySums, isSameSet } from './archive/day-sums.ts';
 import { inBatches } from './archive/in-batches.ts';
 import { inspectShelf, type Fault, type Inspection } from './archive/inspect.ts';
 import { canonicalSubject, DAYS, HELD_FILE, LEVELS_FILE, subjectKey } from './archive/names.ts';
-import { isInPart, type Part } from './archive/part.ts';
+import { isInPart, type ReadPart } from './archive/part.ts';
 import { dayOf } from './archive/records.ts';
 import type { Shelf } from './archive/shelf.ts';
 import { rereadFaults } from './archive/verify.ts';
@@ -22,7 +22,7 @@ export interface ArchiveFinding extends Fault {
 export interface SurveyNeeds {
   readonly archive: Pick<Archive, 'shelves' | 'shelfOf' | 'daysListed' | 'keysListed' | 'notes' | 'read' | 'original'>;
   /** Which recordings are read whole; none where it is absent. */
-  readonly read?: Part | undefined;
+  readonly read?: ReadPart | undefined;
   readonly onFinding: (finding: ArchiveFinding) => void;
   /** Told of each recording. */
   readonly onProgress?: (survey: Survey) => void;
@@ -141,14 +141,14 @@ const MOST_UNREADABLE = 32;
 /** Keys held in memory while days are compared by name: about 100 bytes each. */
 const MOST_KEYS = 200_000;
 
-async function openLook(needs: SurveyNeeds, signal: AbortSignal): Promise<Look> {
+async function openLook(needs: SurveyNeeds, signal: AbortSignal): Promise<SurveyWalk> {
   const held = new Set<string>();
   for await (const { name } of needs.archive.notes.list('holds/', signal)) held.add(name.split('/')[1] ?? '');
-  return new Look(needs, held, signal);
+  return new SurveyWalk(needs, held, signal);
 }
 
 /** One look at an archive: what it has seen, and what it has to see again. */
-class Look {
+class SurveyWalk {
   readonly survey = new Survey();
   readonly #needs: SurveyNeeds;
   /** Keys that a hold lies on; `{conversationId}._` for a whole conversation. */
@@ -260,7 +260,7 @@ function unlistedEntry(day: string, key: string): ArchiveFinding {
 }
 
 /** Whether each day lists what belongs to it, and nothing else; named only where the sums of a day differ. */
-async function compareListings(look: Look, needs: SurveyNeeds, signal: AbortSignal): Promise<void> {
+async function compareListings(look: SurveyWalk, needs: SurveyNeeds, signal: AbortSignal): Promise<void> {
   const { archive } = needs;
   const listed = new DaySums();
   await inParallel(archive.daysListed(signal), WIDTH, async (day) => {
@@ -287,7 +287,7 @@ function groupsOf(days: readonly string[], countOf: (day: string) => number): re
 
 async function nameDifferences(
   days: readonly string[],
-  { look, archive }: { readonly look: Look; readonly archive: SurveyNeeds['archive'] },
+  { look, archive }: { readonly look: SurveyWalk; readonly archive: SurveyNeeds['archive'] },
   signal: AbortSignal,
 ): Promise<void> {
   const there = new Map(days.map((day) => [day, new Set<string>()]));
@@ -305,7 +305,7 @@ async function nameDifferences(
 }
 
 /** What has come since, or lies on another day, is none. */
-async function nameStray(key: string, day: string, look: Look): Promise<void> {
+async function nameStray(key: string, day: string, look: SurveyWalk): Promise<void> {
   const { shelf, inspection } = await look.inspect(key);
   if (shelf === undefined) look.found(strayEntry(day, key, NOT_THERE));
   else if (inspection?.manifest === undefined && shelf.isErased) look.found(strayEntry(day, key, 'it was erased'));

@@ -5,7 +5,7 @@ import { pathOf, recordingOfKey, type Recording } from '../recording.ts';
 import { crc32c, encodeCrc32c } from './checksum.ts';
 import { recordingOf, type Manifest } from './manifest.ts';
 import { HELD_FILE, LEVELS_FILE, MANIFEST_FILE, WEBM_FILE } from './names.ts';
-import { dayOf, isOf, parseManifest } from './records.ts';
+import { dayOf, isOf, tryManifest } from './records.ts';
 import type { Shelf, ShelfFile } from './shelf.ts';
 
 /**
@@ -18,18 +18,7 @@ import type { Shelf, ShelfFile } from './shelf.ts';
  * - `unheld`      a hold forbids its erasure, and the store does not know
  * - `gone`        a seal names it, and it is there no more, nor was it erased
  */
-export const FAULT_STATES = [
-  'damaged',
-  'unreadable',
-  'unproven',
-  'incomplete',
-  'stray',
-  'undead',
-  'unheld',
-  'gone',
-] as const;
-
-export type FaultState = (typeof FAULT_STATES)[number];
+export type FaultState = 'damaged' | 'unreadable' | 'unproven' | 'incomplete' | 'stray' | 'undead' | 'unheld' | 'gone';
 
 export interface Fault {
   readonly state: FaultState;
@@ -123,14 +112,6 @@ async function manifestText({
 function writtenAs(carried: string | undefined): string | undefined {
   try {
     return carried === undefined ? undefined : `${JSON.stringify(JSON.parse(carried), null, 2)}\n`;
-  } catch {
-    return undefined;
-  }
-}
-
-function tryManifest(text: string | undefined): Manifest | undefined {
-  try {
-    return text === undefined ? undefined : parseManifest(text);
   } catch {
     return undefined;
   }

@@ -2,21 +2,21 @@
 import { createHash } from 'node:crypto';
 
 /** The `part`-th (from 1) of `of` parts. */
-export interface Part {
+export interface ReadPart {
   readonly part: number;
   readonly of: number;
 }
 
-export function isInPart(key: string, { part, of }: Part): boolean {
+export function isInPart(key: string, { part, of }: ReadPart): boolean {
   return createHash('sha256').update(key).digest().readUInt32BE(0) % of === part - 1;
 }
 
 /** `n/t`; undefined for anything else. */
-export function parsePart(text: unknown): Part | undefined {
+export function parsePart(text: unknown): ReadPart | undefined {
   const [, part, of] = /^([1-9]\d{0,4})\/([1-9]\d{0,4})$/.exec(typeof text === 'string' ? text : '') ?? [];
   return Number(part) <= Number(of) ? { part: Number(part), of: Number(of) } : undefined;
 }
 
-export function partText({ part, of }: Part): string {
+export function partText({ part, of }: ReadPart): string {
   return `${String(part)}/${String(of)}`;
 }

@@ -67,6 +67,15 @@ export function parseManifest(text: string): Manifest {
   }));
 }
 
+/** undefined for no text, and for one that is no manifest. */
+export function tryManifest(text: string | undefined): Manifest | undefined {
+  try {
+    return text === undefined ? undefined : parseManifest(text);
+  } catch {
+    return undefined;
+  }
+}
+
 /** @throws Failure `conflict` naming the field */
 export function parseFailureRecord(text: string): FailureRecord {
   return parseRecord(text, 'The failure record', (fields) => ({

@@ -63,7 +63,7 @@ export async function* shelvesOf({ files, erased, read }: ShelvesNeeds): AsyncGe
   let path: string | undefined;
   let held: ShelfFile[] = [];
   for await (const { name, ...facts } of files) {
-    const place = placeOf(name);
+    const place = shelfPlaceOf(name);
     if (path !== undefined && place.path !== path) yield await shelfAt({ path, files: held }, marks, read);
     if (place.path !== path) held = [];
     path = place.path;
@@ -88,7 +88,7 @@ async function isMarked(recording: Recording, marks: ErasedNames, read: ReadText
 }
 
 /** `recordings/{C}/{R}/{file}`; a file higher up is on a shelf of its folder, one further down on that of its recording. */
-function placeOf(name: string): { readonly path: string; readonly file: string } {
+function shelfPlaceOf(name: string): { readonly path: string; readonly file: string } {
   const segments = name.slice(RECORDINGS.length).split('/');
   const depth = Math.min(2, segments.length - 1);
   return { path: segments.slice(0, depth).join('/'), file: segments.slice(depth).join('/') };

@@ -36,18 +36,18 @@ function fetching(day: string | undefined): string {
 /** Where a bucket keeps what was replaced or deleted; a folder has its backups. */
 function earlierCopies(name: string, place: ArchiveConfig): string {
   if (place.kind === 'folder') return `cp -a BACKUP/${name}/. ${place.path}/${name}/`;
-  return `gcloud storage ls --soft-deleted '${urlOf(name, place)}/**'`;
+  return `gcloud storage ls --soft-deleted '${bucketUrlOf(name, place)}/**'`;
 }
 
 function looking(name: string, place: ArchiveConfig): string {
-  return place.kind === 'folder' ? `ls -l ${place.path}/${name}` : `gcloud storage ls -L '${urlOf(name, place)}'`;
+  return place.kind === 'folder' ? `ls -l ${place.path}/${name}` : `gcloud storage ls -L '${bucketUrlOf(name, place)}'`;
 }
 
 function emptyObject(name: string, place: ArchiveConfig): string {
   if (place.kind === 'folder') return `install -D /dev/null ${place.path}/${name}`;
-  return `gcloud storage cp - '${urlOf(name, place)}' < /dev/null`;
+  return `gcloud storage cp - '${bucketUrlOf(name, place)}' < /dev/null`;
 }
 
-function urlOf(name: string, { bucket, prefix }: Extract<ArchiveConfig, { kind: 'bucket' }>): string {
+function bucketUrlOf(name: string, { bucket, prefix }: Extract<ArchiveConfig, { kind: 'bucket' }>): string {
   return `gs://${bucket}/${prefix === '' ? '' : `${prefix}/`}${name}`;
 }

@@ -1,5 +1,5 @@
 /** `archiver verify`: what lies in the archive against its manifests, and a proof of each day that was looked at. */
-import { parsePart, partText, type Part } from '../archive/part.ts';
+import { parsePart, partText, type ReadPart } from '../archive/part.ts';
 import { writeProof } from '../archive/proofs.ts';
 import { Failure } from '../failure.ts';
 import { type ArchiveFinding, surveyAll, surveyDays, type SurveyNeeds, type Survey } from '../survey.ts';
@@ -34,7 +34,7 @@ export async function runVerify(task: Task): Promise<Exit> {
 
 interface Asked {
   readonly days: readonly string[] | undefined;
-  readonly read: Part | undefined;
+  readonly read: ReadPart | undefined;
   readonly place: Workplace['config']['archive'];
 }
 

@@ -2,7 +2,7 @@
 import { Failure } from '../../failure.ts';
 import type { ObjectFacts } from './object.ts';
 import type { Manifest } from '../manifest.ts';
-import { parseManifest } from '../records.ts';
+import { tryManifest } from '../records.ts';
 
 /** Names and values together. https://cloud.google.com/storage/quotas#objects */
 const LARGEST_METADATA_BYTES = 8 * 1024;
@@ -54,14 +54,6 @@ export function parseWebmMetadata(object: ObjectFacts): WebmMetadata | undefined
   const { sizeBytes, crc32c } = manifest?.webm ?? {};
   if (manifest === undefined || sizeBytes !== object.sizeBytes || crc32c !== object.crc32c) return undefined;
   return { manifest, staged: object.metadata['staged'] };
-}
-
-function tryManifest(text: string): Manifest | undefined {
-  try {
-    return parseManifest(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** JSON's own escape, per UTF-16 unit. */
