@@ -50,13 +50,9 @@ export class BucketAudit implements Audit {
     const link = { at, chain: this.#chain, sequence, previous: this.#previous };
     const text = encodeRecord({ ...entry, about }, link);
     this.#previous = hashOf(text);
-    const random = randomBytes(8).toString('hex');
+    const name = `${startOfName({ at, action: entry.action })}${randomBytes(8).toString('hex')}.json`;
     this.#unwritten.add(sequence);
-    const isNew = await this.#notes.create(
-      `audit/${at.slice(0, 10)}/${at}.${entry.action}.${random}.json`,
-      text,
-      signal,
-    );
+    const isNew = await this.#notes.create(name, text, signal);
     if (!isNew)
       throw new Failure('archive-unavailable', 'The audit already holds another record of this name; ask once more.');
     this.#unwritten.delete(sequence);
@@ -76,7 +72,8 @@ export class BucketAudit implements Audit {
     for await (const { name, text } of this.#texts(signal)) {
       const record = parseAuditRecord(text);
       if (record === undefined) findings.push({ state: 'unreadable', where: name, reason: 'it is no audit record' });
-      else chainOf(chains, record.chain).add({ sequence: record.sequence, text, name });
+      else if (!name.startsWith(startOfName(record))) findings.push({ state: 'reordered', where: name, reason: MOVED });
+      if (record !== undefined) chainOf(chains, record.chain).add({ sequence: record.sequence, text, name });
     }
     const proofs = [...chains.values()].map((chain) => chain.end());
     return {
@@ -110,6 +107,13 @@ export class BucketAudit implements Audit {
       return text === undefined ? [] : [{ name, text }];
     });
   }
+}
+
+const MOVED = 'it lies under the name of another record';
+
+/** A record lies where its own time and action say. */
+function startOfName({ at, action }: Pick<AuditRecord, 'at' | 'action'>): string {
+  return `audit/${at.slice(0, 10)}/${at}.${action}.`;
 }
 
 interface ChainLink {

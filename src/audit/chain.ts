@@ -12,6 +12,7 @@ interface Gap {
 export class ChainCheck {
   #previous = FIRST;
   #sequence = 0;
+  #where = '';
   /** A line cut by a crash: it was never acknowledged, and the record behind it carries its hash. */
   #torn: AuditFinding | undefined;
   readonly #gaps: Gap[] = [];
@@ -48,10 +49,10 @@ export class ChainCheck {
         `record ${String(record.sequence)} stands behind record ${String(this.#sequence)}`,
       );
     else if (record.sequence > expected) this.#gaps.push({ first: expected, last: record.sequence - 1, where });
-    else if (!follows)
-      this.#found('changed', where, `record ${String(this.#sequence)} before it is not the one that was written`);
+    else if (!follows) this.#found('changed', this.#where || where, changedReason(this.#sequence));
     for (const number of String(record.about?.['unwritten'] ?? '').split(',')) this.#unwritten.add(Number(number));
     this.#torn = undefined;
+    this.#where = where;
     this.#previous = hashOf(line);
     this.#sequence = Math.max(this.#sequence, record.sequence);
     this.#records += 1;
@@ -73,4 +74,10 @@ export class ChainCheck {
     if (missing === 0) return [];
     return [{ state: 'missing', where, reason: `records ${String(first)} to ${String(last)} are missing before it` }];
   }
+}
+
+/** That a record was changed shows in the next one, which carries the hash of what was written. */
+function changedReason(sequence: number): string {
+  if (sequence === 0) return 'record 1 does not begin its chain';
+  return `record ${String(sequence)} is not the one that was written: record ${String(sequence + 1)} carries another hash`;
 }

@@ -14,6 +14,7 @@ export const VERIFY = {
       value: 'n/t',
       meaning: 'also reads every byte of this part of the recordings; of all of them where no part is said',
     },
+    audit: { kind: 'switch', meaning: 'looks at the record of who did what instead: changed, missing, out of order' },
   },
   example: 'archiver verify --read 3/30',
 } as const satisfies CommandTable;

@@ -8,6 +8,7 @@ import { daysAsked } from './days.ts';
 import { UsageError } from './flags.ts';
 import { mendingOf } from './mending.ts';
 import { openArchiveOf, openWorkplace, type Workplace } from './open.ts';
+import { verifyAudit } from './verify-audit.ts';
 import { EXIT, type Exit, type Report } from './report.ts';
 import type { Task } from './task.ts';
 
@@ -15,6 +16,7 @@ export async function runVerify(task: Task): Promise<Exit> {
   const { flags, report, signal } = task;
   if (flags.isOn('all') && (flags.has('from') || flags.has('to')))
     throw new UsageError('--all is everything: leave it out, or leave out --from and --to.');
+  if (flags.isOn('audit')) return verifyAudit(task);
   const days = daysAsked(flags, new Date());
   const workplace = openWorkplace(task, 'verify');
   const archive = await openArchiveOf(workplace, task, true);

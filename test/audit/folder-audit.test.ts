@@ -113,8 +113,8 @@ test('what was changed, removed or moved is found, and where (every place, every
     return findings.map(({ state, where }) => `${state} ${where}`);
   };
   for (let at = 0; at < 7; at++) {
-    const next = `2026-11-28 line ${String(at + 2)}`;
-    assert.deepEqual(await states(lines.with(at, (lines[at] ?? '').replace('"qa"', '"qb"'))), [`changed ${next}`]);
+    const own = `2026-11-28 line ${String(at + 1)}`;
+    assert.deepEqual(await states(lines.with(at, (lines[at] ?? '').replace('"qa"', '"qb"'))), [`changed ${own}`]);
     assert.deepEqual(await states(lines.toSpliced(at, 1)), [`missing 2026-11-28 line ${String(at + 1)}`]);
     const swapped = lines.with(at, lines[at + 1] ?? '').with(at + 1, lines[at] ?? '');
     assert.ok(
