@@ -1,5 +1,5 @@
 /** Turns the limits of a connection into the way out of this service: direct, or through the proxies the environment names. */
-import { Agent, type buildConnector, type Dispatcher, EnvHttpProxyAgent, Pool } from 'undici';
+import { Agent, type buildConnector, type Dispatcher, EnvHttpProxyAgent, fetch, Pool } from 'undici';
 import type { Proxies } from './config/proxies.ts';
 
 interface OutboundOptions {
@@ -52,6 +52,51 @@ export function openOutbound(options: OutboundOptions, proxies: Proxies | undefi
     httpsProxy: proxies.https,
     noProxy: directHosts(proxies),
   });
+}
+
+interface SmallRequest {
+  readonly method: string;
+  readonly headers: Headers | Readonly<Record<string, string>>;
+  readonly body?: unknown;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Of an answer that is read whole. */
+const SMALL_BYTES = 1_048_576;
+const SMALL_LIMITS = { connectTimeoutMs: 5_000, headersTimeoutMs: 10_000, bodyTimeoutMs: 10_000 };
+
+/** A fetch for libraries that ask another host by themselves: the same way out, no redirect, small answers read whole. */
+export function openSmallFetch(
+  proxies: Proxies | undefined,
+): (url: string, request: SmallRequest) => Promise<Response> {
+  const dispatcher = openOutbound(SMALL_LIMITS, proxies);
+  return async (url, { method, headers, body, signal }) => {
+    const answer = await fetch(url, {
+      method,
+      headers: Object.fromEntries(headers instanceof Headers ? headers.entries() : Object.entries(headers)),
+      body: body instanceof URLSearchParams || typeof body === 'string' ? body.toString() : null,
+      redirect: 'manual',
+      dispatcher,
+      ...(signal === undefined ? {} : { signal }),
+    });
+    const text = await smallText(answer.body);
+    return new Response(answer.status === 204 || answer.status === 304 ? null : text, {
+      status: answer.status,
+      headers: [...answer.headers],
+    });
+  };
+}
+
+async function smallText(body: AsyncIterable<unknown> | null): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let sizeBytes = 0;
+  for await (const chunk of body ?? []) {
+    if (!(chunk instanceof Uint8Array)) throw new TypeError('A body of something else than bytes.');
+    sizeBytes += chunk.length;
+    if (sizeBytes > SMALL_BYTES) throw new TypeError(`An answer of more than ${String(SMALL_BYTES)} bytes.`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
 }
 
 /**

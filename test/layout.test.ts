@@ -306,8 +306,22 @@ const PARTS: readonly Part[] = [
     why: 'HTTP is one way in; it reaches Genesys and the encoder through the pipeline only, and is told what it needs to know',
   },
   {
+    has: ['console/who/open-door.ts'],
+    may: ['console/', 'config/', 'http/witness.ts', 'log.ts', 'outbound.ts'],
+    why: 'the one place that chooses how people sign in; the ways themselves know no environment',
+  },
+  {
     has: ['console/'],
-    may: ['http/', 'audit/audit.ts', 'archive/', 'queue/queue.ts', 'overview.ts', 'metrics.ts', 'log.ts'],
+    may: [
+      'config/console.ts',
+      'http/',
+      'audit/audit.ts',
+      'archive/',
+      'queue/queue.ts',
+      'overview.ts',
+      'metrics.ts',
+      'log.ts',
+    ],
     why: 'pages for people over the contracts that routes for programs stand on; it opens nothing itself',
   },
   {
@@ -380,7 +394,7 @@ interface Package {
 const PACKAGES: readonly Package[] = [
   {
     name: /^express$/,
-    only: /^(http\/|console\/(console|visit)\.ts$)/,
+    only: /^(http\/|console\/(console|visit|who\/[a-z]+)\.ts$)/,
     why: 'routes are the only thing that knows the framework',
   },
   {

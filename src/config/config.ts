@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { hasEnded, type Key } from '../key.ts';
 import { isLoopback } from '../loopback.ts';
+import { readConsole, type AccessConfig } from './console.ts';
 import { readGenesys, type GenesysConfig } from './genesys.ts';
 import { readProxies, type Proxies } from './proxies.ts';
 import { Reader } from './reader.ts';
@@ -54,6 +55,8 @@ export interface Config {
   /** What of keys comes from a file changes with it: they are asked for at each use. */
   readonly webhook: { readonly required: boolean; readonly secrets: readonly Key[]; readonly tokens: readonly Key[] };
   readonly api: { readonly required: boolean; readonly keys: readonly Key[]; readonly perSecond: number };
+  /** To the console. */
+  readonly access: AccessConfig;
   readonly push: { readonly audience: string; readonly serviceAccount: string } | undefined;
   readonly transcodeSlots: number;
   readonly transcodeQueue: number;
@@ -99,6 +102,7 @@ export function readConfig(env: Environment, command: Command): Config {
     archiveOnListen: read.isOn('ARCHIVE_ON_LISTEN'),
     webhook: readWebhook(read, access),
     api: readApi(read, access),
+    access: readConsole(read, { command, host }),
     push: readPush(read),
     transcodeSlots,
     transcodeQueue: read.count('TRANSCODE_QUEUE', 2 * transcodeSlots),
@@ -224,7 +228,8 @@ function readApi(read: Reader, { command, isLoopback }: Access): Config['api'] {
   const keys = read.secrets.keys('API_KEYS');
   if (!required && !isLoopback && hasPart(command, 'api'))
     read.problem('API_AUTH', '"none" is only allowed with a loopback HOST; set API_KEYS');
-  if (required && keys.now.length === 0 && hasPart(command, 'playback'))
+  // The console has ways of its own to sign in.
+  if (required && keys.now.length === 0 && hasPart(command, 'playback') && command !== 'console')
     read.problem('API_KEYS', 'set at least one (openssl rand -base64 32), or API_AUTH=none on a loopback HOST');
   return {
     required,

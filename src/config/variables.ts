@@ -10,6 +10,7 @@ const PARTS = {
   webhook: 'Events',
   api: 'Keys',
   playback: 'Listeners',
+  console: 'Console',
   push: 'Pushed messages',
   making: 'Making WebM',
   night: 'Each night',
@@ -30,6 +31,7 @@ const COMMANDS = {
     'webhook',
     'api',
     'playback',
+    'console',
     'push',
     'making',
     'night',
@@ -38,6 +40,7 @@ const COMMANDS = {
   receiver: ['address', 'outbound', 'queue', 'webhook', 'api', 'log'],
   worker: ['address', 'genesys', 'outbound', 'queue', 'archive', 'api', 'push', 'making', 'log'],
   playback: ['address', 'genesys', 'outbound', 'queue', 'archive', 'api', 'playback', 'making', 'log'],
+  console: ['address', 'outbound', 'queue', 'archive', 'api', 'playback', 'console', 'log'],
   reconcile: ['genesys', 'outbound', 'archive', 'log'],
   backfill: ['genesys', 'outbound', 'archive', 'making', 'task', 'log'],
   status: ['outbound', 'queue', 'archive', 'log'],
@@ -254,6 +257,47 @@ export const VARIABLES = {
     max: 10,
     default: '0',
     meaning: 'proxies in front whose X-Forwarded-For is believed, for the audit (Cloud Run alone: 1)',
+  },
+  CONSOLE_AUTH: {
+    part: 'console',
+    kind: 'choice',
+    choices: ['auto', 'iap', 'oidc', 'key', 'none'],
+    default: 'auto',
+    meaning:
+      'how people sign in to `/console/`: `iap` (Identity-Aware Proxy in front), `oidc` (an identity provider), `key` (one of API_KEYS), `none` together with a loopback HOST alone, or `auto`: `key`, and `none` where API_AUTH is',
+  },
+  CONSOLE_ROLES: {
+    part: 'console',
+    kind: 'text',
+    otherwise: 'with `key` and `none` listen, numbers, operate and audit for all',
+    meaning:
+      'who may do what: `listen=@example.com; operate=group:platform; erase=dpo@example.com; listen:Claims=group:claims`; roles are listen (also of one division), numbers, operate, hold, erase, audit, none is part of another; `*` is everybody who has signed in',
+  },
+  CONSOLE_SESSION_KEYS: {
+    part: 'console',
+    kind: 'secret',
+    otherwise: 'made anew at each start',
+    meaning:
+      'keys that encrypt sessions, written like keys, the first is used and all are understood; several instances need them, and without any a restart ends all sessions',
+  },
+  CONSOLE_IAP_AUDIENCE: {
+    part: 'console',
+    kind: 'text',
+    meaning:
+      '`aud` of the assertions of IAP, such as `/projects/NUMBER/locations/REGION/services/SERVICE`; the log names the one that arrives',
+  },
+  CONSOLE_OIDC_ISSUER: {
+    part: 'console',
+    kind: 'url',
+    meaning: 'the identity provider; PUBLIC_URL/console/sign-in/callback is where it sends people back to',
+  },
+  CONSOLE_OIDC_CLIENT_ID: { part: 'console', kind: 'text', meaning: 'the client registered there for the console' },
+  CONSOLE_OIDC_CLIENT_SECRET: { part: 'console', kind: 'secret', meaning: 'its secret' },
+  CONSOLE_OIDC_GROUPS: {
+    part: 'console',
+    kind: 'text',
+    default: 'groups',
+    meaning: 'the claim of the ID token that names groups',
   },
   PUSH_AUDIENCE: {
     part: 'push',

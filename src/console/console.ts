@@ -4,30 +4,33 @@ import { gzip } from 'node:zlib';
 import express, { type Express, type NextFunction, type Request, type RequestHandler, type Response } from 'express';
 import { Failure } from '../failure.ts';
 import { answerFailure, failureOf, levelOfAnswer, pathnameOf } from '../http/errors.ts';
-import { readBody } from '../http/body.ts';
 import { leavingSignal } from '../http/play.ts';
-import { requireSameOrigin } from './same-origin.ts';
+import { readForm } from './forms.ts';
 import type { Assets } from './assets.ts';
 import { pageDocument, type Frame, type Theme } from './layout.ts';
 import { PAGES, type PageRoute } from './pages.ts';
 import { refusalPage } from './refusal.ts';
 import type { ConsoleNeeds, ShownPage, Visit, VisitAnswer } from './visit.ts';
 import { cookieOf } from './who/cookies.ts';
-import type { Identity, Role } from './who/identity.ts';
+import type { Role } from '../config/console.ts';
+import type { Identity } from './who/identity.ts';
 import type { FormTokens } from './who/form-tokens.ts';
+
+export interface DoorExchange {
+  readonly req: Request;
+  readonly res: Response;
+  /** A person does something; a page that looks by itself keeps no session alive. */
+  readonly isUse: boolean;
+}
 
 /** How visitors are told apart. */
 export interface Doorkeeper {
-  /** undefined where nobody has signed in. `isUse`: a person does something; a page that looks by itself keeps no session alive. */
-  identify(exchange: {
-    readonly req: Request;
-    readonly res: Response;
-    readonly isUse: boolean;
-  }): Promise<Identity | undefined>;
+  /** undefined where nobody has signed in. */
+  identify(exchange: DoorExchange): Promise<Identity | undefined>;
   /** Where one signs in, and returns from there to `to`; undefined where nobody can. */
   signInAt(to: string): string | undefined;
   /** Signing in and out. */
-  readonly routes?: (app: Express, show: ShowPage) => void;
+  routes?(app: Express, show: ShowPage): void;
 }
 
 export interface ConsoleOptions {
@@ -64,8 +67,6 @@ const POLICY = [
   "frame-ancestors 'none'",
   "require-trusted-types-for 'script'",
 ].join('; ');
-
-const FORM_BYTES = 65_536;
 
 /** For `app.use('/console', …)`. */
 export function createConsole(needs: ConsoleNeeds, options: ConsoleOptions): RequestHandler {
@@ -131,8 +132,7 @@ class Console {
       URL.parse(req.originalUrl, 'http://localhost') ?? {};
     const form = new URLSearchParams();
     if (req.method === 'POST') {
-      requireSameOrigin(req, publicUrl);
-      for (const [name, value] of await formOf(req)) form.append(name, value);
+      for (const [name, value] of await readForm(req, publicUrl)) form.append(name, value);
       tokens.require(form.get('token') ?? '', who);
     }
     const params = Object.fromEntries(
@@ -220,13 +220,6 @@ function roleMissing(role: Role): Failure {
 
 function nothingHere(): Failure {
   return new Failure('not-found', 'There is no such page.');
-}
-
-async function formOf(req: Request): Promise<URLSearchParams> {
-  const [type = ''] = (req.headers['content-type'] ?? '').split(';');
-  if (type.trim().toLowerCase() !== 'application/x-www-form-urlencoded')
-    throw new Failure('unsupported-type', 'Content-Type: expected application/x-www-form-urlencoded.');
-  return new URLSearchParams((await readBody(req, FORM_BYTES)).toString('utf8'));
 }
 
 function takesGzip(req: Request): boolean {

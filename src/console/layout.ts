@@ -2,7 +2,8 @@
 import type { Assets } from './assets.ts';
 import { html, named, type Html } from './html.ts';
 import { tokenField, type Section, type ShownPage } from './visit.ts';
-import type { Identity, Role } from './who/identity.ts';
+import type { Role } from '../config/console.ts';
+import type { Identity } from './who/identity.ts';
 
 export type Theme = 'light' | 'dark';
 

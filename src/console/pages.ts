@@ -1,6 +1,6 @@
 /** Every page of the console, one line each: its address, who may see it, and what answers. */
 import { redirect, type AnswerVisit } from './visit.ts';
-import type { Role } from './who/identity.ts';
+import type { Role } from '../config/console.ts';
 
 export interface PageRoute {
   readonly method: 'GET' | 'POST';

@@ -1,5 +1,5 @@
 /** Why a page cannot be shown → a page that says so, and what to do next. */
-import { FAILURES, type Failure } from '../failure.ts';
+import type { Failure } from '../failure.ts';
 import { html } from './html.ts';
 import type { ShownPage } from './visit.ts';
 
@@ -22,7 +22,6 @@ export function refusalPage(failure: Failure, requestId: string): ShownPage {
     main: html`<section class="card sec notice">
       <h1>${title}</h1>
       <p>${failure.message}</p>
-      ${isLate && html`<p class="muted">${FAILURES[failure.code].next}</p>`}
       <p class="acts">
         ${isLate && html`<a class="btn pri" href="">Try again</a>`} <a class="btn" href="/console/">To the start</a>
       </p>

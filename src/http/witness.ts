@@ -15,7 +15,7 @@ export interface WitnessOptions {
 /** What a request is about: a recording, or a question about many. */
 export interface Act {
   readonly action: AuditAction;
-  readonly way: 'key' | 'link' | 'none';
+  readonly way: 'key' | 'link' | 'iap' | 'oidc' | 'none';
   /** Where the caller's key does not tell: whom a link was given to. */
   readonly who?: string | undefined;
   readonly recording?: Recording;

@@ -416,7 +416,7 @@ test('URLs come without a user, a password, a query or a fragment', () => {
 
 test('invariant 8: whatever is wrong, no problem shows a value that was set', () => {
   const canaries = Object.fromEntries(Object.keys(VARIABLES).map((name) => [name, `canary-${name}?X-Amz-Signature=1`]));
-  for (const command of ['serve', 'receiver', 'worker', 'playback'] as const) {
+  for (const command of ['serve', 'receiver', 'worker', 'playback', 'console'] as const) {
     const problems = problemsOf(canaries, command);
     assert.ok(problems.length > 10);
     assert.doesNotMatch(problems.join('\n'), /canary|Signature/);

@@ -1,9 +1,5 @@
 /** Who looks at the console and what they may: the one value that every way of signing in ends in, and that routes ask. */
-
-/** None is part of another. `listen` opens pages and sound, `numbers` shows telephone numbers whole, `operate` replays. */
-export const ROLES = ['listen', 'numbers', 'operate', 'hold', 'erase', 'audit'] as const;
-
-export type Role = (typeof ROLES)[number];
+import type { Grant, Role } from '../../config/console.ts';
 
 /** How that is known. */
 export type SignInWay = 'iap' | 'oidc' | 'key' | 'none';
@@ -15,6 +11,41 @@ export interface Identity {
   readonly roles: ReadonlySet<Role>;
   /** Of Genesys Cloud, by name or id; `all` where `listen` is not limited. */
   readonly divisions: 'all' | ReadonlySet<string>;
+}
+
+/** Who somebody is, before it is looked up what they may. */
+export interface Person {
+  readonly id: string;
+  readonly way: SignInWay;
+  /** The id is an address that whoever vouches for it has verified: domains are given roles by it. */
+  readonly isAddress: boolean;
+  readonly groups: readonly string[];
+}
+
+/** Asked anew at each request, so that a role that was taken away is gone at once. */
+export function identityOf(person: Person, grants: readonly Grant[]): Identity {
+  const mine = grants.filter(({ to }) => isFor(to, person));
+  const listening = mine.filter(({ role }) => role === 'listen');
+  const divisions = listening.flatMap(({ division }) => division ?? []);
+  return {
+    id: person.id,
+    way: person.way,
+    roles: new Set(mine.map(({ role }) => role)),
+    divisions: divisions.length < listening.length ? 'all' : new Set(divisions),
+  };
+}
+
+function isFor(to: Grant['to'], { id, isAddress, groups }: Person): boolean {
+  switch (to.kind) {
+    case 'all':
+      return true;
+    case 'domain':
+      return isAddress && id.includes('@') && id.slice(id.lastIndexOf('@') + 1).toLowerCase() === to.name;
+    case 'group':
+      return groups.includes(to.name);
+    case 'id':
+      return id.toLowerCase() === to.name;
+  }
 }
 
 /** Whether they may hear and see a recording of this division. One whose division is not known is for those without a limit. */

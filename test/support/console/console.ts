@@ -11,13 +11,17 @@ import { createConsole, type ConsoleOptions, type Doorkeeper } from '../../../sr
 import type { ConsoleNeeds } from '../../../src/console/visit.ts';
 import { ConsoleKeys } from '../../../src/console/who/console-keys.ts';
 import { FormTokens } from '../../../src/console/who/form-tokens.ts';
-import { type Identity, ROLES } from '../../../src/console/who/identity.ts';
+import type { Identity } from '../../../src/console/who/identity.ts';
+import { openDoor } from '../../../src/console/who/open-door.ts';
+import { readConfig } from '../../../src/config/config.ts';
+import { ROLES } from '../../../src/config/console.ts';
 import { createApp } from '../../../src/http/app.ts';
 import { Readiness } from '../../../src/http/health.ts';
 import { listen } from '../../../src/http/server.ts';
 import { Witness } from '../../../src/http/witness.ts';
 import { createLog } from '../../../src/log.ts';
 import { createMetrics } from '../../../src/metrics.ts';
+import { freePort } from '../free-port.ts';
 import { openSqliteQueue, type SqliteQueue } from '../../../src/queue/sqlite/sqlite.ts';
 
 export interface ConsoleScene extends AsyncDisposable {
@@ -46,10 +50,15 @@ export const EVERYBODY: Identity = {
 export interface SceneOptions {
   readonly needs?: Partial<ConsoleNeeds>;
   readonly options?: Partial<ConsoleOptions>;
+  /** Signing in as `archiver console` would have it, instead of `who`. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
+/** Compiled and read once for all. */
+let assets: ReturnType<typeof openAssets> | undefined;
+
 export async function openConsoleScene(change: SceneOptions = {}): Promise<ConsoleScene> {
-  compileForBrowsers();
+  if (assets === undefined) compileForBrowsers();
   const folder = await mkdtemp(join(tmpdir(), 'console-'));
   const path = join(folder, 'archive');
   const archive = openFolderArchive({ path, linkKeys: ['canary-link-key-1'], publicUrl: 'http://127.0.0.1' });
@@ -65,11 +74,17 @@ export async function openConsoleScene(change: SceneOptions = {}): Promise<Conso
     identify: async () => state.who,
     signInAt: (to) => `/console/sign-in?to=${encodeURIComponent(to)}`,
   };
+  const port = await freePort();
+  const url = `http://127.0.0.1:${String(port)}`;
+  const witness = new Witness(audit, { proxies: 0 });
+  const door =
+    change.env &&
+    (await openDoor({ config: readConfig(change.env, 'console'), publicUrl: url, witness, log, now: () => state.now }));
   const needs: ConsoleNeeds = {
     archive,
     queue,
     audit,
-    witness: new Witness(audit, { proxies: 0 }),
+    witness,
     metrics,
     log,
     version: '0.0.0-test',
@@ -77,18 +92,23 @@ export async function openConsoleScene(change: SceneOptions = {}): Promise<Conso
     ...change.needs,
   };
   const options: ConsoleOptions = {
-    assets: await openAssets(),
+    assets: await (assets ??= openAssets()),
     doorkeeper,
     tokens: new FormTokens(new ConsoleKeys(() => [])),
     publicUrl: undefined,
+    ...door,
     ...change.options,
   };
-  const routes = createApp({ log, metrics, readiness: new Readiness([]), console: createConsole(needs, options) });
-  const listener = await listen(routes, { host: '127.0.0.1', port: 0 });
-  const get: ConsoleScene['get'] = (path, headers = {}) =>
-    fetch(`${listener.url}${path}`, { redirect: 'manual', headers });
+  const routes = createApp({
+    log,
+    metrics,
+    readiness: new Readiness([]),
+    console: createConsole(needs, options),
+  });
+  const listener = await listen(routes, { host: '127.0.0.1', port });
+  const get: ConsoleScene['get'] = (path, headers = {}) => fetch(`${url}${path}`, { redirect: 'manual', headers });
   return Object.assign(state, {
-    url: listener.url,
+    url,
     archive,
     queue,
     audit,
@@ -96,7 +116,7 @@ export async function openConsoleScene(change: SceneOptions = {}): Promise<Conso
     get,
     async post(path: string, form: Readonly<Record<string, string>>, from = '/console/nowhere') {
       const [, token = ''] = /name="token" value="([^"]+)"/.exec(await (await get(from)).text()) ?? [];
-      return fetch(`${listener.url}${path}`, {
+      return fetch(`${url}${path}`, {
         method: 'POST',
         redirect: 'manual',
         headers: { 'sec-fetch-site': 'same-origin' },

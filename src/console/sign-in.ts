@@ -1,0 +1,56 @@
+/** The page one signs in on with a key, and the one after signing out. */
+import { html } from './html.ts';
+import type { ShownPage } from './visit.ts';
+
+export interface SignInState {
+  /** Where it goes on afterwards. */
+  readonly to: string;
+  /** Why the last attempt did not work. */
+  readonly problem?: string;
+  readonly status?: number;
+}
+
+/** A key never reaches a script, nor is it kept: browsers are asked to store it like a password. */
+export function signInPage({ to, problem, status = 200 }: SignInState): ShownPage {
+  return {
+    kind: 'page',
+    title: 'Sign in',
+    status,
+    main: html`<section class="card sec notice">
+      <h1>Sign in</h1>
+      ${
+        problem !== undefined &&
+        html`<p class="said bad" role="alert" id="problem"><b>That did not work.</b> ${problem}</p>`
+      }
+      <form method="post" action="/console/sign-in" class="stack">
+        <input type="hidden" name="to" value="${to}" />
+        <label class="lab1"
+          >API key
+          <input
+            class="inp"
+            type="password"
+            name="key"
+            autocomplete="current-password"
+            required
+            autofocus
+            ${problem !== undefined && html`aria-describedby="problem" aria-invalid="true"`}
+          />
+        </label>
+        <p class="muted small">One of API_KEYS. It stays here for eight hours at most, and for one without use.</p>
+        <p class="acts"><button class="btn pri" type="submit">Sign in</button></p>
+      </form>
+    </section>`,
+  };
+}
+
+export function signedOutPage(): ShownPage {
+  return {
+    kind: 'page',
+    title: 'Signed out',
+    main: html`<section class="card sec notice">
+      <h1>You are signed out</h1>
+      <p>Of the console; your identity provider may still know you.</p>
+      <p class="acts"><a class="btn pri" href="/console/sign-in">Sign in again</a></p>
+    </section>`,
+  };
+}

@@ -1,0 +1,49 @@
+/** Attempts that failed, by address → how long that address has to wait: a guess costs more each time, and nobody is shut out for good. */
+
+const FREE = 5;
+const FIRST_WAIT_MS = 2_000;
+const LONGEST_WAIT_MS = 60_000;
+/** Forgotten after so long without a failure. */
+const REMEMBERED_MS = 900_000;
+/** Addresses remembered; beyond that the oldest are forgotten. */
+const MOST = 10_000;
+
+interface Tries {
+  count: number;
+  atMs: number;
+}
+
+export class Slowdown {
+  readonly #now: () => number;
+  readonly #tries = new Map<string, Tries>();
+
+  /** `now`: milliseconds that only grow. */
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now;
+  }
+
+  /** Milliseconds until this address may try again; 0 where it may now. */
+  waitMs(address: string): number {
+    const tries = this.#of(address);
+    if (tries === undefined || tries.count < FREE) return 0;
+    const pauseMs = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (tries.count - FREE));
+    return Math.max(0, tries.atMs + pauseMs - this.#now());
+  }
+
+  failed(address: string): void {
+    const count = (this.#of(address)?.count ?? 0) + 1;
+    this.#tries.delete(address);
+    this.#tries.set(address, { count, atMs: this.#now() });
+    const [oldest] = this.#tries.keys();
+    if (this.#tries.size > MOST && oldest !== undefined) this.#tries.delete(oldest);
+  }
+
+  succeeded(address: string): void {
+    this.#tries.delete(address);
+  }
+
+  #of(address: string): Tries | undefined {
+    const tries = this.#tries.get(address);
+    return tries !== undefined && this.#now() - tries.atMs < REMEMBERED_MS ? tries : undefined;
+  }
+}
