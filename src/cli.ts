@@ -17,6 +17,7 @@ const DEPLOYABLES = {
   receiver: async () => (await import('./services/receiver.ts')).receiver,
   worker: async () => (await import('./services/worker.ts')).worker,
   playback: async () => (await import('./services/playback.ts')).playback,
+  console: async () => (await import('./services/console.ts')).peoplePages,
 } as const satisfies Record<keyof typeof SERVICES, unknown>;
 
 const [name = '', ...rest] = process.argv.slice(2);

@@ -177,7 +177,7 @@ suite('Dockerfile, its commands without Docker', () => {
   test('the entry point starts each deployable by its name', () => {
     const { stdout, status } = spawnSync(join(folder, entryPoint()), ['--help'], { env: { PATH }, encoding: 'utf8' });
     assert.equal(status, 0);
-    for (const command of ['serve', 'receiver', 'worker', 'playback'])
+    for (const command of ['serve', 'receiver', 'worker', 'playback', 'console'])
       assert.match(stdout, new RegExp(`^ {2}${command} `, 'm'));
   });
 

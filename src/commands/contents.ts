@@ -27,10 +27,11 @@ export const COMMANDS: readonly Listed[] = [
 
 /** What runs until it is stopped. */
 export const SERVICES = {
-  serve: 'receiver, worker and playback in one process',
+  serve: 'receiver, worker, playback and console in one process',
   receiver: 'takes events: POST /webhooks/genesys',
   worker: 'archives recordings from the queue',
   playback: 'GET /transcode, /recordings and links',
+  console: 'pages for people at /console/: has everything arrived, and why not; who heard what',
 } as const;
 
 export function commandNamed(name: string): Listed | undefined {

@@ -1,4 +1,5 @@
-/** `archiver serve`: receiver, worker and playback in one process. */
+/** `archiver serve`: receiver, worker, playback and console in one process. */
+import { consoleRoutes } from './console.ts';
 import { lookEachNight } from './look-at-night.ts';
 import {
   consumeQueue,
@@ -20,6 +21,7 @@ export const serve: Deployable = async (context) => {
   const studio = await openStudio(context, open, { archives: true });
   const audit = await openTheAudit(context, open);
   const parts = deliveryNeeds(context, queue, { archive: open.archive, studio });
+  const pages = await consoleRoutes(context, { archive: open.archive, queue, audit });
   const working = Promise.all([
     consumeQueue(context, queue, parts),
     lookEachNight(context, { archive: open.archive, studio }),
@@ -35,6 +37,7 @@ export const serve: Deployable = async (context) => {
       webhook: { auth: config.webhook, queue },
       ...pushRoute(context, queue, parts),
       ...playbackRoutes(context, open, { studio, queue, audit }),
+      ...pages,
     },
     working.then(() => undefined),
   );

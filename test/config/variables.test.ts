@@ -10,7 +10,7 @@ import { readConfig } from '../../src/config/config.ts';
 import { environmentHelp, hasPart, rowsOf, VARIABLES, type Command } from '../../src/config/variables.ts';
 
 const SRC = join(import.meta.dirname, '../../src');
-const COMMANDS = ['serve', 'receiver', 'worker', 'playback'] as const satisfies readonly Command[];
+const COMMANDS = ['serve', 'receiver', 'worker', 'playback', 'console'] as const satisfies readonly Command[];
 
 /** What a library reads by itself has no reader of ours. */
 const OURS = Object.entries(VARIABLES).filter(([, { kind }]) => kind !== 'foreign');
