@@ -280,6 +280,11 @@ const PARTS: readonly Part[] = [
     why: 'what lies in an archive is compared with itself, over the contract: folder or bucket, no Genesys',
   },
   {
+    has: ['erasure.ts'],
+    may: ['archive/', 'audit/audit.ts'],
+    why: 'one recording goes by the same steps whoever asks: a command, a schedule',
+  },
+  {
     has: ['overview.ts'],
     may: ['archive/', 'queue/queue.ts'],
     why: 'how an archive is doing, for whoever asks: a command, a route, a page',
@@ -365,6 +370,7 @@ const PARTS: readonly Part[] = [
       'mend-days.ts',
       'survey.ts',
       'catch-up.ts',
+      'erasure.ts',
       'audit/',
       'log.ts',
       'metrics.ts',

@@ -5,6 +5,7 @@ import type { FailureRecord, Manifest, WaitingRecord } from './manifest.ts';
 import type { Notes } from './notes.ts';
 import type { Subject } from './names.ts';
 import type { Shelf } from './shelf.ts';
+import type { Erasure, Remains, Removable } from './remains.ts';
 
 /** Size and checksums of what was stored, counted while it was written. */
 export interface Stored {
@@ -85,6 +86,12 @@ export type Entry =
     }
   | { readonly status: 'waiting'; readonly recording: Subject; readonly waiting: WaitingRecord };
 
+export interface DatedRecording {
+  readonly recording: Recording;
+  /** UTC, `yyyy-mm-dd`. */
+  readonly day: string;
+}
+
 export interface Page {
   readonly entries: readonly Entry[];
   readonly cursor: string | undefined;
@@ -112,6 +119,18 @@ export interface Archive {
    * bucket, a file named `held` beside them in a folder. False where nothing lies there: then nothing is held.
    */
   flag(recording: Recording, held: boolean, signal: AbortSignal): Promise<boolean>;
+  /** What of a recording or a conversation lies there; `days` as for `erase`. Of the index nothing is counted. */
+  remains(removable: Removable, signal: AbortSignal): Promise<Remains>;
+  /**
+   * Removes it for good, with every old version, whatever speaks of it included: only behind its mark under erased/, or somebody
+   * makes it again. `days` are those that `remains` told of. Its lines of the index are taken out elsewhere.
+   * @throws Failure `misconfigured` where the account may not delete; `conflict` where something stays: then run it again
+   */
+  erase(removable: Removable, signal: AbortSignal): Promise<Erasure>;
+  /** Old versions of the index of these days are removed for good: lines that were taken out of it are still in them. */
+  forgetOldIndex(days: Iterable<string>, signal: AbortSignal): Promise<void>;
+  /** Every recording that is listed on a day `before` this one, or on any; the oldest first. It may be gone since. */
+  dated(before: string | undefined, signal: AbortSignal): AsyncIterable<DatedRecording>;
   /** The bytes of the WebM that `find` found, whole or a range; nothing is asked twice. @throws Failure `not-found`, also midway, `range-not-satisfiable` */
   read(manifest: Manifest, range: ByteRange | undefined, signal: AbortSignal): Promise<Readable>;
   /** The bytes of a file that the manifest names beside the WebM, whole. @throws Failure `not-found`, also midway */

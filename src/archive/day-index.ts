@@ -8,7 +8,7 @@ import { encodeIndexRow, parseIndexRow, type IndexRow } from './index-row.ts';
 import type { ListedNote, Notes } from './notes.ts';
 
 /** `index/day=…/`, as BigQuery reads partitions. https://cloud.google.com/bigquery/docs/hive-partitioned-queries */
-function indexFolder(day: string): string {
+export function indexFolder(day: string): string {
   return `index/day=${day}/`;
 }
 

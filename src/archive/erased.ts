@@ -4,6 +4,7 @@
  */
 import { Failure } from '../failure.ts';
 import { Fields } from '../fields.ts';
+import { isDay } from '../instant.ts';
 import { canonicalId, type Recording } from '../recording.ts';
 import { canonicalSubject, ERASED, subjectKey, type Subject } from './names.ts';
 import type { Notes } from './notes.ts';
@@ -20,8 +21,16 @@ export interface ErasedRecord {
   readonly by: string;
   /** When its erasure began: the mark comes first. ISO 8601, UTC. */
   readonly erasedAt: string;
+  /** UTC days it was listed or indexed under. */
+  readonly days: readonly string[];
   /** SHA-256, hex, of its manifest.json as it lay there; absent where there was none. */
   readonly manifestSha256?: string;
+}
+
+/** Durable when it resolves: from here on nobody makes it again. False where the mark lies there already. */
+export async function markErased(mark: ErasedRecord, notes: Notes, signal: AbortSignal): Promise<boolean> {
+  const subject = { recordingId: mark.recordingId ?? undefined, conversationId: mark.conversationId ?? undefined };
+  return notes.create(erasedName(subject), `${JSON.stringify(mark, null, 2)}\n`, signal);
 }
 
 /** Asked where nothing was found, and once more before something is stored: two names at once. @throws Failure `erased` */
@@ -93,6 +102,7 @@ function parseErasedMark(text: string, name: string): ErasedRecord {
       reason: fields.requireText('reason'),
       by: fields.requireText('by'),
       erasedAt: fields.requireInstant('erasedAt'),
+      days: (fields.array('days') ?? []).filter((day) => typeof day === 'string').filter(isDay),
       ...(manifestSha256 === undefined ? {} : { manifestSha256 }),
     };
   } catch (cause) {

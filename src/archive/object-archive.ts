@@ -1,6 +1,8 @@
 /** What folder and bucket do alike, over their small objects: the listing, and the reasons why something is not there. */
-import { isId, pathOf, type Recording, spellingsOf } from '../recording.ts';
-import type { ListQuery, Page } from './archive.ts';
+import { isId, pathOf, type Recording, recordingOfKey, spellingsOf } from '../recording.ts';
+import { isDay } from '../instant.ts';
+import type { DatedRecording, ListQuery, Page } from './archive.ts';
+import { indexFolder } from './day-index.ts';
 import { erasedNames, requireNotErased } from './erased.ts';
 import { listArchive } from './listing.ts';
 import type { FailureRecord, WaitingRecord } from './manifest.ts';
@@ -10,6 +12,8 @@ import type { Objects } from './objects.ts';
 import { compareTexts } from './page.ts';
 import { Reasons } from './reasons.ts';
 import { shelvesOf, type FoundFile, type NameRange, type Shelf } from './shelf.ts';
+import type { Erasure, Remains, Removable } from './remains.ts';
+import { type RemovalPlace, remainsOf, removeForGood } from './removal.ts';
 
 export abstract class ObjectArchive {
   readonly notes: Notes;
@@ -40,6 +44,29 @@ export abstract class ObjectArchive {
     let isThere = false;
     for (const spelling of spellingsOf(recording)) if (await this.flagAs(spelling, held, signal)) isThere = true;
     return isThere;
+  }
+
+  remains(removable: Removable, signal: AbortSignal): Promise<Remains> {
+    return remainsOf(removable, this.#removalPlace(), signal);
+  }
+
+  erase(removable: Removable, signal: AbortSignal): Promise<Erasure> {
+    return removeForGood(removable, this.#removalPlace(), signal);
+  }
+
+  async forgetOldIndex(days: Iterable<string>, signal: AbortSignal): Promise<void> {
+    for (const day of new Set(days)) await this.objects.purge(indexFolder(day), 'old', signal);
+  }
+
+  async *dated(before: string | undefined, signal: AbortSignal): AsyncGenerator<DatedRecording> {
+    for await (const child of this.objects.children({ folder: DAYS }, signal)) {
+      const day = child.replace(/\/$/, '');
+      if (!isDay(day) || (before !== undefined && day >= before)) continue;
+      for await (const key of this.objects.children({ folder: `${DAYS}${child}` }, signal)) {
+        const recording = recordingOfKey(key);
+        if (recording !== undefined) yield { recording, day };
+      }
+    }
   }
 
   recordFailure(subject: Subject, record: FailureRecord, signal: AbortSignal): Promise<void> {
@@ -106,6 +133,22 @@ export abstract class ObjectArchive {
     await requireNotErased(recording, this.objects, signal);
     return undefined;
   }
+
+  #removalPlace(): RemovalPlace {
+    const { objects, notes, reasons } = this;
+    const [stagedAs, removeMedia] = [this.stagedAs.bind(this), this.removeMedia.bind(this)];
+    return { objects, notes, reasons, stagedAs, removeMedia };
+  }
+
+  /** See {@link RemovalPlace.stagedAs}. */
+  protected abstract stagedAs(recording: Recording): string;
+
+  /** See {@link RemovalPlace.removeMedia}. */
+  protected abstract removeMedia(
+    recording: Recording,
+    isBegun: boolean,
+    signal: AbortSignal,
+  ): Promise<'removed' | 'kept'>;
 
   /** Of one spelling; see {@link Archive.flag}. */
   protected abstract flagAs(recording: Recording, held: boolean, signal: AbortSignal): Promise<boolean>;

@@ -23,6 +23,18 @@ export interface Children {
   readonly expected?: number;
 }
 
+/** One of the versions of an object: in a folder there is only the live one. */
+export interface Generation {
+  readonly name: string;
+  readonly sizeBytes: number;
+  /** False for one that was replaced or removed, and that the bucket's versioning keeps. */
+  readonly isLive: boolean;
+  /** It carries a hold, whoever set it. */
+  readonly isHeld: boolean;
+  /** A retention policy keeps it until then; ISO 8601, UTC. */
+  readonly retainedUntil: string | undefined;
+}
+
 /** Names are relative, with at least one slash ({@link requireName}). All orders are those of code units. */
 export interface Objects {
   /** undefined where there is none. */
@@ -38,6 +50,12 @@ export interface Objects {
   unmark(name: string, signal: AbortSignal): Promise<void>;
   /** Everything whose name begins with `prefix`, in order, one after the other. */
   list(prefix: string, signal: AbortSignal): AsyncIterable<StoredObject>;
+  /** Every version of whatever {@link isAmong} `target`. */
+  generations(target: string, signal: AbortSignal): AsyncIterable<Generation>;
+  /** Removes them for good, or only the `old` ones; the names of those that a hold or a retention policy keeps. */
+  purge(target: string, which: 'all' | 'old', signal: AbortSignal): Promise<readonly string[]>;
+  /** Until when the last of what was removed there can still be restored (soft delete); undefined where nothing can. */
+  recoverableUntil(target: string, signal: AbortSignal): Promise<string | undefined>;
   /** What lies directly in a folder, by its name there, in order; folders end in a slash. */
   children(asked: Children, signal: AbortSignal): AsyncIterable<string>;
 }
@@ -46,6 +64,11 @@ export interface Objects {
 export async function writtenAt(name: string, objects: Objects, signal: AbortSignal): Promise<string> {
   for await (const found of objects.list(name, signal)) if (found.name === name) return found.writtenAt;
   return new Date().toISOString();
+}
+
+/** A target that ends in a slash or a dot, as no name does, means all names that begin with it; any other is one name. */
+export function isAmong(name: string, target: string): boolean {
+  return /[/.]$/.test(target) ? name.startsWith(target) : name === target;
 }
 
 const SEGMENT = /^[0-9A-Za-z_=:.-]{1,512}$/;

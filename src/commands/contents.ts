@@ -1,6 +1,7 @@
 /** All that an operator can run, by task: the table of contents, and what each name starts. */
 import { AUDIT } from './audit-table.ts';
 import { BACKFILL } from './backfill-table.ts';
+import { ERASE } from './erase-table.ts';
 import { type CommandTable, nearestOf } from './flags.ts';
 import { HOLD } from './hold-table.ts';
 import { RECONCILE } from './reconcile-table.ts';
@@ -22,6 +23,7 @@ export const COMMANDS: readonly Listed[] = [
   { table: BACKFILL, load: async () => (await import('./backfill.ts')).runBackfill },
   { table: REPLAY, load: async () => (await import('./replay.ts')).runReplay },
   { table: HOLD, load: async () => (await import('./hold.ts')).runHold },
+  { table: ERASE, load: async () => (await import('./erase.ts')).runErase },
   { table: AUDIT, load: async () => (await import('./audit.ts')).runAudit },
 ];
 

@@ -44,6 +44,7 @@ const COMMANDS = {
   reconcile: ['genesys', 'outbound', 'archive', 'log'],
   backfill: ['genesys', 'outbound', 'archive', 'making', 'task', 'log'],
   status: ['outbound', 'queue', 'archive', 'log'],
+  erase: ['outbound', 'archive', 'log'],
   hold: ['outbound', 'archive', 'log'],
   verify: ['outbound', 'archive', 'log'],
   audit: ['outbound', 'archive', 'log'],

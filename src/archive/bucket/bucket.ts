@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import type { Proxies } from '../../config/proxies.ts';
 import { Failure } from '../../failure.ts';
-import { type Recording, spellingsOf } from '../../recording.ts';
+import { keyOf, type Recording, spellingsOf } from '../../recording.ts';
 import type { Archive, ByteRange, Deposit, Link } from '../archive.ts';
 import { clipRange } from '../byte-range.ts';
 import { recordingOf, type Manifest } from '../manifest.ts';
@@ -17,7 +17,17 @@ import { BucketDeposit } from './deposit.ts';
 import { downloadStream, readObject } from './download.ts';
 import { insertObject } from './insert.ts';
 import { LinkCache } from './links.ts';
-import { flagObject, listObjects, removeAll, removeObject, statObject, type Listing } from './metadata.ts';
+import {
+  flagObject,
+  listGenerations,
+  listObjects,
+  type ObjectGeneration,
+  removeAll,
+  removeGeneration,
+  removeObject,
+  statObject,
+  type Listing,
+} from './metadata.ts';
 import { isSame, type ObjectFacts } from './object.ts';
 import { BucketObjects } from './objects.ts';
 import { SIXTEEN_RANGES, type FoundFile, type NameRange } from '../shelf.ts';
@@ -152,6 +162,34 @@ export class BucketArchive extends ObjectArchive implements Archive {
     }
   }
 
+  protected stagedAs(recording: Recording): string {
+    return stagingName(`${keyOf(recording)}.`);
+  }
+
+  /** The manifest first: where that may not be removed nothing is; once it is gone, no hold comes in time any more. */
+  protected async removeMedia(
+    recording: Recording,
+    isBegun: boolean,
+    signal: AbortSignal,
+  ): Promise<'removed' | 'kept'> {
+    const client = this.#client;
+    const found: ObjectGeneration[] = [];
+    for await (const one of listGenerations({ prefix: besideName(recording, ''), which: 'versions' }, client, signal))
+      found.push(one);
+    const inOrder = found.toSorted((a, b) => placeInRemoval(a, recording) - placeInRemoval(b, recording));
+    const first = isBegun ? undefined : inOrder.shift();
+    if (first !== undefined && (await removeGeneration(first, client, signal)) === 'kept') return 'kept';
+    for (const one of inOrder) await this.#removeHeldToo(one, signal);
+    return 'removed';
+  }
+
+  /** A hold that came too late may have flagged what was left. Whatever still stays, the caller finds. */
+  async #removeHeldToo(object: ObjectGeneration, signal: AbortSignal): Promise<void> {
+    if ((await removeGeneration(object, this.#client, signal)) !== 'kept' || !object.isLive) return;
+    await flagObject({ name: object.name, held: false }, this.#client, signal);
+    await removeGeneration(object, this.#client, signal);
+  }
+
   protected async sweepStaging(olderThanMs: number, signal: AbortSignal): Promise<number> {
     let removed = 0;
     for await (const objects of listObjects({ prefix: STAGING }, this.#client, signal)) {
@@ -190,6 +228,12 @@ export class BucketArchive extends ObjectArchive implements Archive {
   #commitNeeds(): CommitNeeds {
     return { client: this.#client, objects: this.objects, reasons: this.reasons };
   }
+}
+
+/** What is live before what is old, the manifest before the WebM, and both before the rest. */
+function placeInRemoval({ name, isLive }: ObjectGeneration, recording: Recording): number {
+  const order = [manifestName(recording), webmName(recording)].indexOf(name);
+  return (isLive ? 0 : 3) + (order === -1 ? 2 : order);
 }
 
 /** @throws Failure `conflict` */

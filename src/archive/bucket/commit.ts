@@ -3,6 +3,7 @@ import { Failure } from '../../failure.ts';
 import type { Recording } from '../../recording.ts';
 import type { Manifest } from '../manifest.ts';
 import { besideName, dayName, manifestName, stagingName } from '../names.ts';
+import { requireNotErased } from '../erased.ts';
 import type { Objects } from '../objects.ts';
 import type { Reasons } from '../reasons.ts';
 import { dayOf, isOf, parseManifest } from '../records.ts';
@@ -30,12 +31,14 @@ export interface CommitNeeds {
  */
 export async function completeRecording(
   webm: { readonly recording: Recording; readonly object: ObjectFacts },
-  { client, reasons }: CommitNeeds,
+  { client, objects, reasons }: CommitNeeds,
   signal: AbortSignal,
 ): Promise<Manifest> {
   const { recording, object } = webm;
   const known = parseWebmMetadata(object);
   if (known === undefined || !isOf(known.manifest, recording)) throw foreign(object.name);
+  // From here on it would be seen: an erasure that began while the WebM was stored ends it without a trace of it.
+  await requireNotErased(recording, objects, signal);
   const manifest = await placeOriginals({ recording, known }, client, signal);
   const day = { name: dayName(dayOf(manifest), recording), contentType: 'text/plain' };
   await insertObject({ object: day, parts: [] }, client, signal);

@@ -92,11 +92,21 @@ export class BucketDeposit implements Deposit {
       await requireNotErased(this.#recording, this.#needs.objects, this.#signal);
       this.#shown = true;
       const { object } = await prepared.place(webm);
-      const committed = await completeRecording({ recording: this.#recording, object }, this.#needs, this.#signal);
+      const committed = await this.#complete(object);
       this.#shown = false;
       this.#ended = new Failure('internal', 'A deposit can be committed only once.');
       return committed;
     });
+  }
+
+  /** Nobody completes what was erased meanwhile: its originals are nobody's then. */
+  async #complete(object: ObjectFacts): Promise<Manifest> {
+    try {
+      return await completeRecording({ recording: this.#recording, object }, this.#needs, this.#signal);
+    } catch (thrown) {
+      if (thrown instanceof Failure && thrown.code === 'erased') this.#shown = false;
+      throw thrown;
+    }
   }
 
   /** Cancels uploads and removes what was staged. What cannot be removed now, the sweep removes later. */

@@ -40,6 +40,54 @@ export async function* listObjects(
   }
 }
 
+/** An old or live version of an object, or one that was removed and can be restored. */
+export interface ObjectGeneration {
+  readonly name: string;
+  /** A 64-bit number: compared as text. */
+  readonly generation: string;
+  readonly sizeBytes: number;
+  readonly isLive: boolean;
+  readonly isHeld: boolean;
+  /** ISO 8601, UTC. */
+  readonly retainedUntil: string | undefined;
+  /** When it can no longer be restored; of what was removed only. ISO 8601, UTC. */
+  readonly hardDeleteAt: string | undefined;
+}
+
+const GENERATION =
+  'items(name,generation,size,timeDeleted,temporaryHold,eventBasedHold,retentionExpirationTime,hardDeleteTime)';
+
+/** `versions`: live ones and old ones; `softDeleted`: removed ones that can be restored. The two exclude each other. */
+export async function* listGenerations(
+  { prefix, which }: { readonly prefix: string; readonly which: 'versions' | 'softDeleted' },
+  client: BucketClient,
+  signal: AbortSignal,
+): AsyncGenerator<ObjectGeneration> {
+  for await (const page of listPages({ prefix, which, fields: GENERATION }, client, signal)) {
+    for (const item of page.array('items') ?? []) {
+      const fields = Fields.of(item, 'items');
+      yield {
+        name: client.ownName(fields.requireText('name')),
+        generation: fields.requireText('generation'),
+        sizeBytes: Number(fields.text('size') ?? 0),
+        isLive: fields.text('timeDeleted') === undefined,
+        isHeld: fields.boolean('temporaryHold') === true || fields.boolean('eventBasedHold') === true,
+        retainedUntil: fields.text('retentionExpirationTime'),
+        hardDeleteAt: fields.text('hardDeleteTime'),
+      };
+    }
+  }
+}
+
+/** This version alone, and for good: https://cloud.google.com/storage/docs/json_api/v1/objects/delete (`generation`). */
+export async function removeGeneration(
+  { name, generation }: Pick<ObjectGeneration, 'name' | 'generation'>,
+  client: BucketClient,
+  signal: AbortSignal,
+): Promise<Removal> {
+  return removalBy(`${client.objectPath(name)}?generation=${generation}`, client, signal);
+}
+
 /** Names up to the next slash behind the prefix, where they go on behind one with that slash; in order, page after page. */
 export async function* listChildren(
   listing: Listing,
@@ -55,7 +103,11 @@ export async function* listChildren(
 
 /** https://cloud.google.com/storage/docs/json_api/v1/objects/list */
 async function* listPages(
-  listing: Listing & { readonly fields: string; readonly delimiter?: string },
+  listing: Listing & {
+    readonly fields: string;
+    readonly delimiter?: string;
+    readonly which?: 'versions' | 'softDeleted';
+  },
   client: BucketClient,
   signal: AbortSignal,
 ): AsyncGenerator<Fields> {
@@ -65,6 +117,7 @@ async function* listPages(
       prefix: client.fullName(listing.prefix),
       maxResults: String(Math.min(1000, listing.pageSize ?? 1000)),
       fields: `nextPageToken,${listing.fields}`,
+      ...(listing.which === undefined ? {} : { [listing.which]: 'true' }),
       ...(listing.delimiter === undefined ? {} : { delimiter: listing.delimiter }),
       ...(listing.from === undefined ? {} : { startOffset: client.fullName(listing.from) }),
       ...(listing.to === undefined ? {} : { endOffset: client.fullName(listing.to) }),
@@ -108,7 +161,10 @@ export async function removeObject(
   signal: AbortSignal,
 ): Promise<Removal> {
   const condition = target.generation === undefined ? '' : `?ifGenerationMatch=${target.generation}`;
-  const path = client.objectPath(target.name) + condition;
+  return removalBy(client.objectPath(target.name) + condition, client, signal);
+}
+
+async function removalBy(path: string, client: BucketClient, signal: AbortSignal): Promise<Removal> {
   const answer = await client.send({ method: 'DELETE', path }, 'delete', signal);
   if (answer.status === 204) return 'removed';
   if (answer.status < 300) throw notCloudStorage(answer.status);

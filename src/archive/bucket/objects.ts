@@ -1,10 +1,18 @@
 /** The small objects of a bucket: each request creates, replaces, reads or removes one whole. */
 import { Failure } from '../../failure.ts';
-import { requireName, type Children, type Objects, type Removal, type StoredObject } from '../objects.ts';
+import {
+  isAmong,
+  requireName,
+  type Children,
+  type Generation,
+  type Objects,
+  type Removal,
+  type StoredObject,
+} from '../objects.ts';
 import type { BucketClient } from './client.ts';
 import { readObject } from './download.ts';
 import { insertObject } from './insert.ts';
-import { listChildren, listObjects, removeObject } from './metadata.ts';
+import { listChildren, listGenerations, listObjects, removeGeneration, removeObject } from './metadata.ts';
 
 export class BucketObjects implements Objects {
   readonly #client: BucketClient;
@@ -49,6 +57,27 @@ export class BucketObjects implements Objects {
     for await (const objects of listObjects({ prefix }, this.#client, signal)) {
       for (const { name, sizeBytes, createdAt } of objects) yield { name, sizeBytes, writtenAt: createdAt };
     }
+  }
+
+  async *generations(target: string, signal: AbortSignal): AsyncGenerator<Generation> {
+    for await (const found of listGenerations({ prefix: target, which: 'versions' }, this.#client, signal))
+      if (isAmong(found.name, target)) yield found;
+  }
+
+  async purge(target: string, which: 'all' | 'old', signal: AbortSignal): Promise<readonly string[]> {
+    const kept: string[] = [];
+    for await (const found of listGenerations({ prefix: target, which: 'versions' }, this.#client, signal)) {
+      if (!isAmong(found.name, target) || (which === 'old' && found.isLive)) continue;
+      if ((await removeGeneration(found, this.#client, signal)) === 'kept') kept.push(found.name);
+    }
+    return kept;
+  }
+
+  async recoverableUntil(target: string, signal: AbortSignal): Promise<string | undefined> {
+    let last: string | undefined;
+    for await (const found of listGenerations({ prefix: target, which: 'softDeleted' }, this.#client, signal))
+      if (isAmong(found.name, target) && (found.hardDeleteAt ?? '') > (last ?? '')) last = found.hardDeleteAt;
+    return last;
   }
 
   async *children({ folder, after, expected }: Children, signal: AbortSignal): AsyncGenerator<string> {

@@ -15,11 +15,15 @@ import type { Objects } from '../objects.ts';
 import type { Reasons } from '../reasons.ts';
 import { dayOf, originalName } from '../records.ts';
 import { requireProof } from '../verify.ts';
-import { onFolder } from './failure.ts';
+import { ifThere, onFolder } from './failure.ts';
 import type { FolderFiles } from './files.ts';
 
-/** The key is in a staging name for whoever looks there; what makes it unique follows. */
+/** The key is in a staging name for whoever looks there; what makes it unique follows behind the dot. */
 const LONGEST_PREFIX = 200;
+
+export function stagedPrefix(recording: Recording): string {
+  return `${keyOf(recording).slice(0, LONGEST_PREFIX)}.`;
+}
 
 export interface FolderDepositNeeds {
   readonly files: FolderFiles;
@@ -58,7 +62,7 @@ export class FolderDeposit implements Deposit {
     this.#recording = recording;
     this.#needs = needs;
     this.#signal = signal;
-    this.#name = `${keyOf(recording).slice(0, LONGEST_PREFIX)}.${randomBytes(8).toString('hex')}`;
+    this.#name = `${stagedPrefix(recording)}${randomBytes(8).toString('hex')}`;
     needs.live.add(this.#name);
   }
 
@@ -192,11 +196,24 @@ export class FolderDeposit implements Deposit {
     await files.have(day);
     await files.makeFolder(dirname(name));
     const isFirst = await this.#rename(name);
+    if (isFirst) await this.#takeBackIfErased(name);
     await files.sync(dirname(name));
     await files.sync(STAGING);
     const there = isFirst ? manifest : await this.#winner();
     await reasons.forget(this.#recording);
     return there;
+  }
+
+  /** An erasure writes its mark before it looks for what to remove: whoever is later of the two sees the other. */
+  async #takeBackIfErased(name: string): Promise<void> {
+    try {
+      await requireNotErased(this.#recording, this.#needs.objects, this.#signal);
+    } catch (thrown) {
+      if (!(thrown instanceof Failure) || thrown.code !== 'erased') throw thrown;
+      const { files } = this.#needs;
+      await ifThere(rename(files.path(name), files.path(this.#staged())));
+      throw thrown;
+    }
   }
 
   /** false where something lies there already: file systems say so in many ways. */

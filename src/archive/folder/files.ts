@@ -186,6 +186,13 @@ export class FolderFiles {
     return this.#syncPath(this.path(name));
   }
 
+  /** After something was taken out of a folder: durable, and without the folder where it has become empty. */
+  async syncWithout(name: string): Promise<void> {
+    const path = this.path(name);
+    if (await removeIfEmpty(path)) await this.#syncPath(dirname(path));
+    else await ifThere(this.#syncPath(path));
+  }
+
   /** Number of the file system that a folder lies on. */
   async device(name: string): Promise<number> {
     return (await stat(this.path(name))).dev;

@@ -8,11 +8,11 @@ import { pathOf, type Recording, spellingsOf } from '../../recording.ts';
 import type { Archive, ByteRange, Deposit, Link, LinkVerifier } from '../archive.ts';
 import { clipRange } from '../byte-range.ts';
 import { recordingOf, type Manifest } from '../manifest.ts';
-import { besideName, heldName, manifestName, RECORDINGS, webmName } from '../names.ts';
+import { besideName, heldName, manifestName, RECORDINGS, stagingName, webmName } from '../names.ts';
 import { ObjectArchive } from '../object-archive.ts';
 import { isOf, parseManifest } from '../records.ts';
 import { WHOLE_RANGE, type FoundFile, type NameRange } from '../shelf.ts';
-import { FolderDeposit } from './deposit.ts';
+import { FolderDeposit, stagedPrefix } from './deposit.ts';
 import { ifThere, onFolder } from './failure.ts';
 import { FolderFiles } from './files.ts';
 import { keepLinkKey } from './link-key.ts';
@@ -168,6 +168,38 @@ export class FolderArchive extends ObjectArchive implements Archive, LinkVerifie
   protected async *filesBelow(prefix: string, signal: AbortSignal): AsyncGenerator<FoundFile> {
     for await (const { name, sizeBytes, writtenAt } of this.objects.list(prefix, signal))
       yield { name, sizeBytes, writtenAt, crc32c: undefined, isHeld: undefined, carried: undefined };
+  }
+
+  protected stagedAs(recording: Recording): string {
+    return stagingName(stagedPrefix(recording));
+  }
+
+  /** One rename takes all of it away at once; a hold that was faster takes it back. */
+  protected removeMedia(recording: Recording, _isBegun: boolean, signal: AbortSignal): Promise<'removed' | 'kept'> {
+    return onFolder(async () => {
+      signal.throwIfAborted();
+      const folder = `${RECORDINGS}${pathOf(recording)}`;
+      const away = `${this.stagedAs(recording)}erased-${randomBytes(8).toString('hex')}`;
+      await this.#files.haveFolder('staging');
+      if (await this.#files.isThere(heldName(recording))) return 'kept';
+      const isAway = await ifThere(rename(this.#files.path(folder), this.#files.path(away)).then(() => true));
+      if (isAway === true && (await this.#files.isThere(`${away}/held`))) {
+        await rename(this.#files.path(away), this.#files.path(folder));
+        return 'kept';
+      }
+      if (isAway === true) await this.#files.syncWithout(dirname(folder));
+      await this.#discardAll(this.stagedAs(recording));
+      return 'removed';
+    });
+  }
+
+  /** What is under way of a recording, and what an erasure that was killed had taken away. */
+  async #discardAll(prefix: string): Promise<void> {
+    const staging = this.#files.path('staging');
+    const start = prefix.slice(prefix.lastIndexOf('/') + 1);
+    for (const name of (await ifThere(readdir(staging))) ?? [])
+      if (name.startsWith(start)) await discardStaged(join(staging, name));
+    await this.#files.sync('staging');
   }
 
   protected sweepStaging(olderThanMs: number, signal: AbortSignal): Promise<number> {

@@ -1,5 +1,12 @@
 /** The small objects of an archive folder: files that appear whole, by a link or a rename, and durable. */
-import { requireName, type Children, type Objects, type Removal, type StoredObject } from '../objects.ts';
+import {
+  requireName,
+  type Children,
+  type Generation,
+  type Objects,
+  type Removal,
+  type StoredObject,
+} from '../objects.ts';
 import { onFolder } from './failure.ts';
 import type { FolderFiles } from './files.ts';
 import { FolderNames } from './folder-names.ts';
@@ -54,6 +61,20 @@ export class FolderObjects implements Objects {
     }
   }
 
+  async *generations(target: string, signal: AbortSignal): AsyncGenerator<Generation> {
+    for await (const { name, sizeBytes } of this.#among(target, signal))
+      yield { name, sizeBytes, isLive: true, isHeld: /^recordings\/.*\/held$/.test(name), retainedUntil: undefined };
+  }
+
+  async purge(target: string, which: 'all' | 'old', signal: AbortSignal): Promise<readonly string[]> {
+    if (which === 'all') for await (const { name } of this.#among(target, signal)) await this.remove(name, signal);
+    return [];
+  }
+
+  async recoverableUntil(): Promise<undefined> {
+    // A file system keeps nothing of what was removed, as far as it says.
+  }
+
   async *children({ folder, after = '' }: Children, signal: AbortSignal): AsyncGenerator<string> {
     const names = this.#names.after(folder, after, signal);
     try {
@@ -65,6 +86,16 @@ export class FolderObjects implements Objects {
     } finally {
       await names.return(undefined);
     }
+  }
+
+  /** One file is asked for itself: its folder may hold millions. */
+  async *#among(
+    target: string,
+    signal: AbortSignal,
+  ): AsyncGenerator<{ readonly name: string; readonly sizeBytes: number }> {
+    if (/[/.]$/.test(target)) return yield* this.list(target, signal);
+    const facts = await this.#named(target, signal, () => this.#files.ownFacts(target));
+    if (facts !== undefined) yield { name: target, sizeBytes: facts.sizeBytes };
   }
 
   async #named<T>(name: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {

@@ -19,6 +19,8 @@ export interface StoredObject {
   readonly temporaryHold: boolean;
   /** Nor before this moment: a retention policy of the bucket, or the object's own. */
   readonly retainUntil?: string | undefined;
+  /** Of an old generation: when it was replaced or removed. */
+  readonly timeDeleted?: string;
 }
 
 /** A generation that was removed and can be restored until `hardDeleteTime`. */
@@ -198,7 +200,8 @@ export class GcsStore {
   }
 
   #retire(object: StoredObject, how: 'replaced' | 'removed'): void {
-    if (this.versioning && how === 'replaced') this.noncurrent.push(object);
+    if (this.versioning && how === 'replaced')
+      this.noncurrent.push({ ...object, timeDeleted: new Date().toISOString() });
     else if (this.softDeleteS > 0) {
       const now = Date.now();
       const [softDeleteTime, hardDeleteTime] = [now, now + this.softDeleteS * 1000].map((at) =>

@@ -125,6 +125,7 @@ export function resourceOf(object: StoredObject | SoftDeleted, bucket: string): 
     metadata: object.metadata,
     timeCreated: object.timeCreated,
     ...(object.temporaryHold ? { temporaryHold: true } : {}),
+    ...(object.timeDeleted === undefined ? {} : { timeDeleted: object.timeDeleted }),
     ...(object.retainUntil === undefined ? {} : { retentionExpirationTime: object.retainUntil }),
     ...('hardDeleteTime' in object
       ? { softDeleteTime: object.softDeleteTime, hardDeleteTime: object.hardDeleteTime }
