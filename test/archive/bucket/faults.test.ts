@@ -399,12 +399,13 @@ describe('what the operator has to change is said, waits, and heals (ST-08)', ()
   });
 });
 
-test('what was never archived costs two requests to find out (one of them whether it was erased), and what is archived two', async () => {
+test('what was never archived costs three requests to find out (two at once whether it or its conversation was erased), and what is archived two', async () => {
   await withBucket(async ({ archive, server }) => {
     assert.equal(await archive.find(CALL, signal()), undefined);
-    assert.deepEqual([server.count('get'), server.count('media')], [1, 1]);
+    assert.deepEqual([server.count('get'), server.count('media')], [1, 2]);
     await store(archive, CALL, SMALL);
-    assert.deepEqual([server.count('get'), server.count('media'), server.count('insert')], [1, 2, 3], 'the bill');
+    // Asked again before the WebM is stored, and before it is shown.
+    assert.deepEqual([server.count('get'), server.count('media'), server.count('insert')], [1, 6, 3], 'the bill');
     const before = server.seen.length;
     assert.ok(await archive.find(CALL, signal()));
     assert.equal(server.seen.length - before, 2);
