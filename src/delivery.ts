@@ -8,7 +8,8 @@ import type { Metrics } from './metrics.ts';
 import type { Pipeline } from './pipeline.ts';
 import { ageOf, idsOf, messageKey, type Delivery, type Handle, type Queue, type Settlement } from './queue/queue.ts';
 import { resolveConversation, type ConversationDelivery } from './resolve.ts';
-import { LATE_MS, SEEN_AFTER_MS } from './schedule.ts';
+import type { FollowUps } from './follow-ups.ts';
+import { LATE_MS, MAX_AGE_MS, nextTryOf, SEEN_AFTER_MS } from './schedule.ts';
 import { settleFailure } from './settle-failure.ts';
 import { traced } from './trace.ts';
 import type { WaitingList } from './waiting-list.ts';
@@ -23,7 +24,13 @@ export interface DeliveryNeeds {
   /** One for all deliveries of a process. */
   readonly waiting: WaitingList;
   readonly version: string;
+  /** Messages that are about no recording's media; those of a kind that is missing here have nothing to do. */
+  readonly beside?: Partial<Record<'details' | 'notice', WorkBeside>>;
+  readonly followUps?: FollowUps;
 }
+
+/** Resolves with when it comes back, or that it is done. @throws Failure, which says for how long it is tried again; nothing is recorded of it */
+export type WorkBeside = (delivery: Delivery, signal: AbortSignal) => Promise<Settlement>;
 
 /** Deliveries in a row after which the process was gone: the recording itself is to blame then. */
 export const MAX_LOST = 5;
@@ -48,6 +55,8 @@ async function deliver(delivery: Delivery, parts: DeliveryNeeds, stop: AbortSign
   const about = { ...idsOf(delivery.message), attempt: delivery.attempt, traceparent: delivery.message.traceparent };
   const key = messageKey(delivery.message);
   if (parts.waiting.delivered(key)) reportStuck(about, parts);
+  const { kind } = delivery.message;
+  if (kind === 'details' || kind === 'notice') return workBeside(delivery, { kind, parts, stop }, signal);
   try {
     const done = await work(delivery, parts, signal);
     parts.waiting.forget(key);
@@ -79,6 +88,40 @@ async function deliver(delivery: Delivery, parts: DeliveryNeeds, stop: AbortSign
     parts.log[levelOf(failure)]('Recording was not archived.', line);
     return settlement;
   }
+}
+
+interface BesideWork {
+  readonly kind: 'details' | 'notice';
+  readonly parts: DeliveryNeeds;
+  readonly stop: AbortSignal;
+}
+
+/** No recording waits for it, and none is called failed for it. */
+async function workBeside(
+  delivery: Delivery,
+  { kind, parts, stop }: BesideWork,
+  signal: AbortSignal,
+): Promise<Settlement> {
+  const about = { kind, ...idsOf(delivery.message), attempt: delivery.attempt };
+  try {
+    if (delivery.lost >= MAX_LOST) throw poisonous(delivery.lost);
+    if (ageOf(delivery) >= MAX_AGE_MS) throw tooOld();
+    return (await parts.beside?.[kind]?.(delivery, signal)) ?? { outcome: 'done' };
+  } catch (error) {
+    const failure = failureOfWork(error, { stop, signal });
+    const settlement = settleBeside(failure, delivery);
+    const line = { ...about, code: failure.code, reason: failure.message, error: failure, ...settlement };
+    parts.log[levelOf(failure)]('Work beside a recording was not done.', line);
+    return settlement;
+  }
+}
+
+/** By whose it is, like a recording's; what ends with it stands in the log alone. */
+function settleBeside(failure: Failure, delivery: Delivery): Settlement {
+  if (failure.code === 'stopped') return { outcome: 'back' };
+  if (failure.code === 'too-long') return { outcome: 'long' };
+  const reason = `${failure.code}: ${failure.message}`;
+  return nextTryOf(failure, { attempt: delivery.attempt, ageMs: ageOf(delivery) }) ?? { outcome: 'dead', reason };
 }
 
 /** By the schedule nothing comes so often: whatever it is, it costs calls and encoders, and gets nowhere by itself. */
@@ -114,6 +157,7 @@ async function work(delivery: Delivery, parts: DeliveryNeeds, signal: AbortSigna
   if (delivery.lost >= MAX_LOST) throw poisonous(delivery.lost);
   const { message } = delivery;
   if (message.kind === 'conversation') return look({ ...delivery, message }, parts, signal);
+  if (message.kind !== 'recording') throw new Failure('internal', `Nobody works on messages of kind ${message.kind}.`);
   const started = performance.now();
   const { recordingId, conversationId, traceparent } = message;
   const recording = { recordingId, conversationId };
@@ -124,6 +168,9 @@ async function work(delivery: Delivery, parts: DeliveryNeeds, signal: AbortSigna
       signal,
     ),
   );
+  // Archived by an earlier delivery of this message, which may not have come so far.
+  const isOurs = fresh || Date.parse(manifest.finishedAt) >= delivery.acceptedAt.getTime();
+  if (isOurs) await parts.followUps?.archived(manifest, delivery, signal);
   if (!fresh) {
     // Its commit has removed the records, unless it was another message's.
     if (ageOf(delivery) >= SEEN_AFTER_MS) await parts.archive.removeWaiting(recording, signal);
@@ -152,6 +199,12 @@ async function clearAbsence(
 async function look(delivery: ConversationDelivery, parts: DeliveryNeeds, signal: AbortSignal): Promise<Done> {
   const { settlement, listed, published } = await resolveConversation(delivery, parts, signal);
   return { message: 'Conversation was resolved.', facts: { recordings: listed, published }, settlement };
+}
+
+function tooOld(): Failure {
+  return new Failure('upstream-unavailable', 'It could not be done within a week, and is given up.', {
+    retry: 'never',
+  });
 }
 
 function poisonous(lost: number): Failure {

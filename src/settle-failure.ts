@@ -1,6 +1,7 @@
 /** One failed delivery → when it comes back, or that it never does; and what the archive says of it meanwhile. */
 import type { Archive } from './archive/archive.ts';
 import type { Failure } from './failure.ts';
+import type { FollowUps } from './follow-ups.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { ageOf, idsOf, messageKey, type Delivery, type Settlement } from './queue/queue.ts';
@@ -13,6 +14,7 @@ export interface SettleNeeds {
   readonly log: Log;
   readonly waiting: WaitingList;
   readonly version: string;
+  readonly followUps?: FollowUps;
 }
 
 /** Nobody waits for a record of what waits, and no slot is held for one. */
@@ -87,6 +89,7 @@ async function recordWait(
     attempts: delivery.attempt,
   };
   await needs.archive.recordWaiting(subject, record, signal);
+  await needs.followUps?.waits(record, delivery, signal);
   // An earlier event's failure no longer holds: this one has brought it back.
   await needs.archive.removeFailure(subject, signal);
 }
@@ -104,7 +107,9 @@ async function record(failure: Failure, delivery: Delivery, needs: SettleNeeds):
     attempts: delivery.attempt,
     failedAt: new Date().toISOString(),
   } as const;
-  await needs.archive.recordFailure(subject, record, AbortSignal.timeout(RECORDED_WITHIN_MS));
+  const inTime = AbortSignal.timeout(RECORDED_WITHIN_MS);
+  await needs.archive.recordFailure(subject, record, inTime);
+  await needs.followUps?.failed(record, delivery, inTime);
   needs.metrics.failed(failure.code);
 }
 

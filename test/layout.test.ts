@@ -220,6 +220,7 @@ const PARTS: readonly Part[] = [
   {
     has: ['settle-failure.ts'],
     may: [
+      'follow-ups.ts',
       'schedule.ts',
       'waiting-list.ts',
       'overview.ts',
@@ -232,8 +233,39 @@ const PARTS: readonly Part[] = [
     why: 'what a failure means is in it already: here it is only scheduled and recorded',
   },
   {
+    has: ['follow-ups.ts'],
+    may: [
+      'schedule.ts',
+      'queue/queue.ts',
+      'archive/details.ts',
+      'archive/index-row.ts',
+      'archive/manifest.ts',
+      'archive/notes.ts',
+    ],
+    why: 'what follows from an end is messages and lines; nothing of it is done here',
+  },
+  {
+    has: ['keep-details.ts'],
+    may: [
+      'log.ts',
+      'queue/queue.ts',
+      'genesys/conversations.ts',
+      'archive/archive.ts',
+      'archive/details.ts',
+      'archive/index-row.ts',
+      'archive/manifest.ts',
+    ],
+    why: 'what is known of a conversation goes from one contract to another, beside its recordings',
+  },
+  {
+    has: ['notify.ts'],
+    may: ['config/proxies.ts', 'log.ts', 'key.ts', 'network-failure.ts', 'outbound.ts', 'queue/queue.ts'],
+    why: 'telling somebody is a message and a request; of recordings it knows their ids',
+  },
+  {
     has: ['delivery.ts'],
     may: [
+      'follow-ups.ts',
       'resolve.ts',
       'settle-failure.ts',
       'waiting-list.ts',
@@ -342,6 +374,9 @@ const PARTS: readonly Part[] = [
       'outbound.ts',
       'pipeline.ts',
       'delivery.ts',
+      'follow-ups.ts',
+      'keep-details.ts',
+      'notify.ts',
       'waiting-list.ts',
       'day.ts',
       'prove-day.ts',
@@ -411,7 +446,7 @@ const PACKAGES: readonly Package[] = [
   { name: /^prom-client$/, only: /^metrics\.ts$/, why: 'the names of all figures stand in one file' },
   {
     name: /^undici$/,
-    only: /^((genesys|download|archive\/bucket)\/|outbound\.ts$)/,
+    only: /^((genesys|download|archive\/bucket)\/|(outbound|notify)\.ts$)/,
     why: 'only these talk to other hosts, each behind its own rules for hosts and deadlines',
   },
   { name: /^@google-cloud\/storage$/, only: /^archive\/bucket\//, why: 'the bucket is one archive of several' },

@@ -37,7 +37,9 @@ export interface ConversationDetails {
 }
 
 /** A recording that belongs to a conversation. */
-export type RecordingOfConversation = Recording & { readonly conversationId: string };
+export interface RecordingOfConversation extends Recording {
+  readonly conversationId: string;
+}
 
 export function conversationPrefix(conversationId: string): string {
   return `conversations/${conversationId}/`;

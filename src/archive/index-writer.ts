@@ -10,6 +10,8 @@ import type { Notes } from './notes.ts';
 
 export interface IndexWriterOptions {
   readonly notes: Notes;
+  /** Asked of each line before it is written: an erasure may have come since it was made. */
+  readonly isErased?: (row: IndexRow, signal: AbortSignal) => Promise<boolean>;
   /** Hears of each line at once. */
   readonly onRow?: (day: string, row: IndexRow) => void;
   /** Told once of each time that lines could not be written; they are written with the next ones. */
@@ -53,11 +55,11 @@ export class IndexWriter implements AsyncDisposable {
     const left = new Set(pending);
     try {
       for (const [day, entries] of days) {
-        await this.#append(
-          day,
+        const rows = await this.#kept(
           entries.map(({ row }) => row),
           signal,
         );
+        if (rows.length > 0) await this.#append(day, rows, signal);
         for (const entry of entries) left.delete(entry);
       }
     } catch (error) {
@@ -96,6 +98,18 @@ export class IndexWriter implements AsyncDisposable {
     }
   }
 
+  async #kept(rows: readonly IndexRow[], signal: AbortSignal): Promise<readonly IndexRow[]> {
+    const { isErased } = this.#options;
+    if (isErased === undefined) return rows;
+    const kept: IndexRow[] = [];
+    for (let start = 0; start < rows.length; start += ASKED_AT_ONCE) {
+      const some = rows.slice(start, start + ASKED_AT_ONCE);
+      const erased = await Promise.all(some.map((row) => isErased(row, signal)));
+      kept.push(...some.filter((_, at) => erased[at] !== true));
+    }
+    return kept;
+  }
+
   /** Read before it is written: what was taken out of it by an erasure, or put together by a reconciliation, stays out. */
   async #append(day: string, rows: readonly IndexRow[], signal: AbortSignal): Promise<void> {
     const { notes } = this.#options;
@@ -119,5 +133,6 @@ export class IndexWriter implements AsyncDisposable {
   }
 }
 
+const ASKED_AT_ONCE = 16;
 /** A service exits within 8 s, all in all. */
 const LAST_WITHIN_MS = 3_000;

@@ -52,6 +52,9 @@ export interface Config {
   readonly archive: ArchiveConfig;
   readonly archiveOriginal: boolean;
   readonly archiveOnListen: boolean;
+  readonly keepDetails: ChoiceOf<'KEEP_DETAILS'>;
+  /** Who is told of what happens; undefined where nobody is. */
+  readonly notify: { readonly url: string; readonly keys: readonly Key[] } | undefined;
   /** What of keys comes from a file changes with it: they are asked for at each use. */
   readonly webhook: { readonly required: boolean; readonly secrets: readonly Key[]; readonly tokens: readonly Key[] };
   readonly api: { readonly required: boolean; readonly keys: readonly Key[]; readonly perSecond: number };
@@ -100,6 +103,8 @@ export function readConfig(env: Environment, command: Command): Config {
     archive: readArchive(read),
     archiveOriginal: read.isOn('ARCHIVE_ORIGINAL'),
     archiveOnListen: read.isOn('ARCHIVE_ON_LISTEN'),
+    keepDetails: read.choice('KEEP_DETAILS'),
+    notify: readNotify(read, command),
     webhook: readWebhook(read, access),
     api: readApi(read, access),
     access: readConsole(read, { command, host }),
@@ -252,6 +257,24 @@ function readPush(read: Reader): Config['push'] {
   if (serviceAccount === '')
     read.problem('PUSH_SERVICE_ACCOUNT', 'set it to the email of the service account that pushes');
   return { audience, serviceAccount };
+}
+
+/** As it is written: a slash at its end means something to some receivers. */
+function readNotify(read: Reader, command: Command): Config['notify'] {
+  const text = read.text('NOTIFY_URL');
+  const keys = read.secrets.keys('NOTIFY_SECRET');
+  if (text === '') return undefined;
+  const url = URL.parse(text);
+  if (url === null || !/^https?:$/.test(url.protocol) || url.username !== '' || url.search !== '' || url.hash !== '')
+    read.problem('NOTIFY_URL', 'expected an http or https URL without user, query or fragment');
+  if (hasPart(command, 'notices') && keys.now.length === 0)
+    read.problem('NOTIFY_SECRET', 'set it where NOTIFY_URL is set (openssl rand -base64 32): receivers know us by it');
+  return {
+    url: url?.href ?? '',
+    get keys() {
+      return keys.now;
+    },
+  };
 }
 
 function readOrigins(read: Reader): readonly string[] {

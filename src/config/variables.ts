@@ -14,6 +14,7 @@ const PARTS = {
   push: 'Pushed messages',
   making: 'Making WebM',
   night: 'Each night',
+  notices: 'Telling somebody',
   task: 'One of several tasks (Cloud Run jobs set these)',
   log: 'Log and traces',
 } as const;
@@ -35,10 +36,11 @@ const COMMANDS = {
     'push',
     'making',
     'night',
+    'notices',
     'log',
   ],
   receiver: ['address', 'outbound', 'queue', 'webhook', 'api', 'log'],
-  worker: ['address', 'genesys', 'outbound', 'queue', 'archive', 'api', 'push', 'making', 'log'],
+  worker: ['address', 'genesys', 'outbound', 'queue', 'archive', 'api', 'push', 'making', 'notices', 'log'],
   playback: ['address', 'genesys', 'outbound', 'queue', 'archive', 'api', 'playback', 'making', 'log'],
   console: ['address', 'outbound', 'queue', 'archive', 'api', 'playback', 'console', 'log'],
   reconcile: ['genesys', 'outbound', 'archive', 'log'],
@@ -190,6 +192,14 @@ export const VARIABLES = {
     kind: 'switch',
     default: 'no',
     meaning: '`yes` archives what `/transcode` was asked for and is not archived yet',
+  },
+  KEEP_DETAILS: {
+    part: 'archive',
+    kind: 'choice',
+    choices: ['details', 'transcript', 'no'],
+    default: 'details',
+    meaning:
+      'what is kept of a conversation beside its recordings, and by what they can be found: `details` (who, queue, numbers, direction), `transcript` (what was said, too), or `no`',
   },
   WEBHOOK_SECRETS: {
     part: 'webhook',
@@ -353,6 +363,17 @@ export const VARIABLES = {
     default: 'nightly',
     meaning:
       '`nightly`: `serve` looks each night for what Genesys has and no event told of, writes the proofs of the days, and fetches what is missing; `no`: only `archiver reconcile` and `backfill` do',
+  },
+  NOTIFY_URL: {
+    part: 'notices',
+    kind: 'text',
+    meaning:
+      'where a Standard Webhook goes for each recording that was archived or failed and each day that stays incomplete: at least once, ids and times alone',
+  },
+  NOTIFY_SECRET: {
+    part: 'notices',
+    kind: 'secret',
+    meaning: 'the key that signs them, written like those of WEBHOOK_SECRETS; several sign side by side (rotation)',
   },
   CLOUD_RUN_TASK_INDEX: {
     part: 'task',

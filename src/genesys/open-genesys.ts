@@ -8,6 +8,7 @@ import { backoffMs, type Patience } from '../waiting.ts';
 import { Absences } from './absences.ts';
 import { Api } from './api.ts';
 import { createDownloader, type Downloader, type DownloadOptions } from '../download/download.ts';
+import { type ConversationSource, createConversationSource } from './conversations.ts';
 import { createAgent } from './exchange.ts';
 import type { GenesysCaller, Genesys, Located } from './genesys.ts';
 import { createMediaApi, type MediaApi } from './media-api.ts';
@@ -27,11 +28,17 @@ interface GenesysOptions {
   readonly proxies?: Proxies | undefined;
 }
 
-export function createGenesys(config: GenesysConfig, options: GenesysOptions = {}): Genesys {
+/** One client of Genesys, with one share of its limits, for recordings and for what is known of their conversations. */
+export interface OpenGenesys extends Genesys {
+  readonly conversations: ConversationSource;
+}
+
+export function createGenesys(config: GenesysConfig, options: GenesysOptions = {}): OpenGenesys {
   return new GenesysCloud(config, options);
 }
 
-class GenesysCloud implements Genesys {
+class GenesysCloud implements OpenGenesys {
+  readonly conversations: ConversationSource;
   readonly #way: GenesysConfig['recordingApi'];
   readonly #agent: Dispatcher;
   readonly #api: Api;
@@ -49,6 +56,7 @@ class GenesysCloud implements Genesys {
     this.#downloader = createDownloader(config, { proxies, ...options.download });
     this.#recordings = createRecordingApi(this.#api, this.#downloader);
     this.#voicemails = createVoicemailApi(this.#api, this.#downloader);
+    this.conversations = createConversationSource(this.#api, this.#downloader);
     this.#media = createMediaApi(this.#api, {
       apiUrl: config.apiUrl,
       downloader: this.#downloader,

@@ -50,7 +50,7 @@ export function parseEvents(body: unknown): Events {
 
 /** Who left a voicemail may have spoken to somebody before. */
 function withRecordings(message: Message): readonly Message[] {
-  if (message.kind === 'recording' || message.voicemail === undefined) return [message];
+  if (message.kind !== 'conversation' || message.voicemail === undefined) return [message];
   const { voicemail: _, ...conversation } = message;
   return [conversation, message];
 }

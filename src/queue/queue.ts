@@ -3,7 +3,12 @@ import { Failure } from '../failure.ts';
 import { Fields } from '../fields.ts';
 import { parseId, parseOptionalId } from '../recording.ts';
 
-/** Work for one recording, or for all recordings of a conversation. Ids only. */
+/** What somebody is told of. */
+const NOTICES = ['recording.archived', 'recording.failed', 'day.incomplete'] as const;
+
+export type NoticeEvent = (typeof NOTICES)[number];
+
+/** Work for one recording, for all recordings of a conversation, or beside them. Ids only. */
 export type Message =
   | {
       readonly kind: 'recording';
@@ -17,15 +22,53 @@ export type Message =
       /** Its voicemails, instead of its recordings: work of its own, since most conversations have none. */
       readonly voicemail?: true;
       readonly traceparent?: string;
+    }
+  /** What is kept of a conversation beside its recordings. */
+  | { readonly kind: 'details'; readonly conversationId: string; readonly traceparent?: string }
+  /** Somebody is to be told of something. */
+  | {
+      readonly kind: 'notice';
+      readonly event: NoticeEvent;
+      readonly conversationId: string | undefined;
+      readonly recordingId: string | undefined;
+      /** Of `day.incomplete`. */
+      readonly day?: string;
+      /** When it came to be; ISO 8601, UTC. */
+      readonly at: string;
+      /** The FailureCode of `recording.failed`. */
+      readonly code?: string;
+      readonly traceparent?: string;
     };
 
-/** The message as it lies on the queue: versioned JSON, so that old and new revisions can run side by side. */
+/**
+ * The message as it lies on the queue: versioned JSON, so that old and new revisions can run side by side. Details are a
+ * look at a conversation to revisions that do not know them, which harms nothing; what else one does not know waits.
+ */
 export function encodeMessage(message: Message): string {
   const { traceparent: _, ...ids } = message;
+  if (ids.kind === 'details') return JSON.stringify({ v: 1, ...ids, kind: 'conversation', details: true });
   return JSON.stringify({ v: 1, ...ids });
 }
 
-/** @throws Failure `bad-request` naming the field: such a message can never be delivered. */
+/** What a newer revision wrote waits so long for one, and as often as that. */
+export const UNKNOWN_WAITS_MS = 10 * 60_000;
+const UNKNOWN_LIVES_MS = 7 * 24 * 3_600_000;
+
+/** Whether a message that could not be read is a newer revision's, which may yet come and read it. */
+export function isForNewer(thrown: unknown, acceptedAt: Date): boolean {
+  return thrown instanceof Failure && thrown.retry === 'wait' && Date.now() - acceptedAt.getTime() < UNKNOWN_LIVES_MS;
+}
+
+function unknownMessage(field: string, expected: string, isNewer: boolean): Failure {
+  const newer = isNewer ? '; a newer service wrote this message' : '';
+  return new Failure(
+    'bad-request',
+    `message.${field}: expected ${expected}${newer}.`,
+    isNewer ? { retry: 'wait' } : {},
+  );
+}
+
+/** @throws Failure `bad-request` naming the field: such a message can never be delivered, but to a newer revision ({@link isForNewer}) */
 export function parseMessage(text: string, traceparent?: string): Message {
   let value: unknown;
   try {
@@ -34,8 +77,7 @@ export function parseMessage(text: string, traceparent?: string): Message {
     throw new Failure('bad-request', 'message: expected JSON.', { cause });
   }
   const fields = Fields.of(value, 'message');
-  if (fields.raw('v') !== 1)
-    throw new Failure('bad-request', 'message.v: expected 1; a newer service wrote this message.');
+  if (fields.raw('v') !== 1) throw unknownMessage('v', '1', (fields.number('v') ?? 0) > 1);
   const trace = traceparent === undefined ? {} : { traceparent };
   switch (fields.raw('kind')) {
     case 'recording':
@@ -45,28 +87,51 @@ export function parseMessage(text: string, traceparent?: string): Message {
         conversationId: parseOptionalId(fields.raw('conversationId'), 'message.conversationId'),
         ...trace,
       };
-    case 'conversation':
-      return {
-        kind: 'conversation',
-        conversationId: parseId(fields.raw('conversationId'), 'message.conversationId'),
-        ...(fields.raw('voicemail') === true ? { voicemail: true } : {}),
-        ...trace,
-      };
+    case 'conversation': {
+      const conversationId = parseId(fields.raw('conversationId'), 'message.conversationId');
+      if (fields.raw('details') === true) return { kind: 'details', conversationId, ...trace };
+      const voicemail = fields.raw('voicemail') === true ? ({ voicemail: true } as const) : {};
+      return { kind: 'conversation', conversationId, ...voicemail, ...trace };
+    }
+    case 'notice':
+      return { ...parseNotice(fields), ...trace };
     default:
-      throw new Failure('bad-request', 'message.kind: expected "recording" or "conversation".');
+      throw unknownMessage('kind', '"recording", "conversation" or "notice"', fields.text('kind') !== undefined);
   }
+}
+
+function parseNotice(fields: Fields): Message {
+  const event = NOTICES.find((known) => known === fields.raw('event'));
+  if (event === undefined) throw unknownMessage('event', NOTICES.join(', '), fields.text('event') !== undefined);
+  const [day, code] = [fields.text('day'), fields.text('code')];
+  return {
+    kind: 'notice',
+    event,
+    conversationId: parseOptionalId(fields.raw('conversationId'), 'message.conversationId'),
+    recordingId: parseOptionalId(fields.raw('recordingId'), 'message.recordingId'),
+    at: fields.requireInstant('at'),
+    ...(day === undefined ? {} : { day }),
+    ...(code === undefined ? {} : { code }),
+  };
 }
 
 /** Messages with the same key are the same work. */
 export function messageKey(message: Message): string {
   if (message.kind === 'recording') return `recording:${message.conversationId ?? '_'}.${message.recordingId}`;
+  if (message.kind === 'notice') return `notice:${message.event}:${noticeKey(message)}`;
+  if (message.kind === 'details') return `details:${message.conversationId}`;
   return `${message.voicemail === true ? 'voicemail' : 'conversation'}:${message.conversationId}`;
+}
+
+/** What a notice is about: a day, a recording, or (`{conversationId}._`) a whole conversation. */
+export function noticeKey({ day, conversationId, recordingId }: Message & { readonly kind: 'notice' }): string {
+  return day ?? `${conversationId ?? '_'}.${recordingId ?? '_'}`;
 }
 
 /** Undefined is what it does not name. */
 export function idsOf(message: Message): { recordingId: string | undefined; conversationId: string | undefined } {
   return {
-    recordingId: message.kind === 'recording' ? message.recordingId : undefined,
+    recordingId: 'recordingId' in message ? message.recordingId : undefined,
     conversationId: message.conversationId,
   };
 }

@@ -4,7 +4,7 @@ import { openArchive, type OpenArchive } from '../archive/open-archive.ts';
 import type { Audit } from '../audit/audit.ts';
 import { openAudit } from '../audit/open-audit.ts';
 import { createDelivery, type DeliveryNeeds } from '../delivery.ts';
-import { createGenesys } from '../genesys/open-genesys.ts';
+import { createGenesys, type OpenGenesys } from '../genesys/open-genesys.ts';
 import { Failure } from '../failure.ts';
 import type { Genesys } from '../genesys/genesys.ts';
 import type { AppNeeds } from '../http/app.ts';
@@ -23,6 +23,7 @@ import { WaitingList } from '../waiting-list.ts';
 import { untilAborted } from '../waiting.ts';
 import type { Log } from '../log.ts';
 import { isLoopback } from '../loopback.ts';
+import { openBeside } from './beside.ts';
 import type { Context, Running } from './run.ts';
 
 /** Listeners get this long to hear their stream to the end before they are broken off; all in all we exit within 8 s. */
@@ -72,7 +73,7 @@ export type StudioContext = Pick<Context, 'config' | 'log' | 'metrics' | 'versio
 
 /** Genesys, ffmpeg and the pipeline over them: what makes WebM. */
 export interface Studio {
-  readonly genesys: Genesys;
+  readonly genesys: OpenGenesys;
   readonly pipeline: Pipeline;
   readonly dependencies: readonly Dependency[];
   /** The same encoders and bounds behind another way of asking Genesys. */
@@ -122,13 +123,16 @@ export async function openStudio(
 
 /** What a message is worked on with, however it came. */
 export function deliveryNeeds(
-  { metrics, log, version }: Context,
+  context: Context,
   queue: Queue,
   { archive, studio }: { archive: OpenArchive['archive']; studio: Studio },
 ): DeliveryNeeds {
+  const { metrics, log, version } = context;
+  const { pipeline, genesys } = studio;
   const waiting = new WaitingList();
   metrics.waiting(() => waiting.totals());
-  return { pipeline: studio.pipeline, genesys: studio.genesys, archive, queue, metrics, log, waiting, version };
+  const beside = openBeside(context, { archive, queue, conversations: genesys.conversations });
+  return { pipeline, genesys, archive, queue, metrics, log, waiting, version, ...beside };
 }
 
 /** What queues call for live work, for whoever has recordings and no queue. */

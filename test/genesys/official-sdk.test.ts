@@ -347,10 +347,36 @@ async function endpointsOf(folder: string): Promise<readonly Endpoint[]> {
 
 /** Not Genesys' own: the Media API of gateways (README), and the login. */
 const NOT_IN_SDK = /^\/(api\/v2\/media\/recordings\/|oauth\/token$)/;
+/** Where pre-signed URLs lead to. */
+const MEDIA_HOST = /^\/recordings\//;
 
 function beginningOf(path: string): RegExp {
   return new RegExp(`^${path.replaceAll('{}', '[^/]+')}`);
 }
+
+test('the SDK reads the details of a conversation, and what was said in it', async (t) => {
+  const server = await setUp(t);
+  server.addRecording(CALL);
+  server.analyze({ conversationId: CONVERSATION, start: '2026-11-26T10:00:00.000Z', end: '2026-11-26T10:05:00.000Z' });
+  const said = {
+    conversationId: CONVERSATION,
+    communicationId: 'leg',
+    recordingId: RECORDING,
+    text: '{"transcripts":[]}',
+  };
+  server.addTranscript(said);
+  await logIn(server);
+  const details = await answerOf(new platformClient.AnalyticsApi().getAnalyticsConversationDetails(CONVERSATION));
+  assertModel('AnalyticsConversationWithoutAttributes', details.body);
+  const speech = new platformClient.SpeechTextAnalyticsApi();
+  const ask = (leg: string): Promise<Answer> =>
+    answerOf(speech.getSpeechandtextanalyticsConversationCommunicationTranscripturls(CONVERSATION, leg));
+  assert.equal((await ask('another')).status, 404);
+  const { body } = await ask('leg');
+  assertModel('TranscriptUrls', body);
+  const [first] = listOf(objectOf(body)['urls']);
+  assert.equal(await (await fetch(String(objectOf(first)['url']))).text(), said.text);
+});
 
 test('every path in the source is one of the SDK, or the beginning of one', async () => {
   const folder = fileURLToPath(new URL('../../src/', import.meta.url));
@@ -390,15 +416,20 @@ test('whatever is asked of Genesys exists in the SDK, with its method and its qu
     ...(await genesys.voicemailsOf(CONVERSATION, t.signal)),
   ])
     assert.ok((await genesys.locate(recording, 'worker', t.signal)).files.length > 0);
+  assert.ok(await genesys.conversations.conversation(CONVERSATION, t.signal));
+  assert.ok((await genesys.conversations.notedRecordings(CONVERSATION, t.signal)).length > 0);
+  const leg = { conversationId: CONVERSATION, sessionId: 'leg' };
+  server.addTranscript({ ...leg, communicationId: 'leg', recordingId: 'screen', text: '{"transcripts":[]}' });
+  assert.equal((await genesys.conversations.transcripts(leg, t.signal)).get('screen'), '{"transcripts":[]}');
   await census.dataUntil(t.signal);
   for (const isClosed of [true, false])
     for await (const { conversationId } of census.conversationsOf('2026-11-26', isClosed, t.signal).conversations)
       await census.recordingsOf(conversationId, t.signal);
   const asked = new Set(server.requests().map(({ method, path }) => `${method} ${path}`));
-  assert.ok(asked.size >= 9, [...asked].join('\n'));
+  assert.ok(asked.size >= 12, [...asked].join('\n'));
   const strange = [...asked].filter((line) => {
     const [method = '', path = '', query = ''] = line.split(/ |\?/);
-    if (NOT_IN_SDK.test(path)) return false;
+    if (NOT_IN_SDK.test(path) || MEDIA_HOST.test(path)) return false;
     const names = query.split('&').filter((name) => name !== '');
     return !ENDPOINTS.some(
       (each) =>

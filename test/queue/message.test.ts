@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { Failure } from '../../src/failure.ts';
 import type { Message } from '../../src/queue/queue.ts';
-import { encodeMessage, messageKey, parseMessage } from '../../src/queue/queue.ts';
+import { encodeMessage, isForNewer, messageKey, parseMessage } from '../../src/queue/queue.ts';
 
 const id = fc.stringMatching(/^[0-9A-Za-z_-]{1,128}$/).filter((text) => text !== '_');
 const plain = { noNullPrototype: true };
@@ -14,10 +14,22 @@ const recording = fc.record(
 );
 const conversation = fc.record({ kind: fc.constant('conversation' as const), conversationId: id }, plain);
 const voicemail = conversation.map((one) => ({ ...one, voicemail: true as const }));
-const message: fc.Arbitrary<Message> = fc.oneof(recording, conversation, voicemail);
+const details = fc.record({ kind: fc.constant('details' as const), conversationId: id }, plain);
+const at = '2026-03-01T10:00:00.000Z';
+const about = {
+  kind: fc.constant('notice' as const),
+  event: fc.constantFrom('recording.archived' as const, 'recording.failed' as const),
+  at: fc.constant(at),
+  conversationId: fc.option(id, { nil: undefined }),
+  recordingId: id,
+};
+const notice = fc.record(about, plain);
+const message: fc.Arbitrary<Message> = fc.oneof(recording, conversation, voicemail, details, notice);
 
 /** What makes two messages the same work, said another way than messageKey() does. */
 function work(one: Message): string {
+  if (one.kind === 'notice') return JSON.stringify([one.event, one.recordingId, one.conversationId ?? null]);
+  if (one.kind === 'details') return JSON.stringify(['details', one.conversationId]);
   return one.kind === 'recording'
     ? JSON.stringify([one.recordingId, one.conversationId ?? null])
     : JSON.stringify([one.conversationId, 'voicemail' in one]);
@@ -30,6 +42,46 @@ test('a message survives being written and read', () => {
 test('what an older revision wrote beside the ids of a conversation is passed over', () => {
   const text = '{"v":1,"kind":"conversation","conversationId":"c","mediaType":"VOICE","more":{}}';
   assert.deepEqual(parseMessage(text), { kind: 'conversation', conversationId: 'c' });
+});
+
+test('a notice of a day, and of a failure with its code, survives being written and read', () => {
+  for (const one of [
+    {
+      kind: 'notice',
+      event: 'day.incomplete',
+      day: '2026-03-01',
+      at,
+      conversationId: undefined,
+      recordingId: undefined,
+    },
+    { kind: 'notice', event: 'recording.failed', code: 'forbidden', at, conversationId: 'c', recordingId: undefined },
+  ] as const)
+    assert.deepEqual(parseMessage(encodeMessage(one)), one);
+});
+
+test('details are a look at a conversation to a revision that does not know them', () => {
+  const { v, kind, conversationId } = JSON.parse(encodeMessage({ kind: 'details', conversationId: 'c' })) as {
+    v: number;
+    kind: string;
+    conversationId: string;
+  };
+  assert.deepEqual({ v, kind, conversationId }, { v: 1, kind: 'conversation', conversationId: 'c' });
+});
+
+test('what a newer revision may read waits for one, for a week; what nobody can read does not', () => {
+  const newer = ['{"v":2}', '{"v":1,"kind":"other"}', '{"v":1,"kind":"notice","event":"day.complete"}'];
+  const nobodys = ['', '[]', '{}', '{"v":"2"}', '{"v":0}', '{"v":1}', '{"v":1,"kind":7}', '{"v":1,"kind":"recording"}'];
+  const isFor = (text: string, acceptedAt: Date): boolean => {
+    try {
+      parseMessage(text);
+    } catch (error) {
+      return isForNewer(error, acceptedAt);
+    }
+    return assert.fail(text);
+  };
+  for (const text of newer) assert.equal(isFor(text, new Date()), true, text);
+  for (const text of nobodys) assert.equal(isFor(text, new Date()), false, text);
+  for (const text of newer) assert.equal(isFor(text, new Date(Date.now() - 8 * 24 * 3_600_000)), false, text);
 });
 
 test('the trace travels beside the message, not in it', () => {

@@ -1,5 +1,6 @@
 /** Turns the contract of a queue (src/queue/queue.ts) into tests that every queue has to pass. */
 import type { Delivery, Message, Queue, Settlement } from '../../src/queue/queue.ts';
+import { idsOf } from '../../src/queue/queue.ts';
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
@@ -37,7 +38,8 @@ export function conversationMessage(conversationId: string): Message {
 }
 
 export function nameOf(delivery: Delivery): string {
-  return delivery.message.kind === 'recording' ? delivery.message.recordingId : delivery.message.conversationId;
+  const { recordingId, conversationId } = idsOf(delivery.message);
+  return recordingId ?? conversationId ?? '';
 }
 
 export interface Seen extends Delivery {

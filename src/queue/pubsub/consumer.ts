@@ -1,13 +1,13 @@
 /** Turns messages of a subscription into running deliveries, at most as many as there are slots, each settled before it is acknowledged. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Failure } from '../../failure.ts';
-import { notBeforeOf, parseEnvelope } from './envelope.ts';
+import { acceptedAtOf, countedAttempt, notBeforeOf, parseEnvelope } from './envelope.ts';
 import { unreadableTopic } from './failure.ts';
 import type { Leased, PubsubLibrary } from './library.ts';
 import { settle, type Desk } from './settle.ts';
 import { endsWithin, untilAborted } from '../../waiting.ts';
 import { Puller } from './puller.ts';
-import { messageKey, type Delivery, type Handle, type Settlement } from '../queue.ts';
+import { isForNewer, messageKey, UNKNOWN_WAITS_MS, type Delivery, type Handle, type Settlement } from '../queue.ts';
 
 export interface ConsumerNeeds extends Desk {
   readonly library: PubsubLibrary;
@@ -76,6 +76,7 @@ export class PullConsumer {
     try {
       delivery = parseEnvelope(leased);
     } catch (error) {
+      if (isForNewer(error, acceptedAtOf(leased))) return void this.#postpone(leased);
       leased.nack();
       return this.#parts.onTrouble(unreadableTopic(leased, error));
     }
@@ -87,6 +88,18 @@ export class PullConsumer {
       job,
       this.#work(job).finally(() => this.#jobs.delete(job)),
     );
+  }
+
+  /** What a newer revision wrote waits for one; a nack would count towards the dead letters. */
+  async #postpone(leased: Leased): Promise<void> {
+    try {
+      const attempt = countedAttempt(leased);
+      await settle(leased, { outcome: 'wait', afterMs: UNKNOWN_WAITS_MS, attempt }, this.#parts);
+      leased.ack();
+    } catch (error) {
+      leased.nack();
+      this.#parts.onTrouble(Failure.from(error));
+    }
   }
 
   async #work(job: Job): Promise<void> {

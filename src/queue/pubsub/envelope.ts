@@ -34,14 +34,19 @@ export function encodeEvent(message: Message, acceptedAt: Date): Outgoing {
 
 /** @throws Failure `bad-request` naming the field: such a message can never be delivered */
 export function parseEnvelope(envelope: Envelope): Delivery {
-  const { data, attributes, publishedAt } = envelope;
+  const { data, attributes } = envelope;
   if (data.length === 0) throw new Failure('bad-request', 'message: expected JSON, but it is empty.');
   return {
     message: parseMessage(data, attributes['traceparent']),
     attempt: attemptOf(envelope),
     lost: lostOf(envelope),
-    acceptedAt: dateOf(attributes['accepted-at']) ?? publishedAt,
+    acceptedAt: acceptedAtOf(envelope),
   };
+}
+
+/** Also of what cannot be read. */
+export function acceptedAtOf({ attributes, publishedAt }: Envelope): Date {
+  return dateOf(attributes['accepted-at']) ?? publishedAt;
 }
 
 /** Failed attempts are counted by us, deliveries that never came back by Pub/Sub: a copy starts its count anew. */

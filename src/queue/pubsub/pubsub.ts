@@ -3,12 +3,12 @@ import { Failure } from '../../failure.ts';
 import { unlessAborted } from '../../waiting.ts';
 import { PullConsumer } from './consumer.ts';
 import type { Envelope } from '../envelope.ts';
-import { copyOf, countedAttempt, encodeEvent, notBeforeOf, parseEnvelope } from './envelope.ts';
+import { acceptedAtOf, copyOf, countedAttempt, encodeEvent, notBeforeOf, parseEnvelope } from './envelope.ts';
 import { unreadableTopic, type PubsubDoing } from './failure.ts';
 import { WaitingRoom } from './later.ts';
 import { PubsubLibrary } from './library.ts';
 import { laterNameOf, longNameOf, settle, type Desk } from './settle.ts';
-import type { Delivery, Handle, Message, Queue } from '../queue.ts';
+import { isForNewer, UNKNOWN_WAITS_MS, type Delivery, type Handle, type Message, type Queue } from '../queue.ts';
 
 export interface PubsubConfig {
   readonly project: string;
@@ -96,7 +96,8 @@ class QueueOnPubsub implements PubsubQueue {
   readonly take: PubsubQueue['take'] = async (envelope, handle, signal) => {
     const dueMs = notBeforeOf(envelope);
     if (dueMs !== undefined) return this.#takeLater(envelope, dueMs - Date.now());
-    const delivery = this.#read(envelope);
+    const delivery = await this.#read(envelope);
+    if (delivery === undefined) return;
     const pushed = { ...delivery, withinMs: PUSH_WITHIN_MS };
     const settlement = await handle(pushed, AbortSignal.any([signal, this.#closing.signal]));
     await settle(envelope, { ...settlement, attempt: delivery.attempt }, this.#desk);
@@ -123,11 +124,19 @@ class QueueOnPubsub implements PubsubQueue {
     await this.#library.close();
   }
 
-  /** Nobody reads the answer to a push, so a message that cannot be read is reported here, as a pulled one is. */
-  #read(envelope: Envelope): Delivery {
+  /**
+   * Nobody reads the answer to a push, so a message that cannot be read is reported here, as a pulled one is. undefined where a
+   * newer revision wrote it: it waits for one.
+   */
+  async #read(envelope: Envelope): Promise<Delivery | undefined> {
     try {
       return parseEnvelope(envelope);
     } catch (error) {
+      if (isForNewer(error, acceptedAtOf(envelope))) {
+        const ended = { outcome: 'wait', afterMs: UNKNOWN_WAITS_MS, attempt: countedAttempt(envelope) } as const;
+        await settle(envelope, ended, this.#desk);
+        return undefined;
+      }
       const failure = unreadableTopic(envelope, error);
       this.#options.onTrouble?.(failure);
       throw failure;

@@ -8,7 +8,7 @@ import { watch } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Failure } from '../../failure.ts';
-import { parseMessage } from '../queue.ts';
+import { isForNewer, parseMessage, UNKNOWN_WAITS_MS } from '../queue.ts';
 import { endsWithin } from '../../waiting.ts';
 import { changeFailure } from './file.ts';
 import { LeaseClock } from './lease-clock.ts';
@@ -194,6 +194,7 @@ export class Consumer {
     try {
       delivery = parseDelivery(lease.claim);
     } catch (error) {
+      if (isForNewer(error, lease.claim.acceptedAt)) return { outcome: 'wait', afterMs: UNKNOWN_WAITS_MS };
       const reason = `The message cannot be read: ${Failure.from(error).message}`;
       return { outcome: 'dead', reason, unrecorded: true };
     }

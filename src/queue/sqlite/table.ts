@@ -138,7 +138,7 @@ export class MessageTable {
     const row = { key, body: encodeMessage(message), traceparent: message.traceparent ?? null, now };
     if (this.#of('put').run(row).changes > 0) return;
     if (this.#of('bringForward').run({ key, now }).changes > 0) return;
-    if (message.kind === 'conversation') this.#of('rerun').run({ key, now });
+    if (message.kind === 'conversation' || message.kind === 'details') this.#of('rerun').run({ key, now });
   }
 
   /** When there is something to take next, wall clock ms; `leases` counts those that will have run out. */

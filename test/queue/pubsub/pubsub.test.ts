@@ -189,7 +189,7 @@ suite('Pub/Sub', { skip: missing }, () => {
       });
       t.after(() => dead.close());
       const consumer = consuming(queue, () => DONE);
-      await emulator.admin.topic(name).publishMessage({ data: Buffer.from('{"v":9}') });
+      await emulator.admin.topic(name).publishMessage({ data: Buffer.from('{"v":0}') });
       const names = Array.from({ length: 20 }, (_, index) => `r-${String(index)}`);
       await queue.publish(
         names.map((id) => recordingMessage(id)),
@@ -199,13 +199,40 @@ suite('Pub/Sub', { skip: missing }, () => {
       const { data, attributes } = await buried.promise;
       await consumer.stop();
       assert.deepEqual(seen.map((one) => one.name).toSorted(), names.toSorted());
-      assert.equal(data, '{"v":9}');
+      assert.equal(data, '{"v":0}');
       assert.equal(attributes['CloudPubSubDeadLetterSourceSubscription'], name);
       assert.equal(consumer.seen.length, 20);
       assert.equal(troubles.length, 5);
       assert.match(troubles[0]?.message ?? '', /could not be read/);
     },
   );
+
+  test('what a newer revision wrote waits for one, pulled or pushed, and comes to no dead letters', async (t) => {
+    const { queue, name, troubles, close } = await open();
+    t.after(close);
+    const passed = await spyOn([`${name}-later`, `${name}-dead`], t);
+    const pushed = openPubsubQueue({ project: PROJECT, topic: name }, { pushed: true });
+    t.after(() => pushed.close());
+    const [data, odd] = ['{"v":9}', '{"v":1,"kind":"other"}'];
+    const startedAtMs = Date.now();
+    const attributes = { 'accepted-at': new Date().toISOString(), attempt: '2', kind: 'other' };
+    const envelope = { data: odd, attributes, id: '1', publishedAt: new Date(), deliveryAttempt: 1 };
+    await pushed.take(envelope, () => assert.fail('it was worked on'), NEVER);
+    const consumer = consuming(queue, () => DONE);
+    await emulator.admin.topic(name).publishMessage({ data: Buffer.from(data) });
+    await queue.publish([recordingMessage('r-1')], NEVER);
+    await consumer.first(1);
+    while (passed.length < 2) await delay(20);
+    await consumer.stop();
+    assert.deepEqual(
+      consumer.seen.map((one) => one.name),
+      ['r-1'],
+    );
+    assert.deepEqual(new Set(passed.map(({ topic }) => topic)), new Set([`${name}-later`]));
+    for (const one of passed) assert.ok(Number(notBeforeOf(one)) >= startedAtMs + 60_000, 'it comes back at once');
+    assert.deepEqual(new Set(passed.map((one) => one.attributes['attempt'])), new Set(['1', '2']));
+    assert.deepEqual(troubles, []);
+  });
 
   test('invariant 7: a wait outlives the worker that ordered it', async (t) => {
     const { queue, close } = await open();

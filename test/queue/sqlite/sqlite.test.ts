@@ -315,13 +315,35 @@ fileTest('gives back what ignores its signal, at once deliverable and uncounted'
 fileTest('a message that cannot be read is dead with its reason, and the rest go on', async ({ path, open }) => {
   const queue = open();
   await queue.publish([recordingMessage('strange'), recordingMessage('good')], NEVER);
-  look(path, (database) => database.exec(`UPDATE message SET body = '{"v":2}' WHERE key LIKE '%strange'`));
+  look(path, (database) => database.exec(`UPDATE message SET body = '{"v":0}' WHERE key LIKE '%strange'`));
   const consumer = consuming(queue, () => DONE);
   const [one] = await consumer.first(1);
   await consumer.stop();
   const [dead] = await queue.dead(1);
   assert.equal(one?.name, 'good');
   assert.match(dead?.reason ?? '', /cannot be read: message\.v/);
+});
+
+fileTest('what a newer revision wrote waits for one, with nothing lost of it', async ({ path, open }) => {
+  const queue = open();
+  const names = ['version', 'kind'];
+  await queue.publish([...names.map((name) => recordingMessage(name)), recordingMessage('good')], NEVER);
+  const bodies = { version: '{"v":2,"kind":"recordings"}', kind: '{"v":1,"kind":"other","id":"x"}' };
+  look(path, (database) => {
+    for (const [name, body] of Object.entries(bodies))
+      database.exec(`UPDATE message SET body = '${body}' WHERE key LIKE '%${name}'`);
+  });
+  const consumer = consuming(queue, () => DONE);
+  const [one] = await consumer.first(1);
+  while ((await queue.depth())?.waiting !== 2) await delay(5);
+  await consumer.stop();
+  assert.equal(one?.name, 'good');
+  assert.deepEqual(await queue.depth(), { ready: 0, waiting: 2, running: 0, dead: 0 });
+  const kept = look(path, (database) => database.prepare(`SELECT body, attempt FROM message ORDER BY id`).all());
+  assert.deepEqual(
+    kept.map((row) => ({ ...row })),
+    Object.values(bodies).map((body) => ({ body, attempt: 0 })),
+  );
 });
 
 fileTest(

@@ -108,6 +108,12 @@ export class SimulatedAnalytics {
     });
   }
 
+  /** What is known of one conversation. */
+  details(conversationId: string): Reply {
+    const conversation = this.#conversations.get(conversationId);
+    return conversation === undefined ? notFound() : jsonReply(200, bodyOf(conversation));
+  }
+
   async query(request: IncomingMessage): Promise<Reply> {
     const query = parseQuery(await text(request));
     if (query === undefined) return errorReply(400, 'bad.request', 'The interval is not valid.');

@@ -54,7 +54,7 @@ export interface LoggedRequest {
   /**
    * `token`, `analytics-…`, `list:C`, `metadata:R`, `recordings:C`, `recording:R`, `restore:R`, `conversation:C`, `voicemail:V`,
    * `voicemail-media:V`, `batch`, `batch-status:J`, `settings`,
-   * `media-api:R`, `media-download:R`, `media:R:CHANNEL`, or `unknown`.
+   * `media-api:R`, `media-download:R`, `media:R:CHANNEL`, `details:C`, `transcripts:M`, or `unknown`.
    */
   readonly route: string;
   readonly method: string;
@@ -83,6 +83,8 @@ export interface GenesysServer {
   addVoicemail(voicemail: SimulatedVoicemail): void;
   /** What analytics says of a conversation; it is known from then on. */
   analyze(conversation: AnalyzedConversation): void;
+  /** What was said on a leg of a conversation, as the file that its URL leads to. */
+  addTranscript(transcript: SimulatedTranscript): void;
   /** How analytics behaves: watermark, pages, jobs that end otherwise. */
   readonly analytics: AnalyticsScript;
   update(recordingId: string, change: Partial<SimulatedRecording>): void;
@@ -100,6 +102,14 @@ export interface GenesysServer {
   /** Resolves once the route has been asked `times` times in all. */
   reached(route: string, times: number, signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
+}
+
+export interface SimulatedTranscript {
+  readonly conversationId: string;
+  /** The `sessionId` of its recordings. */
+  readonly communicationId: string;
+  readonly recordingId: string;
+  readonly text: string;
 }
 
 interface Token {
@@ -146,6 +156,7 @@ class SimulatedGenesys implements GenesysServer {
   readonly #faults = new Faults();
   readonly #analytics = new SimulatedAnalytics();
   readonly #voicemails = new SimulatedVoicemails();
+  readonly #transcripts: SimulatedTranscript[] = [];
   readonly #log: LoggedRequest[] = [];
   readonly #arrivals = new EventEmitter();
   readonly #api: Server;
@@ -223,6 +234,10 @@ class SimulatedGenesys implements GenesysServer {
   analyze(conversation: AnalyzedConversation): void {
     this.addConversation(conversation.conversationId);
     this.#analytics.add(conversation);
+  }
+
+  addTranscript(transcript: SimulatedTranscript): void {
+    this.#transcripts.push(transcript);
   }
 
   get analytics(): AnalyticsScript {
@@ -486,6 +501,18 @@ class SimulatedGenesys implements GenesysServer {
       answer: ({ request }) => this.#analytics.query(request),
     },
     {
+      name: 'details',
+      method: 'GET',
+      path: /^\/api\/v2\/analytics\/conversations\/([^/]+)\/details$/,
+      answer: ({ ids: [conversationId = ''] }) => this.#analytics.details(conversationId),
+    },
+    {
+      name: 'transcripts',
+      method: 'GET',
+      path: /^\/api\/v2\/speechandtextanalytics\/conversations\/([^/]+)\/communications\/([^/]+)\/transcripturls$/,
+      answer: (call) => this.#giveTranscripts(call),
+    },
+    {
       name: 'settings',
       method: 'GET',
       path: /^\/api\/v2\/recording\/settings$/,
@@ -565,6 +592,20 @@ class SimulatedGenesys implements GenesysServer {
       200,
       answers.map(({ recording, state }) => recordingBody(recording, state, this.#uris(recording, { state, url }))),
     );
+  }
+
+  /** TranscriptUrls; 404 where there are none. */
+  #giveTranscripts({ ids: [conversationId = '', communicationId = ''] }: Call): Reply {
+    const found = this.#transcripts.filter(
+      (each) => each.conversationId === conversationId && each.communicationId === communicationId,
+    );
+    if (found.length === 0) return notFound();
+    const urls = found.map(({ recordingId, text: said }) => {
+      const recording = new ScriptedRecording({ recordingId: `transcript-${recordingId}` });
+      const file = { channel: 'T', contentType: 'application/json', bytes: Buffer.from(said) };
+      return { recording: { id: recordingId }, url: this.#urls.sign(this.#mediaOrigin, recording, file) };
+    });
+    return jsonReply(200, { conversation: { id: conversationId }, communicationId, urls });
   }
 
   #uris(

@@ -1,0 +1,82 @@
+/** What is done beside archiving, as the configuration asks for it: lines of the index, details of conversations, notices. */
+import type { Archive } from '../archive/archive.ts';
+import { IndexWriter } from '../archive/index-writer.ts';
+import { subjectKey, type Subject } from '../archive/names.ts';
+import type { DeliveryNeeds } from '../delivery.ts';
+import { FollowUps } from '../follow-ups.ts';
+import type { ConversationSource } from '../genesys/conversations.ts';
+import { KeepDetails } from '../keep-details.ts';
+import { Notifier } from '../notify.ts';
+import type { Queue } from '../queue/queue.ts';
+import type { Context } from './run.ts';
+
+export type BesideContext = Pick<Context, 'config' | 'log' | 'version' | 'opened'>;
+
+interface BesideNeeds {
+  readonly archive: Archive;
+  readonly queue: Pick<Queue, 'publish'>;
+  readonly conversations: ConversationSource;
+}
+
+export function openBeside(
+  context: BesideContext,
+  { archive, queue, conversations }: BesideNeeds,
+): Required<Pick<DeliveryNeeds, 'beside' | 'followUps'>> {
+  const { config, log, version } = context;
+  const { notes } = archive;
+  const index = openIndex(context, archive);
+  // The Media API of a gateway knows recordings alone.
+  const keepsDetails = config.keepDetails !== 'no' && config.genesys.recordingApi !== 'media';
+  const keepsTranscripts = config.keepDetails === 'transcript';
+  const isErased = (subject: Subject, signal: AbortSignal): Promise<boolean> => wasErased(subject, archive, signal);
+  const details = new KeepDetails({
+    source: conversations,
+    archive,
+    index,
+    keepsTranscripts,
+    isErased,
+    log,
+    version,
+  });
+  const notifier = openNotifier(context);
+  return {
+    beside: {
+      ...(keepsDetails ? { details: (delivery, signal) => details.work(delivery, signal) } : {}),
+      ...(notifier === undefined ? {} : { notice: (delivery, signal) => notifier.work(delivery, signal) }),
+    },
+    followUps: new FollowUps({ queue, notes, index, keepsDetails, notifies: notifier !== undefined }),
+  };
+}
+
+function openIndex({ log, opened }: BesideContext, archive: Archive): IndexWriter {
+  return opened.use(
+    new IndexWriter({
+      notes: archive.notes,
+      isErased: ({ recordingId, conversationId }, signal) =>
+        wasErased(
+          { recordingId: recordingId ?? undefined, conversationId: conversationId ?? undefined },
+          archive,
+          signal,
+        ),
+      onTrouble: (error) =>
+        log.warn('Lines of the index could not be written; they are with the next ones.', { error }),
+    }),
+  );
+}
+
+function openNotifier({ config, log, version, opened }: BesideContext): Notifier | undefined {
+  const { notify, proxies } = config;
+  if (notify === undefined) return undefined;
+  const notifier = new Notifier({ url: new URL(notify.url), keys: () => notify.keys, proxies, version, log });
+  opened.defer(() => notifier.close());
+  return notifier;
+}
+
+/** By its own mark or its conversation's. */
+async function wasErased(subject: Subject, { notes }: Pick<Archive, 'notes'>, signal: AbortSignal): Promise<boolean> {
+  const { conversationId } = subject;
+  const subjects = [subject, ...(conversationId === undefined ? [] : [{ conversationId, recordingId: undefined }])];
+  for (const key of new Set(subjects.map(subjectKey)))
+    if ((await notes.read(`erased/${key}.json`, signal)) !== undefined) return true;
+  return false;
+}
