@@ -1,4 +1,5 @@
 /** Turns sources that WebM cannot hold into packets that it can, by one confined ffmpeg per recording. */
+import { availableParallelism } from 'node:os';
 import type { Writable } from 'node:stream';
 import { Failure } from '../../failure.ts';
 import { release } from '../../memory.ts';
@@ -126,6 +127,7 @@ class Encoding {
   #letGo: () => void = () => undefined;
   /** Sources that were asked for a chunk and have not answered. */
   #asked = 0;
+  #beganAtMs = 0;
   #awaitsOutput = false;
   #sawEnd = false;
   #exited = false;
@@ -139,6 +141,7 @@ class Encoding {
   }
 
   begin(sources: readonly AsyncIterable<Buffer>[], signal: AbortSignal): void {
+    this.#beganAtMs = performance.now();
     const onAbort = (): void => void this.#fail(encodingStopped(signal));
     signal.addEventListener('abort', onAbort, { once: true });
     this.#letGo = () => signal.removeEventListener('abort', onAbort);
@@ -154,7 +157,14 @@ class Encoding {
 
   async #judge(ended: Promise<Ending>): Promise<void> {
     const ending = await ended;
-    if (!endedWell(ending)) this.#fail(endingFailure(ending));
+    if (endedWell(ending)) return;
+    this.#fail(this.#hasUsedUpItsTime(ending) ? outOfTime(this.#process.cpuS) : endingFailure(ending));
+  }
+
+  /** Who was killed this late may have computed all the time; who was killed earlier has not. */
+  #hasUsedUpItsTime({ signal }: Ending): boolean {
+    const workedS = (performance.now() - this.#beganAtMs) / 1000;
+    return signal === 'SIGXCPU' || (signal === 'SIGKILL' && workedS * availableParallelism() >= this.#process.cpuS);
   }
 
   /** What the encoder writes, as it comes. */
@@ -237,6 +247,12 @@ class Encoding {
     this.#watchdog[Symbol.dispose]();
     this.#letGo();
   }
+}
+
+/** The media's own doing: it announces less than it takes, or leads the decoder in circles. A second try tells whether it was chance. */
+function outOfTime(cpuS: number): Failure {
+  const text = `The encoder used up the ${String(cpuS)} s of CPU that media as long as this announces may take.`;
+  return new Failure('encoder-failed', text, { sort: 'recording', retry: 'again' });
 }
 
 function stalled(stallMs: number): Failure {

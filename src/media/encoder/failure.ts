@@ -116,8 +116,7 @@ function explainEnding({ code, signal, stderr, leftOut }: Ending): Failure {
 
 function killed(signal: NodeJS.Signals): Failure {
   const why: Partial<Record<NodeJS.Signals, string>> = {
-    SIGKILL: ': out of memory, out of CPU time, or killed by hand',
-    SIGXCPU: ': out of CPU time',
+    SIGKILL: ': out of memory, or killed by hand',
   };
   return new Failure('encoder-failed', `The encoder was ended by ${signal}${why[signal] ?? ''}.`);
 }

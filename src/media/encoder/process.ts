@@ -21,6 +21,8 @@ export interface EncoderProcess {
   /** Standard input first, `pipe:3` second. An error of theirs says nothing: how the process ended does. */
   readonly inputs: readonly Writable[];
   readonly output: Readable;
+  /** Of user and system time: the kernel kills it then, by a signal that tells nothing. */
+  readonly cpuS: number;
   /** Resolves with its exit, before its pipes are empty. */
   readonly exited: Promise<{ readonly ok: boolean }>;
   /** Resolves once it is gone and its pipes are closed; never rejects. */
@@ -55,7 +57,7 @@ export async function startEncoder(
     });
   });
   await started(child);
-  return describeProcess(child, { inputs, exited, isRelayed: lifeline !== undefined });
+  return describeProcess(child, { inputs, cpuS: limits.cpuS, exited, isRelayed: lifeline !== undefined });
 }
 
 interface SpawnNeeds {
@@ -120,12 +122,13 @@ function started(child: ChildProcess): Promise<void> {
 
 interface Started {
   readonly inputs: number;
+  readonly cpuS: number;
   readonly exited: Promise<{ ok: boolean }>;
   /** Whether its exit is told by another process. */
   readonly isRelayed: boolean;
 }
 
-function describeProcess(child: ChildProcess, { inputs: count, exited, isRelayed }: Started): EncoderProcess {
+function describeProcess(child: ChildProcess, { inputs: count, cpuS, exited, isRelayed }: Started): EncoderProcess {
   const [stdin, output, stderr, ...more] = child.stdio;
   if (!(stdin instanceof Writable) || !(output instanceof Readable) || !(stderr instanceof Readable)) {
     killGroup(child.pid);
@@ -141,7 +144,7 @@ function describeProcess(child: ChildProcess, { inputs: count, exited, isRelayed
       void tail.then((said) => resolve({ ...exit, ...said }));
     });
   });
-  return { inputs, output, exited, ended, kill: () => killGroup(child.pid) };
+  return { inputs, output, cpuS, exited, ended, kill: () => killGroup(child.pid) };
 }
 
 /** bwrap(1) exits with 128 and the signal where its command was killed by one. */

@@ -13,6 +13,8 @@ import type { Ffmpeg } from '../../../src/media/encoder/check.ts';
 import { UNCONFINED } from '../../../src/media/encoder/confine.ts';
 import type { Media } from '../../../src/media/sniff.ts';
 import { readWebm } from '../../../src/media/webm/reader.ts';
+import { type EncoderOrder, type EncoderProcess, startEncoder } from '../../../src/media/encoder/process.ts';
+import { nextTryOf } from '../../../src/schedule.ts';
 import { Slots } from '../../../src/media/encoder/slots.ts';
 import { failureOf } from '../../support/failure-of.ts';
 import { allPackets, source as bytesOf } from '../../support/media/packets.ts';
@@ -90,6 +92,22 @@ test('invariant 4: SIGKILL after whole clusters is a failure that names the sign
   assert.match(failure.message, /SIGKILL/);
   assert.deepEqual(await staging.leftovers(), []);
 });
+
+test(
+  '(A10) one that computes for ever is ended by its limit of CPU: the media’s own doing, tried twice',
+  HANG,
+  async () => {
+    const ffmpeg = await staging.fake('burns');
+    const job = { media: [SPEECH], sources: [new Source()], maxDurationMs: 60_000 };
+    const soon = (order: EncoderOrder): Promise<EncoderProcess> =>
+      startEncoder(ffmpeg, { ...order, limits: { ...order.limits, cpuS: 1 } });
+    const failure = await failureOf(encode(job, { ffmpeg, start: soon }, new AbortController().signal).then(drain));
+    assert.deepEqual([failure.code, failure.sort, failure.retry], ['encoder-failed', 'recording', 'again']);
+    assert.match(failure.message, /used up the 1 s of CPU/);
+    assert.equal(nextTryOf(failure, { attempt: 2, ageMs: 0 }), undefined);
+    assert.deepEqual(await staging.leftovers(), []);
+  },
+);
 
 test('invariant 4: exit 0 with nothing read and nothing written is a failure', HANG, async () => {
   const failure = await failureOf(start({ ffmpeg: await staging.fake('leave-early') }).then(drain));

@@ -18,6 +18,7 @@ export type Misbehaviour =
   | 'flood'
   | 'forks'
   | 'killed'
+  | 'burns'
   | 'stalls'
   | 'lingers'
   | 'babbles'
