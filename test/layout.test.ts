@@ -24,6 +24,7 @@ const GROUND = [
   'instant.ts',
   'durable.ts',
   'waiting.ts',
+  'within-size.ts',
   'recording.ts',
   'memory.ts',
   'loopback.ts',
@@ -42,6 +43,7 @@ const PARTS: readonly Part[] = [
   { has: ['fields.ts'], may: ['failure.ts', 'instant.ts'], why: 'what is untrusted is read the same way everywhere' },
   { has: ['durable.ts'], may: ['failure.ts'], why: 'a folder is made durable the same way for queue and archive' },
   { has: ['waiting.ts'], may: ['failure.ts'], why: 'waiting and its bounds are the same wherever somebody waits' },
+  { has: ['within-size.ts'], may: [], why: 'nobody holds more of what others send than he is ready for' },
   { has: ['recording.ts'], may: ['failure.ts'], why: 'a value and its names; refusing an id is all it can fail at' },
   {
     has: ['media-file.ts'],

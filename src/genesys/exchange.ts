@@ -5,6 +5,7 @@ import { Failure } from '../failure.ts';
 import { isCompressed } from '../content-coding.ts';
 import { networkFailure, proxyRefusal } from '../network-failure.ts';
 import { openOutbound } from '../outbound.ts';
+import { readAnswerWithin } from '../within-size.ts';
 
 export interface JsonRequest {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
@@ -69,21 +70,10 @@ async function readJsonAnswer(response: Dispatcher.ResponseData, url: URL): Prom
   return { status, headers, body: parseBody(text, status, url) };
 }
 
-/** Iterating destroys the body, and with it the connection, wherever the loop is left early. */
-async function readBodyText(response: Dispatcher.ResponseData, url: URL): Promise<string> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of response.body) {
-    if (!Buffer.isBuffer(chunk)) continue;
-    size += chunk.length;
-    if (size > MAX_BODY_BYTES) throw notGenesys(url, 'more than 4 MiB of JSON');
-    chunks.push(chunk);
-  }
-  if (isCompressed(response.headers)) throw notGenesys(url, 'a compressed body that was not asked for');
-  return Buffer.concat(chunks)
-    .toString('utf8')
-    .replace(/^\uFEFF/, '')
-    .trim();
+async function readBodyText({ body, headers }: Dispatcher.ResponseData, url: URL): Promise<string> {
+  const text = await readAnswerWithin(body, MAX_BODY_BYTES, () => notGenesys(url, 'more than 4 MiB of JSON'));
+  if (isCompressed(headers)) throw notGenesys(url, 'a compressed body that was not asked for');
+  return text.replace(/^\uFEFF/, '').trim();
 }
 
 /** A page behind a 404 or 403 is not Genesys' word on a recording: only its own may end or stop anything. */

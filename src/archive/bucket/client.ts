@@ -13,6 +13,7 @@ import { Fields } from '../../fields.ts';
 import { networkFailure } from '../../network-failure.ts';
 import { openOutbound } from '../../outbound.ts';
 import { reasonOf } from '../../waiting.ts';
+import { readAnswerWithin } from '../../within-size.ts';
 import type { GoogleTokens } from './auth.ts';
 import { bucketFailure, isTransient, jsonOfRefusal, parseRefusal, type Permission, type Refusal } from './failure.ts';
 import { parseObject, type ObjectFacts } from './object.ts';
@@ -205,16 +206,10 @@ export function refusalOf(answer: ApiAnswer): Refusal {
   return parseRefusal(answer.status, answer.status < 400 ? '' : answer.text, answer.header('retry-after'));
 }
 
-async function textOfBody(answer: Dispatcher.ResponseData): Promise<string> {
-  const parts: Buffer[] = [];
-  let size = 0;
-  for await (const part of answer.body) {
-    if (!Buffer.isBuffer(part)) continue;
-    size += part.length;
-    if (size > LARGEST_ANSWER_BYTES) throw new Error(`an answer of more than ${String(LARGEST_ANSWER_BYTES)} bytes`);
-    parts.push(part);
-  }
-  return Buffer.concat(parts).toString('utf8');
+/** @throws Error where it is larger than any answer about an object */
+export function textOfBody({ body }: Dispatcher.ResponseData): Promise<string> {
+  const tooLarge = (): Error => new Error(`an answer of more than ${String(LARGEST_ANSWER_BYTES)} bytes`);
+  return readAnswerWithin(body, LARGEST_ANSWER_BYTES, tooLarge);
 }
 
 /** The first of several headers of this name. */

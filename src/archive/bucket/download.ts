@@ -3,7 +3,15 @@ import { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { Failure } from '../../failure.ts';
 import type { ByteRange } from '../archive.ts';
-import { answerHeader, notCloudStorage, passing, refusalOf, unreachable, type BucketClient } from './client.ts';
+import {
+  answerHeader,
+  notCloudStorage,
+  passing,
+  refusalOf,
+  textOfBody,
+  unreachable,
+  type BucketClient,
+} from './client.ts';
 import { bucketFailure, isMissingBucket, parseRefusal } from './failure.ts';
 
 export interface Wanted {
@@ -75,7 +83,7 @@ async function openRest(rest: Rest, client: BucketClient, signal: AbortSignal): 
   );
   const isObject = answerHeader(answer, 'x-goog-generation') !== undefined;
   if (answer.statusCode === (ranged ? 206 : 200) && isObject) return answer;
-  throw unreadableObject(answer, await answer.body.text(), client.bucket);
+  throw unreadableObject(answer, await textOfBody(answer), client.bucket);
 }
 
 function unreadableObject(answer: Dispatcher.ResponseData, text: string, bucket: string): Failure {
