@@ -25,7 +25,7 @@ import { bytesOfFixture, type Fixture, FIXTURES, simulated, sourceFacts } from '
 import { type SimulatedRecording, startGenesysServer } from './support/genesys/server.ts';
 import { oggOpus, type OpusPage } from './support/media/ogg-write.ts';
 import { checkWebm } from './support/media/webm-check.ts';
-import { Spools } from '../src/media/mp4/spool.ts';
+import { makingWith } from './support/media/making.ts';
 
 const HANG_GUARD = { timeout: 400_000 };
 const running = new AbortController().signal;
@@ -60,7 +60,7 @@ async function open({ keepOriginal = false, maxDurationMs = 3_600_000, encoder =
     mediaBaseDelayMs: 1,
     download: { backoff, idleMs: 5_000 },
   });
-  const tools = { ffmpeg: encoder, slots, spools: new Spools(), maxDurationMs };
+  const tools = makingWith({ ffmpeg: encoder, slots, maxDurationMs });
   const another = (): Pipeline => new Pipeline({ genesys, archive, tools, metrics, keepOriginal, version: '1.2.3' });
   return {
     pipeline: another(),
@@ -399,7 +399,7 @@ test('what was lost between the maker and the archive is noticed, and nothing is
   const lossy: Archive = Object.assign(openFolderArchive({ path: place.path, linkKeys: ['key'], publicUrl: '' }), {
     begin,
   });
-  const tools = { ffmpeg: staging.real, slots, spools: new Spools(), maxDurationMs: 3_600_000 };
+  const tools = makingWith({ ffmpeg: staging.real, slots });
   const pipeline = new Pipeline({ genesys, archive: lossy, tools, metrics, keepOriginal: false, version: '1.2.3' });
   const recording = add(FIXTURES.opus);
   const failure = await failureOf(pipeline.archive({ recording, attempt: 1, traceparent: undefined }, running));

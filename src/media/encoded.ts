@@ -4,7 +4,7 @@ import { reasonOf } from '../waiting.ts';
 import type { Ffmpeg } from './encoder/check.ts';
 import { encode } from './encoder/encode.ts';
 import type { Encoders } from './encoder/encoders.ts';
-import type { EncoderOrder } from './encoder/process.ts';
+import type { EncoderOrder, EncoderProcess } from './encoder/process.ts';
 import type { Slots } from './encoder/slots.ts';
 import { type MediaInput, totalBytes } from './input.ts';
 import type { Packet, SourceStream } from './packet.ts';
@@ -19,12 +19,12 @@ export interface MakingNeeds {
   readonly ffmpeg: Ffmpeg;
   readonly slots: Slots;
   readonly spools: Spools;
-  /** Where encoders come from; each is new by default. */
-  readonly encoders?: Pick<Encoders, 'start'>;
+  /** Where encoders come from. */
+  readonly encoders: Pick<Encoders, 'start'>;
   /** Longer media is refused. */
   readonly maxDurationMs: number;
-  /** Of each encoder; one where absent. */
-  readonly threads?: number;
+  /** Of each encoder. */
+  readonly threads: number;
 }
 
 export interface EncodingNeeds {
@@ -78,8 +78,8 @@ async function encodeIn(
     listened: !purpose.archiving,
     threads,
   };
-  const start = encoders && { start: (order: EncoderOrder) => encoders.start(order) };
-  const encoded = await encode(job, { ffmpeg, ...start }, signal);
+  const start = (order: EncoderOrder): Promise<EncoderProcess> => encoders.start(order);
+  const encoded = await encode(job, { ffmpeg, start }, signal);
   // A listener that leaves before reading anything aborts the signal: then nobody comes to the end of the packets.
   const packets = encoded.packets[Symbol.asyncIterator]();
   const leave = async (): Promise<void> => {

@@ -13,7 +13,7 @@ import type { Purpose } from './purpose.ts';
 import { requireWhole } from './proof.ts';
 import { requireInTime } from './effort.ts';
 import type { Webm, WebmResult } from './webm/webm.ts';
-import { createWebmWriter } from './webm/writer.ts';
+import { WebmWriter } from './webm/writer.ts';
 
 export interface WebmOrder {
   readonly files: readonly MediaFile[];
@@ -74,7 +74,7 @@ interface WritingNeeds {
 }
 
 function writeWebm(stream: SourceStream, { inputs, genesysMs, maxDurationMs }: WritingNeeds): MadeWebm {
-  const writer = createWebmWriter(stream.tracks, { durationMs: stream.durationMs ?? genesysMs });
+  const writer = new WebmWriter(stream.tracks, { durationMs: stream.durationMs ?? genesysMs });
   const isVideo = stream.tracks.some((track) => track.kind === 'video');
   const watch = new LevelWatch(stream.tracks);
   let result: WebmResult | undefined;

@@ -5,7 +5,7 @@ import { withoutHoles } from '../../src/media/holes.ts';
 import { joinMono } from '../../src/media/ogg/join.ts';
 import { readOggOpus } from '../../src/media/ogg/ogg-opus.ts';
 import type { PacketStream } from '../../src/media/packet.ts';
-import { createWebmWriter } from '../../src/media/webm/writer.ts';
+import { WebmWriter } from '../../src/media/webm/writer.ts';
 import { readWebm } from '../../src/media/webm/reader.ts';
 import { oggOpus, type OpusPage } from '../support/media/ogg-write.ts';
 import { allPackets, opusHead, source } from '../support/media/packets.ts';
@@ -34,7 +34,7 @@ interface Cost {
 async function cost(open: () => Promise<PacketStream>): Promise<Cost> {
   const before = process.cpuUsage();
   const stream = await open();
-  const writer = createWebmWriter(stream.tracks);
+  const writer = new WebmWriter(stream.tracks);
   let outBytes = 0;
   const packets = withoutHoles(stream.tracks, stream.packets);
   for await (const batch of packets) for (const cluster of writer.add(batch)) outBytes += cluster.length;
@@ -49,7 +49,7 @@ const stereo = await long('stereo.opus', 2, minutes);
 const channels = [await long('dual-0.opus', 1, minutes), await long('dual-1.opus', 1, minutes)] as const;
 const { file } = await (async () => {
   const stream = await readOggOpus(source(stereo, CHUNK));
-  const writer = createWebmWriter(stream.tracks);
+  const writer = new WebmWriter(stream.tracks);
   const clusters: Buffer[] = [];
   for await (const batch of stream.packets) clusters.push(...writer.add(batch));
   clusters.push(...writer.end());

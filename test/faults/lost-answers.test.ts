@@ -19,7 +19,7 @@ import { type FaultScene, openFaultScene, patience } from '../support/fault-scen
 import { FIXTURES } from '../support/media/fixtures.ts';
 import { AUDIENCE, PUSHER, startOidcServer } from '../support/oidc-server.ts';
 import { startService } from '../support/service/service.ts';
-import { Spools } from '../../src/media/mp4/spool.ts';
+import { makingWith } from '../support/media/making.ts';
 
 const HANG = { timeout: 400_000 };
 const NEVER = new AbortController().signal;
@@ -171,12 +171,10 @@ async function deliveryOf(scene: FaultScene, t: TestContext): Promise<ReturnType
   const genesys = createGenesys(scene.genesys.config());
   t.after(() => genesys.close());
   const metrics = createMetrics();
-  const tools = {
+  const tools = makingWith({
     ffmpeg: await checkFfmpeg(),
     slots: new Slots({ slots: 1, maxWaiting: 1, archives: true }),
-    spools: new Spools(),
-    maxDurationMs: 3_600_000,
-  };
+  });
   const log = createLog({ level: 'error', secrets: [], stream: process.stderr });
   const pipeline = new Pipeline({ genesys, archive, tools, metrics, keepOriginal: false, version: '1.2.3' });
   const queue = { publish: () => assert.fail('nothing is published here') };

@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
 import { joinMono } from '../../src/media/ogg/join.ts';
 import { readOggOpus } from '../../src/media/ogg/ogg-opus.ts';
-import { createWebmWriter } from '../../src/media/webm/writer.ts';
+import { WebmWriter } from '../../src/media/webm/writer.ts';
 import { readWebm } from '../../src/media/webm/reader.ts';
 import { findChromium, launchChromium, serveFiles } from '../support/browser/browser.ts';
 import { decodeOpus } from '../support/media/ffmpeg.ts';
@@ -156,7 +156,7 @@ test('Chromium shows and seeks a re-wrapped screen recording', { skip, timeout: 
 
 test('Chromium knows the length of a live stream whose source told it', { skip, timeout: 400_000 }, async () => {
   const stream = await readOggOpus(source(await fixture('stereo.opus')));
-  const writer = createWebmWriter(stream.tracks, { durationMs: 30_000 });
+  const writer = new WebmWriter(stream.tracks, { durationMs: 30_000 });
   const clusters: Buffer[] = [];
   for await (const batch of stream.packets) clusters.push(...writer.add(batch));
   const live = Buffer.concat([writer.liveHead, ...clusters, ...writer.end()]);

@@ -9,7 +9,7 @@ import { requireInTime, type Effort } from '../../src/media/effort.ts';
 import { Slots } from '../../src/media/encoder/slots.ts';
 import { bytesOfFixture } from '../support/media/fixtures.ts';
 import { Purpose } from '../../src/media/purpose.ts';
-import { Spools } from '../../src/media/mp4/spool.ts';
+import { makingWith } from '../support/media/making.ts';
 
 const MIB = 1024 ** 2;
 const MINUTE = 60_000;
@@ -65,7 +65,7 @@ test('a long screen recording is refused before an encoder is asked for, and its
     purpose: new Purpose('archiving'),
     withinMs: PUSH_MS,
   } as const;
-  const tools = { ffmpeg: await checkFfmpeg(), slots, spools: new Spools(), maxDurationMs: 60 * MINUTE };
+  const tools = makingWith({ ffmpeg: await checkFfmpeg(), slots });
   await assert.rejects(makeWebm(making, tools, new AbortController().signal), isTooLong);
   assert.ok(left);
   assert.deepEqual([slots.running, slots.waiting], [0, 0]);

@@ -10,7 +10,7 @@ import { opusTrack, readOggOpus } from '../../src/media/ogg/ogg-opus.ts';
 import { parseOpusHead } from '../../src/media/opus.ts';
 import type { Packet, Track } from '../../src/media/packet.ts';
 import { readWebm } from '../../src/media/webm/reader.ts';
-import { createWebmWriter } from '../../src/media/webm/writer.ts';
+import { WebmWriter } from '../../src/media/webm/writer.ts';
 import { delayMs, levelDb } from '../support/media/compare.ts';
 import { decodeOpus, ffmpeg, probeComplaints } from '../support/media/ffmpeg.ts';
 import { codeVoices } from '../support/media/legs.ts';
@@ -32,7 +32,7 @@ const HEAD = parseOpusHead(opusHead(1)) ?? assert.fail();
 
 /** A WebM of our own of these packets, as they are. */
 function webmOf(tracks: readonly Track[], packets: readonly Packet[]): Buffer {
-  const writer = createWebmWriter(tracks);
+  const writer = new WebmWriter(tracks);
   const clusters = [...writer.add(packets), ...writer.end()];
   return Buffer.concat([writer.result().head, ...clusters]);
 }

@@ -48,32 +48,6 @@ export interface WebmWriterOptions {
   readonly cueMs?: number;
 }
 
-export interface WebmWriter {
-  /** EBML header, Segment of unknown size, Info, Tracks: what a live stream begins with. */
-  readonly liveHead: Buffer;
-  /** Presentation time of the end of what was placed so far: without codec delay and discarded samples. */
-  readonly durationMs: number;
-  /** The same of the sound and of the pictures alone; undefined where there is none. */
-  readonly soundMs: number | undefined;
-  readonly picturesMs: number | undefined;
-  /** Packets placed so far. */
-  readonly packets: number;
-  /** Takes packets, times ascending per track; returns the Clusters that are finished by them, each of known size. */
-  add(packets: readonly Packet[]): Buffer[];
-  /** Places what is still held back; returns the Clusters that are finished by it. Nothing may be added afterwards. */
-  flush(): Buffer[];
-  /**
-   * The Clusters not handed out yet. The last picture is shown until `picturesUntilMs` where nothing comes behind it, so that
-   * the file plays as long as it says.
-   */
-  end(picturesUntilMs?: number): Buffer[];
-  /**
-   * The head in front of all Clusters handed out: Segment of known size, SeekHead, Info, Tracks, Cues. Only after `end`.
-   * @throws Failure `unreadable-media` where there was no packet at all, or of a video no keyframe.
-   */
-  result(): WebmResult;
-}
-
 interface Cue {
   readonly track: number;
   readonly timeMs: number;
@@ -81,15 +55,9 @@ interface Cue {
   readonly position: number;
 }
 
-/** A writer for these tracks. @throws Failure `unsupported-media` for no track, or more than one byte can number. */
-export function createWebmWriter(tracks: readonly Track[], options: WebmWriterOptions = {}): WebmWriter {
-  if (tracks.length === 0 || tracks.length > 126) {
-    throw new Failure('unsupported-media', `A WebM of ${tracks.length} tracks cannot be written.`);
-  }
-  return new Writer(tracks, options);
-}
-
-class Writer implements WebmWriter {
+/** The Clusters of one WebM while they come about; what was counted on the way makes its head. */
+export class WebmWriter {
+  /** EBML header, Segment of unknown size, Info, Tracks: what a live stream begins with. */
   readonly liveHead: Buffer;
   readonly #tracks: readonly Track[];
   readonly #tracksElement: Buffer;
@@ -110,7 +78,10 @@ class Writer implements WebmWriter {
   #blocks: Block[] = [];
   #blockBytes = 0;
 
-  constructor(tracks: readonly Track[], options: WebmWriterOptions) {
+  /** @throws Failure `unsupported-media` for no track, or more than one byte can number */
+  constructor(tracks: readonly Track[], options: WebmWriterOptions = {}) {
+    if (tracks.length === 0 || tracks.length > 126)
+      throw new Failure('unsupported-media', `A WebM of ${String(tracks.length)} tracks cannot be written.`);
     this.#tracks = tracks;
     this.#tracksElement = tracksElement(tracks);
     this.#interleaver = createInterleaver(tracks.length);
@@ -126,34 +97,44 @@ class Writer implements WebmWriter {
     ]);
   }
 
+  /** Presentation time of the end of what was placed so far: without codec delay and discarded samples. */
   get durationMs(): number {
     return Math.max(this.#soundNs, this.#picturesNs) / NS_PER_TICK;
   }
 
+  /** The same of the sound alone; undefined where there is none. */
   get soundMs(): number | undefined {
     return this.#sawSound ? this.#soundNs / NS_PER_TICK : undefined;
   }
 
+  /** The same of the pictures alone; undefined where there are none. */
   get picturesMs(): number | undefined {
     return this.#sawVideo ? this.#picturesNs / NS_PER_TICK : undefined;
   }
 
+  /** Packets placed so far. */
   get packets(): number {
     return this.#packets;
   }
 
+  /** Takes packets, times ascending per track; returns the Clusters that are finished by them, each of known size. */
   add(packets: readonly Packet[]): Buffer[] {
     const clusters: Buffer[] = [];
     for (const packet of this.#interleaver.add(packets)) this.#place(packet, clusters);
     return clusters;
   }
 
+  /** Places what is still held back; returns the Clusters that are finished by it. Nothing may be added afterwards. */
   flush(): Buffer[] {
     const clusters: Buffer[] = [];
     for (const packet of this.#interleaver.end()) this.#place(packet, clusters);
     return clusters;
   }
 
+  /**
+   * The Clusters not handed out yet. The last picture is shown until `picturesUntilMs` where nothing comes behind it, so that
+   * the file plays as long as it says.
+   */
   end(picturesUntilMs?: number): Buffer[] {
     const clusters = this.flush();
     this.#holdLastPicture(picturesUntilMs);
@@ -161,6 +142,10 @@ class Writer implements WebmWriter {
     return clusters;
   }
 
+  /**
+   * The head in front of all Clusters handed out: Segment of known size, SeekHead, Info, Tracks, Cues. Only after `end`.
+   * @throws Failure `unreadable-media` where there was no packet at all, or of a video no keyframe.
+   */
   result(): WebmResult {
     if (this.#packets === 0) throw new Failure('unreadable-media', 'The media holds no sound and no picture.');
     const { durationMs } = this;

@@ -16,7 +16,7 @@ import { OPUS_TAGS, oggPage } from '../../support/media/ogg-write.ts';
 import { opusHead } from '../../support/media/packets.ts';
 import { wav } from '../../support/media/wav.ts';
 import { Purpose } from '../../../src/media/purpose.ts';
-import { Spools } from '../../../src/media/mp4/spool.ts';
+import { makingWith } from '../../support/media/making.ts';
 
 const FFMPEG = await checkFfmpeg();
 const NEVER = new AbortController().signal;
@@ -183,11 +183,7 @@ function begin(files: readonly MediaFile[], t: TestContext): Begun {
   const slots = new Slots({ slots: 1, maxWaiting: 0, archives: true });
   const { encoders, first } = watched();
   const making: WebmOrder = { files, durationMs: undefined, ways: 'any', purpose: new Purpose('archiving') };
-  const made = makeWebm(
-    making,
-    { ffmpeg: FFMPEG, slots, spools: new Spools(), encoders, maxDurationMs: 3_600_000 },
-    stop.signal,
-  );
+  const made = makeWebm(making, makingWith({ ffmpeg: FFMPEG, slots, encoders }), stop.signal);
   return { made, slots, encoder: first, stop };
 }
 

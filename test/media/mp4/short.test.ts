@@ -13,7 +13,7 @@ import { allClusters } from '../../support/media/made.ts';
 import { checkWebm } from '../../support/media/webm-check.ts';
 import { withFile } from '../../support/media/files.ts';
 import { Purpose } from '../../../src/media/purpose.ts';
-import { Spools } from '../../../src/media/mp4/spool.ts';
+import { makingWith } from '../../support/media/making.ts';
 
 const NEVER = new AbortController().signal;
 const FFMPEG = await checkFfmpeg();
@@ -61,12 +61,7 @@ async function durationOf(mp4: Buffer): Promise<number> {
       ways: 'any',
       purpose: new Purpose('archiving'),
     } as const;
-    const tools = {
-      ffmpeg: FFMPEG,
-      slots: new Slots({ slots: 1, maxWaiting: 1, archives: true }),
-      spools: new Spools(),
-      maxDurationMs: 3_600_000,
-    };
+    const tools = makingWith({ ffmpeg: FFMPEG, slots: new Slots({ slots: 1, maxWaiting: 1, archives: true }) });
     const made = await makeWebm(order, tools, NEVER);
     const clusters = await allClusters(made);
     const { head, durationMs } = made.result();

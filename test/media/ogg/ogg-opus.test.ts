@@ -6,7 +6,7 @@ import { after, before, test } from 'node:test';
 import { Failure, type FailureCode } from '../../../src/failure.ts';
 import { readOggOpus } from '../../../src/media/ogg/ogg-opus.ts';
 import type { Packet } from '../../../src/media/packet.ts';
-import { createWebmWriter } from '../../../src/media/webm/writer.ts';
+import { WebmWriter } from '../../../src/media/webm/writer.ts';
 import { decodeOpus, ffmpeg, probeComplaints, probeDuration } from '../../support/media/ffmpeg.ts';
 import { oggOpus, oggPage } from '../../support/media/ogg-write.ts';
 import { allPackets, opusHead, source, writeWebm } from '../../support/media/packets.ts';
@@ -245,7 +245,7 @@ test('invariant 6: six hours are re-wrapped within 64 MB, counted over 125 MB wr
   }
   const start = held();
   const stream = await readOggOpus(hours());
-  const writer = createWebmWriter(stream.tracks);
+  const writer = new WebmWriter(stream.tracks);
   let [most, bytes] = [0, 0];
   for await (const batch of stream.packets) {
     for (const cluster of writer.add(batch)) {

@@ -12,7 +12,7 @@ import {
   UNKNOWN_SIZE,
 } from '../../../src/media/webm/ebml.ts';
 import { readWebm } from '../../../src/media/webm/reader.ts';
-import { createWebmWriter } from '../../../src/media/webm/writer.ts';
+import { WebmWriter } from '../../../src/media/webm/writer.ts';
 import {
   OPUS_TRACK,
   opusHead,
@@ -27,7 +27,7 @@ import { checkWebm } from '../../support/media/webm-check.ts';
 const RUNS = Number(process.env['FUZZ_RUNS'] ?? 10_000);
 
 function written(): Buffer {
-  const writer = createWebmWriter([VP8_TRACK, OPUS_TRACK]);
+  const writer = new WebmWriter([VP8_TRACK, OPUS_TRACK]);
   const clusters = writer.add([
     videoPacket(0, true, 20),
     opusPacket(0, 1),

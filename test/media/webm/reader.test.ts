@@ -16,7 +16,7 @@ import {
 } from '../../../src/media/webm/ebml.ts';
 import type { Packet } from '../../../src/media/packet.ts';
 import { readWebm } from '../../../src/media/webm/reader.ts';
-import { createWebmWriter } from '../../../src/media/webm/writer.ts';
+import { WebmWriter } from '../../../src/media/webm/writer.ts';
 import { ffmpeg, probeComplaints } from '../../support/media/ffmpeg.ts';
 import {
   allPackets,
@@ -126,7 +126,7 @@ test('re-wraps a screen recording as VP8 with its pictures unchanged', async () 
 
 test('reads the same whatever the chunks are', async () => {
   const packets = [0, 20, 40, 500, 520].map((time) => opusPacket(time));
-  const writer = createWebmWriter([OPUS_TRACK]);
+  const writer = new WebmWriter([OPUS_TRACK]);
   const clusters = [
     ...writer.add(packets),
     ...writer.add([{ ...opusPacket(540), discardPaddingNs: 5e6 }]),
@@ -141,7 +141,7 @@ test('reads the same whatever the chunks are', async () => {
 });
 
 test('says for every cut whether the end is missing, and where', async () => {
-  const writer = createWebmWriter([VP8_TRACK, OPUS_TRACK]);
+  const writer = new WebmWriter([VP8_TRACK, OPUS_TRACK]);
   const clusters = writer.add([videoPacket(0, true), opusPacket(0, 1), opusPacket(20, 1), videoPacket(900, true)]);
   clusters.push(...writer.end());
   const bytes = Buffer.concat([writer.result().head, ...clusters]);

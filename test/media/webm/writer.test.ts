@@ -5,7 +5,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { Failure } from '../../../src/failure.ts';
 import type { Packet, Track } from '../../../src/media/packet.ts';
-import { createWebmWriter, type WebmWriter } from '../../../src/media/webm/writer.ts';
+import { WebmWriter } from '../../../src/media/webm/writer.ts';
 import { ffmpeg, probeComplaints, probeDuration } from '../../support/media/ffmpeg.ts';
 import { OPUS_TRACK, opusPacket, VP8_TRACK, videoPacket } from '../../support/media/packets.ts';
 import { checkWebm } from '../../support/media/webm-check.ts';
@@ -15,7 +15,7 @@ before(async () => (folder = await mkdtemp(path.join(tmpdir(), 'webm-writer-')))
 after(() => rm(folder, { recursive: true }));
 
 function write(tracks: readonly Track[], packets: readonly Packet[], batch = 50): Written {
-  const writer = createWebmWriter(tracks);
+  const writer = new WebmWriter(tracks);
   const clusters: Buffer[] = [];
   for (let at = 0; at < packets.length; at += batch) clusters.push(...writer.add(packets.slice(at, at + batch)));
   clusters.push(...writer.end());
@@ -66,7 +66,7 @@ test('begins a live stream with short Clusters that grow', () => {
 });
 
 test('hands out the first Cluster as soon as it is full, and each byte once', () => {
-  const writer = createWebmWriter([OPUS_TRACK]);
+  const writer = new WebmWriter([OPUS_TRACK]);
   const clusters = sound(1000).flatMap((packet) => writer.add([packet]));
   assert.equal(clusters.length, 2);
   assert.equal(writer.packets, 50);
@@ -76,9 +76,9 @@ test('hands out the first Cluster as soon as it is full, and each byte once', ()
 });
 
 test('states the duration in the live head only where it is known', () => {
-  const known = createWebmWriter([OPUS_TRACK], { durationMs: 1234 });
+  const known = new WebmWriter([OPUS_TRACK], { durationMs: 1234 });
   assert.equal(checkWebm(known.liveHead, { live: true }).durationMs, 1234);
-  assert.equal(checkWebm(createWebmWriter([OPUS_TRACK]).liveHead, { live: true }).durationMs, undefined);
+  assert.equal(checkWebm(new WebmWriter([OPUS_TRACK]).liveHead, { live: true }).durationMs, undefined);
 });
 
 test('writes discarded samples into the last block and takes them off the duration', async () => {
@@ -118,7 +118,7 @@ test('interleaves tracks by time although they come in runs', () => {
 });
 
 test('holds back no more than two seconds for a track that stays silent', () => {
-  const writer = createWebmWriter([VP8_TRACK, OPUS_TRACK]);
+  const writer = new WebmWriter([VP8_TRACK, OPUS_TRACK]);
   const clusters = Array.from({ length: 200 }, (_, i) => writer.add([videoPacket(i * 50, i % 20 === 0)])).flat();
   assert.ok(clusters.length >= 7, `${clusters.length} Clusters of ten seconds`);
 });
@@ -144,7 +144,7 @@ test('falls back to Cues for the sound where a video track stays empty', () => {
 });
 
 test('refuses a video without a keyframe', () => {
-  const writer = createWebmWriter([VP8_TRACK, OPUS_TRACK]);
+  const writer = new WebmWriter([VP8_TRACK, OPUS_TRACK]);
   writer.add([opusPacket(0, 1), videoPacket(20, false)]);
   writer.end();
   assert.throws(
@@ -179,7 +179,7 @@ test('shows the last picture for as long as the source says, in the file itself 
     [false, 20_000],
     [false, undefined],
   ] as const) {
-    const writer = createWebmWriter([VP8_TRACK]);
+    const writer = new WebmWriter([VP8_TRACK]);
     const clusters = writer.add([videoPacket(0, true), videoPacket(100, keyframe)]);
     clusters.push(...writer.end(untilMs));
     const { head, durationMs } = writer.result();
@@ -204,11 +204,11 @@ test('closes a Cluster by its packets, however small they are (A9)', () => {
 });
 
 test('refuses to make a file of nothing (ME-04)', () => {
-  const writer = createWebmWriter([OPUS_TRACK]);
+  const writer = new WebmWriter([OPUS_TRACK]);
   assert.deepEqual(writer.end(), []);
   assert.throws(
     () => writer.result(),
     (error) => error instanceof Failure && error.code === 'unreadable-media',
   );
-  assert.throws(() => createWebmWriter([]), Failure);
+  assert.throws(() => new WebmWriter([]), Failure);
 });

@@ -6,7 +6,7 @@ import { Slots } from '../../../src/media/encoder/slots.ts';
 import type { WebmResult } from '../../../src/media/webm/webm.ts';
 import { source } from './packets.ts';
 import { Purpose } from '../../../src/media/purpose.ts';
-import { Spools } from '../../../src/media/mp4/spool.ts';
+import { makingWith } from './making.ts';
 
 const FFMPEG = await checkFfmpeg();
 
@@ -47,12 +47,7 @@ function makeBy({ files, seconds, chunked, ways = 'any' }: Asked): Promise<MadeW
     ways,
     purpose: new Purpose('archiving'),
   };
-  const tools = {
-    ffmpeg: FFMPEG,
-    slots: new Slots({ slots: 1, maxWaiting: 1, archives: true }),
-    spools: new Spools(),
-    maxDurationMs: 3_600_000,
-  };
+  const tools = makingWith({ ffmpeg: FFMPEG, slots: new Slots({ slots: 1, maxWaiting: 1, archives: true }) });
   return makeWebm(making, tools, new AbortController().signal);
 }
 

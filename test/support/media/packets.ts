@@ -1,6 +1,6 @@
 /** Media in memory for tests: chunked sources, and packets and tracks to write. */
 import type { AudioTrack, Packet, PacketStream, VideoTrack } from '../../../src/media/packet.ts';
-import { createWebmWriter } from '../../../src/media/webm/writer.ts';
+import { WebmWriter } from '../../../src/media/webm/writer.ts';
 import type { WebmResult } from '../../../src/media/webm/webm.ts';
 
 /** The bytes in chunks of a size, as a socket would bring them. `closed` tells whether the reader left or finished it. */
@@ -30,7 +30,7 @@ export async function allPackets(stream: PacketStream): Promise<Packet[]> {
 export async function writeWebm(
   stream: PacketStream,
 ): Promise<{ readonly file: Buffer; readonly live: Buffer; readonly result: WebmResult }> {
-  const writer = createWebmWriter(stream.tracks, { durationMs: stream.durationMs });
+  const writer = new WebmWriter(stream.tracks, { durationMs: stream.durationMs });
   const clusters: Buffer[] = [];
   for await (const batch of stream.packets) clusters.push(...writer.add(batch));
   clusters.push(...writer.end());

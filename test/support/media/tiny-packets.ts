@@ -2,7 +2,7 @@
 import { readOggOpus } from '../../../src/media/ogg/ogg-opus.ts';
 import type { FileStream } from '../../../src/media/packet.ts';
 import { readWebm } from '../../../src/media/webm/reader.ts';
-import { createWebmWriter } from '../../../src/media/webm/writer.ts';
+import { WebmWriter } from '../../../src/media/webm/writer.ts';
 import { oggOpus, oggPage } from './ogg-write.ts';
 import { OPUS_TRACK, opusPacket, VP8_TRACK, videoPacket } from './packets.ts';
 
@@ -27,7 +27,7 @@ async function* chunks(kind: TinyKind, bytes: number): AsyncGenerator<Buffer> {
 /** One Cluster of unknown size, all of its blocks at the same time. */
 function* webm(kind: TinyKind, bytes: number): Generator<Buffer> {
   const isSound = kind === 'opus-in-webm';
-  const writer = createWebmWriter([isSound ? OPUS_TRACK : VP8_TRACK]);
+  const writer = new WebmWriter([isSound ? OPUS_TRACK : VP8_TRACK]);
   writer.add([isSound ? opusPacket(0) : videoPacket(0, true)]);
   yield writer.liveHead;
   yield Buffer.from('1f43b67501ffffffffffffffe78100', 'hex');
@@ -52,7 +52,7 @@ const BLOCK_BYTES = 7;
 async function rewrapTiny(kind: TinyKind, bytes: number): Promise<TinyResult> {
   const open = kind === 'opus-in-ogg' ? readOggOpus : readWebm;
   const stream: FileStream = await open(chunks(kind, bytes));
-  const writer = createWebmWriter(stream.tracks);
+  const writer = new WebmWriter(stream.tracks);
   let [clusters, mostPackets] = [0, 0];
   for await (const batch of stream.packets) {
     for (const cluster of writer.add(batch)) {
