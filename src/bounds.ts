@@ -26,6 +26,15 @@ export const CALLS = {
   absentMs: 30_000,
 } as const;
 
+/** What is remembered of lists (genesys/recent-lists.ts). */
+export const LISTS = {
+  /** Entries; of about 300 bytes each. */
+  remembered: 20_000,
+  rememberedMs: 15 * 60_000,
+  /** So many lists in a row without a screen say that an organization records none. */
+  withoutScreen: 100,
+} as const;
+
 /** HTTP connections (http/connections.ts). */
 export const CONNECTIONS = {
   all: 1_000,

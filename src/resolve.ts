@@ -37,9 +37,9 @@ export async function resolveConversation(
   const { conversationId, voicemail } = delivery.message;
   const ageMs = ageOf(delivery);
   const { genesys } = needs;
-  const listed =
+  const { recordings: listed, isComplete } =
     voicemail === true
-      ? await genesys.voicemailsOf(conversationId, signal)
+      ? { recordings: await genesys.voicemailsOf(conversationId, signal), isComplete: false }
       : await genesys.recordingsOf(conversationId, signal);
   const wanted = isLaterLook(ageMs) ? await unanswered(listed, { delivery, needs }, signal) : listed;
   if (wanted.length > 0) await needs.queue.publish(messagesOf(wanted, delivery.message), signal);
@@ -47,7 +47,7 @@ export async function resolveConversation(
   // Unlike a recording's, no manifest tells a reader that it no longer holds.
   if (wanted.length > 0 || !isLaterLook(ageMs)) await needs.archive.removeFailure(subject, signal);
   if (wanted.length > 0 && ageMs >= SEEN_AFTER_MS) await needs.archive.removeWaiting(subject, signal);
-  const afterMs = nextLookAfter(ageMs, listed.length > 0);
+  const afterMs = nextLookAfter(ageMs, listed.length === 0 ? 'nothing' : isComplete ? 'all' : 'something');
   // That a voicemail cannot be seen says nothing of the conversation, which is looked at by a message of its own.
   if (listed.length === 0 && voicemail !== true) await noteNothing(delivery, { afterMs, needs }, signal);
   const settlement: Settlement =

@@ -105,9 +105,12 @@ interface Look {
   readonly something: number;
 }
 
+/** Of a conversation: nothing, something, or, by the list's own words, all that is to be expected soon. */
+export type Listed = 'nothing' | 'something' | 'all';
+
 /**
  * When a conversation is looked at: with nothing at 0, 3 min, 15 min, 2 h, 16 h and 72 h; with something at 0, 30 min, 4 h and
- * 72 h, or as many fewer as it had nothing before. A look belongs to one of both ways by its age alone, so nothing has to
+ * 72 h, or as many fewer as it had nothing before; with all at 0, 4 h and 72 h. A look belongs to one of both ways by its age alone, so nothing has to
  * be remembered between two. The last one is at {@link LATE_MS}: whatever was listed until then is found.
  */
 const LOOKS: readonly Look[] = [
@@ -119,16 +122,20 @@ const LOOKS: readonly Look[] = [
   { fromMs: 16 * HOUR_MS, nothing: LATE_MS, something: LATE_MS },
 ];
 
+/** What comes although a list seemed complete is found from this age on. */
+const ALL_LISTED_MS = 4 * HOUR_MS;
+
 /** A timer may end a little before its time by the wall clock. */
 const EARLY_BY_MS = SECOND_MS;
 
 /** Milliseconds from now to the next look at a conversation of this age; undefined where this was the last. */
-export function nextLookAfter(ageMs: number, isAnythingListed: boolean): number | undefined {
+export function nextLookAfter(ageMs: number, listed: Listed): number | undefined {
   const atMs = Math.max(0, ageMs) + EARLY_BY_MS;
   if (atMs >= LATE_MS) return undefined;
   const look = LOOKS.findLast(({ fromMs }) => fromMs <= atMs);
   if (look === undefined) return undefined;
-  return Math.max((isAnythingListed ? look.something : look.nothing) - ageMs, SHORTEST_WAIT_MS);
+  const nextMs = listed === 'all' ? Math.max(look.something, ALL_LISTED_MS) : look[listed];
+  return Math.max(nextMs - ageMs, SHORTEST_WAIT_MS);
 }
 
 /** Whether this is not the first look at a conversation: what it found before has been dealt with. */

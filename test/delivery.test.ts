@@ -85,7 +85,10 @@ function pipelineOf(around: Around): Pick<Pipeline, 'archive'> {
 
 function genesysOf(around: Around): Genesys {
   return {
-    recordingsOf: (conversationId) => around.resolving(conversationId),
+    recordingsOf: async (conversationId) => ({
+      recordings: await around.resolving(conversationId),
+      isComplete: false,
+    }),
     voicemailsOf: () => assert.fail('nobody left one'),
     locate: () => assert.fail('the pipeline does that'),
     check: async () => undefined,

@@ -58,7 +58,7 @@ async function setUp(options: { keepsDetails?: boolean; notifies?: boolean } = {
       const handle = createDelivery({
         pipeline: { archive: () => around.archiving() },
         genesys: {
-          recordingsOf: async () => [],
+          recordingsOf: async () => ({ recordings: [], isComplete: false }),
           voicemailsOf: async () => [],
           locate: () => assert.fail('the pipeline does that'),
           check: async () => undefined,

@@ -88,10 +88,8 @@ test('20,000 conversations a day, a third unrecorded, need at most 150 calls a m
       async recordingsOf(conversationId) {
         count('list');
         const index = Number(conversationId.slice(2));
-        return recordingsOf(index, Date.now() - began(conversationId)).map((recordingId) => ({
-          recordingId,
-          conversationId,
-        }));
+        const listed = recordingsOf(index, Date.now() - began(conversationId));
+        return { recordings: listed.map((recordingId) => ({ recordingId, conversationId })), isComplete: false };
       },
       voicemailsOf: async () => [],
       locate: () => assert.fail('the pipeline does that'),

@@ -7,6 +7,7 @@ import { test, type TestContext } from 'node:test';
 import { openFolderArchive, type FolderArchive } from '../src/archive/folder/folder.ts';
 import { Failure } from '../src/failure.ts';
 import type { Message } from '../src/queue/queue.ts';
+import type { RecordingList } from '../src/genesys/genesys.ts';
 import type { Recording } from '../src/recording.ts';
 import { resolveConversation } from '../src/resolve.ts';
 
@@ -44,8 +45,12 @@ async function begin(
     return listed(Date.now() - startMs).map((recordingId) => ({ recordingId, conversationId }));
   };
   const other = () => assert.fail('the message is about the other kind');
+  const recordingsOf = async (conversationId: string): Promise<RecordingList> => ({
+    recordings: await list(conversationId),
+    isComplete: false,
+  });
   const genesys =
-    kind === 'recordings' ? { recordingsOf: list, voicemailsOf: other } : { recordingsOf: other, voicemailsOf: list };
+    kind === 'recordings' ? { recordingsOf, voicemailsOf: other } : { recordingsOf: other, voicemailsOf: list };
   const publish = async (messages: readonly Message[]): Promise<void> => {
     published.push(...messages.map((message) => (message.kind === 'recording' ? message.recordingId : '?')));
   };

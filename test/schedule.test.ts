@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Failure, type FailureCode, type FailureOptions } from '../src/failure.ts';
-import { LATE_MS, MAX_AGE_MS, MAX_ATTEMPTS, nextLookAfter, nextTryOf } from '../src/schedule.ts';
+import { type Listed, LATE_MS, MAX_AGE_MS, MAX_ATTEMPTS, nextLookAfter, nextTryOf } from '../src/schedule.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -60,11 +60,11 @@ test('what nobody can tell apart is tried eight times, over hours', () => {
 });
 
 /** The ages at which a conversation is looked at of which something is listed from `listedFromMs` on; each look may be late. */
-function looksAt(listedFromMs: number, lateMs = 0): readonly number[] {
+function looksAt(listedFromMs: number, lateMs = 0, listed: Listed = 'something'): readonly number[] {
   const ages: number[] = [];
   for (let ageMs: number | undefined = 0; ageMs !== undefined;) {
     ages.push(ageMs);
-    const nextMs = nextLookAfter(ageMs, ageMs >= listedFromMs);
+    const nextMs = nextLookAfter(ageMs, ageMs < listedFromMs ? 'nothing' : listed);
     ageMs = nextMs === undefined ? undefined : ageMs + nextMs + lateMs;
   }
   return ages;
@@ -89,6 +89,19 @@ test('a conversation with something is looked at four times (C1)', () => {
     );
 });
 
+test('a conversation whose list was complete by its own words is looked at twice more, hours and days later', () => {
+  for (const [listedFromMs, minutes] of [
+    [0, [0, 240, 4320]],
+    [MINUTE, [0, 3, 240, 4320]],
+    [10 * MINUTE, [0, 3, 15, 4320]],
+    [20 * MINUTE, [0, 3, 15, 120, 4320]],
+  ] as const)
+    assert.deepEqual(
+      looksAt(listedFromMs, 0, 'all').map((ageMs) => ageMs / MINUTE),
+      minutes,
+    );
+});
+
 test('whenever Genesys lists something within three days, it is found; never by more than six looks (C1)', () => {
   for (let listedFromMs = 0; listedFromMs <= LATE_MS; listedFromMs += 7 * MINUTE) {
     for (const lateMs of [0, 1, 30_000, 20 * MINUTE, 5 * HOUR]) {
@@ -104,11 +117,11 @@ test('whenever Genesys lists something within three days, it is found; never by 
 test('a timer that ends a moment early is no look more (C1)', () => {
   for (const early of [1, 15, 900])
     for (const atMs of [3 * MINUTE, 15 * MINUTE, 2 * HOUR, 16 * HOUR, LATE_MS])
-      assert.ok((nextLookAfter(atMs - early, false) ?? Infinity) > 10 * MINUTE);
+      assert.ok((nextLookAfter(atMs - early, 'nothing') ?? Infinity) > 10 * MINUTE);
 });
 
 test('a clock that was set back costs neither looks nor tries', () => {
-  assert.equal(nextLookAfter(-HOUR, false), HOUR + 3 * MINUTE);
+  assert.equal(nextLookAfter(-HOUR, 'nothing'), HOUR + 3 * MINUTE);
   const next = nextTryOf(new Failure('not-ready', 'Not yet.'), { attempt: 1, ageMs: -HOUR });
   assert.ok(next !== undefined && next.afterMs >= 3_750 && next.afterMs <= 6_250);
 });

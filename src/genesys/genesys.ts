@@ -14,9 +14,16 @@ export interface Located {
 /** Who asks Genesys: a listener has a share of the rate limit, so that archiving always has the rest. */
 export type GenesysCaller = 'worker' | 'listener';
 
+/** What is listed of a conversation now, ids only: those that have media or may yet have. */
+export interface RecordingList {
+  /** Nothing soon after a call means "not yet". */
+  readonly recordings: readonly Recording[];
+  /** By the list's own words nothing more is to be expected soon. */
+  readonly isComplete: boolean;
+}
+
 export interface Genesys {
-  /** What is listed of a conversation now, ids only: those that have media or may yet have. Nothing soon after a call means "not yet". */
-  recordingsOf(conversationId: string, signal: AbortSignal): Promise<readonly Recording[]>;
+  recordingsOf(conversationId: string, signal: AbortSignal): Promise<RecordingList>;
   /**
    * The voicemails that were left in a queue during a conversation, as recordings of it named `voicemail-{id}`; empty where
    * none can be seen. Those of users and groups belong to them: no client of an organization may fetch them.

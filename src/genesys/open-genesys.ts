@@ -10,7 +10,7 @@ import { Api } from './api.ts';
 import { createDownloader, type Downloader, type DownloadOptions } from '../download/download.ts';
 import { type ConversationSource, createConversationSource } from './conversations.ts';
 import { createAgent } from './exchange.ts';
-import type { GenesysCaller, Genesys, Located } from './genesys.ts';
+import type { GenesysCaller, Genesys, Located, RecordingList } from './genesys.ts';
 import { createMediaApi, type MediaApi } from './media-api.ts';
 import { createRecordingApi, type RecordingApi } from './recording-api.ts';
 import { createVoicemailApi, isVoicemail, type VoicemailApi } from './voicemail-api.ts';
@@ -64,7 +64,7 @@ class GenesysCloud implements OpenGenesys {
     });
   }
 
-  recordingsOf(conversationId: string, signal: AbortSignal): Promise<readonly Recording[]> {
+  recordingsOf(conversationId: string, signal: AbortSignal): Promise<RecordingList> {
     return this.#recordings.recordingsOf(conversationId, signal);
   }
 

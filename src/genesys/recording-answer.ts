@@ -12,6 +12,14 @@ export interface ConversationRecording extends Recording {
   readonly conversationId: string;
 }
 
+/** An entry of a list, and what it says of itself. */
+export interface ListedRecording extends ConversationRecording {
+  /** What to ask for, where there is media to ask for; else only its metadata will tell. */
+  readonly kind: 'audio' | 'screen' | undefined;
+  /** It is not on its way any more: it is there, stored away, or gone. */
+  readonly isSettled: boolean;
+}
+
 /** Bounds of our own guess at how long to wait; a Retry-After is taken as it is. */
 const SHORTEST_GUESS_MS = 5_000;
 const LONGEST_GUESS_MS = 60_000;
@@ -20,14 +28,14 @@ const LONGEST_GUESS_MS = 60_000;
  * Of a bare array: entries of every media, each recording once. Entries without a usable id, or of another conversation, are
  * left out. @throws Failure `upstream-error` where that leaves nothing of something
  */
-export function listedRecordings(answer: JsonAnswer, conversationId: string): readonly ConversationRecording[] {
+export function listedRecordings(answer: JsonAnswer, conversationId: string): readonly ListedRecording[] {
   const { body } = answer;
   if (isEmpty(answer) && !Array.isArray(body)) return [];
   if (!Array.isArray(body)) throw unexpectedAnswer('a list of recordings that is no array');
-  const ids = new Set(body.flatMap((entry: unknown) => listedId(entry, conversationId)));
-  if (ids.size === 0 && body.length > 0)
+  const entries = body.flatMap((entry: unknown) => listedIn(entry, conversationId));
+  if (entries.length === 0 && body.length > 0)
     throw unexpectedAnswer('a list without one usable recording of this conversation');
-  return [...ids].map((recordingId) => ({ recordingId, conversationId }));
+  return [...new Map(entries.map((entry) => [entry.recordingId, entry])).values()];
 }
 
 /** 202 means that there is nothing yet, with a stub for a body or without one. */
@@ -35,10 +43,15 @@ function isEmpty({ status, body }: JsonAnswer): boolean {
   return body === undefined || status === 202;
 }
 
-function listedId(entry: unknown, conversationId: string): readonly string[] {
+function listedIn(entry: unknown, conversationId: string): readonly ListedRecording[] {
   const fields = Fields.in(entry);
-  const id = idIn(fields, 'id');
-  return id === undefined || (idIn(fields, 'conversationId') ?? conversationId) !== conversationId ? [] : [id];
+  const recordingId = idIn(fields, 'id');
+  if (fields === undefined || recordingId === undefined) return [];
+  if ((idIn(fields, 'conversationId') ?? conversationId) !== conversationId) return [];
+  const [media, state] = [mediaOf(fields), stateOf(fields)];
+  const isSaid = media !== '' && !WITHOUT_MEDIA.has(media) && PLAYABLE.has(state);
+  const kind = media === 'screen' ? 'screen' : 'audio';
+  return [{ recordingId, conversationId, kind: isSaid ? kind : undefined, isSettled: SETTLED.has(state) }];
 }
 
 /**
@@ -94,9 +107,15 @@ function idIn(fields: Fields | undefined, name: string): string | undefined {
 
 const WITHOUT_MEDIA = new Set(['chat', 'email', 'message', 'messaging']);
 
+/** File states in which there is something to play, and those that do not change by themselves. */
+const PLAYABLE = new Set(['AVAILABLE', 'RESTORED']);
+const SETTLED = new Set([...PLAYABLE, 'ARCHIVED', 'DELETED', 'ERROR']);
+
+const mediaOf = (fields: Fields): string => fields.text('media')?.trim().toLowerCase() ?? '';
+const stateOf = (fields: Fields): string => fields.text('fileState')?.trim().toUpperCase() ?? '';
+
 function judge(fields: Fields, answer: JsonAnswer): 'audio' | 'screen' {
-  const media = fields.text('media')?.trim().toLowerCase() ?? '';
-  const fileState = fields.text('fileState')?.trim().toUpperCase() ?? '';
+  const [media, fileState] = [mediaOf(fields), stateOf(fields)];
   if (WITHOUT_MEDIA.has(media))
     throw new Failure('no-media', `This recording is a ${media} transcript; it has no sound or picture.`);
   switch (fileState) {

@@ -1,13 +1,14 @@
 /** Turns a conversation into its recordings, and a recording into its media files, by Genesys' Recording API. */
 import { Failure } from '../failure.ts';
-import type { Recording } from '../recording.ts';
 import type { Api } from './api.ts';
 import type { Downloader } from '../download/download.ts';
 import type { JsonAnswer } from './exchange.ts';
-import type { GenesysCaller, Located } from './genesys.ts';
+import type { GenesysCaller, Located, RecordingList } from './genesys.ts';
 import { fileByUrl } from './media-url.ts';
+import { RecentLists } from './recent-lists.ts';
 import {
   type ConversationRecording,
+  type ListedRecording,
   listedRecordings,
   parseMedia,
   type RecordingMedia,
@@ -16,12 +17,25 @@ import {
 
 export interface RecordingApi {
   /** See {@link import('./genesys.ts').Genesys.recordingsOf}. */
-  recordingsOf(conversationId: string, signal: AbortSignal): Promise<readonly Recording[]>;
-  /** See {@link import('./genesys.ts').Genesys.locate}. The metadata is asked first: it starts no transcoding. */
+  recordingsOf(conversationId: string, signal: AbortSignal): Promise<RecordingList>;
+  /**
+   * See {@link import('./genesys.ts').Genesys.locate}. The metadata is asked first, where no list has just told it: it starts
+   * no transcoding.
+   */
   locate(recording: ConversationRecording, caller: GenesysCaller, signal: AbortSignal): Promise<Located>;
 }
 
 export function createRecordingApi(api: Api, downloader: Downloader): RecordingApi {
+  const lists = new RecentLists();
+
+  async function kindOf(
+    recording: ConversationRecording,
+    caller: GenesysCaller,
+    signal: AbortSignal,
+  ): Promise<'audio' | 'screen'> {
+    return requirePlayable(await api.ask({ path: pathTo(recording, 'recordingmetadata'), caller }, signal), recording);
+  }
+
   async function ask(
     recording: ConversationRecording,
     { caller, format }: Wish,
@@ -33,14 +47,16 @@ export function createRecordingApi(api: Api, downloader: Downloader): RecordingA
   }
 
   return {
-    recordingsOf: (conversationId, signal) => {
+    recordingsOf: async (conversationId, signal) => {
       const path = `/api/v2/conversations/${encodeURIComponent(conversationId)}/recordingmetadata`;
-      return listOrNothing(() => api.ask({ path, caller: 'worker' }, signal), conversationId);
+      const entries = await listOrNothing(() => api.ask({ path, caller: 'worker' }, signal), conversationId);
+      lists.note(entries);
+      const recordings = entries.map(({ recordingId }) => ({ recordingId, conversationId }));
+      return { recordings, isComplete: lists.isComplete(entries) };
     },
     locate: async (recording, caller, signal) => {
-      const metadata = await api.ask({ path: pathTo(recording, 'recordingmetadata'), caller }, signal);
-      const format = requirePlayable(metadata, recording) === 'screen' ? 'WEBM' : 'OGG_OPUS';
-      const wish = { caller, format } as const;
+      const kind = lists.kindOf(recording) ?? (await kindOf(recording, caller, signal));
+      const wish = { caller, format: kind === 'screen' ? 'WEBM' : 'OGG_OPUS' } as const;
       const media = await ask(recording, wish, signal);
       const files = [...media.urls].map(([channel, found]) => {
         const refresh = async (signal: AbortSignal): Promise<URL> => urlOf(await ask(recording, wish, signal), channel);
@@ -64,7 +80,10 @@ function pathTo(recording: ConversationRecording, kind: 'recordings' | 'recordin
 }
 
 /** 404 right after a call means the same as an empty list. */
-async function listOrNothing(get: () => Promise<JsonAnswer>, conversationId: string): Promise<readonly Recording[]> {
+async function listOrNothing(
+  get: () => Promise<JsonAnswer>,
+  conversationId: string,
+): Promise<readonly ListedRecording[]> {
   try {
     return listedRecordings(await get(), conversationId);
   } catch (thrown) {

@@ -412,7 +412,7 @@ test('whatever is asked of Genesys exists in the SDK, with its method and its qu
   const census = new GenesysCensus(server.config(), { share: 1, pollMs: 1, baseDelayMs: 1 });
   t.after(() => Promise.all([genesys.close(), census.close()]));
   for (const recording of [
-    ...(await genesys.recordingsOf(CONVERSATION, t.signal)),
+    ...(await genesys.recordingsOf(CONVERSATION, t.signal)).recordings,
     ...(await genesys.voicemailsOf(CONVERSATION, t.signal)),
   ])
     assert.ok((await genesys.locate(recording, 'worker', t.signal)).files.length > 0);

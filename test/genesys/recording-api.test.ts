@@ -1,40 +1,11 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { test, type TestContext } from 'node:test';
-import type { GenesysConfig } from '../../src/config/genesys.ts';
-import { createGenesys } from '../../src/genesys/open-genesys.ts';
-import type { Genesys, Located } from '../../src/genesys/genesys.ts';
+import { test } from 'node:test';
+import type { Located } from '../../src/genesys/genesys.ts';
 import { failureOf } from '../support/failure-of.ts';
-import {
-  type GenesysServer,
-  type GenesysServerOptions,
-  type SimulatedRecording,
-  startGenesysServer,
-} from '../support/genesys/server.ts';
-
-interface Setting {
-  readonly server: GenesysServer;
-  readonly genesys: Genesys;
-  readonly signal: AbortSignal;
-}
-
-async function setUp(
-  t: TestContext,
-  options: GenesysServerOptions & { readonly config?: Partial<GenesysConfig> } = {},
-): Promise<Setting> {
-  const server = await startGenesysServer(options);
-  const genesys = createGenesys(server.config(options.config), {
-    patienceMs: 2_000,
-    baseDelayMs: 5,
-    mediaBaseDelayMs: 5,
-  });
-  t.after(async () => {
-    await genesys.close();
-    await server.close();
-  });
-  return { server, genesys, signal: AbortSignal.any([t.signal, AbortSignal.timeout(200_000)]) };
-}
+import { setUp } from '../support/genesys/setting.ts';
+import { type SimulatedRecording, startGenesysServer } from '../support/genesys/server.ts';
 
 const R = { recordingId: 'R', conversationId: 'C' };
 const OPUS = ['0', '1'].map((channel) => ({
@@ -197,10 +168,10 @@ test('a list that is not there yet lists nothing (C8)', async (t) => {
   server.addRecording({ ...R, files: [TEXT] });
   for (const fault of ['return-202', 'return-204', 'body:zero', 'return-202; body:text:{"id":"stub"}']) {
     server.fault('list:C', fault);
-    assert.deepEqual(await genesys.recordingsOf('C', signal), [], fault);
+    assert.deepEqual((await genesys.recordingsOf('C', signal)).recordings, [], fault);
   }
   server.fault('list:C', 'return-202; body:text:[{"id":"R"}]');
-  assert.deepEqual(await genesys.recordingsOf('C', signal), [R], 'what is there already is taken');
+  assert.deepEqual((await genesys.recordingsOf('C', signal)).recordings, [R], 'what is there already is taken');
 });
 
 const CAPITALS = {
@@ -219,7 +190,7 @@ test('GUIDs that Genesys answers in capitals are those that were asked for; othe
     files: [TEXT],
     extra: { id: CAPITALS.recordingId, conversationId: CAPITALS.conversationId },
   });
-  assert.deepEqual(await genesys.recordingsOf(SMALL_LETTERS.conversationId, signal), [SMALL_LETTERS]);
+  assert.deepEqual((await genesys.recordingsOf(SMALL_LETTERS.conversationId, signal)).recordings, [SMALL_LETTERS]);
   assert.equal((await genesys.locate(SMALL_LETTERS, 'worker', signal)).files.length, 1);
   const body = `{"id":"${CAPITALS.recordingId}","status":"Available"}`;
   server.fault(`media-api:${SMALL_LETTERS.recordingId}`, `body:text:${body}`);
@@ -398,17 +369,17 @@ test('a conversation becomes all of its recordings, transcripts included, each o
   server.addRecording({ recordingId: 'S', conversationId: 'C', media: 'screen' });
   server.addRecording({ recordingId: 'M', conversationId: 'C', media: 'chat' });
   server.addRecording({ recordingId: 'other', conversationId: 'D' });
-  const ids = (await genesys.recordingsOf('C', signal)).map(({ recordingId }) => recordingId);
+  const ids = (await genesys.recordingsOf('C', signal)).recordings.map(({ recordingId }) => recordingId);
   assert.deepEqual(ids, ['R', 'S', 'M']);
   server.fault('list:C', 'body:text:[{"id":"R"},{"id":"R","conversationId":"C"}]');
-  assert.deepEqual(await genesys.recordingsOf('C', signal), [R]);
+  assert.deepEqual((await genesys.recordingsOf('C', signal)).recordings, [R]);
 });
 
 test('an empty list or a 404 says what is listed now: nothing', async (t) => {
   const { server, genesys, signal } = await setUp(t);
   server.addConversation('empty');
   for (const conversationId of ['empty', 'unknown'])
-    assert.deepEqual(await genesys.recordingsOf(conversationId, signal), []);
+    assert.deepEqual((await genesys.recordingsOf(conversationId, signal)).recordings, []);
   assert.equal(server.requests('list:empty').length, 1);
 });
 
@@ -430,7 +401,7 @@ test('ids that could not be stored are left out, and never all there is (SR-30) 
     const failure = await failureOf(genesys.recordingsOf('C', signal));
     assert.deepEqual([failure.code, failure.sort], ['upstream-error', 'surroundings'], entry);
     server.fault('list:C', `body:text:[${entry},{"id":"R"},${entry}]`);
-    assert.deepEqual(await genesys.recordingsOf('C', signal), [R], entry);
+    assert.deepEqual((await genesys.recordingsOf('C', signal)).recordings, [R], entry);
   }
   server.fault('list:C', 'body:text:{"entities":[]}');
   assert.equal((await failureOf(genesys.recordingsOf('C', signal))).code, 'upstream-error');

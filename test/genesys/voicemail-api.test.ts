@@ -1,36 +1,10 @@
 /** Voicemails that were left in a queue, by Genesys' Voicemail API: found, located and fetched as recordings (C14). */
 import assert from 'node:assert/strict';
 import { buffer } from 'node:stream/consumers';
-import { test, type TestContext } from 'node:test';
-import type { GenesysConfig } from '../../src/config/genesys.ts';
-import type { Genesys } from '../../src/genesys/genesys.ts';
-import { createGenesys } from '../../src/genesys/open-genesys.ts';
+import { test } from 'node:test';
 import { failureOf } from '../support/failure-of.ts';
-import {
-  type GenesysServer,
-  type GenesysServerOptions,
-  type SimulatedVoicemail,
-  startGenesysServer,
-} from '../support/genesys/server.ts';
-
-interface Setting {
-  readonly server: GenesysServer;
-  readonly genesys: Genesys;
-  readonly signal: AbortSignal;
-}
-
-async function setUp(
-  t: TestContext,
-  options: GenesysServerOptions & { readonly config?: Partial<GenesysConfig> } = {},
-): Promise<Setting> {
-  const server = await startGenesysServer(options);
-  const genesys = createGenesys(server.config(options.config), { baseDelayMs: 5 });
-  t.after(async () => {
-    await genesys.close();
-    await server.close();
-  });
-  return { server, genesys, signal: AbortSignal.any([t.signal, AbortSignal.timeout(200_000)]) };
-}
+import { setUp } from '../support/genesys/setting.ts';
+import { type SimulatedVoicemail } from '../support/genesys/server.ts';
 
 const C = 'b0c5b9e0-5b5c-4a52-8a3e-0d8c2f5c1f11';
 const V = '1f0d7f0a-2a52-4c9f-9f7d-6f5c3b2a1e0d';
