@@ -106,7 +106,7 @@ interface Look {
 }
 
 /** Of a conversation: nothing, something, or, by the list's own words, all that is to be expected soon. */
-export type Listed = 'nothing' | 'something' | 'all';
+export type HowMuchIsListed = 'nothing' | 'something' | 'all';
 
 /**
  * When a conversation is looked at: with nothing at 0, 3 min, 15 min, 2 h, 16 h and 72 h; with something at 0, 30 min, 4 h and
@@ -129,7 +129,7 @@ const ALL_LISTED_MS = 4 * HOUR_MS;
 const EARLY_BY_MS = SECOND_MS;
 
 /** Milliseconds from now to the next look at a conversation of this age; undefined where this was the last. */
-export function nextLookAfter(ageMs: number, listed: Listed): number | undefined {
+export function nextLookAfter(ageMs: number, listed: HowMuchIsListed): number | undefined {
   const atMs = Math.max(0, ageMs) + EARLY_BY_MS;
   if (atMs >= LATE_MS) return undefined;
   const look = LOOKS.findLast(({ fromMs }) => fromMs <= atMs);

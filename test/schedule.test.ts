@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Failure, type FailureCode, type FailureOptions } from '../src/failure.ts';
-import { type Listed, LATE_MS, MAX_AGE_MS, MAX_ATTEMPTS, nextLookAfter, nextTryOf } from '../src/schedule.ts';
+import { type HowMuchIsListed, LATE_MS, MAX_AGE_MS, MAX_ATTEMPTS, nextLookAfter, nextTryOf } from '../src/schedule.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -60,7 +60,7 @@ test('what nobody can tell apart is tried eight times, over hours', () => {
 });
 
 /** The ages at which a conversation is looked at of which something is listed from `listedFromMs` on; each look may be late. */
-function looksAt(listedFromMs: number, lateMs = 0, listed: Listed = 'something'): readonly number[] {
+function looksAt(listedFromMs: number, lateMs = 0, listed: HowMuchIsListed = 'something'): readonly number[] {
   const ages: number[] = [];
   for (let ageMs: number | undefined = 0; ageMs !== undefined;) {
     ages.push(ageMs);
