@@ -48,17 +48,21 @@ export class FolderFiles {
   }
 
   /** A plain file, to be read and closed by the caller; undefined where there is none. @throws Failure `conflict` where it is no plain file */
-  async open(name: string): Promise<FileHandle | undefined> {
+  async open(name: string, triesLeft = 2): Promise<FileHandle | undefined> {
     const path = this.path(name);
     const file = await ifThere(open(path, READ_ONLY).catch(refuseLink));
     if (file === undefined) return undefined;
     try {
-      if (!(await file.stat()).isFile() || !(await this.#liesAt(file, path))) throw notPlain();
-      return file;
+      if (!(await file.stat()).isFile()) throw notPlain();
+      if (await this.#liesAt(file, path)) return file;
+      if (triesLeft === 0 && (await this.isThere(name))) throw notPlain();
     } catch (error) {
       await file.close();
       throw error;
     }
+    // An erasure took its folder away in between, or gave it back to a hold that was faster.
+    await file.close();
+    return triesLeft === 0 ? undefined : this.open(name, triesLeft - 1);
   }
 
   /** undefined where there is none. @throws Failure `conflict` where it is no plain file */

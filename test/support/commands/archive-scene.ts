@@ -34,7 +34,7 @@ export interface ArchiveScene {
 }
 
 /** A bucket whose account may do what an operator's does: hold, and delete recordings. */
-async function openBucketScene(): Promise<ArchiveScene> {
+export async function openBucketScene(): Promise<ArchiveScene> {
   const harness = await openBucketHarness({ audits: [auditArchive({ ebml: false })] });
   const { server } = harness;
   server.store.allowAll();

@@ -1,0 +1,172 @@
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import { partName } from '../../src/archive/day-index.ts';
+import { archivedRow, encodeIndexRow } from '../../src/archive/index-row.ts';
+import { detailsName } from '../../src/archive/details.ts';
+import { PREFIX } from '../support/archive/bucket.ts';
+import { found } from '../support/archive/found.ts';
+import { type ArchiveScene, openBucketScene } from '../support/commands/archive-scene.ts';
+import type { GcsServer } from '../support/gcs/server.ts';
+import { linesOf, type Printed } from '../support/commands/run.ts';
+
+const signal = (): AbortSignal => AbortSignal.timeout(200_000);
+const R1 = { recordingId: 'r1', conversationId: 'c1' } as const;
+const NUMBER = '+491701234567';
+
+type BucketScene = ArchiveScene & { readonly server: GcsServer };
+
+async function setUp(t: TestContext): Promise<BucketScene> {
+  const scene = await openBucketScene();
+  t.after(() => scene.close());
+  const { server } = scene;
+  assert.ok(server !== undefined);
+  return { ...scene, server };
+}
+
+/** A recording whose details and line of the index were written twice, each with a number in it. */
+async function writtenTwice({ archive, store }: Pick<BucketScene, 'archive' | 'store'>): Promise<void> {
+  await store(R1);
+  const line = encodeIndexRow({ ...archivedRow(await found(archive, R1), undefined), customerNumber: NUMBER });
+  for (const end of ['', '\n']) {
+    await archive.notes.replace(partName('2026-03-01', 'w'), `${line}\n${end}`, signal());
+    await archive.notes.replace(detailsName('c1'), `{"ani":"${NUMBER}"}${end}`, signal());
+  }
+}
+
+function erase({ run }: Pick<BucketScene, 'run'>, ...more: readonly string[]): Promise<Printed> {
+  return run('erase', '--conversation', 'c1', '--reason', 'x', '--confirm', '2', ...more);
+}
+
+test('versions are kept (operators 11): no generation is left of media, details or index', async (t) => {
+  const scene = await setUp(t);
+  scene.server.store.versioning = true;
+  await writtenTwice(scene);
+  assert.ok(scene.server.store.noncurrent.length >= 2, 'there are old generations to begin with');
+  const erased = await erase(scene);
+  assert.equal(erased.code, 0, erased.stdout + erased.stderr);
+  assert.match(erased.stdout, /^2 gone\.$/m);
+  const left = scene.server.store
+    .generations()
+    .filter(({ name, parts }) => /c1/.test(name) || Buffer.concat(parts).includes(NUMBER));
+  assert.deepEqual(
+    left.map(({ name }) => name.slice(PREFIX.length + 1)).filter((name) => !/^(erased|audit)\//.test(name)),
+    [],
+  );
+});
+
+for (const versioning of [false, true])
+  test(`soft delete is on, versions ${versioning ? 'too' : 'are not'} (operators 11): never called erased before the last moment it can be restored`, async (t) => {
+    const scene = await setUp(t);
+    Object.assign(scene.server.store, { softDeleteS: 7 * 86_400, versioning });
+    await writtenTwice(scene);
+    const before = Date.now();
+    const erased = await erase(scene, '--json');
+    assert.equal(erased.code, 0, erased.stdout + erased.stderr);
+    const lines = linesOf(erased);
+    const until = String(lines.at(-1)?.['until']);
+    assert.ok(Math.abs(Date.parse(until) - before - 7 * 86_400_000) < 120_000, until);
+    assert.deepEqual([lines.at(-1)?.['gone'], lines.at(-1)?.['recoverable']], [0, 2]);
+    const texts = JSON.stringify(linesOf(await scene.run('audit', '--json')).map(({ about }) => about));
+    assert.ok(texts.includes('"recoverable"') && !texts.includes('"gone"'), texts);
+    const again = await scene.run('erase', '--conversation', 'c1');
+    assert.match(again.stdout, /erased before, recoverable until 20/);
+    scene.server.store.softDeleted.length = 0;
+    const later = await scene.run('erase', '--conversation', 'c1');
+    assert.match(later.stdout, /c1\/r1 {2}erased before$/m);
+  });
+
+test('a retention policy that lasts: exit 4 with its end, nothing changes; once it has ended it erases', async (t) => {
+  const scene = await setUp(t);
+  await scene.store(R1);
+  scene.server.store.retain(`${PREFIX}/recordings/`, new Date(Date.now() + 86_400_000));
+  const before = await scene.names();
+  for (const more of [[], ['--json']]) {
+    const refused = await erase(scene, ...more);
+    assert.equal(refused.code, 4);
+    assert.match(refused.stdout, /locked/);
+  }
+  assert.deepEqual(await scene.names(), before);
+  scene.server.store.retain(`${PREFIX}/recordings/`, new Date(Date.now() - 1));
+  assert.equal((await erase(scene)).code, 0);
+});
+
+test('a policy that comes in between keeps all of it, and the mark is taken back', async (t) => {
+  const scene = await setUp(t);
+  await scene.store(R1);
+  const { server } = scene;
+  server.gate = ({ operation, name }) => {
+    if (operation !== 'insert' || !name.includes('/erased/')) return undefined;
+    server.store.retain(`${PREFIX}/recordings/`, new Date(Date.now() + 86_400_000));
+    return undefined;
+  };
+  const kept = await scene.run('erase', '--recording', 'c1/r1', '--reason', 'x', '--confirm', '1');
+  assert.equal(kept.code, 4, kept.stdout + kept.stderr);
+  assert.equal((await found(scene.archive, R1)).recordingId, 'r1');
+  assert.deepEqual(
+    (await scene.names()).filter((name) => name.startsWith('erased/')),
+    [],
+  );
+});
+
+test('a hold that is not ours (event-based, of another tool) is named and honoured', async (t) => {
+  const scene = await setUp(t);
+  await scene.store(R1);
+  const webm = scene.server.store.objects.get(`${PREFIX}/recordings/c1/r1/recording.webm`);
+  assert.ok(webm !== undefined);
+  scene.server.store.hold(webm, true);
+  const refused = await erase(scene);
+  assert.equal(refused.code, 4);
+  assert.match(refused.stdout, /carries a hold that is not ours/);
+});
+
+test('permission denied in the middle: the role is named, nothing half is visible, and the next run ends it', async (t) => {
+  for (const what of [
+    'recordings/c1/r1/manifest.json',
+    'recordings/c1/r1/recording.webm',
+    'days/',
+    'conversations/',
+    'index/',
+  ]) {
+    const scene = await setUp(t);
+    await writtenTwice(scene);
+    scene.server.store.deny('delete', `${PREFIX}/${what}`);
+    const failed = await erase(scene);
+    assert.equal(failed.code, 1, `${what}: ${failed.stdout}`);
+    assert.match(failed.stderr, /may not delete objects .* grant it roles\/storage\.objectUser/);
+    const answer = await scene.archive.find(R1, signal()).catch((thrown: unknown) => (thrown as { code: string }).code);
+    assert.ok(answer === 'erased' || typeof answer === 'object', what);
+    scene.server.store.allowAll();
+    const plan = linesOf(await scene.run('erase', '--conversation', 'c1', '--json')).at(-1);
+    const again = await scene.run(
+      'erase',
+      '--conversation',
+      'c1',
+      '--reason',
+      'x',
+      '--confirm',
+      String(plan?.['toErase']),
+    );
+    assert.equal(again.code, 0, again.stdout + again.stderr);
+    assert.ok(!(await scene.everything()).includes(NUMBER), what);
+    await assert.rejects(scene.archive.find(R1, signal()), { code: 'erased' });
+  }
+});
+
+test('without the right to write the audit nothing is erased', async (t) => {
+  const scene = await setUp(t);
+  await scene.store(R1);
+  const before = await scene.names();
+  scene.server.store.deny('create', `${PREFIX}/audit/`);
+  const failed = await erase(scene);
+  assert.equal(failed.code, 1, failed.stdout);
+  assert.deepEqual(await scene.names(), before);
+});
+
+test('a clock that runs ahead erases nothing by age: the bucket’s own is asked as well', async (t) => {
+  const scene = await setUp(t);
+  await scene.store(R1, { recordedAt: new Date(Date.now() - 20 * 86_400_000).toISOString() });
+  const real = Date.now;
+  t.mock.method(Date, 'now', () => real() + 30 * 86_400_000);
+  const plan = linesOf(await scene.run('erase', '--older-than', '30d', '--json')).at(-1);
+  assert.equal(plan?.['toErase'], 0);
+});
