@@ -1,4 +1,7 @@
 /** Every page of the console, one line each: its address, who may see it, and what answers. */
+import { showFound } from './find.ts';
+import { notePlayed, sendMedia, sendOriginal } from './media.ts';
+import { showRecording } from './recording.ts';
 import { redirect, type AnswerVisit } from './visit.ts';
 import type { Role } from '../config/console.ts';
 
@@ -13,6 +16,14 @@ export interface PageRoute {
   readonly answer: AnswerVisit;
 }
 
+const RECORDING = ':conversationId/:recordingId';
+
 export const PAGES: readonly PageRoute[] = [
   { method: 'GET', path: '/', role: undefined, gives: 'page', answer: async () => redirect('/console/find') },
+  { method: 'GET', path: '/find', role: 'listen', gives: 'page', answer: showFound },
+  { method: 'GET', path: '/recordings/:conversationId', role: 'listen', gives: 'page', answer: showRecording },
+  { method: 'GET', path: `/recordings/${RECORDING}`, role: 'listen', gives: 'page', answer: showRecording },
+  { method: 'GET', path: `/media/${RECORDING}`, role: 'listen', gives: 'data', answer: sendMedia },
+  { method: 'GET', path: `/media/${RECORDING}/original/:index`, role: 'listen', gives: 'data', answer: sendOriginal },
+  { method: 'POST', path: `/played/${RECORDING}`, role: 'listen', gives: 'data', answer: notePlayed },
 ];

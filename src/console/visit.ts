@@ -6,6 +6,8 @@ import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { Witness } from '../http/witness.ts';
+import type { Search } from '../search/search.ts';
+import type { Hearing } from './hearing.ts';
 import { html, type Html } from './html.ts';
 import type { Identity } from './who/identity.ts';
 
@@ -19,6 +21,11 @@ export interface ConsoleNeeds {
   readonly metrics: Metrics;
   readonly log: Log;
   readonly version: string;
+  /** undefined where there is no index to search in. */
+  readonly search: Search | undefined;
+  readonly hearing: Hearing;
+  /** A keyed hash: the same of the same text, and nothing to be told from it. */
+  readonly hashed: (text: string) => string;
   /** Wall clock. */
   readonly now: () => Date;
 }

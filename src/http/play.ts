@@ -13,6 +13,8 @@ import type { Turnstile } from './turnstile.ts';
 export interface AnswerHead {
   readonly recording: Recording;
   readonly contentType: string;
+  /** Content-Security-Policy of whoever opens the address by itself; {@link MEDIA_POLICY} where none is given. */
+  readonly policy?: string | undefined;
   /** Where it is an object; what is made while it plays has no length and cannot be resumed. */
   readonly stored?: StoredFacts;
 }
@@ -146,15 +148,17 @@ async function* exactly(body: PlayedAnswer['body'], length: number | undefined):
   throw new Failure('incomplete', 'The archive holds another number of bytes than its manifest says; verify it.');
 }
 
+/** Browsers wrap a media address in a page of their own, which this governs: it may play the address, and nothing else. */
+const MEDIA_POLICY = "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'";
+
 /** Status and headers; the answer is still to be sent. */
-export function describeAnswer({ recording, contentType, stored }: AnswerHead, res: Response): Response {
+export function describeAnswer({ recording, contentType, policy, stored }: AnswerHead, res: Response): Response {
   const part = stored?.part;
   res.status(part === undefined ? 200 : 206);
   res.setHeader('Content-Type', contentType);
   // Ids hold nothing that would need quoting.
   res.setHeader('Content-Disposition', `inline; filename="${recording.recordingId}.webm"`);
-  // Browsers wrap a media address in a page of their own, which this governs: it may play the address, and nothing else.
-  res.setHeader('Content-Security-Policy', "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'");
+  res.setHeader('Content-Security-Policy', policy ?? MEDIA_POLICY);
   res.setHeader('Accept-Ranges', stored === undefined ? 'none' : 'bytes');
   if (stored === undefined) return res;
   res.setHeader('ETag', stored.etag);

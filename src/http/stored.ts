@@ -17,6 +17,7 @@ export interface StoredRequest {
   readonly res: Response;
   /** Aborts when the listener is gone. */
   readonly leaving: AbortSignal;
+  readonly policy?: string | undefined;
 }
 
 /**
@@ -35,7 +36,7 @@ export async function serveStored(recording: Recording, needs: StoredNeeds, exch
 }
 
 async function answerWith(manifest: Manifest, needs: StoredNeeds, exchange: StoredRequest): Promise<void> {
-  const { req, res, leaving, recorded } = exchange;
+  const { req, res, leaving, recorded, policy } = exchange;
   const { contentType, sizeBytes } = manifest.webm;
   const recording = recordingOf(manifest);
   const whole = { sizeBytes, etag: etagOf(manifest), part: undefined };
@@ -44,8 +45,8 @@ async function answerWith(manifest: Manifest, needs: StoredNeeds, exchange: Stor
     return void res.status(304).setHeader('ETag', whole.etag).end();
   }
   // A range is a matter of GET alone (RFC 9110 14.2).
-  if (req.method === 'HEAD') return void describeAnswer({ recording, contentType, stored: whole }, res).end();
+  if (req.method === 'HEAD') return void describeAnswer({ recording, contentType, policy, stored: whole }, res).end();
   const stored = { ...whole, part: partAsked(req.headers, whole) };
   const body: AsyncIterable<Buffer> = await needs.archive.read(manifest, stored.part, leaving);
-  await play({ recording, contentType, stored, body, recorded }, needs, res);
+  await play({ recording, contentType, policy, stored, body, recorded }, needs, res);
 }

@@ -137,7 +137,7 @@ export class RowTable {
 
   #bringIn(row: IndexRow, status: Status): void {
     const found = foundRow(row, status);
-    const id = this.#freePlace(rowPlace(Date.parse(rowMoment(row)), row.key));
+    const id = this.#freePlace(rowPlace(Date.parse(rowMoment(row)), row));
     this.#prepared(
       'INSERT INTO row VALUES (:id, :conversation, :recording, :status, :direction, :duration, :at, :picture, :about)',
     ).run({ id, at: Date.parse(row.at), ...packRow(found) });

@@ -1,14 +1,20 @@
 /** CONSOLE_SESSION_KEYS → the keys that sessions are encrypted and forms are signed with. */
-import { hkdfSync, randomBytes } from 'node:crypto';
+import { createHmac, hkdfSync, randomBytes } from 'node:crypto';
 import type { Key } from '../../key.ts';
 import { hasEnded } from '../../key.ts';
+
+interface DerivedKeys {
+  readonly from: string;
+  readonly sessions: readonly Buffer[];
+  readonly forms: readonly Buffer[];
+  readonly searches: readonly Buffer[];
+}
 
 /** The first makes, all are understood: so they rotate. Asked for at each use, since their file may change. */
 export class ConsoleKeys {
   readonly #given: () => readonly Key[];
   readonly #own = randomBytes(32).toString('hex');
-  #derived:
-    { readonly from: string; readonly sessions: readonly Buffer[]; readonly forms: readonly Buffer[] } | undefined;
+  #derived: DerivedKeys | undefined;
 
   /** Without any, one of this process alone: sessions end with it. */
   constructor(given: () => readonly Key[]) {
@@ -24,13 +30,24 @@ export class ConsoleKeys {
     return this.#current().forms;
   }
 
-  #current(): { readonly sessions: readonly Buffer[]; readonly forms: readonly Buffer[] } {
+  /** What somebody searched for, as the audit keeps it: another key, another hash. */
+  hashed(text: string): string {
+    const [key = Buffer.alloc(0)] = this.#current().searches;
+    return createHmac('sha256', key).update(text).digest('base64url').slice(0, 22);
+  }
+
+  #current(): DerivedKeys {
     const given = this.#given().filter((key) => !hasEnded(key, Date.now()));
     const secrets = given.length === 0 ? [this.#own] : given.map(({ secret }) => secret);
     const from = secrets.join('\n');
     if (this.#derived?.from === from) return this.#derived;
     const of = (purpose: string): readonly Buffer[] => secrets.map((secret) => derivedKey(secret, purpose));
-    this.#derived = { from, sessions: of('console session'), forms: of('console form') };
+    this.#derived = {
+      from,
+      sessions: of('console session'),
+      forms: of('console form'),
+      searches: of('console search'),
+    };
     return this.#derived;
   }
 }

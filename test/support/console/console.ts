@@ -8,6 +8,7 @@ import { openFolderArchive, type FolderArchive } from '../../../src/archive/fold
 import { FolderAudit } from '../../../src/audit/folder-audit.ts';
 import { openAssets } from '../../../src/console/assets.ts';
 import { createConsole, type ConsoleOptions, type Doorkeeper } from '../../../src/console/console.ts';
+import type { Hearing } from '../../../src/console/hearing.ts';
 import type { ConsoleNeeds } from '../../../src/console/visit.ts';
 import { ConsoleKeys } from '../../../src/console/who/console-keys.ts';
 import { FormTokens } from '../../../src/console/who/form-tokens.ts';
@@ -18,10 +19,12 @@ import { ROLES } from '../../../src/config/console.ts';
 import { createApp } from '../../../src/http/app.ts';
 import { Readiness } from '../../../src/http/health.ts';
 import { listen } from '../../../src/http/server.ts';
+import { Turnstile } from '../../../src/http/turnstile.ts';
 import { Witness } from '../../../src/http/witness.ts';
 import { createLog } from '../../../src/log.ts';
 import { createMetrics } from '../../../src/metrics.ts';
 import { freePort } from '../free-port.ts';
+import { SqliteSearch } from '../../../src/search/sqlite-search.ts';
 import { openSqliteQueue, type SqliteQueue } from '../../../src/queue/sqlite/sqlite.ts';
 
 export interface ConsoleScene extends AsyncDisposable {
@@ -29,6 +32,7 @@ export interface ConsoleScene extends AsyncDisposable {
   readonly archive: FolderArchive;
   readonly queue: SqliteQueue;
   readonly audit: FolderAudit;
+  readonly search: SqliteSearch;
   readonly lines: readonly string[];
   /** Whom everybody is taken for; undefined: nobody has signed in. */
   who: Identity | undefined;
@@ -46,6 +50,12 @@ export const EVERYBODY: Identity = {
   roles: new Set(ROLES),
   divisions: 'all',
 };
+
+function hearingOf(): Hearing {
+  const listeners = new Turnstile({ all: 100, perKey: 100, retryAfterMs: 1_000, what: 'listeners' });
+  const liveListeners = new Turnstile({ all: 4, perKey: 4, retryAfterMs: 1_000, what: 'live listeners' });
+  return { listeners, liveListeners, listen: undefined, channelNames: ['customer', 'agent'] };
+}
 
 export interface SceneOptions {
   readonly needs?: Partial<ConsoleNeeds>;
@@ -69,6 +79,8 @@ export async function openConsoleScene(change: SceneOptions = {}): Promise<Conso
   stream.on('data', (chunk: Buffer) => lines.push(...chunk.toString().split('\n').filter(Boolean)));
   const log = createLog({ level: 'debug', secrets: [], stream });
   const metrics = createMetrics();
+  const keys = new ConsoleKeys(() => []);
+  const search = new SqliteSearch({ path: join(folder, 'index.db'), archive, onTrouble: () => undefined });
   const state = { who: EVERYBODY as Identity | undefined, now: new Date() };
   const doorkeeper: Doorkeeper = {
     identify: async () => state.who,
@@ -88,13 +100,16 @@ export async function openConsoleScene(change: SceneOptions = {}): Promise<Conso
     metrics,
     log,
     version: '0.0.0-test',
+    search,
+    hearing: hearingOf(),
+    hashed: (text) => keys.hashed(text),
     now: () => state.now,
     ...change.needs,
   };
   const options: ConsoleOptions = {
     assets: await (assets ??= openAssets()),
     doorkeeper,
-    tokens: new FormTokens(new ConsoleKeys(() => [])),
+    tokens: new FormTokens(keys),
     publicUrl: undefined,
     ...door,
     ...change.options,
@@ -112,6 +127,7 @@ export async function openConsoleScene(change: SceneOptions = {}): Promise<Conso
     archive,
     queue,
     audit,
+    search,
     lines,
     get,
     async post(path: string, form: Readonly<Record<string, string>>, from = '/console/nowhere') {
@@ -125,6 +141,7 @@ export async function openConsoleScene(change: SceneOptions = {}): Promise<Conso
     },
     async [Symbol.asyncDispose]() {
       await listener.close(0);
+      await search.close();
       await audit.close();
       await queue.close();
       await archive.close();

@@ -1,0 +1,102 @@
+/** Sound, pictures and originals of a recording for whoever may hear it: on record before the first byte, counted, in ranges. */
+import { SYSTEM_CLOCK } from '../clock.ts';
+import { Failure } from '../failure.ts';
+import { countingFailures, play } from '../http/play.ts';
+import { pour } from '../http/pour.ts';
+import { serveStored } from '../http/stored.ts';
+import { parseId, parseOptionalId, type Recording } from '../recording.ts';
+import { detailsFor } from './call.ts';
+import { data, SENT, type AnswerVisit, type ConsoleNeeds, type Visit } from './visit.ts';
+
+/** `/media/C/R`: from the archive, else made while it plays. */
+export const sendMedia: AnswerVisit = async (visit, needs) => {
+  const recording = recordingAsked(visit);
+  const { req, res, signal, who } = visit;
+  const { listeners, liveListeners, listen } = needs.hearing;
+  const isHead = req.method === 'HEAD';
+  using _listener = isHead ? undefined : listeners.enter(who.id);
+  await detailsFor(recording, { archive: needs.archive, who }, signal);
+  const recorded = isHead ? Promise.resolve() : witnessed('listened', recording, { visit, needs });
+  const playing = { archive: needs.archive, metrics: needs.metrics, log: needs.log, listeners };
+  if (await serveStored(recording, playing, { req, res, leaving: signal, recorded, policy: policyOf(visit) }))
+    return SENT;
+  if (listen === undefined)
+    throw new Failure('not-found', 'This recording is not archived, and nothing is made while it plays here.');
+  if (isHead) {
+    res.setHeader('Accept-Ranges', 'none').end();
+    return SENT;
+  }
+  const attempt = async (): Promise<void> => {
+    using _live = liveListeners.enter(who.id);
+    await play({ recording, recorded, policy: policyOf(visit), ...(await listen(recording, signal)) }, playing, res);
+  };
+  await countingFailures('live', attempt, { metrics: needs.metrics, leaving: signal });
+  return SENT;
+};
+
+/** `/media/C/R/original/N`: the media as Genesys served it, where it was kept; to be saved, never shown. */
+export const sendOriginal: AnswerVisit = async (visit, needs) => {
+  const recording = recordingAsked(visit);
+  const { req, res, signal, who } = visit;
+  await detailsFor(recording, { archive: needs.archive, who }, signal);
+  const manifest = await needs.archive.find(recording, signal);
+  const source = manifest?.sources[Number(visit.params['index'])];
+  if (manifest === undefined || source?.original === undefined)
+    throw new Failure('not-found', 'There is no such original: ARCHIVE_ORIGINAL=yes keeps them from then on.');
+  using _listener = needs.hearing.listeners.enter(who.id);
+  res.setHeader('Content-Type', 'application/octet-stream').setHeader('Content-Length', source.sizeBytes);
+  res.setHeader('Content-Disposition', `attachment; filename="${recording.recordingId}.${source.original}"`);
+  if (req.method === 'HEAD') {
+    res.end();
+    return SENT;
+  }
+  await witnessed('downloaded', recording, { visit, needs });
+  await pour(await needs.archive.original(manifest, source.original, signal), res, SYSTEM_CLOCK);
+  return SENT;
+};
+
+/** `/played/C/R`: what the player says that it played, every half minute and when it is left. */
+export const notePlayed: AnswerVisit = async (visit, needs) => {
+  const recording = recordingAsked(visit);
+  await detailsFor(recording, { archive: needs.archive, who: visit.who }, visit.signal);
+  const [fromS, toS] = [secondsOf(visit, 'from'), secondsOf(visit, 'to')];
+  if (toS < fromS) throw new Failure('bad-request', 'to: it lies before from.');
+  await needs.witness.record(visit.req, {
+    action: 'played',
+    way: visit.who.way,
+    who: visit.who.id,
+    recording,
+    about: { fromS, toS, claim: true },
+  });
+  return data('application/json', '{"noted":true}');
+};
+
+const LONGEST_S = 7 * 24 * 3600;
+
+function secondsOf({ form }: Visit, name: string): number {
+  const value = Number(form.get(name) ?? NaN);
+  if (value >= 0 && value <= LONGEST_S) return Math.round(value * 10) / 10;
+  throw new Failure('bad-request', `${name}: expected seconds.`);
+}
+
+function recordingAsked({ params }: Visit): Recording {
+  const { conversationId, recordingId } = params;
+  return {
+    recordingId: parseId(recordingId, 'recording'),
+    conversationId: parseOptionalId(conversationId === '_' ? undefined : conversationId, 'conversation'),
+  };
+}
+
+/** Media has the policy of all pages: opened by itself it shows in the browser's own player, and loads nothing. */
+function policyOf({ res }: Visit): string | undefined {
+  const policy = res.getHeader('Content-Security-Policy');
+  return typeof policy === 'string' ? policy : undefined;
+}
+
+function witnessed(
+  action: 'listened' | 'downloaded',
+  recording: Recording,
+  { visit, needs }: { readonly visit: Visit; readonly needs: ConsoleNeeds },
+): Promise<void> {
+  return needs.witness.record(visit.req, { action, way: visit.who.way, who: visit.who.id, recording });
+}

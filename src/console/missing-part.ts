@@ -1,0 +1,131 @@
+/** A recording that is not in the archive → why, what comes next, and what can be done meanwhile. */
+import { Failure, FAILURES, type FailureCode } from '../failure.ts';
+import { pathOf, type Recording } from '../recording.ts';
+import type { Call } from './call.ts';
+import { html, named, type Html } from './html.ts';
+import type { ConsoleNeeds, Visit } from './visit.ts';
+import { timeOf } from './words-for.ts';
+
+export function missingPart(
+  call: Call,
+  { visit, needs }: { readonly visit: Visit; readonly needs: ConsoleNeeds },
+): Html {
+  const { state, subject } = call;
+  switch (state.kind) {
+    case 'erased':
+      return stateBox(
+        'Erased',
+        html`<p>
+          It was erased on purpose: it is neither played nor made again, and its facts are
+          gone.${
+            visit.who.roles.has('audit') &&
+            html` <a href="${`/console/audit?C=${subject.conversationId ?? ''}`}">The audit</a> says when and by whom.`
+          }
+        </p>`,
+      );
+    case 'waiting':
+      return html`${stateBox(
+        'Not archived yet',
+        html`<p>${state.waiting.reason}</p>
+          <p class="muted">
+            Since ${timeOf(state.waiting.since, 'moment')}; tried again at ${timeOf(state.waiting.nextTry, 'moment')},
+            by itself. ${nextOf(state.waiting.code)}
+          </p>`,
+        'warn',
+      )}${liveOffer(call, needs)}`;
+    case 'missing':
+      return missingBox(call, state.failure, { visit, needs });
+    case 'unknown':
+      return html`${stateBox('Not in the archive', unknownWords(call))}${liveOffer(call, needs)}`;
+    case 'archived':
+      throw new Failure('internal', 'What is archived is not missing.');
+  }
+}
+
+function unknownWords({ subject, conversation }: Call): Html {
+  if (subject.recordingId === undefined)
+    return conversation.length > 0
+      ? html`<p class="muted">What there is of it stands below.</p>`
+      : html`<p>Nothing of this conversation is known here: no event of it has arrived, or its id is wrong.</p>`;
+  return html`<p>
+    Nothing is known of it here: no event of it has arrived, or its ids are wrong. <code>archiver reconcile</code> finds
+    what no event told of.
+  </p>`;
+}
+
+type MissingState = Extract<Call['state'], { kind: 'missing' }>['failure'];
+
+const TITLES: Readonly<Record<MissingState['status'], string>> = {
+  failed: 'It could not be archived',
+  'no-media': 'It has neither sound nor picture',
+  'no-recordings': 'This conversation was not recorded',
+};
+
+function missingBox(
+  call: Call,
+  failure: MissingState,
+  at: { readonly visit: Visit; readonly needs: ConsoleNeeds },
+): Html {
+  const isFailed = failure.status === 'failed';
+  const box = stateBox(
+    TITLES[failure.status],
+    html`<p>${named(failure.reason)}</p>
+      ${isFailed && html`<p><b>What to do next:</b> ${nextOf(failure.code)}</p>`}
+      <p class="muted small">
+        <code>${failure.code}</code> · ${failure.attempts} attempts · last at ${timeOf(failure.failedAt, 'moment')}
+      </p>
+      ${isFailed && at.visit.who.roles.has('operate') && html`<p class="acts"><a class="btn" href="${`/console/failures?code=${failure.code}`}">Replay</a></p>`}
+      ${idsPart(call)}`,
+    isFailed ? 'bad' : '',
+  );
+  return html`${box}${isFailed && liveOffer(call, at.needs)}`;
+}
+
+function idsPart({ subject: { conversationId, recordingId } }: Call): Html {
+  return html`<dl class="facts">
+    ${
+      conversationId !== undefined &&
+      html`<dt>Conversation</dt>
+        <dd><code>${conversationId}</code></dd>`
+    }
+    ${
+      recordingId !== undefined &&
+      html`<dt>Recording</dt>
+        <dd><code>${recordingId}</code></dd>`
+    }
+  </dl>`;
+}
+
+function nextOf(code: string): string {
+  return isFailureCode(code) ? FAILURES[code].next : 'Look for its code in the log.';
+}
+
+function isFailureCode(code: string): code is FailureCode {
+  return Object.hasOwn(FAILURES, code);
+}
+
+function stateBox(title: string, words: Html, tone: '' | 'warn' | 'bad' = ''): Html {
+  return html`<section class="state ${tone}" aria-labelledby="state">
+    <h3 id="state">${title}</h3>
+    ${words}
+  </section>`;
+}
+
+/** What is made while it plays cannot be sought in. */
+function liveOffer({ subject: { recordingId, conversationId } }: Call, { hearing }: ConsoleNeeds): Html | undefined {
+  if (recordingId === undefined || hearing.listen === undefined) return undefined;
+  const recording: Recording = { recordingId, conversationId };
+  return html`<section class="state" aria-labelledby="live">
+    <h3 id="live">Listen now</h3>
+    <p class="muted">
+      It is fetched from Genesys Cloud while it plays: there is no going back and forth in it, and it can take a while
+      to begin.
+    </p>
+    <audio
+      controls
+      preload="none"
+      src="/console/media/${pathOf(recording)}"
+      aria-label="Live from Genesys Cloud"
+    ></audio>
+  </section>`;
+}

@@ -1,0 +1,221 @@
+/** A recording as people see it: who with whom, its sound, what proves it, who holds it, who heard it; or why it is not there. */
+import type { Entry } from '../archive/archive.ts';
+import type { Manifest } from '../archive/manifest.ts';
+import { recordingOf } from '../archive/manifest.ts';
+import { subjectKey, subjectOfKey, type Subject } from '../archive/names.ts';
+import { Failure } from '../failure.ts';
+import { parseId, parseOptionalId, pathOf, type Recording } from '../recording.ts';
+import { readCall, type Call } from './call.ts';
+import { html, named, type Html } from './html.ts';
+import { listenersPart } from './listeners.ts';
+import { missingPart } from './missing-part.ts';
+import { playerPart } from './player-part.ts';
+import { page, type AnswerVisit, type ConsoleNeeds, type Visit } from './visit.ts';
+import { clockOf, dateOf, numberFor, peopleOf, sizeOf, timeOf } from './words-for.ts';
+
+export interface ShownCall {
+  readonly title: string;
+  readonly article: Html;
+}
+
+/** `/recordings/C/R`, and `/recordings/C` for all of a conversation. */
+export const showRecording: AnswerVisit = async (visit, needs) => {
+  const { conversationId, recordingId } = visit.params;
+  const subject = {
+    conversationId: parseOptionalId(conversationId === '_' ? undefined : conversationId, 'conversation'),
+    recordingId: recordingId === undefined ? undefined : parseId(recordingId, 'recording'),
+  };
+  const { title, article } = await shownCall(subject, visit, needs);
+  return page({ title, section: 'find', modules: ['player'], main: html`<div class="alone">${article}</div>` });
+};
+
+/** Beside a list: what cannot be shown is said in its place, and the list stays. */
+export async function recordingArticle(key: string, visit: Visit, needs: ConsoleNeeds): Promise<ShownCall> {
+  try {
+    const subject = subjectOfKey(key);
+    if (subject === undefined) throw new Failure('bad-request', 'open: expected the key of a recording.');
+    return await shownCall(subject, visit, needs);
+  } catch (thrown) {
+    visit.signal.throwIfAborted();
+    if (!(thrown instanceof Failure) || thrown.code === 'internal') throw thrown;
+    const title = thrown.status === 403 ? 'Not for you to see' : 'Cannot be shown just now';
+    return {
+      title,
+      article: html`<article class="card det" id="recording" aria-labelledby="dt" tabindex="-1">
+        <h2 id="dt" class="h1">${title}</h2>
+        <p>${thrown.message}</p>
+      </article>`,
+    };
+  }
+}
+
+async function shownCall(subject: Subject, visit: Visit, needs: ConsoleNeeds): Promise<ShownCall> {
+  const { req, who, signal } = visit;
+  const recorded = needs.witness.record(req, {
+    action: 'looked',
+    way: who.way,
+    who: who.id,
+    ...(subject.recordingId === undefined
+      ? { about: { conversation: subject.conversationId ?? '' } }
+      : { recording: { recordingId: subject.recordingId, conversationId: subject.conversationId } }),
+  });
+  const [call] = await Promise.all([readCall(subject, { archive: needs.archive, who }, signal), recorded]);
+  const title = titleOf(call, visit);
+  const { state } = call;
+  const parts =
+    state.kind === 'archived'
+      ? html`${playerPart(call, state.manifest, { visit, needs })}
+          <div class="two">
+            ${factsPart(call, state.manifest)}${await listenersPart(recordingOf(state.manifest), visit, needs)}
+          </div>`
+      : missingPart(call, { visit, needs });
+  return {
+    title: title.text,
+    article: html`<article class="card det" id="recording" aria-labelledby="dt" tabindex="-1">
+      <div class="dh">
+        <div>
+          <h2 id="dt" class="h1">${title.markup}</h2>
+          <p>${whenPart(call)}</p>
+        </div>
+        ${state.kind === 'archived' && actionsPart(state.manifest)}
+      </div>
+      ${parts} ${othersPart(call)}
+    </article>`,
+  };
+}
+
+interface CallTitle {
+  readonly text: string;
+  readonly markup: Html;
+}
+
+/** "Ines Carvalho with +44 20 7946 0183"; without details, what it is. */
+function titleOf({ subject, details, state }: Call, { who }: Visit): CallTitle {
+  const names = (details?.agents ?? []).flatMap(({ name, id }) => name ?? id ?? []);
+  const number = numberFor(details?.customerNumber ?? null, who);
+  const isScreen = state.kind === 'archived' && state.manifest.medium === 'video';
+  const [first] = names;
+  if (first === undefined && number === undefined) {
+    const text = `${subject.recordingId === undefined ? 'Conversation' : isScreen ? 'Screen recording' : 'Recording'} ${subject.recordingId ?? subject.conversationId ?? ''}`;
+    return { text, markup: html`${named(text)}` };
+  }
+  return {
+    text: [first ?? 'Somebody', ...(number === undefined ? [] : ['with', number])].join(' '),
+    markup: html`${peopleOf(names) ?? 'Somebody'}${number !== undefined && html` with <span class="nowrap">${named(number)}</span>`}${
+      isScreen && html`<span class="muted">, screen</span>`
+    }`,
+  };
+}
+
+function whenPart({ details, state }: Call): Html {
+  const queues = (details?.queues ?? []).flatMap(({ name, id }) => name ?? id ?? []);
+  const started = startedAtOf(state) ?? details?.startedAt;
+  const durationMs = state.kind === 'archived' ? state.manifest.webm.durationMs : 0;
+  const where = [
+    ...(queues[0] === undefined ? [] : [queues[0]]),
+    ...(details?.direction == null ? [] : [details.direction]),
+  ].join(', ');
+  return html`${where !== '' && html`${named(where)} · `}${
+    started == null
+      ? 'when it began is not known'
+      : html`${dateOf(started)},
+        ${timeOf(started, 'second')}${
+          durationMs > 0 && html`–${timeOf(new Date(Date.parse(started) + durationMs).toISOString(), 'second')}`
+        }`
+  }`;
+}
+
+function startedAtOf(state: Call['state']): string | null | undefined {
+  return state.kind === 'archived' ? (state.manifest.recordedAt ?? state.manifest.finishedAt) : undefined;
+}
+
+function actionsPart(manifest: Manifest): Html {
+  const path = pathOf(recordingOf(manifest));
+  const originals = manifest.sources.flatMap(({ original }, index) =>
+    original === undefined ? [] : [{ original, index }],
+  );
+  return html`<div class="acts">
+    <button class="btn" type="button" data-act="link" hidden>Link to this moment</button>
+    ${originals.map(
+      ({ original, index }) =>
+        html`<a class="btn" href="/console/media/${path}/original/${index}" download="${original}"
+          >Original${originals.length > 1 && html` ${index + 1}`}</a
+        >`,
+    )}
+  </div>`;
+}
+
+const WAYS: ReadonlyMap<string, string> = new Map([
+  ['rewrap', 'taken over as it is, not re-encoded'],
+  ['join', 'two channels joined, not re-encoded'],
+  ['encode-audio', 'sound encoded'],
+  ['encode-video', 'pictures encoded'],
+]);
+
+function factsPart({ holds }: Call, manifest: Manifest): Html {
+  const { conversationId, recordingId, webm, way, why, finishedAt, recordedAt, service } = manifest;
+  return html`<section aria-labelledby="facts">
+    <h3 id="facts">Facts</h3>
+    <dl class="facts">
+      ${
+        conversationId !== null &&
+        html`<dt>Conversation</dt>
+          <dd>
+            <a href="/console/recordings/${conversationId}"><code>${conversationId}</code></a>
+          </dd>`
+      }
+      <dt>Recording</dt>
+      <dd><code>${recordingId}</code></dd>
+      <dt>Archived</dt>
+      <dd>${timeOf(finishedAt, 'moment')}${afterTheEnd(recordedAt, manifest)}, by version ${service}</dd>
+      <dt>Made</dt>
+      <dd title="${why}">${WAYS.get(way) ?? way}</dd>
+      <dt>Proof</dt>
+      <dd>
+        <span class="st good"><i></i>has its manifest</span>
+      </dd>
+      <dt>SHA-256</dt>
+      <dd title="${webm.sha256}">
+        <code>${webm.sha256.slice(0, 12)}…${webm.sha256.slice(-6)}</code> · ${sizeOf(webm.sizeBytes)}
+      </dd>
+      <dt>Held</dt>
+      <dd>
+        ${holds.length === 0 ? 'by no case' : holds.map((hold, index) => html`${index > 0 && ', '}${named(hold.case)}`)}
+      </dd>
+    </dl>
+  </section>`;
+}
+
+function afterTheEnd(recordedAt: string | null, { finishedAt, webm }: Manifest): Html | undefined {
+  if (recordedAt === null) return undefined;
+  const afterMs = Date.parse(finishedAt) - Date.parse(recordedAt) - webm.durationMs;
+  return afterMs < 0 ? undefined : html`, ${clockOf(afterMs)} after its end`;
+}
+
+/** All else of its conversation. */
+function othersPart({ subject, conversation }: Call): Html | undefined {
+  const others = conversation.filter(({ recording }) => subjectKey(recording) !== subjectKey(subject));
+  if (others.length === 0) return undefined;
+  return html`<section class="audw" aria-labelledby="others">
+    <h3 id="others">${subject.recordingId === undefined ? 'Its recordings' : 'Also of this conversation'}</h3>
+    <ul class="aud">
+      ${others.map((entry) => html`<li>${otherLine(entry)}</li>`)}
+    </ul>
+  </section>`;
+}
+
+function otherLine(entry: Entry): Html {
+  const { recordingId, conversationId } = entry.recording;
+  if (recordingId === undefined) return html`<span>The conversation as a whole: ${reasonOfEntry(entry)}</span>`;
+  const href = `/console/recordings/${pathOf({ recordingId, conversationId } satisfies Recording)}`;
+  if (entry.status !== 'archived')
+    return html`<a href="${href}">${named(recordingId)}</a><span class="muted">${reasonOfEntry(entry)}</span>`;
+  const { medium, webm } = entry.manifest;
+  return html`<a href="${href}">${medium === 'video' ? 'Screen' : 'Voice'}, ${clockOf(webm.durationMs)}</a
+    ><code class="muted">${recordingId}</code>`;
+}
+
+function reasonOfEntry(entry: Entry): string {
+  if (entry.status === 'archived') return 'archived';
+  return entry.status === 'waiting' ? entry.waiting.reason : entry.failure.reason;
+}
