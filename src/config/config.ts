@@ -67,6 +67,8 @@ export interface Config {
   readonly linkLifetimeS: number;
   /** As browsers write them, or `*`. */
   readonly linkOrigins: readonly string[];
+  /** What channels 0 and 1 are called. */
+  readonly channelNames: readonly [string, string];
   /** Proxies in front whose X-Forwarded-For is believed. */
   readonly trustedProxies: number;
   readonly maxDurationS: number;
@@ -114,6 +116,7 @@ export function readConfig(env: Environment, command: Command): Config {
     encoderCage: read.choice('ENCODER_CAGE'),
     linkLifetimeS: read.count('LINK_LIFETIME_S'),
     linkOrigins: readOrigins(read),
+    channelNames: readChannelNames(read),
     trustedProxies: read.count('TRUSTED_PROXIES'),
     maxDurationS: read.count('MAX_DURATION_S'),
     reconcile: read.choice('RECONCILE'),
@@ -289,6 +292,13 @@ function readOrigins(read: Reader): readonly string[] {
     );
     return entry;
   });
+}
+
+function readChannelNames(read: Reader): readonly [string, string] {
+  const [first, second, ...more] = read.list('CHANNEL_NAMES');
+  if (first !== undefined && second !== undefined && more.length === 0) return [first, second];
+  read.problem('CHANNEL_NAMES', 'expected two names, comma-separated, such as customer,agent');
+  return ['customer', 'agent'];
 }
 
 function readMetrics(read: Reader): Config['metrics'] {

@@ -284,6 +284,13 @@ export const VARIABLES = {
     meaning:
       'who may do what: `listen=@example.com; operate=group:platform; erase=dpo@example.com; listen:Claims=group:claims`; roles are listen (also of one division), numbers, operate, hold, erase, audit, none is part of another; `*` is everybody who has signed in',
   },
+  CHANNEL_NAMES: {
+    part: 'console',
+    kind: 'list',
+    default: 'customer,agent',
+    meaning:
+      'what the two channels of a call are called; Genesys Cloud puts the outer side on the first one, without promising it',
+  },
   CONSOLE_SESSION_KEYS: {
     part: 'console',
     kind: 'secret',

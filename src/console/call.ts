@@ -36,7 +36,7 @@ export async function readCall(
   const { conversationId } = subject;
   const details = await detailsFor(subject, { archive, who }, signal);
   const [state, holds, conversation] = await Promise.all([
-    stateOf(subject, archive, signal),
+    callState(subject, archive, signal),
     holdsOn(subject, archive.notes, signal),
     conversationId === undefined
       ? []
@@ -59,7 +59,7 @@ export async function detailsFor(
   throw new Failure('unauthorized', text, { status: 403 });
 }
 
-async function stateOf(
+async function callState(
   { recordingId, conversationId }: Subject,
   archive: Archive,
   signal: AbortSignal,

@@ -36,7 +36,7 @@ export function parseFindAddress(query: URLSearchParams, today: string): FindAdd
     from: given('from') ?? (given('to') === undefined ? dayBefore(today, DAYS - 1) : to),
     to,
     queue: given('queue'),
-    minLengthS: parseSeconds(given('minLength')),
+    minLengthS: parseMinLength(given('minLength')),
     status: parseChoice('status', given('status'), STATUSES),
     direction: parseChoice('direction', given('direction'), DIRECTIONS),
     cursor: given('cursor'),
@@ -44,7 +44,7 @@ export function parseFindAddress(query: URLSearchParams, today: string): FindAdd
   };
 }
 
-function parseSeconds(text: string | undefined): number | undefined {
+function parseMinLength(text: string | undefined): number | undefined {
   if (text === undefined || /^\d{1,6}$/.test(text)) return text === undefined ? undefined : Number(text);
   throw new Failure('bad-request', 'minLength: expected a number of seconds.');
 }

@@ -10,7 +10,16 @@ import { recordingArticle } from './recording.ts';
 import { sparkOf } from './spark.ts';
 import { page, type AnswerVisit, type ConsoleNeeds, type Visit } from './visit.ts';
 import type { Identity } from './who/identity.ts';
-import { clockOf, dateOf, dayName, numberFor, peopleOf, spokenLength, STATUS_WORDS, timeOf } from './words-for.ts';
+import {
+  lengthWords,
+  dateWords,
+  dayHeading,
+  numberFor,
+  peopleOf,
+  spokenLength,
+  STATUS_WORDS,
+  timeOf,
+} from './words-for.ts';
 
 export const showFound: AnswerVisit = async (visit, needs) => {
   const today = dayAt(needs.now().getTime());
@@ -218,7 +227,7 @@ function listCard(list: FoundList, days: ReadonlyMap<string, DayState>): Html {
                   html`<tbody>
                     <tr class="day">
                       <th scope="rowgroup" colspan="7">
-                        <span class="h3">${dayName(day, today)}</span> ${dayWords(days.get(day))}
+                        <span class="h3">${dayHeading(day, today)}</span> ${dayWords(days.get(day))}
                       </th>
                     </tr>
                     ${rows.map((row) => listRow(row, list))}
@@ -238,13 +247,13 @@ function countWords({ found, isMore }: SearchPage): string {
 }
 
 function rangeWords({ from, to }: FindAddress): string {
-  return from === to ? dateOf(from) : `${dateOf(from)} to ${dateOf(to)}`;
+  return from === to ? dateWords(from) : `${dateWords(from)} to ${dateWords(to)}`;
 }
 
 /** What may be missing. */
 function freshness({ upTo, backTo }: SearchPage): Html {
   return html`${upTo !== undefined && html` · up to ${timeOf(upTo, 'clock')}`}${
-    backTo !== undefined && html` · the index is being made, back to ${dateOf(backTo)} so far`
+    backTo !== undefined && html` · the index is being made, back to ${dateWords(backTo)} so far`
   }`;
 }
 
@@ -254,7 +263,9 @@ function applied(address: FindAddress): Html | undefined {
   const on: readonly (readonly [string, Partial<FindAddress>])[] = [
     ...(text === '' ? [] : [[`“${text}”`, { text: '' }] as const]),
     ...(queue === undefined ? [] : [[`queue ${queue}`, { queue: undefined }] as const]),
-    ...(minLengthS === undefined ? [] : [[`over ${clockOf(minLengthS * 1000)}`, { minLengthS: undefined }] as const]),
+    ...(minLengthS === undefined
+      ? []
+      : [[`over ${lengthWords(minLengthS * 1000)}`, { minLengthS: undefined }] as const]),
     ...(status === undefined ? [] : [[STATUS_WORDS[status].word, { status: undefined }] as const]),
     ...(direction === undefined ? [] : [[direction, { direction: undefined }] as const]),
   ];
@@ -318,7 +329,7 @@ function listRow(row: FoundRow, { address, who }: FoundList): Html {
       }
     </td>
     <td class="num r">
-      ${durationMs === null ? NOBODY : html`<span aria-hidden="true">${clockOf(durationMs)}</span><span class="vh">${spokenLength(durationMs)}</span>`}
+      ${durationMs === null ? NOBODY : html`<span aria-hidden="true">${lengthWords(durationMs)}</span><span class="vh">${spokenLength(durationMs)}</span>`}
     </td>
     <td>${spark ?? html`<span class="nospark">${instead}</span>`}</td>
     <td>

@@ -3,7 +3,7 @@ import type { Pipeline } from '../pipeline.ts';
 import type { Turnstile } from '../http/turnstile.ts';
 
 export interface Hearing {
-  /** All who listen, and of these those to what is made while it plays; shared with the routes for programs. */
+  /** All who listen, and of these those to what is made while it plays. */
   readonly listeners: Turnstile;
   readonly liveListeners: Turnstile;
   /** What is not archived yet is made while it plays; undefined where this deployable makes nothing. */

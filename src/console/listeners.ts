@@ -5,7 +5,7 @@ import { dayAt, dayBefore } from '../instant.ts';
 import type { Recording } from '../recording.ts';
 import { html, named, type Html } from './html.ts';
 import type { ConsoleNeeds, Visit } from './visit.ts';
-import { clockOf, timeOf } from './words-for.ts';
+import { lengthWords, timeOf } from './words-for.ts';
 
 /** The audit of a day is read whole to find a recording in it. */
 const DAYS = 2;
@@ -58,7 +58,7 @@ function whatOf({ action, about }: AuditRecord): string {
   if (action === 'played') {
     const [from, to] = [Number(about?.['fromS']), Number(about?.['toS'])];
     return Number.isFinite(from) && Number.isFinite(to)
-      ? `, ${clockOf(from * 1000)}–${clockOf(to * 1000)}`
+      ? `, ${lengthWords(from * 1000)}–${lengthWords(to * 1000)}`
       : ', played';
   }
   return action === 'listened' ? ', opened' : `, ${action}`;

@@ -10,7 +10,7 @@ import { data, SENT, type AnswerVisit, type ConsoleNeeds, type Visit } from './v
 
 /** `/media/C/R`: from the archive, else made while it plays. */
 export const sendMedia: AnswerVisit = async (visit, needs) => {
-  const recording = recordingAsked(visit);
+  const recording = recordingOfPath(visit);
   const { req, res, signal, who } = visit;
   const { listeners, liveListeners, listen } = needs.hearing;
   const isHead = req.method === 'HEAD';
@@ -36,7 +36,7 @@ export const sendMedia: AnswerVisit = async (visit, needs) => {
 
 /** `/media/C/R/original/N`: the media as Genesys served it, where it was kept; to be saved, never shown. */
 export const sendOriginal: AnswerVisit = async (visit, needs) => {
-  const recording = recordingAsked(visit);
+  const recording = recordingOfPath(visit);
   const { req, res, signal, who } = visit;
   await detailsFor(recording, { archive: needs.archive, who }, signal);
   const manifest = await needs.archive.find(recording, signal);
@@ -57,9 +57,9 @@ export const sendOriginal: AnswerVisit = async (visit, needs) => {
 
 /** `/played/C/R`: what the player says that it played, every half minute and when it is left. */
 export const notePlayed: AnswerVisit = async (visit, needs) => {
-  const recording = recordingAsked(visit);
+  const recording = recordingOfPath(visit);
   await detailsFor(recording, { archive: needs.archive, who: visit.who }, visit.signal);
-  const [fromS, toS] = [secondsOf(visit, 'from'), secondsOf(visit, 'to')];
+  const [fromS, toS] = [claimedSeconds(visit, 'from'), claimedSeconds(visit, 'to')];
   if (toS < fromS) throw new Failure('bad-request', 'to: it lies before from.');
   await needs.witness.record(visit.req, {
     action: 'played',
@@ -73,13 +73,13 @@ export const notePlayed: AnswerVisit = async (visit, needs) => {
 
 const LONGEST_S = 7 * 24 * 3600;
 
-function secondsOf({ form }: Visit, name: string): number {
+function claimedSeconds({ form }: Visit, name: string): number {
   const value = Number(form.get(name) ?? NaN);
   if (value >= 0 && value <= LONGEST_S) return Math.round(value * 10) / 10;
   throw new Failure('bad-request', `${name}: expected seconds.`);
 }
 
-function recordingAsked({ params }: Visit): Recording {
+function recordingOfPath({ params }: Visit): Recording {
   const { conversationId, recordingId } = params;
   return {
     recordingId: parseId(recordingId, 'recording'),

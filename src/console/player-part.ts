@@ -6,7 +6,7 @@ import { pathOf } from '../recording.ts';
 import type { Call } from './call.ts';
 import { html, type Html } from './html.ts';
 import type { ConsoleNeeds, Visit } from './visit.ts';
-import { clockOf } from './words-for.ts';
+import { lengthWords } from './words-for.ts';
 
 export function playerPart(
   { conversation }: Call,
@@ -17,7 +17,7 @@ export function playerPart(
   const { webm, medium } = manifest;
   const path = pathOf(recordingOf(manifest));
   const lanes = lanesOf(webm.channels, channelNames);
-  const screens = medium === 'video' ? [] : conversation.flatMap((entry) => screenOf(entry, manifest));
+  const screens = medium === 'video' ? [] : conversation.flatMap((entry) => screenBeside(entry, manifest));
   return html`<call-player
     data-levels="/console/levels/${path}"
     data-played="/console/played/${path}"
@@ -68,11 +68,11 @@ function statsPart({ speakingS, bothS, silentS, longestSilenceS }: LevelFacts, l
       (seconds, index) =>
         html`<span
           ><span class="key k${index}" aria-hidden="true"></span>${lanes[index] ?? 'Voice'}
-          <b>${clockOf(seconds * 1000)}</b></span
+          <b>${lengthWords(seconds * 1000)}</b></span
         > `,
     )}
-    ${speakingS.length > 1 && html`<span><span class="key kb" aria-hidden="true"></span>Both at once <b>${clockOf(bothS * 1000)}</b></span>`}
-    <span>Silence <b>${clockOf(silentS * 1000)}</b> · longest ${clockOf(longestSilenceS * 1000)}</span>
+    ${speakingS.length > 1 && html`<span><span class="key kb" aria-hidden="true"></span>Both at once <b>${lengthWords(bothS * 1000)}</b></span>`}
+    <span>Silence <b>${lengthWords(silentS * 1000)}</b> · longest ${lengthWords(longestSilenceS * 1000)}</span>
   </p>`;
 }
 
@@ -82,7 +82,7 @@ interface CallScreen {
   readonly offsetS: number;
 }
 
-function screenOf(entry: Entry, voice: Manifest): readonly CallScreen[] {
+function screenBeside(entry: Entry, voice: Manifest): readonly CallScreen[] {
   if (entry.status !== 'archived' || entry.manifest.medium !== 'video') return [];
   const [at, voiceAt] = [entry.manifest.recordedAt, voice.recordedAt];
   const offsetS = at === null || voiceAt === null ? 0 : (Date.parse(at) - Date.parse(voiceAt)) / 1000;

@@ -11,7 +11,7 @@ import { listenersPart } from './listeners.ts';
 import { missingPart } from './missing-part.ts';
 import { playerPart } from './player-part.ts';
 import { page, type AnswerVisit, type ConsoleNeeds, type Visit } from './visit.ts';
-import { clockOf, dateOf, numberFor, peopleOf, sizeOf, timeOf } from './words-for.ts';
+import { lengthWords, dateWords, numberFor, peopleOf, sizeOf, timeOf } from './words-for.ts';
 
 export interface ShownCall {
   readonly title: string;
@@ -118,7 +118,7 @@ function whenPart({ details, state }: Call): Html {
   return html`${where !== '' && html`${named(where)} · `}${
     started == null
       ? 'when it began is not known'
-      : html`${dateOf(started)},
+      : html`${dateWords(started)},
         ${timeOf(started, 'second')}${
           durationMs > 0 && html`–${timeOf(new Date(Date.parse(started) + durationMs).toISOString(), 'second')}`
         }`
@@ -189,7 +189,7 @@ function factsPart({ holds }: Call, manifest: Manifest): Html {
 function afterTheEnd(recordedAt: string | null, { finishedAt, webm }: Manifest): Html | undefined {
   if (recordedAt === null) return undefined;
   const afterMs = Date.parse(finishedAt) - Date.parse(recordedAt) - webm.durationMs;
-  return afterMs < 0 ? undefined : html`, ${clockOf(afterMs)} after its end`;
+  return afterMs < 0 ? undefined : html`, ${lengthWords(afterMs)} after its end`;
 }
 
 /** All else of its conversation. */
@@ -211,7 +211,7 @@ function otherLine(entry: Entry): Html {
   if (entry.status !== 'archived')
     return html`<a href="${href}">${named(recordingId)}</a><span class="muted">${reasonOfEntry(entry)}</span>`;
   const { medium, webm } = entry.manifest;
-  return html`<a href="${href}">${medium === 'video' ? 'Screen' : 'Voice'}, ${clockOf(webm.durationMs)}</a
+  return html`<a href="${href}">${medium === 'video' ? 'Screen' : 'Voice'}, ${lengthWords(webm.durationMs)}</a
     ><code class="muted">${recordingId}</code>`;
 }
 

@@ -4,7 +4,7 @@ import { html, named, type Html } from './html.ts';
 import { type Identity, shownNumber } from './who/identity.ts';
 
 /** `7:42`, `1:02:03`. */
-export function clockOf(ms: number): string {
+export function lengthWords(ms: number): string {
   const seconds = Math.round(ms / 1000);
   const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
   const rest = String(seconds % 60).padStart(2, '0');
@@ -34,7 +34,7 @@ const DATE_FORM = new Intl.DateTimeFormat('en-GB', {
 });
 
 /** `Today, Friday 27 November`; the year where it is another one. */
-export function dayName(day: string, today: string): string {
+export function dayHeading(day: string, today: string): string {
   const date = new Date(`${day}T00:00:00Z`);
   const name = DAY_FORM.format(date).replace(',', '');
   const yesterday = new Date(Date.parse(`${today}T00:00:00Z`) - 86_400_000).toISOString().slice(0, 10);
@@ -44,14 +44,18 @@ export function dayName(day: string, today: string): string {
 }
 
 /** `27 Nov 2026`. */
-export function dateOf(instant: string): string {
+export function dateWords(instant: string): string {
   return DATE_FORM.format(new Date(instant));
 }
 
 /** In UTC; where scripts run, in the reader's own zone with UTC in the title. */
 export function timeOf(instant: string, form: 'clock' | 'second' | 'moment'): Html {
   const iso = new Date(instant).toISOString();
-  const text = { clock: iso.slice(11, 16), second: iso.slice(11, 19), moment: `${dateOf(iso)}, ${iso.slice(11, 16)}` };
+  const text = {
+    clock: iso.slice(11, 16),
+    second: iso.slice(11, 19),
+    moment: `${dateWords(iso)}, ${iso.slice(11, 16)}`,
+  };
   return html`<time datetime="${iso}" data-as="${form}">${text[form]}</time>`;
 }
 

@@ -1,5 +1,6 @@
 /** What is done beside archiving, as the configuration asks for it: lines of the index, details of conversations, notices. */
 import type { Archive } from '../archive/archive.ts';
+import type { IndexRow } from '../archive/index-row.ts';
 import { IndexWriter } from '../archive/index-writer.ts';
 import { subjectKey, type Subject } from '../archive/names.ts';
 import type { DeliveryNeeds } from '../delivery.ts';
@@ -16,15 +17,17 @@ interface BesideNeeds {
   readonly archive: Archive;
   readonly queue: Pick<Queue, 'publish'>;
   readonly conversations: ConversationSource;
+  /** Hears of each line of the index as it is made. */
+  readonly onRow: ((row: IndexRow) => void) | undefined;
 }
 
 export function openBeside(
   context: BesideContext,
-  { archive, queue, conversations }: BesideNeeds,
+  { archive, queue, conversations, onRow = () => undefined }: BesideNeeds,
 ): Required<Pick<DeliveryNeeds, 'beside' | 'followUps'>> {
   const { config, log, version } = context;
   const { notes } = archive;
-  const index = openIndex(context, archive);
+  const index = openIndex(context, { archive, onRow });
   // The Media API of a gateway knows recordings alone.
   const keepsDetails = config.keepDetails !== 'no' && config.genesys.recordingApi !== 'media';
   const keepsTranscripts = config.keepDetails === 'transcript';
@@ -48,10 +51,14 @@ export function openBeside(
   };
 }
 
-function openIndex({ log, opened }: BesideContext, archive: Archive): IndexWriter {
+function openIndex(
+  { log, opened }: BesideContext,
+  { archive, onRow }: { readonly archive: Archive; readonly onRow: (row: IndexRow) => void },
+): IndexWriter {
   return opened.use(
     new IndexWriter({
       notes: archive.notes,
+      onRow: (_day, row) => onRow(row),
       isErased: ({ recordingId, conversationId }, signal) =>
         wasErased(
           { recordingId: recordingId ?? undefined, conversationId: conversationId ?? undefined },

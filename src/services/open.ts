@@ -1,6 +1,7 @@
 /** What several deployables open in the same way. */
 import { availableParallelism } from 'node:os';
 import { openArchive, type OpenArchive } from '../archive/open-archive.ts';
+import type { IndexRow } from '../archive/index-row.ts';
 import type { Audit } from '../audit/audit.ts';
 import { openAudit } from '../audit/open-audit.ts';
 import { createDelivery, type DeliveryNeeds } from '../delivery.ts';
@@ -125,13 +126,13 @@ export async function openStudio(
 export function deliveryNeeds(
   context: Context,
   queue: Queue,
-  { archive, studio }: { archive: OpenArchive['archive']; studio: Studio },
+  { archive, studio, onRow }: { archive: OpenArchive['archive']; studio: Studio; onRow?: (row: IndexRow) => void },
 ): DeliveryNeeds {
   const { metrics, log, version } = context;
   const { pipeline, genesys } = studio;
   const waiting = new WaitingList();
   metrics.waiting(() => waiting.totals());
-  const beside = openBeside(context, { archive, queue, conversations: genesys.conversations });
+  const beside = openBeside(context, { archive, queue, conversations: genesys.conversations, onRow });
   return { pipeline, genesys, archive, queue, metrics, log, waiting, version, ...beside };
 }
 

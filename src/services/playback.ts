@@ -16,12 +16,14 @@ export const playback: Deployable = async (context) => {
   });
 };
 
+type PlaybackNeeds = Required<NonNullable<AppNeeds['playback']>>;
+
 /** `queue` takes what was listened to and is not archived yet (ARCHIVE_ON_LISTEN). */
 export function playbackRoutes(
   { config, log }: Context,
   { archive, media }: OpenArchive,
   { studio, queue, audit }: { readonly studio: Studio; readonly queue: Queue | undefined; readonly audit: Audit },
-): Pick<AppNeeds, 'playback' | 'overview' | 'media' | 'audit' | 'proxies'> {
+): Pick<AppNeeds, 'overview' | 'media' | 'audit' | 'proxies'> & { readonly playback: PlaybackNeeds } {
   const listen: typeof studio.pipeline.listen = async (recording, signal) => {
     const listening = await studio.pipeline.listen(recording, signal);
     if (config.archiveOnListen && queue !== undefined) {

@@ -10,6 +10,7 @@ import {
   openTheQueue,
   serveRoutes,
 } from './open.ts';
+import { openTheSearch } from './open-search.ts';
 import { playbackRoutes } from './playback.ts';
 import { pushRoute } from './push.ts';
 import type { Deployable } from './run.ts';
@@ -20,8 +21,11 @@ export const serve: Deployable = async (context) => {
   const open = await openTheArchive(context);
   const studio = await openStudio(context, open, { archives: true });
   const audit = await openTheAudit(context, open);
-  const parts = deliveryNeeds(context, queue, { archive: open.archive, studio });
-  const pages = await consoleRoutes(context, { archive: open.archive, queue, audit });
+  const { search, onRow } = openTheSearch(context, open.archive);
+  const parts = deliveryNeeds(context, queue, { archive: open.archive, studio, onRow });
+  const listening = playbackRoutes(context, open, { studio, queue, audit });
+  const { listen } = listening.playback.transcode;
+  const pages = await consoleRoutes(context, { archive: open.archive, queue, audit, search, listen });
   const working = Promise.all([
     consumeQueue(context, queue, parts),
     lookEachNight(context, { archive: open.archive, studio }),
@@ -36,7 +40,7 @@ export const serve: Deployable = async (context) => {
       ],
       webhook: { auth: config.webhook, queue },
       ...pushRoute(context, queue, parts),
-      ...playbackRoutes(context, open, { studio, queue, audit }),
+      ...listening,
       ...pages,
     },
     working.then(() => undefined),

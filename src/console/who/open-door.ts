@@ -20,12 +20,13 @@ export interface DoorContext {
 export interface OpenDoor {
   readonly doorkeeper: Doorkeeper;
   readonly tokens: FormTokens;
+  readonly keys: ConsoleKeys;
 }
 
 export async function openDoor(context: DoorContext): Promise<OpenDoor> {
   const { config } = context;
   const keys = new ConsoleKeys(() => config.access.sessionKeys);
-  return { doorkeeper: await doorFor(context, keys), tokens: new FormTokens(keys) };
+  return { doorkeeper: await doorFor(context, keys), tokens: new FormTokens(keys), keys };
 }
 
 async function doorFor({ config, publicUrl, witness, log, now }: DoorContext, keys: ConsoleKeys): Promise<Doorkeeper> {
