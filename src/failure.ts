@@ -242,6 +242,11 @@ const RETRY_OF = {
 
 export type FailureCode = keyof typeof FAILURES;
 
+/** Of a text that was written by another version, perhaps. */
+export function isFailureCode(text: string): text is FailureCode {
+  return Object.hasOwn(FAILURES, text);
+}
+
 export interface FailureOptions {
   readonly cause?: unknown;
   /** Milliseconds the other side asked us to wait: never shortened. */

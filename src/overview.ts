@@ -3,7 +3,7 @@ import type { Archive, Entry } from './archive/archive.ts';
 import { inBatches } from './archive/in-batches.ts';
 import type { Manifest } from './archive/manifest.ts';
 import { newestProof } from './archive/proofs.ts';
-import { FAILURES, type FailureCode } from './failure.ts';
+import { FAILURES, isFailureCode } from './failure.ts';
 import { Fields } from './fields.ts';
 import { dayAt, dayBefore, daysBetween, isDay } from './instant.ts';
 import type { Depth } from './queue/queue.ts';
@@ -174,12 +174,12 @@ function lagOf({ recordedAt, finishedAt, webm }: Manifest): readonly number[] {
 function countsOf(codes: readonly string[]): readonly FailureCount[] {
   const counts = new Map<string, number>();
   for (const code of codes) counts.set(code, (counts.get(code) ?? 0) + 1);
-  const listed = [...counts].map(([code, count]) => ({ code, count, next: isCode(code) ? FAILURES[code].next : '' }));
+  const listed = [...counts].map(([code, count]) => ({
+    code,
+    count,
+    next: isFailureCode(code) ? FAILURES[code].next : '',
+  }));
   return listed.toSorted((a, b) => b.count - a.count);
-}
-
-function isCode(code: string): code is FailureCode {
-  return Object.hasOwn(FAILURES, code);
 }
 
 async function runsUnderWay(notes: Archive['notes'], signal: AbortSignal): Promise<readonly string[]> {

@@ -401,6 +401,19 @@ const PARTS: readonly Part[] = [
     why: 'who did what is recorded the same way whoever asks, and knows nothing of what was done',
   },
   {
+    has: ['doctor/'],
+    may: [
+      'overview.ts',
+      'archive/archive.ts',
+      'archive/bucket/inspection.ts',
+      'genesys/inspection.ts',
+      'media/encoder/cage.ts',
+      'queue/queue.ts',
+      'queue/pubsub/library.ts',
+    ],
+    why: 'a doctor asks and judges, and is given whom to ask: nothing live knows of it',
+  },
+  {
     has: ['commands/'],
     may: [
       'config/',
@@ -412,6 +425,9 @@ const PARTS: readonly Part[] = [
       'survey.ts',
       'catch-up.ts',
       'erasure.ts',
+      'doctor/',
+      'media/encoder/check.ts',
+      'queue/pubsub/inspection.ts',
       'audit/',
       'log.ts',
       'metrics.ts',

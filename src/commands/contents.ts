@@ -1,6 +1,7 @@
 /** All that an operator can run, by task: the table of contents, and what each name starts. */
 import { AUDIT } from './audit-table.ts';
 import { BACKFILL } from './backfill-table.ts';
+import { DOCTOR } from './doctor-table.ts';
 import { ERASE } from './erase-table.ts';
 import { type CommandTable, nearestOf } from './flags.ts';
 import { HOLD } from './hold-table.ts';
@@ -19,6 +20,7 @@ export interface Listed {
 export const COMMANDS: readonly Listed[] = [
   { table: RECONCILE, load: async () => (await import('./reconcile.ts')).runReconcile },
   { table: VERIFY, load: async () => (await import('./verify.ts')).runVerify },
+  { table: DOCTOR, load: async () => (await import('./doctor.ts')).runDoctor },
   { table: STATUS, load: async () => (await import('./status.ts')).runStatus },
   { table: BACKFILL, load: async () => (await import('./backfill.ts')).runBackfill },
   { table: REPLAY, load: async () => (await import('./replay.ts')).runReplay },

@@ -31,7 +31,11 @@ export function openWorkplace({ env }: Task, command: Command): Workplace {
 }
 
 /** `readOnly`: nothing is completed and nothing probed. */
-export async function openArchiveOf({ config }: Workplace, { opened }: Task, readOnly: boolean): Promise<Archive> {
+export async function openArchiveOf(
+  { config }: Pick<Workplace, 'config'>,
+  { opened }: Task,
+  readOnly: boolean,
+): Promise<Archive> {
   // No command gives out links, so nobody needs to know where they would lead.
   const { archive } = await openArchive(config, { publicUrl: config.publicUrl ?? 'http://localhost', readOnly });
   opened.defer(() => archive.close());

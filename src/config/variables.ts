@@ -45,6 +45,7 @@ const COMMANDS = {
   console: ['address', 'outbound', 'queue', 'archive', 'api', 'playback', 'console', 'log'],
   reconcile: ['genesys', 'outbound', 'archive', 'log'],
   backfill: ['genesys', 'outbound', 'archive', 'making', 'task', 'log'],
+  doctor: ['genesys', 'outbound', 'queue', 'archive', 'making', 'log'],
   status: ['outbound', 'queue', 'archive', 'log'],
   erase: ['outbound', 'archive', 'log'],
   hold: ['outbound', 'archive', 'log'],

@@ -1,5 +1,5 @@
 /** A recording that is not in the archive → why, what comes next, and what can be done meanwhile. */
-import { Failure, FAILURES, type FailureCode } from '../failure.ts';
+import { Failure, FAILURES, isFailureCode } from '../failure.ts';
 import { pathOf, type Recording } from '../recording.ts';
 import type { Call } from './call.ts';
 import { html, named, type Html } from './html.ts';
@@ -98,10 +98,6 @@ function idsPart({ subject: { conversationId, recordingId } }: Call): Html {
 
 function nextOf(code: string): string {
   return isFailureCode(code) ? FAILURES[code].next : 'Look for its code in the log.';
-}
-
-function isFailureCode(code: string): code is FailureCode {
-  return Object.hasOwn(FAILURES, code);
 }
 
 function stateBox(title: string, words: Html, tone: '' | 'warn' | 'bad' = ''): Html {

@@ -45,6 +45,10 @@ const PERMISSIONS: readonly (readonly [RegExp, string])[] = [
   [/^\/api\/v2\/voicemail\//, 'voicemail:acdVoicemail:view'],
   [/^\/api\/v2\/conversations\/[^/]+$/, 'conversation:communication:view'],
   [/^\/api\/v2\/analytics\//, 'analytics:conversationDetail:view'],
+  [/^\/api\/v2\/processautomation\//, 'processautomation:trigger:view'],
+  [/^\/api\/v2\/quality\/conversations\/audits\//, 'audits:interactionDetails:view'],
+  [/^\/api\/v2\/orphanrecordings/, 'recording:orphan:view'],
+  [/^\/api\/v2\/recording\/uploads\//, 'recording:uploadReport:add and recording:uploadReport:view'],
   [/./, 'recording:recording:view (and recording:screenRecording:view)'],
 ];
 

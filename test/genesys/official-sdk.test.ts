@@ -4,6 +4,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { GenesysInspection } from '../../src/genesys/inspection.ts';
 import { GenesysCensus } from '../../src/genesys/open-census.ts';
 import { createGenesys } from '../../src/genesys/open-genesys.ts';
 import platformClient from 'purecloud-platform-client-v2';
@@ -318,6 +319,25 @@ test('the SDK finds a voicemail in its conversation, and its media', async (t) =
   assert.equal(await (await fetch(url)).text(), 'a voice');
 });
 
+test('the SDK reads who it is, what it may, limits, settings, triggers and their topics', async (t) => {
+  const server = await setUp(t);
+  await logIn(server);
+  const automation = new platformClient.ProcessAutomationApi();
+  const asked: readonly (readonly [string, Promise<unknown>])[] = [
+    ['TokenInfo', new platformClient.TokensApi().getTokensMe()],
+    ['AuthzSubject', new platformClient.AuthorizationApi().getAuthorizationSubjectsMe()],
+    ['LimitsEntityListing', new platformClient.OrganizationApi().getOrganizationsLimitsNamespace('platform.api')],
+    ['RecordingSettings', new platformClient.RecordingApi().getRecordingSettings()],
+    ['TriggerEntityListing', automation.getProcessautomationTriggers()],
+    ['TopicCursorEntityListing', automation.getProcessautomationTriggersTopics()],
+  ];
+  for (const [model, answer] of asked) {
+    const { status, body } = await answerOf(answer);
+    assert.equal(status, 200, model);
+    assertModel(model, body);
+  }
+});
+
 interface Endpoint {
   readonly method: string;
   /** With `{}` in place of each parameter. */
@@ -410,7 +430,9 @@ test('whatever is asked of Genesys exists in the SDK, with its method and its qu
   server.analyze({ conversationId: CONVERSATION, start: '2026-11-26T10:00:00.000Z', recorded: 'voice' });
   const genesys = createGenesys(server.config());
   const census = new GenesysCensus(server.config(), { share: 1, pollMs: 1, baseDelayMs: 1 });
-  t.after(() => Promise.all([genesys.close(), census.close()]));
+  const config = server.config();
+  const inspections = config.clients.map((client) => new GenesysInspection(client, config));
+  t.after(() => Promise.all([genesys, census, ...inspections].map((each) => each.close())));
   for (const recording of [
     ...(await genesys.recordingsOf(CONVERSATION, t.signal)).recordings,
     ...(await genesys.voicemailsOf(CONVERSATION, t.signal)),
@@ -425,8 +447,16 @@ test('whatever is asked of Genesys exists in the SDK, with its method and its qu
   for (const isClosed of [true, false])
     for await (const { conversationId } of census.conversationsOf('2026-11-26', isClosed, t.signal).conversations)
       await census.recordingsOf(conversationId, t.signal);
+  for (const inspection of inspections) {
+    await inspection.organization(t.signal);
+    await inspection.grants(t.signal);
+    await inspection.mayReadRecordings(t.signal);
+    await inspection.playbackUrlMinutes(t.signal);
+    await inspection.limits('platform.api', t.signal);
+    assert.ok((await inspection.topics(t.signal)).includes((await inspection.triggers(t.signal))[0]?.topicName ?? ''));
+  }
   const asked = new Set(server.requests().map(({ method, path }) => `${method} ${path}`));
-  assert.ok(asked.size >= 12, [...asked].join('\n'));
+  assert.ok(asked.size >= 18, [...asked].join('\n'));
   const strange = [...asked].filter((line) => {
     const [method = '', path = '', query = ''] = line.split(/ |\?/);
     if (NOT_IN_SDK.test(path) || MEDIA_HOST.test(path)) return false;

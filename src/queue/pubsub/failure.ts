@@ -65,6 +65,10 @@ export function isDeadlineExceeded(error: unknown): boolean {
   return grpcCodeOf(error) === DEADLINE_EXCEEDED;
 }
 
+export function isPermissionDenied(error: unknown): boolean {
+  return grpcCodeOf(error) === PERMISSION_DENIED;
+}
+
 /** -1 where it is no answer of the server. */
 function grpcCodeOf(error: unknown): number {
   const code: unknown = error instanceof Error && 'code' in error ? error.code : undefined;

@@ -6,7 +6,25 @@ import { Duration, PubSub, SubscriptionCloseBehaviors, v1, type Message, type To
 import { Failure } from '../../failure.ts';
 import { inTime, unlessAborted } from '../../waiting.ts';
 import type { Envelope, Outgoing } from '../envelope.ts';
-import { isDeadlineExceeded, isUnimplemented, pubsubFailure, withoutRights, type PubsubDoing } from './failure.ts';
+import {
+  isDeadlineExceeded,
+  isPermissionDenied,
+  isUnimplemented,
+  pubsubFailure,
+  withoutRights,
+  type PubsubDoing,
+} from './failure.ts';
+
+export interface SubscriptionFacts {
+  /** Short name of the topic that it takes from; undefined where that was deleted. */
+  readonly topic: string | undefined;
+  readonly ackDeadlineS: number;
+  /** Seconds that a message is kept. */
+  readonly retentionS: number;
+  /** Seconds without use after which Pub/Sub deletes the subscription; undefined where it never does. */
+  readonly expiresAfterS: number | undefined;
+  readonly hasDeadLetters: boolean;
+}
 
 /** A message under a lease, which is extended until one of the two is called. Later calls do nothing. */
 export interface Leased extends Envelope {
@@ -155,6 +173,18 @@ export class PubsubLibrary {
     }
   }
 
+  /** undefined where this account may not see it. @throws Failure `misconfigured` where there is none, `queue-unavailable` */
+  async settingsOf(subscription: string): Promise<SubscriptionFacts | undefined> {
+    const asked = this.#client.subscription(subscription).getMetadata(callOptions(CALL_WITHIN_MS));
+    try {
+      const [settings] = await inTime(() => asked, CALL_WITHIN_MS, noAnswerIn(CALL_WITHIN_MS));
+      return settingsIn(settings);
+    } catch (error) {
+      if (isPermissionDenied(error)) return undefined;
+      throw pubsubFailure(error, { what: 'consume', name: subscription });
+    }
+  }
+
   /** Waits for what is being published. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -260,6 +290,19 @@ function parseReceived(received: unknown): Pulled {
     attributes: typeof attributes === 'object' && attributes !== null ? textsOf(attributes) : {},
     publishedAt: momentOf(fieldOf(message, 'publishTime')),
     deliveryAttempt: Number(fieldOf(received, 'deliveryAttempt') ?? 0),
+  };
+}
+
+/** https://cloud.google.com/pubsub/docs/reference/rest/v1/projects.subscriptions */
+function settingsIn(subscription: unknown): SubscriptionFacts {
+  const topic = textIn(subscription, 'topic');
+  const expiration = fieldOf(fieldOf(subscription, 'expirationPolicy'), 'ttl');
+  return {
+    topic: topic === '_deleted-topic_' ? undefined : topic.slice(topic.lastIndexOf('/') + 1),
+    ackDeadlineS: Number(fieldOf(subscription, 'ackDeadlineSeconds') ?? 0),
+    retentionS: Number(fieldOf(fieldOf(subscription, 'messageRetentionDuration'), 'seconds') ?? 0),
+    expiresAfterS: fieldOf(expiration, 'seconds') === undefined ? undefined : Number(fieldOf(expiration, 'seconds')),
+    hasDeadLetters: textIn(fieldOf(subscription, 'deadLetterPolicy'), 'deadLetterTopic') !== '',
   };
 }
 

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { Failure } from '../../../src/failure.ts';
 import type { Settlement } from '../../../src/queue/queue.ts';
 import { encodeEvent, notBeforeOf } from '../../../src/queue/pubsub/envelope.ts';
+import { inspectSubscription } from '../../../src/queue/pubsub/inspection.ts';
 import { openPubsubQueue, type PubsubOptions, type PubsubQueue } from '../../../src/queue/pubsub/pubsub.ts';
 import { emulatorMissing, PROJECT, startEmulator, type Emulator } from '../../support/pubsub/emulator.ts';
 import { consuming, conversationMessage, countedIn, gate, queueSuite, recordingMessage } from '../suite.ts';
@@ -516,4 +517,26 @@ suite('Pub/Sub', { skip: missing }, () => {
       assert.ok(seenBefore >= before - 8);
     },
   );
+
+  test('a subscription is read as Pub/Sub describes it', async () => {
+    const [topic] = await emulator.admin.createTopic('inspected');
+    const [dead] = await emulator.admin.createTopic('inspected-dead');
+    await topic.createSubscription('inspected-worker', {
+      ackDeadlineSeconds: 60,
+      messageRetentionDuration: { seconds: 604_800 },
+      expirationPolicy: {},
+      deadLetterPolicy: { deadLetterTopic: dead.name, maxDeliveryAttempts: 20 },
+    });
+    assert.deepEqual(await inspectSubscription({ project: PROJECT, subscription: 'inspected-worker' }), {
+      topic: 'inspected',
+      ackDeadlineS: 60,
+      retentionS: 604_800,
+      expiresAfterS: undefined,
+      hasDeadLetters: true,
+    });
+    await assert.rejects(
+      inspectSubscription({ project: PROJECT, subscription: 'nobody' }),
+      (thrown) => thrown instanceof Failure && thrown.code === 'misconfigured',
+    );
+  });
 });

@@ -67,6 +67,16 @@ export class GcsServer {
   readonly bucket: string;
   readonly store: GcsStore;
   readonly faults = new FaultPlan();
+  /** What is said of the bucket itself; undefined where nobody may see it. */
+  settings: Readonly<Record<string, unknown>> | undefined = {
+    location: 'EUROPE-WEST3',
+    softDeletePolicy: { retentionDurationSeconds: '604800' },
+    iamConfiguration: { publicAccessPrevention: 'enforced' },
+  };
+  /** Permissions that the caller does not have on the bucket. */
+  readonly withheld = new Set<string>();
+  /** How far the clock of Cloud Storage goes before ours, ms. */
+  clockOffsetMs = 0;
   /** Every request, in order. */
   readonly seen: Seen[] = [];
   /** Sees every request before it is served, and may order a fault for it. */
@@ -153,6 +163,9 @@ export class GcsServer {
     const object = /^\/(?:download\/)?storage\/v1\/b\/([^/]+)\/o\/([^/]+)(\/compose)?$/.exec(url.pathname);
     const list = /^\/storage\/v1\/b\/([^/]+)\/o$/.exec(url.pathname);
     const context = { request, response, body, query: url.searchParams };
+    if (this.clockOffsetMs !== 0) response.setHeader('date', new Date(Date.now() + this.clockOffsetMs).toUTCString());
+    const bucket = /^\/storage\/v1\/b\/([^/]+)(\/iam\/testPermissions)?$/.exec(url.pathname);
+    if (bucket !== null) return this.#bucket(context, decodeURIComponent(bucket[1] ?? ''), bucket[2] !== undefined);
     if (upload !== null) return this.#upload(context, decodeURIComponent(upload[1] ?? ''));
     if (list !== null) return this.#list(context, decodeURIComponent(list[1] ?? ''));
     if (object === null) return this.#signed(context, url);
@@ -169,6 +182,15 @@ export class GcsServer {
     const token = headers.authorization?.replace(/^Bearer /, '') ?? '';
     if (tokens !== undefined && !tokens.has(token)) throw new GcsError(401, 'authError', 'Invalid Credentials');
     if (bucket !== this.bucket) throw new GcsError(404, 'notFound', 'The specified bucket does not exist.');
+  }
+
+  /** https://cloud.google.com/storage/docs/json_api/v1/buckets: get, and testIamPermissions */
+  #bucket({ request, response, query }: Context, name: string, isTest: boolean): void {
+    this.#authorize(request, name);
+    const granted = query.getAll('permissions').filter((permission) => !this.withheld.has(permission));
+    if (isTest) return sendJson(response, { kind: 'storage#testIamPermissionsResponse', permissions: granted });
+    if (this.settings === undefined) throw new GcsError(403, 'forbidden', 'storage.buckets.get is needed.');
+    sendJson(response, { name, ...this.settings });
   }
 
   /** Notes the request and does what its fault says up front; the rest of the fault is for who serves it. */

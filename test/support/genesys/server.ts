@@ -20,6 +20,7 @@ import {
   type SimulatedRecording,
   stubBody,
 } from './recordings.ts';
+import { type OrganizationScript, SimulatedOrganization } from './organization.ts';
 import { type SimulatedVoicemail, SimulatedVoicemails } from './voicemails.ts';
 import { fileReply, jsonReply, type MediaOptions, type Reply, send } from './reply.ts';
 
@@ -53,7 +54,7 @@ export interface GenesysServerOptions {
 export interface LoggedRequest {
   /**
    * `token`, `analytics-…`, `list:C`, `metadata:R`, `recordings:C`, `recording:R`, `restore:R`, `conversation:C`, `voicemail:V`,
-   * `voicemail-media:V`, `batch`, `batch-status:J`, `settings`,
+   * `voicemail-media:V`, `batch`, `batch-status:J`, `settings`, `token-info`, `subject`, `limits:NAMESPACE`, `triggers`, `topics`,
    * `media-api:R`, `media-download:R`, `media:R:CHANNEL`, `details:C`, `transcripts:M`, or `unknown`.
    */
   readonly route: string;
@@ -87,6 +88,8 @@ export interface GenesysServer {
   addTranscript(transcript: SimulatedTranscript): void;
   /** How analytics behaves: watermark, pages, jobs that end otherwise. */
   readonly analytics: AnalyticsScript;
+  /** Who the client is, what it may, and how the organization is set. */
+  readonly organization: OrganizationScript;
   update(recordingId: string, change: Partial<SimulatedRecording>): void;
   /** The next `times` requests to the route (see {@link LoggedRequest.route}; may end in `*`) meet this fault. */
   fault(route: string, instruction: string, times?: number): void;
@@ -155,6 +158,7 @@ class SimulatedGenesys implements GenesysServer {
   readonly #batches: BatchJobs;
   readonly #faults = new Faults();
   readonly #analytics = new SimulatedAnalytics();
+  readonly #organization = new SimulatedOrganization();
   readonly #voicemails = new SimulatedVoicemails();
   readonly #transcripts: SimulatedTranscript[] = [];
   readonly #log: LoggedRequest[] = [];
@@ -242,6 +246,10 @@ class SimulatedGenesys implements GenesysServer {
 
   get analytics(): AnalyticsScript {
     return this.#analytics.script;
+  }
+
+  get organization(): OrganizationScript {
+    return this.#organization.script;
   }
 
   update(recordingId: string, change: Partial<SimulatedRecording>): void {
@@ -340,7 +348,12 @@ class SimulatedGenesys implements GenesysServer {
     const reply = await this.#decide({ ...asked, token }, route, bearer);
     return {
       ...reply,
-      headers: { 'inin-correlation-id': randomUUID(), ...this.#rateHeaders(token), ...reply.headers },
+      headers: {
+        'inin-correlation-id': randomUUID(),
+        ...this.#rateHeaders(token),
+        ...this.#organization.dateHeader,
+        ...reply.headers,
+      },
     };
   }
 
@@ -516,13 +529,37 @@ class SimulatedGenesys implements GenesysServer {
       name: 'settings',
       method: 'GET',
       path: /^\/api\/v2\/recording\/settings$/,
-      answer: () =>
-        jsonReply(200, {
-          maxSimultaneousStreams: 10,
-          maxConfigurableScreenRecordingStreams: 8,
-          recordingPlaybackUrlTtl: 60,
-          recordingBatchDownloadUrlTtl: 60,
-        }),
+      answer: () => this.#organization.settings(),
+    },
+    {
+      name: 'token-info',
+      method: 'GET',
+      path: /^\/api\/v2\/tokens\/me$/,
+      answer: ({ token }) => this.#organization.token(token?.client.id ?? ''),
+    },
+    {
+      name: 'subject',
+      method: 'GET',
+      path: /^\/api\/v2\/authorization\/subjects\/me$/,
+      answer: ({ token }) => this.#organization.subject(token?.client.id ?? ''),
+    },
+    {
+      name: 'limits',
+      method: 'GET',
+      path: /^\/api\/v2\/organizations\/limits\/namespaces\/([^/]+)$/,
+      answer: ({ ids: [namespace = ''] }) => this.#organization.limits(namespace),
+    },
+    {
+      name: 'triggers',
+      method: 'GET',
+      path: /^\/api\/v2\/processautomation\/triggers$/,
+      answer: () => this.#organization.triggers(),
+    },
+    {
+      name: 'topics',
+      method: 'GET',
+      path: /^\/api\/v2\/processautomation\/triggers\/topics$/,
+      answer: () => this.#organization.topics(),
     },
     {
       name: 'media-api',

@@ -1,0 +1,156 @@
+/** `archiver doctor`: every part of a set-up is asked whether it is well, one line each. */
+import { readFileSync } from 'node:fs';
+import { BucketInspection } from '../archive/bucket/inspection.ts';
+import { type Config, readConfig } from '../config/config.ts';
+import { ConfigProblems } from '../config/reader.ts';
+import { broken, type Check, type CheckArea, type CheckState, examine, type Probe } from '../doctor/check.ts';
+import { deploymentProbes } from '../doctor/deployment-checks.ts';
+import { genesysProbes, noGenesys } from '../doctor/genesys-checks.ts';
+import { queueProbes, storageProbes } from '../doctor/google-checks.ts';
+import { machineProbes } from '../doctor/machine-checks.ts';
+import { UNCONFIRMED } from '../doctor/unconfirmed.ts';
+import { Fields } from '../fields.ts';
+import { GenesysInspection } from '../genesys/inspection.ts';
+import { checkFfmpeg } from '../media/encoder/check.ts';
+import { alignProxyVariables } from '../outbound.ts';
+import { openQueue, type OpenQueue } from '../queue/open-queue.ts';
+import { inspectSubscription } from '../queue/pubsub/inspection.ts';
+import { UsageError } from './flags.ts';
+import { openArchiveOf } from './open.ts';
+import { EXIT, type Exit } from './report.ts';
+import type { Task } from './task.ts';
+
+const AREAS = ['genesys', 'google', 'machine', 'deployment'] as const satisfies readonly CheckArea[];
+
+export async function runDoctor(task: Task): Promise<Exit> {
+  const { flags, report, signal } = task;
+  const only = flags.list('only');
+  const strange = only.find((name) => !AREAS.some((area) => area === name));
+  if (strange !== undefined) throw new UsageError(`--only ${strange}: expected ${AREAS.join(', ')}.`);
+  const probes = (await probesOf(task)).filter(
+    ({ area }) => only.length === 0 || area === 'configuration' || only.includes(area),
+  );
+  const counts: Record<CheckState, number> = { ok: 0, warn: 0, fail: 0, skipped: 0 };
+  let asked = 0;
+  for await (const check of examine(probes, signal)) {
+    if (report.closed) break;
+    counts[check.state] += 1;
+    asked += 1;
+    report.progress(`${String(asked)} of about ${String(probes.length)} checks`, { asked });
+    report.line(checkLine(check), { type: 'check', ...check });
+  }
+  report.text(`\n${summaryOf(counts)}`);
+  report.text(
+    `\nUnconfirmed (*) until a real organization was asked:\n${UNCONFIRMED.map((line) => `  ${line}`).join('\n')}`,
+  );
+  for (const what of UNCONFIRMED) report.fact({ type: 'unconfirmed', what });
+  const exit = counts.fail > 0 ? EXIT.findings : EXIT.well;
+  report.summary(counts, exit);
+  return exit;
+}
+
+/** What is wrong with the environment is one line each; whatever can be asked all the same is. */
+async function probesOf(task: Task): Promise<readonly Probe[]> {
+  const { config, problems } = configOf(task.env);
+  const wrong = problems.map((problem): Probe => ({
+    area: 'configuration',
+    name: 'environment',
+    look: async () => broken(problem, 'Correct this variable; archiver doctor --help lists all of them.'),
+  }));
+  if (config === undefined) return wrong;
+  alignProxyVariables(task.env, config.proxies);
+  const isWhole = problems.length === 0;
+  const { bucket, queue } = { bucket: bucketOf(task, config), queue: await queueOf(task, config) };
+  const archive = await openArchiveOf({ config }, task, false);
+  return [
+    ...wrong,
+    ...(isWhole ? genesysProbes(inspectionsOf(task, config)) : [noGenesys()]),
+    ...storageProbes({ archive, inspection: bucket }),
+    ...queueProbes({ queue, ...subscriptionOf(config) }),
+    ...machineProbes({
+      nodeVersion: process.version,
+      oldestNode: oldestNode(),
+      ffmpeg: () => checkFfmpeg({ cage: config.encoderCage }),
+      places: growingPlaces(config),
+    }),
+    ...deploymentProbes({ archive, depth: () => queue.depth() }),
+  ];
+}
+
+interface Read {
+  readonly config: Config | undefined;
+  readonly problems: readonly string[];
+}
+
+function configOf(env: NodeJS.ProcessEnv): Read {
+  try {
+    return { config: readConfig(env, 'doctor'), problems: [] };
+  } catch (thrown) {
+    if (!(thrown instanceof ConfigProblems)) throw thrown;
+    return { config: configWithoutGenesys(env), problems: thrown.problems };
+  }
+}
+
+/** Of `status`, which demands nothing of Genesys. */
+function configWithoutGenesys(env: NodeJS.ProcessEnv): Config | undefined {
+  try {
+    return readConfig(env, 'status');
+  } catch (thrown) {
+    if (thrown instanceof ConfigProblems) return undefined;
+    throw thrown;
+  }
+}
+
+function inspectionsOf({ opened }: Task, { genesys, proxies }: Config): readonly GenesysInspection[] {
+  return genesys.clients.map((client) => {
+    const inspection = new GenesysInspection(client, genesys, proxies);
+    opened.defer(() => inspection.close());
+    return inspection;
+  });
+}
+
+function bucketOf({ opened }: Task, { archive, proxies }: Config): BucketInspection | undefined {
+  if (archive.kind !== 'bucket') return undefined;
+  const inspection = new BucketInspection(archive, proxies);
+  opened.defer(() => inspection.close());
+  return inspection;
+}
+
+async function queueOf({ opened }: Task, config: Config): Promise<OpenQueue> {
+  const queue = await openQueue(config.queue, { onTrouble: () => undefined, pushed: config.push !== undefined });
+  opened.defer(() => queue.close());
+  return queue;
+}
+
+function subscriptionOf({ queue }: Config): Pick<Parameters<typeof queueProbes>[0], 'settings' | 'topic'> {
+  if (queue.kind !== 'pubsub') return { settings: undefined, topic: undefined };
+  const { project, topic, subscription } = queue;
+  const settings = subscription === undefined ? undefined : () => inspectSubscription({ project, subscription });
+  return { settings, topic };
+}
+
+function growingPlaces({ archive, queue }: Config): Readonly<Record<string, string>> {
+  return {
+    ...(archive.kind === 'folder' ? { archive: archive.path } : {}),
+    ...(queue.kind === 'sqlite' ? { queue: queue.path } : {}),
+  };
+}
+
+function oldestNode(): string {
+  const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+  const engines = Fields.of(manifest, 'package.json').fields('engines');
+  return /[\d.]+/.exec(engines?.text('node') ?? '')?.[0] ?? '0';
+}
+
+const AREA_WIDTH = 'configuration'.length;
+const NAME_WIDTH = 'genesys-organization'.length;
+
+function checkLine({ state, area, name, about, found, next, unconfirmed }: Check): string {
+  const subject = about === undefined ? found : `${about}: ${found}`;
+  const head = `${state.padEnd(7)}  ${area.padEnd(AREA_WIDTH)}  ${`${name}${unconfirmed ? '*' : ''}`.padEnd(NAME_WIDTH)}`;
+  return `${head}  ${subject}${next === undefined ? '' : `\n${' '.repeat(9)}→ ${next}`}`;
+}
+
+function summaryOf({ ok, warn, fail, skipped }: Readonly<Record<CheckState, number>>): string {
+  return `${String(ok)} well, ${String(warn)} worth a look, ${String(fail)} broken${skipped > 0 ? `, ${String(skipped)} not asked` : ''}.`;
+}
