@@ -1,6 +1,7 @@
 /** One UTC day: what Genesys has of it against what lies in the archive → every difference by name, a verdict, a proof. */
 import { createHash } from 'node:crypto';
 import type { Archive } from './archive/archive.ts';
+import type { Manifest } from './archive/manifest.ts';
 import { Failure } from './failure.ts';
 import type { Census, CountedConversation, CountedRecording } from './genesys/census.ts';
 import { keyOf, type Recording } from './recording.ts';
@@ -54,6 +55,16 @@ export interface DayProof {
   readonly divisions: readonly string[];
 }
 
+/** One recording (or a whole conversation) of a day, and what was found of it. */
+export interface SeenSubject {
+  /** As in a {@link Finding}. */
+  readonly key: string;
+  /** Where it is archived. */
+  readonly manifest?: Manifest;
+  /** Where it is not, though it should be. */
+  readonly found?: Omit<Finding, 'day' | 'key'>;
+}
+
 export interface DayNeeds {
   readonly census: Census;
   readonly archive: Pick<Archive, 'find' | 'failureOf' | 'waitingOf'>;
@@ -61,6 +72,12 @@ export interface DayNeeds {
   readonly onFinding: (finding: Finding) => void;
   /** Told after each conversation. */
   readonly onProgress?: (done: number) => void;
+  /** Told of each conversation with recordings, with all that was found of it, before the next ones are looked at. */
+  readonly onConversation?: (
+    conversation: CountedConversation,
+    seen: readonly SeenSubject[],
+    signal: AbortSignal,
+  ) => Promise<void>;
   readonly now?: () => Date;
 }
 
@@ -81,7 +98,9 @@ export async function examineDay(day: string, needs: DayNeeds, signal: AbortSign
   const tally = new DayTally(day, needs.onFinding);
   const counted = census.conversationsOf(day, isClosed, signal);
   await inParallel(counted.conversations, WIDTH, async (conversation) => {
-    await examineConversation(conversation, { tally, needs, now: now() }, signal);
+    const seen: SeenSubject[] = [];
+    await examineConversation(conversation, { tally, needs, now: now(), seen }, signal);
+    if (seen.length > 0) await needs.onConversation?.(conversation, seen, signal);
     needs.onProgress?.(tally.conversations);
   });
   const isWhole = isClosed && counted.isWhole();
@@ -101,6 +120,7 @@ export function isDayClosed(day: string, dataUntil: Date): boolean {
 }
 
 interface Examination {
+  readonly seen: SeenSubject[];
   readonly tally: DayTally;
   readonly needs: DayNeeds;
   readonly now: Date;
@@ -108,17 +128,19 @@ interface Examination {
 
 async function examineConversation(
   conversation: CountedConversation,
-  { tally, needs, now }: Examination,
+  examination: Examination,
   signal: AbortSignal,
 ): Promise<void> {
+  const { tally, needs, now } = examination;
   const { conversationId } = conversation;
   const listed = await listedOf(conversationId, needs.census, signal);
   if (listed instanceof Failure) {
     tally.conversation(conversation);
     const { code, message } = listed;
-    tally.found(
+    report(
       `${conversationId}._`,
       code === 'not-found' ? { state: 'unlisted', reason: UNLISTED } : { state: 'failed', code, reason: message },
+      examination,
     );
     return;
   }
@@ -126,16 +148,17 @@ async function examineConversation(
   tally.conversation(conversation);
   if (listed.length === 0) {
     const isYoung = isYoungerThanSettled(conversation, now);
-    tally.found(
+    report(
       `${conversationId}._`,
       isYoung ? { state: 'waiting', reason: YOUNG } : { state: 'unlisted', reason: UNLISTED },
+      examination,
     );
     return;
   }
   for (const counted of listed) {
     const recording = { recordingId: counted.recordingId, conversationId };
     tally.recording(recording);
-    await examineRecording(recording, { counted, conversation, tally, needs, now }, signal);
+    await examineRecording(recording, { counted, conversation, ...examination }, signal);
   }
 }
 
@@ -168,24 +191,35 @@ interface RecordingLook extends Examination {
 
 async function examineRecording(recording: Recording, look: RecordingLook, signal: AbortSignal): Promise<void> {
   const { tally, needs, counted } = look;
+  const key = keyOf(recording);
   const archived = await stateInArchive(recording, needs, signal);
-  if (archived !== 'no') return tally.well(archived);
+  if (archived === 'erased') return tally.well('erased');
+  if (archived !== undefined) {
+    look.seen.push({ key, manifest: archived });
+    return tally.well('archived');
+  }
   if (WITHOUT_MEDIA.has(counted.media)) return tally.well('no-media');
   const failure = await needs.archive.failureOf(recording, signal);
   if (failure?.status === 'no-media') return tally.well('no-media');
-  const key = keyOf(recording);
-  if (failure !== undefined)
-    return tally.found(key, { state: 'failed', code: failure.code, reason: `${failure.code}: ${failure.reason}` });
-  return tally.found(key, await stateOf(recording, look, signal));
+  const found: Found =
+    failure === undefined
+      ? await stateOf(recording, look, signal)
+      : { state: 'failed', code: failure.code, reason: `${failure.code}: ${failure.reason}` };
+  return report(key, found, look);
+}
+
+function report(key: string, found: Found, { tally, seen }: Examination): void {
+  seen.push({ key, found });
+  tally.found(key, found);
 }
 
 async function stateInArchive(
   recording: Recording,
   { archive }: DayNeeds,
   signal: AbortSignal,
-): Promise<'archived' | 'erased' | 'no'> {
+): Promise<Manifest | 'erased' | undefined> {
   try {
-    return (await archive.find(recording, signal)) === undefined ? 'no' : 'archived';
+    return await archive.find(recording, signal);
   } catch (thrown) {
     if (thrown instanceof Failure && thrown.status === 410) return 'erased';
     throw thrown;

@@ -4,6 +4,7 @@ import type { Notes } from './archive/notes.ts';
 import { newestProof, proofsOf, writeProof, type WrittenProof } from './archive/proofs.ts';
 import { type DayProof, examineDay, type Finding } from './day.ts';
 import { Fields } from './fields.ts';
+import type { DayLines, IndexDays } from './index-days.ts';
 import type { Census } from './genesys/census.ts';
 import { dayAt, dayBefore, daysBetween } from './instant.ts';
 import { type Recording, recordingOfKey } from './recording.ts';
@@ -13,6 +14,8 @@ export interface ProofNeeds {
   readonly archive: Pick<Archive, 'find' | 'failureOf' | 'waitingOf' | 'notes'>;
   /** Version of this program, for the proof. */
   readonly version: string;
+  /** Puts the lines of each day that is looked at together anew. */
+  readonly index?: IndexDays | undefined;
   readonly now?: () => Date;
 }
 
@@ -25,9 +28,21 @@ export interface DayWatcher {
 
 /** Looks at a day; what is over is put on record. */
 export async function proveDay(day: string, needs: ProofNeeds & DayWatcher, signal: AbortSignal): Promise<DayProof> {
-  const proof = await examineDay(day, needs, signal);
-  await recordDay(proof, needs, signal);
+  const { proof, lines } = await lookAtDay(day, needs, signal);
+  await recordDay(proof, { needs, lines }, signal);
   return proof;
+}
+
+interface DayLook {
+  readonly proof: DayProof;
+  readonly lines: DayLines | undefined;
+}
+
+async function lookAtDay(day: string, needs: ProofNeeds & DayWatcher, signal: AbortSignal): Promise<DayLook> {
+  const lines = await needs.index?.begin(day, signal);
+  const onConversation = lines?.seen.bind(lines);
+  const watching = onConversation === undefined ? needs : { ...needs, onConversation };
+  return { proof: await examineDay(day, watching, signal), lines };
 }
 
 export interface MendNeeds extends ProofNeeds, DayWatcher {
@@ -40,7 +55,7 @@ export interface MendNeeds extends ProofNeeds, DayWatcher {
 /** Looks at a day, fetches what can be had, and looks again; one look is enough where there is nothing to fetch. */
 export async function mendDay(day: string, needs: MendNeeds, signal: AbortSignal): Promise<DayProof> {
   const found: Finding[] = [];
-  const first = await examineDay(day, { ...needs, onFinding: (finding) => found.push(finding) }, signal);
+  const first = await lookAtDay(day, { ...needs, onFinding: (finding) => found.push(finding) }, signal);
   const wanted = found.flatMap(({ state, key }) => (needs.fetchable.has(state) ? (recordingOfKey(key) ?? []) : []));
   if (wanted.length > 0) {
     await needs.fetch(wanted, signal);
@@ -48,11 +63,16 @@ export async function mendDay(day: string, needs: MendNeeds, signal: AbortSignal
     return proveDay(day, needs, signal);
   }
   for (const finding of found) needs.onFinding(finding);
-  await recordDay(first, needs, signal);
-  return first;
+  await recordDay(first.proof, { needs, lines: first.lines }, signal);
+  return first.proof;
 }
 
-async function recordDay(proof: DayProof, needs: ProofNeeds, signal: AbortSignal): Promise<void> {
+async function recordDay(
+  proof: DayProof,
+  { needs, lines }: { readonly needs: ProofNeeds; readonly lines: DayLines | undefined },
+  signal: AbortSignal,
+): Promise<void> {
+  await lines?.end(signal);
   if (proof.verdict === 'open') return;
   const { archive, version, now = () => new Date() } = needs;
   await writeProof('complete', { ...proof, service: version }, { notes: archive.notes, at: now() }, signal);

@@ -32,6 +32,7 @@ class SaidByGenesys implements Census {
       endedAt: new Date(`${DAY}T10:05:00Z`),
       isRecorded: true,
       divisions: ['Home'],
+      answer: {},
       ...more,
     }));
   }

@@ -290,12 +290,17 @@ const PARTS: readonly Part[] = [
   },
   {
     has: ['day.ts'],
-    may: ['archive/archive.ts', 'genesys/census.ts'],
+    may: ['archive/archive.ts', 'archive/manifest.ts', 'genesys/census.ts'],
     why: 'a day is compared over contracts: any Genesys, any archive',
   },
   {
-    has: ['prove-day.ts'],
+    has: ['index-days.ts'],
     may: ['day.ts', 'archive/', 'genesys/census.ts'],
+    why: 'the index is made of what was found of a day, over the contract of any archive',
+  },
+  {
+    has: ['prove-day.ts'],
+    may: ['day.ts', 'index-days.ts', 'archive/', 'genesys/census.ts'],
     why: 'a day is proven the same way by a command and by the service at night',
   },
   {
@@ -385,6 +390,7 @@ const PARTS: readonly Part[] = [
       'waiting-list.ts',
       'day.ts',
       'prove-day.ts',
+      'index-days.ts',
       'mend-days.ts',
       'http/',
       'queue/',
@@ -421,6 +427,7 @@ const PARTS: readonly Part[] = [
       'genesys/',
       'day.ts',
       'prove-day.ts',
+      'index-days.ts',
       'mend-days.ts',
       'survey.ts',
       'catch-up.ts',

@@ -49,44 +49,67 @@ function putNewest(rows: Map<string, IndexRow>, row: IndexRow): void {
 /** About 16 MB each. */
 const ROWS_IN_A_FILE = 20_000;
 
-export interface Compaction {
+export interface CompactionNeeds {
   readonly notes: Notes;
-  /** What is known of the day now. Where the index has a newer line of the same recording, that one counts. */
-  readonly rows: AsyncIterable<IndexRow>;
-  /** Whether a line that is in the index and not among `rows` still holds. */
-  readonly holds: (row: IndexRow) => Promise<boolean>;
+  /** What holds now of a line that is in the index already; undefined where nothing does, or not on this day. */
+  readonly refresh: (row: IndexRow, signal: AbortSignal) => Promise<IndexRow | undefined>;
 }
 
 /**
  * Puts a day's lines into one file (of very many several), whose name is made of what is in it: where nothing has changed nothing
- * is written. What workers wrote meanwhile stays beside it. Resolves with how many lines there are.
+ * is written. What workers write meanwhile stays beside it. Left without its end it changes nothing that is read.
  */
-export async function compactDay(
-  day: string,
-  { notes, rows, holds }: Compaction,
-  signal: AbortSignal,
-): Promise<number> {
-  const before: ListedNote[] = [];
-  for await (const file of listIndexFiles(day, notes, signal)) before.push(file);
-  const earlier = async function* (): AsyncGenerator<IndexRow> {
-    for (const { name } of before) yield* await readIndexFile(name, notes, signal);
-  };
-  const newestAt = new Map<string, string>();
-  for await (const { key, at } of earlier()) if ((newestAt.get(key) ?? '') <= at) newestAt.set(key, at);
-  const writer = new FileWriter(day, notes);
-  for await (const row of rows)
-    if ((newestAt.get(row.key) ?? '') <= row.at && !writer.has(row.key)) await writer.add(row, signal);
-  for await (const row of earlier()) {
-    const counts = row.at === newestAt.get(row.key) && row.status !== 'moved' && !writer.has(row.key);
-    if (counts && (await holds(row))) await writer.add(row, signal);
+export class DayCompaction {
+  readonly #day: string;
+  readonly #needs: CompactionNeeds;
+  readonly #writer: FileWriter;
+  readonly #before: readonly ListedNote[];
+  /** Of what the index has, by key. */
+  readonly #newestAt: ReadonlyMap<string, string>;
+
+  static async begin(day: string, needs: CompactionNeeds, signal: AbortSignal): Promise<DayCompaction> {
+    const before: ListedNote[] = [];
+    for await (const file of listIndexFiles(day, needs.notes, signal)) before.push(file);
+    const newestAt = new Map<string, string>();
+    for (const { name } of before)
+      for (const { key, at } of await readIndexFile(name, needs.notes, signal))
+        if ((newestAt.get(key) ?? '') <= at) newestAt.set(key, at);
+    return new DayCompaction(day, needs, { before, newestAt });
   }
-  await writer.end(signal);
-  await removeUnchanged(
-    before.filter(({ name }) => !writer.names.has(name)),
-    { day, notes },
-    signal,
-  );
-  return writer.count;
+
+  private constructor(
+    day: string,
+    needs: CompactionNeeds,
+    found: { readonly before: readonly ListedNote[]; readonly newestAt: ReadonlyMap<string, string> },
+  ) {
+    this.#day = day;
+    this.#needs = needs;
+    this.#before = found.before;
+    this.#newestAt = found.newestAt;
+    this.#writer = new FileWriter(day, needs.notes);
+  }
+
+  /** What is known now. Where the index has a newer line of the same recording, that one counts. */
+  async add(row: IndexRow, signal: AbortSignal): Promise<void> {
+    const isNewest = (this.#newestAt.get(row.key) ?? '') <= row.at;
+    if (isNewest && !this.#writer.has(row.key)) await this.#writer.add(row, signal);
+  }
+
+  /** With what else is in the index and holds. Resolves with how many lines there are. */
+  async end(signal: AbortSignal): Promise<number> {
+    const { notes, refresh } = this.#needs;
+    for (const { name } of this.#before) {
+      for (const row of await readIndexFile(name, notes, signal)) {
+        const counts = row.at === this.#newestAt.get(row.key) && row.status !== 'moved' && !this.#writer.has(row.key);
+        const now = counts ? await refresh(row, signal) : undefined;
+        if (now !== undefined && !this.#writer.has(now.key)) await this.#writer.add(now, signal);
+      }
+    }
+    await this.#writer.end(signal);
+    const others = this.#before.filter(({ name }) => !this.#writer.names.has(name));
+    await removeUnchanged(others, { day: this.#day, notes }, signal);
+    return this.#writer.count;
+  }
 }
 
 /** Lines into files of bounded size; memory holds one file's and the keys of all. */
@@ -118,7 +141,7 @@ class FileWriter {
 
   async end(signal: AbortSignal): Promise<void> {
     if (this.#rows.length === 0) return;
-    this.names.add(await writeWhole(this.#rows, { day: this.#day, notes: this.#notes }, signal));
+    this.names.add(await addIndexLines(this.#rows, { day: this.#day, notes: this.#notes }, signal));
     this.#rows = [];
   }
 }
@@ -129,7 +152,11 @@ interface DayFolder {
 }
 
 /** Under a name that is made of the lines: nobody ever changes it. Resolves with the name. */
-async function writeWhole(rows: readonly IndexRow[], { day, notes }: DayFolder, signal: AbortSignal): Promise<string> {
+export async function addIndexLines(
+  rows: readonly IndexRow[],
+  { day, notes }: DayFolder,
+  signal: AbortSignal,
+): Promise<string> {
   const text = linesOf(rows.toSorted((a, b) => (a.key < b.key ? -1 : 1)));
   const hash = createHash('sha256').update(text).digest('hex').slice(0, 32);
   const name = `${indexFolder(day)}${WHOLE}${hash}.jsonl`;
@@ -196,7 +223,7 @@ async function shrink(
   signal: AbortSignal,
 ): Promise<void> {
   const isWhole = name.startsWith(`${indexFolder(day)}${WHOLE}`);
-  if (isWhole && kept.length > 0) await writeWhole(kept, { day, notes }, signal);
+  if (isWhole && kept.length > 0) await addIndexLines(kept, { day, notes }, signal);
   if (isWhole || kept.length === 0) {
     await notes.remove(name, signal);
   } else if (!(await notes.replace(name, linesOf(kept), signal))) {

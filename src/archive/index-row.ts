@@ -3,6 +3,7 @@
  * object that search and BigQuery read. The day is the folder's, and no field of the line.
  */
 import { Fields } from '../fields.ts';
+import type { Entry } from './archive.ts';
 import type { ConversationDetails, NamedParty } from './details.ts';
 import { recordingOf, type FailureRecord, type Manifest, type WaitingRecord } from './manifest.ts';
 import { subjectKey, type Subject } from './names.ts';
@@ -106,7 +107,18 @@ export function archivedRow(manifest: Manifest, details?: ConversationDetails): 
     api,
     sha256: webm.sha256,
     archivedAt: finishedAt,
+    ...manifest.levels,
   };
+}
+
+/** The same, of a conversation of which no more is known than when it was. */
+export function datedRow(
+  row: IndexRow,
+  { startedAt, endedAt }: { readonly startedAt: Date; readonly endedAt: Date | undefined },
+): IndexRow {
+  const conversationStart = row.conversationStart ?? startedAt.toISOString();
+  const conversationEnd = row.conversationEnd ?? endedAt?.toISOString() ?? null;
+  return { ...row, conversationStart, conversationEnd, startedAt: row.startedAt ?? conversationStart };
 }
 
 /** Why a recording (or a conversation) is not there. */
@@ -122,6 +134,33 @@ export function waitingRow(
 ): IndexRow {
   const { code, reason, nextTry } = record;
   return { ...missingRow(record, at.toISOString(), details), status: 'waiting', code, reason, nextTry };
+}
+
+/** What a comparison with Genesys found of what is not there. `at`: as of when it speaks. */
+export function findingRow(
+  subject: Subject,
+  {
+    at,
+    details,
+    ...found
+  }: {
+    readonly at: Date;
+    readonly details: ConversationDetails | undefined;
+    readonly status: 'failed' | 'waiting' | 'no-recordings';
+    readonly code: string;
+    readonly reason: string;
+  },
+): IndexRow {
+  const known = knownOf(details);
+  const ids = idsOfSubject(subject);
+  return { ...NOTHING, ...known, ...ids, ...found, at: at.toISOString(), startedAt: known.conversationStart };
+}
+
+/** What the archive lists. What waits speaks as of when it began to: whatever became of it later counts. */
+export function rowOfEntry(entry: Entry, details: ConversationDetails | undefined): IndexRow {
+  if (entry.status === 'archived') return archivedRow(entry.manifest, details);
+  if (entry.status === 'waiting') return waitingRow(entry.waiting, { at: new Date(entry.waiting.since), details });
+  return failedRow(entry.failure, details);
 }
 
 /** Stands where an earlier line of the same recording does not hold any more. */

@@ -7,7 +7,7 @@ import type { Handle } from '../queue/queue.ts';
 import { readVersion } from '../version.ts';
 import { daysAsked } from './days.ts';
 import { UsageError } from './flags.ts';
-import { openArchiveOf, openBulkHandle, openCensusOf, openWorkplace } from './open.ts';
+import { indexDaysOf, openArchiveOf, openBulkHandle, openCensusOf, openWorkplace } from './open.ts';
 import { reconcile, ReconcileTally } from './reconcile.ts';
 import type { Exit, Report } from './report.ts';
 import type { Task } from './task.ts';
@@ -31,7 +31,8 @@ export async function runBackfill(task: Task): Promise<Exit> {
   const share = flags.number('share') ?? SHARE;
   const slots = flags.number('slots') ?? 1;
   if (slots < 1) throw new UsageError('--slots 0: at least one is needed.');
-  const needs = { census: openCensusOf(workplace, task, share), archive, version: readVersion() };
+  const index = indexDaysOf({ workplace, archive }, task);
+  const needs = { census: openCensusOf(workplace, task, share), archive, version: readVersion(), index };
   if (flags.isOn('dry-run')) return reconcile(task, needs);
   const handle = await openBulkHandle({ workplace, archive }, { slots, share }, task);
   return backfill(task, { ...needs, handle, slots, part: workplace.config.task });

@@ -3,8 +3,10 @@ import { openArchive } from '../archive/open-archive.ts';
 import type { Archive } from '../archive/archive.ts';
 import { type Config, readConfig } from '../config/config.ts';
 import type { Command } from '../config/variables.ts';
+import { Failure } from '../failure.ts';
 import { GenesysCensus } from '../genesys/open-census.ts';
 import { createLog, type Log } from '../log.ts';
+import { IndexDays } from '../index-days.ts';
 import { createMetrics } from '../metrics.ts';
 import { alignProxyVariables } from '../outbound.ts';
 import type { Handle } from '../queue/queue.ts';
@@ -46,6 +48,19 @@ export function openCensusOf({ config }: Workplace, { opened }: Task, share: num
   const census = new GenesysCensus(config.genesys, { share, proxies: config.proxies });
   opened.defer(() => census.close());
   return census;
+}
+
+/** Lines of the index are put together with each day that is looked at; a day is reported and proven without them as well. */
+export function indexDaysOf(
+  { workplace, archive }: { readonly workplace: Pick<Workplace, 'config'>; readonly archive: Archive },
+  { report }: Task,
+): IndexDays {
+  return new IndexDays({
+    archive,
+    keepsDetails: workplace.config.keepDetails !== 'no',
+    version: readVersion(),
+    onTrouble: (error) => report.problem(`The index of a day could not be written: ${Failure.from(error).message}`),
+  });
 }
 
 export interface BulkOptions {

@@ -4,7 +4,7 @@ import type { CommandTable } from './flags.ts';
 export const RECONCILE = {
   name: 'reconcile',
   task: 'See whether everything is there',
-  does: 'Names what Genesys has and the archive lacks, and why. Writes a proof of each day that is over; changes nothing else.',
+  does: 'Names what Genesys has and the archive lacks, and why. Writes a proof of each day that is over, its index, and details that are missing; changes nothing else.',
   flags: {
     from: {
       kind: 'day',
@@ -12,6 +12,10 @@ export const RECONCILE = {
       meaning: 'first day (UTC); by default the last 3, and those of the last 30 without a proof',
     },
     to: { kind: 'day', value: 'DAY', meaning: 'last day, itself included; today by default' },
+    index: {
+      kind: 'switch',
+      meaning: 'makes the index of these days anew (of all by default) from what lies in the archive, and nothing else',
+    },
   },
   example: 'archiver reconcile --from 2026-11-26 --to 2026-11-28',
 } as const satisfies CommandTable;

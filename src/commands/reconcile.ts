@@ -6,14 +6,18 @@ import { Failure } from '../failure.ts';
 import { daysInNeed, type ProofNeeds, proveDay } from '../prove-day.ts';
 import { readVersion } from '../version.ts';
 import { daysAsked } from './days.ts';
-import { openArchiveOf, openCensusOf, openWorkplace } from './open.ts';
+import { indexDaysOf, openArchiveOf, openCensusOf, openWorkplace } from './open.ts';
+import { rebuildIndex } from './rebuild-index.ts';
 import { columnsOf, EXIT, type Exit, type Report } from './report.ts';
 import type { Task } from './task.ts';
 
 export async function runReconcile(task: Task): Promise<Exit> {
+  if (task.flags.isOn('index')) return rebuildIndex(task);
   const workplace = openWorkplace(task, 'reconcile');
   const archive = await openArchiveOf(workplace, task, false);
-  const exit = await reconcile(task, { census: openCensusOf(workplace, task, 1), archive, version: readVersion() });
+  const index = indexDaysOf({ workplace, archive }, task);
+  const needs = { census: openCensusOf(workplace, task, 1), archive, version: readVersion(), index };
+  const exit = await reconcile(task, needs);
   if (!task.signal.aborted) await flagWhatCame(archive, task);
   return exit;
 }

@@ -233,6 +233,7 @@ function parseConversation(value: unknown): CountedConversation | undefined {
       endedAt: fields.instant('conversationEnd'),
       isRecorded: participants.length === 0 || participants.some(isRecorded),
       divisions: (fields.array('divisionIds') ?? []).filter((id) => typeof id === 'string'),
+      answer: value,
     };
   } catch {
     return undefined;

@@ -10,6 +10,8 @@ export interface CountedConversation {
   readonly isRecorded: boolean;
   /** Divisions it belongs to. */
   readonly divisions: readonly string[];
+  /** As analytics answered, personal as it is: to be kept, or let go at once. */
+  readonly answer: unknown;
 }
 
 /** A recording as `recordingmetadata` lists it. */

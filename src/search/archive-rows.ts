@@ -2,7 +2,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { Archive, Entry, ListQuery, Page } from '../archive/archive.ts';
 import { readDetails, type ConversationDetails } from '../archive/details.ts';
-import { archivedRow, failedRow, indexDayOf, waitingRow, type IndexRow } from '../archive/index-row.ts';
+import { indexDayOf, rowOfEntry, type IndexRow } from '../archive/index-row.ts';
 
 export interface ArchiveRowsNeeds {
   /** Has a table `mark` of how far it was read (index-database.ts). */
@@ -71,7 +71,9 @@ export class ArchiveRows {
       details.set(id, known);
       return known;
     };
-    return Promise.all(entries.map(async (entry) => rowOf(entry, await detailsOf(entry.recording.conversationId))));
+    return Promise.all(
+      entries.map(async (entry) => rowOfEntry(entry, await detailsOf(entry.recording.conversationId))),
+    );
   }
 
   #mark(name: string): string | undefined {
@@ -82,11 +84,4 @@ export class ArchiveRows {
   #setMark(name: string, value: string): void {
     this.#needs.database.prepare('INSERT OR REPLACE INTO mark (name, value) VALUES (?, ?)').run(name, value);
   }
-}
-
-/** What waits speaks as of when it began to: whatever became of it later counts. */
-function rowOf(entry: Entry, details: ConversationDetails | undefined): IndexRow {
-  if (entry.status === 'archived') return archivedRow(entry.manifest, details);
-  if (entry.status === 'waiting') return waitingRow(entry.waiting, { at: new Date(entry.waiting.since), details });
-  return failedRow(entry.failure, details);
 }

@@ -6,6 +6,7 @@ import type { DeliveryNeeds } from '../delivery.ts';
 import type { Genesys } from '../genesys/genesys.ts';
 import { GenesysCensus } from '../genesys/open-census.ts';
 import { createGenesys } from '../genesys/open-genesys.ts';
+import { IndexDays } from '../index-days.ts';
 import { mendDays } from '../mend-days.ts';
 import { daysSinceFirstLook, incompleteSince, lastLookAt } from '../prove-day.ts';
 import type { Handle } from '../queue/queue.ts';
@@ -67,6 +68,12 @@ export class NightlyLook {
     const census = new GenesysCensus(config.genesys, { share: SHARE, proxies: config.proxies });
     open.defer(() => census.close());
     const handle = this.#handleIn(open);
+    const index = new IndexDays({
+      archive,
+      keepsDetails: config.keepDetails !== 'no',
+      version,
+      onTrouble: (error) => log.warn('The index of a day could not be written.', { error }),
+    });
     const days = await daysSinceFirstLook(archive.notes, new Date(), signal);
     const tally = new NightTally();
     await mendDays(
@@ -75,6 +82,7 @@ export class NightlyLook {
         census,
         archive,
         version,
+        index,
         handle,
         slots: SLOTS,
         run: 'night',

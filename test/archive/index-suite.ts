@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Manifest } from '../../src/archive/manifest.ts';
 import {
-  compactDay,
+  DayCompaction,
   forgetIndexRows,
   listIndexFiles,
   readIndexDay,
@@ -37,10 +37,12 @@ async function filesOf(notes: Notes, day = DAY): Promise<string[]> {
   return names;
 }
 
-const all = async (): Promise<boolean> => true;
-
-async function* rows(...some: readonly IndexRow[]): AsyncGenerator<IndexRow> {
-  yield* some;
+/** All that is in the index holds, but for what is named. */
+async function compact(notes: Notes, rows: readonly IndexRow[] = [], gone: readonly string[] = []): Promise<number> {
+  const refresh = async (row: IndexRow): Promise<IndexRow | undefined> => (gone.includes(row.key) ? undefined : row);
+  const compaction = await DayCompaction.begin(DAY, { notes, refresh }, signal());
+  for (const row of rows) await compaction.add(row, signal());
+  return compaction.end(signal());
 }
 
 export function indexSuite(name: string, open: () => Promise<ArchiveHarness>): void {
@@ -112,13 +114,12 @@ export function indexSuite(name: string, open: () => Promise<ArchiveHarness>): v
           writer.note(rowOf(id));
           writer.note(rowOf('shared'));
         }
-        const compaction = { notes, rows: rows(rowOf('new')), holds: async ({ key }: IndexRow) => key !== 'c.b' };
-        assert.equal(await compactDay(DAY, compaction, signal()), 3);
+        assert.equal(await compact(notes, [rowOf('new')], ['c.b']), 3);
         const [one, ...others] = await filesOf(notes);
         assert.deepEqual(others, []);
         assert.deepEqual([...(await readIndexDay(DAY, notes, signal())).keys()], ['c.a', 'c.new', 'c.shared']);
         const before = await harness.fingerprint(one ?? '');
-        await compactDay(DAY, { notes, rows: rows(rowOf('new'), rowOf('a')), holds: all }, signal());
+        await compact(notes, [rowOf('new'), rowOf('a')]);
         assert.deepEqual(await filesOf(notes), [one]);
         assert.equal(await harness.fingerprint(one ?? ''), before);
       },
@@ -131,7 +132,7 @@ export function indexSuite(name: string, open: () => Promise<ArchiveHarness>): v
       const seen = failedRow(
         failureOf({ recordingId: 'r', conversationId: 'c' }, { failedAt: '2026-03-01T12:00:00.000Z' }),
       );
-      await compactDay(DAY, { notes, rows: rows(seen), holds: all }, signal());
+      await compact(notes, [seen]);
       assert.equal((await readIndexDay(DAY, notes, signal())).get('c.r')?.status, 'archived');
     });
 
@@ -141,7 +142,7 @@ export function indexSuite(name: string, open: () => Promise<ArchiveHarness>): v
         await using writer = writerOf(notes);
         writer.note(rowOf('a'));
         await writer.flush(signal());
-        await compactDay(DAY, { notes, rows: rows(), holds: all }, signal());
+        await compact(notes);
         writer.note(rowOf('b'));
         await writer.flush(signal());
         assert.equal((await filesOf(notes)).length, 2);
@@ -160,7 +161,7 @@ export function indexSuite(name: string, open: () => Promise<ArchiveHarness>): v
         writer.note(rowOf('old'));
         writer.note(rowOf('canary'));
         await writer.flush(signal());
-        await compactDay(DAY, { notes, rows: rows(), holds: all }, signal());
+        await compact(notes);
         writer.note(rowOf('canary'));
         writer.note(rowOf('new'));
         await writer.flush(signal());
