@@ -3,7 +3,6 @@ import type { Stored } from './archive/archive.ts';
 import type { Manifest, SourceFacts } from './archive/manifest.ts';
 import { Failure } from './failure.ts';
 import type { Located } from './genesys/genesys.ts';
-import { levelFactsOf } from './levels.ts';
 import type { MadeWebm } from './media/make-webm.ts';
 import type { Recording } from './recording.ts';
 
@@ -53,7 +52,7 @@ export function makeManifest(made: MadeRecording, stored: Stored, by: Attempt): 
     attempt: by.attempt,
     service: by.version,
     ...(by.traceparent === undefined ? {} : { traceparent: by.traceparent }),
-    ...(levels === undefined ? {} : { levels: levelFactsOf(levels) }),
+    ...(levels === undefined ? {} : { levels: levels.facts }),
   };
 }
 

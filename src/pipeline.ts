@@ -29,6 +29,8 @@ export interface PipelineNeeds {
   readonly keepOriginal: boolean;
   /** Version of this service, for the manifest. */
   readonly version: string;
+  /** Told where a recording is archived without its levels, and why. */
+  readonly onLevelsLost?: (recording: Recording, reason: unknown) => void;
 }
 
 /** One attempt at one recording. */
@@ -77,6 +79,7 @@ export class Pipeline {
     const keep = keepOriginal ? deposit : undefined;
     const made = await this.#flights.join(this.#flightOf({ ...work, ways, keep, reader: 'archiving' }), signal);
     for await (const cluster of made.clusters) await deposit.clusters.write(cluster);
+    this.#keepLevels(work.recording, made, deposit);
     const storing = performance.now();
     const manifest = await deposit.commit(made.result().head, made.contentType, (stored) =>
       makeManifest(made, stored, { ...work, startedAt, version }),
@@ -84,6 +87,14 @@ export class Pipeline {
     metrics.seconds('store', (performance.now() - storing) / 1000);
     metrics.bytes('out', manifest.webm.sizeBytes);
     return manifest;
+  }
+
+  /** What goes wrong with them is told, and costs nothing else. */
+  #keepLevels(recording: Recording, made: MadeRecording, deposit: Deposit): void {
+    const onLost = (reason: unknown): void => this.#needs.onLevelsLost?.(recording, reason);
+    const levels = made.levels();
+    if (levels !== undefined) deposit.keepLevels(levels.bytes, onLost);
+    else if (made.levelsFault() !== undefined) onLost(made.levelsFault());
   }
 
   /** A making that also keeps originals belongs to its deposit alone. */

@@ -13,6 +13,7 @@ import { Failure } from '../src/failure.ts';
 import { createGenesys } from '../src/genesys/open-genesys.ts';
 import type { Genesys } from '../src/genesys/genesys.ts';
 import { Slots } from '../src/media/encoder/slots.ts';
+import { levelFactsOf, parseLevels } from '../src/levels.ts';
 import { createMetrics, type Metrics } from '../src/metrics.ts';
 import type { LiveWebm } from '../src/media/live.ts';
 import { Pipeline } from '../src/pipeline.ts';
@@ -185,11 +186,32 @@ for (const name of Object.keys(FIXTURES).filter(isFixture)) {
     assert.equal(webm.contentType, fixture.media === 'screen' ? 'video/webm' : 'audio/webm');
     await assertPlays(place, recording, { ...fixture, webm });
     await assertOriginals(place, recording, { fixture, manifest, extension: made.extension });
+    await assertLevels(place, recording, manifest);
     assert.deepEqual(await archive(place, recording), { manifest, fresh: false });
     // An index at the end is read by ranges beside the one download.
     const whole = server.requests(`media:${recording.recordingId}:*`).filter(({ range }) => range === undefined);
     assert.equal(whole.length, fixture.files.length);
   });
+}
+
+/** What sounds has levels as long as it plays, and the picture of them in its manifest. */
+async function assertLevels({ archive: stored }: Place, recording: Recording, manifest: Manifest): Promise<void> {
+  const bytes = await stored.levels(manifest, running);
+  const { channels, durationMs } = manifest.webm;
+  if (channels === 0) {
+    assert.deepEqual([bytes, manifest.levels], [undefined, undefined]);
+    return;
+  }
+  const levels = parseLevels(bytes ?? Buffer.alloc(0));
+  assert.ok(levels !== undefined, recording.recordingId);
+  assert.deepEqual(
+    levels.channels.map(({ values }) => values.length),
+    Array.from({ length: channels }, () => Math.ceil(durationMs / 100)),
+  );
+  assert.deepEqual(levelFactsOf(levels), manifest.levels);
+  const { speakingS = [], bothS = 0, silentS = 0 } = manifest.levels ?? {};
+  const all = speakingS.reduce((sum, each) => sum + each, silentS - bothS);
+  assert.ok(Math.abs(all - durationMs / 1000) < 0.2, `${String(all)} s`);
 }
 
 /** By our own walk through the file, by ffprobe, and by decoding all of it. */
@@ -223,18 +245,22 @@ async function assertOriginals(
     manifest.sources.map(({ sizeBytes, sha256, original }) => ({ sizeBytes, sha256, original })),
     facts.map((fact, index) => ({ ...fact, original: names[index] })),
   );
-  assert.deepEqual((await filesIn(folder)).toSorted(), [...names, 'manifest.json', 'recording.webm'].toSorted());
+  const others = (await filesIn(folder)).filter((name) => name !== 'levels.bin');
+  assert.deepEqual(others.toSorted(), [...names, 'manifest.json', 'recording.webm'].toSorted());
   for (const [index, file] of fixture.files.entries())
     assert.ok((await readFile(join(folder, names[index] ?? ''))).equals(bytesOfFixture(file)), file);
 }
 
-test('without ARCHIVE_ORIGINAL nothing lies beside the WebM and its manifest', HANG_GUARD, async () => {
+test('without ARCHIVE_ORIGINAL nothing lies beside the WebM but its manifest and its levels', HANG_GUARD, async () => {
   await using place = await open();
   const recording = add(FIXTURES.dual);
   const { manifest } = await archive(place, recording);
   const folder = `recordings/${pathOf(recording)}`;
   const day = `days/2026-08-05/${recording.conversationId}.${recording.recordingId}`;
-  assert.deepEqual(await place.files(), [day, `${folder}/manifest.json`, `${folder}/recording.webm`]);
+  assert.deepEqual(
+    await place.files(),
+    [day].concat(['levels.bin', 'manifest.json', 'recording.webm'].map((name) => `${folder}/${name}`)),
+  );
   assert.deepEqual(
     manifest.sources,
     sourceFacts(FIXTURES.dual).map((fact, index) => ({ channel: String(index), contentType: 'audio/ogg', ...fact })),
@@ -392,6 +418,7 @@ test('what was lost between the maker and the archive is noticed, and nothing is
         },
       },
       original: (...opened) => deposit.original(...opened),
+      keepLevels: (...kept) => deposit.keepLevels(...kept),
       commit: (...proof) => deposit.commit(...proof),
       [Symbol.asyncDispose]: () => deposit[Symbol.asyncDispose](),
     };
@@ -565,7 +592,7 @@ test('invariant 3: asked for many times at once, by two workers, it is one objec
   const [first] = results;
   for (const { manifest } of results) assert.deepEqual(manifest, first?.manifest);
   assert.equal(downloads(recording), 2, 'one for each worker');
-  assert.equal((await place.files()).length, 3);
+  assert.equal((await place.files()).length, 4);
   assert.deepEqual(await verifyStored(place.archive, recording, running), []);
 });
 

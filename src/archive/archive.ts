@@ -37,6 +37,11 @@ export interface Deposit extends AsyncDisposable {
   /** Opens a bit-exact copy of source file `index` (of `count`); `extension` without dot. */
   original(index: number, count: number, extension: string, contentType: string): Promise<OriginalSink>;
   /**
+   * Laid beside the WebM by the commit, in front of the manifest: `levels.bin`. What goes wrong with it costs only itself; then it
+   * is not there, and `onLost` is told why.
+   */
+  keepLevels(bytes: Uint8Array, onLost: (reason: unknown) => void): void;
+  /**
    * Puts `head` (EBML header, Segment, SeekHead, Info, Tracks, Cues) in front of the clusters, verifies what was stored,
    * makes the object visible in one atomic step, then the day entry, then the manifest; removes a failure record.
    * Where another worker was first: compares, and returns the manifest that lies there.
@@ -135,6 +140,10 @@ export interface Archive {
   read(manifest: Manifest, range: ByteRange | undefined, signal: AbortSignal): Promise<Readable>;
   /** The bytes of a file that the manifest names beside the WebM, whole. @throws Failure `not-found`, also midway */
   original(manifest: Manifest, name: string, signal: AbortSignal): Promise<Readable>;
+  /** `levels.bin` of what `find` found (src/levels.ts); undefined where there is none. */
+  levels(manifest: Manifest, signal: AbortSignal): Promise<Buffer | undefined>;
+  /** Creates it; false where there is one already, which stays as it is. @throws Failure `erased` where its recording is gone meanwhile */
+  putLevels(manifest: Manifest, bytes: Uint8Array, signal: AbortSignal): Promise<boolean>;
   /** A signed, expiring URL that plays what `find` found in a browser: a bearer secret, never logged. */
   link(manifest: Manifest, lifetimeS: number, signal: AbortSignal): Promise<Link>;
   /**

@@ -29,6 +29,11 @@ export function manifestName(recording: Recording): string {
   return besideName(recording, MANIFEST_FILE);
 }
 
+/** Who speaks when: its bytes are those of src/levels.ts. */
+export function levelsName(recording: Recording): string {
+  return besideName(recording, LEVELS_FILE);
+}
+
 /** `days/{yyyy-mm-dd}/{key}`: an empty object that a listing finds. */
 export function dayName(day: string, recording: Recording): string {
   return `${DAYS}${day}/${keyOf(recording)}`;

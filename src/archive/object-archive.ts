@@ -5,8 +5,8 @@ import type { DatedRecording, ListQuery, Page } from './archive.ts';
 import { indexFolder } from './day-index.ts';
 import { erasedNames, requireNotErased } from './erased.ts';
 import { listArchive } from './listing.ts';
-import type { FailureRecord, WaitingRecord } from './manifest.ts';
-import { DAYS, ERASED, RECORDINGS, type Subject } from './names.ts';
+import { recordingOf, type FailureRecord, type Manifest, type WaitingRecord } from './manifest.ts';
+import { DAYS, ERASED, levelsName, RECORDINGS, type Subject } from './names.ts';
 import { ObjectNotes, type Notes } from './notes.ts';
 import type { Objects } from './objects.ts';
 import { compareTexts } from './page.ts';
@@ -67,6 +67,26 @@ export abstract class ObjectArchive {
         if (recording !== undefined) yield { recording, day };
       }
     }
+  }
+
+  levels(manifest: Manifest, signal: AbortSignal): Promise<Buffer | undefined> {
+    return this.objects.getBytes(levelsName(recordingOf(manifest)), signal);
+  }
+
+  /** An erasure that began meanwhile may have looked for what to remove before this lay there. */
+  async putLevels(manifest: Manifest, bytes: Uint8Array, signal: AbortSignal): Promise<boolean> {
+    const recording = recordingOf(manifest);
+    const name = levelsName(recording);
+    await requireNotErased(recording, this.objects, signal);
+    const isNew = await this.objects.put(name, bytes, signal);
+    try {
+      await requireNotErased(recording, this.objects, signal);
+    } catch (error) {
+      // Where nothing may be removed, verify names it and the next erasure takes it.
+      if (isNew) await this.objects.remove(name, signal).catch(() => undefined);
+      throw error;
+    }
+    return isNew;
   }
 
   recordFailure(subject: Subject, record: FailureRecord, signal: AbortSignal): Promise<void> {

@@ -39,8 +39,10 @@ export interface Generation {
 export interface Objects {
   /** undefined where there is none. */
   get(name: string, signal: AbortSignal): Promise<string | undefined>;
+  /** The same, of what is no text. */
+  getBytes(name: string, signal: AbortSignal): Promise<Buffer | undefined>;
   /** Creates it, whole and durable when it resolves; false where something lies there already, which stays as it is. */
-  put(name: string, text: string, signal: AbortSignal): Promise<boolean>;
+  put(name: string, content: string | Uint8Array, signal: AbortSignal): Promise<boolean>;
   /** Creates or overwrites it, whole and durable; false where a retention policy or a hold keeps the earlier one. */
   replace(name: string, text: string, signal: AbortSignal): Promise<boolean>;
   remove(name: string, signal: AbortSignal): Promise<Removal>;

@@ -1,11 +1,10 @@
 /** One recording's media files → its WebM: open and sniff ▸ plan ▸ packets ▸ one writer, and the proof that nothing is missing. */
 import type { SourceFacts } from '../archive/manifest.ts';
 import { Failure } from '../failure.ts';
-import type { Levels } from '../levels.ts';
 import type { MediaFile } from '../media-file.ts';
 import { type AsIsNeeds, openAsIs } from './as-is.ts';
 import { openEncoded, type EncodingNeeds, type MakingNeeds } from './encoded.ts';
-import { LevelWatch } from './levels/level-watch.ts';
+import { LevelWatch, type MeasuredLevels } from './levels/level-watch.ts';
 import { closeInputs, openInputs, totalBytes, type MediaInput } from './input.ts';
 import type { SourceStream } from './packet.ts';
 import { formatOf, planWebm, type Plan } from './plan.ts';
@@ -31,7 +30,7 @@ export interface MadeWebm extends Webm {
   /** Only after `clusters` ended normally. */
   sources(): readonly SourceFacts[];
   /** The same. Who speaks when; undefined where the sound does not tell. */
-  levels(): Levels | undefined;
+  levels(): MeasuredLevels | undefined;
   /** Why they are missing, where they should not be. */
   levelsFault(): unknown;
 }
@@ -78,7 +77,7 @@ function writeWebm(stream: SourceStream, { inputs, genesysMs, maxDurationMs }: W
   const isVideo = stream.tracks.some((track) => track.kind === 'video');
   const watch = new LevelWatch(stream.tracks);
   let result: WebmResult | undefined;
-  let levels: Levels | undefined;
+  let levels: MeasuredLevels | undefined;
 
   /** The last Clusters are withheld until everything agrees. */
   async function* clusters(): AsyncGenerator<Buffer, void, void> {

@@ -18,6 +18,7 @@ import { checkFfmpeg, requireFfmpeg } from '../media/encoder/check.ts';
 import { Slots } from '../media/encoder/slots.ts';
 import { Spools } from '../media/mp4/spool.ts';
 import { Pipeline } from '../pipeline.ts';
+import type { Recording } from '../recording.ts';
 import { openQueue, type OpenQueue } from '../queue/open-queue.ts';
 import type { Handle, Queue } from '../queue/queue.ts';
 import { WaitingList } from '../waiting-list.ts';
@@ -108,7 +109,10 @@ export async function openStudio(
   const threads = threadsFor(config.transcodeSlots, availableParallelism());
   const tools = { ffmpeg, slots, spools, encoders, maxDurationMs: config.maxDurationS * 1000, threads };
   const { version: service } = context;
-  const making = { archive, tools, metrics, keepOriginal: config.archiveOriginal, version: service };
+  const onLevelsLost = (recording: Recording, error: unknown): void =>
+    log.warn('A recording was archived without its levels.', { ...recording, error });
+  const keepOriginal = config.archiveOriginal;
+  const making = { archive, tools, metrics, keepOriginal, version: service, onLevelsLost };
   const pipelineOver = (asked: Genesys): Pipeline => new Pipeline({ ...making, genesys: asked });
   const pipeline = pipelineOver(genesys);
   metrics.gauge('encoders_running', () => slots.running);

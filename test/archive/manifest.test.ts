@@ -25,6 +25,35 @@ test('fields of a newer service are ignored, its version is not (PR-09)', () => 
   refuses(parseManifest, { ...MANIFEST, version: 2 }, /version: expected 1; a newer service/);
 });
 
+test('levels of a manifest are read where they are whole, and left out where they are not', () => {
+  const levels = {
+    picture: ['0123456789abcdef0123456789ab', 'f'.repeat(28)],
+    speakingS: [12.5, 0],
+    bothS: 0,
+    silentS: 3,
+    longestSilenceS: 1.2,
+  };
+  assert.deepEqual(parseManifest(JSON.stringify({ ...MANIFEST, levels })), { ...MANIFEST, levels });
+  for (const wrong of [
+    null,
+    7,
+    'levels',
+    [],
+    {},
+    { ...levels, picture: 'f'.repeat(28) },
+    { ...levels, picture: ['f'.repeat(27)] },
+    { ...levels, picture: ['F'.repeat(28)] },
+    { ...levels, picture: [7] },
+    { ...levels, speakingS: [-1, 0] },
+    { ...levels, speakingS: ['1', 0] },
+    { ...levels, bothS: undefined },
+    { ...levels, silentS: null },
+    { ...levels, longestSilenceS: 'long' },
+  ]) {
+    assert.deepEqual(parseManifest(JSON.stringify({ ...MANIFEST, levels: wrong })), MANIFEST, JSON.stringify(wrong));
+  }
+});
+
 test('every wrong field of a manifest is refused by its name', () => {
   const { webm } = MANIFEST;
   const [source] = MANIFEST.sources;

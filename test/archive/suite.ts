@@ -286,6 +286,59 @@ export function archiveSuite(name: string, open: () => Promise<ArchiveHarness>):
       });
     });
 
+    describe('levels', () => {
+      const levels = bytesOf('levels', 777);
+
+      check('lie beside the WebM with its commit, and are read again byte for byte', async (harness) => {
+        for (const [recording, content] of [
+          [CALL, small('a')],
+          [SCREEN, large('b', harness)],
+        ] as const) {
+          const manifest = await store(harness.archive, recording, { ...content, levels });
+          assert.ok((await harness.archive.levels(manifest, signal()))?.equals(levels));
+          assert.ok((await harness.bytes(`recordings/${pathOf(recording)}/levels.bin`)).equals(levels));
+        }
+        assert.deepEqual(await stagingOf(harness), []);
+      });
+
+      check('of a deposit that is left, or of the slower of two, are nowhere', async (harness) => {
+        {
+          await using deposit = await harness.archive.begin(CALL, signal());
+          deposit.keepLevels(levels, () => assert.fail('levels were lost'));
+          for (const cluster of small('a').clusters) await deposit.clusters.write(cluster);
+        }
+        await assertInvisible(harness);
+        const first = await store(harness.archive, CALL, { ...small('a'), levels });
+        await store(await harness.another(), CALL, { ...small('b'), levels: bytesOf('other', 50) });
+        assert.ok((await harness.archive.levels(first, signal()))?.equals(levels));
+      });
+
+      check('are made later for what has none, once', async (harness) => {
+        const { archive } = harness;
+        const manifest = await store(archive, CALL, small('a'));
+        assert.equal(await archive.levels(manifest, signal()), undefined);
+        assert.equal(await archive.putLevels(manifest, levels, signal()), true);
+        const before = await harness.fingerprint('recordings/C1/R1/levels.bin');
+        const other = await harness.another();
+        assert.equal(await other.putLevels(manifest, bytesOf('other', 50), signal()), false);
+        assert.ok((await other.levels(manifest, signal()))?.equals(levels));
+        assert.equal(await harness.fingerprint('recordings/C1/R1/levels.bin'), before);
+        assert.deepEqual(await archive.find(CALL, signal()), manifest);
+      });
+
+      check('of what was erased are not laid there again', async (harness) => {
+        const { archive } = harness;
+        const manifest = await store(archive, SCREEN, small('a'));
+        const before = await harness.objects();
+        await archive.notes.create('erased/C1.R2.json', '{"version":1}', signal());
+        await assert.rejects(archive.putLevels(manifest, levels, signal()), isFailure('erased'));
+        assert.deepEqual(
+          (await harness.objects()).filter((name) => name.startsWith('recordings/')),
+          before.filter((name) => name.startsWith('recordings/')),
+        );
+      });
+    });
+
     describe('failures', () => {
       check('a failure is recorded, replaced by a later one, listed, and gone after success', async (harness) => {
         const { archive } = harness;

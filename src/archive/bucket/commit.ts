@@ -2,7 +2,7 @@
 import { Failure } from '../../failure.ts';
 import type { Recording } from '../../recording.ts';
 import type { Manifest } from '../manifest.ts';
-import { besideName, dayName, manifestName, stagingName } from '../names.ts';
+import { besideName, dayName, levelsName, manifestName, stagingName } from '../names.ts';
 import { requireNotErased } from '../erased.ts';
 import type { Objects } from '../objects.ts';
 import type { Reasons } from '../reasons.ts';
@@ -20,6 +20,18 @@ export interface CommitNeeds {
   readonly reasons: Reasons;
 }
 
+/** Only who made the WebM has them; whoever else completes it leaves them to be made from it. */
+export interface KeptLevels {
+  readonly bytes: Uint8Array;
+  readonly onLost: (reason: unknown) => void;
+}
+
+export interface ShownWebm {
+  readonly recording: Recording;
+  readonly object: ObjectFacts;
+  readonly levels?: KeptLevels | undefined;
+}
+
 /**
  * Done by whoever finds the WebM without a manifest: its maker, another worker, or the next attempt after a crash.
  * Every step may be repeated, and by several at once: each object is created once and stays.
@@ -30,7 +42,7 @@ export interface CommitNeeds {
  * @throws Failure `conflict` where the WebM was not made by this service
  */
 export async function completeRecording(
-  webm: { readonly recording: Recording; readonly object: ObjectFacts },
+  webm: ShownWebm,
   { client, objects, reasons }: CommitNeeds,
   signal: AbortSignal,
 ): Promise<Manifest> {
@@ -42,12 +54,23 @@ export async function completeRecording(
   const manifest = await placeOriginals({ recording, known }, client, signal);
   const day = { name: dayName(dayOf(manifest), recording), contentType: 'text/plain' };
   await insertObject({ object: day, parts: [] }, client, signal);
+  await placeLevels(webm, objects, signal);
   const there = await placeManifest({ recording, manifest }, client, signal);
   if (!isSame(object, there.webm)) throw statesAnother();
   const names = manifest.sources.flatMap((source) => (source.original === undefined ? [] : [source.original]));
   const staged = known.staged === undefined ? [] : names.map((name) => stagingName(`${known.staged ?? ''}/${name}`));
   await Promise.all([reasons.forget(recording), removeAll(staged, client)]);
   return there;
+}
+
+/** The recording is whole without them. */
+async function placeLevels({ recording, levels }: ShownWebm, objects: Objects, signal: AbortSignal): Promise<void> {
+  if (levels === undefined) return;
+  try {
+    await objects.put(levelsName(recording), levels.bytes, signal);
+  } catch (error) {
+    levels.onLost(error);
+  }
 }
 
 /** The manifest without those originals that are nowhere any more: the sweep was faster than the next attempt. */

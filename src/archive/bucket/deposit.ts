@@ -5,7 +5,7 @@ import { release } from '../../memory.ts';
 import { keyOf, type Recording } from '../../recording.ts';
 import type { Deposit, OriginalSink, Sink, Stored } from '../archive.ts';
 import { reasonOf } from '../../waiting.ts';
-import { completeRecording, type CommitNeeds } from './commit.ts';
+import { completeRecording, type CommitNeeds, type KeptLevels, type ShownWebm } from './commit.ts';
 import { removeAll } from './metadata.ts';
 import { encodeMetadata } from './webm-metadata.ts';
 import { isSame, type ObjectFacts, type Sent } from './object.ts';
@@ -47,6 +47,7 @@ export class BucketDeposit implements Deposit {
   readonly #name: string;
   readonly #originals = new Map<string, OriginalUpload>();
   readonly #held = new HeldBack();
+  #levels: KeptLevels | undefined;
   #body: ObjectWriter | undefined;
   #ended: Failure | undefined;
   /** From the moment the WebM may have appeared, its staged originals belong to whoever completes it. */
@@ -67,6 +68,10 @@ export class BucketDeposit implements Deposit {
       this.#originals.set(name, original);
       return { name, write: (chunk) => this.#work(() => appendOriginal(original, chunk)) };
     });
+  }
+
+  keepLevels(bytes: Uint8Array, onLost: (reason: unknown) => void): void {
+    this.#levels = { bytes, onLost };
   }
 
   commit(
@@ -91,8 +96,9 @@ export class BucketDeposit implements Deposit {
       const webm = { name, contentType, metadata, cacheControl: 'private, max-age=3600' };
       await requireNotErased(this.#recording, this.#needs.objects, this.#signal);
       this.#shown = true;
-      const { object } = await prepared.place(webm);
-      const committed = await this.#complete(object);
+      const { object, ours } = await prepared.place(webm);
+      // Of another maker's WebM they are not.
+      const committed = await this.#complete({ object, levels: ours ? this.#levels : undefined });
       this.#shown = false;
       this.#ended = new Failure('internal', 'A deposit can be committed only once.');
       return committed;
@@ -100,9 +106,9 @@ export class BucketDeposit implements Deposit {
   }
 
   /** Nobody completes what was erased meanwhile: its originals are nobody's then. */
-  async #complete(object: ObjectFacts): Promise<Manifest> {
+  async #complete(shown: Omit<ShownWebm, 'recording'>): Promise<Manifest> {
     try {
-      return await completeRecording({ recording: this.#recording, object }, this.#needs, this.#signal);
+      return await completeRecording({ recording: this.#recording, ...shown }, this.#needs, this.#signal);
     } catch (thrown) {
       if (thrown instanceof Failure && thrown.code === 'erased') this.#shown = false;
       throw thrown;

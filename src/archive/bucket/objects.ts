@@ -10,7 +10,7 @@ import {
   type StoredObject,
 } from '../objects.ts';
 import type { BucketClient } from './client.ts';
-import { readObject } from './download.ts';
+import { download, readObject } from './download.ts';
 import { insertObject } from './insert.ts';
 import { listChildren, listGenerations, listObjects, removeGeneration, removeObject } from './metadata.ts';
 
@@ -25,9 +25,20 @@ export class BucketObjects implements Objects {
     return readObject(requireName(name), this.#client, signal);
   }
 
+  async getBytes(name: string, signal: AbortSignal): Promise<Buffer | undefined> {
+    try {
+      const chunks: Buffer[] = [];
+      for await (const chunk of download({ name: requireName(name) }, this.#client, signal)) chunks.push(chunk);
+      return Buffer.concat(chunks);
+    } catch (thrown) {
+      if (thrown instanceof Failure && thrown.code === 'not-found') return undefined;
+      throw thrown;
+    }
+  }
+
   /** An answer that was lost is no other's object: what holds our bytes is ours. */
-  async put(name: string, text: string, signal: AbortSignal): Promise<boolean> {
-    const insertion = { object: smallObject(name), parts: partsOf(text) };
+  async put(name: string, content: string | Uint8Array, signal: AbortSignal): Promise<boolean> {
+    const insertion = { object: smallObject(name), parts: partsOf(content) };
     return (await insertObject(insertion, this.#client, signal)).ours;
   }
 
@@ -92,6 +103,7 @@ export class BucketObjects implements Objects {
 const TYPES: readonly (readonly [string, string])[] = [
   ['.json', 'application/json; charset=utf-8'],
   ['.jsonl', 'application/x-ndjson'],
+  ['.bin', 'application/octet-stream'],
 ];
 
 function smallObject(name: string): { readonly name: string; readonly contentType: string } {
@@ -99,6 +111,6 @@ function smallObject(name: string): { readonly name: string; readonly contentTyp
   return { name: requireName(name), contentType };
 }
 
-function partsOf(text: string): readonly Buffer[] {
-  return text === '' ? [] : [Buffer.from(text)];
+function partsOf(content: string | Uint8Array): readonly Buffer[] {
+  return content.length === 0 ? [] : [Buffer.from(content)];
 }

@@ -10,12 +10,12 @@ import { combineCrc32c, crc32c, createChecksum, createCrc32c, encodeCrc32c, type
 import { requireNotErased } from '../erased.ts';
 import { HeldBack, PIECE_BYTES } from '../held-back.ts';
 import type { Manifest } from '../manifest.ts';
-import { dayName, RECORDINGS, STAGING, stagingName } from '../names.ts';
+import { dayName, LEVELS_FILE, RECORDINGS, STAGING, stagingName } from '../names.ts';
 import type { Objects } from '../objects.ts';
 import type { Reasons } from '../reasons.ts';
 import { dayOf, originalName } from '../records.ts';
 import { requireProof } from '../verify.ts';
-import { ifThere, onFolder } from './failure.ts';
+import { folderFailure, ifThere, onFolder } from './failure.ts';
 import type { FolderFiles } from './files.ts';
 
 /** The key is in a staging name for whoever looks there; what makes it unique follows behind the dot. */
@@ -52,6 +52,7 @@ export class FolderDeposit implements Deposit {
   readonly #originals = new Map<string, WrittenFile>();
   readonly #crc = createCrc32c();
   readonly #held = new HeldBack();
+  #levels: { readonly bytes: Uint8Array; readonly onLost: (reason: unknown) => void } | undefined;
   #sizeBytes = 0;
   #body: FileHandle | undefined;
   #made: Promise<unknown> | undefined;
@@ -76,6 +77,10 @@ export class FolderDeposit implements Deposit {
     });
   }
 
+  keepLevels(bytes: Uint8Array, onLost: (reason: unknown) => void): void {
+    this.#levels = { bytes, onLost };
+  }
+
   commit(
     head: Buffer,
     contentType: 'audio/webm' | 'video/webm',
@@ -91,6 +96,7 @@ export class FolderDeposit implements Deposit {
         originals: this.#originals,
       });
       const { files } = this.#needs;
+      await this.#writeLevels();
       await files.write(this.#staged('manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
       await files.sync(this.#staged());
       this.#signal.throwIfAborted();
@@ -184,6 +190,19 @@ export class FolderDeposit implements Deposit {
     for (const { file } of this.#originals.values()) {
       await file.sync();
       await file.close();
+    }
+  }
+
+  /** The recording is whole without them. */
+  async #writeLevels(): Promise<void> {
+    if (this.#levels === undefined) return;
+    const { files } = this.#needs;
+    const name = this.#staged(LEVELS_FILE);
+    try {
+      await files.write(name, this.#levels.bytes);
+    } catch (error) {
+      await rm(files.path(name), { force: true }).catch(ignore);
+      this.#levels.onLost(folderFailure(error));
     }
   }
 

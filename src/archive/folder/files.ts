@@ -66,6 +66,12 @@ export class FolderFiles {
   }
 
   /** undefined where there is none. @throws Failure `conflict` where it is no plain file */
+  async readBytes(name: string): Promise<Buffer | undefined> {
+    await using file = await this.open(name);
+    return file?.readFile();
+  }
+
+  /** undefined where there is none. @throws Failure `conflict` where it is no plain file */
   async readText(name: string): Promise<string | undefined> {
     await using file = await this.open(name);
     return file?.readFile('utf8');
@@ -99,18 +105,18 @@ export class FolderFiles {
   }
 
   /** A new file, whole and fsynced. An fsync that fails is never tried again: the kernel may have dropped the pages. */
-  async write(name: string, text: string): Promise<void> {
+  async write(name: string, content: string | Uint8Array): Promise<void> {
     await using file = await this.create(name);
-    if (text !== '') await file.writeFile(text);
+    if (content.length > 0) await file.writeFile(content);
     await file.sync();
   }
 
   /** false where something has the name already, which stays as it is. Whole in one step, also for readers. */
-  async put(name: string, text: string): Promise<boolean> {
+  async put(name: string, content: string | Uint8Array): Promise<boolean> {
     const path = this.path(name);
     const isNew = await inFolder(
       () => this.#havePath(dirname(path)),
-      () => (text === '' ? this.#createEmpty(name) : this.#linkNew(name, text)),
+      () => (content.length === 0 ? this.#createEmpty(name) : this.#linkNew(name, content)),
     );
     if (isNew) await this.#syncPath(dirname(path));
     return isNew;
@@ -248,11 +254,11 @@ export class FolderFiles {
   }
 
   /** Path of a whole and fsynced file that is to get another name, or to be removed by the caller. */
-  async #stage(text: string): Promise<string> {
+  async #stage(content: string | Uint8Array): Promise<string> {
     await this.haveFolder('staging');
     const staged = stagingName(`text.${randomBytes(8).toString('hex')}`);
     try {
-      await this.write(staged, text);
+      await this.write(staged, content);
     } catch (error) {
       await rm(this.path(staged), { force: true }).catch(() => undefined);
       throw error;
@@ -280,8 +286,8 @@ export class FolderFiles {
   }
 
   /** link(2) does not replace. */
-  async #linkNew(name: string, text: string): Promise<boolean> {
-    const staged = await this.#stage(text);
+  async #linkNew(name: string, content: string | Uint8Array): Promise<boolean> {
+    const staged = await this.#stage(content);
     try {
       await link(staged, this.path(name));
       return true;

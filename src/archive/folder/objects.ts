@@ -24,8 +24,12 @@ export class FolderObjects implements Objects {
     return this.#named(name, signal, () => this.#files.readText(name));
   }
 
-  put(name: string, text: string, signal: AbortSignal): Promise<boolean> {
-    return this.#named(name, signal, () => this.#files.put(name, text));
+  getBytes(name: string, signal: AbortSignal): Promise<Buffer | undefined> {
+    return this.#named(name, signal, () => this.#files.readBytes(name));
+  }
+
+  put(name: string, content: string | Uint8Array, signal: AbortSignal): Promise<boolean> {
+    return this.#named(name, signal, () => this.#files.put(name, content));
   }
 
   replace(name: string, text: string, signal: AbortSignal): Promise<boolean> {

@@ -1,5 +1,5 @@
 /** The packets of a recording, as they pass → the levels of its sound. */
-import { LEVELS_PER_S, type Levels } from '../../levels.ts';
+import { encodeLevels, type LevelFacts, levelFactsOf, type Levels, LEVELS_PER_S } from '../../levels.ts';
 import {
   frameSamples,
   nsToSamples,
@@ -16,6 +16,12 @@ import { QUIET_POWER } from './silk-gains.ts';
 
 /** More channels are no call: nothing is drawn of them. */
 const MAX_LANES = 2;
+
+export interface MeasuredLevels {
+  readonly facts: LevelFacts;
+  /** `levels.bin`. */
+  readonly bytes: Uint8Array;
+}
 
 /**
  * Watches packets as they pass, and never gets in their way: a fault in it costs the levels and nothing else. Of the first track
@@ -41,8 +47,11 @@ export class LevelWatch {
   }
 
   /** After the last packet, of a recording that plays for so long; undefined where nothing can be told. */
-  levels(durationMs: number): Levels | undefined {
-    return this.#unlessFaulty(() => this.#meter?.levels(durationMs));
+  levels(durationMs: number): MeasuredLevels | undefined {
+    return this.#unlessFaulty(() => {
+      const levels = this.#meter?.levels(durationMs);
+      return levels && { facts: levelFactsOf(levels), bytes: encodeLevels(levels) };
+    });
   }
 
   #unlessFaulty<T>(work: () => T): T | undefined {

@@ -67,6 +67,60 @@ function signal(): AbortSignal {
   return AbortSignal.timeout(300_000);
 }
 
+describe('levels', () => {
+  const levels = bytesOf('levels', 777);
+
+  for (const [what, spoil] of [
+    ['may not be created', (harness) => harness.server.deny('create', `${PREFIX}/recordings/C1/R1/levels.bin`)],
+    [
+      'never arrive whole',
+      ({ server }) => {
+        server.gate = ({ operation, name }) =>
+          operation === 'insert' && name.endsWith('/levels.bin') ? { kind: 'damage-body' } : undefined;
+      },
+    ],
+  ] as const satisfies readonly (readonly [string, (harness: BucketHarness) => void])[]) {
+    test(`that ${what} cost the recording nothing: it is archived without them, and somebody is told`, async () => {
+      await withBucket(async (harness) => {
+        spoil(harness);
+        const lost: unknown[] = [];
+        const manifest = await store(harness.archive, CALL, { ...KEPT, levels, onLost: (reason) => lost.push(reason) });
+        assert.equal(lost.length, 1);
+        assert.ok(lost[0] instanceof Failure);
+        assert.equal(await harness.archive.levels(manifest, signal()), undefined);
+        await assertArchived(harness, KEPT);
+      });
+    });
+  }
+
+  test('are not there where another had to complete the recording, and can be made then', async () => {
+    await withBucket(async (harness) => {
+      harness.server.deny('create', `${PREFIX}/recordings/C1/R1/manifest.json`);
+      harness.server.deny('create', `${PREFIX}/recordings/C1/R1/levels.bin`);
+      await assert.rejects(store(harness.archive, CALL, { ...SMALL, levels, onLost: () => undefined }));
+      harness.server.store.allowAll();
+      const manifest = await found(harness.archive, CALL);
+      assert.equal(await harness.archive.levels(manifest, signal()), undefined);
+      assert.equal(await harness.archive.putLevels(manifest, levels, signal()), true);
+      await assertArchived(harness, SMALL);
+    });
+  });
+
+  test('whose picture has no room in the metadata of the WebM are left out of it, and of the manifest', async () => {
+    await withBucket(async ({ archive }) => {
+      const facts = { picture: ['0'.repeat(28)], speakingS: [0], bothS: 0, silentS: 4.2, longestSilenceS: 4.2 };
+      const stored = { sizeBytes: 50_400, sha256: '0'.repeat(64), crc32c: 'AAAAAA==' };
+      const others = JSON.stringify(manifestOf(CALL, stored, { why: '' })).length + 'manifest'.length;
+      const near = { why: 'x'.repeat(8192 - others - 20), levels: facts };
+      const manifest = await store(archive, CALL, { ...SMALL, facts: near });
+      assert.equal(manifest.levels, undefined);
+      assert.deepEqual(await archive.find(CALL, signal()), manifest);
+      const other = { recordingId: 'R2', conversationId: 'C1' };
+      assert.deepEqual((await store(archive, other, { ...SMALL, facts: { levels: facts } })).levels, facts);
+    });
+  });
+});
+
 describe('a commit survives', () => {
   const passing = ['return-503', 'return-408', 'return-reset-connection', 'return-429'];
   const table: readonly (readonly [string, Content, readonly (readonly [Operation, ...string[]])[]])[] = [

@@ -16,7 +16,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
 import { openFolderArchive } from '../../../src/archive/folder/folder.ts';
@@ -232,6 +232,40 @@ for (const code of ['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']) {
     assert.match(notices[0] ?? '', /cannot make new names durable/);
   });
 }
+
+test('levels that the disk does not take cost the recording nothing, and nothing of them is left', async (t) => {
+  await replaceHandle(t, 'sync', async (handle, real) => {
+    if ((await handle.stat()).size === 777) throw systemError('EIO', 'fsync');
+    return real();
+  });
+  await withFolder(async ({ archive, path }) => {
+    const lost: unknown[] = [];
+    const levels = bytesOf('levels', 777);
+    const manifest = await store(archive, CALL, { ...CONTENT, levels, onLost: (reason) => lost.push(reason) });
+    assert.ok(lost.length === 1 && lost[0] instanceof Failure && lost[0].code === 'archive-unavailable');
+    assert.equal(await archive.levels(manifest, signal()), undefined);
+    assert.deepEqual(await archive.find(CALL, signal()), manifest);
+    assert.deepEqual((await filesIn(`${path}/recordings`)).toSorted(), ['C1/R1/manifest.json', 'C1/R1/recording.webm']);
+  });
+});
+
+test('levels of a recording that is erased while they are laid there are taken back, folder and all', async (t) => {
+  await withFolder(async ({ archive, path }) => {
+    const manifest = await store(archive, CALL, CONTENT);
+    await mkdir(join(path, 'erased'), { recursive: true });
+    replaceCall(t, 'link', async (real, from = '', to = '') => {
+      await writeFile(join(path, 'erased', 'C1.R1.json'), '{"version":1}');
+      await rm(join(path, 'recordings', 'C1'), { recursive: true });
+      await mkdir(dirname(to), { recursive: true });
+      return real(from, to);
+    });
+    await assert.rejects(
+      archive.putLevels(manifest, bytesOf('levels', 777), signal()),
+      isFailure('erased', /on purpose/),
+    );
+    assert.deepEqual(await filesIn(join(path, 'recordings')), []);
+  });
+});
 
 test('an fsync of a folder that fails for another reason is a failure, for readiness as well (E3)', async (t) => {
   await replaceHandle(t, 'sync', async (handle, real) => {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
-import type { ChannelLevels, Levels } from '../../../src/levels.ts';
+import { type ChannelLevels, type Levels, parseLevels } from '../../../src/levels.ts';
 import { LevelWatch } from '../../../src/media/levels/level-watch.ts';
 import type { Packet, Track } from '../../../src/media/packet.ts';
 import { readWebm } from '../../../src/media/webm/reader.ts';
@@ -28,7 +28,7 @@ async function madeOf(
 ): Promise<{ readonly way: string; readonly levels: Levels; readonly webm: Buffer }> {
   const made = await make({ files });
   const clusters = await allClusters(made);
-  const levels = made.levels();
+  const levels = parseLevels(made.levels()?.bytes ?? Buffer.alloc(0));
   assert.equal(made.levelsFault(), undefined);
   assert.ok(levels !== undefined);
   return { way: made.way, levels, webm: Buffer.concat([made.result().head, ...clusters]) };
@@ -153,7 +153,7 @@ test('what is archived tells the same as what passed', async () => {
   const stream = await readWebm(source(webm));
   const watch = new LevelWatch(stream.tracks);
   watch.add(await allPackets(stream));
-  const read = watch.levels(stream.durationMs ?? 0);
+  const read = parseLevels(watch.levels(stream.durationMs ?? 0)?.bytes ?? Buffer.alloc(0));
   for (const [index, { values }] of levels.channels.entries()) {
     const again = channelOf(read ?? { channels: [] }, index).values;
     assert.equal(again.length, values.length);
@@ -204,7 +204,7 @@ test('packets of any bytes, at any time, in any shape cost the levels at most', 
       const watch = new LevelWatch(tracks);
       watch.add(list.map(({ timeMs, bytes }) => packetAt(timeMs * 1e6, Buffer.from(bytes))));
       const levels = watch.levels(3000);
-      assert.ok(levels === undefined ? watch.fault instanceof RangeError : levels.channels[0]?.values.length === 30);
+      assert.ok(levels === undefined ? watch.fault instanceof RangeError : levels.bytes.length >= 20 + 30);
     }),
     { numRuns: 150, seed: SEED },
   );

@@ -74,6 +74,9 @@ export interface Content {
   readonly head: Buffer;
   readonly clusters: readonly Buffer[];
   readonly originals?: readonly Buffer[];
+  readonly levels?: Uint8Array;
+  /** Told why levels were lost. */
+  readonly onLost?: (reason: unknown) => void;
   readonly facts?: Partial<Manifest>;
 }
 
@@ -91,8 +94,14 @@ export async function store(archive: Archive, recording: Recording, content: Con
     sources.push(sourceOf(bytes, sink.name));
   }
   for (const cluster of content.clusters) await deposit.clusters.write(cluster);
+  const { onLost = failTest } = content;
+  if (content.levels !== undefined) deposit.keepLevels(content.levels, onLost);
   const manifest = await deposit.commit(content.head, 'audio/webm', (stored) =>
     manifestOf(recording, stored, { sources, ...content.facts }),
   );
   return manifest;
+}
+
+function failTest(reason: unknown): never {
+  throw new Error('levels were lost', { cause: reason });
 }
