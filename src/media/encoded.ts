@@ -108,9 +108,10 @@ async function encodeIn(
 function openSources(plan: Plan, needs: EncodingNeeds, signal: AbortSignal): Promise<readonly OpenSource[]> {
   const { inputs, genesysMs, tools, purpose } = needs;
   const openSpool = (): Promise<Spool> => tools.spools.open(purpose);
+  const isAlone = plan.media.length === 1;
   const opened = plan.media.flatMap((media, index) => {
     const input = inputs[index];
-    return input === undefined ? [] : [openSource(input, { media, genesysMs, openSpool }, signal)];
+    return input === undefined ? [] : [openSource(input, { media, genesysMs, isAlone, openSpool }, signal)];
   });
   return Promise.all(opened);
 }

@@ -4,6 +4,7 @@ import { contentsOfMovie } from './mp4/movie.ts';
 import type { Spool } from './mp4/spool.ts';
 import { streamableMp4 } from './mp4/stream.ts';
 import { isOgg, OggMeter } from './ogg/meter.ts';
+import { OpusSource } from './ogg/opus-source.ts';
 import type { Media } from './sniff.ts';
 import type { Contents } from './source/contents.ts';
 import { SourceMeter } from './source-meter.ts';
@@ -21,6 +22,8 @@ export interface OpenSource {
 export interface SourceNeeds {
   readonly media: Media;
   readonly genesysMs: number | undefined;
+  /** The recording has no other file. */
+  readonly isAlone: boolean;
   /** Where an MP4 goes whose index comes last, from a host without ranges. */
   readonly openSpool: () => Promise<Spool>;
 }
@@ -30,9 +33,14 @@ const MOST_AHEAD_BYTES = 80 * 1024 * 1024;
 
 /** Reads up to where the beginning has told what is in the file. @throws Failure */
 export async function openSource(input: MediaInput, needs: SourceNeeds, signal: AbortSignal): Promise<OpenSource> {
-  const { media, genesysMs, openSpool } = needs;
+  const { media, genesysMs, isAlone, openSpool } = needs;
   const { sizeBytes, readRange } = input.download;
-  const figures = isOgg(media.kind) ? new OggMeter() : new SourceMeter(media.kind, { sizeBytes, genesysMs });
+  if (media.kind === 'ogg-opus') {
+    const figures = new OpusSource();
+    const read = await readAhead(figures.through(input.bytes()), figures);
+    return { media: { ...media, kind: 'webm' }, figures, note: undefined, ...read };
+  }
+  const figures = isOgg(media.kind) ? new OggMeter({ isAlone }) : new SourceMeter(media.kind, { sizeBytes, genesysMs });
   const bytes = figures.through(input.bytes());
   if (media.kind !== 'mp4') return { media, figures, note: undefined, ...(await readAhead(bytes, figures)) };
   const { movie, note, ...mp4 } = await streamableMp4({ bytes, sizeBytes, readRange, openSpool }, signal);

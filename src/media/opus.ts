@@ -270,14 +270,23 @@ function withMapping(fixed: Fixed, table: Buffer): OpusHead | undefined {
 
 /** Whether a decoder set up for one plays the other as well, at its level; pre-skips may differ. */
 export function isSameShape(a: OpusHead, b: OpusHead): boolean {
+  return a.outputGain === b.outputGain && isSameMapping(a, b);
+}
+
+function isSameMapping(a: OpusHead, b: OpusHead): boolean {
   return (
     a.channels === b.channels &&
     a.mappingFamily === b.mappingFamily &&
-    a.outputGain === b.outputGain &&
     a.streams === b.streams &&
     a.coupled === b.coupled &&
     a.mapping.every((index, channel) => index === b.mapping[channel])
   );
+}
+
+/** Whether a decoder set up for `head` gives all of the other's channels, their gains aside: one for stereo plays mono on both sides. */
+export function canDecode(head: OpusHead, other: OpusHead): boolean {
+  const isStereo = head.mappingFamily === 0 && head.channels === 2;
+  return isSameMapping(head, other) || (isStereo && other.mappingFamily === 0);
 }
 
 /** The header's bytes, version 1. */

@@ -1,6 +1,7 @@
 /** Turns the first bytes of a file into what it is, whatever its label says. Pure. */
 import { Failure } from '../failure.ts';
 import { id3Bytes } from './id3.ts';
+import { isDescription } from './ogg/ogg.ts';
 import { parseMpegHeader } from './source/mpeg-frame.ts';
 import { parseWavFormat } from './source/wav-format.ts';
 import { isContainer, unreadFormat, type UnreadFormat } from './unread-format.ts';
@@ -112,12 +113,20 @@ function sniffOgg(head: Buffer): Sniffed | undefined {
     return sniffOgg(packet.subarray(size)) ?? media('ogg');
   }
   if (textAt(packet, 0, 8) === 'OpusHead') {
-    return media('ogg-opus', { codec: 'opus', channels: packet[9], sampleRate: uint32(packet, 12) });
+    const size = head.subarray(27, 27 + segments).reduce((sum, lace) => sum + lace, 0);
+    const kind = beginsStream(packet.subarray(size)) ? 'ogg' : 'ogg-opus';
+    return media(kind, { codec: 'opus', channels: packet[9], sampleRate: uint32(packet, 12) });
   }
   if (textAt(packet, 0, 7) === '\x01vorbis') {
     return media('ogg-vorbis', { codec: 'vorbis', channels: packet[11], sampleRate: uint32(packet, 12) });
   }
   return media('ogg', { codec: oggCodec(packet) });
+}
+
+/** Another stream to be seen or heard: first pages of all of them stand in front of everything else (RFC 3533 §4). */
+function beginsStream(page: Buffer): boolean {
+  const isFirst = textAt(page, 0, 5) === 'OggS\0' && ((page[5] ?? 0) & 2) !== 0;
+  return isFirst && !isDescription(page.subarray(27 + (page[26] ?? 0)));
 }
 
 function oggCodec(packet: Buffer): string | undefined {

@@ -1,4 +1,4 @@
-/** Any two legs of a call: what is joined without decoding is refused, or each voice is in it, in step and at its level, judged by libopus. */
+/** Any two legs of a call, joined or encoded: refused, or each voice is in it, in step and at its level, judged by libopus. */
 import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -106,10 +106,11 @@ function planOf(wish: LegWish, voice: number, index: number): LegPlan {
 
 // ── judging ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** What an encoder makes is judged by its own tests (test/media/encoder): here, what is joined or re-wrapped without one. */
-const isAsIs = (way: string): boolean => way !== 'encode-audio';
-
 const STEP_MS = 20;
+
+/** Decibels: what is not encoded keeps its level, the codec itself costs up to 0.3. */
+const levelSlack = (way: string): number => (way === 'encode-audio' ? 0.5 : 0.1);
+
 /** Of what is neither faded in nor out. */
 const INSIDE = samplesOf(200);
 
@@ -135,7 +136,7 @@ async function judge(legs: readonly Leg[]): Promise<Verdict> {
   const wrong = legs.flatMap((each, index) => {
     const channel = channels[index] ?? new Float32Array();
     return each.heard.flatMap((heard) =>
-      wrongWith(channel, { ...heard, start: heard.start - zero }).map((text) => `channel ${index}: ${text}`),
+      wrongWith(channel, { ...heard, start: heard.start - zero }, made.way).map((text) => `channel ${index}: ${text}`),
     );
   });
   const endMs = (Math.max(...legs.map(({ end }) => end)) - zero) / 48;
@@ -146,7 +147,7 @@ async function judge(legs: readonly Leg[]): Promise<Verdict> {
   return { way: made.way, wrong };
 }
 
-function wrongWith(channel: Float32Array, heard: Heard): readonly string[] {
+function wrongWith(channel: Float32Array, heard: Heard, way: string): readonly string[] {
   const meant = heard.sound.subarray(INSIDE, heard.sound.length - samplesOf(40));
   if (meant.length < samplesOf(300)) return [];
   const start = heard.start + INSIDE;
@@ -156,7 +157,7 @@ function wrongWith(channel: Float32Array, heard: Heard): readonly string[] {
   const where = `what begins at ${(heard.start / 48).toFixed(0)} ms is`;
   return [
     ...(Math.abs(late) > STEP_MS ? [`${where} ${late.toFixed(1)} ms late`] : []),
-    ...(Math.abs(loud) > 0.1 ? [`${where} ${loud.toFixed(2)} dB too loud`] : []),
+    ...(Math.abs(loud) > levelSlack(way) ? [`${where} ${loud.toFixed(2)} dB too loud`] : []),
   ];
 }
 
@@ -171,12 +172,12 @@ test('any pair of legs is refused, or in step to 20 ms and at its level (D6, D7,
       const legs = [writeLeg(planOf(left, 0, first)), writeLeg(planOf(right, 1, second))];
       const { way, wrong } = await judge(legs);
       ways.set(way, (ways.get(way) ?? 0) + 1);
-      if (isAsIs(way)) assert.deepEqual(wrong, [], way);
+      assert.deepEqual(wrong, [], way);
     }),
     { seed: SEED, numRuns: runs(20, 2000), endOnFailure: true },
   );
   t.diagnostic(JSON.stringify(Object.fromEntries(ways)));
-  assert.ok((ways.get('join') ?? 0) > runs(20, 2000) / 3, 'most are joined');
+  assert.ok((ways.get('join') ?? 0) > runs(20, 2000) / 6, 'many are joined');
 });
 
 test('any one leg is refused, or heard as it was recorded (D7, D10)', async (t) => {
@@ -185,7 +186,7 @@ test('any one leg is refused, or heard as it was recorded (D7, D10)', async (t) 
     fc.asyncProperty(leg, coding, async (wish, index) => {
       const { way, wrong } = await judge([writeLeg(planOf(wish, 0, index))]);
       ways.set(way, (ways.get(way) ?? 0) + 1);
-      if (isAsIs(way)) assert.deepEqual(wrong, [], way);
+      assert.deepEqual(wrong, [], way);
     }),
     { seed: SEED, numRuns: runs(12, 1000), endOnFailure: true },
   );

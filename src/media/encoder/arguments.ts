@@ -140,7 +140,7 @@ export function encodeArguments({
   const sound = soundFilters(heard);
   return [
     ...GLOBAL,
-    ...(second === undefined ? [] : flags({ copyts: true })),
+    ...(sound?.keepsClocks === true ? flags({ copyts: true }) : []),
     ...inputArguments(first, 'pipe:0', threads),
     ...(second === undefined ? [] : inputArguments(second, 'pipe:3', threads)),
     ...(second === undefined && mayHoldVideo(first) ? flags({ map: '0:V:0?', ...VIDEO_CODEC, threads }) : []),
@@ -233,7 +233,9 @@ const HEADER_TELLS = { probesize: 4_096, analyzeduration: 1 };
 const CHECKSUMS_COUNT = { err_detect: 'crccheck+explode' };
 
 /** `V` in a map is a picture that moves: cover art is none. */
-const mayHoldVideo = ({ kind }: Media): boolean => kind === 'mp4' || kind === 'webm';
+function mayHoldVideo({ kind, contents }: EncoderInput): boolean {
+  return (kind === 'mp4' || kind === 'webm') && (contents === undefined || contents.pictures.length > 0);
+}
 
 export interface EncoderLimits {
   /** Address space, bytes. */

@@ -23,6 +23,8 @@ export interface SoundFilters {
   readonly channels: 1 | 2;
   /** More voices than channels. */
   readonly isMixed: boolean;
+  /** They need the times of each file as they are, where ffmpeg would let each begin at 0. */
+  readonly keepsClocks: boolean;
 }
 
 /** undefined where there is no sound. */
@@ -36,10 +38,31 @@ export function soundFilters(files: readonly Heard[]): SoundFilters | undefined 
 }
 
 function alone(sound: SoundContents, file: Heard): SoundFilters {
-  const filters = [...inPlace(file), ...ownChannels(sound)].join(',');
   const channels = sound.channels === 1 ? 1 : 2;
   const isMixed = sound.channels !== undefined && sound.channels > 2;
-  return { kind: 'simple', filters, map: `0:a:${String(sound.stream)}`, channels, isMixed };
+  if (sound.levels === undefined) {
+    const filters = [...inPlace(file), ...ownChannels(sound)].join(',');
+    return { kind: 'simple', filters, map: `0:a:${String(sound.stream)}`, channels, isMixed, keepsClocks: false };
+  }
+  const filters = chainOf({ sound, file: 0, label: '0' }, inStep(file), [...ownChannels(sound), LIMITER]);
+  return { kind: 'complex', filters: `${filters}[sound]`, map: '[sound]', channels, isMixed, keepsClocks: true };
+}
+
+interface Placed {
+  readonly sound: SoundContents;
+  readonly file: number;
+  /** Its own among those of all tracks. */
+  readonly label: string;
+}
+
+/** A track through filters that put it in its place in time, then at its level, then where it is heard. */
+function chainOf({ sound, file, label }: Placed, places: readonly string[], sides: readonly string[]): string {
+  const { stream, levels } = sound;
+  const inputOf = (track: number): string => `[${String(file)}:a:${String(track)}]${places.join(',')}`;
+  if (levels === undefined) return `${inputOf(stream)}${places.length > 0 ? ',' : ''}${sides.join(',')}`;
+  const [heard, level] = [`[h${label}]`, `[l${label}]`];
+  const leveled = `${heard}${level}amultiply,volume=${String(levels.scaleDb)}dB`;
+  return `${inputOf(stream)}${heard};${inputOf(levels.stream)}${level};${leveled},${sides.join(',')}`;
 }
 
 /**
@@ -68,23 +91,24 @@ const LIMITER = 'alimiter=limit=0.93:attack=5:release=50:level=disabled';
 
 /** Every track becomes one side of a stereo whose other side is silent; their sum lasts as long as the longest. */
 function together(files: readonly Heard[]): SoundFilters {
-  const tracks = files.flatMap((file, index) =>
-    file.contents.sounds.map((sound) => ({ sound, file, input: `${String(index)}:a:${String(sound.stream)}` })),
-  );
-  const chains = tracks.map(({ sound, file, input }, index) => {
-    const side = (files.length > 1 ? files.indexOf(file) : index) % 2;
-    const filters = [...(files.length > 1 ? inStep(file) : inPlace(file)), ...toSide(sound, side)];
-    return `[${input}]${filters.join(',')}[s${String(index)}]`;
+  const tracks = files.flatMap((file, index) => file.contents.sounds.map((sound) => ({ sound, file, index })));
+  const chains = tracks.map(({ sound, file, index }, number) => {
+    const side = (files.length > 1 ? index : number) % 2;
+    const places = files.length > 1 ? inStep(file) : inPlace(file);
+    const label = String(number);
+    return `${chainOf({ sound, file: index, label }, places, toSide(sound, side))}[s${label}]`;
   });
-  const labels = tracks.map((_, index) => `[s${String(index)}]`).join('');
+  const labels = tracks.map((_, number) => `[s${String(number)}]`).join('');
   const isMixed = tracks.length > 2 || tracks.some(({ sound }) => sound.channels !== 1);
-  const mix = `amix=inputs=${String(tracks.length)}:duration=longest:normalize=0${isMixed ? `,${LIMITER}` : ''}`;
+  const isLimited = isMixed || tracks.some(({ sound }) => sound.levels !== undefined);
+  const mix = `amix=inputs=${String(tracks.length)}:duration=longest:normalize=0${isLimited ? `,${LIMITER}` : ''}`;
   return {
     kind: 'complex',
     filters: [...chains, `${labels}${mix}[sound]`].join(';'),
     map: '[sound]',
     channels: 2,
     isMixed,
+    keepsClocks: files.length > 1,
   };
 }
 

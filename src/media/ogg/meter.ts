@@ -24,13 +24,19 @@ export class OggMeter implements SourceFigures {
   /** Of the first link, once each of its streams has begun. */
   contents: Contents | undefined;
   readonly #pages = new OggParser();
+  readonly #isAlone: boolean;
   /** Of the link that passes, by serial number. */
   #spans = new Map<number, Span | undefined>();
   #isBeginning = false;
-  /** Of the links so far, in 1/256 dB. */
-  #gain: number | undefined;
+  /** What streams the first link has. */
+  #streams: string | undefined;
   /** Of the links before; undefined where one did not tell. */
   #endedS: number | undefined = 0;
+
+  /** Beside another file ffmpeg would play each link at its own times, one over the other. */
+  constructor({ isAlone }: { readonly isAlone: boolean }) {
+    this.#isAlone = isAlone;
+  }
 
   /**
    * All of the file, its chunks given up → what there is to decode: no tags, no streams that describe others, no pages whose
@@ -59,7 +65,10 @@ export class OggMeter implements SourceFigures {
 
   #page(page: OggPage): void {
     if (page.isFirst) this.#begin(page);
-    else this.#spans.get(page.serial)?.add(page);
+    else {
+      if (this.#isBeginning) this.#requireFollower();
+      this.#spans.get(page.serial)?.add(page);
+    }
     this.#isBeginning = page.isFirst;
     this.contents ??= this.#contents();
   }
@@ -77,22 +86,18 @@ export class OggMeter implements SourceFigures {
       this.#endedS = this.#heardS();
       this.#spans = new Map();
     }
-    const first = packets[0] ?? NOTHING;
-    if (!this.#isBeginning) this.#requireLevel(first);
-    this.#spans.set(serial, openSpan(first));
+    this.#spans.set(serial, openSpan(packets[0] ?? NOTHING));
   }
 
-  /** RFC 7845 §5.1 gives each link its own gain; ffmpeg plays all of them with that of the first. */
-  #requireLevel(firstPacket: Buffer): void {
-    const gain = parseOpusHead(firstPacket)?.outputGain;
-    if (gain === undefined) return;
-    this.#gain ??= gain;
-    if (gain === this.#gain) return;
-    const [first, other] = [this.#gain, gain].map((each) => (each / 256).toFixed(1));
-    throw new Failure(
-      'unsupported-media',
-      `The Ogg file chains Opus streams of different gains, ${first ?? ''} and ${other ?? ''} dB: ask Genesys for another format.`,
-    );
+  /** ffmpeg plays all links with decoder, rate and gain of the first, and further streams of theirs not at all. */
+  #requireFollower(): void {
+    const streams = [...this.#spans.values()].map((span) => span?.name ?? 'another codec').join(' beside ');
+    const isFirst = this.#streams === undefined;
+    this.#streams ??= streams;
+    if (streams !== this.#streams)
+      throw unchainable(`chains ${this.#streams} and ${streams}, which cannot be decoded as one`);
+    if (!isFirst && !this.#isAlone)
+      throw unchainable(`is one of two and chains streams of ${streams}, whose times cannot be told`);
   }
 
   /** To the end of the link that passes; undefined where no stream of it tells. */
@@ -114,11 +119,17 @@ export class OggMeter implements SourceFigures {
 
 const NOTHING = Buffer.alloc(0);
 
+function unchainable(what: string): Failure {
+  return new Failure('unsupported-media', `The Ogg file ${what}: ask Genesys for another format.`);
+}
+
 /** What a codec makes of a stream: of every one a granule position is a number of samples. */
 interface OggSound {
   readonly sound: Omit<SoundContents, 'stream'>;
   readonly rate: number;
   readonly preSkip: number;
+  /** 1/256 dB. */
+  readonly gain?: number;
   readonly samplesOf: (packet: Buffer) => number;
 }
 
@@ -142,7 +153,8 @@ function opusSound(packet: Buffer): OggSound | undefined {
   const head = parseOpusHead(packet);
   if (head === undefined) return undefined;
   const sound = { codec: 'opus', channels: head.channels, isExact: false };
-  return { sound, rate: OPUS_RATE, preSkip: head.preSkip, samplesOf: (each) => packetSamples(each) ?? 0 };
+  const { preSkip, outputGain: gain } = head;
+  return { sound, rate: OPUS_RATE, preSkip, gain, samplesOf: (each) => packetSamples(each) ?? 0 };
 }
 
 function vorbisSound(packet: Buffer): OggSound | undefined {
@@ -184,14 +196,18 @@ function vorbisSamples(head: VorbisHead): (packet: Buffer) => number {
 /** What one stream plays, from its first sample to its last. */
 class Span {
   readonly sound: OggSound['sound'];
+  /** What a decoder has to be set up for. */
+  readonly name: string;
   readonly #rate: number;
   readonly #preSkip: number;
   readonly #samplesOf: (packet: Buffer) => number;
   #first: number | undefined;
   #last = 0;
 
-  constructor({ sound, rate, preSkip, samplesOf }: OggSound) {
+  constructor({ sound, rate, preSkip, gain = 0, samplesOf }: OggSound) {
     this.sound = sound;
+    const level = gain === 0 ? '' : ` at ${(gain / 256).toFixed(1)} dB`;
+    this.name = `${sound.codec ?? ''} of ${String(sound.channels)} × ${String(rate)} Hz${level}`;
     this.#rate = rate;
     this.#preSkip = preSkip;
     this.#samplesOf = samplesOf;

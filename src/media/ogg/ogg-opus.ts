@@ -3,6 +3,7 @@ import { Failure } from '../../failure.ts';
 import { openBatches, type Parser } from '../batches.ts';
 import { damagedOgg, type OggPage, OggParser } from './ogg.ts';
 import {
+  canDecode,
   isSameShape,
   OPUS_RATE,
   type OpusHead,
@@ -20,11 +21,26 @@ import type { AudioTrack, FileStream, Packet } from '../packet.ts';
  */
 const MIN_GAP = 120;
 
+/** So much later than it was recorded sound may be heard: 20 ms. */
+const MAX_LATE = OPUS_RATE / 50;
+
 /** What no recording is silent for: a day. */
 const MAX_GAP = 24 * 3600 * OPUS_RATE;
 
+/**
+ * Who gets the packets: a player knows one gain, and leaves out samples at the end of a packet or whole packets; an encoder of
+ * ours leaves them out at either end (then `discardPaddingNs` is negative, RFC 9559 §5.1.3.5.7), and is told every gain.
+ */
+export type OpusReader = 'player' | 'encoder';
+
+/** A packet, and the gain of the link that it came from, in 1/256 dB (RFC 7845 §5.1). */
+export interface OpusPacket extends Packet {
+  readonly gain: number;
+}
+
 export interface OggOpus extends FileStream {
-  /** Of the first logical stream; chained ones have the same but for their pre-skip. */
+  readonly packets: AsyncIterableIterator<readonly OpusPacket[]>;
+  /** Of the first logical stream; chained ones have the same but for their pre-skip and, for an encoder, gain. */
   readonly head: OpusHead;
   /**
    * Samples the stream had already been running when its first packet was recorded: two channels of a call may begin at
@@ -42,11 +58,11 @@ export interface OggOpus extends FileStream {
  * Reads up to the first sound. `packets` has to be read or left (`return`), which closes `bytes`.
  * Packets that are trimmed off entirely are not handed out; a gap in granule positions is a gap in times.
  * @throws Failure `unsupported-media` for what an encoder would have to be asked for (another codec, chained streams of another
- * shape, sound that overlaps); `unreadable-media` for damage and `incomplete` for an early end, both with the byte offset.
- * `packets` throws the same.
+ * shape or gain, sound that overlaps), or what not even an encoder gets right; `unreadable-media` for damage and `incomplete`
+ * for an early end, both with the byte offset. `packets` throws the same.
  */
-export async function readOggOpus(bytes: AsyncIterable<Buffer>): Promise<OggOpus> {
-  const parser = new OggOpusParser();
+export async function readOggOpus(bytes: AsyncIterable<Buffer>, reader: OpusReader = 'player'): Promise<OggOpus> {
+  const parser = new OggOpusParser(reader);
   const packets = await openBatches(bytes, parser, () => parser.isTimed);
   const { head } = parser;
   return {
@@ -75,12 +91,15 @@ export function opusTrack(head: OpusHead): AudioTrack {
   };
 }
 
-class OggOpusParser implements Parser<Packet> {
+class OggOpusParser implements Parser<OpusPacket> {
   startSamples = 0;
   /** Whether the first packet has its time. */
   isTimed = false;
+  readonly #reader: OpusReader;
   readonly #ogg = new OggParser();
   #head: OpusHead | undefined;
+  /** Of the link that is being read. */
+  #gain = 0;
   #expects: 'head' | 'tags' | 'sound' = 'head';
   /** The sample on the time line that granule position 0 of this logical stream stands for; unknown before its first page of sound. */
   #origin: number | undefined;
@@ -90,9 +109,15 @@ class OggOpusParser implements Parser<Packet> {
   #latest = 0;
   /** Samples of a chained stream that are not to be heard and still to come. */
   #preSkip = 0;
+  /** Samples of links' beginnings that a player could not be kept from hearing: what follows is late by them, up to the next gap. */
+  #late = 0;
   /** The last packet is held back: an empty last page may still trim it. */
-  #held: Packet | undefined;
+  #held: OpusPacket | undefined;
   #heldSamples = 0;
+
+  constructor(reader: OpusReader) {
+    this.#reader = reader;
+  }
 
   get hasEndMark(): boolean {
     return this.#ogg.hasEndMark;
@@ -104,21 +129,21 @@ class OggOpusParser implements Parser<Packet> {
     return this.#head;
   }
 
-  push(chunk: Buffer): readonly Packet[] {
-    const found: Packet[] = [];
+  push(chunk: Buffer): readonly OpusPacket[] {
+    const found: OpusPacket[] = [];
     for (const page of this.#ogg.push(chunk)) this.#page(page, found);
     return found;
   }
 
-  end(): readonly Packet[] {
-    const found: Packet[] = [];
+  end(): readonly OpusPacket[] {
+    const found: OpusPacket[] = [];
     for (const page of this.#ogg.end()) this.#page(page, found);
     if (this.#expects !== 'sound') throw new Failure('incomplete', 'The Ogg stream ends within its headers.');
     if (this.#held !== undefined) found.push(this.#held);
     return found;
   }
 
-  #page(page: OggPage, found: Packet[]): void {
+  #page(page: OggPage, found: OpusPacket[]): void {
     if (page.isFirst) this.#expects = 'head';
     else if (this.#ogg.mediaStreams > 1) throw unfit('holds several streams side by side');
     if (this.#expects === 'sound') this.#sound(page, found);
@@ -144,20 +169,25 @@ class OggOpusParser implements Parser<Packet> {
   #takeHead(packet: Buffer): void {
     const head = parseOpusHead(packet);
     if (head === undefined) throw unfit('holds something other than Opus');
-    if (this.#head !== undefined && !isSameShape(head, this.#head)) {
-      throw unfit('chains streams of different channels, mapping or gain');
-    }
+    if (this.#head !== undefined) this.#requireFollower(head, this.#head);
     // A chained stream continues where the one before was heard to end: its pre-skip overlaps that end.
     if (this.#head !== undefined) this.#preSkip = head.preSkip;
     this.#next -= this.#preSkip;
+    this.#gain = head.outputGain;
     this.#head ??= head;
+  }
+
+  #requireFollower(head: OpusHead, first: OpusHead): void {
+    if (this.#reader === 'player' && !isSameShape(head, first))
+      throw unfit('chains streams of different channels, mapping or gain');
+    if (!canDecode(first, head)) throw unfit('chains streams of different channels or mapping');
   }
 
   /**
    * Within a stream a page ends where its packets do (RFC 7845 §4). Programs that copy trimmed recordings one behind the other
    * (ffmpeg: -stream_loop, concat) write less: which samples are meant to go is stated nowhere, only that all are there.
    */
-  #sound(page: OggPage, found: Packet[]): void {
+  #sound(page: OggPage, found: OpusPacket[]): void {
     const packets = page.packets.filter(({ length }) => length > 0);
     const durations = packets.map((packet) => samplesOf(packet, page.offset));
     const total = durations.reduce((sum, samples) => sum + samples, 0);
@@ -166,9 +196,11 @@ class OggOpusParser implements Parser<Packet> {
     this.#start(page, total);
     const early = this.#next + total - ((this.#origin ?? 0) + page.granule);
     if (!page.isLast && early >= total) throw damagedOgg(page.offset, 'the granule position runs backwards');
-    if (!page.isLast && early >= MIN_GAP) throw unfit(`holds sound that overlaps at byte ${page.offset}`);
+    const overlaps = !page.isLast && early >= MIN_GAP;
+    if (overlaps && this.#reader === 'player') throw unfit(`holds sound that overlaps at byte ${page.offset}`);
     if (-early > MAX_GAP) throw damagedOgg(page.offset, 'the granule position jumps by more than a day');
-    if (-early >= MIN_GAP) this.#next -= early;
+    if (overlaps || -early >= MIN_GAP) this.#next -= early;
+    if (-early >= MIN_GAP) this.#late = Math.max(0, this.#late + early);
     this.#lay({ ...page, packets }, { durations, heard: total - (page.isLast ? Math.max(0, early) : 0) }, found);
   }
 
@@ -183,7 +215,7 @@ class OggOpusParser implements Parser<Packet> {
   }
 
   /** Lays the packets of a page on the time line, as far as they are heard: the last page may end early (§4.4). */
-  #lay(page: OggPage, { durations, heard }: Laying, found: Packet[]): void {
+  #lay(page: OggPage, { durations, heard }: Laying, found: OpusPacket[]): void {
     if (heard < 0) this.#trimHeld(-heard, page.offset);
     let left = heard;
     let index = 0;
@@ -200,9 +232,7 @@ class OggOpusParser implements Parser<Packet> {
 
   /** `trim` samples at its end must not be heard. */
   #hold(data: Buffer, samples: number, trim: number): void {
-    // Only whole packets can be kept from being heard at the beginning of a link, by trimming all of them.
-    const mute = this.#preSkip >= samples ? samples : trim;
-    this.#preSkip = this.#preSkip >= samples ? this.#preSkip - samples : 0;
+    const mute = this.#muteOf(samples, trim);
     this.#latest = Math.max(this.#next, this.#latest);
     this.#held = {
       track: 0,
@@ -211,9 +241,23 @@ class OggOpusParser implements Parser<Packet> {
       keyframe: true,
       durationNs: samplesToNs(samples),
       discardPaddingNs: mute === 0 ? undefined : samplesToNs(mute),
+      gain: this.#gain,
     };
     this.#heldSamples = samples;
     this.#next += samples;
+  }
+
+  /** Samples at its end that must not be heard; less than 0 for some at its beginning. */
+  #muteOf(samples: number, trim: number): number {
+    const early = Math.min(this.#preSkip, samples);
+    this.#preSkip -= early;
+    if (early === samples) return samples;
+    if (this.#reader === 'encoder') return early > 0 ? -early : trim;
+    // A player can only be kept from hearing whole packets there.
+    this.#preSkip = 0;
+    this.#late += early;
+    if (this.#late > MAX_LATE) throw unfit('chains streams whose beginnings a player would hear');
+    return trim;
   }
 
   #trimHeld(samples: number, offset: number): void {

@@ -277,8 +277,12 @@ function heldPages(streams: readonly LogicalStream[]): readonly OggPage[] {
 }
 
 function isMedia(firstPage: Buffer): boolean {
-  const packet = firstPage.subarray(HEADER + firstPage.readUInt8(26));
-  return !DESCRIPTIONS.some((start) => packet.toString('latin1', 0, start.length) === start);
+  return !isDescription(firstPage.subarray(HEADER + firstPage.readUInt8(26)));
+}
+
+/** Whether the stream of this first packet only describes the others. */
+export function isDescription(firstPacket: Buffer): boolean {
+  return DESCRIPTIONS.some((start) => firstPacket.toString('latin1', 0, start.length) === start);
 }
 
 /** Bytes of the page at `at`; where too few are there to tell, how many it takes to know more (always more than there are). */

@@ -10,6 +10,16 @@ export interface SoundContents {
   readonly channels: number | undefined;
   /** Whether decoding gives exactly so many: of PCM it does; AAC that says one may give two. */
   readonly isExact: boolean;
+  /** A track that says how loud it has to be. */
+  readonly levels?: Levels | undefined;
+}
+
+/** Sound to be multiplied by, of as many channels. */
+export interface Levels {
+  /** As {@link SoundContents.stream}. */
+  readonly stream: number;
+  /** Decibels that its full scale stands for. */
+  readonly scaleDb: number;
 }
 
 export interface Contents {
