@@ -114,7 +114,9 @@ function sniffOgg(head: Buffer): Sniffed | undefined {
   }
   if (textAt(packet, 0, 8) === 'OpusHead') {
     const size = head.subarray(27, 27 + segments).reduce((sum, lace) => sum + lace, 0);
-    const kind = beginsStream(packet.subarray(size)) ? 'ogg' : 'ogg-opus';
+    const next = packet.subarray(size);
+    const isAlone = !beginsStream(next) || next.compare(head, 14, 18, 14, 18) === 0;
+    const kind = isAlone ? 'ogg-opus' : 'ogg';
     return media(kind, { codec: 'opus', channels: packet[9], sampleRate: uint32(packet, 12) });
   }
   if (textAt(packet, 0, 7) === '\x01vorbis') {

@@ -131,8 +131,9 @@ test('RF64 takes its size from ds64', async () => {
 });
 
 test('two chained Ogg streams play one after the other', async () => {
-  const [left, right] = await Promise.all([fixture('dual-0.opus'), fixture('stereo.opus')]);
-  assertNear(measure('ogg-opus', Buffer.concat([left, right])).durationMs, 120_000, 2);
+  const call = await tone('-c:a', 'libvorbis', '-f', 'ogg');
+  const { durationMs = 0 } = measure('ogg-vorbis', call);
+  assertNear(measure('ogg-vorbis', Buffer.concat([call, call])).durationMs, 2 * durationMs, 2);
 });
 
 const damaged = (offset: number, what: string): { code: string; message: string } => ({
