@@ -22,7 +22,9 @@ interface Measured {
 
 /** What the meter says, and what it hands on. */
 function pass(kind: MediaKind, file: Buffer, step = 1000): Measured & { readonly kept: Buffer } {
-  const meter = isOgg(kind) ? new OggMeter({ isAlone: true }) : new SourceMeter(kind, { sizeBytes: file.length, genesysMs: undefined });
+  const meter = isOgg(kind)
+    ? new OggMeter({ isAlone: true })
+    : new SourceMeter(kind, { sizeBytes: file.length, genesysMs: undefined });
   const kept: Buffer[] = [];
   for (let at = 0; at < file.length; at += step) {
     for (const piece of meter.push(Buffer.from(file.subarray(at, at + step)))) {

@@ -5,7 +5,7 @@ import { nsToSamples, OPUS_RATE, type OpusHead, samplesToNs } from '../opus.ts';
 import type { AudioTrack, Packet } from '../packet.ts';
 import type { Contents } from '../source/contents.ts';
 import { type Lengths, ofSound, type SourceFigures, UNKNOWN_LENGTHS } from '../source/tally.ts';
-import { createWebmWriter } from '../webm/writer.ts';
+import { WebmWriter } from '../webm/writer.ts';
 import { type OggOpus, type OpusPacket, opusTrack, readOggOpus } from './ogg-opus.ts';
 
 /**
@@ -30,7 +30,7 @@ export class OpusSource implements SourceFigures {
     const file = await readOggOpus(chunks, 'encoder');
     const line = new LevelLine(file);
     this.contents = contentsOf(file);
-    const writer = createWebmWriter(line.tracks);
+    const writer = new WebmWriter(line.tracks);
     yield writer.liveHead;
     for await (const batch of file.packets) yield* writer.add(line.withLevels(batch));
     yield* writer.end();

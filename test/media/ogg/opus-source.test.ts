@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { levelPackets, levelTrack } from '../../../src/media/flac-level.ts';
-import { createWebmWriter } from '../../../src/media/webm/writer.ts';
+import { WebmWriter } from '../../../src/media/webm/writer.ts';
 import { ffmpeg } from '../../support/media/ffmpeg.ts';
 import { withFile } from '../../support/media/files.ts';
 import { amplitudeOf, clippedShare, decibels, hear, stretchesOf } from '../../support/media/hear.ts';
@@ -151,7 +151,7 @@ test('(D7) a chained leg of another codec beside a second file is refused, not l
 
 test('a level is FLAC that another decoder reads, to the sample and to 0.01 dB', HANG, async () => {
   for (const channels of [1, 2]) {
-    const writer = createWebmWriter([levelTrack(channels)]);
+    const writer = new WebmWriter([levelTrack(channels)]);
     const spans = [
       { start: 0, samples: 7, gainDb: 0 },
       { start: 7, samples: 200_001, gainDb: -12 },
