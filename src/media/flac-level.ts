@@ -64,7 +64,7 @@ export function* levelPackets(
   }
 }
 
-interface Frame {
+interface LevelFrame {
   readonly start: number;
   readonly samples: number;
   readonly value: number;
@@ -72,7 +72,7 @@ interface Frame {
 }
 
 /** §9: 48 kHz, 24 bit, a block of its own length, and of each channel one constant subframe. */
-function frame({ start, samples, value, channels }: Frame): Buffer {
+function frame({ start, samples, value, channels }: LevelFrame): Buffer {
   const head = [
     0xff,
     0xf9,

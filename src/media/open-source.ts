@@ -4,7 +4,7 @@ import { contentsOfMovie } from './mp4/movie.ts';
 import type { Spool } from './mp4/spool.ts';
 import { streamableMp4 } from './mp4/stream.ts';
 import { isOgg, OggMeter } from './ogg/meter.ts';
-import { OpusSource } from './ogg/opus-source.ts';
+import { OpusSource } from './opus-source.ts';
 import type { Media } from './sniff.ts';
 import type { Contents } from './source/contents.ts';
 import { SourceMeter } from './source-meter.ts';

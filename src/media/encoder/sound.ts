@@ -44,11 +44,11 @@ function alone(sound: SoundContents, file: Heard): SoundFilters {
     const filters = [...inPlace(file), ...ownChannels(sound)].join(',');
     return { kind: 'simple', filters, map: `0:a:${String(sound.stream)}`, channels, isMixed, keepsClocks: false };
   }
-  const filters = chainOf({ sound, file: 0, label: '0' }, inStep(file), [...ownChannels(sound), LIMITER]);
+  const filters = filtersOf({ sound, file: 0, label: '0' }, inStep(file), [...ownChannels(sound), LIMITER]);
   return { kind: 'complex', filters: `${filters}[sound]`, map: '[sound]', channels, isMixed, keepsClocks: true };
 }
 
-interface Placed {
+interface HeardTrack {
   readonly sound: SoundContents;
   readonly file: number;
   /** Its own among those of all tracks. */
@@ -56,7 +56,7 @@ interface Placed {
 }
 
 /** A track through filters that put it in its place in time, then at its level, then where it is heard. */
-function chainOf({ sound, file, label }: Placed, places: readonly string[], sides: readonly string[]): string {
+function filtersOf({ sound, file, label }: HeardTrack, places: readonly string[], sides: readonly string[]): string {
   const { stream, levels } = sound;
   const inputOf = (track: number): string => `[${String(file)}:a:${String(track)}]${places.join(',')}`;
   if (levels === undefined) return `${inputOf(stream)}${places.length > 0 ? ',' : ''}${sides.join(',')}`;
@@ -96,7 +96,7 @@ function together(files: readonly Heard[]): SoundFilters {
     const side = (files.length > 1 ? index : number) % 2;
     const places = files.length > 1 ? inStep(file) : inPlace(file);
     const label = String(number);
-    return `${chainOf({ sound, file: index, label }, places, toSide(sound, side))}[s${label}]`;
+    return `${filtersOf({ sound, file: index, label }, places, toSide(sound, side))}[s${label}]`;
   });
   const labels = tracks.map((_, number) => `[s${String(number)}]`).join('');
   const isMixed = tracks.length > 2 || tracks.some(({ sound }) => sound.channels !== 1);

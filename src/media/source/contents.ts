@@ -11,11 +11,11 @@ export interface SoundContents {
   /** Whether decoding gives exactly so many: of PCM it does; AAC that says one may give two. */
   readonly isExact: boolean;
   /** A track that says how loud it has to be. */
-  readonly levels?: Levels | undefined;
+  readonly levels?: LevelTrack | undefined;
 }
 
 /** Sound to be multiplied by, of as many channels. */
-export interface Levels {
+export interface LevelTrack {
   /** As {@link SoundContents.stream}. */
   readonly stream: number;
   /** Decibels that its full scale stands for. */

@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import { Failure, type FailureCode } from '../../../src/failure.ts';
 import { readOggOpus } from '../../../src/media/ogg/ogg-opus.ts';
-import { OpusSource } from '../../../src/media/ogg/opus-source.ts';
+import { OpusSource } from '../../../src/media/opus-source.ts';
 import { decodeOpus, ffmpeg } from '../../support/media/ffmpeg.ts';
 import { pathOfFixture } from '../../support/media/fixtures.ts';
 import { archived } from '../../support/media/made.ts';

@@ -1,12 +1,12 @@
 /** An Ogg Opus file on its way to the encoder → Matroska of one stream: links trimmed to the sample, the gain of each beside it. */
-import { Failure } from '../../failure.ts';
-import { LEVEL_SCALE_DB, levelPackets, levelTrack } from '../flac-level.ts';
-import { nsToSamples, OPUS_RATE, type OpusHead, samplesToNs } from '../opus.ts';
-import type { AudioTrack, Packet } from '../packet.ts';
-import type { Contents } from '../source/contents.ts';
-import { type Lengths, ofSound, type SourceFigures, UNKNOWN_LENGTHS } from '../source/tally.ts';
-import { WebmWriter } from '../webm/writer.ts';
-import { type OggOpus, type OpusPacket, opusTrack, readOggOpus } from './ogg-opus.ts';
+import { Failure } from '../failure.ts';
+import { LEVEL_SCALE_DB, levelPackets, levelTrack } from './flac-level.ts';
+import { nsToSamples, OPUS_RATE, type OpusHead, samplesToNs } from './opus.ts';
+import type { AudioTrack, Packet } from './packet.ts';
+import type { Contents } from './source/contents.ts';
+import { type Lengths, ofSound, type SourceFigures, UNKNOWN_LENGTHS } from './source/tally.ts';
+import { WebmWriter } from './webm/writer.ts';
+import { type OggOpus, type OpusPacket, opusTrack, readOggOpus } from './ogg/ogg-opus.ts';
 
 /**
  * ffmpeg reads chained Ogg with the gain, the pre-skip and, beside a second file, the times of the first link alone. Matroska
@@ -29,7 +29,7 @@ export class OpusSource implements SourceFigures {
   async *through(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, void> {
     const file = await readOggOpus(chunks, 'encoder');
     const line = new LevelLine(file);
-    this.contents = contentsOf(file);
+    this.contents = contentsOfOpus(file);
     const writer = new WebmWriter(line.tracks);
     yield writer.liveHead;
     for await (const batch of file.packets) yield* writer.add(line.withLevels(batch));
@@ -42,7 +42,7 @@ export class OpusSource implements SourceFigures {
 /** As many as FLAC and Opus call by the same names; the links of others have one gain. */
 const hasLevels = ({ head }: OggOpus): boolean => head.mappingFamily === 0;
 
-function contentsOf(file: OggOpus): Contents {
+function contentsOfOpus(file: OggOpus): Contents {
   const { channels } = file.head;
   const levels = hasLevels(file) ? { stream: 1, scaleDb: LEVEL_SCALE_DB } : undefined;
   const sound = { stream: 0, codec: 'opus', channels, isExact: false, levels };

@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { levelPackets, levelTrack } from '../../../src/media/flac-level.ts';
-import { WebmWriter } from '../../../src/media/webm/writer.ts';
-import { ffmpeg } from '../../support/media/ffmpeg.ts';
-import { withFile } from '../../support/media/files.ts';
-import { amplitudeOf, clippedShare, decibels, hear, stretchesOf } from '../../support/media/hear.ts';
-import { archived } from '../../support/media/made.ts';
-import { pagesOf, sealed } from '../../support/media/ogg-write.ts';
+import { levelPackets, levelTrack } from '../../src/media/flac-level.ts';
+import { WebmWriter } from '../../src/media/webm/writer.ts';
+import { ffmpeg } from '../support/media/ffmpeg.ts';
+import { withFile } from '../support/media/files.ts';
+import { amplitudeOf, clippedShare, decibels, hear, stretchesOf } from '../support/media/hear.ts';
+import { archived } from '../support/media/made.ts';
+import { pagesOf, sealed } from '../support/media/ogg-write.ts';
 
 const HANG = { timeout: 120_000 };
 const AMPLITUDE = 0.3;
