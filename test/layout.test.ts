@@ -142,7 +142,7 @@ const PARTS: readonly Part[] = [
     why: 'fetching is hosts, ranges and patience; who named the URL is not its business',
   },
   {
-    has: ['genesys/open-genesys.ts', 'genesys/open-census.ts'],
+    has: ['genesys/open-genesys.ts', 'genesys/open-census.ts', 'genesys/inquiry.ts'],
     may: ['genesys/', 'download/', 'config/'],
     why: 'the one place that puts asking and fetching together',
   },

@@ -16,6 +16,10 @@ export const RECONCILE = {
       kind: 'switch',
       meaning: 'makes the index of these days anew (of all by default) from what lies in the archive, and nothing else',
     },
+    why: {
+      kind: 'switch',
+      meaning: 'asks audits, orphans and upload reports of Genesys what became of what is lost or unlisted',
+    },
   },
   example: 'archiver reconcile --from 2026-11-26 --to 2026-11-28',
 } as const satisfies CommandTable;

@@ -3,10 +3,11 @@ import type { Archive } from '../archive/archive.ts';
 import { flagAllHeld } from '../archive/holds.ts';
 import type { DayProof, Finding } from '../day.ts';
 import { Failure } from '../failure.ts';
+import { type Absence, GenesysInquiry, type Inquest, type WitnessName } from '../genesys/inquiry.ts';
 import { daysInNeed, type ProofNeeds, proveDay } from '../prove-day.ts';
 import { readVersion } from '../version.ts';
 import { daysAsked } from './days.ts';
-import { indexDaysOf, openArchiveOf, openCensusOf, openWorkplace } from './open.ts';
+import { indexDaysOf, openArchiveOf, openCensusOf, openWorkplace, type Workplace } from './open.ts';
 import { rebuildIndex } from './rebuild-index.ts';
 import { columnsOf, EXIT, type Exit, type Report } from './report.ts';
 import type { Task } from './task.ts';
@@ -15,9 +16,10 @@ export async function runReconcile(task: Task): Promise<Exit> {
   if (task.flags.isOn('index')) return rebuildIndex(task);
   const workplace = openWorkplace(task, 'reconcile');
   const archive = await openArchiveOf(workplace, task, false);
+  const census = openCensusOf(workplace, task, 1);
   const index = indexDaysOf({ workplace, archive }, task);
-  const needs = { census: openCensusOf(workplace, task, 1), archive, version: readVersion(), index };
-  const exit = await reconcile(task, needs);
+  const inquiry = task.flags.isOn('why') ? openInquiryOf(workplace, task) : undefined;
+  const exit = await reconcile(task, { census, archive, version: readVersion(), index, inquiry });
   if (!task.signal.aborted) await flagWhatCame(archive, task);
   return exit;
 }
@@ -29,10 +31,21 @@ async function flagWhatCame(archive: Archive, { report, signal }: Task): Promise
   });
 }
 
+function openInquiryOf({ config }: Workplace, { opened }: Task): GenesysInquiry {
+  const inquiry = new GenesysInquiry(config.genesys, { share: 1, proxies: config.proxies });
+  opened.defer(() => inquiry.close());
+  return inquiry;
+}
+
+export interface ReconcileNeeds extends ProofNeeds {
+  /** Asked what became of what is lost or unlisted. */
+  readonly inquiry?: Pick<GenesysInquiry, 'hear'> | undefined;
+}
+
 /** Findings for people are kept until the days are printed; beyond so many they are only counted. */
 const MOST_FINDINGS = 1_000;
 
-export async function reconcile(task: Task, needs: ProofNeeds): Promise<Exit> {
+export async function reconcile(task: Task, needs: ReconcileNeeds): Promise<Exit> {
   const { flags, report, signal } = task;
   const { now = () => new Date() } = needs;
   const days = daysAsked(flags, now()) ?? (await daysInNeed(needs.archive.notes, now(), signal));
@@ -43,14 +56,40 @@ export async function reconcile(task: Task, needs: ProofNeeds): Promise<Exit> {
     if (signal.aborted || report.closed) break;
     const onProgress = (conversations: number): void =>
       report.progress(`${day}  ${String(conversations)} conversations`, { day, conversations });
-    const onFinding = (finding: Finding): void => tally.found(finding);
+    const absences: Absence[] = [];
+    const onFinding = (finding: Finding): void => {
+      tally.found(finding);
+      if (absences.length < MOST_FINDINGS) absences.push(...absenceOf(finding));
+    };
     const proof = await proveDay(day, { ...needs, onFinding, onProgress }, signal).catch((error: unknown) => {
       if (!signal.aborted) throw error;
     });
-    if (proof !== undefined) tally.day(proof);
+    if (proof === undefined) continue;
+    tally.day(proof);
+    if (needs.inquiry !== undefined && absences.length > 0)
+      await needs.inquiry.hear(day, absences, signal).then(
+        (inquest) => tally.why(day, absences, inquest),
+        (error: unknown) => {
+          if (!signal.aborted) throw error;
+        },
+      );
   }
   return tally.end(days.length);
 }
+
+/** What Genesys does not have, and somebody there may know of. */
+function absenceOf({ state, key }: Finding): readonly Absence[] {
+  if (state !== 'lost' && state !== 'unlisted') return [];
+  const [conversationId = '', recordingId] = key.split('.');
+  return [{ conversationId, recordingId: recordingId === '_' ? undefined : recordingId }];
+}
+
+const WITNESSES: Readonly<Record<WitnessName, string>> = {
+  audit: 'audits',
+  orphans: 'orphaned recordings',
+  uploads: 'upload reports',
+};
+const UNKNOWN = 'neither audits nor orphans nor upload reports know of it';
 
 /** Prints days and findings as they come, and knows how it all ended. */
 export class ReconcileTally {
@@ -71,6 +110,24 @@ export class ReconcileTally {
     if (this.#lines.length < MOST_FINDINGS) this.#lines.push([state, day, key, reason]);
   }
 
+  /** What was heard of each absence; that nobody knows is said as well, unless somebody could not be heard. */
+  why(day: string, absences: readonly Absence[], { testimonies, silent }: Inquest): void {
+    for (const { witness, failure } of silent)
+      this.#report.problem(`${day}: Genesys' ${WITNESSES[witness]} could not be asked: ${failure.message}`);
+    for (const absence of absences) {
+      const heard = testimonies.filter((each) => each.absence === absence);
+      for (const { witness, reason } of heard) this.#because(day, absence, { witness, reason });
+      if (heard.length === 0 && silent.length === 0)
+        this.#because(day, absence, { witness: 'nobody', reason: UNKNOWN });
+    }
+  }
+
+  #because(day: string, absence: Absence, because: { readonly witness: string; readonly reason: string }): void {
+    const key = `${absence.conversationId}.${absence.recordingId ?? '_'}`;
+    this.#report.fact({ type: 'why', day, key, ...because });
+    if (this.#lines.length < 2 * MOST_FINDINGS) this.#lines.push(['why', day, key, because.reason]);
+  }
+
   day(proof: DayProof): void {
     this.#verdicts[proof.verdict] += 1;
     if (proof.verdict === 'incomplete') this.#fetchable.push(proof.day);
@@ -80,7 +137,7 @@ export class ReconcileTally {
   end(days: number): Exit {
     const report = this.#report;
     if (this.#lines.length > 0) report.text(['', ...columnsOf(this.#lines)].join('\n'));
-    const hidden = this.#findings - this.#lines.length;
+    const hidden = this.#findings - this.#lines.filter(([kind]) => kind !== 'why').length;
     if (hidden > 0) report.text(`… and ${String(hidden)} more: --json lists all of them.`);
     const { complete, accounted } = this.#verdicts;
     report.text(

@@ -4,6 +4,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { GenesysInquiry } from '../../src/genesys/inquiry.ts';
 import { GenesysInspection } from '../../src/genesys/inspection.ts';
 import { GenesysCensus } from '../../src/genesys/open-census.ts';
 import { createGenesys } from '../../src/genesys/open-genesys.ts';
@@ -338,6 +339,39 @@ test('the SDK reads who it is, what it may, limits, settings, triggers and their
   }
 });
 
+test('the SDK asks what became of recordings: audits, orphans, upload reports', async (t) => {
+  const server = await setUp(t);
+  server.inquiries.pendingPolls = 0;
+  server.inquiries.deletions = [
+    { recordingId: 'r', conversationId: 'c', eventDate: '2026-11-27T00:00:00.000Z', user: 'u' },
+  ];
+  server.inquiries.orphans = [{ id: 'o', conversationId: 'c', status: 'NO_CONVERSATION' }];
+  server.inquiries.uploads = { Failure: 'c' };
+  const { api } = await logIn(server);
+  const quality = new platformClient.QualityApi();
+  const interval = '2026-11-26T00:00:00.000Z/2026-11-28T00:00:00.000Z';
+  const filters = [{ property: 'Action', value: 'Delete' }];
+  const query = await answerOf(quality.postQualityConversationsAuditsQuery({ interval, filters }));
+  assertModel('QualityAuditQueryExecutionStatusResponse', query.body);
+  const id = String(objectOf(query.body)['id']);
+  assertModel(
+    'QualityAuditQueryExecutionStatusResponse',
+    (await answerOf(quality.getQualityConversationsAuditsQueryTransactionId(id))).body,
+  );
+  assertModel(
+    'QualityAuditQueryExecutionResultsResponse',
+    (await answerOf(quality.getQualityConversationsAuditsQueryTransactionIdResults(id, { pageSize: 100 }))).body,
+  );
+  assertModel('OrphanRecordingListing', (await answerOf(api.getOrphanrecordings({ hasConversation: true }))).body);
+  const report = await answerOf(
+    api.postRecordingUploadsReports({ dateSince: '2026-11-26T00:00:00.000Z', uploadStatus: 'Failure' }),
+  );
+  assertModel('RecordingUploadReport', report.body);
+  const read = await answerOf(api.getRecordingUploadsReport(String(objectOf(report.body)['id'])));
+  assertModel('RecordingUploadReport', read.body);
+  assert.equal(await (await fetch(String(objectOf(read.body)['signedUrl']))).text(), 'c');
+});
+
 interface Endpoint {
   readonly method: string;
   /** With `{}` in place of each parameter. */
@@ -432,7 +466,8 @@ test('whatever is asked of Genesys exists in the SDK, with its method and its qu
   const census = new GenesysCensus(server.config(), { share: 1, pollMs: 1, baseDelayMs: 1 });
   const config = server.config();
   const inspections = config.clients.map((client) => new GenesysInspection(client, config));
-  t.after(() => Promise.all([genesys, census, ...inspections].map((each) => each.close())));
+  const inquiry = new GenesysInquiry(config, { share: 1, pollMs: 1 });
+  t.after(() => Promise.all([genesys, census, inquiry, ...inspections].map((each) => each.close())));
   for (const recording of [
     ...(await genesys.recordingsOf(CONVERSATION, t.signal)).recordings,
     ...(await genesys.voicemailsOf(CONVERSATION, t.signal)),
@@ -447,6 +482,7 @@ test('whatever is asked of Genesys exists in the SDK, with its method and its qu
   for (const isClosed of [true, false])
     for await (const { conversationId } of census.conversationsOf('2026-11-26', isClosed, t.signal).conversations)
       await census.recordingsOf(conversationId, t.signal);
+  await inquiry.hear('2026-11-26', [{ conversationId: CONVERSATION, recordingId: undefined }], t.signal);
   for (const inspection of inspections) {
     await inspection.organization(t.signal);
     await inspection.grants(t.signal);
@@ -456,7 +492,7 @@ test('whatever is asked of Genesys exists in the SDK, with its method and its qu
     assert.ok((await inspection.topics(t.signal)).includes((await inspection.triggers(t.signal))[0]?.topicName ?? ''));
   }
   const asked = new Set(server.requests().map(({ method, path }) => `${method} ${path}`));
-  assert.ok(asked.size >= 18, [...asked].join('\n'));
+  assert.ok(asked.size >= 24, [...asked].join('\n'));
   const strange = [...asked].filter((line) => {
     const [method = '', path = '', query = ''] = line.split(/ |\?/);
     if (NOT_IN_SDK.test(path) || MEDIA_HOST.test(path)) return false;

@@ -20,6 +20,7 @@ import {
   type SimulatedRecording,
   stubBody,
 } from './recordings.ts';
+import { type InquiryScript, SimulatedInquiries } from './inquiries.ts';
 import { type OrganizationScript, SimulatedOrganization } from './organization.ts';
 import { type SimulatedVoicemail, SimulatedVoicemails } from './voicemails.ts';
 import { fileReply, jsonReply, type MediaOptions, type Reply, send } from './reply.ts';
@@ -55,6 +56,7 @@ export interface LoggedRequest {
   /**
    * `token`, `analytics-…`, `list:C`, `metadata:R`, `recordings:C`, `recording:R`, `restore:R`, `conversation:C`, `voicemail:V`,
    * `voicemail-media:V`, `batch`, `batch-status:J`, `settings`, `token-info`, `subject`, `limits:NAMESPACE`, `triggers`, `topics`,
+   * `audits`, `audits-state:J`, `audits-results:J`, `orphans`, `uploads`, `uploads-state:J`,
    * `media-api:R`, `media-download:R`, `media:R:CHANNEL`, `details:C`, `transcripts:M`, or `unknown`.
    */
   readonly route: string;
@@ -90,6 +92,8 @@ export interface GenesysServer {
   readonly analytics: AnalyticsScript;
   /** Who the client is, what it may, and how the organization is set. */
   readonly organization: OrganizationScript;
+  /** What it knows of recordings that are gone. */
+  readonly inquiries: InquiryScript;
   update(recordingId: string, change: Partial<SimulatedRecording>): void;
   /** The next `times` requests to the route (see {@link LoggedRequest.route}; may end in `*`) meet this fault. */
   fault(route: string, instruction: string, times?: number): void;
@@ -159,6 +163,7 @@ class SimulatedGenesys implements GenesysServer {
   readonly #faults = new Faults();
   readonly #analytics = new SimulatedAnalytics();
   readonly #organization = new SimulatedOrganization();
+  readonly #inquiries = new SimulatedInquiries();
   readonly #voicemails = new SimulatedVoicemails();
   readonly #transcripts: SimulatedTranscript[] = [];
   readonly #log: LoggedRequest[] = [];
@@ -246,6 +251,10 @@ class SimulatedGenesys implements GenesysServer {
 
   get analytics(): AnalyticsScript {
     return this.#analytics.script;
+  }
+
+  get inquiries(): InquiryScript {
+    return this.#inquiries.script;
   }
 
   get organization(): OrganizationScript {
@@ -560,6 +569,43 @@ class SimulatedGenesys implements GenesysServer {
       method: 'GET',
       path: /^\/api\/v2\/processautomation\/triggers\/topics$/,
       answer: () => this.#organization.topics(),
+    },
+    {
+      name: 'audits',
+      method: 'POST',
+      path: /^\/api\/v2\/quality\/conversations\/audits\/query$/,
+      answer: ({ request }) => this.#inquiries.submitAudit(request),
+    },
+    {
+      name: 'audits-state',
+      method: 'GET',
+      path: /^\/api\/v2\/quality\/conversations\/audits\/query\/([^/]+)$/,
+      answer: ({ ids: [id = ''] }) => this.#inquiries.auditState(id),
+    },
+    {
+      name: 'audits-results',
+      method: 'GET',
+      path: /^\/api\/v2\/quality\/conversations\/audits\/query\/([^/]+)\/results$/,
+      answer: ({ ids: [id = ''], url }) => this.#inquiries.auditResults(id, url),
+    },
+    {
+      name: 'orphans',
+      method: 'GET',
+      path: /^\/api\/v2\/orphanrecordings$/,
+      answer: ({ url }) => this.#inquiries.orphans(url),
+    },
+    {
+      name: 'uploads',
+      method: 'POST',
+      path: /^\/api\/v2\/recording\/uploads\/reports$/,
+      answer: ({ request }) => this.#inquiries.submitReport(request),
+    },
+    {
+      name: 'uploads-state',
+      method: 'GET',
+      path: /^\/api\/v2\/recording\/uploads\/reports\/([^/]+)$/,
+      answer: ({ ids: [id = ''] }) =>
+        this.#inquiries.report(id, (recording, file) => this.#urls.sign(this.#mediaOrigin, recording, file)),
     },
     {
       name: 'media-api',
