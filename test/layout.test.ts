@@ -32,6 +32,8 @@ const GROUND = [
   'first-of-minute.ts',
   'media-file.ts',
   'levels.ts',
+  'merkle.ts',
+  'statement.ts',
 ];
 
 const PARTS: readonly Part[] = [
@@ -45,6 +47,8 @@ const PARTS: readonly Part[] = [
   { has: ['waiting.ts'], may: ['failure.ts'], why: 'waiting and its bounds are the same wherever somebody waits' },
   { has: ['within-size.ts'], may: [], why: 'nobody holds more of what others send than he is ready for' },
   { has: ['recording.ts'], may: ['failure.ts'], why: 'a value and its names; refusing an id is all it can fail at' },
+  { has: ['merkle.ts'], may: [], why: 'a tree of hashes is arithmetic, whatever its leaves are' },
+  { has: ['statement.ts'], may: ['fields.ts'], why: 'seals and certificates are signed and checked the same way' },
   {
     has: ['media-file.ts'],
     may: [],
@@ -324,6 +328,11 @@ const PARTS: readonly Part[] = [
     why: 'one recording goes by the same steps whoever asks: a command, a schedule',
   },
   {
+    has: ['seal-survey.ts'],
+    may: ['archive/', 'survey.ts'],
+    why: 'what was found is put on record the same way whoever looked; who signs it is given',
+  },
+  {
     has: ['overview.ts'],
     may: ['archive/', 'queue/queue.ts'],
     why: 'how an archive is doing, for whoever asks: a command, a route, a page',
@@ -420,6 +429,11 @@ const PARTS: readonly Part[] = [
     why: 'a doctor asks and judges, and is given whom to ask: nothing live knows of it',
   },
   {
+    has: ['certificate/'],
+    may: ['archive/', 'audit/audit.ts', 'config/', 'outbound.ts', 'version.ts'],
+    why: 'what an archive can swear to, and who signs it; it fetches nothing from Genesys and changes nothing',
+  },
+  {
     has: ['commands/'],
     may: [
       'config/',
@@ -430,6 +444,8 @@ const PARTS: readonly Part[] = [
       'index-days.ts',
       'mend-days.ts',
       'survey.ts',
+      'seal-survey.ts',
+      'certificate/',
       'catch-up.ts',
       'erasure.ts',
       'doctor/',
@@ -475,7 +491,7 @@ const PACKAGES: readonly Package[] = [
   { name: /^prom-client$/, only: /^metrics\.ts$/, why: 'the names of all figures stand in one file' },
   {
     name: /^undici$/,
-    only: /^((genesys|download|archive\/bucket)\/|(outbound|notify)\.ts$)/,
+    only: /^((genesys|download|archive\/bucket)\/|(outbound|notify|certificate\/kms)\.ts$)/,
     why: 'only these talk to other hosts, each behind its own rules for hosts and deadlines',
   },
   { name: /^@google-cloud\/storage$/, only: /^archive\/bucket\//, why: 'the bucket is one archive of several' },

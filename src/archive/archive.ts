@@ -157,6 +157,10 @@ export interface Archive {
   shelfOf(recording: Recording, signal: AbortSignal): Promise<Shelf | undefined>;
   /** The days under days/, in order. */
   daysListed(signal: AbortSignal): AsyncIterable<string>;
+  /** The days under proofs/, in order. */
+  daysProven(signal: AbortSignal): AsyncIterable<string>;
+  /** What manifest.json says, byte for byte; undefined where there is none. Nothing is rebuilt. */
+  manifestText(recording: Recording, signal: AbortSignal): Promise<string | undefined>;
   /** The keys that a day lists, in order: whether their recordings are there, each has to be asked. */
   keysListed(day: string, signal: AbortSignal): AsyncIterable<string>;
   /**

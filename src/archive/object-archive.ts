@@ -1,12 +1,12 @@
 /** What folder and bucket do alike, over their small objects: the listing, and the reasons why something is not there. */
-import { isId, pathOf, type Recording, recordingOfKey, spellingsOf } from '../recording.ts';
 import { isDay } from '../instant.ts';
+import { isId, pathOf, type Recording, recordingOfKey, spellingsOf } from '../recording.ts';
 import type { DatedRecording, ListQuery, Page } from './archive.ts';
 import { indexFolder } from './day-index.ts';
 import { erasedNames, requireNotErased } from './erased.ts';
 import { listArchive } from './listing.ts';
 import { recordingOf, type FailureRecord, type Manifest, type WaitingRecord } from './manifest.ts';
-import { DAYS, ERASED, levelsName, RECORDINGS, type Subject } from './names.ts';
+import { DAYS, ERASED, levelsName, manifestName, RECORDINGS, type Subject } from './names.ts';
 import { ObjectNotes, type Notes } from './notes.ts';
 import type { Objects } from './objects.ts';
 import { compareTexts } from './page.ts';
@@ -136,6 +136,15 @@ export abstract class ObjectArchive {
 
   async *daysListed(signal: AbortSignal): AsyncGenerator<string> {
     for await (const name of this.objects.children({ folder: DAYS }, signal)) yield name.replace(/\/$/, '');
+  }
+
+  async *daysProven(signal: AbortSignal): AsyncGenerator<string> {
+    for await (const name of this.objects.children({ folder: 'proofs/' }, signal))
+      if (isDay(name.replace(/\/$/, ''))) yield name.replace(/\/$/, '');
+  }
+
+  manifestText(recording: Recording, signal: AbortSignal): Promise<string | undefined> {
+    return this.objects.get(manifestName(recording), signal);
   }
 
   keysListed(day: string, signal: AbortSignal): AsyncIterable<string> {

@@ -1,7 +1,7 @@
 /** What was established about a day, as it lies in `proofs/{day}/`: written once, and the newest counts. */
 import { Fields } from '../fields.ts';
 import type { Notes } from './notes.ts';
-import { isInPart, parsePart } from './part.ts';
+import { isInPart, parsePart, partText, type ReadPart } from './part.ts';
 
 /** `complete`: everything that Genesys has was looked for. `intact`: what lies here was compared with its manifests. */
 export type ProofKind = 'complete' | 'intact';
@@ -45,13 +45,52 @@ export async function* proofsOf(
   notes: Notes,
   signal: AbortSignal,
 ): AsyncGenerator<WrittenProof> {
+  for await (const { proof } of proofNotesOf(kind, day, notes, signal)) yield proof;
+}
+
+export interface ProofNote {
+  readonly name: string;
+  readonly text: string;
+  readonly proof: WrittenProof;
+}
+
+/** The same, each with where it lies and its text. */
+export async function* proofNotesOf(
+  kind: ProofKind,
+  day: string,
+  notes: Notes,
+  signal: AbortSignal,
+): AsyncGenerator<ProofNote> {
   const names: string[] = [];
   for await (const { name } of notes.list(`proofs/${day}/`, signal))
     if (name.endsWith(`.${kind}.json`)) names.push(name);
   for (const name of names.toSorted().toReversed()) {
-    const proof = parseProof(await notes.read(name, signal));
-    if (proof !== undefined) yield proof;
+    const text = (await notes.read(name, signal)) ?? '';
+    const proof = parseProof(text);
+    if (proof !== undefined) yield { name, text, proof };
   }
+}
+
+const READINGS = 'proofs/read/';
+
+/** What one run has read whole: of which days, and which part of their recordings. */
+export interface ReadRun {
+  readonly part: ReadPart;
+  /** First and last day, both included; null for all there are. */
+  readonly days: readonly [first: string, last: string] | null;
+  readonly recordings: number;
+  /** Days of which something was not as it should be: nothing is proven of them. */
+  readonly damagedDays: readonly string[];
+}
+
+/** `proofs/read/{instant}.json`: one note a run, however many days it went through. */
+export async function writeReading(
+  { part, ...reading }: ReadRun,
+  { notes, at, service }: { readonly notes: Notes; readonly at: Date; readonly service: string },
+  signal: AbortSignal,
+): Promise<void> {
+  const text = { version: 1, kind: 'read', at: at.toISOString(), part: partText(part), ...reading, service };
+  await notes.create(`${READINGS}${at.toISOString()}.json`, `${JSON.stringify(text, null, 2)}\n`, signal);
 }
 
 /** Whether the bytes of a recording were read and found whole since then. Its day is that of its manifest. */
@@ -62,20 +101,32 @@ export async function wasReadSince(
   signal: AbortSignal,
 ): Promise<boolean> {
   const names: string[] = [];
-  for await (const { name, writtenAt } of notes.list(`proofs/${day}/`, signal))
-    if (name.endsWith('.intact.json') && Date.parse(writtenAt) >= sinceMs) names.push(name);
-  for (const name of names.toReversed()) {
-    const proof = parseProof(await notes.read(name, signal));
-    const part = parsePart(proof?.['read']);
-    if (proof?.verdict === 'intact' && part !== undefined && isInPart(key, part)) return true;
-  }
+  for await (const { name } of notes.list(READINGS, signal))
+    if (Date.parse(name.slice(READINGS.length, -'.json'.length)) >= sinceMs) names.push(name);
+  for (const name of names.toReversed())
+    if (hasReadOf(Fields.in(jsonOf(await notes.read(name, signal))), key, day)) return true;
   return false;
+}
+
+function hasReadOf(reading: Fields | undefined, key: string, day: string): boolean {
+  const part = parsePart(reading?.text('part'));
+  if (reading === undefined || part === undefined || !isInPart(key, part)) return false;
+  const [first = '', last = '9'] = reading.array('days') ?? [];
+  return String(first) <= day && day <= String(last) && reading.array('damagedDays')?.includes(day) === false;
+}
+
+function jsonOf(text: string | undefined): unknown {
+  try {
+    const value: unknown = JSON.parse(text ?? '');
+    return value;
+  } catch {
+    return undefined;
+  }
 }
 
 function parseProof(text: string | undefined): WrittenProof | undefined {
   try {
-    const value: unknown = JSON.parse(text ?? '');
-    const fields = Fields.of(value, 'proof');
+    const fields = Fields.of(jsonOf(text), 'proof');
     const [day, verdict] = [fields.requireText('day'), fields.requireText('verdict')];
     return { ...Object.fromEntries(fields.names().map((name) => [name, fields.raw(name)])), day, verdict };
   } catch {

@@ -11,6 +11,7 @@ export function mendingOf(finding: ArchiveFinding, place: ArchiveConfig): string
   switch (state) {
     case 'damaged':
     case 'unreadable':
+      if (file.startsWith('proofs/')) return `Restore it:  ${earlierCopies(file.replace(/\/[^/]*$/, ''), place)}`;
       return `Restore it:  ${earlierCopies(`recordings/${path}`, place)}`;
     case 'incomplete':
       if (file.startsWith(DAYS)) return `Make its entry anew:  ${emptyObject(file, place)}`;

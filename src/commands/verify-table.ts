@@ -4,7 +4,7 @@ import type { CommandTable } from './flags.ts';
 export const VERIFY = {
   name: 'verify',
   task: 'See whether everything is there',
-  does: 'Compares what lies in the archive with its manifests: names, sizes and CRC32C without reading, SHA-256 of what --read names. Writes a proof of each day; mends nothing, and names the command that does.',
+  does: 'Compares what lies in the archive with its manifests: names, sizes and CRC32C without reading, SHA-256 of what --read names. Recomputes the seals of days that are over, writes proofs and seals what is proven; mends nothing, and names the command that does.',
   flags: {
     all: { kind: 'switch', meaning: 'everything; so it is unless days are named' },
     from: { kind: 'day', value: 'DAY', meaning: 'first day (UTC) of the recordings' },
@@ -13,6 +13,11 @@ export const VERIFY = {
       kind: 'part',
       value: 'n/t',
       meaning: 'also reads every byte of this part of the recordings; of all of them where no part is said',
+    },
+    key: {
+      kind: 'text',
+      value: 'FILE',
+      meaning: 'public key (PEM) that seals and certificates have to be signed with',
     },
     audit: { kind: 'switch', meaning: 'looks at the record of who did what instead: changed, missing, out of order' },
   },

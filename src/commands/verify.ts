@@ -1,11 +1,15 @@
 /** `archiver verify`: what lies in the archive against its manifests, and a proof of each day that was looked at. */
-import { parsePart, partText, type ReadPart } from '../archive/part.ts';
-import { writeProof } from '../archive/proofs.ts';
+import { readFile } from 'node:fs/promises';
+import type { KeyObject } from 'node:crypto';
+import { openSigner } from '../certificate/open-signer.ts';
+import { compareSeals, dayFigures, proveSurvey, sealSurvey } from '../seal-survey.ts';
+import { publicKeyIn } from '../statement.ts';
+import { parsePart, type ReadPart } from '../archive/part.ts';
 import { Failure } from '../failure.ts';
-import { type ArchiveFinding, surveyAll, surveyDays, type SurveyNeeds, type Survey } from '../survey.ts';
+import { type ArchiveFinding, surveyAll, surveyDays, type Survey } from '../survey.ts';
 import { readVersion } from '../version.ts';
 import { daysAsked } from './days.ts';
-import { UsageError } from './flags.ts';
+import { type FlagValues, UsageError } from './flags.ts';
 import { mendingOf } from './mending.ts';
 import { openArchiveOf, openWorkplace, type Workplace } from './open.ts';
 import { verifyAudit } from './verify-audit.ts';
@@ -21,17 +25,24 @@ export async function runVerify(task: Task): Promise<Exit> {
   const workplace = openWorkplace(task, 'verify');
   const archive = await openArchiveOf(workplace, task, true);
   const asked: Asked = { days, read: parsePart(flags.text('read')), place: workplace.config.archive };
-  const needs: SurveyNeeds = {
+  const needs = {
     archive,
     read: asked.read,
-    onFinding: (finding) => tell(finding, asked, report),
-    onProgress: ({ recordings, bytes, read }) =>
+    onFinding: (finding: ArchiveFinding) => tell(finding, asked, report),
+    onProgress: ({ recordings, bytes, read }: Survey) =>
       report.progress(`${String(recordings)} recordings`, { recordings, bytes, read }),
     now: () => new Date(),
   };
   const survey = days === undefined ? await surveyAll(needs, signal) : await surveyDays(days, needs, signal);
-  await proveDays(survey, { notes: archive.notes, asked, report }, signal);
-  return sumUp(survey, asked, report);
+  const chain = await compareSeals({ survey, days, needs, key: await keyAsked(flags) }, signal);
+  for (const day of survey.days()) report.fact({ type: 'day', ...dayFigures(survey, day) });
+  const seals = await unlessForbidden(report, async () => {
+    const compared = asked.place.kind === 'folder' ? 'sizes' : 'sizes and CRC32C';
+    const proving = { survey, chain, days, read: asked.read, archive, compared, service: readVersion() };
+    await proveSurvey(proving, signal);
+    return sealSurvey(proving, await openSigner(workplace.config, signal), signal);
+  });
+  return sumUp(survey, { ...asked, seals: seals ?? 0 }, report);
 }
 
 interface Asked {
@@ -50,36 +61,27 @@ function tell(finding: ArchiveFinding, { place }: Asked, report: Report): void {
   });
 }
 
-interface Proving {
-  readonly notes: SurveyNeeds['archive']['notes'];
-  readonly asked: Asked;
-  readonly report: Report;
+/** A public key in a file. @throws UsageError */
+async function keyAsked(flags: FlagValues): Promise<KeyObject | undefined> {
+  const path = flags.text('key');
+  if (path === undefined) return undefined;
+  const key = publicKeyIn(await readFile(path, 'utf8').catch(() => ''));
+  if (key === undefined) throw new UsageError(`--key ${path}: expected a file with a public key of Ed25519 in PEM.`);
+  return key;
 }
 
-/** One that may not be written takes nothing from what was found. */
-async function proveDays(survey: Survey, { notes, asked, report }: Proving, signal: AbortSignal): Promise<void> {
-  const { read, place } = asked;
-  const [at, service] = [new Date(), readVersion()];
-  const how = {
-    compared: place.kind === 'folder' ? 'sizes' : 'sizes and CRC32C',
-    read: read === undefined ? null : partText(read),
-    service,
-  };
+/** What may not be written takes nothing from what was found. */
+async function unlessForbidden<T>(report: Report, work: () => Promise<T>): Promise<T | undefined> {
   try {
-    for (const day of survey.days()) {
-      const { findings, recordings, bytes, read: reread } = survey.figuresOf(day);
-      const verdict = findings === 0 ? 'intact' : 'damaged';
-      const figures = { day, verdict, recordings, bytes, findings, reread, ...how };
-      await writeProof('intact', figures, { notes, at }, signal);
-      report.fact({ type: 'day', ...figures });
-    }
+    return await work();
   } catch (thrown) {
-    if (!(thrown instanceof Failure) || signal.aborted) throw thrown;
+    if (!(thrown instanceof Failure) || thrown.code === 'stopped') throw thrown;
     report.problem(`No proof could be written: ${thrown.message}`);
+    return undefined;
   }
 }
 
-function sumUp(survey: Survey, asked: Asked, report: Report): Exit {
+function sumUp(survey: Survey, asked: Asked & { readonly seals: number }, report: Report): Exit {
   const states = Object.fromEntries(survey.states);
   const findings = [...survey.states.values()].reduce((sum, count) => sum + count, 0);
   const { recordings, bytes, read } = survey;
@@ -89,7 +91,8 @@ function sumUp(survey: Survey, asked: Asked, report: Report): Exit {
   const found = findings === 0 ? 'No findings' : `\n${countText(findings, 'finding')} (${counted})`;
   const scope = `${countText(recordings, 'recording')}, ${sizeText(bytes)}, ${countText(days, 'day')}`;
   report.text(`${found} in ${scope}. ${recordings === 0 ? NOTHING_THERE : whatItProves(asked, read)}`);
-  report.summary({ recordings, bytes, read, days, findings, states }, exit);
+  if (asked.seals > 0) report.text(`${countText(asked.seals, 'day')} sealed.`);
+  report.summary({ recordings, bytes, read, days, sealed: asked.seals, findings, states }, exit);
   return exit;
 }
 

@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import { hasEnded, type Key } from '../key.ts';
 import { isLoopback } from '../loopback.ts';
 import { readConsole, type AccessConfig } from './console.ts';
+import { readCertificate, type CertificateConfig } from './certificate.ts';
 import { readGenesys, type GenesysConfig } from './genesys.ts';
 import { readProxies, type Proxies } from './proxies.ts';
 import { Reader } from './reader.ts';
@@ -50,6 +51,7 @@ export interface Config {
   readonly proxies: Proxies | undefined;
   readonly queue: QueueConfig;
   readonly archive: ArchiveConfig;
+  readonly certificate: CertificateConfig;
   readonly archiveOriginal: boolean;
   readonly archiveOnListen: boolean;
   readonly keepDetails: ChoiceOf<'KEEP_DETAILS'>;
@@ -103,6 +105,7 @@ export function readConfig(env: Environment, command: Command): Config {
     proxies: readProxies(read),
     queue: readQueue(read, command),
     archive: readArchive(read),
+    certificate: readCertificate(read),
     archiveOriginal: read.isOn('ARCHIVE_ORIGINAL'),
     archiveOnListen: read.isOn('ARCHIVE_ON_LISTEN'),
     keepDetails: read.choice('KEEP_DETAILS'),

@@ -16,6 +16,7 @@ const PARTS = {
   night: 'Each night',
   notices: 'Telling somebody',
   task: 'One of several tasks (Cloud Run jobs set these)',
+  proof: 'Certificates and seals',
   log: 'Log and traces',
 } as const;
 
@@ -49,7 +50,9 @@ const COMMANDS = {
   status: ['outbound', 'queue', 'archive', 'log'],
   erase: ['outbound', 'archive', 'log'],
   hold: ['outbound', 'archive', 'log'],
-  verify: ['outbound', 'archive', 'log'],
+  verify: ['outbound', 'archive', 'proof', 'log'],
+  certificate: ['outbound', 'archive', 'proof', 'log'],
+  export: ['outbound', 'archive', 'proof', 'log'],
   audit: ['outbound', 'archive', 'log'],
   replay: ['genesys', 'outbound', 'archive', 'making', 'log'],
 } as const satisfies Record<string, readonly Part[]>;
@@ -407,6 +410,14 @@ export const VARIABLES = {
     default: '0',
     meaning: 'how often this task ended early before: then it goes on with care',
   },
+  CERTIFICATE_KEY: {
+    part: 'proof',
+    kind: 'secret',
+    otherwise: 'kept in the archive folder',
+    meaning:
+      'Ed25519 key that signs certificates and seals: PEM, or `projects/…/cryptoKeyVersions/N` of Cloud KMS (EC_SIGN_ED25519); generated once if absent, but not in a bucket',
+  },
+  KMS_API_ENDPOINT: { part: 'proof', kind: 'url', meaning: 'another Cloud KMS server (tests)' },
   LOG_LEVEL: {
     part: 'log',
     kind: 'choice',

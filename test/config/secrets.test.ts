@@ -1,5 +1,6 @@
 /** Secrets out of files: read at the start, taken over when they change, and kept when what is there is no good. */
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
 import { appendFile, mkdir, mkdtemp, rename, rm, symlink, truncate, unlink, writeFile } from 'node:fs/promises';
@@ -46,12 +47,18 @@ function valuesOf(config: Config): unknown {
   };
 }
 
+function secretFor(name: string): string {
+  if (name.startsWith('OTEL')) return 'x-key=canary-value';
+  if (name !== 'CERTIFICATE_KEY') return `canary-secret-of-${name.toLowerCase()}`;
+  return generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString().trim();
+}
+
 test('every secret may come from a file, with a line break at its end, and is then the same', async (t) => {
   const path = await folder(t);
   const inline: Record<string, string> = {};
   const files: Record<string, string> = {};
   for (const [name] of SECRETS) {
-    inline[name] = name.startsWith('OTEL') ? 'x-key=canary-value' : `canary-secret-of-${name.toLowerCase()}`;
+    inline[name] = secretFor(name);
     files[`${name}_FILE`] = join(path, name);
     await writeFile(join(path, name), `${inline[name]}\n`);
   }
