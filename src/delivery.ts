@@ -25,9 +25,11 @@ export interface DeliveryNeeds {
   readonly waiting: WaitingList;
   readonly version: string;
   /** Messages that are about no recording's media; those of a kind that is missing here have nothing to do. */
-  readonly beside?: Partial<Record<'details' | 'notice', WorkBeside>>;
+  readonly beside?: Partial<Record<BesideKind, WorkBeside>>;
   readonly followUps?: FollowUps;
 }
+
+type BesideKind = 'details' | 'levels' | 'notice';
 
 /** Resolves with when it comes back, or that it is done. @throws Failure, which says for how long it is tried again; nothing is recorded of it */
 export type WorkBeside = (delivery: Delivery, signal: AbortSignal) => Promise<Settlement>;
@@ -56,7 +58,8 @@ async function deliver(delivery: Delivery, parts: DeliveryNeeds, stop: AbortSign
   const key = messageKey(delivery.message);
   if (parts.waiting.delivered(key)) reportStuck(about, parts);
   const { kind } = delivery.message;
-  if (kind === 'details' || kind === 'notice') return workBeside(delivery, { kind, parts, stop }, signal);
+  if (kind === 'details' || kind === 'levels' || kind === 'notice')
+    return workBeside(delivery, { kind, parts, stop }, signal);
   try {
     const done = await work(delivery, parts, signal);
     parts.waiting.forget(key);
@@ -91,7 +94,7 @@ async function deliver(delivery: Delivery, parts: DeliveryNeeds, stop: AbortSign
 }
 
 interface BesideWork {
-  readonly kind: 'details' | 'notice';
+  readonly kind: BesideKind;
   readonly parts: DeliveryNeeds;
   readonly stop: AbortSignal;
 }

@@ -214,6 +214,11 @@ const PARTS: readonly Part[] = [
     why: 'the way of one recording runs over contracts: any Genesys, any archive',
   },
   {
+    has: ['lay-levels.ts'],
+    may: ['media/levels/', 'media/webm/', 'queue/queue.ts', 'archive/archive.ts', 'archive/manifest.ts'],
+    why: 'a WebM that lies in any archive is listened to, without knowing how it was made',
+  },
+  {
     has: ['waiting-list.ts'],
     may: ['failure.ts'],
     why: 'it remembers reasons and times, and knows neither queue nor archive',
@@ -395,6 +400,7 @@ const PARTS: readonly Part[] = [
       'delivery.ts',
       'follow-ups.ts',
       'keep-details.ts',
+      'lay-levels.ts',
       'notify.ts',
       'waiting-list.ts',
       'day.ts',

@@ -60,6 +60,11 @@ export function etagOf(manifest: Manifest): string {
   return `"${manifest.webm.sha256}"`;
 }
 
+/** Whether its sound can tell who speaks when: what is archived without levels may get them then. */
+export function mayHaveLevels({ webm }: Manifest): boolean {
+  return webm.codecs.includes('A_OPUS') && webm.channels > 0 && webm.channels <= 2;
+}
+
 /** The recording that it proves. */
 export function recordingOf({ recordingId, conversationId }: Manifest): Recording {
   return { recordingId, conversationId: conversationId ?? undefined };

@@ -25,6 +25,13 @@ export type Message =
     }
   /** What is kept of a conversation beside its recordings. */
   | { readonly kind: 'details'; readonly conversationId: string; readonly traceparent?: string }
+  /** Levels of what was archived without them. */
+  | {
+      readonly kind: 'levels';
+      readonly recordingId: string;
+      readonly conversationId: string | undefined;
+      readonly traceparent?: string;
+    }
   /** Somebody is to be told of something. */
   | {
       readonly kind: 'notice';
@@ -41,12 +48,14 @@ export type Message =
     };
 
 /**
- * The message as it lies on the queue: versioned JSON, so that old and new revisions can run side by side. Details are a
- * look at a conversation to revisions that do not know them, which harms nothing; what else one does not know waits.
+ * The message as it lies on the queue: versioned JSON, so that old and new revisions can run side by side. To revisions
+ * that do not know them details are a look at a conversation and levels a recording that is archived already, which harms nothing;
+ * what else one does not know waits.
  */
 export function encodeMessage(message: Message): string {
   const { traceparent: _, ...ids } = message;
   if (ids.kind === 'details') return JSON.stringify({ v: 1, ...ids, kind: 'conversation', details: true });
+  if (ids.kind === 'levels') return JSON.stringify({ v: 1, ...ids, kind: 'recording', levels: true });
   return JSON.stringify({ v: 1, ...ids });
 }
 
@@ -82,7 +91,7 @@ export function parseMessage(text: string, traceparent?: string): Message {
   switch (fields.raw('kind')) {
     case 'recording':
       return {
-        kind: 'recording',
+        kind: fields.raw('levels') === true ? 'levels' : 'recording',
         recordingId: parseId(fields.raw('recordingId'), 'message.recordingId'),
         conversationId: parseOptionalId(fields.raw('conversationId'), 'message.conversationId'),
         ...trace,
@@ -117,7 +126,8 @@ function parseNotice(fields: Fields): Message {
 
 /** Messages with the same key are the same work. */
 export function messageKey(message: Message): string {
-  if (message.kind === 'recording') return `recording:${message.conversationId ?? '_'}.${message.recordingId}`;
+  if (message.kind === 'recording' || message.kind === 'levels')
+    return `${message.kind}:${message.conversationId ?? '_'}.${message.recordingId}`;
   if (message.kind === 'notice') return `notice:${message.event}:${noticeKey(message)}`;
   if (message.kind === 'details') return `details:${message.conversationId}`;
   return `${message.voicemail === true ? 'voicemail' : 'conversation'}:${message.conversationId}`;

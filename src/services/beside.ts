@@ -7,6 +7,7 @@ import type { DeliveryNeeds } from '../delivery.ts';
 import { FollowUps } from '../follow-ups.ts';
 import type { ConversationSource } from '../genesys/conversations.ts';
 import { KeepDetails } from '../keep-details.ts';
+import { layLevels } from '../lay-levels.ts';
 import { Notifier } from '../notify.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { Context } from './run.ts';
@@ -45,6 +46,7 @@ export function openBeside(
   return {
     beside: {
       ...(keepsDetails ? { details: (delivery, signal) => details.work(delivery, signal) } : {}),
+      levels: (delivery, signal) => layLevels(delivery, archive, signal),
       ...(notifier === undefined ? {} : { notice: (delivery, signal) => notifier.work(delivery, signal) }),
     },
     followUps: new FollowUps({ queue, notes, index, keepsDetails, notifies: notifier !== undefined }),

@@ -15,6 +15,7 @@ const recording = fc.record(
 const conversation = fc.record({ kind: fc.constant('conversation' as const), conversationId: id }, plain);
 const voicemail = conversation.map((one) => ({ ...one, voicemail: true as const }));
 const details = fc.record({ kind: fc.constant('details' as const), conversationId: id }, plain);
+const levels = recording.map((one) => ({ ...one, kind: 'levels' as const }));
 const at = '2026-03-01T10:00:00.000Z';
 const about = {
   kind: fc.constant('notice' as const),
@@ -24,12 +25,13 @@ const about = {
   recordingId: id,
 };
 const notice = fc.record(about, plain);
-const message: fc.Arbitrary<Message> = fc.oneof(recording, conversation, voicemail, details, notice);
+const message: fc.Arbitrary<Message> = fc.oneof(recording, conversation, voicemail, details, levels, notice);
 
 /** What makes two messages the same work, said another way than messageKey() does. */
 function work(one: Message): string {
   if (one.kind === 'notice') return JSON.stringify([one.event, one.recordingId, one.conversationId ?? null]);
   if (one.kind === 'details') return JSON.stringify(['details', one.conversationId]);
+  if (one.kind === 'levels') return JSON.stringify(['levels', one.recordingId, one.conversationId ?? null]);
   return one.kind === 'recording'
     ? JSON.stringify([one.recordingId, one.conversationId ?? null])
     : JSON.stringify([one.conversationId, 'voicemail' in one]);
@@ -66,6 +68,17 @@ test('details are a look at a conversation to a revision that does not know them
     conversationId: string;
   };
   assert.deepEqual({ v, kind, conversationId }, { v: 1, kind: 'conversation', conversationId: 'c' });
+});
+
+test('levels are a recording, which is archived already, to a revision that does not know them', () => {
+  const text = encodeMessage({ kind: 'levels', recordingId: 'r', conversationId: 'c' });
+  assert.deepEqual(
+    { ...JSON.parse(text), levels: undefined },
+    {
+      ...JSON.parse(encodeMessage({ kind: 'recording', recordingId: 'r', conversationId: 'c' })),
+      levels: undefined,
+    },
+  );
 });
 
 test('what a newer revision may read waits for one, for a week; what nobody can read does not', () => {

@@ -27,7 +27,7 @@ type Attributes = { [name in AttributeName]?: string };
 export function encodeEvent(message: Message, acceptedAt: Date): Outgoing {
   const attributes: Attributes = { kind: message.kind, 'accepted-at': acceptedAt.toISOString(), attempt: '1' };
   if (message.conversationId !== undefined) attributes['conversation-id'] = message.conversationId;
-  if (message.kind === 'recording') attributes['recording-id'] = message.recordingId;
+  if (message.kind === 'recording' || message.kind === 'levels') attributes['recording-id'] = message.recordingId;
   if (message.traceparent !== undefined) attributes.traceparent = message.traceparent;
   return { data: encodeMessage(message), attributes };
 }
