@@ -83,6 +83,11 @@ interface Occasion {
   readonly code?: string;
 }
 
+/** That a day is over and still lacks something; `at` is when that was found, ISO 8601, UTC. */
+export function dayNotice(day: string, at: string): Message {
+  return { kind: 'notice', event: 'day.incomplete', day, at, recordingId: undefined, conversationId: undefined };
+}
+
 function noticeOf(occasion: Occasion, delivery: Delivery): Message {
   return { kind: 'notice', ...occasion, ...traceOf(delivery) };
 }

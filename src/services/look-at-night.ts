@@ -9,7 +9,8 @@ import { createGenesys } from '../genesys/open-genesys.ts';
 import { IndexDays } from '../index-days.ts';
 import { mendDays } from '../mend-days.ts';
 import { daysSinceFirstLook, incompleteSince, lastLookAt } from '../prove-day.ts';
-import type { Handle } from '../queue/queue.ts';
+import { dayNotice, type FollowUps } from '../follow-ups.ts';
+import type { Handle, Queue } from '../queue/queue.ts';
 import { everyNight } from './nights.ts';
 import { handleWithoutQueue, type StudioContext } from './open.ts';
 
@@ -28,6 +29,10 @@ export interface NightContext extends Omit<StudioContext, 'opened'> {
 interface NightNeeds {
   readonly archive: Archive;
   readonly studio: { readonly pipelineOver: (genesys: Genesys) => DeliveryNeeds['pipeline'] };
+  /** Somebody is told of incomplete days by way of it, where somebody is. */
+  readonly queue: Pick<Queue, 'publish'>;
+  /** What is fetched at night is told of and indexed like anything else. */
+  readonly followUps?: FollowUps | undefined;
 }
 
 /** Resolves when the service stops, at once where RECONCILE=no. */
@@ -96,17 +101,29 @@ export class NightlyLook {
     );
     signal.throwIfAborted();
     for (const proof of tally.incomplete) await this.#sayIncomplete(proof, signal);
+    await this.#notify(tally.incomplete, signal);
     this.#incomplete = tally.incomplete.length;
     log.info('Genesys was compared with the archive.', { ...tally.counts(), calls: census.calls.made });
+  }
+
+  async #notify(proofs: readonly DayProof[], signal: AbortSignal): Promise<void> {
+    if (this.#context.config.notify === undefined || proofs.length === 0) return;
+    const at = new Date().toISOString();
+    await this.#needs.queue.publish(
+      proofs.map(({ day }) => dayNotice(day, at)),
+      signal,
+    );
   }
 
   /** What the queue calls for live work, behind a token of its own. */
   #handleIn(open: AsyncDisposableStack): Handle {
     const { config, metrics, log, version } = this.#context;
-    const { archive, studio } = this.#needs;
+    const { archive, studio, followUps } = this.#needs;
     const genesys = createGenesys(config.genesys, { proxies: config.proxies, share: SHARE });
     open.defer(() => genesys.close());
-    return handleWithoutQueue({ pipeline: studio.pipelineOver(genesys), genesys, archive, metrics, log, version });
+    const pipeline = studio.pipelineOver(genesys);
+    const after = followUps === undefined ? {} : { followUps };
+    return handleWithoutQueue({ pipeline, genesys, archive, metrics, log, version, ...after });
   }
 
   async #sayIncomplete(proof: DayProof, signal: AbortSignal): Promise<void> {

@@ -28,7 +28,7 @@ export const serve: Deployable = async (context) => {
   const pages = await consoleRoutes(context, { archive: open.archive, queue, audit, search, listen });
   const working = Promise.all([
     consumeQueue(context, queue, parts),
-    lookEachNight(context, { archive: open.archive, studio }),
+    lookEachNight(context, { archive: open.archive, studio, queue, followUps: parts.followUps }),
   ]);
   return serveRoutes(
     context,

@@ -12,7 +12,9 @@ import { dayAt, dayBefore } from '../../src/instant.ts';
 import { createLog } from '../../src/log.ts';
 import { createMetrics, type Metrics } from '../../src/metrics.ts';
 import { NightlyLook } from '../../src/services/look-at-night.ts';
+import type { Message } from '../../src/queue/queue.ts';
 import { openStudio } from '../../src/services/open.ts';
+import { failureOf } from '../support/archive/content.ts';
 import { type GenesysServer, startGenesysServer } from '../support/genesys/server.ts';
 import { pathOfFixture } from '../support/media/fixtures.ts';
 import { startService } from '../support/service/service.ts';
@@ -27,6 +29,8 @@ interface Night {
   readonly archive: Archive;
   readonly metrics: Metrics;
   readonly env: Readonly<Record<string, string>>;
+  /** What was put on the queue. */
+  readonly published: readonly Message[];
   /** A recording that no event told of. */
   lose(name: string, day: string): void;
   /** One night's look; the lines that it logged. */
@@ -34,7 +38,7 @@ interface Night {
 }
 
 /** `fetches`: with real encoders; else nothing may be fetched. */
-async function setUp(t: TestContext, fetches = false): Promise<Night> {
+async function setUp(t: TestContext, fetches = false, more: Readonly<Record<string, string>> = {}): Promise<Night> {
   const genesys = await startGenesysServer({ rateLimit: { allowed: 100_000, windowS: 60 } });
   genesys.analytics.pendingPolls = 0;
   const folder = await mkdtemp(join(tmpdir(), 'night-'));
@@ -50,6 +54,7 @@ async function setUp(t: TestContext, fetches = false): Promise<Night> {
     QUEUE_URL: `sqlite:${join(folder, 'queue.db')}`,
     WEBHOOK_AUTH: 'none',
     API_AUTH: 'none',
+    ...more,
   };
   const config = readConfig(env, 'serve');
   const archive = openFolderArchive({ path: join(folder, 'archive'), linkKeys: [], publicUrl: 'http://localhost' });
@@ -60,8 +65,11 @@ async function setUp(t: TestContext, fetches = false): Promise<Night> {
   const studio = fetches
     ? await openStudio(context, { archive }, { archives: true })
     : { pipelineOver: () => ({ archive: () => assert.fail('nothing is to be fetched') }) };
-  const night = new NightlyLook(context, { archive, studio });
+  const published: Message[] = [];
+  const queue = { publish: async (messages: readonly Message[]) => void published.push(...messages) };
+  const night = new NightlyLook(context, { archive, studio, queue });
   return {
+    published,
     genesys,
     archive,
     metrics,
@@ -147,6 +155,26 @@ test('a day that stays incomplete is named with what to do, and after two days a
   const [second] = (await night.look()).filter(({ day: named }) => named === day);
   assert.deepEqual([second?.['severity'], second?.['message']], ['ERROR', 'A day has stayed incomplete for two days.']);
   assert.equal(second?.['since'], at.at.toISOString());
+});
+
+test('whoever is named is told of each incomplete day; nobody is where nobody is named', async (t) => {
+  const named = { NOTIFY_URL: 'http://127.0.0.1:9/', NOTIFY_SECRET: 'a-secret-of-32-characters-or-more' };
+  for (const [more, events] of [
+    [named, ['day.incomplete']],
+    [{}, []],
+  ] as const) {
+    const night = await setUp(t, false, more);
+    const day = daysAgo(2);
+    night.lose('refused', day);
+    const recording = { recordingId: 'r-refused', conversationId: 'c-refused' };
+    await night.archive.recordFailure(recording, failureOf(recording), signal());
+    await night.look();
+    assert.deepEqual(
+      night.published.map((one) => (one.kind === 'notice' ? one.event : one.kind)),
+      events,
+    );
+    for (const one of night.published) assert.ok(one.kind === 'notice' && one.day === day);
+  }
 });
 
 test('a night that cannot ask Genesys says so, and what was done until then stays', async (t) => {
