@@ -58,6 +58,7 @@ export interface AuditQuery {
   readonly from: string;
   readonly to: string;
   readonly who?: string | undefined;
+  readonly action?: AuditAction | undefined;
   readonly conversationId?: string | undefined;
   readonly recordingId?: string | undefined;
 }
@@ -137,6 +138,7 @@ function jsonOrNothing(line: string): unknown {
 
 export function matchesQuery(record: AuditRecord, query: AuditQuery): boolean {
   if (query.who !== undefined && record.who !== query.who) return false;
+  if (query.action !== undefined && record.action !== query.action) return false;
   if (query.conversationId !== undefined && record.conversationId !== query.conversationId) return false;
   return query.recordingId === undefined || record.recordingId === query.recordingId;
 }

@@ -87,11 +87,13 @@ export class BucketAudit implements Audit {
     await Promise.resolve();
   }
 
-  async *#texts(signal: AbortSignal, days?: { readonly from: string; readonly to: string }) {
+  /** An action stands in the name already: records of another one are not read. */
+  async *#texts(signal: AbortSignal, days?: Pick<AuditQuery, 'from' | 'to' | 'action'>) {
     let batch: string[] = [];
     for await (const { name } of this.#notes.list('audit/', signal)) {
       const day = name.slice('audit/'.length, 'audit/'.length + 10);
       if (days !== undefined && (day < days.from || day > days.to)) continue;
+      if (days?.action !== undefined && !name.includes(`.${days.action}.`)) continue;
       batch.push(name);
       if (batch.length < WIDTH) continue;
       yield* await this.#fetch(batch, signal);

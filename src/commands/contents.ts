@@ -7,6 +7,8 @@ import { type CommandTable, nearestOf } from './flags.ts';
 import { HOLD } from './hold-table.ts';
 import { RECONCILE } from './reconcile-table.ts';
 import { REPLAY } from './replay-table.ts';
+import { RESTORE } from './restore-table.ts';
+import { RETIRE } from './retire-table.ts';
 import { STATUS } from './status-table.ts';
 import type { RunTask } from './task.ts';
 import { VERIFY } from './verify-table.ts';
@@ -23,9 +25,11 @@ export const COMMANDS: readonly Listed[] = [
   { table: DOCTOR, load: async () => (await import('./doctor.ts')).runDoctor },
   { table: STATUS, load: async () => (await import('./status.ts')).runStatus },
   { table: BACKFILL, load: async () => (await import('./backfill.ts')).runBackfill },
+  { table: RESTORE, load: async () => (await import('./restore.ts')).runRestore },
   { table: REPLAY, load: async () => (await import('./replay.ts')).runReplay },
   { table: HOLD, load: async () => (await import('./hold.ts')).runHold },
   { table: ERASE, load: async () => (await import('./erase.ts')).runErase },
+  { table: RETIRE, load: async () => (await import('./retire.ts')).runRetire },
   { table: AUDIT, load: async () => (await import('./audit.ts')).runAudit },
 ];
 

@@ -12,6 +12,11 @@ export const HOLD = {
     ...TARGET_FLAGS,
     reason: REASON_FLAG,
     release: { kind: 'switch', meaning: 'ends the holds of the case: all of them, or those that are named' },
+    'at-source': {
+      kind: 'switch',
+      meaning:
+        'also protects the conversations at Genesys, or ends that: 1,000 in an organisation, of recordings by policy only',
+    },
     list: { kind: 'switch', meaning: 'says what is held, by which case, since when and why; changes nothing' },
   },
   example:

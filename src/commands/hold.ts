@@ -15,9 +15,11 @@ import { subjectKey, type Subject } from '../archive/names.ts';
 import type { Audit } from '../audit/audit.ts';
 import { Failure } from '../failure.ts';
 import type { Recording } from '../recording.ts';
+import type { GenesysRetention } from '../genesys/retention.ts';
+import { protectAtSource } from './at-source.ts';
 import { type FlagValues, UsageError } from './flags.ts';
 import { openAuditOf, operator } from './on-record.ts';
-import { openArchiveOf, openWorkplace } from './open.ts';
+import { openArchiveOf, openRetentionOf, openWorkplace } from './open.ts';
 import { requireReason } from './reason.ts';
 import { columnsOf, EXIT, type Exit } from './report.ts';
 import { targetsOf, textOfSubject } from './targets.ts';
@@ -27,14 +29,16 @@ export async function runHold(task: Task): Promise<Exit> {
   const { flags } = task;
   const isList = flags.isOn('list');
   const caseName = caseOf(flags, isList);
-  const workplace = openWorkplace(task, 'hold');
+  const isAtSource = flags.isOn('at-source');
+  const workplace = openWorkplace(task, isAtSource ? 'restore' : 'hold');
   if (isList) return printHolds(task, { archive: await openArchiveOf(workplace, task, true), caseName });
   const targets = await targetsOf(flags);
   const reason = flags.isOn('release') ? undefined : requireReason(flags);
   if (reason !== undefined && targets.length === 0)
     throw new UsageError('Say what to hold: --conversation ID, --recording C/R or --file FILE.');
   const archive = await openArchiveOf(workplace, task, false);
-  const needs = { archive, audit: await openAuditOf({ workplace, archive }, task) };
+  const retention = isAtSource ? openRetentionOf(workplace, task, 1) : undefined;
+  const needs = { archive, audit: await openAuditOf({ workplace, archive }, task), retention };
   if (reason === undefined) return releaseAll(task, { ...needs, caseName: caseName ?? '', targets });
   return holdAll(task, { ...needs, caseName: caseName ?? '', targets, reason });
 }
@@ -56,6 +60,8 @@ function caseOf(flags: FlagValues, isOptional: boolean): string | undefined {
 interface HoldNeeds {
   readonly archive: Archive;
   readonly audit: Audit;
+  /** Where Genesys is to protect as well. */
+  readonly retention: GenesysRetention | undefined;
 }
 
 interface CaseWork extends HoldNeeds {
@@ -82,9 +88,17 @@ async function holdAll(task: Task, work: CaseWork & { readonly reason: string })
   report.text(
     `\n${String(tally.held)} held for case ${work.caseName}, ${String(tally.already)} were before${tally['too-late'] > 0 ? `, ${String(tally['too-late'])} had been erased` : ''}. See them:  archiver hold ${work.caseName} --list`,
   );
-  const exit = tally['too-late'] > 0 ? EXIT.refused : EXIT.well;
+  const refused = await protectHeld(task, work);
+  const exit = tally['too-late'] > 0 ? EXIT.refused : refused > 0 ? EXIT.findings : EXIT.well;
   report.summary({ case: work.caseName, held: tally.held, already: tally.already, tooLate: tally['too-late'] }, exit);
   return exit;
+}
+
+/** Whatever of it is gone here may still be there. */
+async function protectHeld(task: Task, { targets, retention }: CaseWork): Promise<number> {
+  if (retention === undefined) return 0;
+  const ids = targets.flatMap(({ conversationId }) => conversationId ?? []);
+  return protectAtSource(ids, { retention, isProtected: true }, task);
 }
 
 const WORDS = { held: 'held', already: 'held before', 'too-late': 'too late' } as const;
@@ -114,9 +128,13 @@ interface HoldEnd {
  * The note first, which every erasure looks for; then the flags, which settle who was first: what carries one can no longer be
  * removed. Only then a mark of an erasure says whether it came too late.
  */
-async function holdOne(hold: HoldRecord, { archive, audit }: HoldNeeds, signal: AbortSignal): Promise<HoldEnd> {
+async function holdOne(
+  hold: HoldRecord,
+  { archive, audit, retention }: HoldNeeds,
+  signal: AbortSignal,
+): Promise<HoldEnd> {
   const subject = subjectOfHold(hold);
-  const about = { case: hold.case };
+  const about = { case: hold.case, ...(retention === undefined ? {} : { atSource: true }) };
   await audit.record({ action: 'held', ...operator(), ...subject, why: hold.reason, about }, signal);
   const isNew = await placeHold(hold, archive.notes, signal);
   await flagByHolds(subject, archive, signal);
@@ -175,9 +193,10 @@ async function isWhole(recording: Recording, archive: Archive, signal: AbortSign
   }
 }
 
-async function releaseAll(task: Task, { archive, audit, caseName, targets }: CaseWork): Promise<Exit> {
+async function releaseAll(task: Task, { archive, audit, retention, caseName, targets }: CaseWork): Promise<Exit> {
   const { report, signal } = task;
   const wanted = new Set(targets.map(subjectKey));
+  const free = new Set<string>();
   let released = 0;
   for await (const hold of listHolds(archive.notes, signal, caseName)) {
     if (signal.aborted) break;
@@ -186,13 +205,16 @@ async function releaseAll(task: Task, { archive, audit, caseName, targets }: Cas
     await audit.record({ action: 'released', ...operator(), ...subject, about: { case: caseName } }, signal);
     await removeHold(hold, archive.notes, signal);
     await flagByHolds(subject, archive, signal);
+    const { conversationId } = subject;
+    if (conversationId !== undefined && (await isFree(conversationId, archive, signal))) free.add(conversationId);
     const others = (await holdsOn(subject, archive.notes, signal)).map((other) => other.case);
     released += 1;
     const still = others.length === 0 ? '' : `  still held by ${[...new Set(others)].join(', ')}`;
     report.line(`released  ${textOfSubject(subject)}${still}`, { type: 'released', ...hold, still: others });
   }
   for (const key of wanted) report.line(`not held  ${key}`, { type: 'not-held', key });
-  const exit = released === 0 || wanted.size > 0 ? EXIT.refused : EXIT.well;
+  const refused = retention === undefined ? 0 : await protectAtSource(free, { retention, isProtected: false }, task);
+  const exit = released === 0 || wanted.size > 0 ? EXIT.refused : refused > 0 ? EXIT.findings : EXIT.well;
   report.text(
     released === 0
       ? `Case ${caseName} holds nothing of that. See all holds:  archiver hold --list`
@@ -200,6 +222,11 @@ async function releaseAll(task: Task, { archive, audit, caseName, targets }: Cas
   );
   report.summary({ case: caseName, released, notHeld: wanted.size }, exit);
   return exit;
+}
+
+/** No case holds anything of it any more. */
+async function isFree(conversationId: string, { notes }: Archive, signal: AbortSignal): Promise<boolean> {
+  return (await holdsOn({ recordingId: undefined, conversationId }, notes, signal)).length === 0;
 }
 
 /** As it comes: however many there are, a few are in memory. */

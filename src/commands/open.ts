@@ -5,6 +5,7 @@ import { type Config, readConfig } from '../config/config.ts';
 import type { Command } from '../config/variables.ts';
 import { Failure } from '../failure.ts';
 import { GenesysCensus } from '../genesys/open-census.ts';
+import { GenesysRetention } from '../genesys/retention.ts';
 import { createLog, type Log } from '../log.ts';
 import { IndexDays } from '../index-days.ts';
 import { createMetrics } from '../metrics.ts';
@@ -61,6 +62,12 @@ export function indexDaysOf(
     version: readVersion(),
     onTrouble: (error) => report.problem(`The index of a day could not be written: ${Failure.from(error).message}`),
   });
+}
+
+export function openRetentionOf({ config }: Workplace, { opened }: Task, share: number): GenesysRetention {
+  const retention = new GenesysRetention(config.genesys, { share, proxies: config.proxies });
+  opened.defer(() => retention.close());
+  return retention;
 }
 
 export interface BulkOptions {

@@ -49,6 +49,8 @@ const COMMANDS = {
   doctor: ['genesys', 'outbound', 'queue', 'archive', 'making', 'log'],
   status: ['outbound', 'queue', 'archive', 'log'],
   erase: ['outbound', 'archive', 'log'],
+  restore: ['genesys', 'outbound', 'archive', 'log'],
+  retire: ['genesys', 'outbound', 'archive', 'log'],
   hold: ['outbound', 'archive', 'log'],
   verify: ['outbound', 'archive', 'proof', 'log'],
   certificate: ['outbound', 'archive', 'proof', 'log'],

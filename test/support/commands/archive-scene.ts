@@ -57,7 +57,7 @@ export async function openBucketScene(): Promise<ArchiveScene> {
   };
 }
 
-async function openFolderScene(): Promise<ArchiveScene> {
+export async function openFolderScene(): Promise<ArchiveScene> {
   const harness = await openFolderHarness();
   const env = { ARCHIVE_URL: `file:${harness.path}`, LOG_LEVEL: 'error' };
   const names = async (): Promise<readonly string[]> => (await harness.objects()).toSorted();

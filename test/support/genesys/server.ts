@@ -80,6 +80,8 @@ export interface GenesysServer {
   config(overrides?: Partial<GenesysConfig>): GenesysConfig;
   environment(): Record<string, string>;
   addRecording(recording: SimulatedRecording): void;
+  /** Conversations that Genesys lets nobody delete. */
+  readonly protectedConversations: Set<string>;
   /** A conversation that is known and has no recordings (yet). */
   addConversation(conversationId: string): void;
   /** A voicemail that was left in a queue; its conversation is known from then on. */
@@ -155,6 +157,7 @@ class SimulatedGenesys implements GenesysServer {
   readonly #options: GenesysServerOptions;
   readonly #clients: readonly SimulatedClient[];
   readonly #recordings = new Map<string, ScriptedRecording>();
+  readonly protectedConversations = new Set<string>();
   readonly #conversations = new Set<string>();
   readonly #tokens = new Map<string, Token>();
   readonly #givenTokens: string[] = [];
@@ -458,6 +461,22 @@ class SimulatedGenesys implements GenesysServer {
       answer: (call) => this.#restore(call),
     },
     {
+      name: 'protect',
+      method: 'PUT',
+      path: /^\/api\/v2\/recordings\/deletionprotection$/,
+      answer: (call) => this.#protect(call),
+    },
+    {
+      name: 'protected',
+      method: 'POST',
+      path: /^\/api\/v2\/recordings\/deletionprotection$/,
+      answer: async ({ request }) =>
+        jsonReply(
+          200,
+          idsIn(await text(request)).flatMap((id) => (this.protectedConversations.has(id) ? [{ id }] : [])),
+        ),
+    },
+    {
       name: 'conversation',
       method: 'GET',
       path: /^\/api\/v2\/conversations\/([^/]+)$/,
@@ -708,10 +727,44 @@ class SimulatedGenesys implements GenesysServer {
   }
 
   /** ARCHIVED becomes RESTORING for one question, then RESTORED. */
+  /** At most a hundred a call, a thousand in the organisation, and only what has recordings. */
+  async #protect({ request, url }: Call): Promise<Reply> {
+    const ids = idsIn(await text(request));
+    if (ids.length > 100) return errorReply(400, 'bad.request', 'At most 100 conversations.');
+    const isProtected = url.searchParams.get('protect') !== 'false';
+    const failedUpdates = ids.flatMap((id) => {
+      const isFull = isProtected && this.protectedConversations.size >= 1_000 && !this.protectedConversations.has(id);
+      const errorCode = this.#of(id).length === 0 ? 'conversation.not.found' : isFull ? 'limit.exceeded' : undefined;
+      if (errorCode === undefined && isProtected) this.protectedConversations.add(id);
+      if (errorCode === undefined && !isProtected) this.protectedConversations.delete(id);
+      return errorCode === undefined ? [] : [{ conversation: { id }, errorCode, errorMessage: errorCode }];
+    });
+    return jsonReply(200, { failedUpdates });
+  }
+
   async #restore({ ids: [conversationId = '', recordingId = ''], request }: Call): Promise<Reply> {
     const recording = this.#find(conversationId, recordingId);
     if (recording === undefined) return notFound();
-    const wanted = parseJson(await text(request)).get('fileState');
+    const body = parseJson(await text(request));
+    const wanted = body.get('fileState');
+    const { extra = {}, fileState } = recording.definition;
+    if (body.has('deleteDate')) {
+      const deleteDate = body.get('deleteDate') ?? undefined;
+      recording.update({ extra: { ...extra, deleteDate } });
+      return jsonReply(200, recordingBody(recording, undefined, undefined));
+    }
+    const archiveDate = body.get('archiveDate');
+    if (typeof archiveDate === 'string') {
+      // "A request to change the archival date of an archived recording will result in a restoration until the new date set."
+      if (Date.parse(archiveDate) <= Date.now()) return errorReply(400, 'bad.request', 'archiveDate lies in the past.');
+      const { archiveDate: _, ...kept } = recording.definition;
+      recording.definition = kept;
+      recording.update({
+        extra: { ...extra, archiveDate },
+        ...(fileState === 'ARCHIVED' ? { fileState: 'RESTORING' } : {}),
+      });
+      return jsonReply(200, recordingBody(recording, undefined, undefined));
+    }
     if (wanted !== 'RESTORED') return errorReply(400, 'bad.request', 'fileState can only be set to RESTORED.');
     const { archiveDate: _, ...kept } = recording.definition;
     recording.definition = kept;
@@ -755,6 +808,12 @@ function basicOf(request: IncomingMessage): readonly string[] {
 
 function toError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
+/** Of a ConversationDeletionProtectionQuery. */
+function idsIn(body: string): readonly string[] {
+  const ids = parseJson(body).get('conversationIds');
+  return Array.isArray(ids) ? ids.filter((id) => typeof id === 'string') : [];
 }
 
 function parseJson(body: string): ReadonlyMap<string, unknown> {

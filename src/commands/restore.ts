@@ -1,0 +1,147 @@
+/** `archiver restore`: asks Genesys for what it has stored away, so that it can be archived. */
+import type { Archive } from '../archive/archive.ts';
+import type { Subject } from '../archive/names.ts';
+import { subjectKey } from '../archive/names.ts';
+import type { Audit } from '../audit/audit.ts';
+import { Failure } from '../failure.ts';
+import type { Census } from '../genesys/census.ts';
+import type { GenesysRetention } from '../genesys/retention.ts';
+import { DAY_MS } from '../instant.ts';
+import { confirmedCount, daysFlag } from './confirm.ts';
+import { UsageError } from './flags.ts';
+import { openAuditOf, operator } from './on-record.ts';
+import { openArchiveOf, openCensusOf, openRetentionOf, openWorkplace } from './open.ts';
+import { EXIT, type Exit } from './report.ts';
+import { targetsOf, textOfSubject } from './targets.ts';
+import type { Task } from './task.ts';
+
+interface RestoreNeeds {
+  readonly archive: Archive;
+  readonly census: Pick<Census, 'recordingsOf'>;
+  readonly retention: GenesysRetention;
+}
+
+type SourceRecording = { readonly recordingId: string; readonly conversationId: string };
+
+export async function runRestore(task: Task): Promise<Exit> {
+  const { flags, report } = task;
+  const targets = await targetsOf(flags);
+  if (flags.isOn('failed') === targets.length > 0)
+    throw new UsageError('Say what to restore: --failed, or else --conversation ID, --recording C/R or --file FILE.');
+  const days = daysFlag('days', flags.text('days') ?? '14d', 365);
+  const confirmed = confirmedCount(flags.text('confirm'));
+  const workplace = openWorkplace(task, 'restore');
+  const archive = await openArchiveOf(workplace, task, true);
+  const needs = { archive, census: openCensusOf(workplace, task, 1), retention: openRetentionOf(workplace, task, 1) };
+  const wanted = await storedAway(task, targets, needs);
+  for (const recording of wanted)
+    report.line(`stored away  ${textOfSubject(recording)}`, { type: 'planned', ...recording });
+  const count = wanted.length;
+  if (confirmed === undefined) {
+    const words = flags.isOn('failed') ? '--failed' : targets.map(targetWord).join(' ');
+    report.text(
+      count === 0
+        ? 'Nothing is stored away.'
+        : `\n${String(count)} to ask for, for ${String(days)} days. Do it:  archiver restore ${words} --confirm ${String(count)}`,
+    );
+    report.summary({ toRestore: count }, EXIT.well);
+    return EXIT.well;
+  }
+  if (confirmed !== count) {
+    report.text(`\nNothing was asked for: it is ${String(count)} now, not ${String(confirmed)}.`);
+    report.summary({ toRestore: count }, EXIT.refused);
+    return EXIT.refused;
+  }
+  const audit = await openAuditOf({ workplace, archive }, task);
+  return restoreAll(task, { ...needs, wanted, audit, until: new Date(Date.now() + days * DAY_MS) });
+}
+
+function targetWord(subject: Subject): string {
+  return subject.recordingId === undefined
+    ? `--conversation ${textOfSubject(subject)}`
+    : `--recording ${textOfSubject(subject)}`;
+}
+
+/** Each once: by what is known here, or by Genesys' own word. */
+async function storedAway(
+  { signal }: Task,
+  targets: readonly Subject[],
+  needs: RestoreNeeds,
+): Promise<readonly SourceRecording[]> {
+  const found = new Map<string, SourceRecording>();
+  const wanted =
+    targets.length === 0 ? missedBecause('needs-restore', needs.archive, signal) : ofTargets(targets, needs, signal);
+  for await (const recording of wanted) found.set(subjectKey(recording), recording);
+  return [...found.values()];
+}
+
+async function* missedBecause(code: string, archive: Archive, signal: AbortSignal): AsyncGenerator<SourceRecording> {
+  for (const status of ['waiting', 'failed'] as const) {
+    for (let cursor: string | undefined; ;) {
+      const page = await archive.list({ status, limit: 200, ...(cursor === undefined ? {} : { cursor }) }, signal);
+      for (const entry of page.entries) {
+        const reason = entry.status === 'waiting' ? entry.waiting.code : 'failure' in entry ? entry.failure.code : '';
+        const { recordingId, conversationId } = entry.recording;
+        if (reason === code && recordingId !== undefined && conversationId !== undefined)
+          yield { recordingId, conversationId };
+      }
+      if (page.cursor === undefined) break;
+      cursor = page.cursor;
+    }
+  }
+}
+
+async function* ofTargets(
+  targets: readonly Subject[],
+  { census, retention }: RestoreNeeds,
+  signal: AbortSignal,
+): AsyncGenerator<SourceRecording> {
+  for (const { recordingId, conversationId } of targets) {
+    if (conversationId === undefined)
+      throw new UsageError(`--recording _/${recordingId ?? ''}: Genesys restores recordings of a conversation only.`);
+    if (recordingId !== undefined) {
+      const recording = { recordingId, conversationId };
+      if ((await retention.stateOf(recording, signal)).fileState === 'ARCHIVED') yield recording;
+      continue;
+    }
+    for (const counted of await census.recordingsOf(conversationId, signal))
+      if (counted.fileState === 'ARCHIVED') yield { recordingId: counted.recordingId, conversationId };
+  }
+}
+
+interface Restoring extends RestoreNeeds {
+  readonly wanted: readonly SourceRecording[];
+  readonly audit: Audit;
+  readonly until: Date;
+}
+
+async function restoreAll(task: Task, { wanted, retention, audit, until }: Restoring): Promise<Exit> {
+  const { report, signal } = task;
+  const tally = { restoring: 0, failed: 0 };
+  for (const recording of wanted) {
+    if (signal.aborted) break;
+    await audit.record(
+      { action: 'restored', ...operator(), ...recording, about: { until: until.toISOString() } },
+      signal,
+    );
+    const state = await retention.restore(recording, until, signal).catch((thrown: unknown) => Failure.from(thrown));
+    const isRefused = state instanceof Failure;
+    tally[isRefused ? 'failed' : 'restoring'] += 1;
+    const said = isRefused ? `${state.code}: ${state.message}` : state.fileState;
+    report.line(`${isRefused ? 'failed    ' : 'restoring '}  ${textOfSubject(recording)}  ${said}`, {
+      type: 'restore',
+      state: isRefused ? 'failed' : 'restoring',
+      ...recording,
+      said,
+    });
+    report.progress(`${String(tally.restoring + tally.failed)} of ${String(wanted.length)}`, tally);
+    // What is refused to one is refused to all.
+    if (isRefused && (state.code === 'forbidden' || state.code === 'misconfigured')) break;
+  }
+  report.text(
+    `\n${String(tally.restoring)} are being restored, which takes hours; ${String(tally.failed)} were refused. What waits comes by itself; what was given up:  archiver replay --code needs-restore`,
+  );
+  const exit = tally.failed > 0 ? EXIT.findings : EXIT.well;
+  report.summary({ toRestore: wanted.length, ...tally, until: until.toISOString() }, exit);
+  return exit;
+}

@@ -1,0 +1,283 @@
+/** What is asked of Genesys: to give back, to delete, never to delete. */
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import { detailsName, transcriptName } from '../../src/archive/details.ts';
+import { writeProof } from '../../src/archive/proofs.ts';
+import type { Manifest, SourceFacts } from '../../src/archive/manifest.ts';
+import { bytesOf, failureOf, manifestOf, sourceOf, waitingOf } from '../support/archive/content.ts';
+import { type ArchiveScene, openFolderScene, runInProcess } from '../support/commands/archive-scene.ts';
+import { linesOf, type Printed } from '../support/commands/run.ts';
+import { type GenesysServer, startGenesysServer } from '../support/genesys/server.ts';
+
+const signal = (): AbortSignal => AbortSignal.timeout(200_000);
+const DAY = '2026-09-10';
+const AT = `${DAY}T10:00:00.000Z`;
+
+interface SourceScene extends ArchiveScene {
+  readonly genesys: GenesysServer;
+}
+
+async function setUp(t: TestContext, more: Readonly<Record<string, string>> = {}): Promise<SourceScene> {
+  const [scene, genesys] = [
+    await openFolderScene(),
+    await startGenesysServer({ rateLimit: { allowed: 100_000, windowS: 60 } }),
+  ];
+  t.after(async () => {
+    await genesys.close();
+    await scene.close();
+  });
+  const env = { ...genesys.environment(), ...scene.env, ...more };
+  return { ...scene, env, genesys, run: (...args) => runInProcess(args, env) };
+}
+
+interface Stored {
+  readonly facts?: Partial<Manifest>;
+  readonly original?: boolean;
+}
+
+/** Here and at Genesys; everything that retire asks for holds, unless told. */
+async function both(
+  { archive, genesys }: SourceScene,
+  recordingId: string,
+  { facts = {}, original = false }: Stored = {},
+): Promise<void> {
+  const conversationId = `c-${recordingId}`;
+  const recording = { recordingId, conversationId };
+  await using deposit = await archive.begin(recording, signal());
+  const bytes = bytesOf(recordingId, 200);
+  const sources: SourceFacts[] = [];
+  if (original) {
+    const sink = await deposit.original(0, 1, 'wav', 'audio/wav');
+    await sink.write(bytes);
+    sources.push(sourceOf(bytes, sink.name));
+  }
+  await deposit.clusters.write(bytesOf(`clusters ${recordingId}`, 800));
+  await deposit.commit(bytesOf('head', 50), 'audio/webm', (stored) =>
+    manifestOf(recording, stored, { recordedAt: AT, sources, ...facts }),
+  );
+  genesys.addRecording({ recordingId, conversationId, startTime: AT, files: [] });
+}
+
+async function prove({ archive }: SourceScene, day = DAY): Promise<void> {
+  const at = { notes: archive.notes, at: new Date() };
+  await writeProof('complete', { day, verdict: 'complete' }, at, signal());
+  await writeProof('intact', { day, verdict: 'intact', read: '1/1' }, at, signal());
+}
+
+function puts({ genesys }: SourceScene): number {
+  return genesys.requests('*').filter(({ method, route }) => method === 'PUT' && route.startsWith('restore')).length;
+}
+
+function summaryOf(printed: Printed): Readonly<Record<string, unknown>> {
+  return linesOf(printed).at(-1) ?? {};
+}
+
+const RANGE = ['--from', DAY, '--to', DAY] as const;
+
+test('for each condition of retire one recording that fails only it (operators 12): not one PUT, and each says which', async (t) => {
+  const scene = await setUp(t, { KEEP_DETAILS: 'transcript' });
+  const { archive, genesys } = scene;
+  const transcript = async (recordingId: string): Promise<void> => {
+    await archive.notes.create(transcriptName({ recordingId, conversationId: `c-${recordingId}` }), '{}', signal());
+  };
+  await both(scene, 'held');
+  await both(scene, 'protected');
+  await both(scene, 'encoded', { facts: { way: 'encode' } });
+  await both(scene, 'silent');
+  await both(scene, 'media', { facts: { api: 'media' } });
+  await both(scene, 'absent');
+  await both(scene, 'deleted');
+  genesys.update('deleted', { fileState: 'DELETED' });
+  const young = new Date(Date.now() - 20 * 86_400_000).toISOString();
+  await both(scene, 'young', { facts: { recordedAt: young } });
+  await both(scene, 'unproven', { facts: { recordedAt: '2026-09-12T10:00:00.000Z' } });
+  await both(scene, 'unread', { facts: { recordedAt: '2026-09-14T10:00:00.000Z' } });
+  for (const id of ['held', 'protected', 'encoded', 'media', 'absent', 'deleted', 'young', 'unproven', 'unread'])
+    await transcript(id);
+  await scene.run('hold', 'K', '--recording', 'c-held/held', '--reason', 'x');
+  genesys.protectedConversations.add('c-protected');
+  genesys.fault('metadata:absent', 'return-404', 9);
+  for (const day of [DAY, young.slice(0, 10)]) await prove(scene, day);
+  await writeProof(
+    'intact',
+    { day: '2026-09-12', verdict: 'intact', read: '1/1' },
+    { notes: archive.notes, at: new Date() },
+    signal(),
+  );
+  await writeProof(
+    'complete',
+    { day: '2026-09-14', verdict: 'complete' },
+    { notes: archive.notes, at: new Date() },
+    signal(),
+  );
+  const plan = await scene.run('retire', '--from', DAY, '--to', young.slice(0, 10));
+  assert.equal(plan.code, 0, plan.stderr);
+  const said: Readonly<Record<string, RegExp>> = {
+    held: /case K holds it/,
+    protected: /Genesys protects its conversation/,
+    encoded: /encoded \(encode\), and its original is not kept/,
+    silent: /transcript is not here yet/,
+    media: /no recording of the Recording API/,
+    absent: /does not have it any more/,
+    deleted: /has deleted it already/,
+    young: /younger than 30 days/,
+    unproven: /not proven to be complete/,
+    unread: /not read back within 30 days/,
+  };
+  for (const [id, message] of Object.entries(said))
+    assert.match(plan.stdout.split('\n').find((line) => line.includes(`c-${id}/${id}`)) ?? plan.stdout, message, id);
+  assert.match(plan.stdout, /Nothing to change/);
+  const done = await scene.run('retire', '--from', DAY, '--to', young.slice(0, 10), '--confirm', '0');
+  assert.equal(done.code, 0);
+  assert.equal(puts(scene), 0);
+  assert.deepEqual(
+    genesys.requests('*').filter(({ path }) => path.includes('/recording/jobs')),
+    [],
+    'a bulk job cannot be limited to what is proven',
+  );
+});
+
+test('what is proven goes after the grace, each by one PUT, and undo gives back the date from before', async (t) => {
+  const scene = await setUp(t);
+  await both(scene, 'a');
+  await both(scene, 'b', { facts: { way: 'encode' }, original: true });
+  scene.genesys.update('a', { extra: { deleteDate: undefined } });
+  scene.genesys.update('b', { extra: { deleteDate: '2027-08-05T00:00:00.000Z' } });
+  await prove(scene);
+  const wrong = await scene.run('retire', ...RANGE, '--confirm', '3');
+  assert.deepEqual([wrong.code, puts(scene)], [4, 0]);
+  const done = await scene.run('retire', ...RANGE, '--grace', '10d', '--confirm', '2', '--json');
+  assert.equal(done.code, 0, done.stdout + done.stderr);
+  assert.deepEqual([summaryOf(done)['changed'], puts(scene)], [2, 2]);
+  const audited = linesOf(await scene.run('audit', '--json')).filter(({ action }) => action === 'retired');
+  assert.deepEqual(
+    audited.map(({ about }) => (about as { before?: string }).before),
+    [undefined, '2027-08-05T00:00:00.000Z'],
+  );
+  const again = await scene.run('retire', ...RANGE, '--grace', '10d', '--json');
+  assert.equal(summaryOf(again)['toChange'], 0, 'what goes already is not asked for twice');
+  const undo = await scene.run('retire', '--undo', '--confirm', '2', '--json');
+  assert.equal(undo.code, 0, undo.stdout + undo.stderr);
+  const dates = linesOf(undo)
+    .filter(({ type }) => type === 'retired')
+    .map(({ recordingId, said }) => `${String(recordingId)} ${String(said)}`);
+  assert.deepEqual(dates.toSorted(), ['a Genesys says: no date', 'b Genesys says: 2027-08-05T00:00:00.000Z']);
+  assert.equal(summaryOf(await scene.run('retire', '--undo', '--json'))['toChange'], 0);
+});
+
+test('a date of somebody else is not taken back, and a date that Genesys does not keep is not believed', async (t) => {
+  const scene = await setUp(t);
+  await both(scene, 'a');
+  await prove(scene);
+  assert.equal((await scene.run('retire', ...RANGE, '--confirm', '1')).code, 0);
+  scene.genesys.update('a', { extra: { deleteDate: '2026-12-31T00:00:00.000Z' } });
+  assert.equal(summaryOf(await scene.run('retire', '--undo', '--json'))['toChange'], 0);
+  scene.genesys.update('a', { extra: {} });
+  scene.genesys.fault('restore:a', 'return-200', 1);
+  const unbelieved = await scene.run('retire', ...RANGE, '--confirm', '1');
+  assert.equal(unbelieved.code, 3, unbelieved.stdout + unbelieved.stderr);
+  assert.match(unbelieved.stdout, /failed {3}c-a\/a {2}upstream-error: Genesys took the request and says otherwise/);
+});
+
+test('a role that may not set dates is told which permission it lacks', async (t) => {
+  const scene = await setUp(t);
+  await both(scene, 'a');
+  await prove(scene);
+  scene.genesys.fault('restore:a', 'return-403;code:missing.any.permissions', 1);
+  const denied = await scene.run('retire', ...RANGE, '--confirm', '1');
+  assert.equal(denied.code, 3);
+  assert.match(denied.stdout, /recording:recording:editRetention/);
+});
+
+test('restore asks for what is stored away, by what waits and failed here or by Genesys’ own word, and believes only Genesys (operators 13)', async (t) => {
+  const scene = await setUp(t);
+  const { archive, genesys } = scene;
+  for (const [recordingId, fileState] of [
+    ['w', 'ARCHIVED'],
+    ['f', 'ARCHIVED'],
+    ['x', 'AVAILABLE'],
+  ] as const)
+    genesys.addRecording({
+      recordingId,
+      conversationId: 'c1',
+      fileState,
+      files: [],
+      extra: { remainingRestorationsAllowedForOrg: 0 },
+    });
+  const code = 'needs-restore';
+  await archive.recordWaiting(
+    { recordingId: 'w', conversationId: 'c1' },
+    waitingOf({ recordingId: 'w', conversationId: 'c1' }, { code }),
+    signal(),
+  );
+  await archive.recordFailure(
+    { recordingId: 'f', conversationId: 'c1' },
+    failureOf({ recordingId: 'f', conversationId: 'c1' }, { code }),
+    signal(),
+  );
+  await archive.recordFailure(
+    { recordingId: 'o', conversationId: 'c1' },
+    failureOf({ recordingId: 'o', conversationId: 'c1' }),
+    signal(),
+  );
+  const plan = await scene.run('restore', '--failed');
+  assert.match(plan.stdout, /^2 to ask for, for 14 days\. Do it: {2}archiver restore --failed --confirm 2$/m);
+  assert.equal((await scene.run('restore', '--conversation', 'c1', '--json')).stdout.includes('"toRestore":2'), true);
+  assert.deepEqual([(await scene.run('restore', '--failed', '--confirm', '1')).code, puts(scene)], [4, 0]);
+  const before = Date.now();
+  const asked = await scene.run('restore', '--failed', '--days', '30d', '--confirm', '2', '--json');
+  assert.equal(asked.code, 0, asked.stdout + asked.stderr);
+  assert.deepEqual(
+    [summaryOf(asked)['restoring'], puts(scene)],
+    [2, 2],
+    'a quota that Genesys no longer enforces stops nobody',
+  );
+  assert.ok(Math.abs(Date.parse(String(summaryOf(asked)['until'])) - before - 30 * 86_400_000) < 120_000);
+  genesys.update('w', { fileState: 'ARCHIVED' });
+  genesys.fault('restore:w', 'return-200', 1);
+  const unbelieved = await scene.run('restore', '--recording', 'c1/w', '--confirm', '1');
+  assert.equal(unbelieved.code, 3);
+  assert.match(unbelieved.stdout, /says otherwise when it is asked again \(ARCHIVED\)/);
+});
+
+test('a hold at the source too: in batches of a hundred, refused by name, and revoked once no case is left', async (t) => {
+  const scene = await setUp(t);
+  const ids = Array.from({ length: 102 }, (_, n) => `c${String(n)}`);
+  for (const conversationId of ids.slice(1))
+    scene.genesys.addRecording({ recordingId: `r-${conversationId}`, conversationId, files: [] });
+  const held = await scene.run('hold', 'K', '--conversation', ids.join(','), '--reason', 'x', '--at-source');
+  assert.equal(held.code, 3, held.stdout + held.stderr);
+  assert.match(held.stdout, /^not protected at Genesys {2}c0 {2}conversation\.not\.found$/m);
+  assert.equal(scene.genesys.requests('protect').length, 2);
+  assert.equal(scene.genesys.protectedConversations.size, 101);
+  await scene.run('hold', 'L', '--conversation', 'c1', '--reason', 'y');
+  const released = await scene.run('hold', 'K', '--release', '--at-source');
+  assert.equal(released.code, 3, released.stdout);
+  assert.deepEqual([...scene.genesys.protectedConversations], ['c1'], 'another case still holds it');
+  assert.equal((await scene.run('hold', 'L', '--release', '--at-source')).code, 0);
+  assert.equal(scene.genesys.protectedConversations.size, 0);
+});
+
+test('what cannot be meant is refused with what to write', async (t) => {
+  const scene = await setUp(t);
+  const wrong: readonly (readonly [readonly string[], RegExp])[] = [
+    [['restore'], /Say what to restore/],
+    [['restore', '--failed', '--conversation', 'c'], /Say what to restore/],
+    [['restore', '--recording', '_/r'], /of a conversation only/],
+    [['restore', '--failed', '--days', '0'], /1 to 365 days/],
+    [['restore', '--failed', '--days', '9999999'], /1 to 365 days/],
+    [['restore', '--failed', '--confirm', 'any'], /expected the number/],
+    [['retire', '--grace', '0d'], /1 to 90 days/],
+    [['retire', '--grace', '91d'], /1 to 90 days/],
+    [['retire', '--conversation', 'c'], /goes with --undo/],
+    [['retire', '--confirm', 'any'], /expected the number/],
+    [['retire', '--from', '2026-09-02', '--to', '2026-09-01'], /swap them/],
+  ];
+  for (const [args, message] of wrong) {
+    const printed = await scene.run(...args);
+    assert.equal(printed.code, 2, `${args.join(' ')}: ${printed.stdout}${printed.stderr}`);
+    assert.match(printed.stderr, message);
+  }
+  assert.equal(puts(scene), 0);
+  assert.equal(await scene.archive.notes.read(detailsName('c'), signal()), undefined);
+});
