@@ -124,6 +124,14 @@ export async function incompleteSince(day: string, notes: Notes, signal: AbortSi
   return since;
 }
 
+/** A day that lacks something for so long needs a person. */
+const OVERDUE_MS = 48 * 3_600_000;
+
+/** Whether {@link incompleteSince} is two days ago or more. */
+export function isOverdue(since: Date | undefined, now: Date): boolean {
+  return since !== undefined && now.getTime() - since.getTime() >= OVERDUE_MS;
+}
+
 /** Nothing is left to fetch of it. */
 export async function isProven(day: string, notes: Notes, signal: AbortSignal): Promise<boolean> {
   return isSettled(await newestProof('complete', day, notes, signal));

@@ -1,6 +1,6 @@
 /** One table per command → its flags out of argv, its help, its shell completion: they cannot differ. */
 import { parseArgs } from 'node:util';
-import { isDay } from '../instant.ts';
+import { DAY_MS, dayAt, isDay } from '../instant.ts';
 
 /** What a flag takes. A `list` may stand several times. */
 export type FlagKind = 'switch' | 'text' | 'list' | 'day' | 'count' | 'share' | 'part';
@@ -107,7 +107,7 @@ export function parseFlags(table: CommandTable, args: readonly string[]): FlagVa
 function withWholeParts(args: readonly string[], flags: Readonly<Record<string, Flag>>): string[] {
   return args.map((arg, index) => {
     const isPartAlone =
-      arg.startsWith('--') && flags[arg.slice(2)]?.kind === 'part' && !/^\d/.test(args[index + 1] ?? '');
+      arg.startsWith('--') && flags[arg.slice(2)]?.kind === 'part' && !/^(\d|today\/)/.test(args[index + 1] ?? '');
     return isPartAlone ? `${arg}=1/1` : arg;
   });
 }
@@ -133,7 +133,14 @@ function takeValue(name: string, { flag, text, before }: Given): string | boolea
   if (before !== undefined) throw new UsageError(`--${name} stands twice: once is enough.`);
   const wanted = wantedOf(flag.kind, text);
   if (wanted !== undefined) throw new UsageError(`--${name} ${text}: expected ${wanted}.`);
-  return text;
+  return flag.kind === 'part' ? partOn(dayAt(Date.now()), text) : text;
+}
+
+/** `today/t` is another part each day, and each of them once in t days: what a schedule can say. */
+export function partOn(day: string, text: string): string {
+  const [, count] = /^today\/(\d+)$/.exec(text) ?? [];
+  if (count === undefined) return text;
+  return `${String(((Date.parse(day) / DAY_MS) % Number(count)) + 1)}/${count}`;
 }
 
 /** What a text should have been; undefined where it is that. */
@@ -146,7 +153,7 @@ function wantedOf(kind: FlagKind, text: string): string | undefined {
     case 'share':
       return Number(text) > 0 && Number(text) <= 1 ? undefined : 'a share above 0 and at most 1, such as 0.5';
     case 'part':
-      return isPart(text) ? undefined : 'a part such as 3/30';
+      return isPart(text) ? undefined : 'a part such as 3/30, or today/30';
     case 'switch':
     case 'text':
     case 'list':
@@ -155,8 +162,8 @@ function wantedOf(kind: FlagKind, text: string): string | undefined {
 }
 
 function isPart(text: string): boolean {
-  const [, part, of] = /^([1-9]\d{0,4})\/([1-9]\d{0,4})$/.exec(text) ?? [];
-  return part !== undefined && Number(part) <= Number(of);
+  const [, part, of] = /^([1-9]\d{0,4}|today)\/([1-9]\d{0,4})$/.exec(text) ?? [];
+  return part !== undefined && (part === 'today' || Number(part) <= Number(of));
 }
 
 function unknownFlag(raw: string, names: readonly string[]): UsageError {

@@ -4,7 +4,7 @@ import { flagAllHeld } from '../archive/holds.ts';
 import type { DayProof, Finding } from '../day.ts';
 import { Failure } from '../failure.ts';
 import { type Absence, GenesysInquiry, type Inquest, type WitnessName } from '../genesys/inquiry.ts';
-import { daysInNeed, type ProofNeeds, proveDay } from '../prove-day.ts';
+import { daysInNeed, incompleteSince, isOverdue, type ProofNeeds, proveDay } from '../prove-day.ts';
 import { readVersion } from '../version.ts';
 import { daysAsked } from './days.ts';
 import { indexDaysOf, openArchiveOf, openCensusOf, openWorkplace, type Workplace } from './open.ts';
@@ -66,6 +66,8 @@ export async function reconcile(task: Task, needs: ReconcileNeeds): Promise<Exit
     });
     if (proof === undefined) continue;
     tally.day(proof);
+    if (proof.verdict === 'incomplete')
+      tally.incomplete(day, { since: await incompleteSince(day, needs.archive.notes, signal), now: now() });
     if (needs.inquiry !== undefined && absences.length > 0)
       await needs.inquiry.hear(day, absences, signal).then(
         (inquest) => tally.why(day, absences, inquest),
@@ -97,6 +99,7 @@ export class ReconcileTally {
   readonly #verdicts = { complete: 0, accounted: 0, incomplete: 0, open: 0 };
   readonly #lines: (readonly string[])[] = [];
   #findings = 0;
+  #overdue = 0;
   #fetchable: string[] = [];
 
   constructor(report: Report) {
@@ -108,6 +111,18 @@ export class ReconcileTally {
     const { day, key, state, reason } = finding;
     this.#report.fact({ type: 'finding', ...finding });
     if (this.#lines.length < MOST_FINDINGS) this.#lines.push([state, day, key, reason]);
+  }
+
+  /** Of a day that has been so for two days, which somebody has to be told of. */
+  incomplete(day: string, { since, now }: { readonly since: Date | undefined; readonly now: Date }): void {
+    if (since === undefined || !isOverdue(since, now)) return;
+    this.#report.fact({
+      type: 'overdue',
+      day,
+      since: since.toISOString(),
+      next: `archiver backfill --from ${day} --to ${day}`,
+    });
+    this.#overdue += 1;
   }
 
   /** What was heard of each absence; that nobody knows is said as well, unless somebody could not be heard. */
@@ -141,7 +156,7 @@ export class ReconcileTally {
     if (hidden > 0) report.text(`… and ${String(hidden)} more: --json lists all of them.`);
     const { complete, accounted } = this.#verdicts;
     report.text(
-      `\n${String(complete)} of ${String(days)} days complete.${accounted > 0 ? ` ${String(accounted)} accounted for: what they lack is gone at Genesys too.` : ''}${this.#advice()}`,
+      `\n${String(complete)} of ${String(days)} days complete.${accounted > 0 ? ` ${String(accounted)} accounted for: what they lack is gone at Genesys too.` : ''}${this.#overdue > 0 ? ` ${String(this.#overdue)} incomplete for two days or more.` : ''}${this.#advice()}`,
     );
     const exit = this.#findings > 0 ? EXIT.findings : EXIT.well;
     report.summary({ days, ...this.#verdicts, findings: this.#findings }, exit);

@@ -12,7 +12,8 @@ export const VERIFY = {
     read: {
       kind: 'part',
       value: 'n/t',
-      meaning: 'also reads every byte of this part of the recordings; of all of them where no part is said',
+      meaning:
+        'also reads every byte of this part of the recordings; of all of them where no part is said; today/30 is another part each day',
     },
     key: {
       kind: 'text',

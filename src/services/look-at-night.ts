@@ -8,7 +8,7 @@ import { GenesysCensus } from '../genesys/open-census.ts';
 import { createGenesys } from '../genesys/open-genesys.ts';
 import { IndexDays } from '../index-days.ts';
 import { mendDays } from '../mend-days.ts';
-import { daysSinceFirstLook, incompleteSince, lastLookAt } from '../prove-day.ts';
+import { daysSinceFirstLook, incompleteSince, isOverdue, lastLookAt } from '../prove-day.ts';
 import { dayNotice, type FollowUps } from '../follow-ups.ts';
 import type { Handle, Queue } from '../queue/queue.ts';
 import { everyNight } from './nights.ts';
@@ -18,8 +18,6 @@ import { handleWithoutQueue, type StudioContext } from './open.ts';
 const SHARE = 0.5;
 /** Encoders at once, of those that there are. */
 const SLOTS = 1;
-/** A day that lacks something for so long needs a person. */
-const OVERDUE_MS = 48 * 3_600_000;
 
 export interface NightContext extends Omit<StudioContext, 'opened'> {
   readonly config: Config;
@@ -131,8 +129,8 @@ export class NightlyLook {
     const since = await incompleteSince(day, this.#needs.archive.notes, signal);
     const facts = { day, missing, failed, waiting, storedAway, since: since?.toISOString() };
     const next = `archiver reconcile --from ${day} --to ${day}`;
-    const isOverdue = since !== undefined && Date.now() - since.getTime() >= OVERDUE_MS;
-    if (isOverdue) this.#context.log.error('A day has stayed incomplete for two days.', { ...facts, next });
+    if (isOverdue(since, new Date()))
+      this.#context.log.error('A day has stayed incomplete for two days.', { ...facts, next });
     else this.#context.log.warn('A day is incomplete.', { ...facts, next });
   }
 }

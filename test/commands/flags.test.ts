@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { completionOf } from '../../src/commands/completion.ts';
-import { type CommandTable, helpOf, nearestOf, parseFlags, UsageError } from '../../src/commands/flags.ts';
+import { daysBetween } from '../../src/instant.ts';
+import { type CommandTable, helpOf, nearestOf, parseFlags, partOn, UsageError } from '../../src/commands/flags.ts';
 
 const TABLE: CommandTable = {
   name: 'look',
@@ -83,6 +84,17 @@ test('a value that looks like a name of Object is no flag', () => {
 });
 
 test('--read alone means all of it', () => assert.equal(parseFlags(TABLE, ['--read', '--json']).text('read'), '1/1'));
+
+test('today/t is another part each day, and all of them once in t days', () => {
+  const days = daysBetween('2026-11-01', '2026-11-30');
+  const parts = days.map((day) => partOn(day, 'today/30'));
+  assert.equal(new Set(parts).size, 30);
+  for (const part of parts) assert.match(part, /^([1-9]|[12]\d|30)\/30$/);
+  assert.equal(partOn('2026-11-01', '3/30'), '3/30');
+  assert.match(parseFlags(TABLE, ['--read', 'today/7']).text('read') ?? '', /^[1-7]\/7$/);
+  for (const text of ['today/0', 'today', 'tomorrow/7', 'today/07'])
+    assert.throws(() => parseFlags(TABLE, [`--read=${text}`]), UsageError, text);
+});
 
 test('the nearest name is offered, none where nothing is near', () => {
   assert.equal(nearestOf('recncile', ['reconcile', 'replay']), 'reconcile');

@@ -3,6 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { openFolderArchive } from '../../src/archive/folder/folder.ts';
+import { writeProof } from '../../src/archive/proofs.ts';
 import { linesOf, runArchiver } from '../support/commands/run.ts';
 import { startGenesysServer } from '../support/genesys/server.ts';
 
@@ -46,4 +48,34 @@ test('reconcile --why says what became of what is lost or unlisted, and asks not
   assert.match(refused.stderr, /2026-11-26: Genesys' audits could not be asked: .*audits:interactionDetails:view/);
   assert.match(refused.stdout, /^why +2026-11-26 +unlisted\._ +orphan o1 \(CONVERSATION_NOT_COMPLETE\): assign it/m);
   assert.doesNotMatch(refused.stdout, /neither audits/);
+});
+
+test('a day that stays incomplete for two days is said to be overdue, and not before', async (t) => {
+  const server = await startGenesysServer();
+  const folder = await mkdtemp(join(tmpdir(), 'overdue-'));
+  t.after(async () => {
+    await server.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+  server.analytics.pendingPolls = 0;
+  server.analyze({ conversationId: 'c', start: `${DAY}T10:00:00.000Z`, end: `${DAY}T10:05:00.000Z` });
+  server.addRecording({
+    recordingId: 'r',
+    conversationId: 'c',
+    fileState: 'AVAILABLE',
+    startTime: `${DAY}T10:00:00.000Z`,
+  });
+  const path = join(folder, 'archive');
+  const env = { ...server.environment(), ARCHIVE_URL: `file:${path}` };
+  const look = async (): Promise<readonly unknown[]> =>
+    linesOf(await runArchiver(['reconcile', '--from', DAY, '--to', DAY, '--json'], env)).filter(
+      ({ type }) => type === 'overdue',
+    );
+  assert.deepEqual(await look(), []);
+  const { notes } = openFolderArchive({ path, linkKeys: [], publicUrl: 'http://localhost' });
+  const since = new Date(Date.now() - 49 * 3_600_000);
+  await writeProof('complete', { day: DAY, verdict: 'incomplete' }, { notes, at: since }, AbortSignal.timeout(60_000));
+  assert.deepEqual(await look(), [
+    { type: 'overdue', day: DAY, since: since.toISOString(), next: `archiver backfill --from ${DAY} --to ${DAY}` },
+  ]);
 });
