@@ -4,7 +4,7 @@ import { withoutHoles } from './holes.ts';
 import type { MediaInput } from './input.ts';
 import { joinMono } from './ogg/join.ts';
 import { readOggOpus } from './ogg/ogg-opus.ts';
-import type { FileStream, Packet, SourceStream } from './packet.ts';
+import type { FileStream, Packet, SourceStream, Track } from './packet.ts';
 import type { Plan } from './plan.ts';
 import { UNKNOWN_LENGTHS } from './source/tally.ts';
 import { readWebm } from './webm/reader.ts';
@@ -33,7 +33,7 @@ export async function openAsIs(plan: PlanAsIs, needs: AsIsNeeds): Promise<Source
     durationMs,
     packets: { [Symbol.asyncIterator]: () => fitting(withoutHoles(tracks, file.packets)) },
     way: plan.way === 'join' ? 'join' : 'rewrap',
-    why: plan.why,
+    why: [plan.why, ...unseen(tracks)].join('; '),
     encoder: undefined,
     expectedMs: () => file.statedMs,
     isStated: true,
@@ -42,6 +42,12 @@ export async function openAsIs(plan: PlanAsIs, needs: AsIsNeeds): Promise<Source
     countedMs: () => UNKNOWN_LENGTHS,
     notes: () => [],
   };
+}
+
+/** Nothing is lost of further pictures, but no player shows them by itself. */
+function unseen(tracks: readonly Track[]): readonly string[] {
+  const pictures = tracks.filter(({ kind }) => kind === 'video').length;
+  return pictures < 2 ? [] : [`it holds ${String(pictures)} tracks of pictures, of which players show the first`];
 }
 
 async function readFiles(way: PlanAsIs['way'], { inputs, genesysMs }: AsIsNeeds): Promise<FileStream> {

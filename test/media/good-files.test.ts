@@ -67,6 +67,9 @@ function withTag(file: Buffer, tag: number): Buffer {
   return copy;
 }
 
+/** Encoders of MP3 and AAC begin up to 70 ms late by themselves. */
+const LATE_S = 0.16;
+
 /** Noise without a run of frames in it. */
 const junk = (sizeBytes: number): Buffer =>
   Buffer.from(Array.from({ length: sizeBytes }, (_, index) => ((index * 2_654_435_761) >>> 13) & 0x7f));
@@ -146,9 +149,6 @@ function wavOf(file: Buffer): Buffer {
   return join(wav(0, { sampleRate: 16_000, declaredBytes: samples.length }), samples);
 }
 
-/** Encoders of MP3 and AAC begin up to 70 ms late by themselves. */
-const LATE_S = 0.16;
-
 for (const [what, file] of Object.entries(GOOD)) {
   test(`${what}: archived whole`, HANG, async () => {
     const made_ = await archived([file]);
@@ -185,6 +185,50 @@ test('WAVs behind each other play one after the other', HANG, async () => {
   const [sound = new Float32Array()] = await hear(file, result.channels);
   assert.equal(stretchesOf(sound).length, 3);
   assert.ok(Math.abs(sound.length / HEARD_RATE - 6) < 0.02);
+});
+
+/** Whole, then cut at its end by ffmpeg: 3 s and 2 s with the same pause in each. */
+const documents = (...args: readonly string[]): readonly (() => Promise<Buffer>)[] => [
+  () => inFile('a.mkv', ...args),
+  () => made(...args, '-f', 'matroska'),
+];
+
+for (const [codec, args] of Object.entries({
+  PCM: ['-c:a', 'pcm_s16le'],
+  AAC: ['-c:a', 'aac', '-b:a', '96k'],
+  FLAC: ['-c:a', 'flac'],
+})) {
+  test(`(D3) Matroska of ${codec} one behind the other, with sizes and without: all play in order`, HANG, async () => {
+    const halves = [...documents(...args), ...documents(...args, '-output_ts_offset', '3600')];
+    for (const [index, first] of halves.entries()) {
+      const second = halves[(index + 1) % halves.length] ?? first;
+      const { file, result } = await archived([join(await first(), await second())]);
+      const [sound = new Float32Array()] = await hear(file, result.channels);
+      const heard = stretchesOf(sound).map((stretch) => stretch.map((at) => Number(at.toFixed(2))));
+      assert.ok(
+        Math.abs(sound.length / HEARD_RATE - 6) < 0.15,
+        `${codec} ${String(index)}: ${String(sound.length / HEARD_RATE)} s`,
+      );
+      const begins = heard.map(([from]) => from ?? 0);
+      for (const due of [1.5, 4.5])
+        assert.ok(
+          begins.some((from) => from > due - 0.02 && from < due + LATE_S),
+          `${codec} ${String(index)}: ${JSON.stringify(heard)}`,
+        );
+    }
+  });
+}
+
+test('(D3) a second Matroska of other tracks, and one that is cut, are refused', HANG, async () => {
+  const stereo = await inFile('a.mkv', '-c:a', 'pcm_s16le', '-ac', '2');
+  await assert.rejects(archived([join(MATROSKA, stereo)]), {
+    code: 'unsupported-media',
+    message: /A second Matroska document, of other tracks or times/,
+  });
+  const cut = MATROSKA.subarray(0, Math.floor(MATROSKA.length * 0.7));
+  for (const file of [join(MATROSKA, cut), join(cut, MATROSKA)]) {
+    await assert.rejects(archived([file]), { code: /incomplete|unreadable-media/ }, String(file.length));
+  }
 });
 
 test('what a WAV announces beyond what is there is settled by Genesys', HANG, async () => {

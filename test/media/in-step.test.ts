@@ -62,6 +62,11 @@ const TRACKS: readonly (readonly [string, Promise<Buffer>])[] = [
   ['3GP', inFile('a.3gp', ...tone(400, 2, 8000), ...tone(900, 3, 8000), '-map', '0', '-map', '1', '-c:a', 'aac')],
   ['Matroska', inFile('a.mkv', ...TWO, '-c:a', 'pcm_s16le')],
   ['Matroska without sizes', ffmpeg(...TWO, '-c:a', 'aac', '-f', 'matroska', 'pipe:1')],
+  ['WebM of Opus', inFile('a.webm', ...TWO, '-c:a', 'libopus')],
+  ['WebM of Vorbis and Opus', inFile('a.webm', ...TWO, '-c:a:0', 'libvorbis', '-c:a:1', 'libopus')],
+  ['WebM without sizes', ffmpeg(...TWO, '-c:a', 'libopus', '-f', 'webm', 'pipe:1')],
+  ['WebM with a track that is not the default', inFile('a.webm', ...TWO, '-c:a', 'libopus', '-disposition:a:1', '0')],
+  ['MP4 with a track that is not enabled', inFile('a.mp4', ...TWO, '-c:a', 'aac', '-disposition:a:1', '0')],
   ['stereo tracks', inFile('a.mp4', ...TWO, '-af', 'pan=stereo|c0=c0|c1=c0', '-c:a', 'aac')],
 ];
 
@@ -86,6 +91,50 @@ test('(D4) a screen with two sound tracks: both parties beside the picture', HAN
   const [left, right] = await sides(made);
   assertLevel(left, 400, [0.3, 2.8]);
   assertLevel(right, 900, [0.3, 2.8]);
+});
+
+test('(D4) a WebM of pictures with two sound tracks is encoded, with one it is not', HANG, async () => {
+  const inputs = [...PICTURE, ...tone(400, 3), ...tone(900, 3), '-map', '0', '-map', '1'];
+  const webm = ['-c:v', 'libvpx', '-deadline', 'realtime', '-c:a', 'libopus'];
+  const made = await archived([await inFile('a.webm', ...inputs, '-map', '2', ...webm)]);
+  assert.deepEqual([made.way, made.result.channels], ['encode-video', 2]);
+  const [left, right] = await sides(made);
+  assertLevel(left, 400, [0.3, 2.8]);
+  assertLevel(right, 900, [0.3, 2.8]);
+  assert.equal((await archived([await inFile('a.webm', ...inputs, ...webm)])).way, 'rewrap');
+});
+
+test('(D4) a second sound track that never says anything costs nothing', HANG, async () => {
+  const file = await inFile('a.webm', ...tone(400, 3), ...tone(900, 3), '-map', '0', '-map', '1', '-c:a', 'libopus');
+  for (const silent of [1, 2]) {
+    const made = await archived([withoutBlocks(file, silent)]);
+    const [sound = new Float32Array()] = await hear(made.file, made.result.channels);
+    assert.equal(made.way, silent === 2 ? 'rewrap' : 'encode-audio');
+    if (silent === 2) assertLevel(sound, 400, [0.3, 1.8]);
+    else assertLevel((await sides(made))[1], 900, [0.3, 2.8]);
+  }
+});
+
+/** Blocks of a track become as many bytes of Void (RFC 8794 §11.3.2). */
+function withoutBlocks(webm: Buffer, track: number): Buffer {
+  const copy = Buffer.from(webm);
+  const sizeEnd = (at: number): number => at + 1 + Math.clz32(copy[at + 1] ?? 0) - 23;
+  for (let at = 0; at < copy.length; at += 1) {
+    const block = copy[at] === 0xa0 && copy[sizeEnd(at)] === 0xa1 ? sizeEnd(at) : at;
+    const isBlock = (copy[block] === 0xa3 || copy[block] === 0xa1) && copy[sizeEnd(block)] === 0x80 + track;
+    // Of small blocks the time is below 0x40 in its first byte, and no flag but that of a key frame is set.
+    const head = sizeEnd(block);
+    if (isBlock && (copy[head + 1] ?? 0xff) < 0x40 && ((copy[head + 3] ?? 1) & 0x7f) === 0) copy[at] = 0xec;
+  }
+  return copy;
+}
+
+test('(D4) further pictures of a WebM are kept, and the manifest says that players show the first', HANG, async () => {
+  const inputs = [...PICTURE, ...PICTURE, ...tone(400, 3), '-map', '0', '-map', '1', '-map', '2'];
+  const file = await inFile('a.webm', ...inputs, '-c:v', 'libvpx', '-deadline', 'realtime', '-c:a', 'libopus');
+  const { way, why, result } = await archived([file]);
+  assert.deepEqual([way, result.codecs.length], ['rewrap', 3]);
+  assert.match(why, /it holds 2 tracks of pictures, of which players show the first/);
 });
 
 test('(D4) three sound tracks: the third is heard with the first', HANG, async () => {

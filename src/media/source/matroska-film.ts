@@ -34,11 +34,21 @@ export interface FilmInfo {
 
 export class MatroskaFilm {
   hasBegun = false;
+  /** The document that passes is not the first. */
+  follows = false;
+  /** The time of the Cluster that passes, counted as the first document does. */
+  clusterTicks = 0;
   readonly #tally: Tally;
   #segmentEnd = Infinity;
+  #isSized = true;
   #scaleNs = 1_000_000;
   #durationMs: number | undefined;
-  #clusterTicks = 0;
+  /** Where the document that passes begins: the end of those before. */
+  #startMs = 0;
+  /** What its first Cluster says; undefined before that. */
+  #originTicks: number | undefined;
+  /** What a decoder has to know of the tracks. */
+  #shape: string | undefined;
   #tracks: ReadonlyMap<number, FilmTrack> = new Map();
   #latest: FilmTrack | undefined;
 
@@ -50,16 +60,31 @@ export class MatroskaFilm {
   begin(segmentEnd: number): void {
     this.hasBegun = true;
     this.#segmentEnd = segmentEnd;
+    this.#isSized &&= Number.isFinite(segmentEnd);
   }
 
-  takeInfo({ scaleNs, durationMs }: FilmInfo): void {
+  /** Another document begins here. @throws Failure `incomplete` where the one before ended too early */
+  beginNext({ position }: Pick<KindEnd, 'position'>): void {
+    const played = this.#requireDocument({ position, missing: 0 });
+    this.follows = true;
+    this.#startMs = Math.max(this.#startMs, ...played.map(({ endMs }) => endMs));
+    this.#originTicks = undefined;
+    this.#durationMs = undefined;
+  }
+
+  /** @throws Failure `unsupported-media` for a document that cannot follow the first */
+  takeInfo({ scaleNs, durationMs }: FilmInfo, at: Pick<KindEnd, 'position'>): void {
+    if (this.follows && scaleNs !== this.#scaleNs) throw cannotFollow(at);
     this.#scaleNs = scaleNs;
     this.#durationMs = durationMs;
-    this.#tally.declaredMs = durationMs;
+    if (!this.follows) this.#tally.declaredMs = durationMs;
   }
 
-  /** @throws Failure `unsupported-media` for more tracks than are read */
-  takeTracks(tracks: Content): void {
+  /** @throws Failure `unsupported-media` for more tracks than are read, and for others than the first document has */
+  takeTracks(tracks: Content, at: Pick<KindEnd, 'position'>): void {
+    const shape = shapeOf(tracks);
+    this.#shape ??= shape;
+    if (shape !== this.#shape) throw cannotFollow(at);
     if (this.#tracks.size > 0) return;
     const entries = [...childrenOf(tracks)].filter(({ id }) => id === ID.TrackEntry);
     if (entries.length > MAX_TRACKS) throw tooMany(entries.length);
@@ -67,7 +92,9 @@ export class MatroskaFilm {
   }
 
   takeTime(ticks: number): void {
-    this.#clusterTicks = ticks;
+    this.#originTicks ??= ticks;
+    const startTicks = Math.ceil((this.#startMs * 1e6) / this.#scaleNs);
+    this.clusterTicks = this.follows ? Math.max(0, ticks - this.#originTicks) + startTicks : ticks;
   }
 
   /** Track number and relative time (RFC 9559 §10.1); `sizeBytes` is that of the whole block. */
@@ -77,7 +104,7 @@ export class MatroskaFilm {
     const track = this.#tracks.get(readVint(content, 0, width, offset) ?? 0);
     this.#latest = track;
     if (track === undefined) return;
-    const timeMs = ((this.#clusterTicks + content.readInt16BE(width)) * this.#scaleNs) / 1e6;
+    const timeMs = ((this.clusterTicks + content.readInt16BE(width)) * this.#scaleNs) / 1e6;
     const stepMs = Math.min(Math.max(0, timeMs - track.lastMs), 1_000);
     const pcmMs = track.bytesPerMs > 0 ? (sizeBytes - width - 3) / track.bytesPerMs : undefined;
     const frameMs = pcmMs ?? track.frameMs ?? (track.startMs === undefined ? 0 : stepMs);
@@ -95,26 +122,32 @@ export class MatroskaFilm {
   }
 
   #settle(end: KindEnd): Lengths {
+    const played = this.#requireDocument(end);
+    const startMs = Math.min(...played.map((track) => track.startMs ?? 0));
+    this.#tally.lacksEndMark = !this.#isSized && this.#durationMs === undefined;
+    const lengthOf = (kind: FilmTrack['kind']): number | undefined => {
+      const ends = played.filter((track) => track.kind === kind).map(({ endMs }) => endMs - startMs);
+      return ends.length === 0 ? undefined : Math.max(...ends);
+    };
+    return { soundMs: lengthOf('sound'), picturesMs: lengthOf('picture') };
+  }
+
+  /** @throws Failure `incomplete` unless the document that ends here is whole. Returns the tracks that played. */
+  #requireDocument(end: KindEnd): readonly FilmTrack[] {
     const isSized = Number.isFinite(this.#segmentEnd);
     if (end.missing > 0 || (isSized && end.position < this.#segmentEnd))
       throw incomplete('in the middle of a Matroska element', end);
     const played = [...this.#tracks.values()].filter(({ kind, startMs }) => kind !== 'other' && startMs !== undefined);
-    const startMs = Math.min(...played.map((track) => track.startMs ?? 0));
-    const ends = (['sound', 'picture'] as const).map((kind) => {
+    // As its own clock counts.
+    const originMs = ((this.#originTicks ?? 0) * this.#scaleNs) / 1e6;
+    const movedMs = this.follows ? this.#startMs - originMs : 0;
+    const startMs = this.follows ? originMs : Math.min(...played.map((track) => track.startMs ?? 0));
+    const ends = (['sound', 'picture'] as const).flatMap((kind) => {
       const all = played.filter((track) => track.kind === kind).map(({ endMs }) => endMs);
-      return all.length === 0 ? undefined : { kind, endMs: Math.max(...all) };
+      return all.length === 0 ? [] : [{ kind, endMs: Math.max(...all) - movedMs }];
     });
-    this.#tally.lacksEndMark = !isSized && this.#durationMs === undefined;
-    const [sound, picture] = ends;
-    this.#requireDuration(
-      ends.flatMap((each) => each ?? []),
-      { startMs, isSized },
-      end,
-    );
-    return {
-      soundMs: sound && sound.endMs - startMs,
-      picturesMs: picture && picture.endMs - startMs,
-    };
+    this.#requireDuration(ends, { startMs, isSized }, end);
+    return played;
   }
 
   /**
@@ -140,6 +173,35 @@ export class MatroskaFilm {
     const [at, due] = [(first?.endMs ?? 0) - startMs, dueMs].map((ms) => (ms / 1000).toFixed(2));
     throw incomplete(`${what} ends at ${at ?? ''} s, although its header says ${due ?? ''} s`, end);
   }
+}
+
+function cannotFollow({ position }: Pick<KindEnd, 'position'>): Failure {
+  const text = `A second Matroska document, of other tracks or times than the first, stands before byte ${String(position)}: that is no one recording.`;
+  return new Failure('unsupported-media', text);
+}
+
+/** Elements of a track that a decoder goes by. */
+const DECODED: readonly number[] = [ID.TrackNumber, ID.TrackType, ID.CodecID, ID.ContentEncodings];
+const DECODED_SOUND: readonly number[] = [ID.SamplingFrequency, ID.Channels, ID.BitDepth];
+const DECODED_PICTURE: readonly number[] = [ID.PixelWidth, ID.PixelHeight];
+
+function shapeOf(tracks: Content): string {
+  const entries = [...childrenOf(tracks)].filter(({ id }) => id === ID.TrackEntry);
+  return entries.map(trackShape).join('/');
+}
+
+function trackShape(entry: Content): string {
+  const children = [...childrenOf(entry)];
+  const sounds = children.filter(({ id }) => id === ID.Audio).map((audio) => told(audio, DECODED_SOUND));
+  const pictures = children.filter(({ id }) => id === ID.Video).map((video) => told(video, DECODED_PICTURE));
+  const isFlac = children.some(({ id, content }) => id === ID.CodecID && content.toString('latin1') === 'A_FLAC');
+  // FLAC's own header also counts and sums up all samples; its blocks say the rest themselves.
+  return [told(entry, isFlac ? DECODED : [...DECODED, ID.CodecPrivate]), ...sounds, ...pictures].join(' ');
+}
+
+function told(element: Content, ids: readonly number[]): string {
+  const children = [...childrenOf(element)];
+  return ids.map((id) => children.find((child) => child.id === id)?.content.toString('hex') ?? '').join(' ');
 }
 
 function tooMany(tracks: number): Failure {

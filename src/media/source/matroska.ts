@@ -1,6 +1,18 @@
-/** A Matroska file on its way to the encoder → its document alone, how long each kind of track plays, and the proof that all is there. */
-import { Failure } from '../../failure.ts';
-import { damagedWebm, type ElementHead, ID, readHead, readUint, SEGMENT_LEVEL } from '../webm/ebml.ts';
+/**
+ * A Matroska file on its way to the encoder → one document, how long each kind of track plays, and the proof that all is there.
+ * Documents behind the first go on with its tracks: of them the encoder gets the Clusters, at times behind the end of those before.
+ */
+import {
+  damagedWebm,
+  type ElementHead,
+  ID,
+  idBytes,
+  readHead,
+  readUint,
+  SEGMENT_LEVEL,
+  uintElement,
+  UNKNOWN_SIZE,
+} from '../webm/ebml.ts';
 import { parseInfo } from '../webm/head.ts';
 import { walkForeign } from './foreign.ts';
 import { MatroskaFilm } from './matroska-film.ts';
@@ -14,7 +26,7 @@ const MAX_HEADER_BYTES = 1024 * 1024;
 const MAX_HEAD_BYTES = 12;
 const BLOCK_HEAD_BYTES = 8 + 4;
 
-/** What may stand between Clusters here: the next document too, which is refused. */
+/** What may stand between Clusters here: where the Segment has no size, the next document too. */
 const ENDS: ReadonlySet<number> = new Set([...SEGMENT_LEVEL, ID.EBML]);
 
 /** PrevSize, Position and SilentTracks. */
@@ -24,20 +36,18 @@ const FILE_LEVEL: ReadonlySet<number> = new Set([ID.EBML, ID.Segment]);
 
 type IsKnown = (id: number) => boolean;
 
-/** RFC 9559: a header, and a Segment of header elements and Clusters. */
+/** RFC 9559: a header, and a Segment of header elements and Clusters; or several such documents. */
 export function* walkMatroska(tally: Tally, sieve: Sieve): Walk {
   const film = new MatroskaFilm(tally);
   const isKnown: IsKnown = (id) => FILE_LEVEL.has(id);
   for (let head = yield* lookAhead(sieve, isKnown); head !== undefined; head = yield* lookAhead(sieve, isKnown)) {
-    if (film.hasBegun) throw secondText(sieve);
     if (head.id === ID.Segment) yield* walkSegment(head, film, sieve);
-    else yield { keep: wholeSize(head, sieve) };
+    else if (!film.hasBegun) yield { keep: wholeSize(head, sieve) };
+    else {
+      if (head.id === ID.EBML) film.beginNext(sieve);
+      yield { drop: wholeSize(head, sieve) };
+    }
   }
-}
-
-function secondText({ position }: Sieve): Failure {
-  const text = `A second Matroska document begins at byte ${String(position)} behind one that has to be encoded: that is no one recording.`;
-  return new Failure('unsupported-media', text);
 }
 
 /**
@@ -74,16 +84,19 @@ const BOTH_LEVELS: ReadonlySet<number> = new Set([...ENDS, ...CLUSTER_LEVEL]);
 
 function* walkSegment(segment: ElementHead, film: MatroskaFilm, sieve: Sieve): Walk {
   const end = endOf(segment, sieve);
+  // Of no size, so that more may follow.
+  if (!film.hasBegun) yield { put: unsized(ID.Segment) };
   film.begin(end);
-  yield { keep: segment.headLength };
+  yield { drop: segment.headLength };
   while (sieve.position < end) {
     const head = yield* lookAhead(sieve, knownUntil(end, ENDS));
-    if (head === undefined) return;
-    if (head.id === ID.EBML) throw secondText(sieve);
+    if (head === undefined || (head.id === ID.EBML && !Number.isFinite(end))) return;
     if (head.id === ID.Cluster) yield* walkCluster(head, film, sieve);
     else yield* walkHeader(head, film, sieve);
   }
 }
+
+const unsized = (id: number): Buffer => Buffer.concat([idBytes(id), UNKNOWN_SIZE]);
 
 function* walkHeader(head: ElementHead, film: MatroskaFilm, sieve: Sieve): Walk {
   const wholeBytes = wholeSize(head, sieve);
@@ -92,21 +105,32 @@ function* walkHeader(head: ElementHead, film: MatroskaFilm, sieve: Sieve): Walk 
     const bytes = yield { look: wholeBytes };
     const content = { content: bytes.subarray(head.headLength), offset: sieve.position + head.headLength };
     const isWhole = bytes.length === wholeBytes;
-    if (isWhole && head.id === ID.Info) film.takeInfo(parseInfo(content));
-    if (isWhole && head.id === ID.Tracks) film.takeTracks(content);
+    if (isWhole && head.id === ID.Info) film.takeInfo(parseInfo(content), sieve);
+    if (isWhole && head.id === ID.Tracks) film.takeTracks(content, sieve);
   }
-  yield { keep: wholeBytes };
+  yield film.follows ? { drop: wholeBytes } : { keep: wholeBytes };
 }
 
 function* walkCluster(cluster: ElementHead, film: MatroskaFilm, sieve: Sieve): Walk {
   const end = endOf(cluster, sieve);
-  yield { keep: cluster.headLength };
+  if (film.follows) yield { put: unsized(ID.Cluster) };
+  yield film.follows ? { drop: cluster.headLength } : { keep: cluster.headLength };
   while (sieve.position < end) {
     const head = yield* lookAhead(sieve, knownUntil(end, BOTH_LEVELS));
     if (head === undefined || (!Number.isFinite(end) && ENDS.has(head.id))) return;
     if (head.id === ID.BlockGroup) yield* walkGroup(head, film, sieve);
+    else if (film.follows && head.id === ID.Timestamp) yield* walkMovedTime(head, film, sieve);
+    else if (film.follows && head.id !== ID.SimpleBlock) yield { drop: wholeSize(head, sieve) };
     else yield* walkBlock(head, film, sieve);
   }
+}
+
+function* walkMovedTime(head: ElementHead, film: MatroskaFilm, sieve: Sieve): Walk {
+  const wholeBytes = wholeSize(head, sieve);
+  const bytes = yield { look: wholeBytes };
+  film.takeTime(readUint({ content: bytes.subarray(head.headLength), offset: sieve.position + head.headLength }));
+  yield { put: uintElement(ID.Timestamp, film.clusterTicks) };
+  yield { drop: wholeBytes };
 }
 
 /** A Timestamp, a block, or what nobody needs here. */

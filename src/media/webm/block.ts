@@ -1,8 +1,9 @@
 /** WebM blocks → packets: times, flags, lacing (RFC 9559 §10). */
 import { childrenOf, type Content, damagedWebm, ID, readSint, readUint, readVint } from './ebml.ts';
 import { packetSamples, samplesToNs } from '../opus.ts';
+import { Failure } from '../../failure.ts';
 import type { Packet } from '../packet.ts';
-import type { SourceTrack } from './head.ts';
+import { SECOND_SOUND, type SourceTrack, type SourceTracks } from './head.ts';
 import type { TimeLine } from './time-line.ts';
 
 /** What blocks of one Cluster have in common. */
@@ -10,7 +11,7 @@ export interface BlockContext {
   /** Of the Cluster. */
   readonly ticks: number;
   readonly scaleNs: number;
-  readonly tracks: ReadonlyMap<number, SourceTrack | undefined>;
+  readonly tracks: SourceTracks;
   readonly line: TimeLine;
 }
 
@@ -56,13 +57,18 @@ export function blockGroupPackets(group: Content, context: BlockContext, found: 
   blockPackets(block, { source, context, beside }, found);
 }
 
-/** The track a block belongs to; undefined for one that is dropped. */
+/**
+ * The track a block belongs to; undefined for one that is dropped.
+ * @throws Failure `unreadable-media`, `unsupported-media` for sound of a second track
+ */
 function sourceOf({ content, offset }: Content, { tracks }: BlockContext): SourceTrack | undefined {
   const width = trackWidth(content);
   if (content.length < width + 3) throw damagedWebm(offset, 'a block is shorter than its own head');
   const number = readVint(content, 0, width, offset);
   if (number === undefined || !tracks.has(number)) throw damagedWebm(offset, 'a block belongs to no track');
-  return tracks.get(number);
+  const source = tracks.get(number);
+  if (source !== SECOND_SOUND) return source;
+  throw new Failure('unsupported-media', 'The WebM holds two tracks of sound, of which a player would play one.');
 }
 
 /** Bytes of the track number; more than a block can have where the first byte is none. */

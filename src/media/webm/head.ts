@@ -27,6 +27,9 @@ export interface SourceTrack {
   readonly defaultDurationNs: number | undefined;
 }
 
+/** Sound behind the first track of sound: another party, whom no player plays. Only where it has packets an encoder has to be asked. */
+export const SECOND_SOUND = 'second sound';
+
 /** @throws Failure `unsupported-media` for EBML that is no WebM or Matroska, or uses longer fields than either may. */
 export function parseDocument(element: Content): void {
   const found = valuesOf(element);
@@ -52,12 +55,22 @@ export function parseInfo(element: Content): { readonly scaleNs: number; readonl
 }
 
 /** Tracks by their number in the file; undefined stands for one that is dropped (subtitles, data). */
-export type SourceTracks = ReadonlyMap<number, SourceTrack | undefined>;
+export type SourceTracks = ReadonlyMap<number, SourceTrack | typeof SECOND_SOUND | undefined>;
+
+/** Those that are kept, in their order. */
+export function keptTracks(tracks: SourceTracks): readonly SourceTrack[] {
+  return [...tracks.values()].filter(isKept);
+}
+
+function isKept(source: SourceTrack | typeof SECOND_SOUND | undefined): source is SourceTrack {
+  return source !== undefined && source !== SECOND_SOUND;
+}
 
 /** @throws Failure `unsupported-media` for sound or pictures that cannot be kept as they are, `unreadable-media` */
 export function parseTracks(element: Content): SourceTracks {
-  const tracks = new Map<number, SourceTrack | undefined>();
+  const tracks = new Map<number, SourceTrack | typeof SECOND_SOUND | undefined>();
   let kept = 0;
+  let hasSound = false;
   for (const child of childrenOf(element)) {
     if (child.id !== ID.TrackEntry) continue;
     const entry = valuesOf(child);
@@ -66,8 +79,11 @@ export function parseTracks(element: Content): SourceTracks {
     if (tracks.size >= MAX_TRACKS)
       throw new Failure('unsupported-media', `The WebM has more than ${MAX_TRACKS} tracks.`);
     const source = parseTrack(entry, child.offset, kept);
-    if (source !== undefined) kept += 1;
-    tracks.set(number, source);
+    const isSound = source?.track.kind === 'audio';
+    const isSecond = isSound && hasSound;
+    hasSound ||= isSound;
+    if (source !== undefined && !isSecond) kept += 1;
+    tracks.set(number, isSecond ? SECOND_SOUND : source);
   }
   if (kept === 0) throw new Failure('no-media', 'The WebM has no track of sound or pictures.');
   return tracks;
@@ -79,7 +95,7 @@ export function parseTracks(element: Content): SourceTracks {
  */
 export function alignTracks(element: Content, first: SourceTracks): SourceTracks {
   const others = `a second recording begins with tracks that cannot follow those of the first`;
-  const free = [...first.values()].flatMap((source) => source ?? []);
+  const free = [...keptTracks(first)];
   const place = (source: SourceTrack): SourceTrack => {
     const index = free.findIndex((candidate) => canFollow(source.track, candidate.track));
     const [taken] = index === -1 ? [] : free.splice(index, 1);
@@ -87,7 +103,9 @@ export function alignTracks(element: Content, first: SourceTracks): SourceTracks
     return { ...source, index: taken.index };
   };
   try {
-    return new Map([...parseTracks(element)].map(([number, source]) => [number, source && place(source)]));
+    return new Map(
+      [...parseTracks(element)].map(([number, source]) => [number, isKept(source) ? place(source) : source]),
+    );
   } catch (error) {
     throw error instanceof Failure && error.code === 'unsupported-media' ? damagedWebm(element.offset, others) : error;
   }

@@ -6,7 +6,7 @@ import type { FileStream, Packet, Track } from '../packet.ts';
 import { isText, MediaTail } from '../tail.ts';
 import { type BlockContext, blockGroupPackets, simpleBlockPackets } from './block.ts';
 import { type Content, damagedWebm, type ElementHead, ID, idBytes, readHead, readUint, SEGMENT_LEVEL } from './ebml.ts';
-import { alignTracks, parseDocument, parseInfo, parseTracks, type SourceTracks } from './head.ts';
+import { alignTracks, keptTracks, parseDocument, parseInfo, parseTracks, type SourceTracks } from './head.ts';
 import { TimeLine } from './time-line.ts';
 
 /** Info and Tracks are small; what claims more is an attack or damage. */
@@ -77,7 +77,7 @@ class WebmParser implements Parser<Packet> {
   #tail: MediaTail | undefined;
 
   get tracks(): readonly Track[] {
-    return [...this.#tracks.values()].flatMap((source) => (source === undefined ? [] : [source.track]));
+    return keptTracks(this.#tracks).map(({ track }) => track);
   }
 
   /** What all of them say, after the end. */
