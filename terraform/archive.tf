@@ -77,7 +77,8 @@ resource "google_storage_bucket" "archive" {
     }
   }
 
-  # With versioning, what is deleted under staging/, failures/, waiting/ and listing/ would be kept for ever.
+  # With versioning, what is deleted under staging/, failures/, waiting/ and listing/, or written anew under index/ and status/, would
+  # be kept for ever.
   lifecycle_rule {
     action {
       type = "Delete"
@@ -85,7 +86,7 @@ resource "google_storage_bucket" "archive" {
     condition {
       days_since_noncurrent_time = 1
       with_state                 = "ARCHIVED"
-      matches_prefix             = ["${local.root}staging/", "${local.root}failures/", "${local.root}waiting/", "${local.root}listing/"]
+      matches_prefix             = ["${local.root}staging/", "${local.root}failures/", "${local.root}waiting/", "${local.root}listing/", "${local.root}index/", "${local.root}status/"]
     }
   }
 

@@ -23,6 +23,11 @@ output "service_accounts" {
   value       = { for name, member in local.secret_members : name => trimprefix(member, "serviceAccount:") }
 }
 
+output "keeper_account" {
+  description = "Acted as by whoever holds and erases: gcloud auth application-default login --impersonate-service-account=…"
+  value       = google_service_account.keeper.email
+}
+
 output "secret_ids" {
   description = "Names in Secret Manager, by environment variable."
   value       = { for name, secret in google_secret_manager_secret.env : name => secret.secret_id }

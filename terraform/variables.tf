@@ -352,6 +352,17 @@ variable "retention_lock" {
   }
 }
 
+variable "keepers" {
+  description = "Who may act as the keeper's account, to hold, release and erase recordings: principals such as user:dpo@example.com or group:legal@example.com. Empty: nobody."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for member in var.keepers : !contains(["allUsers", "allAuthenticatedUsers"], member)])
+    error_message = "Erasing is not for everybody: name people or groups."
+  }
+}
+
 variable "kms_key_name" {
   description = "Key that encrypts the archive (projects/P/locations/L/keyRings/R/cryptoKeys/K), in the bucket's location; Google's own unless given."
   type        = string

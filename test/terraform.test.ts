@@ -215,7 +215,7 @@ suite('terraform/, the archive and its rights', () => {
     assert.deepEqual(bucket['lifecycle'], [{ prevent_destroy: true }]);
   });
 
-  test('nothing but what lies under staging/ or was replaced under failures/, waiting/ or listing/ is ever deleted by age', () => {
+  test('nothing but what lies under staging/ or was replaced where the latest counts is ever deleted by age', () => {
     const rules = bodiesOf(bucket['lifecycle_rule']).map((rule) => ({
       action: bodiesOf(rule['action'])[0]?.['type'],
       condition: bodiesOf(rule['condition'])[0] ?? {},
@@ -225,7 +225,7 @@ suite('terraform/, the archive and its rights', () => {
       deletes.map((condition) => condition['matches_prefix']),
       [
         ['${local.root}staging/'],
-        ['${local.root}staging/', '${local.root}failures/', '${local.root}waiting/', '${local.root}listing/'],
+        ['staging', 'failures', 'waiting', 'listing', 'index', 'status'].map((name) => `\${local.root}${name}/`),
       ],
     );
     assert.ok(Number(deletes[0]?.['age']) >= 2, 'later than the sweep of the worker, which waits a day');
@@ -249,6 +249,11 @@ suite('terraform/, the archive and its rights', () => {
       'roles/pubsub.publisher on ${google_pubsub_topic.messages.name} if archive_on_listen',
       'roles/storage.objectViewer on ${google_storage_bucket.archive.name} if archive-and-listing',
     ]);
+    assert.deepEqual(rightsOf('${google_service_account.keeper.member}'), [
+      'roles/storage.objectCreator on ${google_storage_bucket.archive.name} if audit',
+      'roles/storage.objectUser on ${google_storage_bucket.archive.name} if all-but-audit-and-proofs',
+      'roles/storage.objectViewer on ${google_storage_bucket.archive.name} if archive-and-listing',
+    ]);
     assert.deepEqual(rightsOf('${google_service_account.pusher.member}'), [
       'roles/run.invoker on ${module.worker[0].service.name}',
     ]);
@@ -259,11 +264,30 @@ suite('terraform/, the archive and its rights', () => {
     });
   });
 
-  test('deleting is allowed under staging/, failures/, waiting/ and listing/ alone', () => {
+  test('the keeper may delete recordings, nobody runs as it, and neither audit nor proofs can be changed by anybody', () => {
+    const removes = blockAt('google_storage_bucket_iam_member.keeper_removes').body;
+    assert.equal(
+      bodiesOf(removes['condition'])[0]?.['expression'],
+      [
+        'resource.name.startsWith("${local.object_resource}")',
+        '!resource.name.startsWith("${local.object_resource}audit/")',
+        '!resource.name.startsWith("${local.object_resource}proofs/")',
+      ].join(' && '),
+    );
+    const runAs = JSON.stringify([...files.values()]).match(/google_service_account\.keeper\.email/g);
+    assert.equal(runAs?.length, 1, 'an output, and no service');
+    assert.deepEqual(variables.get('keepers')?.['default'], []);
+  });
+
+  test('the services may delete under staging/, failures/, waiting/ and listing/ alone', () => {
     const deleting = /storage\.(admin|objectAdmin|objectUser|legacy)/;
     const may = blocks.filter(({ body }) => deleting.test(String(body['role'])));
-    assert.deepEqual(may.map(addressOf), ['google_storage_bucket_iam_member.worker_deletes']);
-    const [condition] = bodiesOf(may[0]?.body['condition']);
+    assert.deepEqual(may.map(addressOf).toSorted(), [
+      'google_storage_bucket_iam_member.keeper_removes',
+      'google_storage_bucket_iam_member.worker_deletes',
+    ]);
+    const { body: worker } = blockAt('google_storage_bucket_iam_member.worker_deletes');
+    const [condition] = bodiesOf(worker['condition']);
     assert.equal(
       condition?.['expression'],
       ['staging/', 'failures/', 'waiting/', 'listing/']
