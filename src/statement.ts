@@ -96,7 +96,7 @@ function pemOf(key: KeyObject): string {
 }
 
 /** SHA-256, hex, of the key as DER: what people compare. */
-function fingerprintOf(key: KeyObject): string {
+export function fingerprintOf(key: KeyObject): string {
   return createHash('sha256')
     .update(key.export({ type: 'spki', format: 'der' }))
     .digest('hex');

@@ -436,7 +436,7 @@ const PARTS: readonly Part[] = [
   },
   {
     has: ['certificate/'],
-    may: ['archive/', 'audit/audit.ts', 'config/', 'outbound.ts', 'version.ts'],
+    may: ['archive/', 'audit/audit.ts', 'config/', 'console/html.ts', 'outbound.ts', 'version.ts'],
     why: 'what an archive can swear to, and who signs it; it fetches nothing from Genesys and changes nothing',
   },
   {

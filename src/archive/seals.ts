@@ -85,7 +85,7 @@ export function hashOfSeal({ signed }: ReadSeal): string {
 }
 
 /** @throws Failure `conflict` */
-function parseSeal(fields: Fields, name: string): DaySeal {
+export function parseSeal(fields: Fields, name: string): DaySeal {
   try {
     if (fields.raw('kind') !== 'seal' || fields.raw('version') !== 1) throw unreadableSeal(name);
     return {

@@ -1,6 +1,7 @@
 /** All that an operator can run, by task: the table of contents, and what each name starts. */
 import { AUDIT } from './audit-table.ts';
 import { BACKFILL } from './backfill-table.ts';
+import { CERTIFICATE } from './certificate-table.ts';
 import { DOCTOR } from './doctor-table.ts';
 import { ERASE } from './erase-table.ts';
 import { type CommandTable, nearestOf } from './flags.ts';
@@ -31,6 +32,7 @@ export const COMMANDS: readonly Listed[] = [
   { table: ERASE, load: async () => (await import('./erase.ts')).runErase },
   { table: RETIRE, load: async () => (await import('./retire.ts')).runRetire },
   { table: AUDIT, load: async () => (await import('./audit.ts')).runAudit },
+  { table: CERTIFICATE, load: async () => (await import('./certificate.ts')).runCertificate },
 ];
 
 /** What runs until it is stopped. */

@@ -15,6 +15,11 @@ export const VERIFY = {
       meaning:
         'also reads every byte of this part of the recordings; of all of them where no part is said; today/30 is another part each day',
     },
+    certificate: {
+      kind: 'text',
+      value: 'FILE',
+      meaning: 'checks a certificate instead, by itself alone: no archive, no network',
+    },
     key: {
       kind: 'text',
       value: 'FILE',

@@ -12,6 +12,7 @@ import { daysAsked } from './days.ts';
 import { type FlagValues, UsageError } from './flags.ts';
 import { mendingOf } from './mending.ts';
 import { openArchiveOf, openWorkplace, type Workplace } from './open.ts';
+import { verifyCertificate } from './verify-certificate.ts';
 import { verifyAudit } from './verify-audit.ts';
 import { EXIT, type Exit, type Report } from './report.ts';
 import type { Task } from './task.ts';
@@ -21,6 +22,8 @@ export async function runVerify(task: Task): Promise<Exit> {
   if (flags.isOn('all') && (flags.has('from') || flags.has('to')))
     throw new UsageError('--all is everything: leave it out, or leave out --from and --to.');
   if (flags.isOn('audit')) return verifyAudit(task);
+  const certificate = flags.text('certificate');
+  if (certificate !== undefined) return verifyCertificate(certificate, await keyAsked(flags), task);
   const days = daysAsked(flags, new Date());
   const workplace = openWorkplace(task, 'verify');
   const archive = await openArchiveOf(workplace, task, true);
