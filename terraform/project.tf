@@ -6,6 +6,7 @@ data "google_project" "this" {
 
 resource "google_project_service" "needed" {
   for_each = toset([
+    "cloudscheduler.googleapis.com", # starts the nightly commands
     "iam.googleapis.com",
     "iamcredentials.googleapis.com", # signs links without a key
     "logging.googleapis.com",

@@ -6,6 +6,7 @@ locals {
     receiver = ["WEBHOOK_SECRETS", "WEBHOOK_TOKENS"]
     worker   = ["GENESYS_CLIENT_SECRET"]
     playback = ["API_KEYS", "GENESYS_CLIENT_SECRET"]
+    operator = ["GENESYS_CLIENT_SECRET"]
   }
 
   # Made once, read with gcloud (outputs.tf). To rotate one without an interruption, add "NEW,OLD" and later "NEW" with
@@ -34,6 +35,7 @@ locals {
     receiver = google_service_account.receiver.member
     worker   = google_service_account.worker.member
     playback = google_service_account.playback.member
+    operator = google_service_account.operator.member
   }
 }
 

@@ -380,6 +380,74 @@ variable "data_access_logs" {
   default     = true
 }
 
+# The operators' commands
+
+variable "reconcile_schedule" {
+  description = "When Genesys is compared with the archive, as Cloud Scheduler writes it; null: only by hand. Costs a call to Genesys per recorded conversation."
+  type        = string
+  default     = "17 3 * * *"
+
+  validation {
+    condition     = var.reconcile_schedule == null ? true : can(regex("^(\\S+ ){4}\\S+$", var.reconcile_schedule))
+    error_message = "Give five fields such as 17 3 * * *, or null."
+  }
+}
+
+variable "verify_schedule" {
+  description = "When a part of the archive is read and compared with its manifests; null: only by hand. Costs a read of that part."
+  type        = string
+  default     = "41 4 * * *"
+
+  validation {
+    condition     = var.verify_schedule == null ? true : can(regex("^(\\S+ ){4}\\S+$", var.verify_schedule))
+    error_message = "Give five fields such as 41 4 * * *, or null."
+  }
+}
+
+variable "verify_parts" {
+  description = "In how many nights all of the archive is read once."
+  type        = number
+  default     = 30
+
+  validation {
+    condition     = var.verify_parts >= 1 && var.verify_parts <= 10000 && floor(var.verify_parts) == var.verify_parts
+    error_message = "Use a whole number from 1 to 10000."
+  }
+}
+
+variable "schedule_time_zone" {
+  description = "Time zone of both schedules, by its name in the tz database."
+  type        = string
+  default     = "Etc/UTC"
+
+  validation {
+    condition     = can(regex("^[A-Za-z_]+(/[A-Za-z0-9_+-]+)*$", var.schedule_time_zone))
+    error_message = "Give a name such as Europe/Berlin."
+  }
+}
+
+variable "backfill_tasks" {
+  description = "Tasks of the job that fetches what is missing: each takes every so many-th day, with a token of its own."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = var.backfill_tasks >= 1 && var.backfill_tasks <= 100 && floor(var.backfill_tasks) == var.backfill_tasks
+    error_message = "Use a whole number from 1 to 100."
+  }
+}
+
+variable "operator_timeout_h" {
+  description = "Hours after which a command is stopped; run again, it goes on."
+  type        = number
+  default     = 24
+
+  validation {
+    condition     = var.operator_timeout_h >= 1 && var.operator_timeout_h <= 168
+    error_message = "Use 1 to 168: Cloud Run ends a task after seven days."
+  }
+}
+
 # Alerts
 
 variable "alert_emails" {

@@ -4,6 +4,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
+import { COMMANDS } from '../src/commands/contents.ts';
+import { parseFlags } from '../src/commands/flags.ts';
 import { readConfig } from '../src/config/config.ts';
 import { VARIABLES } from '../src/config/variables.ts';
 import { MAX_ATTEMPTS } from '../src/schedule.ts';
@@ -257,10 +259,19 @@ suite('terraform/, the archive and its rights', () => {
     assert.deepEqual(rightsOf('${google_service_account.pusher.member}'), [
       'roles/run.invoker on ${module.worker[0].service.name}',
     ]);
+    assert.deepEqual(rightsOf('${google_service_account.operator.member}'), [
+      'roles/storage.objectCreator on ${google_storage_bucket.archive.name} if archive',
+      'roles/storage.objectUser on ${google_storage_bucket.archive.name} if staging-and-failures',
+      'roles/storage.objectViewer on ${google_storage_bucket.archive.name} if archive-and-listing',
+    ]);
+    assert.deepEqual(rightsOf('${google_service_account.scheduler.member}'), [
+      'roles/run.invoker on ${google_cloud_run_v2_job.operator[each.key].name}',
+    ]);
     assert.deepEqual(bodyOf(locals.get('secret_readers')), {
       receiver: ['WEBHOOK_SECRETS', 'WEBHOOK_TOKENS'],
       worker: ['GENESYS_CLIENT_SECRET'],
       playback: ['API_KEYS', 'GENESYS_CLIENT_SECRET'],
+      operator: ['GENESYS_CLIENT_SECRET'],
     });
   });
 
@@ -284,6 +295,7 @@ suite('terraform/, the archive and its rights', () => {
     const may = blocks.filter(({ body }) => deleting.test(String(body['role'])));
     assert.deepEqual(may.map(addressOf).toSorted(), [
       'google_storage_bucket_iam_member.keeper_removes',
+      'google_storage_bucket_iam_member.operator_deletes',
       'google_storage_bucket_iam_member.worker_deletes',
     ]);
     const { body: worker } = blockAt('google_storage_bucket_iam_member.worker_deletes');
@@ -294,6 +306,10 @@ suite('terraform/, the archive and its rights', () => {
         .map((folder) => `resource.name.startsWith("\${local.object_resource}${folder}")`)
         .join(' || '),
     );
+    const { body: operator } = blockAt('google_storage_bucket_iam_member.operator_deletes');
+    const [, folders = ''] =
+      /for folder in \[([^\]]*)\]/.exec(String(bodiesOf(operator['condition'])[0]?.['expression'])) ?? [];
+    assert.equal(folders, '"staging", "failures", "waiting", "listing", "index", "conversations"');
   });
 
   test('nobody is owner or editor, nobody has a key, and only the receiver is open to everybody', () => {
@@ -399,6 +415,63 @@ function blockAt(address: string): TerraformBlock {
   const found = blocks.find((block) => addressOf(block) === address);
   assert.ok(found !== undefined, `${address} is missing`);
   return found;
+}
+
+suite('terraform/, the operators’ commands', () => {
+  const commands = new Map(
+    Object.entries(bodyOf(locals.get('operator_commands'))).map(([name, body]) => [name, bodyOf(body)]),
+  );
+  const job = blockAt('google_cloud_run_v2_job.operator').body;
+
+  test('each job runs a command line that this program understands', () => {
+    assert.deepEqual([...commands.keys()].toSorted(compare), ['backfill', 'reconcile', 'verify']);
+    for (const [name, { args }] of commands) {
+      const [command, ...flags] = Array.isArray(args)
+        ? args.map((arg) => String(arg).replace('${var.verify_parts}', '30'))
+        : [];
+      assert.equal(command, name);
+      const listed = COMMANDS.find(({ table }) => table.name === name);
+      assert.ok(listed !== undefined, name);
+      parseFlags(listed.table, flags);
+    }
+  });
+
+  test('what only finds something is not run again; what fetches goes on after a crash, with care', () => {
+    const retries = [...commands].map(([name, { retries: times }]) => [name, times]);
+    assert.deepEqual(Object.fromEntries(retries), { reconcile: 0, verify: 0, backfill: 3 });
+    const template = bodiesOf(bodiesOf(job['template'])[0]?.['template'])[0];
+    assert.equal(template?.['max_retries'], '${each.value.retries}');
+    assert.equal(template['service_account'], '${google_service_account.operator.email}');
+  });
+
+  test('Cloud Scheduler starts those with a schedule, and nobody else’s account may', () => {
+    const { body } = blockAt('google_cloud_scheduler_job.nightly');
+    const each = '${{ for name, command in local.operator_commands : name => command if command.schedule != null }}';
+    assert.equal(body['for_each'], each);
+    assert.equal(blockAt('google_cloud_run_v2_job_iam_member.scheduler_starts').body['for_each'], each);
+    const [target] = bodiesOf(body['http_target']);
+    assert.match(
+      String(target?.['uri']),
+      /^https:\/\/run\.googleapis\.com\/v2\/projects\/.*\/locations\/.*\/jobs\/.*:run$/,
+    );
+    assert.equal(
+      bodiesOf(target?.['oauth_token'])[0]?.['service_account_email'],
+      '${google_service_account.scheduler.email}',
+    );
+  });
+
+  test('the alert on incomplete days looks for the line that reconcile writes', async () => {
+    const filter = JSON.stringify(blockAt('google_monitoring_alert_policy.overdue').body).replaceAll(/\\+"/g, '"');
+    const [, word = ''] = /jsonPayload\.type="(\w+)"/.exec(filter) ?? [];
+    assert.equal(word, 'overdue');
+    const source = await readFile(new URL('../src/commands/reconcile.ts', import.meta.url), 'utf8');
+    assert.ok(source.includes(`type: '${word}'`));
+    assert.match(filter, /EXTRACT\(jsonPayload\.day\)/);
+  });
+});
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : 1;
 }
 
 /** Every IAM binding of a member as a line: role, on what, under which condition. */

@@ -393,3 +393,60 @@ run "secrets_do_not_belong_in_the_extra_environment" {
 
   expect_failures = [var.extra_environment]
 }
+
+run "the_commands_run_each_night" {
+  command = plan
+
+  assert {
+    condition     = google_cloud_run_v2_job.operator["verify"].template[0].template[0].containers[0].args == tolist(["verify", "--read", "today/30", "--json"])
+    error_message = "A thirtieth of the archive is read each night."
+  }
+
+  assert {
+    condition     = toset(keys(google_cloud_scheduler_job.nightly)) == toset(["reconcile", "verify"])
+    error_message = "Only reconcile and verify are scheduled."
+  }
+
+}
+
+run "the_commands_can_be_left_to_people" {
+  command = plan
+
+  variables {
+    reconcile_schedule = null
+    verify_schedule    = null
+    backfill_tasks     = 4
+  }
+
+  assert {
+    condition     = length(google_cloud_scheduler_job.nightly) == 0
+    error_message = "Nothing is scheduled."
+  }
+
+  assert {
+    condition     = google_cloud_run_v2_job.operator["backfill"].template[0].task_count == 4
+    error_message = "Four tasks share the days."
+  }
+}
+
+run "schedules_and_parts_that_cannot_be_right_are_refused" {
+  command = plan
+
+  variables {
+    reconcile_schedule = "every night"
+    verify_schedule    = "daily"
+    verify_parts       = 0
+    schedule_time_zone = "3 o'clock"
+    backfill_tasks     = 0
+    operator_timeout_h = 200
+  }
+
+  expect_failures = [
+    var.reconcile_schedule,
+    var.verify_schedule,
+    var.verify_parts,
+    var.schedule_time_zone,
+    var.backfill_tasks,
+    var.operator_timeout_h,
+  ]
+}

@@ -1,0 +1,253 @@
+# The operators' commands: each night Genesys is compared with the archive and a part of the archive is read; fetching what
+# is missing is a job that somebody starts. An account of its own may do it.
+
+locals {
+  # What each may run. Their exit code is 3 where they found something: that is no reason to run them again.
+  operator_commands = {
+    reconcile = {
+      args     = ["reconcile", "--json"]
+      schedule = var.reconcile_schedule
+      tasks    = 1
+      retries  = 0
+    }
+    verify = {
+      args     = ["verify", "--read", "today/${var.verify_parts}", "--json"]
+      schedule = var.verify_schedule
+      tasks    = 1
+      retries  = 0
+    }
+    # Started by hand, with its days: gcloud run jobs execute NAME --args=backfill,--from,2026-11-01
+    backfill = {
+      args     = ["backfill", "--help"]
+      schedule = null
+      tasks    = var.backfill_tasks
+      retries  = 3
+    }
+  }
+
+  operator_log = "resource.type=\"cloud_run_job\" AND resource.labels.job_name=\"${google_cloud_run_v2_job.operator["reconcile"].name}\""
+}
+
+resource "google_service_account" "operator" {
+  project      = var.project_id
+  account_id   = "${var.name}-operator"
+  display_name = "Recording archiver: operators' commands"
+  description  = "Compares Genesys with the archive, fetches what is missing, verifies; removes no recording."
+
+  depends_on = [google_project_service.needed]
+}
+
+# As the worker: what lies under recordings/ stays as it is. So proofs are written once.
+resource "google_storage_bucket_iam_member" "operator_creates" {
+  bucket = google_storage_bucket.archive.name
+  role   = "roles/storage.objectCreator"
+  member = google_service_account.operator.member
+
+  condition {
+    title      = "archive"
+    expression = "resource.name.startsWith(\"${local.object_resource}\")"
+  }
+}
+
+resource "google_storage_bucket_iam_member" "operator_reads" {
+  bucket = google_storage_bucket.archive.name
+  role   = "roles/storage.objectViewer"
+  member = google_service_account.operator.member
+
+  condition {
+    title      = "archive-and-listing"
+    expression = "resource.name == \"${local.bucket_resource}\" || resource.name.startsWith(\"${local.object_resource}\")"
+  }
+}
+
+# What may be replaced or removed without a recording being touched.
+resource "google_storage_bucket_iam_member" "operator_deletes" {
+  bucket = google_storage_bucket.archive.name
+  role   = "roles/storage.objectUser"
+  member = google_service_account.operator.member
+
+  condition {
+    title      = "staging-and-failures"
+    expression = join(" || ", [for folder in ["staging", "failures", "waiting", "listing", "index", "conversations"] : "resource.name.startsWith(\"${local.object_resource}${folder}/\")"])
+  }
+}
+
+resource "google_cloud_run_v2_job" "operator" {
+  for_each = local.operator_commands
+
+  project             = var.project_id
+  name                = "${var.name}-${each.key}"
+  location            = var.region
+  labels              = var.labels
+  deletion_protection = false # holds no data
+
+  template {
+    task_count  = each.value.tasks
+    parallelism = each.value.tasks
+
+    template {
+      service_account = google_service_account.operator.email
+      timeout         = "${var.operator_timeout_h * 3600}s"
+      max_retries     = each.value.retries
+
+      containers {
+        image = var.image
+        args  = each.value.args
+
+        resources {
+          limits = local.studio_limits
+        }
+
+        dynamic "env" {
+          for_each = merge(local.environment, local.genesys_environment, { ARCHIVE_ORIGINAL = var.archive_original ? "yes" : "no" }, { for name, file in local.secret_files.operator : "${name}_FILE" => "${file.folder}/${file.name}" })
+
+          content {
+            name  = env.key
+            value = env.value
+          }
+        }
+
+        dynamic "volume_mounts" {
+          for_each = local.secret_files.operator
+
+          content {
+            name       = volume_mounts.value.volume
+            mount_path = volume_mounts.value.folder
+          }
+        }
+      }
+
+      dynamic "volumes" {
+        for_each = local.secret_files.operator
+
+        content {
+          name = volumes.value.volume
+
+          secret {
+            secret = volumes.value.secret
+
+            items {
+              version = "latest"
+              path    = volumes.value.name
+            }
+          }
+        }
+      }
+    }
+  }
+
+  # Without its secret a job does not start.
+  depends_on = [
+    google_secret_manager_secret_iam_member.reader,
+    google_secret_manager_secret_version.genesys,
+  ]
+}
+
+# Cloud Scheduler starts the jobs as an account that can do nothing else.
+resource "google_service_account" "scheduler" {
+  project      = var.project_id
+  account_id   = "${var.name}-scheduler"
+  display_name = "Recording archiver: scheduler"
+  description  = "Starts the operators' jobs."
+
+  depends_on = [google_project_service.needed]
+}
+
+resource "google_cloud_run_v2_job_iam_member" "scheduler_starts" {
+  for_each = { for name, command in local.operator_commands : name => command if command.schedule != null }
+
+  project  = var.project_id
+  location = var.region
+  name     = google_cloud_run_v2_job.operator[each.key].name
+  role     = "roles/run.invoker"
+  member   = google_service_account.scheduler.member
+}
+
+# https://cloud.google.com/run/docs/execute/jobs-on-schedule
+resource "google_cloud_scheduler_job" "nightly" {
+  for_each = { for name, command in local.operator_commands : name => command if command.schedule != null }
+
+  project     = var.project_id
+  region      = var.region
+  name        = "${var.name}-${each.key}"
+  description = "Starts the job ${google_cloud_run_v2_job.operator[each.key].name}."
+  schedule    = each.value.schedule
+  time_zone   = var.schedule_time_zone
+
+  retry_config {
+    retry_count          = 3
+    min_backoff_duration = "60s"
+  }
+
+  http_target {
+    http_method = "POST"
+    uri         = "https://run.googleapis.com/v2/projects/${var.project_id}/locations/${var.region}/jobs/${google_cloud_run_v2_job.operator[each.key].name}:run"
+
+    oauth_token {
+      service_account_email = google_service_account.scheduler.email
+      scope                 = "https://www.googleapis.com/auth/cloud-platform"
+    }
+  }
+
+  depends_on = [google_cloud_run_v2_job_iam_member.scheduler_starts]
+}
+
+# The line that `archiver reconcile --json` writes for each day that has lacked something for two days or more.
+resource "google_monitoring_alert_policy" "overdue" {
+  project               = var.project_id
+  display_name          = "${var.name}: a day stays incomplete"
+  combiner              = "OR"
+  severity              = "ERROR"
+  notification_channels = local.channels
+
+  conditions {
+    display_name = "Something of a day is missing for 48 h"
+
+    condition_matched_log {
+      filter           = "${local.operator_log} AND jsonPayload.type=\"overdue\""
+      label_extractors = { day = "EXTRACT(jsonPayload.day)" }
+    }
+  }
+
+  alert_strategy {
+    auto_close = "86400s"
+
+    notification_rate_limit {
+      period = "3600s"
+    }
+  }
+
+  documentation {
+    content = "Genesys has recordings of this day that the archive lacks, and has had them for two days. The lines with type \"finding\" of the same execution name each of them and why. What can be fetched comes with `gcloud run jobs execute ${google_cloud_run_v2_job.operator["backfill"].name} --region=${var.region} --args=backfill,--from,DAY,--to,DAY`; Genesys' own retention deletes the oldest first."
+  }
+}
+
+# A proof that nobody writes is no proof: a command that could not run says why on its last line.
+resource "google_monitoring_alert_policy" "operator_failed" {
+  project               = var.project_id
+  display_name          = "${var.name}: a nightly command could not run"
+  combiner              = "OR"
+  severity              = "WARNING"
+  notification_channels = local.channels
+
+  conditions {
+    display_name = "reconcile or verify ended before it was through"
+
+    condition_matched_log {
+      filter           = "resource.type=\"cloud_run_job\" AND (${join(" OR ", [for name, job in google_cloud_run_v2_job.operator : "resource.labels.job_name=\"${job.name}\"" if local.operator_commands[name].schedule != null])}) AND jsonPayload.type=\"summary\" AND jsonPayload.exit=1"
+      label_extractors = { code = "EXTRACT(jsonPayload.code)" }
+    }
+  }
+
+  alert_strategy {
+    auto_close = "86400s"
+
+    notification_rate_limit {
+      period = "3600s"
+    }
+  }
+
+  documentation {
+    content = "A permission, the configuration, Genesys or Cloud Storage kept it from running; \"reason\" of the line says which. `archiver doctor` asks all of them: `gcloud run jobs execute ${google_cloud_run_v2_job.operator["reconcile"].name} --region=${var.region} --args=doctor`."
+  }
+}
