@@ -37,6 +37,10 @@ export class Assets {
     return this.#assets.has('frame.js');
   }
 
+  get names(): readonly string[] {
+    return [...this.#assets.keys()];
+  }
+
   get(name: string): Asset | undefined {
     return this.#assets.get(name);
   }

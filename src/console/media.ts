@@ -3,6 +3,7 @@ import { SYSTEM_CLOCK } from '../clock.ts';
 import { Failure } from '../failure.ts';
 import { countingFailures, play } from '../http/play.ts';
 import { pour } from '../http/pour.ts';
+import { isUnchanged } from '../http/range.ts';
 import { serveStored } from '../http/stored.ts';
 import { parseId, parseOptionalId, type Recording } from '../recording.ts';
 import { detailsFor } from './call.ts';
@@ -52,6 +53,24 @@ export const sendOriginal: AnswerVisit = async (visit, needs) => {
   }
   await witnessed('downloaded', recording, { visit, needs });
   await pour(await needs.archive.original(manifest, source.original, signal), res, SYSTEM_CLOCK);
+  return SENT;
+};
+
+/** `/levels/C/R`: `levels.bin`, from which the player draws who speaks when; 204 where there is none. */
+export const sendLevels: AnswerVisit = async (visit, needs) => {
+  const recording = recordingOfPath(visit);
+  const { req, res, signal, who } = visit;
+  await detailsFor(recording, { archive: needs.archive, who }, signal);
+  const manifest = await needs.archive.find(recording, signal);
+  if (manifest === undefined) throw new Failure('not-found', 'This recording is not archived.');
+  const etag = `"levels-${manifest.webm.sha256}"`;
+  const bytes = isUnchanged(req.headers, etag) ? 'unchanged' : await needs.archive.levels(manifest, signal);
+  if (bytes === undefined) res.status(204).end();
+  else if (bytes === 'unchanged') res.status(304).setHeader('ETag', etag).end();
+  else {
+    res.setHeader('ETag', etag).setHeader('Content-Type', 'application/octet-stream');
+    res.setHeader('Content-Length', bytes.length).end(bytes);
+  }
   return SENT;
 };
 

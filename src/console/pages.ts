@@ -1,6 +1,6 @@
 /** Every page of the console, one line each: its address, who may see it, and what answers. */
 import { showFound } from './find.ts';
-import { notePlayed, sendMedia, sendOriginal } from './media.ts';
+import { notePlayed, sendLevels, sendMedia, sendOriginal } from './media.ts';
 import { showRecording } from './recording.ts';
 import { redirect, type AnswerVisit } from './visit.ts';
 import type { Role } from '../config/console.ts';
@@ -25,5 +25,6 @@ export const PAGES: readonly PageRoute[] = [
   { method: 'GET', path: `/recordings/${RECORDING}`, role: 'listen', gives: 'page', answer: showRecording },
   { method: 'GET', path: `/media/${RECORDING}`, role: 'listen', gives: 'data', answer: sendMedia },
   { method: 'GET', path: `/media/${RECORDING}/original/:index`, role: 'listen', gives: 'data', answer: sendOriginal },
+  { method: 'GET', path: `/levels/${RECORDING}`, role: 'listen', gives: 'data', answer: sendLevels },
   { method: 'POST', path: `/played/${RECORDING}`, role: 'listen', gives: 'data', answer: notePlayed },
 ];

@@ -26,7 +26,13 @@ export const showRecording: AnswerVisit = async (visit, needs) => {
     recordingId: recordingId === undefined ? undefined : parseId(recordingId, 'recording'),
   };
   const { title, article } = await shownCall(subject, visit, needs);
-  return page({ title, section: 'find', modules: ['player'], main: html`<div class="alone">${article}</div>` });
+  return page({
+    title,
+    section: 'find',
+    modules: ['player'],
+    main: html`<h1 class="vh">${title}</h1>
+      <div class="alone">${article}</div>`,
+  });
 };
 
 /** Beside a list: what cannot be shown is said in its place, and the list stays. */

@@ -24,7 +24,7 @@ const FORMS: Readonly<Record<string, Intl.DateTimeFormatOptions>> = {
 };
 
 /** `<time datetime data-as="clock">`, written in UTC by the server. */
-function localTimes(root: ParentNode): void {
+export function localTimes(root: ParentNode): void {
   for (const time of root.querySelectorAll<HTMLTimeElement>('time[data-as]')) {
     const at = new Date(time.dateTime);
     const form = FORMS[time.dataset['as'] ?? ''];

@@ -7,7 +7,7 @@ import type { Archive } from '../../../src/archive/archive.ts';
 import { detailsName, encodeDetails, readDetails } from '../../../src/archive/details.ts';
 import { archivedRow, indexDayOf } from '../../../src/archive/index-row.ts';
 import type { Manifest } from '../../../src/archive/manifest.ts';
-import { type Levels, levelFactsOf } from '../../../src/levels.ts';
+import { encodeLevels, type Levels, levelFactsOf } from '../../../src/levels.ts';
 import type { Recording } from '../../../src/recording.ts';
 import { manifestOf } from '../archive/content.ts';
 import { ffmpeg } from '../media/ffmpeg.ts';
@@ -123,6 +123,7 @@ export async function addCall(
       ...facts.manifest,
     }),
   );
+  if (isSound) await archive.putLevels(manifest, encodeLevels(levelsOf(seconds)), signal());
   if (isKnown) await addDetails(archive, recording.conversationId, facts);
   await addRow(archive, manifest);
   return manifest;

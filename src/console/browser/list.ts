@@ -1,0 +1,127 @@
+/** The list of the find page: keys that go through it, and recordings that open beside it without the page being loaded anew. */
+import { localTimes } from './frame.ts';
+import { make } from './dom.ts';
+import { onKey } from './keys.ts';
+import type { CallPlayer } from './player.ts';
+
+/** Sooner nothing is said; later it can be given up. */
+const QUIET_MS = 300;
+const SLOW_MS = 5_000;
+
+function rows(): readonly HTMLAnchorElement[] {
+  return [...document.querySelectorAll<HTMLAnchorElement>('.list td a')];
+}
+
+/** From the row that has the focus, else from the one that is open. */
+function step(steps: 1 | -1): void {
+  const all = rows();
+  const focused = all.findIndex((row) => row === document.activeElement);
+  const from = focused >= 0 ? focused : all.findIndex((row) => row.hasAttribute('aria-current'));
+  const next = all[from < 0 ? (steps > 0 ? 0 : all.length - 1) : from + steps];
+  next?.focus();
+  next?.scrollIntoView({ block: 'nearest' });
+}
+
+let asking: XMLHttpRequest | undefined;
+
+/** The parser of the browser itself makes the document: no text becomes markup here, and no script of it runs. */
+function ask(href: string): Promise<Document> {
+  asking?.abort();
+  const request = new XMLHttpRequest();
+  asking = request;
+  request.open('GET', href);
+  request.responseType = 'document';
+  return new Promise((resolve, reject) => {
+    request.addEventListener('load', () => {
+      const { response } = request;
+      if (response instanceof Document && request.responseURL.includes('/console/find')) resolve(response);
+      else reject(new Error('another page'));
+    });
+    for (const name of ['error', 'abort'] as const) request.addEventListener(name, () => reject(new Error(name)));
+    request.send();
+  });
+}
+
+interface Opening {
+  readonly isNew: boolean;
+  readonly playFocus: boolean;
+}
+
+async function open(href: string, { isNew, playFocus }: Opening): Promise<void> {
+  const waiting = setTimeout(() => showBars(), QUIET_MS);
+  const slow = setTimeout(() => offerCancel(), SLOW_MS);
+  try {
+    const shown = await ask(href);
+    if (isNew) history.pushState(null, '', href);
+    replace(shown, playFocus);
+  } catch (error) {
+    if (error instanceof Error && error.message === 'abort') return;
+    // Signed out, refused or away: the page itself says so.
+    location.assign(href);
+  } finally {
+    clearTimeout(waiting);
+    clearTimeout(slow);
+  }
+}
+
+function replace(shown: Document, playFocus: boolean): void {
+  document.title = shown.title;
+  const focused = rows().findIndex((row) => row === document.activeElement);
+  for (const place of ['.list', '#recording']) {
+    const [old, fresh] = [document.querySelector(place), shown.querySelector(place)];
+    if (old !== null && fresh !== null) old.replaceWith(document.importNode(fresh, true));
+  }
+  localTimes(document);
+  showHints();
+  if (!playFocus) return rows()[focused]?.focus();
+  const player = document.querySelector<CallPlayer>('call-player');
+  if (player === null) document.getElementById('recording')?.focus();
+  else player.focusPlay();
+}
+
+function showBars(): void {
+  const article = document.getElementById('recording');
+  article?.setAttribute('aria-busy', 'true');
+  article?.replaceChildren(
+    ...Array.from({ length: 6 }, () => make('div', { class: 'bars' })),
+    make('p', { class: 'muted', role: 'status' }, 'Loading'),
+  );
+}
+
+function offerCancel(): void {
+  const cancel = make('button', { type: 'button', class: 'btn' }, 'Cancel');
+  cancel.addEventListener('click', () => {
+    asking?.abort();
+    document.getElementById('recording')?.replaceChildren(make('p', { class: 'muted' }, 'Not loaded.'));
+  });
+  const said = document.querySelector('#recording [role=status]');
+  said?.replaceChildren('The archive is slow; still trying. ', cancel);
+}
+
+function showHints(): void {
+  for (const hint of document.querySelectorAll<HTMLElement>('.foot .keys')) hint.hidden = false;
+}
+
+document.addEventListener('click', (event) => {
+  const link = event.target instanceof Element ? event.target.closest<HTMLAnchorElement>('.list td a') : null;
+  if (link === null || event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  void open(link.href, { isNew: true, playFocus: true });
+});
+
+addEventListener('popstate', () => void open(location.href, { isNew: false, playFocus: false }));
+
+onKey('/', 'search field', () => document.getElementById('q')?.focus());
+onKey(['j', 'k'], 'next, previous recording', ({ key }) => step(key === 'j' ? 1 : -1));
+onKey(['ArrowDown', 'ArrowUp'], 'in the list: next, previous', ({ key, target }) => {
+  if (!(target instanceof Element) || target.closest('.list') === null) return false;
+  step(key === 'ArrowDown' ? 1 : -1);
+  return true;
+});
+onKey('h', 'to health', () => location.assign('/console/health'));
+onKey('Escape', 'back to the list', () => {
+  const row = document.querySelector<HTMLElement>('.list a[aria-current]') ?? rows()[0];
+  row?.focus();
+});
+
+showHints();

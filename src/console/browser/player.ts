@@ -1,0 +1,484 @@
+/** `<call-player>`: the browser's own player, as the server sent it → one with the picture of who speaks, moments, sides, speeds and screens. */
+import { clock, icon, make, spoken } from './dom.ts';
+import { onKey } from './keys.ts';
+import { PlayedClaims } from './played.ts';
+import { Sides } from './sides.ts';
+import { type VoiceLane, lanesIn, type Moment, momentsOf, lengthOfAll, skipsOf, type Stretch } from './speech.ts';
+import { ScreenSync } from './sync.ts';
+import { CallWave } from './wave.ts';
+
+const PLAY = 'M6 4l11 6l-11 6z';
+const PAUSE = 'M5 4h3.5v12H5zM11.5 4H15v12h-3.5z';
+const BACK = 'M10 5L5 10l5 5M16 5l-5 5l5 5';
+const ON = 'M10 5l5 5l-5 5M4 5l5 5l-5 5';
+const SPEEDS = [0.75, 1, 1.25, 1.5, 1.75, 2] as const;
+const ZOOMS = [1, 4, 16] as const;
+const JUMP_S = 5;
+/** Going back to the moment one is in is meant for the one before. */
+const JUST_S = 1.5;
+/** A mark that is nearer to the one before would lie on it. */
+const MARK_PX = 26;
+/** What is nearer to the end would be cut off. */
+const TICK_PX = 18;
+/** Levels may be on their way. */
+const ASK_AGAIN_MS = 5_000;
+const ASKS = 6;
+
+export class CallPlayer extends HTMLElement {
+  readonly wave = new CallWave();
+  #media: HTMLMediaElement | undefined;
+  #sides: Sides | undefined;
+  #claims: PlayedClaims | undefined;
+  #sync: ScreenSync | undefined;
+  #lanes: readonly VoiceLane[] = [];
+  #moments: readonly Moment[] = [];
+  #skips: readonly Stretch[] = [];
+  #frame = 0;
+  readonly #gone = new AbortController();
+  readonly #play = make('button', { type: 'button', class: 'play', 'aria-label': 'Play' }, icon(PLAY));
+  readonly #clock = make('span', { class: 'clock num' });
+  readonly #said = make('p', { class: 'small muted', role: 'status' });
+  readonly #marks = make('div', { class: 'marks' });
+  readonly #ticks = make('div', { class: 'ticks', 'aria-hidden': 'true' });
+  readonly #labels = make('div', { class: 'labs' });
+  readonly #skip = make('input', { type: 'checkbox' });
+  readonly #saves = make('span', {}, 'Skip silence');
+  readonly #speed = make('select', { class: 'sel-f sp', 'aria-label': 'Speed' });
+  readonly #zoom = make('select', { class: 'sel-f sp', 'aria-label': 'Zoom' });
+
+  connectedCallback(): void {
+    const media = this.querySelector<HTMLMediaElement>('.main');
+    if (media === null || this.#media !== undefined) return;
+    this.#media = media;
+    this.#sides = new Sides(media);
+    this.#claims = new PlayedClaims(media, { url: this.#given('played'), token: this.#given('token') });
+    if (media instanceof HTMLAudioElement) media.controls = false;
+    this.#build(media);
+    this.#listen(media);
+    this.#useKeys();
+    this.#offerScreens();
+    this.#useSession(media);
+    this.position = startIn(location.hash);
+    void this.#loadLevels(0);
+  }
+
+  disconnectedCallback(): void {
+    this.#gone.abort();
+    this.#sync?.stop();
+    this.#claims?.stop();
+    this.#sides?.close();
+    cancelAnimationFrame(this.#frame);
+    this.#media?.pause();
+  }
+
+  get duration(): number {
+    const measured = this.#media?.duration ?? NaN;
+    return Number.isFinite(measured) && measured > 0 ? measured : Number(this.#given('duration'));
+  }
+
+  get position(): number {
+    return this.#media?.currentTime ?? 0;
+  }
+
+  /** Also before anything is loaded: there it begins. */
+  set position(seconds: number) {
+    if (this.#media === undefined) return;
+    this.#media.currentTime = Math.min(Math.max(0, seconds), this.duration);
+    this.#show();
+  }
+
+  /** For whoever measures what is heard. */
+  get heard(): Sides['heard'] {
+    return this.#sides?.heard;
+  }
+
+  focusPlay(): void {
+    this.#play.focus();
+  }
+
+  #given(name: string): string {
+    return this.dataset[name] ?? '';
+  }
+
+  get #names(): readonly string[] {
+    return this.#given('lanes')
+      .split('\n')
+      .filter((name) => name !== '');
+  }
+
+  #build(media: HTMLMediaElement): void {
+    const previous = this.#button('Previous moment', BACK, () => this.#toMoment(-1));
+    const next = this.#button('Next moment', ON, () => this.#toMoment(1));
+    for (const speed of SPEEDS)
+      this.#speed.append(make('option', { value: speed, selected: speed === 1 }, `${String(speed)}×`));
+    for (const zoom of ZOOMS)
+      this.#zoom.append(make('option', { value: zoom }, zoom === 1 ? 'Whole' : `${String(zoom)}× near`));
+    this.#speed.addEventListener('change', () => this.#setSpeed(Number(this.#speed.value)));
+    this.#zoom.addEventListener('change', () => this.#setZoom(Number(this.#zoom.value)));
+    this.#play.addEventListener('click', () => this.#toggle());
+    this.wave.addEventListener(
+      'seek',
+      (event) => event instanceof CustomEvent && (this.position = Number(event.detail)),
+    );
+    const wave = make(
+      'div',
+      { class: 'wave' },
+      make('div', { class: 'lanes' }, this.#labels, this.wave),
+      this.#marks,
+      this.#ticks,
+    );
+    const controls = make(
+      'div',
+      { class: 'ctl' },
+      this.#play,
+      this.#clock,
+      previous,
+      next,
+      this.#speed,
+      this.#zoom,
+      make('label', { class: 'sw' }, this.#skip, this.#saves),
+      make('span', { class: 'grow' }),
+      ...(this.#names.length > 1 ? [this.#sideChoice()] : []),
+    );
+    media.after(wave, controls, this.#said);
+    const link = this.closest('article')?.querySelector<HTMLElement>('[data-act=link]');
+    if (link != null) {
+      link.hidden = false;
+      link.addEventListener('click', () => void this.#copyLink(), { signal: this.#gone.signal });
+    }
+    this.#showLanes();
+  }
+
+  #button(name: string, path: string, act: () => void): HTMLButtonElement {
+    const button = make('button', { type: 'button', class: 'ib', 'aria-label': name }, icon(path));
+    button.addEventListener('click', act);
+    return button;
+  }
+
+  #sideChoice(): HTMLElement {
+    const group = make('fieldset', { class: 'seg' }, make('legend', { class: 'vh' }, 'Hear'));
+    for (const [index, name] of ['Both', ...this.#names].entries()) {
+      const input = make('input', { type: 'radio', name: 'side', value: index, checked: index === 0 });
+      input.addEventListener('change', () => this.#sides?.choose(index === 0 ? undefined : index - 1));
+      group.append(make('label', {}, input, name));
+    }
+    return group;
+  }
+
+  #hear(choice: number): void {
+    const input = this.querySelector<HTMLInputElement>(`input[name=side][value="${String(choice)}"]`);
+    if (input === null) return;
+    input.checked = true;
+    input.dispatchEvent(new Event('change'));
+    this.#say(`Hearing ${input.parentElement?.textContent?.toLowerCase() ?? ''}`);
+  }
+
+  #listen(media: HTMLMediaElement): void {
+    const { signal } = this.#gone;
+    const on = (name: string, act: () => void): void => media.addEventListener(name, act, { signal });
+    for (const name of ['timeupdate', 'seeked', 'loadedmetadata', 'durationchange']) on(name, () => this.#show());
+    for (const name of ['play', 'pause', 'ended']) on(name, () => this.#showState());
+    on('playing', () => this.#tick());
+    on('error', () => void this.#broke(media));
+    addEventListener('hashchange', () => location.hash.includes('t=') && (this.position = startIn(location.hash)), {
+      signal,
+    });
+  }
+
+  /** While it plays, each frame: a silence is left within a hundredth of a second. */
+  #tick(): void {
+    cancelAnimationFrame(this.#frame);
+    const step = (): void => {
+      const media = this.#media;
+      if (media === undefined || media.paused) return;
+      this.#leaveSilence(media);
+      this.wave.position = media.currentTime;
+      this.#frame = requestAnimationFrame(step);
+    };
+    step();
+  }
+
+  #leaveSilence(media: HTMLMediaElement): void {
+    if (!this.#skip.checked || media.seeking) return;
+    const at = media.currentTime;
+    const span = this.#skips.find(({ start, end }) => at >= start && at < end - 0.05);
+    if (span !== undefined) media.currentTime = span.end;
+  }
+
+  #toggle(): void {
+    const media = this.#media;
+    if (media === undefined) return;
+    if (media.paused) void media.play().catch(() => undefined);
+    else media.pause();
+  }
+
+  #showState(): void {
+    const isPlaying = this.#media?.paused === false;
+    this.#play.setAttribute('aria-label', isPlaying ? 'Pause' : 'Play');
+    this.#play.replaceChildren(icon(isPlaying ? PAUSE : PLAY));
+    this.#show();
+  }
+
+  #show(): void {
+    const media = this.#media;
+    if (media === undefined) return;
+    this.#leaveSilence(media);
+    this.#clock.replaceChildren(clock(this.position), make('span', {}, ` / ${clock(this.duration)}`));
+    this.wave.position = this.position;
+    if (this.wave.zoom > 1) this.#showTicks();
+    const link = this.closest('article')?.querySelector('[data-act=link]');
+    if (link != null) link.textContent = `Link to ${clock(this.position)}`;
+  }
+
+  #setSpeed(speed: number): void {
+    if (this.#media !== undefined) this.#media.playbackRate = speed;
+    this.#speed.value = String(speed);
+  }
+
+  #faster(steps: number): void {
+    const at = SPEEDS.findIndex((speed) => speed === this.#media?.playbackRate);
+    const speed = SPEEDS[Math.min(Math.max(0, at + steps), SPEEDS.length - 1)] ?? 1;
+    this.#setSpeed(speed);
+    this.#say(`${String(speed)} times`);
+  }
+
+  #setZoom(zoom: number): void {
+    this.wave.zoom = zoom;
+    this.#showTicks();
+  }
+
+  async #loadLevels(asked: number): Promise<void> {
+    try {
+      const answer = await fetch(this.#given('levels'), { signal: this.#gone.signal });
+      if (answer.status === 200) this.#lanes = lanesIn(await answer.arrayBuffer());
+      else if (answer.headers.has('retry-after') && asked < ASKS) {
+        this.#say('The picture of the sound is being made.');
+        setTimeout(() => this.isConnected && void this.#loadLevels(asked + 1), ASK_AGAIN_MS);
+      }
+    } catch {
+      // Without levels there is a flat line, and the sound plays.
+    }
+    this.#showLanes();
+  }
+
+  #showLanes(): void {
+    const { duration } = this;
+    this.#moments = momentsOf(this.#lanes, duration);
+    this.#skips = skipsOf(this.#lanes, duration);
+    const of = (kind: Moment['kind']): readonly Stretch[] => this.#moments.filter((moment) => moment.kind === kind);
+    this.wave.facts = { lanes: this.#lanes, names: this.#names, duration, both: of('both'), silences: of('silence') };
+    this.#labels.replaceChildren(...this.#names.map((name, index) => this.#label(name, index)));
+    const saved = lengthOfAll(this.#skips);
+    this.#skip.disabled = saved === 0;
+    this.#saves.textContent = saved === 0 ? 'Skip silence' : `Skip silence, saves ${clock(saved)}`;
+    this.#showTicks();
+    this.#show();
+  }
+
+  #label(name: string, index: number): HTMLElement {
+    const spoken = this.#lanes[index]?.speech;
+    const share = spoken === undefined ? '' : `${String(Math.round((100 * lengthOfAll(spoken)) / this.duration))}%`;
+    const ear = this.#names.length > 1 ? (index === 0 ? 'left' : 'right') : '';
+    return make(
+      'div',
+      { class: `lab l${String(index)}` },
+      make('b', {}, name),
+      make('span', { class: 'muted' }, [ear, share].filter(Boolean).join(' · ')),
+    );
+  }
+
+  /** Times below, and the moments that fit above them. */
+  #showTicks(): void {
+    const { start, end } = this.wave.view;
+    const width = this.wave.clientWidth;
+    if (width === 0 || end <= start) return;
+    const at = (seconds: number): string => `${String(((seconds - start) / (end - start)) * 100)}%`;
+    const step = stepOf((end - start) / Math.max(2, Math.floor(width / 70)));
+    this.#ticks.replaceChildren();
+    const last = end - ((end - start) * TICK_PX) / width;
+    for (let seconds = Math.ceil(start / step) * step; seconds <= last; seconds += step) {
+      const tick = make('span', {}, clock(seconds));
+      tick.style.left = at(seconds);
+      this.#ticks.append(tick);
+    }
+    this.#marks.replaceChildren();
+    let before = -Infinity;
+    for (const moment of this.#moments) {
+      const x = ((moment.start - start) / (end - start)) * width;
+      if (moment.kind === 'turn' || x < 0 || x > width - MARK_PX || x - before < MARK_PX) continue;
+      before = x;
+      const mark = make('button', { type: 'button', class: moment.kind, 'aria-label': this.#nameOf(moment) });
+      mark.style.left = at(moment.start);
+      mark.title = this.#nameOf(moment);
+      mark.addEventListener('click', () => (this.position = moment.start));
+      this.#marks.append(mark);
+    }
+  }
+
+  #nameOf({ kind, lane, start, end }: Moment): string {
+    const what = { both: 'Both speak', silence: 'Silence', turn: `${this.#names[lane] ?? 'Somebody'} speaks` }[kind];
+    return `${what}, ${clock(start)}, ${spoken(end - start)}`;
+  }
+
+  #toMoment(steps: -1 | 1): void {
+    const at = this.position;
+    const moment =
+      steps > 0
+        ? this.#moments.find(({ start }) => start > at + 0.1)
+        : this.#moments.findLast(({ start }) => start < at - JUST_S);
+    if (moment === undefined) return this.#say(steps > 0 ? 'No moment after this one.' : 'No moment before this one.');
+    this.position = moment.start;
+    this.#say(this.#nameOf(moment));
+  }
+
+  #say(text: string): void {
+    this.#said.replaceChildren(text);
+  }
+
+  async #copyLink(): Promise<void> {
+    const url = `${location.origin}${this.#given('here')}#t=${String(Math.floor(this.position))}`;
+    try {
+      await navigator.clipboard.writeText(url);
+      this.#say(`The link to ${clock(this.position)} is copied.`);
+    } catch {
+      // Without https there is no clipboard.
+      const field = make('input', { class: 'inp', readonly: true, value: url, 'aria-label': 'Link to this moment' });
+      this.#said.replaceChildren('Copy this link: ', field);
+      field.select();
+    }
+  }
+
+  /** What is known is kept; what can be done is offered. */
+  async #broke(media: HTMLMediaElement): Promise<void> {
+    const at = this.position;
+    const status = await fetch(media.currentSrc, { method: 'HEAD' }).then(
+      (answer) => answer.status,
+      () => 0,
+    );
+    const again = make('button', { type: 'button', class: 'btn' }, 'Try again');
+    again.addEventListener('click', () => {
+      media.load();
+      media.currentTime = at;
+      void media.play().catch(() => undefined);
+      this.#say('');
+    });
+    if (status === 401) this.#offerSignIn(at);
+    this.#said.replaceChildren(
+      `${WHY.get(status) ?? `Connection lost at ${clock(at)}.`} `,
+      ...(status === 410 ? [] : [again]),
+    );
+  }
+
+  #offerSignIn(at: number): void {
+    const to = `${this.#given('here')}#t=${String(Math.floor(at))}`;
+    const link = make(
+      'a',
+      { class: 'btn pri', href: `/console/sign-in?to=${encodeURIComponent(this.#given('here'))}`, target: '_blank' },
+      'Sign in',
+    );
+    const stay = make('button', { type: 'button', class: 'btn' }, 'Stay here');
+    const dialog = make(
+      'dialog',
+      { class: 'card', 'aria-labelledby': 'signed-out' },
+      make('h2', { id: 'signed-out' }, 'You are signed out'),
+      make('p', {}, `Sign in in another tab, then try again here: the player stays at ${clock(at)}.`),
+      make('p', { class: 'acts' }, link, stay),
+    );
+    stay.addEventListener('click', () => dialog.close());
+    dialog.addEventListener('close', () => dialog.remove());
+    history.replaceState(history.state, '', to);
+    document.body.append(dialog);
+    dialog.showModal();
+  }
+
+  #offerScreens(): void {
+    const figures = [...this.querySelectorAll<HTMLElement>('.scr')];
+    const media = this.#media;
+    if (figures.length === 0 || media === undefined) return;
+    const show = (chosen: number): void => {
+      this.#sync?.stop();
+      for (const [index, figure] of figures.entries()) figure.hidden = index !== chosen;
+      const video = figures[chosen]?.querySelector('video');
+      if (video == null) return;
+      video.preload = 'auto';
+      this.#sync = new ScreenSync(media, video);
+    };
+    if (figures.length > 1) {
+      const choice = make('fieldset', { class: 'seg' }, make('legend', { class: 'vh' }, 'Screen'));
+      for (const index of figures.keys()) {
+        const input = make('input', { type: 'radio', name: 'screen', checked: index === 0 });
+        input.addEventListener('change', () => show(index));
+        choice.append(make('label', {}, input, String(index + 1)));
+      }
+      figures[0]?.before(choice);
+    }
+    // Its bytes are asked for once it plays: nothing is heard or seen by looking at a page.
+    media.addEventListener('play', () => this.#sync === undefined && show(0), { signal: this.#gone.signal });
+    for (const [index, figure] of figures.entries()) {
+      figure.hidden = index !== 0;
+      const video = figure.querySelector('video');
+      if (video !== null) video.controls = false;
+    }
+  }
+
+  #useKeys(): void {
+    onKey([' '], 'play, pause', () => this.#toggle());
+    onKey(['ArrowLeft', 'ArrowRight'], '5 s back, on (with Shift: 1 s)', ({ key, shiftKey }) => {
+      this.position += (key === 'ArrowLeft' ? -1 : 1) * (shiftKey ? 1 : JUMP_S);
+    });
+    onKey(['[', ']'], 'previous, next moment', ({ key }) => this.#toMoment(key === '[' ? -1 : 1));
+    onKey(['<', '>'], 'slower, faster', ({ key }) => this.#faster(key === '<' ? -1 : 1));
+    onKey('s', 'skip silence', () => {
+      if (this.#skip.disabled) return;
+      this.#skip.checked = !this.#skip.checked;
+      this.#say(this.#skip.checked ? 'Silence is skipped.' : 'Silence is played.');
+    });
+    onKey('l', 'copy the link to this moment', () => void this.#copyLink());
+    onKey(
+      'v',
+      'screen large',
+      () =>
+        void this.querySelector<HTMLVideoElement>('video:not([hidden])')
+          ?.requestFullscreen?.()
+          .catch(() => undefined),
+    );
+    for (const [index, name] of ['both', ...this.#names.map((name) => name.toLowerCase())].entries())
+      if (this.#names.length > 1) onKey(String(index), `hear ${name}`, () => this.#hear(index));
+  }
+
+  /** Keys of headsets and keyboards. */
+  #useSession(media: HTMLMediaElement): void {
+    if (!('mediaSession' in navigator)) return;
+    const { mediaSession } = navigator;
+    const title = this.closest('article')?.querySelector('h2')?.textContent?.trim() ?? '';
+    mediaSession.metadata = new MediaMetadata({ title });
+    mediaSession.setActionHandler('play', () => void media.play().catch(() => undefined));
+    mediaSession.setActionHandler('pause', () => media.pause());
+    mediaSession.setActionHandler('seekbackward', () => (this.position -= JUMP_S));
+    mediaSession.setActionHandler('seekforward', () => (this.position += JUMP_S));
+    mediaSession.setActionHandler('previoustrack', () => this.#toMoment(-1));
+    mediaSession.setActionHandler('nexttrack', () => this.#toMoment(1));
+  }
+}
+
+const WHY: ReadonlyMap<number, string> = new Map([
+  [401, 'You are signed out.'],
+  [403, 'You may not hear this any more.'],
+  [404, 'It is not in the archive any more.'],
+  [410, 'It was erased meanwhile.'],
+  [429, 'Too many listen at once.'],
+  [503, 'The archive or its audit is away just now.'],
+]);
+
+/** Seconds of `#t=118`. */
+function startIn(hash: string): number {
+  const seconds = Number(new URLSearchParams(hash.slice(1)).get('t') ?? 0);
+  return Number.isFinite(seconds) && seconds > 0 ? seconds : 0;
+}
+
+/** Whole seconds, tens, minutes: what people count in, at least that far apart. */
+function stepOf(least: number): number {
+  return [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1_200, 1_800].find((step) => step >= least) ?? 3_600;
+}
+
+customElements.define('call-player', CallPlayer);
