@@ -1,7 +1,8 @@
-/** Measures the CPU of re-wrapping and of joining an hour of Opus, in memory: `node test/bench/rewrap-bench.ts [minutes]`. */
+/** Measures the CPU of re-wrapping and of joining an hour of Opus, and what of it goes into levels, in memory: `node test/bench/rewrap-bench.ts [minutes]`. */
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { withoutHoles } from '../../src/media/holes.ts';
+import { LevelWatch } from '../../src/media/levels/level-watch.ts';
 import { joinMono } from '../../src/media/ogg/join.ts';
 import { readOggOpus } from '../../src/media/ogg/ogg-opus.ts';
 import type { PacketStream } from '../../src/media/packet.ts';
@@ -26,6 +27,8 @@ async function long(name: string, channels: 1 | 2, minutes: number): Promise<Buf
 
 interface Cost {
   readonly cpuMs: number;
+  /** Of that, levels. */
+  readonly levelsMs: number;
   readonly packets: number;
   readonly outBytes: number;
   readonly headBytes: number;
@@ -35,13 +38,25 @@ async function cost(open: () => Promise<PacketStream>): Promise<Cost> {
   const before = process.cpuUsage();
   const stream = await open();
   const writer = new WebmWriter(stream.tracks);
+  const watch = new LevelWatch(stream.tracks);
   let outBytes = 0;
+  let levelsMs = 0;
+  /** Nothing else runs meanwhile: time on the clock is time of the processor, but for what the machine takes away. */
+  const listen = (work: () => unknown): void => {
+    const since = performance.now();
+    work();
+    levelsMs += performance.now() - since;
+  };
   const packets = withoutHoles(stream.tracks, stream.packets);
-  for await (const batch of packets) for (const cluster of writer.add(batch)) outBytes += cluster.length;
+  for await (const batch of packets) {
+    listen(() => watch.add(batch));
+    for (const cluster of writer.add(batch)) outBytes += cluster.length;
+  }
   for (const cluster of writer.end()) outBytes += cluster.length;
   const { head } = writer.result();
+  listen(() => watch.levels(writer.durationMs));
   const { user, system } = process.cpuUsage(before);
-  return { cpuMs: (user + system) / 1000, packets: writer.packets, outBytes, headBytes: head.length };
+  return { cpuMs: (user + system) / 1000, levelsMs, packets: writer.packets, outBytes, headBytes: head.length };
 }
 
 const minutes = Number(process.argv[2] ?? 60);

@@ -19,7 +19,7 @@ export class OpusLevel {
   readonly #decoder = new RangeDecoder();
   readonly #silk = new SilkGains();
   readonly #celt = new CeltEnergy();
-  readonly #frame = { bits: 0, isStereo: false, bandwidth: 0, length: 0 };
+  readonly #frame = { bits: 0, isStereo: false, length: 0 };
   #isCelt = false;
   #silkMs = 0;
 
@@ -31,7 +31,6 @@ export class OpusLevel {
     this.#isCelt = isCelt;
     this.#silkMs = config < 12 ? (SILK_MS[config & 3] ?? 0) : (SILK_MS[config & 1] ?? 0);
     this.#frame.isStereo = (toc & 4) !== 0;
-    this.#frame.bandwidth = (config >> 2) & 3;
     this.#frame.length = config & 3;
   }
 
@@ -45,8 +44,8 @@ export class OpusLevel {
   #readCelt(bits: number): void {
     this.#frame.bits = bits;
     this.#celt.read(this.#decoder, this.#frame);
-    this.left = this.#celt.power[0] ?? 0;
-    this.right = this.#celt.power[1] ?? 0;
+    this.left = this.#celt.left.power;
+    this.right = this.#celt.right.power;
     this.voice = ALL;
   }
 

@@ -82,34 +82,42 @@ export class RangeDecoder {
     return found;
   }
 
-  /** A step of energy: none in `none` of 32768, each further one as likely as `decay` in 16384 of the one before (§4.3.2.1). */
+  /**
+   * A step of energy: none in `none` of 32768, each further one as likely as `decay` in 16384 of the one before (§4.3.2.1). Nearly
+   * all that is read of a frame is this, so it divides nothing until it has to.
+   */
   laplace(none: number, decay: number): number {
     const unit = this.#range >>> 15;
-    const at = 32768 - Math.min(((this.#value / unit) | 0) + 1, 32768);
-    if (at < none) {
-      const edge = unit * (32768 - none);
+    const value = this.#value;
+    let edge = unit * (32768 - none);
+    if (value >= edge) {
       this.#keep(edge, this.#range - edge);
       return 0;
     }
     let steps = 1;
     let low = none;
     let width = (((32768 - 2 * NAMED_STEPS - none) * (16384 - decay)) >> 15) + 1;
-    while (width > 1 && at >= low + 2 * width) {
+    while (width > 1 && value < unit * (32768 - low - 2 * width)) {
       width *= 2;
       low += width;
       width = (((width - 2) * decay) >> 15) + 1;
       steps += 1;
     }
     if (width <= 1) {
+      const at = 32768 - Math.min(((value / unit) | 0) + 1, 32768);
       const more = (at - low) >> 1;
       steps += more;
       low += 2 * more;
     }
-    const isDown = at < low + width;
-    if (!isDown) low += width;
-    const high = Math.min(low + width, 32768);
-    this.#keep(unit * (32768 - high), unit * (high - low));
-    return isDown ? -steps : steps;
+    edge = unit * (32768 - low - width);
+    if (value >= edge) {
+      this.#keep(edge, unit * width);
+      return -steps;
+    }
+    const high = Math.min(low + 2 * width, 32768);
+    edge = unit * (32768 - high);
+    this.#keep(edge, unit * (high - low - width));
+    return steps;
   }
 
   /** So many bits, 16 at most, of those that lie at the end of the frame, its last byte first (§4.1.4). */
