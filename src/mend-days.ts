@@ -4,16 +4,25 @@
  */
 import type { Archive } from './archive/archive.ts';
 import { catchUp } from './catch-up.ts';
+import { DayLists } from './day-lists.ts';
 import type { DayProof } from './day.ts';
+import type { ExpectedRecording } from './genesys/census.ts';
 import { type DayWatcher, isProven, mendDay, type ProofNeeds } from './prove-day.ts';
 import type { Handle } from './queue/queue.ts';
 import type { Recording } from './recording.ts';
 import { findEarlierRuns, forgetCulprit, RunMark, whileTrying } from './run-marks.ts';
 
+/** How many are fetched, beside live work: with slots and a share of its own. */
+export interface BulkWork {
+  /** What the queue calls for live work. */
+  readonly handle: Handle;
+  /** Told what will be worked on next, so that Genesys can be asked for many at once. */
+  readonly expect: (recordings: readonly ExpectedRecording[]) => void;
+}
+
 export interface MendDaysNeeds extends ProofNeeds, Omit<DayWatcher, 'onProgress'> {
   readonly archive: Archive;
-  /** What the queue calls for live work; bulk has slots and a share of its own. */
-  readonly handle: Handle;
+  readonly bulk: BulkWork;
   /** Encoders at once. */
   readonly slots: number;
   /** What the run is called in the marks it leaves: the same name for the same work. */
@@ -61,29 +70,37 @@ interface Mending {
 function mendOne(day: string, mending: Mending, signal: AbortSignal): Promise<DayProof> {
   const { needs } = mending;
   const fetchable = needs.again ? MISSING_OR_FAILED : MISSING;
+  const census = new DayLists(needs.census);
   const fetch = (recordings: readonly Recording[], stop: AbortSignal): Promise<void> =>
-    fetchAll({ day, recordings }, mending, stop);
+    fetchAll({ day, recordings, census }, mending, stop);
   const onProgress = (conversations: number): void => needs.onLook?.(day, conversations);
-  return mendDay(day, { ...needs, fetchable, fetch, onProgress }, signal);
+  return mendDay(day, { ...needs, census, fetchable, fetch, onProgress }, signal);
+}
+
+interface Fetching {
+  readonly day: string;
+  readonly recordings: readonly Recording[];
+  readonly census: DayLists;
 }
 
 async function fetchAll(
-  { day, recordings }: { readonly day: string; readonly recordings: readonly Recording[] },
+  { day, recordings, census }: Fetching,
   { needs, isCareful }: Mending,
   signal: AbortSignal,
 ): Promise<void> {
-  const { handle, slots } = needs;
+  const { bulk, slots } = needs;
   let over = 0;
   const onEnd = (): void => {
     over += 1;
     needs.onFetched?.(day, over, recordings.length);
   };
-  const how = isCareful ? { handle: marking(needs), slots: 1 } : { handle, slots };
-  await catchUp(iterate(recordings), { ...how, onEnd }, signal);
+  const how = isCareful ? { handle: marking(needs), slots: 1 } : { handle: bulk.handle, slots };
+  const expect = (some: readonly Recording[]): void => bulk.expect(some.flatMap((one) => census.expected(one)));
+  await catchUp(announced(recordings, expect), { ...how, onEnd }, signal);
 }
 
 /** Leaves a mark beside each recording while it is worked on. */
-function marking({ handle, archive }: MendDaysNeeds): Handle {
+function marking({ bulk: { handle }, archive }: MendDaysNeeds): Handle {
   return (delivery, signal) => {
     const { message } = delivery;
     if (message.kind !== 'recording') return handle(delivery, signal);
@@ -92,8 +109,15 @@ function marking({ handle, archive }: MendDaysNeeds): Handle {
   };
 }
 
-async function* iterate<T>(items: readonly T[]): AsyncGenerator<T> {
-  yield* items;
+/** So many are asked for together; the next of them while these are worked on, so that nobody waits for them. */
+const TOGETHER = 100;
+
+async function* announced<T>(items: readonly T[], expect: (some: readonly T[]) => void): AsyncGenerator<T> {
+  expect(items.slice(0, TOGETHER));
+  for (let at = 0; at < items.length; at += TOGETHER) {
+    expect(items.slice(at + TOGETHER, at + 2 * TOGETHER));
+    yield* items.slice(at, at + TOGETHER);
+  }
 }
 
 /** What killed the process twice is put on record, and not tried again by itself. */

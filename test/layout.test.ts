@@ -318,8 +318,22 @@ const PARTS: readonly Part[] = [
     why: 'what a killed run leaves behind means the same to whoever runs next',
   },
   {
+    has: ['day-lists.ts'],
+    may: ['genesys/census.ts'],
+    why: 'what was listed of a day is remembered over the contract',
+  },
+  {
     has: ['mend-days.ts'],
-    may: ['prove-day.ts', 'run-marks.ts', 'catch-up.ts', 'day.ts', 'archive/archive.ts', 'queue/queue.ts'],
+    may: [
+      'prove-day.ts',
+      'day-lists.ts',
+      'run-marks.ts',
+      'catch-up.ts',
+      'day.ts',
+      'archive/archive.ts',
+      'queue/queue.ts',
+      'genesys/census.ts',
+    ],
     why: 'what is missing is fetched over contracts, for a command and for the service at night',
   },
   {

@@ -1,20 +1,19 @@
 /** `archiver backfill`: each day is looked at, what is missing is fetched, and the day is looked at again. */
 import type { Archive } from '../archive/archive.ts';
 import { DAY_MS } from '../instant.ts';
-import { mendDays } from '../mend-days.ts';
+import { type BulkWork, mendDays } from '../mend-days.ts';
 import type { ProofNeeds } from '../prove-day.ts';
-import type { Handle } from '../queue/queue.ts';
 import { readVersion } from '../version.ts';
 import { daysAsked } from './days.ts';
 import { UsageError } from './flags.ts';
-import { indexDaysOf, openArchiveOf, openBulkHandle, openCensusOf, openWorkplace } from './open.ts';
+import { indexDaysOf, openArchiveOf, openBulkWork, openCensusOf, openWorkplace } from './open.ts';
 import { reconcile, ReconcileTally } from './reconcile.ts';
 import type { Exit, Report } from './report.ts';
 import type { Task } from './task.ts';
 
 interface BackfillNeeds extends ProofNeeds {
   readonly archive: Archive;
-  readonly handle: Handle;
+  readonly bulk: BulkWork;
   /** Encoders at once. */
   readonly slots: number;
   /** Which days are this task's, where it is one of several. */
@@ -34,8 +33,8 @@ export async function runBackfill(task: Task): Promise<Exit> {
   const index = indexDaysOf({ workplace, archive }, task);
   const needs = { census: openCensusOf(workplace, task, share), archive, version: readVersion(), index };
   if (flags.isOn('dry-run')) return reconcile(task, needs);
-  const handle = await openBulkHandle({ workplace, archive }, { slots, share }, task);
-  return backfill(task, { ...needs, handle, slots, part: workplace.config.task });
+  const bulk = await openBulkWork({ workplace, archive }, { slots, share }, task);
+  return backfill(task, { ...needs, bulk, slots, part: workplace.config.task });
 }
 
 async function backfill(task: Task, { part, ...needs }: BackfillNeeds): Promise<Exit> {

@@ -10,7 +10,7 @@ import { createLog, type Log } from '../log.ts';
 import { IndexDays } from '../index-days.ts';
 import { createMetrics } from '../metrics.ts';
 import { alignProxyVariables } from '../outbound.ts';
-import type { Handle } from '../queue/queue.ts';
+import type { BulkWork } from '../mend-days.ts';
 import { handleWithoutQueue, openStudio } from '../services/open.ts';
 import { readVersion } from '../version.ts';
 import type { Task } from './task.ts';
@@ -78,15 +78,16 @@ export interface BulkOptions {
 }
 
 /** What the queue calls for live work, with slots and a share of its own: encoders give way, and calls make way. */
-export async function openBulkHandle(
+export async function openBulkWork(
   { workplace, archive }: { readonly workplace: Workplace; readonly archive: Archive },
   { slots, share }: BulkOptions,
   task: Task,
-): Promise<Handle> {
+): Promise<BulkWork> {
   const { log } = workplace;
   const config = { ...workplace.config, transcodeSlots: slots };
   const [metrics, version] = [createMetrics(), readVersion()];
   const context = { config, log, metrics, version, opened: task.opened };
   const { pipeline, genesys } = await openStudio(context, { archive }, { share, archives: true });
-  return handleWithoutQueue({ pipeline, genesys, archive, metrics, log, version });
+  const handle = handleWithoutQueue({ pipeline, genesys, archive, metrics, log, version });
+  return { handle, expect: (recordings) => genesys.expect(recordings) };
 }

@@ -6,7 +6,7 @@ import type { Census } from '../genesys/census.ts';
 import type { Handle } from '../queue/queue.ts';
 import type { Recording } from '../recording.ts';
 import { type FlagValues, UsageError } from './flags.ts';
-import { openArchiveOf, openBulkHandle, openCensusOf, openWorkplace } from './open.ts';
+import { openArchiveOf, openBulkWork, openCensusOf, openWorkplace } from './open.ts';
 import { columnsOf, EXIT, type Exit } from './report.ts';
 import type { Task } from './task.ts';
 
@@ -26,7 +26,8 @@ export async function runReplay(task: Task): Promise<Exit> {
   const slots = flags.number('slots') ?? 1;
   if (slots < 1) throw new UsageError('--slots 0: at least one is needed.');
   const census = openCensusOf(workplace, task, share);
-  const handle = (): Promise<Handle> => openBulkHandle({ workplace, archive }, { slots, share }, task);
+  const handle = async (): Promise<Handle> =>
+    (await openBulkWork({ workplace, archive }, { slots, share }, task)).handle;
   return replay(task, { archive, census, handle, slots });
 }
 

@@ -21,6 +21,17 @@ export interface CountedRecording {
   readonly media: string;
   /** `AVAILABLE`, `ARCHIVED`, …, upper case; empty where Genesys does not say. */
   readonly fileState: string;
+  /** As far as the list says so. */
+  readonly startedAt?: Date | undefined;
+  readonly endedAt?: Date | undefined;
+}
+
+/** A recording that will be asked for soon, as its list says it: a batch says nothing but where its bytes are. */
+export interface ExpectedRecording {
+  readonly recordingId: string;
+  readonly conversationId: string;
+  readonly startedAt: Date | undefined;
+  readonly endedAt: Date | undefined;
 }
 
 export interface CountedDay {

@@ -94,7 +94,8 @@ function countedOf(entry: unknown): readonly CountedRecording[] {
   try {
     const recordingId = parseId(fields.raw('id'), 'id');
     const [media = '', fileState = ''] = [fields.text('media'), fields.text('fileState')];
-    return [{ recordingId, media: media.toLowerCase(), fileState: fileState.toUpperCase() }];
+    const [startedAt, endedAt] = [fields.instant('startTime'), fields.instant('endTime')];
+    return [{ recordingId, media: media.toLowerCase(), fileState: fileState.toUpperCase(), startedAt, endedAt }];
   } catch {
     return [];
   }

@@ -7,6 +7,8 @@ import type { Recording } from '../recording.ts';
 import { backoffMs, type Patience } from '../waiting.ts';
 import { Absences } from './absences.ts';
 import { Api } from './api.ts';
+import { OriginalBatches } from './batches.ts';
+import type { ExpectedRecording } from './census.ts';
 import { createDownloader, type Downloader, type DownloadOptions } from '../download/download.ts';
 import { type ConversationSource, createConversationSource } from './conversations.ts';
 import { createAgent } from './exchange.ts';
@@ -26,10 +28,14 @@ interface GenesysOptions {
   /** How much of each rate window this process may use, from 0 to 1; all of it by default. */
   readonly share?: number;
   readonly proxies?: Proxies | undefined;
+  /** First wait before a question how far a batch has come. */
+  readonly batchPollMs?: number;
 }
 
 /** One client of Genesys, with one share of its limits, for recordings and for what is known of their conversations. */
 export interface OpenGenesys extends Genesys {
+  /** These will be located soon, by whoever works through many: their originals are asked for together. */
+  expect(recordings: readonly ExpectedRecording[]): void;
   readonly conversations: ConversationSource;
 }
 
@@ -46,6 +52,7 @@ class GenesysCloud implements OpenGenesys {
   readonly #recordings: RecordingApi;
   readonly #media: MediaApi;
   readonly #voicemails: VoicemailApi;
+  readonly #batches: OriginalBatches;
   readonly #absences = new Absences();
 
   constructor(config: GenesysConfig, options: GenesysOptions) {
@@ -55,6 +62,7 @@ class GenesysCloud implements OpenGenesys {
     this.#api = new Api(config, { agent: this.#agent, patience: patienceOf(options), share });
     this.#downloader = createDownloader(config, { proxies, ...options.download });
     this.#recordings = createRecordingApi(this.#api, this.#downloader);
+    this.#batches = new OriginalBatches({ api: this.#api, downloader: this.#downloader, pollMs: options.batchPollMs });
     this.#voicemails = createVoicemailApi(this.#api, this.#downloader);
     this.conversations = createConversationSource(this.#api, this.#downloader);
     this.#media = createMediaApi(this.#api, {
@@ -84,16 +92,22 @@ class GenesysCloud implements OpenGenesys {
     }
   }
 
+  expect(recordings: readonly ExpectedRecording[]): void {
+    if (this.#way !== 'media') this.#batches.expect(recordings.filter(({ recordingId }) => !isVoicemail(recordingId)));
+  }
+
   check(signal: AbortSignal): Promise<void> {
     return this.#api.check(signal);
   }
 
   async close(): Promise<void> {
+    this.#batches.close();
     this.#api.close();
     await this.#downloader.close();
     await this.#agent.destroy();
   }
 
+  /** By way of a batch where it was expected; else as it is asked for by itself. */
   async #find(
     { recordingId, conversationId }: Recording,
     caller: GenesysCaller,
@@ -103,7 +117,11 @@ class GenesysCloud implements OpenGenesys {
     if (way === 'media') return this.#media.locate({ recordingId, conversationId }, caller, signal);
     if (conversationId !== undefined && isVoicemail(recordingId))
       return this.#voicemails.locate({ recordingId, conversationId }, caller, signal);
-    if (conversationId !== undefined) return this.#recordings.locate({ recordingId, conversationId }, caller, signal);
+    if (conversationId !== undefined)
+      return (
+        (await this.#batches.take({ recordingId, conversationId }, signal)) ??
+        this.#recordings.locate({ recordingId, conversationId }, caller, signal)
+      );
     throw new Failure(
       'bad-request',
       'conversationId: the Recording API needs it as well as the recording id (GENESYS_RECORDING_API=auto uses the Media API without it).',

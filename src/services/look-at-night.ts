@@ -7,10 +7,10 @@ import type { Genesys } from '../genesys/genesys.ts';
 import { GenesysCensus } from '../genesys/open-census.ts';
 import { createGenesys } from '../genesys/open-genesys.ts';
 import { IndexDays } from '../index-days.ts';
-import { mendDays } from '../mend-days.ts';
+import { type BulkWork, mendDays } from '../mend-days.ts';
 import { daysSinceFirstLook, incompleteSince, isOverdue, lastLookAt } from '../prove-day.ts';
 import { dayNotice, type FollowUps } from '../follow-ups.ts';
-import type { Handle, Queue } from '../queue/queue.ts';
+import type { Queue } from '../queue/queue.ts';
 import { everyNight } from './nights.ts';
 import { handleWithoutQueue, type StudioContext } from './open.ts';
 
@@ -70,7 +70,7 @@ export class NightlyLook {
     await using open = new AsyncDisposableStack();
     const census = new GenesysCensus(config.genesys, { share: SHARE, proxies: config.proxies });
     open.defer(() => census.close());
-    const handle = this.#handleIn(open);
+    const bulk = this.#bulkIn(open);
     const index = new IndexDays({
       archive,
       keepsDetails: config.keepDetails !== 'no',
@@ -86,7 +86,7 @@ export class NightlyLook {
         archive,
         version,
         index,
-        handle,
+        bulk,
         slots: SLOTS,
         run: 'night',
         again: false,
@@ -114,14 +114,15 @@ export class NightlyLook {
   }
 
   /** What the queue calls for live work, behind a token of its own. */
-  #handleIn(open: AsyncDisposableStack): Handle {
+  #bulkIn(open: AsyncDisposableStack): BulkWork {
     const { config, metrics, log, version } = this.#context;
     const { archive, studio, followUps } = this.#needs;
     const genesys = createGenesys(config.genesys, { proxies: config.proxies, share: SHARE });
     open.defer(() => genesys.close());
     const pipeline = studio.pipelineOver(genesys);
     const after = followUps === undefined ? {} : { followUps };
-    return handleWithoutQueue({ pipeline, genesys, archive, metrics, log, version, ...after });
+    const handle = handleWithoutQueue({ pipeline, genesys, archive, metrics, log, version, ...after });
+    return { handle, expect: (recordings) => genesys.expect(recordings) };
   }
 
   async #sayIncomplete(proof: DayProof, signal: AbortSignal): Promise<void> {

@@ -92,6 +92,17 @@ test('what no event told of is named by reconcile, fetched by backfill, and then
   );
 });
 
+test('fetching takes a call for each conversation and a few for each hundred recordings', async (t) => {
+  const scene = await setUp(t, 60);
+  const fetched = await scene.run('backfill', ...RANGE);
+  assert.equal(fetched.code, 0, fetched.stdout + fetched.stderr);
+  assert.deepEqual(await manifestsIn(scene.path), scene.keys.toSorted());
+  const { server } = scene;
+  const counts = ['list:*', 'batch', 'recording:*', 'metadata:*'].map((route) => server.requests(route).length);
+  assert.deepEqual(counts, [60, 2, 0, 0]);
+  assert.ok(server.requests('batch-status:*').length <= 6);
+});
+
 test('a dry run fetches nothing, and reconcile changes nothing but proofs', async (t) => {
   const scene = await setUp(t, 3);
   const dry = await scene.run('backfill', ...RANGE, '--dry-run');

@@ -86,12 +86,15 @@ export class ScriptedRecording {
 
 /** RecordingMetadata: https://developer.genesys.cloud/devapps/api-explorer (Recording) */
 export function metadataBody(recording: ScriptedRecording, state: RecordingState | undefined): Record<string, unknown> {
-  const { recordingId, conversationId, media = 'audio', archiveDate, startTime } = recording.definition;
+  const { recordingId, conversationId, media = 'audio', archiveDate, startTime, durationMs } = recording.definition;
   return {
     id: recordingId,
     conversationId,
     path: '',
     ...(startTime === undefined ? {} : { startTime }),
+    ...(startTime === undefined || durationMs === undefined
+      ? {}
+      : { endTime: new Date(Date.parse(startTime) + durationMs).toISOString() }),
     media,
     mediaSubtype: media === 'screen' ? 'Screen' : 'Trunk',
     annotations: [],
