@@ -13,7 +13,7 @@ interface Scene {
   readonly genesys: OpenGenesys;
   readonly signal: AbortSignal;
   /** Expected together, then located one after the other: the routes that were asked for, without the token. */
-  locateAll(recordings: readonly ExpectedRecording[]): Promise<readonly string[]>;
+  readonly locateAll: (recordings: readonly ExpectedRecording[]) => Promise<readonly string[]>;
 }
 
 async function setUp(t: TestContext): Promise<Scene> {
@@ -28,7 +28,7 @@ async function setUp(t: TestContext): Promise<Scene> {
     server,
     genesys,
     signal,
-    async locateAll(recordings) {
+    locateAll: async (recordings) => {
       const before = server.requests().length;
       genesys.expect(recordings);
       for (const { recordingId, conversationId } of recordings) {
