@@ -38,6 +38,7 @@ export async function settleFailure(failure: Failure, delivery: Delivery, settli
   if (failure.code === 'erased') {
     // Gone on purpose: there is nothing to tell anybody, and nothing to try again.
     waiting.forget(messageKey(delivery.message));
+    await forgetReasons(delivery, settling.needs);
     return { outcome: 'done' };
   }
   const next = nextTryOf(failure, { attempt: delivery.attempt, ageMs: ageOf(delivery) });
@@ -49,6 +50,17 @@ export async function settleFailure(failure: Failure, delivery: Delivery, settli
   await record(failure, delivery, settling.needs);
   waiting.forget(messageKey(delivery.message));
   return { outcome: 'dead', reason: `${failure.code}: ${failure.message}` };
+}
+
+/** What a worker noted of it while it was being erased; the next erasure finds what stays. */
+async function forgetReasons({ message }: Delivery, { archive, log }: SettleNeeds): Promise<void> {
+  const subject = idsOf(message);
+  if (subject.recordingId === undefined) return;
+  const signal = AbortSignal.timeout(NOTED_WITHIN_MS);
+  const removed = [archive.removeWaiting(subject, signal), archive.removeFailure(subject, signal)];
+  for (const ended of await Promise.allSettled(removed))
+    if (ended.status === 'rejected')
+      log.warn('What was noted of an erased recording could not be removed.', { ...subject, error: ended.reason });
 }
 
 /** Nothing waits unseen; but a record that cannot be written changes nothing for the work itself. */

@@ -468,6 +468,8 @@ const PARTS: readonly Part[] = [
       'certificate/',
       'catch-up.ts',
       'erasure.ts',
+      'search/sqlite-search.ts',
+      'queue/sqlite/forget.ts',
       'doctor/',
       'media/encoder/check.ts',
       'queue/pubsub/inspection.ts',

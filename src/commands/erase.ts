@@ -2,7 +2,9 @@
 import type { Archive } from '../archive/archive.ts';
 import type { Subject } from '../archive/names.ts';
 import type { Audit } from '../audit/audit.ts';
+import type { Config } from '../config/config.ts';
 import { eraseAll, type ErasureEnd } from '../erasure.ts';
+import { forgetBeside } from './erase-beside.ts';
 import { cutoffOf, type Planned, planNamed, planOlder } from './erase-plan.ts';
 import { type FlagValues, UsageError } from './flags.ts';
 import { openAuditOf, operator } from './on-record.ts';
@@ -17,13 +19,13 @@ export async function runErase(task: Task): Promise<Exit> {
   const asked = await askedOf(flags);
   const workplace = openWorkplace(task, 'erase');
   const archive = await openArchiveOf(workplace, task, false);
-  const before = asked.olderThan === undefined ? undefined : await cutoffOf(asked.olderThan, archive, signal);
-  const plan = await planOf(task, { asked, archive, before });
+  const cutoff = asked.olderThan === undefined ? undefined : await cutoffOf(asked.olderThan, archive, signal);
+  const plan = await planOf(task, { asked, archive, cutoff });
   const refusal = await reasonToRefuse(plan, { asked, archive }, signal);
   if (asked.confirm === undefined) return endOfPlan(task, { plan, asked, refusal });
   const audit = await openAuditOf({ workplace, archive }, task);
   if (refusal !== undefined) return refuseOnRecord(task, { plan, refusal, audit });
-  return carryOut(task, { plan, asked, archive, audit });
+  return carryOut(task, { plan, asked, archive, audit, config: workplace.config });
 }
 
 interface AskedErasure {
@@ -56,7 +58,7 @@ function confirmOf(text: string | undefined): AskedErasure['confirm'] {
 interface ErasurePlan {
   readonly items: readonly Planned[];
   readonly sizeBytes: number;
-  readonly before: number;
+  readonly before: readonly Subject[];
   /** Held or locked. */
   readonly kept: readonly Planned[];
 }
@@ -71,15 +73,16 @@ async function planOf(
   {
     asked,
     archive,
-    before,
-  }: { readonly asked: AskedErasure; readonly archive: Archive; readonly before: string | undefined },
+    cutoff,
+  }: { readonly asked: AskedErasure; readonly archive: Archive; readonly cutoff: string | undefined },
 ): Promise<ErasurePlan> {
   const items: Planned[] = [];
   const kept: Planned[] = [];
-  let [sizeBytes, gone, lines] = [0, 0, 0];
-  const planned = before === undefined ? planNamed(asked.targets, archive, signal) : planOlder(before, archive, signal);
+  const before: Subject[] = [];
+  let [sizeBytes, lines] = [0, 0];
+  const planned = cutoff === undefined ? planNamed(asked.targets, archive, signal) : planOlder(cutoff, archive, signal);
   for await (const one of planned) {
-    if (one.state === 'before') gone += 1;
+    if (one.state === 'before') before.push(one.subject);
     else if (one.state === 'to-erase') items.push(one);
     else kept.push(one);
     if (one.state === 'to-erase') sizeBytes += one.remains.sizeBytes;
@@ -90,7 +93,7 @@ async function planOf(
     if (items.length >= MOST_ITEMS) break;
   }
   if (lines > MOST_LINES) report.text(`… and ${String(lines - MOST_LINES)} more: --json lists all of them.`);
-  return { items, sizeBytes, before: gone, kept };
+  return { items, sizeBytes, before, kept };
 }
 
 function factOf(planned: Planned): Readonly<Record<string, unknown>> {
@@ -173,14 +176,14 @@ function endOfPlan(
     count === 0
       ? 'Nothing to erase.'
       : `${String(count)} to erase (${bytesText(plan.sizeBytes)}). Nothing brings them back. Do it:  archiver erase ${sameLine(flags, asked)} --reason "…" --confirm ${String(count)}`;
-  const before = plan.before === 0 ? '' : ` ${String(plan.before)} had been erased before.`;
+  const before = plan.before.length === 0 ? '' : ` ${String(plan.before.length)} had been erased before.`;
   report.text(`\n${refusal ?? advice}${before}`);
   report.summary(planFigures(plan), exit);
   return exit;
 }
 
 function planFigures({ items, before, kept, sizeBytes }: ErasurePlan): Readonly<Record<string, number>> {
-  return { toErase: items.length, sizeBytes, before, kept: kept.length };
+  return { toErase: items.length, sizeBytes, before: before.length, kept: kept.length };
 }
 
 /** The same line again. */
@@ -207,16 +210,19 @@ interface Carrying {
   readonly asked: AskedErasure;
   readonly archive: Archive;
   readonly audit: Audit;
+  readonly config: Config;
 }
 
-async function carryOut(task: Task, { plan, asked, archive, audit }: Carrying): Promise<Exit> {
+async function carryOut(task: Task, { plan, asked, archive, audit, config }: Carrying): Promise<Exit> {
   const { report, signal } = task;
   const needs = { archive, audit, by: operator(), reason: asked.reason };
   const tally = { gone: 0, recoverable: 0, held: 0 };
+  const erased = [...plan.before];
   let until = '';
   try {
     for await (const end of eraseAll(plan.items, needs, signal)) {
       tally[end.state] += 1;
+      if (end.state !== 'held') erased.push(end.subject);
       if (end.state === 'recoverable' && end.until > until) until = end.until;
       report.line(endLine(end), { type: 'erased', ...end.subject, ...end, subject: undefined });
       report.progress(`${String(tally.gone + tally.recoverable)} of ${String(plan.items.length)}`, tally);
@@ -224,6 +230,7 @@ async function carryOut(task: Task, { plan, asked, archive, audit }: Carrying): 
   } finally {
     report.text(`\n${outcomeText(tally, until)}`);
   }
+  await forgetBeside(erased, config);
   const exit = tally.held > 0 ? EXIT.refused : EXIT.well;
   report.summary({ ...planFigures(plan), ...tally, until: until === '' ? null : until }, exit);
   return exit;

@@ -182,15 +182,9 @@ async function goneOfRecording(
   return [];
 }
 
-/** Its manifest is what an erasure removes first; what cannot be read lies there as well. */
+/** Its manifest is what an erasure removes first. Nothing is completed by looking: whoever stores it does that. */
 async function isWhole(recording: Recording, archive: Archive, signal: AbortSignal): Promise<boolean> {
-  try {
-    return (await archive.find(recording, signal)) !== undefined;
-  } catch (thrown) {
-    const { code } = Failure.from(thrown);
-    if (code !== 'erased' && code !== 'conflict') throw thrown;
-    return code === 'conflict';
-  }
+  return (await archive.remains({ subject: recording, days: [] }, signal)).manifestSha256 !== undefined;
 }
 
 async function releaseAll(task: Task, { archive, audit, retention, caseName, targets }: CaseWork): Promise<Exit> {

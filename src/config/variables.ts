@@ -48,7 +48,7 @@ const COMMANDS = {
   backfill: ['genesys', 'outbound', 'archive', 'making', 'task', 'log'],
   doctor: ['genesys', 'outbound', 'queue', 'archive', 'making', 'log'],
   status: ['outbound', 'queue', 'archive', 'log'],
-  erase: ['outbound', 'archive', 'log'],
+  erase: ['outbound', 'queue', 'archive', 'log'],
   restore: ['genesys', 'outbound', 'archive', 'log'],
   retire: ['genesys', 'outbound', 'archive', 'log'],
   hold: ['outbound', 'archive', 'log'],

@@ -1,5 +1,6 @@
 /** Search in one SQLite file (`var/index.db`): fed with each row as it is made, with `index/`, and once with the whole archive. */
 import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Archive } from '../archive/archive.ts';
@@ -113,6 +114,11 @@ export class SqliteSearch implements Search {
     const { backTo } = this.#source;
     return backTo !== undefined && from < backTo ? backTo : undefined;
   }
+}
+
+/** Beside the archive, like the queue: it can be made anew at any time. */
+export function indexPath(archivePath: string): string {
+  return join(dirname(archivePath), 'index.db');
 }
 
 /** Takes rows out of the file, where there is one, so that nothing of them can be read in it any more. */

@@ -1,5 +1,6 @@
 /** An archive and its Genesys → at night, what no event told of is looked for and fetched, with calls that live work can spare. */
 import type { Archive } from '../archive/archive.ts';
+import { flagAllHeld } from '../archive/holds.ts';
 import type { Config } from '../config/config.ts';
 import type { DayProof } from '../day.ts';
 import type { DeliveryNeeds } from '../delivery.ts';
@@ -98,6 +99,9 @@ export class NightlyLook {
       signal,
     );
     signal.throwIfAborted();
+    await flagAllHeld(archive, signal).catch((error: unknown) => {
+      log.warn('What is held could not be flagged; it is not erased all the same.', { error });
+    });
     for (const proof of tally.incomplete) await this.#sayIncomplete(proof, signal);
     await this.#notify(tally.incomplete, signal);
     this.#incomplete = tally.incomplete.length;

@@ -1,10 +1,9 @@
 /** The archive that ARCHIVE_URL names → its search: in a file beside a folder, over days in memory where it is a bucket. */
-import { dirname, join } from 'node:path';
 import type { Archive } from '../archive/archive.ts';
 import type { IndexRow } from '../archive/index-row.ts';
 import { DayIndex } from '../search/day-index.ts';
 import type { Search } from '../search/search.ts';
-import { SqliteSearch } from '../search/sqlite-search.ts';
+import { indexPath, SqliteSearch } from '../search/sqlite-search.ts';
 import type { Context } from './run.ts';
 
 export interface OpenSearch {
@@ -36,11 +35,6 @@ export function openTheSearch(
     await search.close();
   });
   return { search, onRow: (row) => putOrTell(row, { search, onTrouble }) };
-}
-
-/** Beside the archive, like the queue: it can be made anew at any time. */
-function indexPath(archivePath: string): string {
-  return join(dirname(archivePath), 'index.db');
 }
 
 /** Archiving never fails for a search. */

@@ -102,9 +102,10 @@ async function run(action: (typeof ACTIONS)[number], act: Act): Promise<void> {
     case 'listen':
       return void (await story.act('listen', () => listen(scene, recording)));
     case 'hold': {
-      const held = await story.act('hold', async () =>
-        String((await scene.run('hold', 'K', '--recording', key, '--reason', 'x')).code),
-      );
+      const held = await story.act('hold', async () => {
+        const printed = await scene.run('hold', 'K', '--recording', key, '--reason', 'x');
+        return printed.code === 1 ? `1 ${printed.stderr}` : String(printed.code);
+      });
       assert.ok(['0', '4'].includes(held.end), story.log.join('\n'));
       if (held.end === '0') story.held.push(held);
       return;

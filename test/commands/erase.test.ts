@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { openSqliteQueue } from '../../src/queue/sqlite/sqlite.ts';
 import { erasedMark } from '../../src/archive/erased.ts';
 import { detailsName, recordingNoteName, transcriptName } from '../../src/archive/details.ts';
 import { partName, readIndexDay } from '../../src/archive/day-index.ts';
 import { archivedRow, encodeIndexRow } from '../../src/archive/index-row.ts';
 import { failureOf } from '../support/archive/content.ts';
 import { found } from '../support/archive/found.ts';
-import { type ArchiveScene, SCENES } from '../support/commands/archive-scene.ts';
+import { type ArchiveScene, runInProcess, SCENES } from '../support/commands/archive-scene.ts';
 import { linesOf, type Printed } from '../support/commands/run.ts';
 
 const signal = (): AbortSignal => AbortSignal.timeout(200_000);
@@ -170,6 +174,32 @@ for (const [where, open] of SCENES)
         (await scene.names()).filter((name) => !/^(erased|audit)/.test(name)),
         [],
       );
+    });
+
+    check('messages of what was erased leave the queue’s file, and the others stay', async (scene) => {
+      const folder = await mkdtemp(join(tmpdir(), 'queue-'));
+      const path = join(folder, 'queue.db');
+      const queue = openSqliteQueue({ path });
+      const ids = ['c1', 'c10'];
+      for (const conversationId of ids)
+        await queue.publish(
+          [
+            { kind: 'recording', recordingId: 'r1', conversationId },
+            { kind: 'conversation', conversationId },
+            { kind: 'conversation', conversationId, voicemail: true },
+            { kind: 'details', conversationId },
+          ],
+          signal(),
+        );
+      await scene.store(R1);
+      const env = { ...scene.env, QUEUE_URL: `sqlite:${path}` };
+      const erased = await runInProcess(['erase', '--conversation', 'c1', '--reason', 'x', '--confirm', '2'], env);
+      assert.equal(erased.code, 0, erased.stdout + erased.stderr);
+      assert.equal((await queue.depth())?.ready, 4);
+      await queue.close();
+      const bytes = await readFile(path, 'latin1');
+      assert.ok(!bytes.includes('recording:c1.r1') && bytes.includes('recording:c10.r1'));
+      await rm(folder, { recursive: true });
     });
 
     check('in capitals or not: whatever spelling a GUID lies under is erased', async (scene) => {

@@ -1,6 +1,7 @@
 /** An archive with recordings, in a folder or in a bucket, and commands that run on it in this very process. */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
@@ -33,13 +34,21 @@ export interface ArchiveScene {
   close(): Promise<void>;
 }
 
+/** A file that is never there. */
+const NO_QUEUE = { QUEUE_URL: `sqlite:${join(tmpdir(), `none-${String(process.pid)}`, 'queue.db')}` };
+
 /** A bucket whose account may do what an operator's does: hold, and delete recordings. */
 export async function openBucketScene(): Promise<ArchiveScene> {
   const harness = await openBucketHarness({ audits: [auditArchive({ ebml: false })] });
   const { server } = harness;
   server.store.allowAll();
   server.store.mayErase = true;
-  const env = { ARCHIVE_URL: `gs://${server.bucket}/${PREFIX}`, GCS_API_ENDPOINT: server.url, LOG_LEVEL: 'error' };
+  const env = {
+    ARCHIVE_URL: `gs://${server.bucket}/${PREFIX}`,
+    GCS_API_ENDPOINT: server.url,
+    LOG_LEVEL: 'error',
+    ...NO_QUEUE,
+  };
   return {
     kind: 'bucket',
     server,
@@ -59,7 +68,7 @@ export async function openBucketScene(): Promise<ArchiveScene> {
 
 export async function openFolderScene(): Promise<ArchiveScene> {
   const harness = await openFolderHarness();
-  const env = { ARCHIVE_URL: `file:${harness.path}`, LOG_LEVEL: 'error' };
+  const env = { ARCHIVE_URL: `file:${harness.path}`, LOG_LEVEL: 'error', ...NO_QUEUE };
   const names = async (): Promise<readonly string[]> => (await harness.objects()).toSorted();
   return {
     kind: 'folder',
