@@ -5,6 +5,9 @@ locals {
   root        = var.archive_prefix == "" ? "" : "${var.archive_prefix}/"
   archive_url = "gs://${local.bucket_name}${var.archive_prefix == "" ? "" : "/"}${var.archive_prefix}"
 
+  # Where the latest counts, or what is over is removed: the worker may replace and delete there, and nowhere else.
+  changing_folders = ["staging/", "failures/", "waiting/", "listing/", "conversations/", "index/", "status/"]
+
   # How IAM conditions call the bucket and the objects of the archive.
   # https://cloud.google.com/iam/docs/conditions-resource-attributes#resource-name
   bucket_resource = "projects/_/buckets/${local.bucket_name}"
@@ -77,8 +80,7 @@ resource "google_storage_bucket" "archive" {
     }
   }
 
-  # With versioning, what is deleted under staging/, failures/, waiting/ and listing/, or written anew under index/ and status/, would
-  # be kept for ever.
+  # With versioning, what is deleted or replaced under these folders would be kept for ever: also what was erased.
   lifecycle_rule {
     action {
       type = "Delete"
@@ -86,7 +88,7 @@ resource "google_storage_bucket" "archive" {
     condition {
       days_since_noncurrent_time = 1
       with_state                 = "ARCHIVED"
-      matches_prefix             = ["${local.root}staging/", "${local.root}failures/", "${local.root}waiting/", "${local.root}listing/", "${local.root}index/", "${local.root}status/"]
+      matches_prefix             = [for folder in local.changing_folders : "${local.root}${folder}"]
     }
   }
 
@@ -147,8 +149,8 @@ resource "google_storage_bucket_iam_member" "worker_deletes" {
   member = google_service_account.worker.member
 
   condition {
-    title      = "staging-and-failures"
-    expression = "resource.name.startsWith(\"${local.object_resource}staging/\") || resource.name.startsWith(\"${local.object_resource}failures/\") || resource.name.startsWith(\"${local.object_resource}waiting/\") || resource.name.startsWith(\"${local.object_resource}listing/\")"
+    title      = "staging-and-what-changes"
+    expression = join(" || ", [for folder in local.changing_folders : "resource.name.startsWith(\"${local.object_resource}${folder}\")"])
   }
 }
 

@@ -99,7 +99,7 @@ resource "google_cloud_run_v2_job" "operator" {
         }
 
         dynamic "env" {
-          for_each = merge(local.environment, local.genesys_environment, { ARCHIVE_ORIGINAL = var.archive_original ? "yes" : "no" }, { for name, file in local.secret_files.operator : "${name}_FILE" => "${file.folder}/${file.name}" })
+          for_each = merge(local.environment, local.genesys_environment, { ARCHIVE_ORIGINAL = var.archive_original ? "yes" : "no", KEEP_DETAILS = var.keep_details }, { for name, file in local.secret_files.operator : "${name}_FILE" => "${file.folder}/${file.name}" })
 
           content {
             name  = env.key

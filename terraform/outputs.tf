@@ -42,3 +42,8 @@ output "test_command" {
       -d '{"conversationId": "00000000-0000-0000-0000-000000000000"}'
   EOT
 }
+
+output "recordings_view" {
+  description = "The view of recordings in BigQuery, as SQL names it; null where there is none."
+  value       = local.has_bigquery ? "${var.project_id}.${google_bigquery_dataset.index[0].dataset_id}.${google_bigquery_table.recordings[0].table_id}" : null
+}

@@ -313,6 +313,50 @@ variable "archive_original" {
   default     = false
 }
 
+variable "keep_details" {
+  description = "What is kept of a conversation beside its recordings: details (who, queue, numbers), transcript (what was said, too), or no. Personal: it lies under conversations/ and in the index."
+  type        = string
+  default     = "details"
+
+  validation {
+    condition     = contains(["no", "details", "transcript"], var.keep_details)
+    error_message = "Use no, details or transcript."
+  }
+}
+
+variable "bigquery_dataset" {
+  description = "Dataset that is made for the index, with a table over its files and a view of recordings; none unless given. Costs what questions read."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.bigquery_dataset == null || can(regex("^[A-Za-z0-9_]+$", var.bigquery_dataset))
+    error_message = "Use letters, digits and _."
+  }
+}
+
+variable "bigquery_readers" {
+  description = "Members (group:…, user:…, serviceAccount:…) that may ask BigQuery for recordings: they see names and numbers of conversations."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for member in var.bigquery_readers : can(regex("^(user|group|serviceAccount|domain):[^:\\s]+$", member))])
+    error_message = "Give members such as group:quality@example.com."
+  }
+}
+
+variable "notification_topic" {
+  description = "Topic (projects/P/topics/T) that hears of each object under recordings/ and failures/: whose name ends in /manifest.json is a recording that is stored. None unless given."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.notification_topic == null || can(regex("^projects/[^/]+/topics/[^/]+$", var.notification_topic))
+    error_message = "Give the whole name: projects/P/topics/T."
+  }
+}
+
 variable "versioning" {
   description = "Whether Cloud Storage keeps what is deleted or replaced by other hands. The archiver itself never replaces a recording."
   type        = bool

@@ -5,7 +5,7 @@ resource "google_service_account" "worker" {
   project      = var.project_id
   account_id   = "${var.name}-worker"
   display_name = "Recording archiver: worker"
-  description  = "Takes messages, creates and reads objects of the archive; deletes only under staging/, failures/, waiting/ and listing/."
+  description  = "Takes messages, creates and reads objects of the archive; replaces and deletes only what changes (staging/, failures/, waiting/, listing/, conversations/, index/, status/)."
 
   depends_on = [google_project_service.needed]
 }
@@ -66,7 +66,10 @@ locals {
   worker_environment = merge(
     local.environment,
     local.genesys_environment,
-    { ARCHIVE_ORIGINAL = var.archive_original ? "yes" : "no" },
+    {
+      ARCHIVE_ORIGINAL = var.archive_original ? "yes" : "no"
+      KEEP_DETAILS     = var.keep_details
+    },
   )
 
   # Who pulls in which mode: everything, or what takes longer than a push may.

@@ -6,10 +6,13 @@ import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { COMMANDS } from '../src/commands/contents.ts';
 import { parseFlags } from '../src/commands/flags.ts';
+import { encodeDetails, parseDetails } from '../src/archive/details.ts';
+import { archivedRow, encodeIndexRow } from '../src/archive/index-row.ts';
 import { readConfig } from '../src/config/config.ts';
 import { VARIABLES } from '../src/config/variables.ts';
 import { MAX_ATTEMPTS } from '../src/schedule.ts';
 import { laterNameOf, longNameOf } from '../src/queue/pubsub/settle.ts';
+import { manifestOf } from './support/archive/content.ts';
 import {
   addressOf,
   bodiesOf,
@@ -162,7 +165,10 @@ suite('terraform/, the queue', () => {
       worker_publishes: ['worker', 'later', 'long', 'long_later'],
       agent_publishes_dead: ['dead'],
     };
-    const rights = blocks.filter(({ type }) => type === 'google_pubsub_topic_iam_member');
+    // A topic that is somebody else's has somebody else's subscriptions.
+    const rights = blocks.filter(
+      ({ type, body }) => type === 'google_pubsub_topic_iam_member' && body['topic'] !== '${var.notification_topic}',
+    );
     assert.deepEqual(rights.map(({ name }) => name).toSorted(), Object.keys(KEPT_BY).toSorted());
     for (const { name, body } of rights)
       assert.deepEqual(
@@ -217,7 +223,7 @@ suite('terraform/, the archive and its rights', () => {
     assert.deepEqual(bucket['lifecycle'], [{ prevent_destroy: true }]);
   });
 
-  test('nothing but what lies under staging/ or was replaced where the latest counts is ever deleted by age', () => {
+  test('nothing but what lies under staging/ or was replaced where things change is ever deleted by age', () => {
     const rules = bodiesOf(bucket['lifecycle_rule']).map((rule) => ({
       action: bodiesOf(rule['action'])[0]?.['type'],
       condition: bodiesOf(rule['condition'])[0] ?? {},
@@ -225,10 +231,7 @@ suite('terraform/, the archive and its rights', () => {
     const deletes = rules.filter(({ action }) => action === 'Delete').map(({ condition }) => condition);
     assert.deepEqual(
       deletes.map((condition) => condition['matches_prefix']),
-      [
-        ['${local.root}staging/'],
-        ['staging', 'failures', 'waiting', 'listing', 'index', 'status'].map((name) => `\${local.root}${name}/`),
-      ],
+      [['${local.root}staging/'], '${[for folder in local.changing_folders : "${local.root}${folder}"]}'],
     );
     assert.ok(Number(deletes[0]?.['age']) >= 2, 'later than the sweep of the worker, which waits a day');
     assert.equal(deletes[1]?.['with_state'], 'ARCHIVED');
@@ -243,7 +246,7 @@ suite('terraform/, the archive and its rights', () => {
       'roles/pubsub.publisher on each of google_pubsub_topic.later google_pubsub_topic.messages, with push google_pubsub_topic.long google_pubsub_topic.long_later',
       'roles/pubsub.subscriber on each of google_pubsub_subscription.long google_pubsub_subscription.long_later, with pull google_pubsub_subscription.later google_pubsub_subscription.worker',
       'roles/storage.objectCreator on ${google_storage_bucket.archive.name} if archive',
-      'roles/storage.objectUser on ${google_storage_bucket.archive.name} if staging-and-failures',
+      'roles/storage.objectUser on ${google_storage_bucket.archive.name} if staging-and-what-changes',
       'roles/storage.objectViewer on ${google_storage_bucket.archive.name} if archive-and-listing',
     ]);
     assert.deepEqual(rightsOf('${google_service_account.playback.member}'), [
@@ -290,7 +293,7 @@ suite('terraform/, the archive and its rights', () => {
     assert.deepEqual(variables.get('keepers')?.['default'], []);
   });
 
-  test('the services may delete under staging/, failures/, waiting/ and listing/ alone', () => {
+  test('the services may delete where things change alone: never under recordings/, proofs/, audit/ or holds/', () => {
     const deleting = /storage\.(admin|objectAdmin|objectUser|legacy)/;
     const may = blocks.filter(({ body }) => deleting.test(String(body['role'])));
     assert.deepEqual(may.map(addressOf).toSorted(), [
@@ -302,14 +305,21 @@ suite('terraform/, the archive and its rights', () => {
     const [condition] = bodiesOf(worker['condition']);
     assert.equal(
       condition?.['expression'],
-      ['staging/', 'failures/', 'waiting/', 'listing/']
-        .map((folder) => `resource.name.startsWith("\${local.object_resource}${folder}")`)
-        .join(' || '),
+      '${join(" || ", [for folder in local.changing_folders : "resource.name.startsWith(\\"${local.object_resource}${folder}\\")"])}',
     );
     const { body: operator } = blockAt('google_storage_bucket_iam_member.operator_deletes');
     const [, folders = ''] =
       /for folder in \[([^\]]*)\]/.exec(String(bodiesOf(operator['condition'])[0]?.['expression'])) ?? [];
     assert.equal(folders, '"staging", "failures", "waiting", "listing", "index", "conversations"');
+    assert.deepEqual(locals.get('changing_folders'), [
+      'staging/',
+      'failures/',
+      'waiting/',
+      'listing/',
+      'conversations/',
+      'index/',
+      'status/',
+    ]);
   });
 
   test('nobody is owner or editor, nobody has a key, and only the receiver is open to everybody', () => {
@@ -333,6 +343,74 @@ suite('terraform/, the archive and its rights', () => {
     assert.equal(variables.get('genesys_client_secret')?.['sensitive'], true);
   });
 });
+
+suite('terraform/, the index', () => {
+  const { body: lines } = blockAt('google_bigquery_table.lines');
+  const { body: recordings } = blockAt('google_bigquery_table.recordings');
+
+  test('the columns of the table are the fields of a line, each of its kind, and the folder is the day', async () => {
+    const schema = JSON.parse(await readFile(join(TERRAFORM, 'index-schema.json'), 'utf8')) as readonly Column[];
+    const details = encodeDetails(
+      { participants: [{ purpose: 'agent', userId: 'u', participantName: 'n' }], divisionIds: ['d'] },
+      { conversationId: 'c', at: new Date(0), service: '1' },
+    );
+    const manifest = manifestOf({ recordingId: 'r', conversationId: 'c' }, { sizeBytes: 1, sha256: 'a', crc32c: 'b' });
+    const levels = { picture: ['0'.repeat(28)], speakingS: [1.5], bothS: 0, silentS: 1, longestSilenceS: 1 };
+    const row = archivedRow({ ...manifest, levels }, parseDetails(details));
+    const written = JSON.parse(encodeIndexRow(row)) as Readonly<Record<string, unknown>>;
+    assert.deepEqual(
+      schema.map(({ name }) => name),
+      Object.keys(written),
+    );
+    for (const column of schema) assertColumn(column, written[column.name]);
+    const [external] = bodiesOf(lines['external_data_configuration']);
+    assert.deepEqual(external?.['source_uris'], ['${local.index_uri}/*']);
+    assert.equal(
+      bodiesOf(external['hive_partitioning_options'])[0]?.['source_uri_prefix'],
+      '${local.index_uri}/{day:DATE}',
+    );
+    assert.equal(locals.get('index_uri'), 'gs://${local.bucket_name}/${local.root}index');
+  });
+
+  test('the view shows each recording once, as it was last known, and nothing that lies on another day', () => {
+    const query = String(bodiesOf(recordings['view'])[0]?.['query']);
+    assert.match(query, /PARTITION BY day, key ORDER BY at DESC/);
+    assert.match(query, /age = 1 AND status != 'moved'/);
+  });
+
+  test('nothing of it is there unless it is asked for, and nobody reads it who is not named', () => {
+    for (const { body, type } of blocks.filter(({ type: name }) => name.startsWith('google_bigquery')))
+      assert.ok(String(body['count'] ?? body['for_each']).includes('local.has_bigquery'), type);
+    assert.deepEqual(variables.get('bigquery_readers')?.['default'], []);
+    const [condition] = bodiesOf(blockAt('google_storage_bucket_iam_member.readers_read').body['condition']);
+    assert.match(String(condition?.['expression']), /index\//);
+    assert.doesNotMatch(String(condition?.['expression']), /recordings|conversations/);
+  });
+});
+
+interface Column {
+  readonly name: string;
+  readonly type: string;
+  readonly mode: string;
+  readonly fields?: readonly Column[];
+}
+
+/** BigQuery has no null in a list, and takes a text for a timestamp. */
+function assertColumn({ name, type, mode, fields }: Column, value: unknown): void {
+  assert.equal(Array.isArray(value), mode === 'REPEATED', name);
+  assert.ok(mode !== 'REQUIRED' || value !== null, name);
+  for (const one of Array.isArray(value) ? (value as readonly unknown[]) : [value]) {
+    if (one === null) continue;
+    const kind = { FLOAT: 'number', INTEGER: 'number', RECORD: 'object' }[type] ?? 'string';
+    assert.equal(typeof one, kind, name);
+    if (type === 'TIMESTAMP') assert.match(JSON.stringify(one), /^"\d{4}-\d\d-\d\dT.*Z"$/, name);
+    if (type === 'RECORD')
+      assert.deepEqual(
+        Object.keys(one as object),
+        fields?.map((field) => field.name),
+      );
+  }
+}
 
 suite('terraform/, the deployables', () => {
   const services = [...modules].filter(([, body]) => body['source'] === './service');
@@ -551,6 +629,7 @@ function sampleOf(names: readonly string[]): Record<string, string> {
     ARCHIVE_ORIGINAL: 'no',
     ARCHIVE_ON_LISTEN: 'no',
     ENCODER_CAGE: 'best',
+    KEEP_DETAILS: 'details',
     PUSH_AUDIENCE: 'https://worker.example',
   };
   return Object.fromEntries(names.map((name) => [name, samples[name] ?? 'some-text-long-enough']));

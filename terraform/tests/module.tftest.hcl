@@ -237,8 +237,8 @@ run "the_archive_can_be_a_folder_that_is_locked_encrypted_and_versioned" {
     error_message = "The worker creates only in its folder."
   }
   assert {
-    condition     = google_storage_bucket_iam_member.worker_deletes.condition[0].expression == "resource.name.startsWith(\"projects/_/buckets/calls/objects/genesys/berlin/staging/\") || resource.name.startsWith(\"projects/_/buckets/calls/objects/genesys/berlin/failures/\") || resource.name.startsWith(\"projects/_/buckets/calls/objects/genesys/berlin/waiting/\") || resource.name.startsWith(\"projects/_/buckets/calls/objects/genesys/berlin/listing/\")"
-    error_message = "The worker deletes only under staging/, failures/, waiting/ and listing/."
+    condition     = google_storage_bucket_iam_member.worker_deletes.condition[0].expression == "resource.name.startsWith(\"projects/_/buckets/calls/objects/genesys/berlin/staging/\") || resource.name.startsWith(\"projects/_/buckets/calls/objects/genesys/berlin/failures/\") || resource.name.startsWith(\"projects/_/buckets/calls/objects/genesys/berlin/waiting/\") || resource.name.startsWith(\"projects/_/buckets/calls/objects/genesys/berlin/listing/\") || resource.name.startsWith(\"projects/_/buckets/calls/objects/genesys/berlin/conversations/\") || resource.name.startsWith(\"projects/_/buckets/calls/objects/genesys/berlin/index/\") || resource.name.startsWith(\"projects/_/buckets/calls/objects/genesys/berlin/status/\")"
+    error_message = "The worker replaces and deletes where things change alone."
   }
   assert {
     condition     = google_storage_bucket.archive.retention_policy[0].retention_period == 365 * 86400 && google_storage_bucket.archive.retention_policy[0].is_locked
@@ -449,4 +449,84 @@ run "schedules_and_parts_that_cannot_be_right_are_refused" {
     var.backfill_tasks,
     var.operator_timeout_h,
   ]
+}
+
+run "the_index_is_a_table_in_bigquery_where_a_dataset_is_named" {
+  command = plan
+
+  variables {
+    archive_prefix   = "calls"
+    bigquery_dataset = "archiver"
+    bigquery_readers = ["group:quality@example.com"]
+    keep_details     = "transcript"
+  }
+
+  assert {
+    condition     = google_bigquery_table.lines[0].external_data_configuration[0].source_uris == tolist(["gs://example-project-recordings/calls/index/*"]) && google_bigquery_table.lines[0].external_data_configuration[0].hive_partitioning_options[0].source_uri_prefix == "gs://example-project-recordings/calls/index/{day:DATE}"
+    error_message = "The table reads the index of this archive, day by day."
+  }
+  assert {
+    condition     = google_bigquery_dataset.index[0].location == google_storage_bucket.archive.location
+    error_message = "The dataset lies where the bucket lies: BigQuery reads no other."
+  }
+  assert {
+    condition     = strcontains(google_bigquery_table.recordings[0].view[0].query, "`example-project.archiver.lines`") && output.recordings_view == "example-project.archiver.recordings"
+    error_message = "The view is made of the table, and is named."
+  }
+  assert {
+    condition     = keys(google_storage_bucket_iam_member.readers_read) == ["group:quality@example.com"] && keys(google_bigquery_dataset_iam_member.readers) == ["group:quality@example.com"]
+    error_message = "Whoever asks may read the table and its files."
+  }
+  assert {
+    condition     = [for env in google_cloud_run_v2_worker_pool.worker["worker"].template[0].containers[0].env : env.value if env.name == "KEEP_DETAILS"] == ["transcript"]
+    error_message = "The worker keeps what it is told to."
+  }
+}
+
+run "there_is_no_dataset_unless_named_and_nobody_is_notified" {
+  command = plan
+
+  variables {
+    bigquery_readers = ["group:quality@example.com"]
+  }
+
+  assert {
+    condition     = length(google_bigquery_dataset.index) == 0 && length(google_bigquery_table.lines) == 0 && length(google_storage_bucket_iam_member.readers_read) == 0 && output.recordings_view == null
+    error_message = "Nothing of BigQuery."
+  }
+  assert {
+    condition     = length(google_storage_notification.archive) == 0 && length(google_pubsub_topic_iam_member.storage_notifies) == 0
+    error_message = "No notifications."
+  }
+}
+
+run "a_topic_hears_of_what_is_stored_and_what_failed" {
+  command = plan
+
+  variables {
+    archive_prefix     = "calls"
+    notification_topic = "projects/another-project/topics/stored"
+  }
+
+  assert {
+    condition     = sort([for one in google_storage_notification.archive : one.object_name_prefix]) == tolist(["calls/failures/", "calls/recordings/"])
+    error_message = "Recordings and failures of this archive alone."
+  }
+  assert {
+    condition     = alltrue([for one in google_storage_notification.archive : one.payload_format == "NONE" && join(",", one.event_types) == "OBJECT_FINALIZE" && one.topic == "projects/another-project/topics/stored"])
+    error_message = "Names alone."
+  }
+}
+
+run "wrong_values_of_the_index_are_refused" {
+  command = plan
+
+  variables {
+    keep_details       = "yes"
+    bigquery_dataset   = "with-hyphen"
+    bigquery_readers   = ["everybody"]
+    notification_topic = "stored"
+  }
+
+  expect_failures = [var.keep_details, var.bigquery_dataset, var.bigquery_readers, var.notification_topic]
 }
