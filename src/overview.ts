@@ -48,6 +48,8 @@ export interface Overview {
     /** From the end of a call to its recording in the archive; null where no recording says when it was made. */
     readonly lagMedianSeconds: number | null;
     readonly lag95Seconds: number | null;
+    /** The last that came in; ISO 8601, UTC. */
+    readonly lastArchivedAt: string | null;
     readonly perDay: readonly { readonly day: string; readonly recordings: number; readonly bytes: number }[];
   };
   readonly failures: readonly FailureCount[];
@@ -144,7 +146,8 @@ async function stateOfDay(day: string, notes: Archive['notes'], signal: AbortSig
   };
 }
 
-function newestOf(entries: readonly Entry[]): Overview['newest'] {
+/** Of some entries: how fast they came, and how much. */
+export function newestOf(entries: readonly Entry[]): Overview['newest'] {
   const manifests = entries.flatMap((entry) => (entry.status === 'archived' ? [entry.manifest] : []));
   const lags = manifests.flatMap(lagOf).toSorted((a, b) => a - b);
   const days = new Map<string, { recordings: number; bytes: number }>();
@@ -159,8 +162,13 @@ function newestOf(entries: readonly Entry[]): Overview['newest'] {
     bytes: manifests.reduce((sum, { webm }) => sum + webm.sizeBytes, 0),
     lagMedianSeconds: lags[Math.floor(lags.length / 2)] ?? null,
     lag95Seconds: lags[Math.floor(lags.length * 0.95)] ?? null,
+    lastArchivedAt: manifests.map(({ finishedAt }) => finishedAt).toSorted(newestFirst)[0] ?? null,
     perDay: [...days].map(([day, sum]) => ({ day, ...sum })).toSorted((a, b) => (a.day < b.day ? 1 : -1)),
   };
+}
+
+function newestFirst(a: string, b: string): number {
+  return a < b ? 1 : -1;
 }
 
 /** Seconds from the end of the call; none where its start is not known. */

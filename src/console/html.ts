@@ -26,7 +26,7 @@ export class Html {
  */
 export function html(parts: TemplateStringsArray, ...values: readonly HtmlValue[]): Html {
   if (!CHECKED.has(parts)) {
-    const bare = parts.slice(0, -1).find((part) => /=\s*$/.test(part));
+    const bare = parts.slice(0, -1).find((_, index) => lacksQuotes(parts.slice(0, index + 1).join('')));
     if (bare !== undefined) throw new TypeError(`An attribute lacks its quotes: ${bare.slice(-40)}`);
     CHECKED.add(parts);
   }
@@ -35,6 +35,12 @@ export function html(parts: TemplateStringsArray, ...values: readonly HtmlValue[
 
 /** A template is the same array each time it is used. */
 const CHECKED = new WeakSet<TemplateStringsArray>();
+
+/** The last tag is open, so are none of its quotes, and a value comes next. */
+function lacksQuotes(before: string): boolean {
+  const tag = before.slice(before.lastIndexOf('<'));
+  return /=\s*$/.test(tag) && (tag.match(/"/g) ?? []).length % 2 === 0;
+}
 
 function written(value: HtmlValue): string {
   if (value === undefined || value === false) return '';

@@ -2,6 +2,7 @@
 import { showFound } from './find.ts';
 import { notePlayed, sendLevels, sendMedia, sendOriginal } from './media.ts';
 import { showRecording } from './recording.ts';
+import { showHealth, tellHealth } from './health.ts';
 import { redirect, type AnswerVisit } from './visit.ts';
 import type { Role } from '../config/console.ts';
 
@@ -27,4 +28,6 @@ export const PAGES: readonly PageRoute[] = [
   { method: 'GET', path: `/media/${RECORDING}/original/:index`, role: 'listen', gives: 'data', answer: sendOriginal },
   { method: 'GET', path: `/levels/${RECORDING}`, role: 'listen', gives: 'data', answer: sendLevels },
   { method: 'POST', path: `/played/${RECORDING}`, role: 'listen', gives: 'data', answer: notePlayed },
+  { method: 'GET', path: '/health', role: 'listen', gives: 'page', answer: showHealth },
+  { method: 'GET', path: '/health.json', role: 'listen', gives: 'data', answer: tellHealth },
 ];

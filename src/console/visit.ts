@@ -8,6 +8,7 @@ import type { Queue } from '../queue/queue.ts';
 import type { Witness } from '../http/witness.ts';
 import type { Search } from '../search/search.ts';
 import type { Hearing } from './hearing.ts';
+import type { HealthWatch } from './health-facts.ts';
 import { html, type Html } from './html.ts';
 import type { Identity } from './who/identity.ts';
 
@@ -18,6 +19,7 @@ export interface ConsoleNeeds {
   readonly queue: Pick<Queue, 'publish' | 'depth'>;
   readonly audit: Pick<Audit, 'read'>;
   readonly witness: Witness;
+  readonly health: Pick<HealthWatch, 'known'>;
   readonly metrics: Metrics;
   readonly log: Log;
   readonly version: string;

@@ -4,9 +4,11 @@ import type { Audit } from '../audit/audit.ts';
 import { LISTENERS } from '../bounds.ts';
 import { openAssets } from '../console/assets.ts';
 import { createConsole } from '../console/console.ts';
+import { HealthWatch } from '../console/health-facts.ts';
 import type { Hearing } from '../console/hearing.ts';
 import { openDoor } from '../console/who/open-door.ts';
 import type { AppNeeds } from '../http/app.ts';
+import { Readiness, type Dependency } from '../http/health.ts';
 import { Turnstile } from '../http/turnstile.ts';
 import { Witness } from '../http/witness.ts';
 import type { Queue } from '../queue/queue.ts';
@@ -19,19 +21,19 @@ export const peoplePages: Deployable = async (context) => {
   const queue = await openTheQueue(context);
   const open = await openTheArchive(context, true);
   const audit = await openTheAudit(context, open);
-  return serveRoutes(context, {
-    dependencies: [
-      { name: 'queue', check: (signal) => queue.check(signal) },
-      { name: 'archive', check: (signal) => open.archive.check(signal) },
-    ],
-    ...(await consoleRoutes(context, {
-      archive: open.archive,
-      queue,
-      audit,
-      search: openTheSearch(context, open.archive).search,
-      listen: undefined,
-    })),
+  const dependencies = [
+    { name: 'queue', check: (signal: AbortSignal) => queue.check(signal) },
+    { name: 'archive', check: (signal: AbortSignal) => open.archive.check(signal) },
+  ];
+  const routes = await consoleRoutes(context, {
+    archive: open.archive,
+    queue,
+    audit,
+    dependencies,
+    search: openTheSearch(context, open.archive).search,
+    listen: undefined,
   });
+  return serveRoutes(context, { dependencies, ...routes });
 };
 
 export interface ConsoleSources {
@@ -41,12 +43,14 @@ export interface ConsoleSources {
   readonly search: Search;
   /** Makes what is not archived yet while it plays; undefined where nothing is made. */
   readonly listen: Hearing['listen'];
+  /** What the health page says of its parts. */
+  readonly dependencies: readonly Dependency[];
 }
 
 /** What stands below /console/, wherever that is served. */
 export async function consoleRoutes(
   { config, door, log, metrics, version }: Context,
-  { archive, queue, audit, search, listen }: ConsoleSources,
+  { archive, queue, audit, dependencies, search, listen }: ConsoleSources,
 ): Promise<Pick<AppNeeds, 'console'>> {
   const assets = await openAssets();
   if (!assets.hasModules)
@@ -57,8 +61,10 @@ export async function consoleRoutes(
   const { doorkeeper, tokens, keys } = await openDoor({ config, publicUrl, witness, log, now });
   const hearing = { ...turnstiles(), listen, channelNames: config.channelNames };
   const hashed = (text: string): string => keys.hashed(text);
-  const needs = { archive, queue, audit, witness, metrics, log, version, search, hearing, hashed, now };
-  return { console: createConsole(needs, { assets, doorkeeper, tokens, publicUrl }) };
+  const health = new HealthWatch({ archive, queue, parts: new Readiness(dependencies), now });
+  const needs = { archive, queue, audit, witness, health, metrics, log, version, search, hearing, hashed, now };
+  const needsSomeone = (): number => health.needsSomeone;
+  return { console: createConsole(needs, { assets, doorkeeper, tokens, publicUrl, needsSomeone }) };
 }
 
 /** People have bounds of their own: a program that listens a lot keeps nobody from a page's sound. */

@@ -25,7 +25,13 @@ export const serve: Deployable = async (context) => {
   const parts = deliveryNeeds(context, queue, { archive: open.archive, studio, onRow });
   const listening = playbackRoutes(context, open, { studio, queue, audit });
   const { listen } = listening.playback.transcode;
-  const pages = await consoleRoutes(context, { archive: open.archive, queue, audit, search, listen });
+  const dependencies = [
+    { name: 'queue', check: (signal: AbortSignal) => queue.check(signal) },
+    { name: 'archive', check: (signal: AbortSignal) => open.archive.check(signal) },
+    ...studio.dependencies,
+  ];
+  const sources = { archive: open.archive, queue, audit, dependencies, search, listen };
+  const pages = await consoleRoutes(context, sources);
   const working = Promise.all([
     consumeQueue(context, queue, parts),
     lookEachNight(context, { archive: open.archive, studio, queue, followUps: parts.followUps }),
@@ -33,11 +39,7 @@ export const serve: Deployable = async (context) => {
   return serveRoutes(
     context,
     {
-      dependencies: [
-        { name: 'queue', check: (signal) => queue.check(signal) },
-        { name: 'archive', check: (signal) => open.archive.check(signal) },
-        ...studio.dependencies,
-      ],
+      dependencies,
       webhook: { auth: config.webhook, queue },
       ...pushRoute(context, queue, parts),
       ...listening,

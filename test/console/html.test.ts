@@ -52,4 +52,6 @@ test('only what a template made goes in as it is; nothing, lists and numbers are
 
 test('an attribute without quotes is refused: a blank would begin another one', () => {
   assert.throws(() => html`<a href=${'x onclick=y'}>z</a>`, /lacks its quotes/);
+  assert.throws(() => html`<b>1</b><a title="${'t'}" href=${'x'}>z</a>`, /lacks its quotes/);
+  assert.equal(html`<a href="/find?from=${1}&amp;to=${2}">z</a>`.toString(), '<a href="/find?from=1&amp;to=2">z</a>');
 });

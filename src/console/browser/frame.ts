@@ -20,17 +20,28 @@ function offerThemes(button: HTMLElement): void {
 const FORMS: Readonly<Record<string, Intl.DateTimeFormatOptions>> = {
   clock: { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' },
   second: { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' },
-  moment: { day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' },
+  moment: { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' },
 };
+
+/** `37 min`: as src/console/moments.ts writes it. */
+function ageText(seconds: number): string {
+  if (seconds < 120) return `${String(seconds)} s`;
+  if (seconds < 7_200) return `${String(Math.round(seconds / 60))} min`;
+  return seconds < 172_800
+    ? `${String(Math.round(seconds / 3_600))} h`
+    : `${String(Math.round(seconds / 86_400))} days`;
+}
 
 /** `<time datetime data-as="clock">`, written in UTC by the server. */
 export function localTimes(root: ParentNode): void {
   for (const time of root.querySelectorAll<HTMLTimeElement>('time[data-as]')) {
     const at = new Date(time.dateTime);
     const form = FORMS[time.dataset['as'] ?? ''];
-    if (form === undefined || Number.isNaN(at.getTime())) continue;
+    if (Number.isNaN(at.getTime())) continue;
     time.title = `${time.dateTime.slice(0, 19).replace('T', ' ')} UTC`;
-    time.textContent = new Intl.DateTimeFormat('en-GB', form).format(at);
+    const isAgo = time.dataset['as'] === 'ago';
+    if (isAgo) time.textContent = ageText(Math.max(0, Math.round((Date.now() - at.getTime()) / 1000)));
+    else if (form !== undefined) time.textContent = new Intl.DateTimeFormat('en-GB', form).format(at);
   }
 }
 

@@ -8,6 +8,7 @@ import { openFolderArchive, type FolderArchive } from '../../../src/archive/fold
 import { FolderAudit } from '../../../src/audit/folder-audit.ts';
 import { openAssets } from '../../../src/console/assets.ts';
 import { createConsole, type ConsoleOptions, type Doorkeeper } from '../../../src/console/console.ts';
+import { HealthWatch } from '../../../src/console/health-facts.ts';
 import type { Hearing } from '../../../src/console/hearing.ts';
 import type { ConsoleNeeds } from '../../../src/console/visit.ts';
 import { ConsoleKeys } from '../../../src/console/who/console-keys.ts';
@@ -97,6 +98,15 @@ export async function openConsoleScene(change: SceneOptions = {}): Promise<Conso
     queue,
     audit,
     witness,
+    health: new HealthWatch(
+      {
+        archive,
+        queue,
+        parts: new Readiness([{ name: 'archive', check: (signal) => archive.check(signal) }]),
+        now: () => state.now,
+      },
+      0,
+    ),
     metrics,
     log,
     version: '0.0.0-test',

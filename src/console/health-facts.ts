@@ -1,0 +1,167 @@
+/** What lies in the archive and the queue → the facts that the health page says: one look for all who ask, and the last one where a look fails. */
+import type { Archive, Entry } from '../archive/archive.ts';
+import { FAILURES, Failure, type FailureCode } from '../failure.ts';
+import type { HealthState, Readiness } from '../http/health.ts';
+import { dayAt, dayBefore, daysBetween } from '../instant.ts';
+import { newestOf, statesOfDays, type DayState, type Overview } from '../overview.ts';
+import type { Depth, Queue } from '../queue/queue.ts';
+import { inTime } from '../waiting.ts';
+
+type GivenUpEntry = Extract<Entry, { readonly failure: unknown }>;
+export type UnreadyEntry = Extract<Entry, { readonly waiting: unknown }>;
+
+/** What did not arrive for one reason. */
+export interface Trouble {
+  readonly code: string;
+  readonly count: number;
+  /** They come by themselves once somebody has mended something; nothing is to be replayed. */
+  readonly waits: boolean;
+  /** Nothing can be done, and nobody has to. */
+  readonly isSettled: boolean;
+  /** What happened, in the words of the newest. */
+  readonly example: string;
+  readonly newestAt: string;
+  /** What to do next. */
+  readonly next: string;
+}
+
+export interface HealthFacts {
+  /** When it was looked; ISO 8601, UTC. */
+  readonly at: string;
+  readonly newest: Overview['newest'];
+  /** undefined where the queue's own monitoring has these figures (Pub/Sub). */
+  readonly depth: Depth | undefined;
+  /** Newest first. */
+  readonly days: readonly DayState[];
+  readonly troubles: readonly Trouble[];
+  /** There may be more of them than were counted. */
+  readonly hasMore: boolean;
+  /** What waits for nobody, the oldest first. */
+  readonly unready: readonly UnreadyEntry[];
+  readonly parts: HealthState;
+}
+
+/** The newest facts, and why they are not of now. */
+export interface KnownFacts {
+  readonly facts: HealthFacts | undefined;
+  readonly problem: Failure | undefined;
+}
+
+export interface HealthNeeds {
+  readonly archive: Pick<Archive, 'list' | 'notes'>;
+  readonly queue: Pick<Queue, 'depth'>;
+  readonly parts: Pick<Readiness, 'state'>;
+  readonly now: () => Date;
+}
+
+const DAYS_SHOWN = 14;
+/** Failures and waits of one look. */
+const MOST_ENTRIES = 1_000;
+/** What how fast they come is told from. */
+const NEWEST = 200;
+const FRESH_MS = 8_000;
+const LOOK_WITHIN_MS = 20_000;
+
+/** However many pages are open, the archive is asked once in a while. */
+export class HealthWatch {
+  readonly #needs: HealthNeeds;
+  readonly #freshMs: number;
+  #look: { readonly result: Promise<KnownFacts>; freshUntil: number } | undefined;
+  #last: HealthFacts | undefined;
+
+  constructor(needs: HealthNeeds, freshMs = FRESH_MS) {
+    this.#needs = needs;
+    this.#freshMs = freshMs;
+  }
+
+  /** Recordings that somebody has to look after, as far as that is known without asking anew. */
+  get needsSomeone(): number {
+    return this.#last === undefined ? 0 : needsSomeone(this.#last);
+  }
+
+  /** Never throws. */
+  known(): Promise<KnownFacts> {
+    if (this.#look !== undefined && performance.now() < this.#look.freshUntil) return this.#look.result;
+    const look = { result: this.#known(), freshUntil: Infinity };
+    void look.result.then(() => (look.freshUntil = performance.now() + this.#freshMs));
+    this.#look = look;
+    return look.result;
+  }
+
+  async #known(): Promise<KnownFacts> {
+    const late = (): Failure => new Failure('archive-unavailable', 'The archive does not answer in time.');
+    try {
+      this.#last = await inTime((signal) => lookAround(this.#needs, signal), LOOK_WITHIN_MS, late);
+      return { facts: this.#last, problem: undefined };
+    } catch (thrown) {
+      return { facts: this.#last, problem: Failure.from(thrown) };
+    }
+  }
+}
+
+/** Of what somebody can do something about. */
+export function needsSomeone({ troubles }: Pick<HealthFacts, 'troubles'>): number {
+  return troubles.reduce((sum, { count, isSettled }) => sum + (isSettled ? 0 : count), 0);
+}
+
+async function lookAround(needs: HealthNeeds, signal: AbortSignal): Promise<HealthFacts> {
+  const { archive, queue, parts, now } = needs;
+  const at = now();
+  const today = dayAt(at.getTime());
+  const days = daysBetween(dayBefore(today, DAYS_SHOWN - 1), today).toReversed();
+  const [page, depth, states, failed, waiting, state] = await Promise.all([
+    archive.list({ limit: NEWEST }, signal),
+    queue.depth(),
+    statesOfDays(days, archive.notes, signal),
+    archive.list({ status: 'failed', limit: MOST_ENTRIES }, signal),
+    archive.list({ status: 'waiting', limit: MOST_ENTRIES }, signal),
+    parts.state(),
+  ]);
+  const waits = waiting.entries.flatMap((entry) => (entry.status === 'waiting' ? [entry] : []));
+  const forSomeone = waits.filter(({ waiting }) => waiting.sort === 'operator');
+  return {
+    at: at.toISOString(),
+    newest: newestOf(page.entries),
+    depth,
+    days: states,
+    troubles: [...failedTroubles(failed.entries), ...waitingTroubles(forSomeone)],
+    hasMore: failed.cursor !== undefined || waiting.cursor !== undefined,
+    unready: waits
+      .filter(({ waiting }) => waiting.sort !== 'operator')
+      .toSorted((a, b) => (a.waiting.since < b.waiting.since ? -1 : 1)),
+    parts: state,
+  };
+}
+
+function failedTroubles(entries: readonly Entry[]): readonly Trouble[] {
+  const failed = entries.filter((entry): entry is GivenUpEntry => entry.status === 'failed');
+  return [...Map.groupBy(failed, ({ failure }) => failure.code)]
+    .map(([code, of]) => {
+      const newest = of.reduce((a, b) => (a.failure.failedAt < b.failure.failedAt ? b : a)).failure;
+      const about = { code, count: of.length, waits: false, isSettled: isSettledCode(code), next: nextOf(code) };
+      return { ...about, example: newest.reason, newestAt: newest.failedAt };
+    })
+    .toSorted((a, b) => Number(a.isSettled) - Number(b.isSettled) || b.count - a.count);
+}
+
+function waitingTroubles(entries: readonly UnreadyEntry[]): readonly Trouble[] {
+  return [...Map.groupBy(entries, ({ waiting }) => waiting.code)].map(([code, of]) => {
+    const newest = of.reduce((a, b) => (a.waiting.since < b.waiting.since ? b : a)).waiting;
+    const about = { code, count: of.length, waits: true, isSettled: false, next: nextOf(code) };
+    return { ...about, example: newest.reason, newestAt: newest.since };
+  });
+}
+
+function isFailureCode(code: string): code is FailureCode {
+  return Object.hasOwn(FAILURES, code);
+}
+
+/** One wording everywhere: the table beside the codes. */
+function nextOf(code: string): string {
+  return isFailureCode(code) ? FAILURES[code].next : 'Look for it in the log.';
+}
+
+/** Whose next step is none: it is as it is. */
+function isSettledCode(code: string): boolean {
+  return nextOf(code).startsWith('Nothing');
+}

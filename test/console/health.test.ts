@@ -1,0 +1,180 @@
+/** The health page over a real archive: what it says, that it looks again by itself, and that nothing is wrong with how it looks. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import type { Browser } from 'playwright-core';
+import { Failure } from '../../src/failure.ts';
+import { HealthWatch, type HealthNeeds } from '../../src/console/health-facts.ts';
+import { Readiness } from '../../src/http/health.ts';
+import { dayAt, dayBefore } from '../../src/instant.ts';
+import { findChromium, launchChromium } from '../support/browser/browser.ts';
+import { bytesOf, store } from '../support/archive/content.ts';
+import { openView, picture, VIEWS } from '../support/console/chromium.ts';
+import { type ConsoleScene, EVERYBODY, openConsoleScene } from '../support/console/console.ts';
+import { addFailed, addProof, addWaiting } from '../support/console/troubles.ts';
+
+const HOSTILE = '<script>alert(1)</script> "\u202Eno';
+const MINUTE_MS = 60_000;
+
+/** Two weeks as a contact centre has them: a day that failed, a day with some due, and troubles of every sort. */
+async function fill({ archive }: Pick<ConsoleScene, 'archive'>): Promise<void> {
+  const now = Date.now();
+  const today = dayAt(now);
+  const until = new Date(now - 37 * MINUTE_MS);
+  for (let back = 0; back < 14; back += 1) {
+    const day = dayBefore(today, back);
+    const recordings = [6, 7].includes(back) ? 320 : 1_247 - 10 * back;
+    const less = back === 5 ? { failed: 11 } : back === 0 ? { failed: 3, waiting: 9 } : {};
+    await addProof(archive, { day, recordings, ...less, at: new Date(now - 4 * MINUTE_MS), dataUntil: until });
+  }
+  for (const recordingId of ['f-1', 'f-2'])
+    await addFailed(archive, { recordingId, at: new Date(now - 69 * MINUTE_MS), reason: HOSTILE });
+  await addFailed(archive, { recordingId: 'f-3', code: 'gone', reason: 'Genesys has deleted it.' });
+  await addWaiting(archive, { recordingId: 'w-1', code: 'needs-restore', since: new Date(now - 200 * MINUTE_MS) });
+  await addWaiting(archive, { recordingId: 'w-2', since: new Date(now - 37 * MINUTE_MS - 5_000) });
+  for (let n = 3; n < 12; n += 1) await addWaiting(archive, { recordingId: `w-${String(n)}` });
+  const times = { recordedAt: new Date(now - 80_000).toISOString(), finishedAt: new Date(now - 4_800).toISOString() };
+  const content = { head: bytesOf('head', 400), clusters: [bytesOf('r-1', 4_000)], facts: times };
+  await store(archive, { recordingId: 'r-1', conversationId: 'c-1' }, content);
+}
+
+let scene: ConsoleScene;
+before(async () => {
+  scene = await openConsoleScene();
+  await fill(scene);
+});
+after(() => scene[Symbol.asyncDispose]());
+
+const textOf = (markup: string): string => markup.replaceAll(/<[^>]*>/g, ' ').replaceAll(/\s+/g, ' ');
+
+test('the page says in one sentence what has arrived, and for each reason what to do', async () => {
+  scene.now = new Date();
+  const answer = await scene.get('/console/health');
+  assert.equal(answer.status, 200);
+  const markup = await answer.text();
+  const text = textOf(markup);
+  // Two unreadable, one gone, one that waits for an operator, one that was due before.
+  assert.match(text, /have arrived, except 5 Compared with Genesys/);
+  assert.match(text, /2 unreadable-media .* Play it in Genesys Cloud: if it is damaged there as well, it is lost/);
+  assert.match(text, /1 needs-restore .* Restore it in Genesys Cloud.* waits, comes by itself/);
+  assert.match(text, /Needs someone 3 recordings 2 reasons, below/);
+  assert.match(text, /11 failed/);
+  assert.match(text, /w-7 not-ready.* 4 more/);
+  assert.ok(!markup.includes('<script>alert'));
+});
+
+test('who may not replay sees what to do, and no button for it', async () => {
+  scene.who = { ...EVERYBODY, roles: new Set(['listen']) };
+  const text = await (await scene.get('/console/health')).text();
+  scene.who = EVERYBODY;
+  assert.ok(text.includes('id="show-unreadable-media"'));
+  assert.ok(!text.includes('id="replay-unreadable-media"'));
+});
+
+test('the same facts are sent once: who has them is told that nothing changed, until something does', async () => {
+  await using scene = await openConsoleScene();
+  await fill(scene);
+  const first = await scene.get('/console/health.json');
+  const etag = first.headers.get('etag') ?? '';
+  const { verdict } = (await first.json()) as { verdict: { except: number } };
+  assert.equal(verdict.except, 5);
+  scene.now = new Date(scene.now.getTime() + 9_000);
+  assert.equal((await scene.get('/console/health.json', { 'if-none-match': etag })).status, 304);
+  await addFailed(scene.archive, { recordingId: 'f-9' });
+  const changed = await scene.get('/console/health.json', { 'if-none-match': etag });
+  assert.equal(changed.status, 200);
+});
+
+/** An archive that stops answering when it is told to, behind the watch that pages ask. */
+function watchOver(scene: ConsoleScene): { readonly watch: HealthWatch; fail: boolean; hang: boolean; looks: number } {
+  const state = { fail: false, hang: false, looks: 0 };
+  const list: HealthNeeds['archive']['list'] = (query, signal) => {
+    state.looks += 1;
+    if (state.hang) return new Promise(() => undefined);
+    if (state.fail) return Promise.reject(new Failure('archive-unavailable', 'The archive is away.'));
+    return scene.archive.list(query, signal);
+  };
+  const archive = { list, notes: scene.archive.notes };
+  const needs = { archive, queue: scene.queue, parts: new Readiness([]), now: () => new Date() };
+  return Object.assign(state, { watch: new HealthWatch(needs, 0) });
+}
+
+test('an archive that is away leaves what was known, and says since when', async () => {
+  const watched = watchOver(scene);
+  await using over = await openConsoleScene({ needs: { health: watched.watch } });
+  assert.match(textOf(await (await over.get('/console/health')).text()), /except 5/);
+  watched.fail = true;
+  const text = textOf(await (await over.get('/console/health')).text());
+  assert.match(text, /except 5/);
+  assert.match(text, /The archive is away\. What is shown is what was known then\./);
+  assert.match(text, /as of/);
+  const fresh = watchOver(scene);
+  fresh.fail = true;
+  await using never = await openConsoleScene({ needs: { health: fresh.watch } });
+  const answer = await never.get('/console/health');
+  assert.equal(answer.status, 200);
+  assert.match(textOf(await answer.text()), /Not known: the archive does not answer/);
+});
+
+test('however many look at once, the archive is asked once', async () => {
+  const watched = watchOver(scene);
+  await Promise.all(Array.from({ length: 20 }, () => watched.watch.known()));
+  assert.equal(watched.looks, 3);
+});
+
+test('the first start shows three steps, with a tick at what is done', async () => {
+  await using empty = await openConsoleScene();
+  const before = await (await empty.get('/console/health')).text();
+  assert.match(textOf(before), /Nothing is archived yet/);
+  assert.equal(before.match(/class="done"/g)?.length, 1);
+  await empty.queue.publish([{ kind: 'conversation', conversationId: 'c-1' }], AbortSignal.timeout(60_000));
+  const after = await (await empty.get('/console/health')).text();
+  assert.equal(after.match(/class="done"/g)?.length, 2);
+});
+
+const executable = findChromium();
+const IN_CHROMIUM = { skip: executable === undefined ? 'there is no Chromium on the PATH' : false, timeout: 400_000 };
+let browser: Browser | undefined;
+before(async () => {
+  if (executable !== undefined) browser = await launchChromium(executable);
+});
+after(() => browser?.close());
+
+for (const view of VIEWS)
+  test(
+    `health, ${view.theme}, ${String(view.width)} px: nothing axe, policy or browser complains of`,
+    IN_CHROMIUM,
+    async () => {
+      assert.ok(browser !== undefined);
+      scene.now = new Date();
+      await using opened = await openView(browser, view);
+      await opened.page.goto(`${scene.url}/console/health`);
+      assert.deepEqual(await opened.problems(), []);
+      await picture(opened.page, `health-${view.theme}-${String(view.width)}`);
+      await using empty = await openConsoleScene();
+      await opened.page.goto(`${empty.url}/console/health`);
+      assert.deepEqual(await opened.problems(), []);
+      await picture(opened.page, `health-first-${view.theme}-${String(view.width)}`);
+    },
+  );
+
+test('the page takes over what is new, keeps focus and says a new verdict', IN_CHROMIUM, async () => {
+  assert.ok(browser !== undefined);
+  await using scene = await openConsoleScene();
+  await fill(scene);
+  await using opened = await openView(browser, { theme: 'light', width: 1440 });
+  const { page } = opened;
+  await page.goto(`${scene.url}/console/health`);
+  const look = (): Promise<unknown> => page.evaluate("document.querySelector('live-page').look()");
+  await look();
+  await page.locator('#replay-unreadable-media').focus();
+  await addFailed(scene.archive, { recordingId: 'f-9', code: 'internal' });
+  await look();
+  await page.locator('.fail .code', { hasText: 'internal' }).waitFor();
+  assert.match((await page.locator('#verdict').textContent()) ?? '', /except 6/);
+  assert.match((await page.locator('[data-said]').textContent()) ?? '', /except 6/);
+  assert.equal(await page.evaluate('document.activeElement.id'), 'replay-unreadable-media');
+  const pause = page.getByRole('button', { name: 'Pause updates' });
+  await pause.click();
+  assert.equal(await pause.getAttribute('aria-pressed'), 'true');
+  assert.deepEqual(await opened.problems(), []);
+});
