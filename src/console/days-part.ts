@@ -47,12 +47,12 @@ function dayColumn(state: DayState, { most, isToday }: { readonly most: number; 
     <a href="/console/find?from=${state.day}&amp;to=${state.day}">
       <svg class="col" viewBox="0 -4 ${WIDTH} ${HEIGHT + 4}" aria-hidden="true">${bars}</svg>
       <span class="dl num" aria-hidden="true">${Number(state.day.slice(8))}</span>
-      ${dayWords(state, { due, isToday })}
+      ${columnWords(state, { due, isToday })}
     </a>
   </li>`;
 }
 
-function dayWords(state: DayState, { due, isToday }: { readonly due: number; readonly isToday: boolean }): Html {
+function columnWords(state: DayState, { due, isToday }: { readonly due: number; readonly isToday: boolean }): Html {
   const failed = state.failed ?? 0;
   const day = WEEKDAY.format(new Date(`${state.day}T00:00:00Z`));
   const [tone, word] = shortWord(state, { due, failed, isToday });

@@ -1,6 +1,6 @@
 /** What lies in the archive and the queue → the facts that the health page says: one look for all who ask, and the last one where a look fails. */
 import type { Archive, Entry } from '../archive/archive.ts';
-import { FAILURES, Failure, type FailureCode } from '../failure.ts';
+import { FAILURES, Failure, isFailureCode } from '../failure.ts';
 import type { HealthState, Readiness } from '../http/health.ts';
 import { dayAt, dayBefore, daysBetween } from '../instant.ts';
 import { newestOf, statesOfDays, type DayState, type Overview } from '../overview.ts';
@@ -138,7 +138,7 @@ function failedTroubles(entries: readonly Entry[]): readonly Trouble[] {
   return [...Map.groupBy(failed, ({ failure }) => failure.code)]
     .map(([code, of]) => {
       const newest = of.reduce((a, b) => (a.failure.failedAt < b.failure.failedAt ? b : a)).failure;
-      const about = { code, count: of.length, waits: false, isSettled: isSettledCode(code), next: nextOf(code) };
+      const about = { code, count: of.length, waits: false, isSettled: isSettledCode(code), next: nextStepOf(code) };
       return { ...about, example: newest.reason, newestAt: newest.failedAt };
     })
     .toSorted((a, b) => Number(a.isSettled) - Number(b.isSettled) || b.count - a.count);
@@ -147,21 +147,17 @@ function failedTroubles(entries: readonly Entry[]): readonly Trouble[] {
 function waitingTroubles(entries: readonly UnreadyEntry[]): readonly Trouble[] {
   return [...Map.groupBy(entries, ({ waiting }) => waiting.code)].map(([code, of]) => {
     const newest = of.reduce((a, b) => (a.waiting.since < b.waiting.since ? b : a)).waiting;
-    const about = { code, count: of.length, waits: true, isSettled: false, next: nextOf(code) };
+    const about = { code, count: of.length, waits: true, isSettled: false, next: nextStepOf(code) };
     return { ...about, example: newest.reason, newestAt: newest.since };
   });
 }
 
-function isFailureCode(code: string): code is FailureCode {
-  return Object.hasOwn(FAILURES, code);
-}
-
 /** One wording everywhere: the table beside the codes. */
-function nextOf(code: string): string {
+function nextStepOf(code: string): string {
   return isFailureCode(code) ? FAILURES[code].next : 'Look for it in the log.';
 }
 
 /** Whose next step is none: it is as it is. */
 function isSettledCode(code: string): boolean {
-  return nextOf(code).startsWith('Nothing');
+  return nextStepOf(code).startsWith('Nothing');
 }
