@@ -454,6 +454,11 @@ const PARTS: readonly Part[] = [
     why: 'what an archive can swear to, and who signs it; it fetches nothing from Genesys and changes nothing',
   },
   {
+    has: ['export/'],
+    may: ['archive/', 'audit/audit.ts', 'certificate/', 'console/html.ts'],
+    why: 'what a case needs is read from the archive alone, on record, and goes into a folder',
+  },
+  {
     has: ['commands/'],
     may: [
       'config/',
@@ -466,6 +471,7 @@ const PARTS: readonly Part[] = [
       'survey.ts',
       'seal-survey.ts',
       'certificate/',
+      'export/',
       'catch-up.ts',
       'erasure.ts',
       'search/sqlite-search.ts',

@@ -1,6 +1,6 @@
 /** What an archive knows of a recording or a day → the statement of a certificate: what was there, by which proofs, and what became of it. */
 import type { Archive } from '../archive/archive.ts';
-import { readChain } from '../archive/chain-of-seals.ts';
+import { readChain, type SealChain } from '../archive/chain-of-seals.ts';
 import { erasedMark, type ErasedRecord } from '../archive/erased.ts';
 import { holdsOn } from '../archive/holds.ts';
 import { type HashedNote, readLeaves, sha256Hex, treeOf } from '../archive/leaves.ts';
@@ -86,6 +86,10 @@ export interface NoCertificate {
 export interface CertifyingNeeds {
   readonly archive: Pick<Archive, 'notes' | 'manifestText' | 'shelfOf' | 'read' | 'original'>;
   readonly audit: Pick<Audit, 'read'>;
+  /** Whoever asks has read every byte of it already, and it was whole. */
+  readonly isRead?: boolean;
+  /** As it was read for an earlier one; read anew where it is absent. */
+  readonly chain?: SealChain;
   readonly service: string;
   readonly now: () => Date;
 }
@@ -117,7 +121,7 @@ export async function certifyRecording(
   const { recording, text } = found;
   const manifest = parseManifest(text);
   const day = dayOf(manifest);
-  const [fault] = await rereadFaults(manifest, needs.archive, signal);
+  const [fault] = needs.isRead === true ? [] : await rereadFaults(manifest, needs.archive, signal);
   if (fault !== undefined) {
     const mending = `archiver verify --from ${day} --to ${day} --read`;
     return { refused: `${fault.reason}: nothing is sworn to what is damaged. See what mends it:  ${mending}` };
@@ -198,10 +202,10 @@ function statedIds({
 /** The newest seal that names the day, with the proofs it names. */
 async function witnessOf(
   day: string,
-  { archive: { notes } }: CertifyingNeeds,
+  { archive: { notes }, chain }: CertifyingNeeds,
   signal: AbortSignal,
 ): Promise<{ readonly witness: DayWitness; readonly sealed: SealedDay } | undefined> {
-  const { days } = await readChain({ notes, isRecomputed: () => false }, signal);
+  const { days } = chain ?? (await readChain({ notes, isRecomputed: () => false }, signal));
   const found = days.get(day);
   const seal = found === undefined ? undefined : await readSeal(found.n, notes, signal);
   if (found === undefined || seal === undefined) return undefined;

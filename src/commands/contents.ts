@@ -4,6 +4,7 @@ import { BACKFILL } from './backfill-table.ts';
 import { CERTIFICATE } from './certificate-table.ts';
 import { DOCTOR } from './doctor-table.ts';
 import { ERASE } from './erase-table.ts';
+import { EXPORT } from './export-table.ts';
 import { type CommandTable, nearestOf } from './flags.ts';
 import { HOLD } from './hold-table.ts';
 import { RECONCILE } from './reconcile-table.ts';
@@ -32,6 +33,7 @@ export const COMMANDS: readonly Listed[] = [
   { table: ERASE, load: async () => (await import('./erase.ts')).runErase },
   { table: RETIRE, load: async () => (await import('./retire.ts')).runRetire },
   { table: AUDIT, load: async () => (await import('./audit.ts')).runAudit },
+  { table: EXPORT, load: async () => (await import('./export.ts')).runExport },
   { table: CERTIFICATE, load: async () => (await import('./certificate.ts')).runCertificate },
 ];
 

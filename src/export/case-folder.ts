@@ -1,0 +1,77 @@
+/** Bytes and texts → files of a folder that somebody is given: each whole or not there, closed to others, with a list of their SHA-256. */
+import { createHash } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { Readable, Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+
+/** Calls and names are personal data. */
+const FOLDER_MODE = 0o700;
+const FILE_MODE = 0o600;
+
+export interface CaseFile {
+  readonly sizeBytes: number;
+  /** Lower-case hex. */
+  readonly sha256: string;
+}
+
+/** What lies there of that name is replaced: a run that was stopped is run again. */
+export class CaseFolder {
+  readonly root: string;
+  readonly #written = new Map<string, CaseFile>();
+
+  constructor(root: string) {
+    this.root = root;
+  }
+
+  get files(): ReadonlyMap<string, CaseFile> {
+    return this.#written;
+  }
+
+  /** `name` has slashes, and no part of it is anybody's but ours. */
+  async text(name: string, text: string): Promise<void> {
+    await this.stream(name, Readable.from([Buffer.from(text)]), new AbortController().signal);
+  }
+
+  async stream(name: string, source: Readable, signal: AbortSignal): Promise<CaseFile> {
+    const path = join(this.root, name);
+    const draft = `${path}.part`;
+    await mkdir(dirname(path), { recursive: true, mode: FOLDER_MODE });
+    try {
+      const counted = new Counted();
+      await pipeline(source, counted, createWriteStream(draft, { mode: FILE_MODE, flush: true }), { signal });
+      await rename(draft, path);
+      this.#written.set(name, counted.written());
+      return counted.written();
+    } finally {
+      await rm(draft, { force: true });
+    }
+  }
+
+  async remove(name: string): Promise<void> {
+    this.#written.delete(name);
+    await rm(join(this.root, name), { force: true });
+  }
+
+  /** As `sha256sum -c` reads it. */
+  async writeSums(): Promise<void> {
+    const lines = [...this.#written].map(([name, { sha256 }]) => `${sha256}  ${name}\n`);
+    await writeFile(join(this.root, 'SHA256SUMS'), lines.toSorted().join(''), { mode: FILE_MODE });
+  }
+}
+
+class Counted extends Transform {
+  readonly #hash = createHash('sha256');
+  #sizeBytes = 0;
+
+  written(): CaseFile {
+    return { sizeBytes: this.#sizeBytes, sha256: this.#hash.copy().digest('hex') };
+  }
+
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: (error: null, chunk: Buffer) => void): void {
+    this.#hash.update(chunk);
+    this.#sizeBytes += chunk.length;
+    done(null, chunk);
+  }
+}

@@ -1,0 +1,153 @@
+/** Recordings of a case → a folder with all that is kept of them: WebM, originals, manifests, details, certificates, and a page that plays them. */
+import type { Archive } from '../archive/archive.ts';
+import { conversationPrefix, parseDetails, type ConversationDetails } from '../archive/details.ts';
+import { isErased } from '../archive/erased.ts';
+import type { Manifest } from '../archive/manifest.ts';
+import { parseManifest } from '../archive/records.ts';
+import type { Audit, AuditEntry } from '../audit/audit.ts';
+import { certifyRecording, type CertifyingNeeds } from '../certificate/certify.ts';
+import { certificatePage } from '../certificate/page.ts';
+import { Failure } from '../failure.ts';
+import { keyOf, pathOf, spellingsOf, type Recording } from '../recording.ts';
+import { encodeSigned, signStatement, type Signer } from '../statement.ts';
+import type { CaseFolder } from './case-folder.ts';
+
+export interface ExportNeeds extends Omit<CertifyingNeeds, 'archive' | 'audit'> {
+  readonly archive: Archive;
+  readonly audit: Pick<Audit, 'read' | 'record'>;
+  readonly folder: CaseFolder;
+  /** No certificates where there is none. */
+  readonly signer: Signer | undefined;
+  /** Who exports, and why, as the audit is told. */
+  readonly by: Pick<AuditEntry, 'who' | 'way' | 'why' | 'about'>;
+}
+
+export interface ExportedRecording {
+  readonly recording: Recording;
+  readonly manifest: Manifest;
+  readonly details: ConversationDetails | undefined;
+  /** Names in the folder; undefined where no key signs. */
+  readonly certificate: string | undefined;
+}
+
+/** What is not in the folder, or not as it should be. */
+export interface ExportFinding {
+  readonly recording: Recording;
+  readonly state: 'missing' | 'erased' | 'damaged';
+  readonly reason: string;
+}
+
+/** On record before the first byte of it is read. @throws Failure where the archive, its audit or the folder cannot be used */
+export async function exportRecording(
+  asked: Recording,
+  needs: ExportNeeds,
+  signal: AbortSignal,
+): Promise<ExportedRecording | ExportFinding> {
+  const { archive, audit, by, folder } = needs;
+  await audit.record({ action: 'exported', ...by, ...asked }, signal);
+  const found = await findText(asked, archive, signal);
+  if (found === undefined) return notThere(asked, archive, signal);
+  const { recording, text } = found;
+  const manifest = parseManifest(text);
+  const place = `recordings/${pathOf(recording)}`;
+  const wrong = await copyMedia({ place, manifest }, needs, signal);
+  if (wrong !== undefined) return { recording, state: 'damaged', reason: wrong };
+  await folder.text(`${place}/manifest.json`, text);
+  const details = await copyDetails(recording, needs, signal);
+  return { recording, manifest, details, certificate: await copyCertificate(recording, needs, signal) };
+}
+
+/** In whichever spelling it lies there. */
+async function findText(
+  asked: Recording,
+  archive: Archive,
+  signal: AbortSignal,
+): Promise<{ readonly recording: Recording; readonly text: string } | undefined> {
+  for (const recording of spellingsOf(asked)) {
+    const text = await archive.manifestText(recording, signal);
+    if (text !== undefined) return { recording, text };
+  }
+  return undefined;
+}
+
+async function notThere(recording: Recording, archive: Archive, signal: AbortSignal): Promise<ExportFinding> {
+  if (await isErased(recording, archive.notes, signal))
+    return { recording, state: 'erased', reason: 'it was erased on purpose' };
+  const failure = await archive.failureOf(recording, signal);
+  const reason = failure === undefined ? 'it is not archived' : `${failure.code}: ${failure.reason}`;
+  return { recording, state: 'missing', reason };
+}
+
+interface Copying {
+  readonly place: string;
+  readonly manifest: Manifest;
+}
+
+/** Each file held against its manifest as it passes; why one is not as stated, and then it is not left there. */
+async function copyMedia(
+  { place, manifest }: Copying,
+  { archive, folder }: ExportNeeds,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const webm = { name: 'recording.webm', facts: manifest.webm, open: () => archive.read(manifest, undefined, signal) };
+  const originals = manifest.sources.flatMap(({ original, sizeBytes, sha256 }) =>
+    original === undefined
+      ? []
+      : [{ name: original, facts: { sizeBytes, sha256 }, open: () => archive.original(manifest, original, signal) }],
+  );
+  for (const { name, facts, open } of [webm, ...originals]) {
+    const source = await open().catch(unlessMissing);
+    if (source === undefined) return `${name} is missing`;
+    const written = await folder.stream(`${place}/${name}`, source, signal);
+    if (written.sha256 === facts.sha256 && written.sizeBytes === facts.sizeBytes) continue;
+    await folder.remove(`${place}/${name}`);
+    return `${name} is not what its manifest says`;
+  }
+  return undefined;
+}
+
+function unlessMissing(thrown: unknown): undefined {
+  if (thrown instanceof Failure && thrown.code === 'not-found') return undefined;
+  throw thrown;
+}
+
+/** What Genesys said of the conversation, and what belongs to this recording; as it is kept. */
+async function copyDetails(
+  { conversationId, recordingId }: Recording,
+  { archive: { notes }, folder }: ExportNeeds,
+  signal: AbortSignal,
+): Promise<ConversationDetails | undefined> {
+  if (conversationId === undefined) return undefined;
+  let details: ConversationDetails | undefined;
+  for await (const { name } of notes.list(conversationPrefix(conversationId), signal)) {
+    const file = name.slice(conversationPrefix(conversationId).length);
+    if (file !== 'details.json' && !file.split('.').includes(recordingId)) continue;
+    const text = await notes.read(name, signal);
+    if (text === undefined) continue;
+    await folder.text(name, text);
+    if (file === 'details.json') details = withoutAnswer(parseDetails(text));
+  }
+  return details;
+}
+
+/** What the page shows of them: all that Genesys answered lies in the folder, and need not be held. */
+function withoutAnswer(details: ConversationDetails | undefined): ConversationDetails | undefined {
+  return details === undefined ? undefined : { ...details, conversation: undefined };
+}
+
+async function copyCertificate(
+  recording: Recording,
+  needs: ExportNeeds,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const { folder, signer } = needs;
+  if (signer === undefined) return undefined;
+  const certificate = await certifyRecording(recording, { ...needs, isRead: true }, signal);
+  if ('refused' in certificate) return undefined;
+  const signed = await signStatement(certificate, signer, signal);
+  const name = `certificates/certificate.${keyOf(recording)}`;
+  const text = encodeSigned(signed);
+  await folder.text(`${name}.json`, text);
+  await folder.text(`${name}.html`, certificatePage({ file: `certificate.${keyOf(recording)}.json`, text }, signed));
+  return `${name}.html`;
+}

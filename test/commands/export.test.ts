@@ -1,0 +1,248 @@
+/** `archiver export`: a case in one folder, whole by its own sums, played by a browser without a network, on record before it is read. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { describe, test, type TestContext } from 'node:test';
+import { placeHold } from '../../src/archive/holds.ts';
+import type { AuditRecord } from '../../src/audit/audit.ts';
+import { openAudit } from '../../src/audit/open-audit.ts';
+import { bytesOf, store } from '../support/archive/content.ts';
+import { type Place, PLACES } from '../support/archive/places.ts';
+import { findChromium, launchChromium } from '../support/browser/browser.ts';
+import { runInside } from '../support/commands/inside.ts';
+import { linesOf } from '../support/commands/run.ts';
+
+const { signal } = new AbortController();
+const FIXTURE = join(import.meta.dirname, '../fixtures/screen-vp8-silent.webm');
+
+async function temporary(t: TestContext): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'export-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  return join(folder, 'case');
+}
+
+async function add(place: Place, path: string): Promise<void> {
+  const [conversationId = '', recordingId = ''] = path.split('/');
+  const content = { head: bytesOf(path, 100), clusters: [bytesOf(`${path} c`, 900)], originals: [bytesOf(path, 200)] };
+  await store(
+    place.archive,
+    { conversationId: conversationId === '_' ? undefined : conversationId, recordingId },
+    content,
+  );
+}
+
+async function fill(place: Place): Promise<void> {
+  for (const path of ['c1/r1', 'c1/r2', 'c2/r1', '_/r9']) await add(place, path);
+  const details = {
+    version: 1,
+    conversationId: 'c1',
+    at: '2026-03-01T12:00:00.000Z',
+    conversation: {
+      conversationStart: '2026-03-01T09:30:00.000Z',
+      participants: [{ purpose: 'agent', participantName: '<b>Ana & Co</b>' }],
+    },
+  };
+  await place.write('conversations/c1/details.json', JSON.stringify(details));
+  await place.write('conversations/c1/transcript.r1.json', '{"phrases":[]}');
+  await place.write('conversations/c1/transcript.r7.json', '{"of":"another"}');
+}
+
+async function hold(place: Place, conversationId: string, recordingId: string | null): Promise<void> {
+  const heldAt = '2026-11-28T10:00:00.000Z';
+  await placeHold(
+    { version: 1, case: 'K-17', conversationId, recordingId, reason: 'x', by: 'command:ana', heldAt },
+    place.archive.notes,
+    signal,
+  );
+}
+
+async function filesIn(folder: string): Promise<readonly string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
+    .toSorted();
+}
+
+async function recordsOf(place: Place): Promise<readonly AuditRecord[]> {
+  const folder = place.kind === 'folder' ? (place.env['ARCHIVE_URL'] ?? '').slice('file:'.length) : undefined;
+  const audit = await openAudit({ folder, notes: place.archive.notes });
+  const records: AuditRecord[] = [];
+  for await (const record of audit.read({ from: '2000-01-01', to: '2999-01-01' }, signal)) records.push(record);
+  await audit.close();
+  return records;
+}
+
+for (const [name, open] of PLACES) {
+  describe(`archiver export from a ${name}`, () => {
+    test('a case: all that is kept of it, byte for byte, and nothing else', { timeout: 240_000 }, async (t) => {
+      await using place = await open();
+      await fill(place);
+      await hold(place, 'c1', null);
+      await hold(place, 'c2', 'r1');
+      const to = await temporary(t);
+      const done = await runInside(['export', 'K-17', '--to', to, '--reason', 'for the court'], place.env);
+      assert.equal(done.code, 0, done.stdout + done.stderr);
+      const media = ['c1/r1', 'c1/r2', 'c2/r1'].flatMap((path) =>
+        ['manifest.json', 'original.opus', 'recording.webm'].map((file) => `recordings/${path}/${file}`),
+      );
+      const keys = name === 'folder' ? ['c1.r1', 'c1.r2', 'c2.r1'] : [];
+      const certificates = keys.flatMap((key) => [
+        `certificates/certificate.${key}.html`,
+        `certificates/certificate.${key}.json`,
+      ]);
+      const notes = ['conversations/c1/details.json', 'conversations/c1/transcript.r1.json'];
+      const expected = ['SHA256SUMS', 'index.html', ...media, ...certificates, ...notes].toSorted();
+      assert.deepEqual(await filesIn(to), expected);
+      for (const file of [...media, ...notes])
+        assert.deepEqual(await readFile(join(to, file)), await place.bytes(file), file);
+      execFileSync('sha256sum', ['-c', '--strict', '--quiet', 'SHA256SUMS'], { cwd: to });
+      assert.equal(
+        (await readFile(join(to, 'SHA256SUMS'), 'utf8')).split('\n').length,
+        expected.length,
+        'every other file is in it',
+      );
+      assert.equal((await stat(join(to, 'recordings/c1/r1/recording.webm'))).mode & 0o077, 0, 'closed to others');
+      const page = await readFile(join(to, 'index.html'), 'utf8');
+      assert.ok(page.includes('&lt;b&gt;Ana &amp; Co&lt;/b&gt;') && !page.includes('<b>Ana'));
+      if (name === 'folder')
+        for (const key of keys)
+          assert.equal(
+            (await runInside(['verify', '--certificate', join(to, `certificates/certificate.${key}.json`)], {})).code,
+            0,
+          );
+      else assert.match(done.stderr, /No certificates: set CERTIFICATE_KEY/);
+      const records = (await recordsOf(place)).filter(({ action }) => action === 'exported');
+      assert.deepEqual(
+        records.map(({ conversationId, recordingId, why, about }) => [
+          conversationId,
+          recordingId,
+          why,
+          about?.['case'],
+        ]),
+        [
+          ['c1', 'r1', 'for the court', 'K-17'],
+          ['c1', 'r2', 'for the court', 'K-17'],
+          ['c2', 'r1', 'for the court', 'K-17'],
+        ],
+      );
+    });
+
+    test('what is gone or damaged is named with what to do, and the rest goes on', { timeout: 240_000 }, async (t) => {
+      await using place = await open();
+      await fill(place);
+      const bytes = Buffer.from(await place.bytes('recordings/c1/r1/original.opus'));
+      bytes.writeUInt8(bytes.readUInt8(20) ^ 1, 20);
+      await place.write('recordings/c1/r1/original.opus', bytes);
+      await place.write('erased/c7.r.json', '{}');
+      const to = await temporary(t);
+      const named = ['--conversation', 'c1', '--recording', 'c7/r', '--recording', 'c8/r', '--recording', '_/r9'];
+      const done = await runInside(['export', ...named, '--to', to, '--json', '--quiet'], place.env);
+      assert.equal(done.code, 3, done.stdout + done.stderr);
+      const lines = linesOf(done);
+      assert.deepEqual(
+        lines
+          .slice(0, -1)
+          .map(({ type, recordingId, state, conversationId }) => [type, conversationId, recordingId, state]),
+        [
+          ['finding', 'c1', 'r1', 'damaged'],
+          ['exported', 'c1', 'r2', undefined],
+          ['finding', 'c7', 'r', 'erased'],
+          ['finding', 'c8', 'r', 'missing'],
+          ['exported', null, 'r9', undefined],
+        ],
+      );
+      for (const { mend } of lines.filter(({ type }) => type === 'finding')) assert.match(String(mend), /archiver \w+/);
+      assert.equal(lines.at(-1)?.['exported'], 2);
+      const files = await filesIn(to);
+      assert.ok(!files.includes('recordings/c1/r1/original.opus') && !files.some((file) => file.endsWith('.part')));
+      execFileSync('sha256sum', ['-c', '--strict', '--quiet', 'SHA256SUMS'], { cwd: to });
+    });
+
+    test('no record, no byte', { timeout: 240_000 }, async (t) => {
+      await using place = await open();
+      await fill(place);
+      const to = await temporary(t);
+      if (place.server === undefined) await place.write('audit', 'a file where the folder should be');
+      else place.server.deny('create', 'calls/audit/');
+      if (place.server !== undefined) place.server.seen.length = 0;
+      const refused = await runInside(['export', '--recording', 'c1/r1', '--to', to], place.env);
+      assert.equal(refused.code, 1, refused.stdout);
+      assert.deepEqual(await filesIn(to).catch(() => []), []);
+      const read = place.server?.seen.filter(({ name: object }) => /recordings\/.*\.(webm|opus)$/.test(object)) ?? [];
+      assert.deepEqual(read, []);
+    });
+  });
+}
+
+test('run again into the same folder it is the same', { timeout: 240_000 }, async (t) => {
+  const [, open] = PLACES[0];
+  await using place = await open();
+  await fill(place);
+  const to = await temporary(t);
+  for (const _run of [1, 2])
+    assert.equal((await runInside(['export', '--recording', 'c1/r1', '--to', to], place.env)).code, 0);
+  execFileSync('sha256sum', ['-c', '--strict', '--quiet', 'SHA256SUMS'], { cwd: to });
+});
+
+test('what cannot be meant is refused with what to write instead', { timeout: 240_000 }, async (t) => {
+  const [, open] = PLACES[0];
+  await using place = await open();
+  await fill(place);
+  const to = await temporary(t);
+  const inside = join((place.env['ARCHIVE_URL'] ?? '').slice('file:'.length), 'case');
+  for (const [args, code, message] of [
+    [['--to', to], 2, /Say what to export/],
+    [['K-17'], 2, /--to FOLDER is needed/],
+    [['../x', '--to', to], 2, /cannot name a case/],
+    [['K-17', 'K-18', '--to', to], 2, /One case at a time/],
+    [['K-17', '--to', inside], 2, /in the archive itself/],
+    [['K-17', '--to', to], 4, /holds nothing that is archived.*archiver hold --list/],
+    [['--recording', '../x', '--to', to], 2, /expected CONVERSATION\/RECORDING/],
+  ] as const) {
+    const refused = await runInside(['export', ...args], place.env);
+    assert.equal(refused.code, code, args.join(' '));
+    assert.match(refused.stderr, message);
+  }
+  assert.deepEqual(await filesIn(to).catch(() => []), []);
+});
+
+const CHROMIUM = findChromium();
+
+test(
+  'a browser without a network plays what was exported',
+  { timeout: 240_000, skip: CHROMIUM === undefined },
+  async (t) => {
+    const [, open] = PLACES[0];
+    await using place = await open();
+    const webm = await readFile(FIXTURE);
+    const content = {
+      head: webm.subarray(0, 100),
+      clusters: [webm.subarray(100)],
+      facts: { medium: 'video' },
+    } as const;
+    await store(place.archive, { conversationId: 'c', recordingId: 'r' }, content);
+    const to = await temporary(t);
+    assert.equal((await runInside(['export', '--conversation', 'c', '--to', to], place.env)).code, 0);
+    const browser = await launchChromium(CHROMIUM ?? '');
+    t.after(() => browser.close());
+    const context = await browser.newContext({ offline: true });
+    const page = await context.newPage();
+    const problems: string[] = [];
+    page.on('console', (message) => problems.push(message.text()));
+    await page.goto(pathToFileURL(join(to, 'index.html')).href);
+    const isPlayed = await page.evaluate(async () => {
+      const video = document.querySelector('video');
+      if (video === null) return false;
+      video.muted = true;
+      await video.play();
+      while (video.currentTime === 0)
+        await new Promise((resolve) => video.addEventListener('timeupdate', resolve, { once: true }));
+      return video.videoWidth > 0;
+    });
+    assert.deepEqual([isPlayed, problems], [true, []]);
+  },
+);
