@@ -82,7 +82,7 @@ interface Right {
   readonly without: string;
 }
 
-const RIGHTS: readonly Right[] = [
+export const RIGHTS: readonly Right[] = [
   { permission: 'recording:recording:view', state: 'fail', without: 'no call can be archived' },
   { permission: 'analytics:conversationDetail:view', state: 'fail', without: 'nobody can tell what is missing' },
   { permission: 'recording:screenRecording:view', state: 'warn', without: 'no screen can be archived' },
@@ -145,7 +145,8 @@ function severalProbe(inspections: Inspections, grants: ReadonlyMap<string, read
 const SHORTEST_URL_MIN = 5;
 const USUAL_CALLS = 300;
 const LATE_HOURS = 48;
-const OUR_TRIGGER = 'archive-recording';
+/** As terraform/genesys calls it. */
+export const OUR_TRIGGER = 'archive-recording';
 const CALLS_LIMIT = 'client.credentials.token.rate.per.minute';
 
 function organizationProbes(inspection: GenesysInspection): readonly Probe[] {

@@ -143,6 +143,7 @@ const TYPES: Readonly<Record<string, unknown>> = {
   boolean: 'bool',
   stringMap: ['map', 'string'],
   stringList: ['list', 'string'],
+  stringSet: ['set', 'string'],
   numberList: ['list', 'number'],
   list: ['list', 'string'],
   any: ['map', 'string'],
