@@ -1,4 +1,5 @@
 /** Sound, pictures and originals of a recording for whoever may hear it: on record before the first byte, counted, in ranges. */
+import { mayHaveLevels, recordingOf, type Manifest } from '../archive/manifest.ts';
 import { SYSTEM_CLOCK } from '../clock.ts';
 import { Failure } from '../failure.ts';
 import { countingFailures, play } from '../http/play.ts';
@@ -56,7 +57,12 @@ export const sendOriginal: AnswerVisit = async (visit, needs) => {
   return SENT;
 };
 
-/** `/levels/C/R`: `levels.bin`, from which the player draws who speaks when; 204 where there is none. */
+const LEVELS_WITHIN_S = 5;
+
+/**
+ * `/levels/C/R`: `levels.bin`, from which the player draws who speaks when; 204 where there is none. A reader writes nothing: what
+ * was archived before there were any has them made by a worker, asked for once.
+ */
 export const sendLevels: AnswerVisit = async (visit, needs) => {
   const recording = recordingOfPath(visit);
   const { req, res, signal, who } = visit;
@@ -65,14 +71,33 @@ export const sendLevels: AnswerVisit = async (visit, needs) => {
   if (manifest === undefined) throw new Failure('not-found', 'This recording is not archived.');
   const etag = `"levels-${manifest.webm.sha256}"`;
   const bytes = isUnchanged(req.headers, etag) ? 'unchanged' : await needs.archive.levels(manifest, signal);
-  if (bytes === undefined) res.status(204).end();
-  else if (bytes === 'unchanged') res.status(304).setHeader('ETag', etag).end();
+  if (bytes === undefined) {
+    if (await areLevelsMade(manifest, { visit, needs })) res.setHeader('Retry-After', LEVELS_WITHIN_S);
+    res.status(204).end();
+  } else if (bytes === 'unchanged') res.status(304).setHeader('ETag', etag).end();
   else {
     res.setHeader('ETag', etag).setHeader('Content-Type', 'application/octet-stream');
     res.setHeader('Content-Length', bytes.length).end(bytes);
   }
   return SENT;
 };
+
+/** Whether it is worth asking again. Nobody's sound waits for a picture, so that no failure is one here. */
+async function areLevelsMade(
+  manifest: Manifest,
+  { visit, needs }: { readonly visit: Visit; readonly needs: ConsoleNeeds },
+): Promise<boolean> {
+  if (!mayHaveLevels(manifest)) return false;
+  if (visit.query.has('again')) return true;
+  const { recordingId, conversationId } = recordingOf(manifest);
+  try {
+    await needs.queue.publish([{ kind: 'levels', recordingId, conversationId }], visit.signal);
+    return true;
+  } catch (error) {
+    needs.log.warn('The picture of a recording could not be asked for.', { recordingId, conversationId, error });
+    return false;
+  }
+}
 
 /** `/played/C/R`: what the player says that it played, every half minute and when it is left. */
 export const notePlayed: AnswerVisit = async (visit, needs) => {

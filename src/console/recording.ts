@@ -107,7 +107,7 @@ function titleOf({ subject, details, state }: Call, { who }: Visit): CallTitle {
   }
   return {
     text: [first ?? 'Somebody', ...(number === undefined ? [] : ['with', number])].join(' '),
-    markup: html`${peopleOf(names) ?? 'Somebody'}${number !== undefined && html` with <span class="nowrap">${named(number)}</span>`}${
+    markup: html`${peopleOf(names) ?? 'Somebody'}${number !== undefined && html` with <span class="${number.length < 20 ? 'nowrap' : ''}">${named(number)}</span>`}${
       isScreen && html`<span class="muted">, screen</span>`
     }`,
   };

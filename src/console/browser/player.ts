@@ -249,7 +249,9 @@ export class CallPlayer extends HTMLElement {
 
   async #loadLevels(asked: number): Promise<void> {
     try {
-      const answer = await fetch(this.#given('levels'), { signal: this.#gone.signal });
+      const answer = await fetch(`${this.#given('levels')}${asked === 0 ? '' : '?again'}`, {
+        signal: this.#gone.signal,
+      });
       if (answer.status === 200) this.#lanes = lanesIn(await answer.arrayBuffer());
       else if (answer.headers.has('retry-after') && asked < ASKS) {
         this.#say('The picture of the sound is being made.');

@@ -97,6 +97,7 @@ export interface CallFacts {
   readonly isKnown?: boolean;
   readonly startedAt?: string;
   readonly medium?: 'audio' | 'video';
+  readonly hasLevels?: boolean;
   readonly manifest?: Partial<Manifest>;
 }
 
@@ -106,7 +107,13 @@ export async function addCall(
   recording: Recording & { readonly conversationId: string },
   facts: CallFacts = {},
 ): Promise<Manifest> {
-  const { seconds = 40, startedAt = '2026-11-27T16:58:07.000Z', medium = 'audio', isKnown = true } = facts;
+  const {
+    seconds = 40,
+    startedAt = '2026-11-27T16:58:07.000Z',
+    medium = 'audio',
+    isKnown = true,
+    hasLevels = medium === 'audio',
+  } = facts;
   const bytes = await (medium === 'audio' ? soundOf(seconds) : screenOf(seconds));
   const isSound = medium === 'audio';
   const kind = isSound
@@ -119,11 +126,11 @@ export async function addCall(
       medium,
       finishedAt: new Date(Date.parse(startedAt) + seconds * 1000 + 73_000).toISOString(),
       webm: { ...stored, ...kind, durationMs: seconds * 1000 },
-      ...(isSound ? { levels: levelFactsOf(levelsOf(seconds)) } : {}),
+      ...(hasLevels ? { levels: levelFactsOf(levelsOf(seconds)) } : {}),
       ...facts.manifest,
     }),
   );
-  if (isSound) await archive.putLevels(manifest, encodeLevels(levelsOf(seconds)), signal());
+  if (hasLevels) await archive.putLevels(manifest, encodeLevels(levelsOf(seconds)), signal());
   if (isKnown) await addDetails(archive, recording.conversationId, facts);
   await addRow(archive, manifest);
   return manifest;
