@@ -15,6 +15,8 @@ export interface MediaFile {
 export interface Download extends AsyncIterable<Buffer> {
   /** As the server labelled it, lower case, without parameters; never trusted. */
   readonly contentType: string;
+  /** By its label, although nobody asked for it; bytes are handed on as they come. */
+  readonly isCalledCompressed: boolean;
   /** From Content-Length; undefined when chunked. */
   readonly sizeBytes: number | undefined;
   /** Bytes `start` to `end` inclusive, over the same allow-listed, counted reader. undefined where the server has no ranges. */

@@ -31,9 +31,10 @@ function watched(file: MediaFile, metrics: Metrics, keep: Keep | undefined): Med
     channel: file.channel,
     open: async (signal) => {
       const download = await file.open(signal);
-      const { contentType, sizeBytes, readRange } = download;
+      const { contentType, isCalledCompressed, sizeBytes, readRange } = download;
       return {
         contentType,
+        isCalledCompressed,
         sizeBytes,
         readRange,
         received: () => download.received(),

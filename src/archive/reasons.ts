@@ -13,7 +13,15 @@ import { recordingOfKey, type Recording } from '../recording.ts';
 import type { Entry, Status } from './archive.ts';
 import { inBatches } from './in-batches.ts';
 import type { FailureRecord, WaitingRecord } from './manifest.ts';
-import { manifestName, reasonName, subjectKey, subjectOfKey, type ReasonKind, type Subject } from './names.ts';
+import {
+  canonicalSubject,
+  manifestName,
+  reasonName,
+  subjectKey,
+  subjectOfKey,
+  type ReasonKind,
+  type Subject,
+} from './names.ts';
 import { writtenAt, type Objects, type StoredObject } from './objects.ts';
 import { parseFailureRecord, parseWaitingRecord, isUnreadable, subjectOf, unreadableRecord } from './records.ts';
 
@@ -142,12 +150,21 @@ export class Reasons {
 
   /** undefined where there is no record, or its recording is archived: the record then no longer holds. */
   async read(kind: ReasonKind, key: string, signal: AbortSignal): Promise<PlacedReason | undefined> {
-    const recording = recordingOfKey(key);
     const [found, isArchived] = await Promise.all([
       this.#read(kind, key, signal),
-      recording === undefined ? false : this.#isThere(manifestName(recording), signal),
+      this.#isArchived(recordingOfKey(key), signal),
     ]);
     return isArchived ? undefined : found;
+  }
+
+  /** Under the ids of a record that are in capitals, from before they were read without case, or under those of today. */
+  async #isArchived(recording: Recording | undefined, signal: AbortSignal): Promise<boolean> {
+    if (recording === undefined) return false;
+    const names = new Set(
+      [recording, recordingOfKey(subjectKey(canonicalSubject(recording))) ?? recording].map(manifestName),
+    );
+    for (const name of names) if (await this.#isThere(name, signal)) return true;
+    return false;
   }
 
   /** Every record gets its marks, and every mark its record or an end; how many `no-recordings` were too old to keep. */
@@ -231,11 +248,27 @@ export class Reasons {
       const key = mark.name.slice(ofConversations(kind).length).replace('/', '.');
       if (!marks.has(key)) await this.#removeStray(kind, { ...mark, key }, signal);
     }
+    for (const key of await this.#outdated(kind, [...marks.keys()], signal)) marks.delete(key);
     const wrong = [...marks].filter(([, count]) => count !== 1);
     for await (const batch of inBatches(wrong, WIDTH)) {
       await Promise.all(batch.map(([key, count]) => this.#markAnew({ kind, key, isDouble: count > 1 }, signal)));
     }
     return marks.size;
+  }
+
+  /** Records under ids in capitals end where the recording is archived under its ids of today, or has a record there. */
+  async #outdated(kind: ReasonKind, keys: readonly string[], signal: AbortSignal): Promise<readonly string[]> {
+    const known = new Set(keys);
+    const removed: string[] = [];
+    for (const key of keys) {
+      const [subject, recording] = [subjectOfKey(key), recordingOfKey(key)];
+      const today = subject === undefined ? key : subjectKey(canonicalSubject(subject));
+      if (subject === undefined || today === key) continue;
+      if (!known.has(today) && !(await this.#isArchived(recording, signal))) continue;
+      await this.remove(kind, subject, signal);
+      removed.push(key);
+    }
+    return removed;
   }
 
   async #removeStray(kind: ReasonKind, mark: Mark, signal: AbortSignal): Promise<void> {

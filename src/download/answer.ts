@@ -43,6 +43,8 @@ export interface MediaAnswer {
   /** Lower case, without parameters; empty where there is none. */
   readonly contentType: string;
   readonly acceptsRanges: boolean;
+  /** By its Content-Encoding; the bytes decide. */
+  readonly isCalledCompressed: boolean;
 }
 
 /** One try broke and another may go on; `failure` is what to say when none does. */
@@ -212,7 +214,6 @@ function codeOfStatus(status: number): FailureCode {
 function readMediaAnswer(response: Dispatcher.ResponseData, range: MediaRange | undefined): MediaAnswer | undefined {
   const { headers, body } = response;
   const lengthBytes = provenLength(headers);
-  refuseCompressed(headers);
   const etag = strongEtag(headers);
   const contentType = (single(headers, 'content-type') ?? '').split(';', 1).join('').trim().toLowerCase();
   const about = {
@@ -220,6 +221,7 @@ function readMediaAnswer(response: Dispatcher.ResponseData, range: MediaRange | 
     etag,
     contentType,
     acceptsRanges: single(headers, 'accept-ranges')?.toLowerCase() === 'bytes',
+    isCalledCompressed: isCompressed(headers),
   };
   if (response.statusCode === 200) return { ...about, partial: false, start: 0, totalBytes: lengthBytes };
   if (range === undefined)
@@ -241,12 +243,6 @@ function provenLength(headers: IncomingHttpHeaders): number | undefined {
     'upstream-error',
     'The media host sent neither Content-Length nor chunks, so nobody could tell whether all of it arrived.',
   );
-}
-
-/** Inflated bytes have no provable end, and ranges would count other bytes. */
-function refuseCompressed(headers: IncomingHttpHeaders): void {
-  if (!isCompressed(headers)) return;
-  throw new Failure('upstream-error', 'The media host compressed the media although it was asked not to.');
 }
 
 function strongEtag(headers: IncomingHttpHeaders): string | undefined {

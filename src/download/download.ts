@@ -100,6 +100,7 @@ async function start(source: MediaSource, limits: DownloadLimits): Promise<Downl
 
 class MediaDownload implements Download {
   readonly contentType: string;
+  readonly isCalledCompressed: boolean;
   readonly sizeBytes: number | undefined;
   readonly readRange: Download['readRange'];
   readonly #source: MediaSource;
@@ -125,6 +126,7 @@ class MediaDownload implements Download {
     this.#endurance = parts.endurance;
     this.#limits = parts.limits;
     this.contentType = answer.contentType;
+    this.isCalledCompressed = answer.isCalledCompressed;
     this.sizeBytes = answer.totalBytes;
     this.readRange =
       answer.acceptsRanges && answer.etag !== undefined

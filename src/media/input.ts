@@ -1,4 +1,5 @@
 /** A recording's media files → inputs that are open: the beginning of each says what it is, and its bytes can be read once. */
+import { Failure } from '../failure.ts';
 import type { Download, MediaFile } from '../media-file.ts';
 import { bytesToTell, sniff, SNIFF_BYTES, type Sniffed } from './sniff.ts';
 
@@ -37,6 +38,10 @@ async function openInput(file: MediaFile, signal: AbortSignal): Promise<MediaInp
   const iterator = download[Symbol.asyncIterator]();
   const head = await peek(iterator);
   const sniffed = sniff(head);
+  if (download.isCalledCompressed && sniffed.kind === 'refused') {
+    await iterator.return?.();
+    throw compressed();
+  }
   return {
     channel: file.channel,
     download,
@@ -44,6 +49,11 @@ async function openInput(file: MediaFile, signal: AbortSignal): Promise<MediaInp
     bytes: () => resume(head, iterator),
     close: async () => void (await iterator.return?.()),
   };
+}
+
+/** The bytes decide: media that is merely called compressed is media. Inflated bytes would have no end that is proven. */
+function compressed(): Failure {
+  return new Failure('upstream-error', 'The media host compressed the media although it was asked not to.');
 }
 
 /** The first bytes: no more chunks than it takes to know what the file is. */

@@ -268,6 +268,36 @@ export function archiveSuite(name: string, open: () => Promise<ArchiveHarness>):
         },
       );
 
+      check(
+        'what once failed under GUIDs in capitals ends when it comes, or fails again, under those of today (C9)',
+        async ({ archive }) => {
+          for (const [last, comes] of [
+            ['1', true],
+            ['2', false],
+          ] as const) {
+            const capitals = {
+              recordingId: `8F1C7A52-6F0A-4E0E-9A41-2F6F3C2A1B7${last}`,
+              conversationId: `B0C5B9E0-5B5C-4A52-8A3E-0D8C2F5C1F1${last}`,
+            };
+            const lower = {
+              recordingId: capitals.recordingId.toLowerCase(),
+              conversationId: capitals.conversationId.toLowerCase(),
+            };
+            await archive.recordFailure(capitals, failureOf(capitals), signal());
+            if (comes) await store(archive, lower, small('a'));
+            else await archive.recordFailure(lower, failureOf(lower), signal());
+            const ofFailed = async (): Promise<readonly (string | undefined)[]> =>
+              (await archive.list({ status: 'failed', limit: 10 }, signal())).entries
+                .map(({ recording }) => recording.recordingId)
+                .filter((id) => id?.toLowerCase() === lower.recordingId);
+            if (comes) assert.deepEqual(await ofFailed(), []);
+            await archive.sweep(3_600_000, signal());
+            assert.equal(await archive.failureOf(capitals, signal()), undefined);
+            assert.deepEqual(await ofFailed(), comes ? [] : [lower.recordingId]);
+          }
+        },
+      );
+
       check('a link plays the WebM for its lifetime', async (harness) => {
         const content = small('a');
         await store(harness.archive, CALL, content);

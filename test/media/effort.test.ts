@@ -48,6 +48,7 @@ test('a long screen recording is refused before an encoder is asked for, and its
     contentType: 'video/mp4',
     sizeBytes: bytes.length,
     readRange: undefined,
+    isCalledCompressed: false,
     received: () => assert.fail('it was not read'),
     async *[Symbol.asyncIterator]() {
       try {

@@ -1,6 +1,8 @@
 /** Files that players play to their end, although something about them is odd: archived whole, at their level, and no longer than they sound. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
+import { failureOf } from '../support/failure-of.ts';
 import { ffmpeg } from '../support/media/ffmpeg.ts';
 import { withFile } from '../support/media/files.ts';
 import { amplitudeOf, decibels, hear, HEARD_RATE, stretchesOf } from '../support/media/hear.ts';
@@ -228,6 +230,16 @@ test('(D3) a second Matroska of other tracks, and one that is cut, are refused',
   const cut = MATROSKA.subarray(0, Math.floor(MATROSKA.length * 0.7));
   for (const file of [join(MATROSKA, cut), join(cut, MATROSKA)]) {
     await assert.rejects(archived([file]), { code: /incomplete|unreadable-media/ }, String(file.length));
+  }
+});
+
+test('(C11) media that is called compressed and is not is archived; what is compressed waits', HANG, async () => {
+  const opus = await made('-c:a', 'libopus', '-f', 'ogg');
+  for (const file of [WAV, MP3, MP4, MATROSKA, opus])
+    assert.notEqual((await archived([file], { isCalledCompressed: true })).result.packets, 0);
+  for (const file of [gzipSync(WAV), deflateSync(MP4), brotliCompressSync(opus)]) {
+    const failure = await failureOf(archived([file], { isCalledCompressed: true }));
+    assert.deepEqual([failure.code, failure.sort], ['upstream-error', 'surroundings']);
   }
 });
 

@@ -46,6 +46,7 @@ class Stalling {
           contentType: 'application/octet-stream',
           sizeBytes: undefined,
           readRange: undefined,
+          isCalledCompressed: false,
           received: () => assert.fail('it never ended'),
           [Symbol.asyncIterator]: () => this.#through(),
         };
@@ -207,9 +208,10 @@ class Passing {
       channel: file.channel,
       open: async (signal) => {
         const download = await file.open(signal);
-        const { contentType, sizeBytes, readRange } = download;
+        const { contentType, isCalledCompressed, sizeBytes, readRange } = download;
         const received = (): ReturnType<Download['received']> => download.received();
-        return { contentType, sizeBytes, readRange, received, [Symbol.asyncIterator]: () => this.#chunks(download) };
+        const facts = { contentType, isCalledCompressed, sizeBytes, readRange, received };
+        return { ...facts, [Symbol.asyncIterator]: () => this.#chunks(download) };
       },
     };
   }

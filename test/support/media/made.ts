@@ -18,6 +18,8 @@ export interface Asked {
   /** Its size is not announced. */
   readonly chunked?: true | undefined;
   readonly ways?: WebmOrder['ways'];
+  /** Its server says that it is. */
+  readonly isCalledCompressed?: boolean;
 }
 
 /** By an encoder where the fast way turns out at once not to fit. */
@@ -30,7 +32,7 @@ export async function make(asked: Asked): Promise<MadeWebm> {
   }
 }
 
-function makeBy({ files, seconds, chunked, ways = 'any' }: Asked): Promise<MadeWebm> {
+function makeBy({ files, seconds, chunked, ways = 'any', isCalledCompressed = false }: Asked): Promise<MadeWebm> {
   const making: WebmOrder = {
     files: files.map((bytes, index) => ({
       channel: String(index),
@@ -38,6 +40,7 @@ function makeBy({ files, seconds, chunked, ways = 'any' }: Asked): Promise<MadeW
         contentType: 'application/octet-stream',
         sizeBytes: chunked === true ? undefined : bytes.length,
         readRange: undefined,
+        isCalledCompressed,
         received: () => ({ sizeBytes: bytes.length, sha256: '' }),
         // A copy, because chunks are given up.
         [Symbol.asyncIterator]: () => source(Buffer.from(bytes), 16_384)[Symbol.asyncIterator](),
