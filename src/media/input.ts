@@ -40,7 +40,7 @@ async function openInput(file: MediaFile, signal: AbortSignal): Promise<MediaInp
   const sniffed = sniff(head);
   if (download.isCalledCompressed && sniffed.kind === 'refused') {
     await iterator.return?.();
-    throw compressed();
+    throw compressedMedia();
   }
   return {
     channel: file.channel,
@@ -52,7 +52,7 @@ async function openInput(file: MediaFile, signal: AbortSignal): Promise<MediaInp
 }
 
 /** The bytes decide: media that is merely called compressed is media. Inflated bytes would have no end that is proven. */
-function compressed(): Failure {
+function compressedMedia(): Failure {
   return new Failure('upstream-error', 'The media host compressed the media although it was asked not to.');
 }
 
