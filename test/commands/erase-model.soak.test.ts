@@ -67,7 +67,7 @@ for (const [where, open] of SCENES)
       if (scene.server !== undefined)
         scene.server.gate = () => ({ kind: 'call', run: () => turns(Math.floor(random() * 6)) });
       const ends = new Map<string, number>();
-      for (let n = 0; n < runs(12, 250); n += 1) {
+      for (let n = 0; n < runs(8, 250); n += 1) {
         const recording = { recordingId: `r${String(n)}`, conversationId: `c${String(n)}` };
         const story = new Story();
         const count = 4 + Math.floor(random() * 6);

@@ -62,7 +62,7 @@ for (const [where, open] of SCENES) {
       if (scene.server !== undefined)
         scene.server.gate = () => ({ kind: 'call', run: () => turns(Math.floor(random() * 12)) });
       const ends = new Map<string, number>();
-      for (let race = 0; race < runs(25, 200); race += 1) {
+      for (let race = 0; race < runs(12, 200); race += 1) {
         const recording = { recordingId: `r${String(race)}`, conversationId: `c${String(race)}` };
         await scene.store(recording);
         const key = `c${String(race)}/r${String(race)}`;
@@ -91,7 +91,7 @@ for (const [where, open] of SCENES) {
       const scene = await open();
       t.after(() => scene.close());
       const steps = new Steps(scene, t);
-      const every = runs(7, 1);
+      const every = runs(scene.kind === 'folder' ? 7 : 23, 1);
       for (let at = 1; ; at += every) {
         const recording = { recordingId: `r${String(at)}`, conversationId: `c${String(at)}` };
         if (at % 2 === 0) await scene.store(recording);
@@ -118,7 +118,7 @@ for (const [where, open] of SCENES) {
       const scene = await open();
       t.after(() => scene.close());
       let [killed, ended] = [0, false];
-      for (let at = 1; !ended; at += runs(scene.kind === 'folder' ? 17 : 43, 1)) {
+      for (let at = 1; !ended; at += runs(scene.kind === 'folder' ? 29 : 71, 1)) {
         const [one, two] = ['r1', 'r2'].map((id) => ({
           recordingId: `${id}-${String(at)}`,
           conversationId: `c${String(at)}`,

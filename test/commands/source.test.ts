@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { detailsName, transcriptName } from '../../src/archive/details.ts';
-import { writeProof } from '../../src/archive/proofs.ts';
+import { writeProof, writeReading } from '../../src/archive/proofs.ts';
 import type { Manifest, SourceFacts } from '../../src/archive/manifest.ts';
 import { bytesOf, failureOf, manifestOf, sourceOf, waitingOf } from '../support/archive/content.ts';
 import { type ArchiveScene, openFolderScene, runInProcess } from '../support/commands/archive-scene.ts';
@@ -58,10 +58,17 @@ async function both(
   genesys.addRecording({ recordingId, conversationId, startTime: AT, files: [] });
 }
 
-async function prove({ archive }: SourceScene, day = DAY): Promise<void> {
-  const at = { notes: archive.notes, at: new Date() };
-  await writeProof('complete', { day, verdict: 'complete' }, at, signal());
-  await writeProof('intact', { day, verdict: 'intact', read: '1/1' }, at, signal());
+async function prove(scene: SourceScene, day = DAY): Promise<void> {
+  const { notes } = scene.archive;
+  await writeProof('complete', { day, verdict: 'complete' }, { notes, at: new Date() }, signal());
+  await read(scene, day);
+}
+
+/** As `verify --read` says it of a day that it found whole. */
+async function read({ archive }: Pick<SourceScene, 'archive'>, day: string): Promise<void> {
+  const at = new Date(Date.now() - (Number(day.replaceAll('-', '')) % 1_000));
+  const run = { part: { part: 1, of: 1 }, days: [day, day], recordings: 1, damagedDays: [] } as const;
+  await writeReading(run, { notes: archive.notes, at, service: '0' }, signal());
 }
 
 function puts({ genesys }: SourceScene): number {
@@ -98,12 +105,7 @@ test('for each condition of retire one recording that fails only it (operators 1
   genesys.protectedConversations.add('c-protected');
   genesys.fault('metadata:absent', 'return-404', 9);
   for (const day of [DAY, young.slice(0, 10)]) await prove(scene, day);
-  await writeProof(
-    'intact',
-    { day: '2026-09-12', verdict: 'intact', read: '1/1' },
-    { notes: archive.notes, at: new Date() },
-    signal(),
-  );
+  await read(scene, '2026-09-12');
   await writeProof(
     'complete',
     { day: '2026-09-14', verdict: 'complete' },
