@@ -185,7 +185,7 @@ test('kill -9 at random moments: the same end, no object twice, and the last run
   const scene = await setUp(t, 40);
   let seed = SEED;
   const seen = new Map<string, string>();
-  for (let kill = 0; kill < runs(3, 50); kill++) {
+  for (let kill = 0; kill < runs(3, 200); kill++) {
     seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648;
     const stop = scene.server.requests().length + 5 + (seed % 60);
     const child = startCommand(['backfill', ...RANGE], scene.env);
