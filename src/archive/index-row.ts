@@ -6,8 +6,7 @@ import { Fields } from '../fields.ts';
 import type { Entry } from './archive.ts';
 import type { ConversationDetails, NamedParty } from './details.ts';
 import { recordingOf, type FailureRecord, type Manifest, type WaitingRecord } from './manifest.ts';
-import { subjectKey, type Subject } from './names.ts';
-import { keyOf } from '../recording.ts';
+import { canonicalSubject, subjectKey, type Subject } from './names.ts';
 
 /** `moved`: nothing any more; its line lies on another day, since when its conversation started is known by now. */
 const ROW_STATUSES = ['archived', 'failed', 'waiting', 'no-media', 'no-recordings', 'moved'] as const;
@@ -88,16 +87,14 @@ const NOTHING = {
 
 /** The same whenever it is made: it speaks as of the newest of what it is made of. */
 export function archivedRow(manifest: Manifest, details?: ConversationDetails): IndexRow {
-  const { recordingId, conversationId, medium, way, api, webm, finishedAt, recordedAt } = manifest;
+  const { medium, way, api, webm, finishedAt, recordedAt } = manifest;
   const known = knownOf(details);
   return {
     ...NOTHING,
     ...known,
-    key: keyOf(recordingOf(manifest)),
+    ...idsOfSubject(recordingOf(manifest)),
     at: newest(finishedAt, details?.at),
     status: 'archived',
-    conversationId,
-    recordingId,
     startedAt: recordedAt ?? known.conversationStart,
     medium,
     durationMs: webm.durationMs,
@@ -184,9 +181,14 @@ function missingRow(
   };
 }
 
+/** However an archive spells them: one recording has one key. */
 function idsOfSubject(subject: Subject): Pick<IndexRow, 'key' | 'recordingId' | 'conversationId'> {
-  const { recordingId, conversationId } = subject;
-  return { key: subjectKey(subject), recordingId: recordingId ?? null, conversationId: conversationId ?? null };
+  const { recordingId, conversationId } = canonicalSubject(subject);
+  return {
+    key: subjectKey({ recordingId, conversationId }),
+    recordingId: recordingId ?? null,
+    conversationId: conversationId ?? null,
+  };
 }
 
 function newest(a: string, b = ''): string {
