@@ -25,6 +25,9 @@ locals {
     }
   }
 
+  # Rights are those on the key; a version of it signs.
+  certificate_key = var.certificate_key_version == null ? null : replace(var.certificate_key_version, "//cryptoKeyVersions/[0-9]+$/", "")
+
   operator_log = "resource.type=\"cloud_run_job\" AND resource.labels.job_name=\"${google_cloud_run_v2_job.operator["reconcile"].name}\""
 }
 
@@ -35,6 +38,15 @@ resource "google_service_account" "operator" {
   description  = "Compares Genesys with the archive, fetches what is missing, verifies; removes no recording."
 
   depends_on = [google_project_service.needed]
+}
+
+# Seals and certificates are signed where the private key lies: in Cloud KMS, which never gives it out.
+resource "google_kms_crypto_key_iam_member" "operator_signs" {
+  count = var.certificate_key_version == null ? 0 : 1
+
+  crypto_key_id = local.certificate_key
+  role          = "roles/cloudkms.signerVerifier"
+  member        = google_service_account.operator.member
 }
 
 # As the worker: what lies under recordings/ stays as it is. So proofs are written once.
@@ -99,7 +111,7 @@ resource "google_cloud_run_v2_job" "operator" {
         }
 
         dynamic "env" {
-          for_each = merge(local.environment, local.genesys_environment, { ARCHIVE_ORIGINAL = var.archive_original ? "yes" : "no", KEEP_DETAILS = var.keep_details }, { for name, file in local.secret_files.operator : "${name}_FILE" => "${file.folder}/${file.name}" })
+          for_each = merge(local.environment, local.genesys_environment, { ARCHIVE_ORIGINAL = var.archive_original ? "yes" : "no", KEEP_DETAILS = var.keep_details }, var.certificate_key_version == null ? {} : { CERTIFICATE_KEY = var.certificate_key_version }, { for name, file in local.secret_files.operator : "${name}_FILE" => "${file.folder}/${file.name}" })
 
           content {
             name  = env.key

@@ -418,6 +418,17 @@ variable "kms_key_name" {
   }
 }
 
+variable "certificate_key_version" {
+  description = "Key that signs seals and certificates (projects/P/locations/L/keyRings/R/cryptoKeys/K/cryptoKeyVersions/N), of purpose asymmetric signing and algorithm EC_SIGN_ED25519; seals are unsigned where it is null."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.certificate_key_version == null || can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+/cryptoKeyVersions/[0-9]+$", var.certificate_key_version))
+    error_message = "Give the whole name: projects/P/locations/L/keyRings/R/cryptoKeys/K/cryptoKeyVersions/N."
+  }
+}
+
 variable "data_access_logs" {
   description = "Whether Cloud Audit Logs keep who read or wrote objects. Decides for Cloud Storage in the whole project; false where the project has its own rules."
   type        = bool

@@ -263,6 +263,7 @@ suite('terraform/, the archive and its rights', () => {
       'roles/run.invoker on ${module.worker[0].service.name}',
     ]);
     assert.deepEqual(rightsOf('${google_service_account.operator.member}'), [
+      'roles/cloudkms.signerVerifier on ${local.certificate_key}',
       'roles/storage.objectCreator on ${google_storage_bucket.archive.name} if archive',
       'roles/storage.objectUser on ${google_storage_bucket.archive.name} if staging-and-failures',
       'roles/storage.objectViewer on ${google_storage_bucket.archive.name} if archive-and-listing',
@@ -514,6 +515,18 @@ suite('terraform/, the operators’ commands', () => {
     }
   });
 
+  test('the key that signs is one in Cloud KMS, and the operators’ account alone signs with it', () => {
+    const { body } = blockAt('google_kms_crypto_key_iam_member.operator_signs');
+    assert.deepEqual(
+      [body['role'], body['member']],
+      ['roles/cloudkms.signerVerifier', '${google_service_account.operator.member}'],
+    );
+    const others = blocks.filter(({ body: other }) => other['role'] === 'roles/cloudkms.signerVerifier');
+    assert.equal(others.length, 1);
+    assert.match(JSON.stringify(job), /CERTIFICATE_KEY = var\.certificate_key_version/);
+    assert.equal(variables.get('certificate_key_version')?.['default'], null);
+  });
+
   test('what only finds something is not run again; what fetches goes on after a crash, with care', () => {
     const retries = [...commands].map(([name, { retries: times }]) => [name, times]);
     assert.deepEqual(Object.fromEntries(retries), { reconcile: 0, verify: 0, backfill: 3 });
@@ -558,7 +571,12 @@ function rightsOf(member: string): readonly string[] {
     .filter(({ type, body }) => type.endsWith('_iam_member') && body['member'] === member)
     .map(({ body }) => {
       const name =
-        body['topic'] ?? body['subscription'] ?? body['bucket'] ?? body['service_account_id'] ?? body['name'];
+        body['topic'] ??
+        body['subscription'] ??
+        body['bucket'] ??
+        body['service_account_id'] ??
+        body['crypto_key_id'] ??
+        body['name'];
       const each = eachOf(body['for_each']);
       const on = each.length > 0 ? `each of ${each}` : JSON.stringify(name).slice(1, -1);
       const title = textOf(bodiesOf(body['condition'])[0]?.['title']);

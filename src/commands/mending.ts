@@ -26,7 +26,7 @@ export function mendingOf(finding: ArchiveFinding, place: ArchiveConfig): string
     case 'undead':
       return `End its erasure:  archiver erase --recording ${path} --reason "ends an erasure"`;
     case 'unheld':
-      return `See its cases, and hold it again:  archiver hold --list`;
+      return `Its flag is set anew by:  archiver reconcile`;
   }
 }
 
