@@ -7,6 +7,8 @@ import type { ReadPart } from './archive/part.ts';
 import { writeProof, writeReading } from './archive/proofs.ts';
 import { sealDays } from './archive/seal-days.ts';
 import type { SealedDay } from './archive/seals.ts';
+import type { Audit, AuditDay } from './audit/audit.ts';
+import { dayAt } from './instant.ts';
 import type { Signer } from './statement.ts';
 import type { ArchiveFinding, Survey, SurveyNeeds } from './survey.ts';
 
@@ -59,6 +61,8 @@ export interface SurveyProof {
   /** Of which the bytes were read. */
   readonly read: ReadPart | undefined;
   readonly archive: Pick<Archive, 'notes' | 'manifestText' | 'keysListed' | 'daysProven'>;
+  /** Its days are sealed as well. */
+  readonly audit: Pick<Audit, 'days'>;
   /** What was compared of the rest, in words. */
   readonly compared: string;
   readonly service: string;
@@ -94,7 +98,19 @@ export async function sealSurvey(proof: SurveyProof, signer: Signer | undefined,
   const looked = days ?? (await daysKnown(proof, signal));
   const whole = looked.filter((day) => survey.figuresOf(day).findings === 0);
   const sumNow = (day: string): string => sumText(survey.manifests.of(day));
-  return sealDays(whole, { archive, chain, signer, service, now: () => new Date(), sumNow }, signal);
+  const auditDays = days === undefined ? await auditDaysOver(proof, signal) : [];
+  return sealDays(whole, { archive, chain, signer, service, now: () => new Date(), sumNow, auditDays }, signal);
+}
+
+/** Two days later nothing is written into it any more, whosever clock was slow. */
+const AUDIT_SETTLED_MS = 2 * 24 * 3_600_000;
+
+async function auditDaysOver({ chain, audit }: SurveyProof, signal: AbortSignal): Promise<readonly AuditDay[]> {
+  const newest = [...chain.audit.keys()].toSorted().at(-1);
+  const to = dayAt(Date.now() - AUDIT_SETTLED_MS);
+  const found: AuditDay[] = [];
+  for await (const day of audit.days({ from: newest, to }, signal)) if (!chain.audit.has(day.day)) found.push(day);
+  return found;
 }
 
 /** With recordings, with a proof, or sealed before: oldest first. */

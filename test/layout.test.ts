@@ -348,7 +348,7 @@ const PARTS: readonly Part[] = [
   },
   {
     has: ['seal-survey.ts'],
-    may: ['archive/', 'survey.ts'],
+    may: ['archive/', 'audit/audit.ts', 'survey.ts'],
     why: 'what was found is put on record the same way whoever looked; who signs it is given',
   },
   {

@@ -8,7 +8,16 @@ import { isErased } from './erased.ts';
 import { inBatches } from './in-batches.ts';
 import { type Leaf, readLeaves, sha256Hex, manifestSumOf, treeOf } from './leaves.ts';
 import type { Notes } from './notes.ts';
-import { hashOfSeal, NO_SEAL, readSeal, sealName, sealNumbers, type ReadSeal, type SealedDay } from './seals.ts';
+import {
+  hashOfSeal,
+  NO_SEAL,
+  readSeal,
+  sealName,
+  sealNumbers,
+  type ReadSeal,
+  type SealedAuditDay,
+  type SealedDay,
+} from './seals.ts';
 
 /** What is not as it was sealed. */
 export interface SealFault {
@@ -21,6 +30,8 @@ export interface SealChain {
   readonly last: ReadSeal | undefined;
   /** Of each day the newest seal that names it. */
   readonly days: ReadonlyMap<string, { readonly sealed: SealedDay; readonly n: number }>;
+  /** Days of the audit, each by the first seal that names it: it was over then. */
+  readonly audit: ReadonlyMap<string, { readonly sealed: SealedAuditDay; readonly n: number }>;
   readonly faults: readonly SealFault[];
 }
 
@@ -35,6 +46,7 @@ export interface ChainNeeds {
 export async function readChain(needs: ChainNeeds, signal: AbortSignal): Promise<SealChain> {
   const { notes } = needs;
   const days = new Map<string, { readonly sealed: SealedDay; readonly n: number }>();
+  const audit = new Map<string, { readonly sealed: SealedAuditDay; readonly n: number }>();
   const faults: SealFault[] = [];
   let last: ReadSeal | undefined;
   const numbers = await sealNumbers(notes, signal);
@@ -50,9 +62,10 @@ export async function readChain(needs: ChainNeeds, signal: AbortSignal): Promise
       if (needs.isRecomputed(sealed.day)) faults.push(...(await dayFaults({ sealed, before }, notes, signal)));
       days.set(sealed.day, { sealed, n });
     }
+    for (const sealed of found.seal.audit) if (!audit.has(sealed.day)) audit.set(sealed.day, { sealed, n });
     last = found;
   }
-  return { last, days, faults };
+  return { last, days, audit, faults };
 }
 
 async function sealOrFault(n: number, notes: Notes, signal: AbortSignal): Promise<ReadSeal | SealFault> {

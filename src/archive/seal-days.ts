@@ -10,7 +10,16 @@ import type { Notes } from './notes.ts';
 import { compareTexts } from './page.ts';
 import { proofNotesOf, type ProofKind } from './proofs.ts';
 import { dayOf, tryManifest } from './records.ts';
-import { hashOfSeal, NO_SEAL, placeSeal, readSeal, type ReadSeal, type SealedDay } from './seals.ts';
+import {
+  hashOfSeal,
+  NO_SEAL,
+  placeSeal,
+  readSeal,
+  type DaySeal,
+  type ReadSeal,
+  type SealedAuditDay,
+  type SealedDay,
+} from './seals.ts';
 
 export interface SealingNeeds {
   readonly archive: SealedArchive & Pick<Archive, 'keysListed'>;
@@ -21,12 +30,16 @@ export interface SealingNeeds {
   readonly now: () => Date;
   /** The sum over the day's manifests as they lie there now. */
   readonly sumNow: (day: string) => string;
+  /** Days of the audit that are over and not sealed yet. */
+  readonly auditDays: readonly SealedAuditDay[];
 }
 
 /** Manifests read at once. */
 const WIDTH = 16;
 /** Days in one seal: a run that is killed loses no more, and Cloud KMS signs at most 64 KiB. */
 const DAYS_OF_ONE = 16;
+/** Each is a date, a count and a hash. */
+const AUDIT_DAYS_OF_ONE = 366;
 /** Others that seal at the same time go first so often at most. */
 const MOST_TRIES = 5;
 
@@ -35,9 +48,11 @@ export async function sealDays(days: readonly string[], needs: SealingNeeds, sig
   let { last } = needs.chain;
   let count = 0;
   for await (const group of inBatches(daysToSeal(days, needs, signal), DAYS_OF_ONE)) {
-    last = await placeBehind(last, { ...needs, days: group }, signal);
+    last = await placeBehind(last, { ...needs, days: group, audit: [] }, signal);
     count += group.length;
   }
+  for await (const audit of inBatches(needs.auditDays, AUDIT_DAYS_OF_ONE))
+    last = await placeBehind(last, { ...needs, days: [], audit }, signal);
   return count;
 }
 
@@ -56,14 +71,14 @@ async function* daysToSeal(
 /** Behind the last seal, or behind whoever came first meanwhile. @throws Failure `archive-unavailable` */
 async function placeBehind(
   last: ReadSeal | undefined,
-  { days, archive: { notes }, signer, service, now }: SealingNeeds & { readonly days: readonly SealedDay[] },
+  { days, audit, archive: { notes }, signer, service, now }: SealingNeeds & Pick<DaySeal, 'days' | 'audit'>,
   signal: AbortSignal,
 ): Promise<ReadSeal | undefined> {
   let before = last;
   for (let tries = 1; tries <= MOST_TRIES; tries += 1) {
     const n = (before?.seal.n ?? 0) + 1;
     const previous = before === undefined ? NO_SEAL : hashOfSeal(before);
-    const seal = { n, at: now().toISOString(), previous, service, days };
+    const seal = { n, at: now().toISOString(), previous, service, days, audit };
     const isPlaced = await placeSeal(seal, { notes, signer }, signal);
     before = await readSeal(n, notes, signal);
     if (isPlaced) return before;

@@ -33,6 +33,15 @@ export interface DaySeal {
   readonly previous: string;
   readonly service: string;
   readonly days: readonly SealedDay[];
+  /** Days of the record of who did what, each once it is over. */
+  readonly audit: readonly SealedAuditDay[];
+}
+
+/** As the audit counts it. */
+export interface SealedAuditDay {
+  readonly day: string;
+  readonly records: number;
+  readonly sha256: string;
 }
 
 export interface ReadSeal {
@@ -94,6 +103,7 @@ export function parseSeal(fields: Fields, name: string): DaySeal {
       previous: fields.requireText('previous', HASH),
       service: fields.requireText('service'),
       days: fields.requireArray('days').map((day, index) => parseSealedDay(Fields.of(day, `days[${String(index)}]`))),
+      audit: (fields.array('audit') ?? []).map((day) => parseAuditDay(Fields.of(day, 'audit'))),
     };
   } catch (cause) {
     throw unreadableSeal(name, cause);
@@ -113,6 +123,11 @@ function parseSealedDay(fields: Fields): SealedDay {
     sum: fields.requireText('sum'),
     lists: parseNotes(fields, 'lists'),
   };
+}
+
+function parseAuditDay(fields: Fields): SealedAuditDay {
+  const [day, records] = [fields.requireText('day'), fields.requireCount('records')];
+  return { day, records, sha256: fields.requireText('sha256', HASH) };
 }
 
 function parseNotes(fields: Fields, name: string): readonly HashedNote[] {

@@ -76,6 +76,14 @@ export interface AuditProof {
   readonly findings: readonly AuditFinding[];
 }
 
+/** A day of the record in two figures, which are others whatever is taken away, added or changed. */
+export interface AuditDay {
+  readonly day: string;
+  readonly records: number;
+  /** Hex: of the file (a folder), of the names of its objects (a bucket; what is in them, their chains say). */
+  readonly sha256: string;
+}
+
 export interface Audit {
   /**
    * Resolves once the record is durable: only then may the act be done. @throws Failure `archive-unavailable` |
@@ -86,6 +94,11 @@ export interface Audit {
   read(query: AuditQuery, signal: AbortSignal): AsyncIterable<AuditRecord>;
   /** Goes through every record of the chains. The newest records of a chain may be missing without a trace: nothing follows them. */
   verify(signal: AbortSignal): Promise<AuditProof>;
+  /** Each day from `from` (the first there is, where it is absent) to `to`, both included, that has records; in order. */
+  days(
+    range: { readonly from?: string | undefined; readonly to: string },
+    signal: AbortSignal,
+  ): AsyncIterable<AuditDay>;
   close(): Promise<void>;
 }
 

@@ -2,11 +2,13 @@
  * The audit in a bucket: one create-only object a record, `audit/{day}/{instant}.{action}.{random}.json`, by an account that can
  * create there and nothing else. Each process writes a chain of its own.
  */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import type { Notes } from '../archive/notes.ts';
 import { Failure } from '../failure.ts';
+import { daysBetween } from '../instant.ts';
 import {
   type Audit,
+  type AuditDay,
   type AuditEntry,
   type AuditFinding,
   type AuditProof,
@@ -80,6 +82,27 @@ export class BucketAudit implements Audit {
       records: proofs.reduce((sum, { records }) => sum + records, 0),
       findings: [...findings, ...proofs.flatMap((proof) => proof.findings)],
     };
+  }
+
+  async *days(
+    { from, to }: { readonly from?: string | undefined; readonly to: string },
+    signal: AbortSignal,
+  ): AsyncGenerator<AuditDay> {
+    const first = from ?? (await this.#firstDay(signal));
+    for (const day of first === undefined || first > to ? [] : daysBetween(first, to)) {
+      const hash = createHash('sha256');
+      let records = 0;
+      for await (const { name } of this.#notes.list(`audit/${day}/`, signal)) {
+        hash.update(`${name}\n`);
+        records += 1;
+      }
+      if (records > 0) yield { day, records, sha256: hash.digest('hex') };
+    }
+  }
+
+  async #firstDay(signal: AbortSignal): Promise<string | undefined> {
+    for await (const { name } of this.#notes.list('audit/', signal)) return name.split('/')[1];
+    return undefined;
   }
 
   /** Nothing is held back, so there is nothing to wait for. */

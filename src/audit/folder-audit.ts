@@ -2,6 +2,7 @@
  * The audit in a folder archive: `audit/{yyyy-mm-dd}.ndjson`, each line with the hash of the line before, over all days and all
  * processes that write there. Records that arrive together share one fsync.
  */
+import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -12,6 +13,7 @@ import { isDay } from '../instant.ts';
 import { reasonOf, unlessAborted } from '../waiting.ts';
 import {
   type Audit,
+  type AuditDay,
   type AuditEntry,
   type AuditProof,
   type AuditQuery,
@@ -94,6 +96,22 @@ export class FolderAudit implements Audit {
       for await (const line of this.#lines(day, signal)) check.add(line, `${day} line ${String((number += 1))}`);
     }
     return { findings: check.end(), records: check.records };
+  }
+
+  async *days(
+    { from = '', to }: { readonly from?: string | undefined; readonly to: string },
+    signal: AbortSignal,
+  ): AsyncGenerator<AuditDay> {
+    for (const day of await this.#days()) {
+      if (day < from || day > to) continue;
+      const hash = createHash('sha256');
+      let records = 0;
+      for await (const line of this.#lines(day, signal)) {
+        hash.update(`${line}\n`);
+        records += 1;
+      }
+      yield { day, records, sha256: hash.digest('hex') };
+    }
   }
 
   async close(): Promise<void> {

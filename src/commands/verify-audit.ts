@@ -1,4 +1,7 @@
 /** `archiver verify --audit`: whether the record of who did what is whole, and which record of it is not. */
+import { readChain } from '../archive/chain-of-seals.ts';
+import type { Notes } from '../archive/notes.ts';
+import type { Audit, AuditDay, AuditFinding } from '../audit/audit.ts';
 import { UsageError } from './flags.ts';
 import { openAuditOf } from './on-record.ts';
 import { openArchiveOf, openWorkplace } from './open.ts';
@@ -13,7 +16,9 @@ export async function verifyAudit(task: Task): Promise<Exit> {
   const workplace = openWorkplace(task, 'verify');
   const archive = await openArchiveOf(workplace, task, true);
   const audit = await openAuditOf({ workplace, archive }, task);
-  const { records, findings } = await audit.verify(signal);
+  const proof = await audit.verify(signal);
+  const findings = [...proof.findings, ...(await sealedFindings({ audit, notes: archive.notes }, signal))];
+  const { records } = proof;
   for (const { state, where, reason } of findings) {
     const mend = mendingOfAudit(where);
     report.line(`${state.padEnd(10)}  ${where}  ${reason}. ${mend}`, { type: 'finding', state, where, reason, mend });
@@ -25,7 +30,36 @@ export async function verifyAudit(task: Task): Promise<Exit> {
   return exit;
 }
 
-const LIMIT = 'The newest record of all is vouched for by no other yet.';
+interface SealedAudit {
+  readonly audit: Pick<Audit, 'days'>;
+  readonly notes: Notes;
+}
+
+/** A chain says nothing of what was cut off its end, nor of a chain that is gone whole: a seal of that day does. */
+async function sealedFindings({ audit, notes }: SealedAudit, signal: AbortSignal): Promise<readonly AuditFinding[]> {
+  const chain = await readChain({ notes, isRecomputed: () => false }, signal);
+  const days = [...chain.audit.keys()].toSorted();
+  const [from, to] = [days.at(0), days.at(-1)];
+  const now = new Map<string, AuditDay>();
+  if (to !== undefined) for await (const day of audit.days({ from, to }, signal)) now.set(day.day, day);
+  return [...chain.audit.values()].flatMap(({ sealed, n }) => sealedFinding(sealed, now.get(sealed.day), n));
+}
+
+function sealedFinding(sealed: AuditDay, now: AuditDay | undefined, n: number): readonly AuditFinding[] {
+  const { day, records, sha256 } = sealed;
+  if (now?.sha256 === sha256) return [];
+  const there = now?.records ?? 0;
+  const state = there < records ? 'missing' : 'changed';
+  return [
+    {
+      state,
+      where: day,
+      reason: `seal ${String(n)} names ${String(records)} records of it, ${String(there)} are there`,
+    },
+  ];
+}
+
+const LIMIT = 'Of the last two days, which are not sealed yet, nobody vouches for the newest records.';
 
 /** Nothing makes a record whole again; what lies there of that day can be seen, and compared with a copy. */
 function mendingOfAudit(where: string): string {

@@ -11,6 +11,7 @@ import { readVersion } from '../version.ts';
 import { daysAsked } from './days.ts';
 import { type FlagValues, UsageError } from './flags.ts';
 import { mendingOf } from './mending.ts';
+import { openAuditOf } from './on-record.ts';
 import { openArchiveOf, openWorkplace, type Workplace } from './open.ts';
 import { verifyCertificate } from './verify-certificate.ts';
 import { verifyAudit } from './verify-audit.ts';
@@ -41,7 +42,8 @@ export async function runVerify(task: Task): Promise<Exit> {
   for (const day of survey.days()) report.fact({ type: 'day', ...dayFigures(survey, day) });
   const seals = await unlessForbidden(report, async () => {
     const compared = asked.place.kind === 'folder' ? 'sizes' : 'sizes and CRC32C';
-    const proving = { survey, chain, days, read: asked.read, archive, compared, service: readVersion() };
+    const audit = await openAuditOf({ workplace, archive }, task);
+    const proving = { survey, chain, days, read: asked.read, archive, audit, compared, service: readVersion() };
     await proveSurvey(proving, signal);
     return sealSurvey(proving, await openSigner(workplace.config, signal), signal);
   });

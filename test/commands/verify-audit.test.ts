@@ -10,8 +10,8 @@ import { linesOf } from '../support/commands/run.ts';
 const { signal } = new AbortController();
 
 /** A millisecond apart, on one day. */
-async function record(place: Place, count: number): Promise<void> {
-  let ms = Date.parse('2026-11-28T12:00:00.000Z');
+async function record(place: Place, count: number, day = '2026-11-28'): Promise<void> {
+  let ms = Date.parse(`${day}T12:00:00.000Z`);
   const now = (): Date => new Date((ms += 1));
   const root = (place.env['ARCHIVE_URL'] ?? '').slice('file:'.length);
   const audit = place.kind === 'folder' ? new FolderAudit({ root, now }) : new BucketAudit(place.archive.notes, now);
@@ -97,6 +97,48 @@ for (const [name, open] of PLACES) {
         well.stdout + well.stderr,
       );
       assert.equal((await spotsOf(place)).length, 5, 'looking leaves no record');
+    });
+
+    for (const [what, kept] of [
+      ['its newest records', 3],
+      ['all of them', 0],
+    ] as const) {
+      test(
+        `a day that was sealed and lost ${what} is found, though no chain can tell`,
+        { timeout: 240_000 },
+        async () => {
+          await using place = await open();
+          await record(place, 5, '2026-01-05');
+          assert.equal((await runInside(['verify'], place.env)).code, 0);
+          assert.equal((await runInside(['verify', '--audit'], place.env)).code, 0);
+          const spots = await spotsOf(place);
+          await put(
+            place,
+            spots,
+            spots.map((spot, at) => (at < kept ? spot : undefined)),
+          );
+          const found = await runInside(['verify', '--audit'], place.env);
+          assert.equal(found.code, 3, found.stdout + found.stderr);
+          const said = `missing     2026-01-05  seal 1 names 5 records of it, ${String(kept)} are there`;
+          assert.ok(found.stdout.includes(said), found.stdout);
+        },
+      );
+    }
+
+    test('days of the audit are sealed once they are over, each once', { timeout: 240_000 }, async () => {
+      await using place = await open();
+      await record(place, 2, '2026-01-05');
+      const sealed = async (): Promise<readonly string[]> => {
+        assert.equal((await runInside(['verify'], place.env)).code, 0);
+        return (await place.names()).filter((name) => name.startsWith('proofs/seal/')).toSorted();
+      };
+      assert.deepEqual(await sealed(), ['proofs/seal/1.json']);
+      assert.deepEqual(await sealed(), ['proofs/seal/1.json']);
+      await record(place, 3, '2026-01-07');
+      assert.deepEqual(await sealed(), ['proofs/seal/1.json', 'proofs/seal/2.json']);
+      await record(place, 1, new Date().toISOString().slice(0, 10));
+      assert.deepEqual(await sealed(), ['proofs/seal/1.json', 'proofs/seal/2.json'], 'today is not over');
+      assert.equal((await runInside(['verify', '--audit'], place.env)).code, 0);
     });
 
     for (const [what, tamper, expected] of TAMPERED) {
