@@ -113,22 +113,23 @@ function titleOf({ subject, details, state }: Call, { who }: Visit): CallTitle {
   };
 }
 
+/** Where and when; nothing of it where nothing is known. */
 function whenPart({ details, state }: Call): Html {
-  const queues = (details?.queues ?? []).flatMap(({ name, id }) => name ?? id ?? []);
-  const started = startedAtOf(state) ?? details?.startedAt;
+  const [queue] = (details?.queues ?? []).flatMap(({ name, id }) => name ?? id ?? []);
+  const direction = details?.direction ?? undefined;
+  const started = startedAtOf(state) ?? details?.startedAt ?? undefined;
   const durationMs = state.kind === 'archived' ? state.manifest.webm.durationMs : 0;
-  const where = [
-    ...(queues[0] === undefined ? [] : [queues[0]]),
-    ...(details?.direction == null ? [] : [details.direction]),
-  ].join(', ');
-  return html`${where !== '' && html`${named(where)} · `}${
-    started == null
-      ? 'when it began is not known'
-      : html`${dateWords(started)},
-        ${timeOf(started, 'second')}${
-          durationMs > 0 && html`–${timeOf(new Date(Date.parse(started) + durationMs).toISOString(), 'second')}`
-        }`
-  }`;
+  const parts = [
+    ...(queue === undefined ? [] : [named(queue)]),
+    ...(direction === undefined ? [] : [html`${direction}`]),
+    ...(started === undefined ? [] : [spanPart(started, durationMs)]),
+  ];
+  return html`${parts.map((part, index) => html`${index > 0 && ' · '}${part}`)}`;
+}
+
+function spanPart(started: string, durationMs: number): Html {
+  const end = new Date(Date.parse(started) + durationMs).toISOString();
+  return html`${dateWords(started)}, ${timeOf(started, 'second')}${durationMs > 0 && html`–${timeOf(end, 'second')}`}`;
 }
 
 function startedAtOf(state: Call['state']): string | null | undefined {
