@@ -2,6 +2,7 @@
 import { showFound } from './find.ts';
 import { notePlayed, sendLevels, sendMedia, sendOriginal } from './media.ts';
 import { showRecording } from './recording.ts';
+import { replayFailures, showFailures } from './failures.ts';
 import { showHealth, tellHealth } from './health.ts';
 import { redirect, type AnswerVisit } from './visit.ts';
 import type { Role } from '../config/console.ts';
@@ -30,4 +31,6 @@ export const PAGES: readonly PageRoute[] = [
   { method: 'POST', path: `/played/${RECORDING}`, role: 'listen', gives: 'data', answer: notePlayed },
   { method: 'GET', path: '/health', role: 'listen', gives: 'page', answer: showHealth },
   { method: 'GET', path: '/health.json', role: 'listen', gives: 'data', answer: tellHealth },
+  { method: 'GET', path: '/failures', role: 'listen', gives: 'page', answer: showFailures },
+  { method: 'POST', path: '/failures/replay', role: 'operate', gives: 'page', answer: replayFailures },
 ];
