@@ -88,7 +88,7 @@ export interface ReplayCount {
   readonly conflicts: readonly ReplayConflict[];
 }
 
-export interface ReplayNeeds {
+export interface ResendNeeds {
   readonly archive: Pick<Archive, 'list' | 'find'>;
   readonly queue: Pick<Queue, 'publish'>;
   /** Puts one on record; resolves once it is. */
@@ -105,7 +105,7 @@ const CONFLICTS_SHOWN = 100;
 /** Nothing is changed. */
 export async function countReplay(
   filter: FailureFilter,
-  { archive }: Pick<ReplayNeeds, 'archive'>,
+  { archive }: Pick<ResendNeeds, 'archive'>,
   signal: AbortSignal,
 ): Promise<ReplayCount> {
   let [found, canBeTried] = [0, 0];
@@ -129,7 +129,7 @@ export interface ReplayResult {
 }
 
 /** Each is on record before it is sent; one that cannot be sent is a line, and the rest go on. Never throws. */
-export async function replayAll(filter: FailureFilter, needs: ReplayNeeds, signal: AbortSignal): Promise<ReplayResult> {
+export async function replayAll(filter: FailureFilter, needs: ResendNeeds, signal: AbortSignal): Promise<ReplayResult> {
   let sent = 0;
   const conflicts: ReplayConflict[] = [];
   const result = (stopped?: Failure): ReplayResult => ({

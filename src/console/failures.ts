@@ -26,7 +26,7 @@ export const showFailures: AnswerVisit = async (visit, needs) => {
   const { facts } = await needs.health.known();
   const { rows, isMore } = await firstOf(filter, needs, visit.signal);
   const main = html`<h1>Failures</h1>
-    ${sentNote(visit, rows, needs.now())} ${reasonsPart(facts?.troubles ?? [], filter)} ${filterForm(filter)}
+    ${sentNote(visit, rows, needs.now())} ${reasonsPart(facts?.troubles ?? [], filter)} ${failureFilterForm(filter)}
     ${listPart({ rows, isMore, filter }, { visit, now: needs.now() })}`;
   return page({ title: 'Failures', section: 'health', main });
 };
@@ -129,10 +129,12 @@ function sentNote({ query }: Visit, rows: readonly ListedFailure[], now: Date): 
   if (!Number.isSafeInteger(sent) || sent <= 0 || Number.isNaN(at)) return undefined;
   const again = rows.filter(({ failure }) => Date.parse(failure.failedAt) >= at).length;
   const left = rows.length - again;
+  const old = plural(left, 'of those shown has its old failure still', 'of those shown have their old failure still');
+  const anew = plural(again, 'has failed anew', 'have failed anew');
   return html`<p class="card said" role="status">
     <b>${plural(sent, 'recording was', 'recordings were')} sent to be tried again</b>
     ${agoTag(new Date(at).toISOString(), now)} ago.
-    ${left === 0 ? 'None of those shown still has its old failure' : `${plural(left, 'of those shown has its old failure still', 'of those shown have their old failure still')}`}${again > 0 && html`; ${plural(again, 'has failed anew', 'have failed anew')}`}.
+    ${left === 0 ? 'None of those shown still has its old failure' : old}${again > 0 && html`; ${anew}`}.
     <a href="">Look again</a>
   </p>`;
 }
@@ -153,7 +155,7 @@ function reasonsPart(troubles: readonly Trouble[], { code }: FailureFilter): Htm
   </ul>`;
 }
 
-function filterForm({ code, from, to }: FailureFilter): Html {
+function failureFilterForm({ code, from, to }: FailureFilter): Html {
   return html`<form class="filters" method="get" action="/console/failures">
     <label class="lab1">Reason <input class="inp" name="code" value="${code ?? ''}" autocomplete="off" /></label>
     <label class="lab1">From <input class="inp" type="date" name="from" value="${from ?? ''}" /></label>
