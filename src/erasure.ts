@@ -22,6 +22,8 @@ export interface ErasureNeeds {
   /** As the audit names whoever erases. */
   readonly by: Pick<AuditEntry, 'who' | 'way'>;
   readonly reason: string;
+  /** Once more at the end of each batch, for what a worker stored in the last moment: of what is too old to be on its way nobody does. */
+  readonly looksAgain: boolean;
   readonly now?: () => Date;
 }
 
@@ -52,7 +54,14 @@ export async function* eraseAll(
     }
     await forgetInIndex(begun, needs, signal);
     for (const one of begun) yield { subject: one.subject, ...(await endErasure(one, needs, signal)) };
+    if (needs.looksAgain) for (const one of begun) await removeLate(one, needs.archive, signal);
   }
+}
+
+/** A worker that had looked for the mark just before it was written. Where a hold lies instead, nothing is begun any more. */
+async function removeLate(item: Removable, archive: Archive, signal: AbortSignal): Promise<void> {
+  if ((await erasedMark(item.subject, archive.notes, signal)) === undefined) return;
+  if ((await archive.remains(item, signal)).objects > 0) await archive.erase(item, signal);
 }
 
 /** Up to the point from which it can only go on. */

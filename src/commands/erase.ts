@@ -215,7 +215,8 @@ interface Carrying {
 
 async function carryOut(task: Task, { plan, asked, archive, audit, config }: Carrying): Promise<Exit> {
   const { report, signal } = task;
-  const needs = { archive, audit, by: operator(), reason: asked.reason };
+  const looksAgain = asked.olderThan === undefined;
+  const needs = { archive, audit, by: operator(), reason: asked.reason, looksAgain };
   const tally = { gone: 0, recoverable: 0, held: 0 };
   const erased = [...plan.before];
   let until = '';

@@ -8,6 +8,7 @@ import type { Archive, ByteRange, Deposit, Link } from '../archive.ts';
 import { clipRange } from '../byte-range.ts';
 import { recordingOf, type Manifest } from '../manifest.ts';
 import { besideName, manifestName, RECORDINGS, STAGING, stagingName, webmName } from '../names.ts';
+import { requireNotErased } from '../erased.ts';
 import { ObjectArchive } from '../object-archive.ts';
 import { isOf, parseManifest } from '../records.ts';
 import { createGoogleAuth, GoogleTokens } from './auth.ts';
@@ -103,6 +104,8 @@ export class BucketArchive extends ObjectArchive implements Archive {
     const [object, earlyText] = await Promise.all([statObject(webmName(recording), this.#client, signal), early]);
     if (object === undefined && earlyText === undefined) return this.notFound(recording, signal);
     const text = isReader ? earlyText : await manifestText();
+    // A manifest that slipped in behind the removal of its WebM is no damage.
+    if (text !== undefined && object === undefined) await requireNotErased(recording, this.objects, signal);
     if (text !== undefined) return proven(text, recording, object);
     // A crash came between the two: what is left to do follows from the WebM. One that is not ours is no recording.
     if (object === undefined || isReader || parseWebmMetadata(object) === undefined) {

@@ -49,12 +49,12 @@ export async function completeRecording(
   const { recording, object } = webm;
   const known = parseWebmMetadata(object);
   if (known === undefined || !isOf(known.manifest, recording)) throw foreign(object.name);
-  // From here on it would be seen: an erasure that began while the WebM was stored ends it without a trace of it.
-  await requireNotErased(recording, objects, signal);
   const manifest = await placeOriginals({ recording, known }, client, signal);
   const day = { name: dayName(dayOf(manifest), recording), contentType: 'text/plain' };
   await insertObject({ object: day, parts: [] }, client, signal);
   await placeLevels(webm, objects, signal);
+  // By its manifest it is seen: an erasure that began since the WebM was stored leaves it unseen, and takes the rest.
+  await requireNotErased(recording, objects, signal);
   const there = await placeManifest({ recording, manifest }, client, signal);
   if (!isSame(object, there.webm)) throw statesAnother();
   const names = manifest.sources.flatMap((source) => (source.original === undefined ? [] : [source.original]));
