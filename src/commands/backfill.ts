@@ -6,6 +6,7 @@ import type { ProofNeeds } from '../prove-day.ts';
 import { readVersion } from '../version.ts';
 import { daysAsked } from './days.ts';
 import { UsageError } from './flags.ts';
+import { forecast } from './forecast.ts';
 import { indexDaysOf, openArchiveOf, openBulkWork, openCensusOf, openWorkplace } from './open.ts';
 import { reconcile, ReconcileTally } from './reconcile.ts';
 import type { Exit, Report } from './report.ts';
@@ -16,6 +17,8 @@ interface BackfillNeeds extends ProofNeeds {
   readonly bulk: BulkWork;
   /** Encoders at once. */
   readonly slots: number;
+  /** Of Genesys' calls a minute. */
+  readonly share: number;
   /** Which days are this task's, where it is one of several. */
   readonly part: { readonly index: number; readonly count: number; readonly attempt: number };
 }
@@ -32,15 +35,16 @@ export async function runBackfill(task: Task): Promise<Exit> {
   if (slots < 1) throw new UsageError('--slots 0: at least one is needed.');
   const index = indexDaysOf({ workplace, archive }, task);
   const needs = { census: openCensusOf(workplace, task, share), archive, version: readVersion(), index };
-  if (flags.isOn('dry-run')) return reconcile(task, needs);
+  if (flags.isOn('dry-run')) return reconcile(task, { ...needs, share });
   const bulk = await openBulkWork({ workplace, archive }, { slots, share }, task);
-  return backfill(task, { ...needs, bulk, slots, part: workplace.config.task });
+  return backfill(task, { ...needs, bulk, slots, share, part: workplace.config.task });
 }
 
-async function backfill(task: Task, { part, ...needs }: BackfillNeeds): Promise<Exit> {
+async function backfill(task: Task, { part, share, ...needs }: BackfillNeeds): Promise<Exit> {
   const { flags, report, signal } = task;
   const { now = () => new Date() } = needs;
   const days = (daysAsked(flags, now()) ?? []).filter((day) => isOurs(day, part));
+  await forecast(days, { notes: needs.archive.notes, share, report, now: now() }, signal);
   const tally = new ReconcileTally(report);
   const looked = await mendDays(
     whileRead(days, report),

@@ -7,6 +7,7 @@ import { type Absence, GenesysInquiry, type Inquest, type WitnessName } from '..
 import { daysInNeed, incompleteSince, isOverdue, type ProofNeeds, proveDay } from '../prove-day.ts';
 import { readVersion } from '../version.ts';
 import { daysAsked } from './days.ts';
+import { forecast } from './forecast.ts';
 import { indexDaysOf, openArchiveOf, openCensusOf, openWorkplace, type Workplace } from './open.ts';
 import { rebuildIndex } from './rebuild-index.ts';
 import { columnsOf, EXIT, type Exit, type Report } from './report.ts';
@@ -38,6 +39,8 @@ function openInquiryOf({ config }: Workplace, { opened }: Task): GenesysInquiry 
 }
 
 export interface ReconcileNeeds extends ProofNeeds {
+  /** Of Genesys' calls a minute; all of them by default. */
+  readonly share?: number;
   /** Asked what became of what is lost or unlisted. */
   readonly inquiry?: Pick<GenesysInquiry, 'hear'> | undefined;
 }
@@ -49,8 +52,7 @@ export async function reconcile(task: Task, needs: ReconcileNeeds): Promise<Exit
   const { flags, report, signal } = task;
   const { now = () => new Date() } = needs;
   const days = daysAsked(flags, now()) ?? (await daysInNeed(needs.archive.notes, now(), signal));
-  if (days.length > 31)
-    report.progress(`${String(days.length)} days: about 3 calls a day and 1 for each recorded conversation.`);
+  await forecast(days, { notes: needs.archive.notes, share: needs.share ?? 1, report, now: now() }, signal);
   const tally = new ReconcileTally(report);
   for (const day of days) {
     if (signal.aborted || report.closed) break;
