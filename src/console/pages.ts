@@ -1,4 +1,5 @@
 /** Every page of the console, one line each: its address, who may see it, and what answers. */
+import { exportAudit, showAudit } from './audit-page.ts';
 import { showFound } from './find.ts';
 import { notePlayed, sendLevels, sendMedia, sendOriginal } from './media.ts';
 import { showRecording } from './recording.ts';
@@ -33,4 +34,6 @@ export const PAGES: readonly PageRoute[] = [
   { method: 'GET', path: '/health.json', role: 'listen', gives: 'data', answer: tellHealth },
   { method: 'GET', path: '/failures', role: 'listen', gives: 'page', answer: showFailures },
   { method: 'POST', path: '/failures/replay', role: 'operate', gives: 'page', answer: replayFailures },
+  { method: 'GET', path: '/audit', role: 'audit', gives: 'page', answer: showAudit },
+  { method: 'GET', path: '/audit.ndjson', role: 'audit', gives: 'data', answer: exportAudit },
 ];

@@ -1,0 +1,132 @@
+/** The audit page: what is on record, what is asked of it, and that asking is on record as well. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import type { Browser } from 'playwright-core';
+import type { AuditEntry } from '../../src/audit/audit.ts';
+import { findChromium, launchChromium } from '../support/browser/browser.ts';
+import { openView, picture, VIEWS } from '../support/console/chromium.ts';
+import { type ConsoleScene, EVERYBODY, openConsoleScene } from '../support/console/console.ts';
+
+const HOSTILE = '<svg onload=alert(1)>\u202E';
+const C = 'b0c5b9e0-5b5c-4a52-8a3e-0d8c2f5c1f11';
+const R = '8f1c7a52-6f0a-4e0e-9a41-2f6f3c2a1b77';
+const soon = (): AbortSignal => AbortSignal.timeout(120_000);
+
+async function fill({ audit }: Pick<ConsoleScene, 'audit'>): Promise<void> {
+  const entries: readonly AuditEntry[] = [
+    {
+      action: 'listened',
+      who: 'priya.nair@example.com',
+      way: 'oidc',
+      from: '192.0.2.7',
+      conversationId: C,
+      recordingId: R,
+    },
+    { action: 'erased', who: 'command:root', way: 'command', conversationId: C, why: HOSTILE },
+    { action: 'looked', who: HOSTILE, way: 'key', about: { fields: 'from,to' } },
+  ];
+  for (const entry of entries) await audit.record(entry, soon());
+}
+
+const actionsIn = (markup: string): readonly string[] =>
+  [...markup.matchAll(/<span class="code">([\w-]+)<\/span>/g)].map(([, action = '']) => action);
+
+let scene: ConsoleScene;
+before(async () => {
+  scene = await openConsoleScene();
+  await fill(scene);
+});
+after(() => scene[Symbol.asyncDispose]());
+
+test('the newest stands first, this look itself among them; names that are scripts are names', async () => {
+  const text = await (await scene.get('/console/audit')).text();
+  assert.deepEqual(actionsIn(text).slice(-3), ['looked', 'erased', 'listened']);
+  assert.equal(actionsIn(text)[0], 'looked');
+  assert.ok(!text.includes('<svg onload'));
+  assert.match(text, /by oidc/);
+});
+
+for (const [what, query, expected] of [
+  ['who it was', `who=${encodeURIComponent('priya.nair@example.com')}`, ['listened']],
+  ['conversation', `C=${C.toUpperCase()}`, ['erased', 'listened']],
+  ['recording', `C=${C}/${R}`, ['listened']],
+  ['somebody who did nothing', 'who=priya', []],
+  ['a day before', 'from=2020-01-01&to=2020-01-02', []],
+] as const)
+  test(`records are found by ${what}`, async () => {
+    assert.deepEqual(actionsIn(await (await scene.get(`/console/audit?${query}`)).text()), expected);
+  });
+
+test('exported are all, as they lie there, and that is on record before the first line', async () => {
+  await using own = await openConsoleScene();
+  await fill(own);
+  const answer = await own.get(`/console/audit.ndjson?C=${C}`);
+  assert.equal(answer.headers.get('content-type'), 'application/x-ndjson; charset=utf-8');
+  assert.match(answer.headers.get('content-disposition') ?? '', /^attachment; filename="audit-.+\.ndjson"$/);
+  const lines = (await answer.text()).trim().split('\n');
+  const records = lines.map((line) => JSON.parse(line) as { action: string; sequence: number; previous: string });
+  assert.deepEqual(
+    records.map(({ action }) => action),
+    ['listened', 'erased'],
+  );
+  assert.ok(records.every(({ sequence, previous }) => sequence > 0 && previous.length === 64));
+  const all: string[] = [];
+  for await (const { action, about } of own.audit.read({ from: '2000-01-01', to: '2999-01-01' }, soon()))
+    if (about?.['of'] === 'audit') all.push(`${action} ${String(about['fields'])}`);
+  assert.deepEqual(all, ['exported from,to,conversationId']);
+});
+
+test('what cannot be put on record is not shown: nobody reads the audit unseen', async () => {
+  await using own = await openConsoleScene();
+  await fill(own);
+  await own.audit.close();
+  for (const path of ['/console/audit', '/console/audit.ndjson']) {
+    const answer = await own.get(path);
+    assert.equal(answer.status, 503);
+    assert.doesNotMatch(await answer.text(), /priya/);
+  }
+});
+
+test('it is for those who have the role alone', async () => {
+  await using own = await openConsoleScene();
+  own.who = { ...EVERYBODY, roles: new Set(['listen', 'numbers', 'operate', 'hold', 'erase']) };
+  assert.equal((await own.get('/console/audit')).status, 403);
+  assert.equal((await own.get('/console/audit.ndjson')).status, 403);
+});
+
+for (const [query, name] of [
+  ['from=2026-02-30', 'from'],
+  ['from=2026-03-02&to=2026-03-01', 'from'],
+  ['from=2020-01-01&to=2026-03-01', 'from'],
+  ['to=now', 'to'],
+  ['C=../x', 'C'],
+  [`C=${'x'.repeat(300)}`, 'C'],
+] as const)
+  test(`a question with ${query.slice(0, 40)} is refused by name`, async () => {
+    const answer = await scene.get(`/console/audit?${query}`);
+    assert.equal(answer.status, 400);
+    assert.match(await answer.text(), new RegExp(`${name}: expected`));
+  });
+
+const executable = findChromium();
+const IN_CHROMIUM = { skip: executable === undefined ? 'there is no Chromium on the PATH' : false, timeout: 400_000 };
+let browser: Browser | undefined;
+before(async () => {
+  if (executable !== undefined) browser = await launchChromium(executable);
+});
+after(() => browser?.close());
+
+for (const view of VIEWS)
+  test(
+    `the audit, ${view.theme}, ${String(view.width)} px: nothing axe, policy or browser complains of`,
+    IN_CHROMIUM,
+    async () => {
+      assert.ok(browser !== undefined);
+      await using opened = await openView(browser, view);
+      await opened.page.goto(`${scene.url}/console/audit`);
+      assert.deepEqual(await opened.problems(), []);
+      await picture(opened.page, `audit-${view.theme}-${String(view.width)}`);
+      await opened.page.goto(`${scene.url}/console/audit?who=nobody`);
+      assert.deepEqual(await opened.problems(), []);
+    },
+  );
