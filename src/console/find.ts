@@ -8,7 +8,7 @@ import { findHref, parseFindAddress, searchOf, type FindAddress } from './find-a
 import { html, named, type Html } from './html.ts';
 import { recordingArticle } from './recording.ts';
 import { sparkOf } from './spark.ts';
-import { page, type AnswerVisit, type ConsoleNeeds, type Visit } from './visit.ts';
+import { page, type AnswerVisit, type ConsoleNeeds, type Visit, type VisitAnswer } from './visit.ts';
 import type { Identity } from './who/identity.ts';
 import {
   lengthWords,
@@ -24,25 +24,63 @@ import {
 export const showFound: AnswerVisit = async (visit, needs) => {
   const today = dayAt(needs.now().getTime());
   const address = parseFindAddress(visit.query, today);
-  const found = await search(address, visit, needs);
-  const list = { address, found, today, who: visit.who };
+  const found = await search(address, visit, needs).catch(wrongQuestion);
+  if (found instanceof Failure)
+    return findPage({ title: 'Find and play', status: found.status, address, today, list: sayWrong(found) });
   const [days, isEmpty] = await Promise.all([
     completeness(daysShown(found.rows), needs.archive, visit.signal),
     found.rows.length === 0 && isNothingArchived(needs.archive, visit.signal),
   ]);
   const chosen = address.open === undefined ? undefined : await recordingArticle(address.open, visit, needs);
-  return page({
+  const list =
+    isEmpty && !isNarrowed(address) ? firstSteps() : listCard({ address, found, today, who: visit.who }, days);
+  return findPage({
     title: chosen?.title ?? 'Find and play',
+    status: 200,
+    address,
+    today,
+    list,
+    article: chosen?.article,
+  });
+};
+
+interface FindContents {
+  readonly title: string;
+  readonly status: number;
+  readonly address: FindAddress;
+  readonly today: string;
+  readonly list: Html;
+  readonly article?: Html | undefined;
+}
+
+function findPage({ title, status, address, today, list, article = NOTHING_CHOSEN }: FindContents): VisitAnswer {
+  return page({
+    title,
+    status,
     section: 'find',
     modules: ['list', 'player'],
     main: html`<h1 class="vh">Find and play a recording</h1>
       ${filterForm(address, today)}
-      <div class="split">
-        ${isEmpty && !isNarrowed(address) ? firstSteps() : listCard(list, days)}
-        ${chosen?.article ?? html`<article class="card det none" id="recording"><p class="muted">Choose a recording to hear it.</p></article>`}
-      </div>`,
+      <div class="split">${list} ${article}</div>`,
   });
-};
+}
+
+const NOTHING_CHOSEN = html`<article class="card det none" id="recording">
+  <p class="muted">Choose a recording to hear it.</p>
+</article>`;
+
+/** What was asked wrongly is said where it can be asked anew. */
+function wrongQuestion(thrown: unknown): Failure {
+  if (thrown instanceof Failure && thrown.code === 'bad-request') return thrown;
+  throw thrown;
+}
+
+function sayWrong({ message }: Failure): Html {
+  return html`<section class="card said bad" aria-labelledby="found">
+    <h2 id="found"><span role="status">That cannot be searched</span></h2>
+    <p>${message}</p>
+  </section>`;
+}
 
 async function search(address: FindAddress, visit: Visit, needs: ConsoleNeeds): Promise<SearchPage> {
   const { who, signal } = visit;

@@ -85,7 +85,7 @@ async function shownCall(subject: Subject, visit: Visit, needs: ConsoleNeeds): P
         </div>
         ${state.kind === 'archived' && actionsPart(state.manifest)}
       </div>
-      ${parts} ${othersPart(call)}
+      ${parts} ${othersPart(call)} ${commandsPart(call, visit)}
     </article>`,
   };
 }
@@ -197,6 +197,35 @@ function afterTheEnd(recordedAt: string | null, { finishedAt, webm }: Manifest):
   if (recordedAt === null) return undefined;
   const afterMs = Date.parse(finishedAt) - Date.parse(recordedAt) - webm.durationMs;
   return afterMs < 0 ? undefined : html`, ${lengthWords(afterMs)} after its end`;
+}
+
+/** What is done at the console of a machine, by those whose it is: each command as it would be typed. */
+function commandsPart({ subject, state }: Call, { who }: Visit): Html | undefined {
+  const mayHold = who.roles.has('hold');
+  const mayErase = who.roles.has('erase');
+  if ((!mayHold && !mayErase) || state.kind === 'erased') return undefined;
+  const { recordingId, conversationId = '_' } = subject;
+  const target =
+    recordingId === undefined ? `--conversation ${conversationId}` : `--recording ${conversationId}/${recordingId}`;
+  return html`<details class="audw more">
+    <summary>${[...(mayHold ? ['Hold'] : []), ...(mayErase ? ['Erase'] : [])].join(', ')}: the commands</summary>
+    <dl class="facts">
+      ${
+        mayHold &&
+        html`<dt>Hold</dt>
+          <dd><code>archiver hold CASE ${target} --reason "…"</code></dd>
+          <dt>Release</dt>
+          <dd><code>archiver hold CASE ${target} --release</code></dd>`
+      }
+      ${
+        mayErase &&
+        html`<dt>Erase</dt>
+          <dd>
+            <code>archiver erase ${target} --reason "…"</code>, which says what it would do until <code>--confirm</code>
+          </dd>`
+      }
+    </dl>
+  </details>`;
 }
 
 /** All else of its conversation. */

@@ -392,6 +392,23 @@ test('an address that makes no sense is refused with the field that is wrong', a
   assert.match(wordsIn(await pageAt('/console/find?open=..%2F..')), /expected the key of a recording/);
 });
 
+test('a question that cannot be asked is said above the filters that asked it', async () => {
+  const page = await pageAt('/console/find?q=carv&from=2026-01-01&to=2026-11-27', 400);
+  assert.match(wordsIn(page), /That cannot be searched from: at most 92 days are searched at once/);
+  assert.match(page, /name="q"[^>]*value="carv"/);
+  assert.match(page, /name="from"[^>]*value="2026-01-01"/);
+});
+
+test('who may hold or erase is told the command, and nobody else', async () => {
+  const page = wordsIn(await pageAt(`/console/recordings/${C}/${R}`));
+  assert.ok(page.includes(`archiver hold CASE --recording ${C}/${R} --reason`), page);
+  assert.ok(page.includes(`archiver erase --recording ${C}/${R} --reason`));
+  scene.who = whoMay('listen', 'hold');
+  assert.doesNotMatch(wordsIn(await pageAt(`/console/recordings/${C}`)), /archiver erase/);
+  scene.who = whoMay('listen');
+  assert.doesNotMatch(wordsIn(await pageAt(`/console/recordings/${C}/${R}`)), /archiver (hold|erase)/);
+});
+
 test('where nothing is archived at all the page says what has to happen first', async () => {
   await using empty = await openConsoleScene();
   const page = await (await empty.get('/console/find')).text();
