@@ -14,6 +14,7 @@ import { cloudMemoryRow } from './cloud-memory.ts';
 import { dualRow, opusRow, overheadRow, screenRow, wavRows } from './cpu.ts';
 import { ffmpegVersion } from './ffmpeg.ts';
 import { firstByteRow } from './first-byte.ts';
+import { fleetRow } from './fleet.ts';
 import { Inputs } from './inputs.ts';
 import { manyRows } from './many.ts';
 import { memoryRow } from './memory.ts';
@@ -35,6 +36,7 @@ const WORK: Readonly<Record<string, Work>> = {
   'overhead-mp4': (bench) => overheadRow(bench, 'mp4'),
   many: manyRows,
   bounds: boundsRows,
+  fleet: fleetRow,
   seek: seekRow,
   memory: memoryRow,
   cloud: cloudRow,

@@ -42,10 +42,14 @@ export interface Rig extends AsyncDisposable {
 }
 
 /** `command` is `serve`, or `receiver` for events that nobody works on. */
-export async function startRig(folder: string, command: 'serve' | 'receiver' = 'serve'): Promise<Rig> {
+export async function startRig(
+  folder: string,
+  command: 'serve' | 'receiver' = 'serve',
+  rateLimit = { allowed: 1_000_000, windowS: 60 },
+): Promise<Rig> {
   const { NODE_OPTIONS } = process.env;
   const root = await mkdtemp(join(folder, 'rig-'));
-  const genesys = await startGenesysServer({ mediaUrlLifetimeS: 3600, rateLimit: { allowed: 1_000_000, windowS: 60 } });
+  const genesys = await startGenesysServer({ mediaUrlLifetimeS: 3600, rateLimit });
   const service = await startService(command, {
     ...(command === 'serve' ? { ...genesys.environment(), API_AUTH: 'none' } : {}),
     QUEUE_URL: `sqlite:${join(root, 'queue.db')}`,
