@@ -37,7 +37,8 @@ export type GaugeName =
   | 'queue_waiting'
   | 'queue_running'
   | 'queue_dead'
-  | 'days_incomplete';
+  | 'days_incomplete'
+  | 'genesys_calls_left';
 
 export interface WaitingFigure {
   /** A FailureCode. */

@@ -62,11 +62,25 @@ export interface Overview {
   } | null;
   /** Commands under way, by their days. */
   readonly runs: readonly string[];
+  /** How far Genesys' data reached when it was last looked at; ISO 8601, UTC; null where none of the days was. */
+  readonly dataUntil: string | null;
+  /** The process that answers; null where that is a command. */
+  readonly service: ServiceFigures | null;
+}
+
+export interface ServiceFigures {
+  readonly version: string;
+  /** ISO 8601, UTC. */
+  readonly startedAt: string;
+  readonly encodersRunning: number;
+  /** In the present minute, of all clients together; null before Genesys told. */
+  readonly genesysCallsLeft: number | null;
 }
 
 export interface OverviewNeeds {
   readonly archive: Pick<Archive, 'list' | 'notes'>;
   readonly depth: () => Promise<Depth | undefined>;
+  readonly figures?: () => ServiceFigures;
 }
 
 /** Entries of one listing. */
@@ -121,7 +135,13 @@ export async function overviewOf(
             nextTry: oldest.waiting.nextTry,
           },
     runs,
+    dataUntil: states.reduce<string | null>((newest, { dataUntil }) => furtherOf(newest, dataUntil), null),
+    service: needs.figures?.() ?? null,
   };
+}
+
+function furtherOf(a: string | null, b: string | null): string | null {
+  return a === null || (b !== null && b > a) ? b : a;
 }
 
 async function stateOfDay(day: string, notes: Archive['notes'], signal: AbortSignal): Promise<DayState> {

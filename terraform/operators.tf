@@ -79,8 +79,8 @@ resource "google_storage_bucket_iam_member" "operator_deletes" {
   member = google_service_account.operator.member
 
   condition {
-    title      = "staging-and-failures"
-    expression = join(" || ", [for folder in ["staging", "failures", "waiting", "listing", "index", "conversations"] : "resource.name.startsWith(\"${local.object_resource}${folder}/\")"])
+    title      = "staging-and-what-changes"
+    expression = join(" || ", [for folder in local.changing_folders : "resource.name.startsWith(\"${local.object_resource}${folder}\")"])
   }
 }
 

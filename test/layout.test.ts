@@ -417,6 +417,7 @@ const PARTS: readonly Part[] = [
       'lay-levels.ts',
       'notify.ts',
       'waiting-list.ts',
+      'overview.ts',
       'day.ts',
       'prove-day.ts',
       'index-days.ts',

@@ -49,6 +49,7 @@ function screenOf(overview: Overview): string {
       oldest === null ? 'none' : `${oldest.key}, ${oldest.code}, since ${oldest.since}, next try ${oldest.nextTry}`,
     ],
     ['end of call to archived', lag],
+    ['Genesys’ data reach to', overview.dataUntil === null ? 'not known' : `${overview.dataUntil.slice(0, 16)}Z`],
     ['under way', overview.runs.length === 0 ? 'no command' : overview.runs.join(', ')],
   ]);
   const days = overview.days.map(({ day, verdict, recordings, archived, missing, failed }) => [

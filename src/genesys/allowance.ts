@@ -59,6 +59,13 @@ export class Allowance {
     return this.#heldMs(undefined, now) > 0;
   }
 
+  /** Calls that the window still has, as Genesys counted them last; undefined before it told. */
+  left(now: number): number | undefined {
+    if (this.#lengthMs === undefined) return undefined;
+    const { allowed, counted, used } = this.#current(now);
+    return Math.max(0, allowed - Math.max(counted, used));
+  }
+
   book(caller: GenesysCaller, now: number): BookedCall {
     const turn = { caller, dueAt: this.#dueAt(caller, now) };
     const window = this.#current(now);

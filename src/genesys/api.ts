@@ -66,6 +66,12 @@ export class Api {
     return { header: `Bearer ${token}`, revoke: () => tokens.invalidate(token) };
   }
 
+  /** Of all clients together, in their windows; undefined before Genesys told of any. */
+  get callsLeft(): number | undefined {
+    const told = this.#clients.flatMap((client) => client.callsLeft ?? []);
+    return told.length === 0 ? undefined : told.reduce((sum, left) => sum + left, 0);
+  }
+
   /** Gets a token for every client. @throws Failure saying which variable to check. */
   async check(signal: AbortSignal): Promise<void> {
     for (const { tokens } of this.#clients) await tokens.get(signal);

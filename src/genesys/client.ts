@@ -34,6 +34,11 @@ export class OAuthClient {
     return this.#allowance.delayMs(caller, performance.now());
   }
 
+  /** Calls that its window still has; undefined before Genesys told. */
+  get callsLeft(): number | undefined {
+    return this.#allowance.left(performance.now());
+  }
+
   /** Any status is an answer; after a 401 once more with a new token. @throws Failure `busy` or `rate-limited` where its turn comes too late */
   async send(asked: JsonRequest, asker: Asker, signal: AbortSignal): Promise<JsonAnswer> {
     const token = await this.tokens.get(signal);

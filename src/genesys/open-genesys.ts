@@ -37,6 +37,8 @@ export interface OpenGenesys extends Genesys {
   /** These will be located soon, by whoever works through many: their originals are asked for together. */
   expect(recordings: readonly ExpectedRecording[]): void;
   readonly conversations: ConversationSource;
+  /** Calls that are left in the windows of its clients; undefined before Genesys told. */
+  readonly callsLeft: number | undefined;
 }
 
 export function createGenesys(config: GenesysConfig, options: GenesysOptions = {}): OpenGenesys {
@@ -98,6 +100,10 @@ class GenesysCloud implements OpenGenesys {
 
   check(signal: AbortSignal): Promise<void> {
     return this.#api.check(signal);
+  }
+
+  get callsLeft(): number | undefined {
+    return this.#api.callsLeft;
   }
 
   async close(): Promise<void> {

@@ -17,6 +17,7 @@ import { isLoose } from '../media/encoder/cage.ts';
 import { checkFfmpeg, requireFfmpeg } from '../media/encoder/check.ts';
 import { Slots } from '../media/encoder/slots.ts';
 import { Spools } from '../media/mp4/spool.ts';
+import type { ServiceFigures } from '../overview.ts';
 import { Pipeline } from '../pipeline.ts';
 import type { Recording } from '../recording.ts';
 import { openQueue, type OpenQueue } from '../queue/open-queue.ts';
@@ -80,6 +81,8 @@ export interface Studio {
   readonly dependencies: readonly Dependency[];
   /** The same encoders and bounds behind another way of asking Genesys. */
   readonly pipelineOver: (genesys: Genesys) => Pipeline;
+  /** Figures of this process, as GET /status tells them. */
+  readonly figures: () => ServiceFigures;
 }
 
 export interface StudioOptions {
@@ -117,13 +120,21 @@ export async function openStudio(
   const pipeline = pipelineOver(genesys);
   metrics.gauge('encoders_running', () => slots.running);
   metrics.gauge('encoders_waiting', () => slots.waiting);
+  metrics.gauge('genesys_calls_left', () => genesys.callsLeft ?? NaN);
   metrics.gauge('spooled_bytes', () => spools.heldBytes);
   metrics.gauge('webm_held_bytes', () => pipeline.heldBytes);
   const dependencies = [
     { name: 'ffmpeg', check: () => requireFfmpeg(ffmpeg), facts: { version, cage } },
     { name: 'genesys', check: (signal: AbortSignal) => genesys.check(signal) },
   ];
-  return { genesys, pipeline, dependencies, pipelineOver };
+  const startedAt = new Date().toISOString();
+  const figures = (): ServiceFigures => ({
+    version: service,
+    startedAt,
+    encodersRunning: slots.running,
+    genesysCallsLeft: genesys.callsLeft ?? null,
+  });
+  return { genesys, pipeline, dependencies, pipelineOver, figures };
 }
 
 /** What a message is worked on with, however it came. */

@@ -36,7 +36,7 @@ export function playbackRoutes(
   return {
     audit,
     proxies: config.trustedProxies,
-    overview: { archive, depth: async () => queue?.depth() },
+    overview: { archive, depth: async () => queue?.depth(), figures: studio.figures },
     playback: {
       transcode: { listen, archive },
       recordings: { archive, linkLifetimeS: config.linkLifetimeS },

@@ -124,3 +124,15 @@ test('a pause of up to 15 minutes ends for all at once', () => {
     [0, 0],
   );
 });
+
+test('what is left of a window is told once Genesys told of it, and grows again with the next one', () => {
+  const allowance = new Allowance();
+  assert.equal(allowance.left(0), undefined);
+  const turn = allowance.book('worker', 0);
+  const headers = { 'inin-ratelimit-allowed': '300', 'inin-ratelimit-count': '29', 'inin-ratelimit-reset': '60' };
+  allowance.settle(turn, headers, 0);
+  assert.equal(allowance.left(1), 271);
+  allowance.book('worker', 2);
+  assert.equal(allowance.left(3), 270);
+  assert.equal(allowance.left(61_000), 299, 'a new window, but for what is still out');
+});

@@ -13,6 +13,7 @@ import { errorOf, ListAudit, start, type Started } from './far-ends.ts';
 const { signal } = new AbortController();
 const KEY = 'an-api-key';
 const TODAY = dayAt(Date.now());
+const SERVICE = { version: '9', startedAt: '2026-11-28T00:00:00.000Z', encodersRunning: 1, genesysCallsLeft: 271 };
 
 interface Scene extends Started {
   readonly audit: ListAudit;
@@ -38,7 +39,11 @@ async function overviewOfFolder(t: TestContext): Promise<Scene> {
   const app = await start({
     audit,
     auth: { required: true, keys: keysOf(KEY) },
-    overview: { archive: counted, depth: async () => ({ ready: 1, waiting: 2, running: 0, dead: 0 }) },
+    overview: {
+      archive: counted,
+      depth: async () => ({ ready: 1, waiting: 2, running: 0, dead: 0 }),
+      figures: () => SERVICE,
+    },
   });
   t.after(async () => {
     await app.close(0);
@@ -60,8 +65,14 @@ test('GET /status says in JSON what `archiver status` shows, and that it was loo
   const lost = { recordingId: 'r1', conversationId: 'c1' };
   await app.archive.recordFailure(lost, failureOf(lost), signal);
   const at = { notes: app.archive.notes, at: new Date() };
-  await writeProof('complete', { day: TODAY, verdict: 'incomplete', ...PROOF }, at, signal);
+  await writeProof(
+    'complete',
+    { day: TODAY, verdict: 'incomplete', ...PROOF, dataUntil: '2026-11-28T01:00:00.000Z' },
+    at,
+    signal,
+  );
   const status = await bodyOf(await app.get('/status?days=3'));
+  assert.deepEqual([status['service'], status['dataUntil']], [SERVICE, '2026-11-28T01:00:00.000Z']);
   assert.deepEqual(status['queue'], { ready: 1, waiting: 2, running: 0, dead: 0 });
   const days = status['days'] as readonly Record<string, unknown>[];
   assert.deepEqual(
