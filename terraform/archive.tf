@@ -164,3 +164,15 @@ resource "google_storage_bucket_iam_member" "playback_reads" {
     expression = "resource.name == \"${local.bucket_resource}\" || resource.name.startsWith(\"${local.object_resource}\")"
   }
 }
+
+# Each listen is on record before its first byte: without this right nothing is played.
+resource "google_storage_bucket_iam_member" "playback_records" {
+  bucket = google_storage_bucket.archive.name
+  role   = "roles/storage.objectCreator"
+  member = google_service_account.playback.member
+
+  condition {
+    title      = "audit"
+    expression = "resource.name.startsWith(\"${local.object_resource}audit/\")"
+  }
+}

@@ -8,6 +8,11 @@ output "playback_url" {
   value       = module.playback.uri
 }
 
+output "console_url" {
+  description = "Where people open the console, once Identity-Aware Proxy stands in front of it; null without console_roles."
+  value       = one(module.console[*].uri)
+}
+
 output "archive_url" {
   description = "The archive, as ARCHIVE_URL names it."
   value       = local.archive_url

@@ -1,10 +1,10 @@
-# Playback: plays and lists recordings and signs links. Its account reads the archive and signs as itself.
+# Playback: plays and lists recordings and signs links. Its account reads the archive, signs as itself, and adds to the audit.
 
 resource "google_service_account" "playback" {
   project      = var.project_id
   account_id   = "${var.name}-playback"
   display_name = "Recording archiver: playback"
-  description  = "Reads the archive and signs links."
+  description  = "Reads the archive, signs links, and adds to the audit."
 
   depends_on = [google_project_service.needed]
 }
@@ -59,6 +59,7 @@ module "playback" {
     google_secret_manager_secret_version.generated,
     google_secret_manager_secret_version.genesys,
     google_storage_bucket_iam_member.playback_reads,
+    google_storage_bucket_iam_member.playback_records,
     google_pubsub_topic_iam_member.playback_publishes,
   ]
 }

@@ -7,11 +7,12 @@ locals {
     worker   = ["GENESYS_CLIENT_SECRET"]
     playback = ["API_KEYS", "GENESYS_CLIENT_SECRET"]
     operator = ["GENESYS_CLIENT_SECRET"]
+    console  = ["CONSOLE_SESSION_KEYS"]
   }
 
   # Made once, read with gcloud (outputs.tf). To rotate one without an interruption, add "NEW,OLD" and later "NEW" with
   # `gcloud secrets versions add`: a file is read again when it changes, and always holds the latest version.
-  generated_secrets = toset(["API_KEYS", "WEBHOOK_SECRETS", "WEBHOOK_TOKENS"])
+  generated_secrets = toset(["API_KEYS", "CONSOLE_SESSION_KEYS", "WEBHOOK_SECRETS", "WEBHOOK_TOKENS"])
 
   # A folder each: Cloud Run mounts one secret per folder.
   secret_files = {
@@ -36,6 +37,7 @@ locals {
     worker   = google_service_account.worker.member
     playback = google_service_account.playback.member
     operator = google_service_account.operator.member
+    console  = google_service_account.console.member
   }
 }
 

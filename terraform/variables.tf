@@ -244,6 +244,43 @@ variable "playback_max_instances" {
   }
 }
 
+# Console
+
+variable "console_roles" {
+  description = "Who may do what in the console, as CONSOLE_ROLES: listen=@example.com; operate=maya@example.com; audit=dpo@example.com. Empty: there is no console."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.console_roles == "" || can(regex("=", var.console_roles))
+    error_message = "Say who has which role, such as listen=@example.com."
+  }
+}
+
+variable "console_iap_audience" {
+  description = "Audience of the assertions of Identity-Aware Proxy; that of the service itself unless given. The log of a refusal names the one that arrives."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.console_iap_audience == null || can(regex("^/projects/", var.console_iap_audience))
+    error_message = "Use /projects/NUMBER/..., as IAP states it."
+  }
+}
+
+variable "console_max_instances" {
+  description = "Most instances of the console at once."
+  type        = number
+  default     = 2
+
+  validation {
+    condition     = var.console_max_instances >= 1 && var.console_max_instances <= 20
+    error_message = "Use 1 to 20."
+  }
+}
+
+# More of playback
+
 variable "archive_on_listen" {
   description = "Whether what somebody listens to is archived, if it is not yet. Lets playback publish messages, which it otherwise cannot."
   type        = bool

@@ -162,6 +162,7 @@ suite('terraform/, the queue', () => {
     const KEPT_BY: Readonly<Record<string, readonly string[]>> = {
       receiver_publishes: ['worker'],
       playback_publishes: ['worker'],
+      console_publishes: ['worker'],
       worker_publishes: ['worker', 'later', 'long', 'long_later'],
       agent_publishes_dead: ['dead'],
     };
@@ -177,8 +178,8 @@ suite('terraform/, the queue', () => {
       );
   });
 
-  test('receiver and playback start only once they may publish', () => {
-    for (const name of ['receiver', 'playback']) {
+  test('receiver, playback and console start only once they may publish', () => {
+    for (const name of ['receiver', 'playback', 'console']) {
       const body = bodyOf(modules.get(name));
       assert.ok(JSON.stringify(body['depends_on']).includes(`google_pubsub_topic_iam_member.${name}_publishes}`), name);
     }
@@ -252,6 +253,13 @@ suite('terraform/, the archive and its rights', () => {
     assert.deepEqual(rightsOf('${google_service_account.playback.member}'), [
       'roles/iam.serviceAccountTokenCreator on ${google_service_account.playback.name}',
       'roles/pubsub.publisher on ${google_pubsub_topic.messages.name} if archive_on_listen',
+      'roles/storage.objectCreator on ${google_storage_bucket.archive.name} if audit',
+      'roles/storage.objectViewer on ${google_storage_bucket.archive.name} if archive-and-listing',
+    ]);
+    assert.deepEqual(rightsOf('${google_service_account.console.member}'), [
+      'roles/iam.serviceAccountTokenCreator on ${google_service_account.console.name}',
+      'roles/pubsub.publisher on ${google_pubsub_topic.messages.name}',
+      'roles/storage.objectCreator on ${google_storage_bucket.archive.name} if audit',
       'roles/storage.objectViewer on ${google_storage_bucket.archive.name} if archive-and-listing',
     ]);
     assert.deepEqual(rightsOf('${google_service_account.keeper.member}'), [
@@ -276,6 +284,7 @@ suite('terraform/, the archive and its rights', () => {
       worker: ['GENESYS_CLIENT_SECRET'],
       playback: ['API_KEYS', 'GENESYS_CLIENT_SECRET'],
       operator: ['GENESYS_CLIENT_SECRET'],
+      console: ['CONSOLE_SESSION_KEYS'],
     });
   });
 
@@ -416,7 +425,7 @@ suite('terraform/, the deployables', () => {
   const pool = blockAt('google_cloud_run_v2_worker_pool.worker').body;
 
   test('each runs the command of its name, as its own account', () => {
-    assert.deepEqual(services.map(([name]) => name).toSorted(), ['playback', 'receiver', 'worker']);
+    assert.deepEqual(services.map(([name]) => name).toSorted(), ['console', 'playback', 'receiver', 'worker']);
     for (const [name, body] of services) {
       assert.equal(body['command'], name);
       assert.equal(body['service_account'], `\${google_service_account.${name}.email}`);
@@ -446,6 +455,14 @@ suite('terraform/, the deployables', () => {
       }
     });
   }
+
+  test('the console is called by Identity-Aware Proxy alone, and made once somebody is to see it', () => {
+    const { body } = blockAt('google_cloud_run_v2_service_iam_member.console_invoker');
+    assert.equal(body['member'], '${local.iap_agent}');
+    assert.match(String(locals.get('iap_agent')), /@gcp-sa-iap\.iam\.gserviceaccount\.com$/);
+    assert.equal(bodyOf(modules.get('console'))['count'], '${var.console_roles == "" ? 0 : 1}');
+    assert.equal(variables.get('console_roles')?.['default'], '');
+  });
 
   test('the number of instances is bounded', () => {
     const pools = Object.values(bodyOf(locals.get('pools'))).map((one) => bodyOf(one)['instances']);
@@ -617,8 +634,8 @@ async function secretFile(folder: string, name: string): Promise<readonly [strin
   return [`${name}_FILE`, path];
 }
 
-function commandOf(name: string): 'receiver' | 'worker' | 'playback' {
-  const command = (['receiver', 'worker', 'playback'] as const).find((one) => one === name);
+function commandOf(name: string): 'receiver' | 'worker' | 'playback' | 'console' {
+  const command = (['receiver', 'worker', 'playback', 'console'] as const).find((one) => one === name);
   assert.ok(command !== undefined, name);
   return command;
 }
@@ -647,6 +664,9 @@ function sampleOf(names: readonly string[]): Record<string, string> {
     ENCODER_CAGE: 'best',
     KEEP_DETAILS: 'details',
     PUSH_AUDIENCE: 'https://worker.example',
+    CONSOLE_AUTH: 'iap',
+    CONSOLE_ROLES: 'listen=@example.com',
+    TRUSTED_PROXIES: '1',
   };
   return Object.fromEntries(names.map((name) => [name, samples[name] ?? 'some-text-long-enough']));
 }
