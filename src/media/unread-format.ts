@@ -10,6 +10,7 @@ const CONTAINERS = [
   'CAF',
   'Wave64',
   'MPEG program stream',
+  'MPEG transport stream',
 ] as const;
 const OTHERS = ['PDF', 'gzip', 'an image'] as const;
 
@@ -46,5 +47,11 @@ const SIGNATURES: readonly Signature[] = [
 
 export function unreadFormat(head: Buffer): UnreadFormat | undefined {
   const text = head.toString('latin1', 0, 16);
+  if (isTransportStream(head)) return 'MPEG transport stream';
   return SIGNATURES.find(({ start, behind = '' }) => text.startsWith(start) && text.startsWith(behind, 8))?.name;
+}
+
+/** ISO/IEC 13818-1 §2.4.3.2: packets of 188 bytes, each of which begins with one byte that is always the same. */
+function isTransportStream(head: Buffer): boolean {
+  return head.length > 3 * 188 && [0, 188, 376].every((at) => head[at] === 0x47);
 }

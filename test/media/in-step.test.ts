@@ -137,6 +137,38 @@ test('(D4) further pictures of a WebM are kept, and the manifest says that playe
   assert.match(why, /it holds 2 tracks of pictures, of which players show the first/);
 });
 
+/** Of the first and the second track, seconds. */
+const LENGTHS = [
+  [3, 1],
+  [3, 2.8],
+  [1, 3],
+  [2.7, 3],
+] as const;
+
+for (const [name, codec] of [
+  ['a.mkv', 'pcm_s16le'],
+  ['a.mp4', 'aac'],
+  ['a.webm', 'libopus'],
+] as const) {
+  test(`(D4) (D1) tracks of unequal length (${name}): each is heard to its own end`, HANG, async () => {
+    for (const [first, second] of LENGTHS) {
+      const inputs = [...tone(400, first, 48_000), ...tone(900, second, 48_000), '-map', '0', '-map', '1'];
+      const made = await archived([await inFile(name, ...inputs, '-c:a', codec)]);
+      const heard = (await sides(made)).map((sound) => stretchesOf(sound).at(-1)?.[1] ?? 0);
+      for (const [index, seconds] of [first, second].entries())
+        assert.ok(Math.abs((heard[index] ?? 0) - seconds) < 0.08, `${JSON.stringify(heard)} of ${first}, ${second}`);
+    }
+  });
+}
+
+test('(D4) three tracks, of which the first outlasts the others, are heard to their ends', HANG, async () => {
+  const inputs = [...tone(400, 3), ...tone(900, 2), ...tone(1500, 1), '-map', '0', '-map', '1', '-map', '2'];
+  const [left, right] = await sides(await archived([await inFile('a.mkv', ...inputs, '-c:a', 'pcm_s16le')]));
+  assertLevel(left, 400, [0.3, 2.9]);
+  assertLevel(left, 1500, [0.3, 0.9]);
+  assertLevel(right, 900, [0.3, 1.9]);
+});
+
 test('(D4) three sound tracks: the third is heard with the first', HANG, async () => {
   const inputs = [...tone(400, 2), ...tone(900, 2), ...tone(1500, 2), '-map', '0', '-map', '1', '-map', '2'];
   const [left, right] = await sides(await archived([await inFile('a.mp4', ...inputs, '-c:a', 'aac')]));

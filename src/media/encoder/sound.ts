@@ -89,6 +89,12 @@ function sumOf(channels: number, isWanted: (channel: number) => boolean): string
 /** 0.6 dB below full scale, which leaves Opus room; what is quieter passes unchanged, 5 ms late. */
 const LIMITER = 'alimiter=limit=0.93:attack=5:release=50:level=disabled';
 
+/**
+ * What goes first into the sum: of silence, and over at once. amix counts by its first input while that lasts, and drops the
+ * end of it where another ended before; once it is over, the others play to their ends.
+ */
+const SEED = '[seed]atrim=end_sample=1,volume=0[start]';
+
 /** Every track becomes one side of a stereo whose other side is silent; their sum lasts as long as the longest. */
 function together(files: readonly Heard[]): SoundFilters {
   const tracks = files.flatMap((file, index) => file.contents.sounds.map((sound) => ({ sound, file, index })));
@@ -96,15 +102,17 @@ function together(files: readonly Heard[]): SoundFilters {
     const side = (files.length > 1 ? index : number) % 2;
     const places = files.length > 1 ? inStep(file) : inPlace(file);
     const label = String(number);
-    return `${filtersOf({ sound, file: index, label }, places, toSide(sound, side))}[s${label}]`;
+    const isFirst = number === 0;
+    const filters = filtersOf({ sound, file: index, label }, places, toSide(sound, side));
+    return `${filters}${isFirst ? `,asplit[s0][seed];${SEED}` : `[s${label}]`}`;
   });
   const labels = tracks.map((_, number) => `[s${String(number)}]`).join('');
   const isMixed = tracks.length > 2 || tracks.some(({ sound }) => sound.channels !== 1);
   const isLimited = isMixed || tracks.some(({ sound }) => sound.levels !== undefined);
-  const mix = `amix=inputs=${String(tracks.length)}:duration=longest:normalize=0${isLimited ? `,${LIMITER}` : ''}`;
+  const mix = `amix=inputs=${String(tracks.length + 1)}:duration=longest:normalize=0${isLimited ? `,${LIMITER}` : ''}`;
   return {
     kind: 'complex',
-    filters: [...chains, `${labels}${mix}[sound]`].join(';'),
+    filters: [...chains, `[start]${labels}${mix}[sound]`].join(';'),
     map: '[sound]',
     channels: 2,
     isMixed,

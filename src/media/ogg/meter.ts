@@ -20,7 +20,7 @@ export const isOgg = (kind: MediaKind): kind is OggKind => KINDS.some((ogg) => o
 export class OggMeter implements SourceFigures {
   /** Its beginning does not tell. */
   readonly declaredMs = undefined;
-  readonly notes = [];
+  readonly notes: string[] = [];
   /** Of the first link, once each of its streams has begun. */
   contents: Contents | undefined;
   readonly #pages = new OggParser();
@@ -86,7 +86,17 @@ export class OggMeter implements SourceFigures {
       this.#endedS = this.#heardS();
       this.#spans = new Map();
     }
-    this.#spans.set(serial, openSpan(packets[0] ?? NOTHING));
+    const packet = packets[0] ?? NOTHING;
+    const span = openSpan(packet);
+    this.#spans.set(serial, span);
+    if (span === undefined) this.#leaveOut(packet);
+  }
+
+  /** Of a codec that is not known here, or of pictures. */
+  #leaveOut(firstPacket: Buffer): void {
+    const [, name] = PICTURES.find(([start]) => firstPacket.toString('latin1', 0, start.length) === start) ?? [];
+    const note = name === undefined ? 'a stream of another codec is left out' : `pictures left out: ${name}`;
+    if (!this.notes.includes(note)) this.notes.push(note);
   }
 
   /** ffmpeg plays all links with decoder, rate and gain of the first, and further streams of theirs not at all. */
@@ -118,6 +128,14 @@ export class OggMeter implements SourceFigures {
 }
 
 const NOTHING = Buffer.alloc(0);
+
+/** First bytes of streams of pictures (wiki.xiph.org/MIMETypesCodecs). */
+const PICTURES: readonly (readonly [string, string])[] = [
+  ['\x80theora', 'Theora'],
+  ['OVP80', 'VP8'],
+  ['BBCD\0', 'Dirac'],
+  ['\x80daala', 'Daala'],
+];
 
 function unchainable(what: string): Failure {
   return new Failure('unsupported-media', `The Ogg file ${what}: ask Genesys for another format.`);
