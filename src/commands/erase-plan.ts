@@ -1,9 +1,10 @@
 /** What `archiver erase` is about → each recording and conversation that would go, and what forbids it. */
 import type { Archive } from '../archive/archive.ts';
+import { readIndexFile } from '../archive/day-index.ts';
 import { erasedMark, isErased, listErased } from '../archive/erased.ts';
 import { holdsOn } from '../archive/holds.ts';
 import { inBatches } from '../archive/in-batches.ts';
-import { subjectKey, type Subject } from '../archive/names.ts';
+import { subjectKey, subjectOfKey, type Subject } from '../archive/names.ts';
 import type { Removable, Remains } from '../archive/remains.ts';
 import { DAY_MS, dayAt } from '../instant.ts';
 import { UsageError } from './flags.ts';
@@ -30,12 +31,25 @@ export async function* planNamed(
   yield* lookAtAll(withoutRepeats(withTheirRecordings(targets, archive, signal)), archive, signal);
 }
 
-/** Whatever is listed on a day before `before`. */
+/** Whatever is listed on a day before `before`; and what never was archived, but stands in the index of such a day. */
 export async function* planOlder(before: string, archive: Archive, signal: AbortSignal): AsyncGenerator<Planned> {
   const dated = async function* (): AsyncGenerator<Removable> {
     for await (const { recording, day } of archive.dated(before, signal)) yield { subject: recording, days: [day] };
+    yield* missedBefore(before, archive, signal);
   };
-  yield* lookAtAll(dated(), archive, signal);
+  yield* lookAtAll(withoutRepeats(dated()), archive, signal);
+}
+
+/** What failed, waits or has no media may have its numbers and names kept all the same. What is archived goes by its own day. */
+async function* missedBefore(before: string, { notes }: Archive, signal: AbortSignal): AsyncGenerator<Removable> {
+  for await (const { name } of notes.list('index/', signal)) {
+    const [, day] = /^index\/day=(\d{4}-\d\d-\d\d)\/.*\.jsonl$/.exec(name) ?? [];
+    if (day === undefined || day >= before) continue;
+    for (const { key, status } of await readIndexFile(name, notes, signal)) {
+      const subject = status === 'archived' || status === 'moved' ? undefined : subjectOfKey(key);
+      if (subject !== undefined) yield { subject, days: [day] };
+    }
+  }
 }
 
 /**

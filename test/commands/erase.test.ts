@@ -7,7 +7,7 @@ import { openSqliteQueue } from '../../src/queue/sqlite/sqlite.ts';
 import { erasedMark } from '../../src/archive/erased.ts';
 import { detailsName, recordingNoteName, transcriptName } from '../../src/archive/details.ts';
 import { partName, readIndexDay } from '../../src/archive/day-index.ts';
-import { archivedRow, encodeIndexRow } from '../../src/archive/index-row.ts';
+import { archivedRow, encodeIndexRow, failedRow } from '../../src/archive/index-row.ts';
 import { failureOf } from '../support/archive/content.ts';
 import { found } from '../support/archive/found.ts';
 import { type ArchiveScene, runInProcess, SCENES } from '../support/commands/archive-scene.ts';
@@ -246,6 +246,23 @@ for (const [where, open] of SCENES)
         assert.equal((await found(scene.archive, R1)).recordingId, 'r1');
         const none = await scene.run('erase', '--older-than', '30d', '--reason', 'retention', '--confirm', 'any');
         assert.equal(none.code, 0);
+      },
+    );
+
+    check(
+      'retention: what never was archived goes by its day as well, with the names and numbers that were kept of it',
+      async (scene) => {
+        const { archive } = scene;
+        const failure = failureOf(R1, { failedAt: '2026-03-01T10:00:00.000Z' });
+        await archive.recordFailure(R1, failure, signal());
+        const row = { ...failedRow(failure), customerNumber: CANARY[0] };
+        await archive.notes.replace(partName('2026-03-01', 'w'), `${encodeIndexRow(row)}\n`, signal());
+        await archive.notes.create(detailsName('c1'), JSON.stringify({ name: CANARY[1] }), signal());
+        const erased = await scene.run('erase', '--older-than', '30d', '--reason', 'retention', '--confirm', '1');
+        assert.equal(erased.code, 0, erased.stdout + erased.stderr);
+        assert.deepEqual(await leftOf(scene, /c1|index/), []);
+        const everything = await scene.everything();
+        for (const canary of CANARY) assert.ok(!everything.includes(canary), canary);
       },
     );
 
