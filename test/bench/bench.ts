@@ -20,6 +20,7 @@ import { manyRows } from './many.ts';
 import { memoryRow } from './memory.ts';
 import { table, type Bench, type Row } from './row.ts';
 import { seekRow } from './seek.ts';
+import { verifyRows } from './verify.ts';
 
 type Work = (bench: Bench) => Promise<Row | readonly Row[]>;
 
@@ -42,6 +43,7 @@ const WORK: Readonly<Record<string, Work>> = {
   cloud: cloudRow,
   'cloud-events': cloudEventsRow,
   'cloud-memory': cloudMemoryRow,
+  verify: verifyRows,
 };
 
 const { values } = parseArgs({

@@ -1,14 +1,15 @@
 /** `archiver verify` as it is run: what it prints, how it ends, what it leaves, and what it costs. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
 import { describe, test } from 'node:test';
 import { newestProof, wasReadSince } from '../../src/archive/proofs.ts';
-import { bytesOf, manifestOf, store } from '../support/archive/content.ts';
+import { bytesOf, store } from '../support/archive/content.ts';
+import { manyObjects } from '../support/archive/many.ts';
 import { PREFIX } from '../support/archive/bucket.ts';
 import { openBucketPlace, openFolderPlace, type Place, PLACES } from '../support/archive/places.ts';
 import { runInside } from '../support/commands/inside.ts';
-import { linesOf } from '../support/commands/run.ts';
-import { crc32c, encodeCrc32c } from '../../src/archive/checksum.ts';
-import { createHash } from 'node:crypto';
+import { linesOf, startCommand } from '../support/commands/run.ts';
 
 const { signal } = new AbortController();
 const DAY = '2026-03-01';
@@ -148,7 +149,9 @@ test(
     await using place = await openBucketPlace();
     const { server } = place;
     assert.ok(server !== undefined);
-    for (let index = 0; index < 3_333; index += 1) putRecording(server, index);
+    for (const { name, bytes, metadata } of manyObjects(3_333, DAY))
+      server.put(`${PREFIX}/${name}`, bytes, { metadata });
+    server.store.violations.length = 0;
     server.seen.length = 0;
     const found = await runInside(['verify', '--quiet'], place.env);
     assert.equal(found.code, 0, found.stdout + found.stderr);
@@ -160,21 +163,34 @@ test(
   },
 );
 
-type Server = NonNullable<Place['server']>;
+test(
+  'a signal in any phase ends it by itself, with its own exit code, and leaves no half proof',
+  { timeout: 240_000 },
+  async () => {
+    for (const phase of ['calls/recordings/', 'calls/days/', 'calls/proofs/seal/']) {
+      await using place = await openBucketPlace();
+      await fill(place);
+      const { server } = place;
+      assert.ok(server !== undefined);
+      const child = startCommand(['verify'], place.env);
+      server.gate = ({ operation, name }) => {
+        if (operation === 'list' && name.startsWith(phase)) child.kill('SIGINT');
+        return undefined;
+      };
+      const [ended, said] = await Promise.all([once(child, 'close'), text(child.stderr), text(child.stdout)]);
+      assert.deepEqual(ended, [130, null], said);
+      assert.match(said, /Run the same line again later/);
+      server.gate = undefined;
+      assert.equal((await runInside(['verify'], place.env)).code, 0, phase);
+    }
+  },
+);
 
-/** As the bucket archive leaves it: WebM with its manifest, the same beside it, an entry of its day. */
-function putRecording(server: Server, index: number): void {
-  const recording = {
-    recordingId: `r${String(index)}`,
-    conversationId: createHash('md5').update(String(index)).digest('hex'),
-  };
-  const bytes = bytesOf(String(index), 64);
-  const sha256 = createHash('sha256').update(bytes).digest('hex');
-  const stored = { sizeBytes: bytes.length, sha256, crc32c: encodeCrc32c(crc32c(bytes)) };
-  const manifest = manifestOf(recording, stored);
-  const folder = `${PREFIX}/recordings/${recording.conversationId}/${recording.recordingId}`;
-  const metadata = { manifest: JSON.stringify(manifest) };
-  server.put(`${folder}/recording.webm`, bytes, { contentType: 'audio/webm', metadata });
-  server.put(`${folder}/manifest.json`, Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`));
-  server.put(`${PREFIX}/days/${DAY}/${recording.conversationId}.${recording.recordingId}`, Buffer.alloc(0));
-}
+test('a reader that goes away after the first line ends it quietly', { timeout: 240_000 }, async () => {
+  await using place = await openFolderPlace();
+  for (let index = 0; index < 3_000; index += 1) await place.write(`days/${DAY}/c.r${String(index)}`, '');
+  const child = startCommand(['verify'], place.env);
+  child.stdout.once('data', () => child.stdout.destroy());
+  const [[code], said] = await Promise.all([once(child, 'close'), text(child.stderr)]);
+  assert.deepEqual([code, said.replaceAll(/^\d+ recordings\n/gm, '')], [3, '']);
+});
