@@ -91,7 +91,11 @@ export async function proveSurvey(proof: SurveyProof, signal: AbortSignal): Prom
 }
 
 /** Of what was looked at, each day without findings that is proven to be complete. How many were sealed. */
-export async function sealSurvey(proof: SurveyProof, signer: Signer | undefined, signal: AbortSignal): Promise<number> {
+export async function sealSurvey(
+  proof: SurveyProof,
+  openSigner: () => Promise<Signer | undefined>,
+  signal: AbortSignal,
+): Promise<number> {
   const { survey, chain, days, archive, service } = proof;
   // Nothing is put behind a chain that is broken.
   if (chain.faults.some(({ name }) => name.startsWith('proofs/seal/'))) return 0;
@@ -99,7 +103,7 @@ export async function sealSurvey(proof: SurveyProof, signer: Signer | undefined,
   const whole = looked.filter((day) => survey.figuresOf(day).findings === 0);
   const sumNow = (day: string): string => sumText(survey.manifests.of(day));
   const auditDays = days === undefined ? await auditDaysOver(proof, signal) : [];
-  return sealDays(whole, { archive, chain, signer, service, now: () => new Date(), sumNow, auditDays }, signal);
+  return sealDays(whole, { archive, chain, openSigner, service, now: () => new Date(), sumNow, auditDays }, signal);
 }
 
 /** Two days later nothing is written into it any more, whosever clock was slow. */

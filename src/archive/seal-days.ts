@@ -24,8 +24,8 @@ import {
 export interface SealingNeeds {
   readonly archive: SealedArchive & Pick<Archive, 'keysListed'>;
   readonly chain: SealChain;
-  /** Seals are unsigned where there is none. */
-  readonly signer: Signer | undefined;
+  /** Asked for where something is to be sealed; seals are unsigned where there is none. */
+  readonly openSigner: () => Promise<Signer | undefined>;
   readonly service: string;
   readonly now: () => Date;
   /** The sum over the day's manifests as they lie there now. */
@@ -71,9 +71,10 @@ async function* daysToSeal(
 /** Behind the last seal, or behind whoever came first meanwhile. @throws Failure `archive-unavailable` */
 async function placeBehind(
   last: ReadSeal | undefined,
-  { days, audit, archive: { notes }, signer, service, now }: SealingNeeds & Pick<DaySeal, 'days' | 'audit'>,
+  { days, audit, archive: { notes }, openSigner, service, now }: SealingNeeds & Pick<DaySeal, 'days' | 'audit'>,
   signal: AbortSignal,
 ): Promise<ReadSeal | undefined> {
+  const signer = await openSigner();
   let before = last;
   for (let tries = 1; tries <= MOST_TRIES; tries += 1) {
     const n = (before?.seal.n ?? 0) + 1;

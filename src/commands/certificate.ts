@@ -13,7 +13,7 @@ import {
 import { openSigner } from '../certificate/open-signer.ts';
 import { certificatePage } from '../certificate/page.ts';
 import { Failure } from '../failure.ts';
-import { keyOf } from '../recording.ts';
+import { keyOf, type Recording } from '../recording.ts';
 import { encodeSigned, fingerprintOf, signStatement, type Signer } from '../statement.ts';
 import { readVersion } from '../version.ts';
 import { type FlagValues, UsageError } from './flags.ts';
@@ -25,18 +25,19 @@ import type { Task } from './task.ts';
 
 export async function runCertificate(task: Task): Promise<Exit> {
   const { flags, report, signal } = task;
-  requireOneSubject(flags);
+  const subject = subjectAsked(flags);
   const workplace = openWorkplace(task, 'certificate');
   const archive = await openArchiveOf(workplace, task, true);
   const audit = await openAuditOf({ workplace, archive }, task);
-  const signer = requireSigner(await openSigner(workplace.config, signal));
   const needs = { archive, audit, service: readVersion(), now: () => new Date() };
-  const certificate = await certify(flags, needs, signal);
+  const certificate = await certify(subject, needs, signal);
   if ('refused' in certificate) {
     report.problem(certificate.refused);
     report.summary({ refused: certificate.refused }, EXIT.refused);
     return EXIT.refused;
   }
+  // A key is kept where there is an archive: one that is not there yet gets none.
+  const signer = requireSigner(await openSigner(workplace.config, signal));
   const files = await writeCertificate(certificate, { signer, folder: flags.text('to') ?? '.' }, signal);
   const key = fingerprintOf(signer.publicKey);
   report.line(`${files.json}\n${files.page}`, { type: 'certificate', ...files, key });
@@ -45,11 +46,22 @@ export async function runCertificate(task: Task): Promise<Exit> {
   return EXIT.well;
 }
 
-function requireOneSubject(flags: FlagValues): void {
+interface CertifiedSubject {
+  /** Of a recording otherwise. */
+  readonly day: string | undefined;
+  readonly recording: Recording | undefined;
+  readonly isErased: boolean;
+}
+
+/** @throws UsageError */
+function subjectAsked(flags: FlagValues): CertifiedSubject {
   if (flags.has('day') === flags.has('recording'))
     throw new UsageError('Say either --day DAY or --recording C/R: a certificate is about one of them.');
   if (flags.has('day') && flags.isOn('erased'))
     throw new UsageError('--erased is about a recording: a day names what of it was erased by itself.');
+  const text = flags.text('recording');
+  const recording = text === undefined ? undefined : parseRecordingFlag(text);
+  return { day: flags.text('day'), recording, isErased: flags.isOn('erased') };
 }
 
 /** A bucket is no place for a private key. */
@@ -64,14 +76,12 @@ function requireSigner(signer: Signer | undefined): Signer {
 type Certificate = DayCertificate | RecordingCertificate;
 
 async function certify(
-  flags: FlagValues,
+  { day = '', recording, isErased }: CertifiedSubject,
   needs: CertifyingNeeds,
   signal: AbortSignal,
 ): Promise<Certificate | NoCertificate> {
-  const day = flags.text('day');
-  if (day !== undefined) return certifyDay(day, needs, signal);
-  const recording = parseRecordingFlag(flags.text('recording') ?? '');
-  return flags.isOn('erased') ? certifyErasure(recording, needs, signal) : certifyRecording(recording, needs, signal);
+  if (recording === undefined) return certifyDay(day, needs, signal);
+  return isErased ? certifyErasure(recording, needs, signal) : certifyRecording(recording, needs, signal);
 }
 
 /** What exists of that name is replaced: it is made anew from the archive. */

@@ -35,17 +35,17 @@ export async function runExport(task: Task): Promise<Exit> {
   const folder = new CaseFolder(folderAsked(flags, workplace));
   const archive = await openArchiveOf(workplace, task, true);
   const audit = await openAuditOf({ workplace, archive }, task);
-  const signer = await openSigner(workplace.config, signal);
   const about = caseName === undefined ? {} : { about: { case: caseName } };
   const by = { ...operator(), why, ...about };
   const chain = await readChain({ notes: archive.notes, isRecomputed: () => false }, signal);
-  const needs = { archive, audit, chain, folder, signer, by, service: readVersion(), now: () => new Date() };
   const recordings = await recordingsAsked(
     [...(await subjectsOf(caseName, archive, signal)), ...targets],
     archive,
     signal,
   );
   if (recordings.length === 0) return nothingToExport(caseName, report);
+  const signer = await openSigner(workplace.config, signal);
+  const needs = { archive, audit, chain, folder, signer, by, service: readVersion(), now: () => new Date() };
   return exportAll({ recordings, title: caseName ?? 'Recordings' }, needs, task);
 }
 

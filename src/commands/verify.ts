@@ -45,7 +45,7 @@ export async function runVerify(task: Task): Promise<Exit> {
     const audit = await openAuditOf({ workplace, archive }, task);
     const proving = { survey, chain, days, read: asked.read, archive, audit, compared, service: readVersion() };
     await proveSurvey(proving, signal);
-    return sealSurvey(proving, await openSigner(workplace.config, signal), signal);
+    return sealSurvey(proving, () => openSigner(workplace.config, signal), signal);
   });
   return sumUp(survey, { ...asked, seals: seals ?? 0 }, report);
 }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash, generateKeyPairSync } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -293,6 +294,8 @@ test('a folder keeps a key of its own; a bucket without one says how to make it'
 });
 
 test('what cannot be meant is refused with what to write instead', async () => {
+  const none = join(tmpdir(), 'no-such-archive');
   for (const args of [[], ['--day', DAY, '--recording', 'c/r'], ['--day', DAY, '--erased'], ['--recording', '../x']])
-    assert.equal((await runInside(['certificate', ...args], { ARCHIVE_URL: 'file:none' })).code, 2, args.join(' '));
+    assert.equal((await runInside(['certificate', ...args], { ARCHIVE_URL: `file:${none}` })).code, 2, args.join(' '));
+  assert.equal(existsSync(none), false, 'nothing is made before it is known what is meant');
 });

@@ -125,6 +125,7 @@ test('an archive that may not be listed is no archive without findings', { timeo
 test('an archive with nothing in it is said to be one', { timeout: 240_000 }, async () => {
   await using place = await openFolderPlace();
   const empty = await runInside(['verify'], place.env);
+  assert.deepEqual(await place.names(), [], 'and nothing is made in it');
   assert.deepEqual([empty.code, /is ARCHIVE_URL the one/.test(empty.stdout)], [0, true], empty.stderr);
 });
 
