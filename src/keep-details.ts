@@ -76,23 +76,24 @@ export class KeepDetails {
 
   /** Whether nothing more is to come. */
   async #keep(conversationId: string, ageMs: number, signal: AbortSignal): Promise<boolean> {
-    const details = await this.#keepConversation(conversationId, signal);
+    const { details, isNew } = await this.#keepConversation(conversationId, signal);
     const manifests = await this.#archivedOf(conversationId, signal);
-    if (details !== undefined) for (const manifest of manifests) this.#index(manifest, details);
+    // A recording that comes later has them in its line from the start.
+    if (details !== undefined && isNew) for (const manifest of manifests) this.#index(manifest, details);
     const areNotesWhole = await this.#keepNotes(conversationId, { manifests, ageMs }, signal);
     return areNotesWhole && details !== undefined && details.endedAt !== null;
   }
 
-  /** Asked for until Genesys says that it is over; undefined where it is not known, or not shown. */
-  async #keepConversation(conversationId: string, signal: AbortSignal): Promise<ConversationDetails | undefined> {
+  /** Asked for until Genesys says that it is over; none where it is not known, or not shown. */
+  async #keepConversation(conversationId: string, signal: AbortSignal): Promise<KeptDetails> {
     const { archive, version } = this.#needs;
     const known = await readDetails(conversationId, archive.notes, signal);
-    if (known !== undefined && known.endedAt !== null) return known;
+    if (known !== undefined && known.endedAt !== null) return { details: known, isNew: false };
     const conversation = await this.#askUnlessRefused(conversationId, signal);
-    if (conversation === undefined) return known;
+    if (conversation === undefined) return { details: known, isNew: false };
     const text = encodeDetails(conversation, { conversationId, at: new Date(), service: version });
     await this.#write(detailsName(conversationId), text, { conversationId, recordingId: undefined }, signal);
-    return readDetails(conversationId, archive.notes, signal);
+    return { details: await readDetails(conversationId, archive.notes, signal), isNew: true };
   }
 
   /** A permission that is missing is the operator's to give, and costs one call in a quarter of an hour until then. */
@@ -208,6 +209,12 @@ export class KeepDetails {
 }
 
 const NONE: ReadonlyMap<string, string> = new Map();
+
+interface KeptDetails {
+  readonly details: ConversationDetails | undefined;
+  /** Written just now. */
+  readonly isNew: boolean;
+}
 
 interface Archived {
   readonly manifests: readonly Manifest[];

@@ -23,8 +23,8 @@ export interface NotifierOptions {
 }
 
 const ANSWERED_WITHIN_MS = 10_000;
-/** While another notice is under way: one receiver that hangs holds one slot. */
-const IN_LINE_MS = 1_000;
+/** One notice is under way at a time, so that a receiver that hangs holds one slot; the others come again one after the other, so far apart. */
+const APART_MS = 250;
 /** After a failure nobody is told of anything for so long, doubled with each further one. */
 const REST_MS = 15_000;
 const LONGEST_REST_MS = 10 * 60_000;
@@ -38,6 +38,8 @@ export class Notifier {
   #failures = 0;
   /** On the clock of `performance.now()`. */
   #restsUntilMs = Number.NEGATIVE_INFINITY;
+  /** When the last one in line comes again; on the same clock. */
+  #lastTurnMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: NotifierOptions) {
     this.#options = options;
@@ -50,9 +52,7 @@ export class Notifier {
   /** Of a message of kind `notice`. @throws Failure, by which it comes again: for a week, rarer and rarer */
   async work({ message }: Delivery, signal: AbortSignal): Promise<Settlement> {
     if (message.kind !== 'notice') return { outcome: 'done' };
-    if (this.#isSending) return { outcome: 'wait', afterMs: IN_LINE_MS };
-    const restMs = this.#restsUntilMs - performance.now();
-    if (restMs > 0) return { outcome: 'wait', afterMs: Math.ceil(restMs) };
+    if (this.#isSending || performance.now() < this.#restsUntilMs) return { outcome: 'wait', afterMs: this.#turnMs() };
     this.#isSending = true;
     try {
       await this.#send(message, signal);
@@ -70,6 +70,13 @@ export class Notifier {
 
   async close(): Promise<void> {
     await this.#agent.destroy();
+  }
+
+  /** Milliseconds until the next free turn: a thousand that wait are no storm. */
+  #turnMs(): number {
+    const now = performance.now();
+    this.#lastTurnMs = Math.max(now, this.#restsUntilMs, this.#lastTurnMs) + APART_MS;
+    return Math.ceil(this.#lastTurnMs - now);
   }
 
   async #send(message: NoticeMessage, signal: AbortSignal): Promise<void> {

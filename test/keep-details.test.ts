@@ -184,8 +184,10 @@ for (const [name, open] of [
       await scene.work(HOUR);
       const asked = scene.genesys.requests('*').length;
       const before = await scene.harness.fingerprint('conversations/c/details.json');
+      const lines = scene.rows.length;
       assert.deepEqual(await scene.work(HOUR), { outcome: 'done' });
       assert.equal(scene.genesys.requests('*').length, asked);
+      assert.equal(scene.rows.length, lines);
       await scene.store('screen');
       assert.deepEqual(await scene.work(HOUR), { outcome: 'done' });
       assert.equal((await scene.kept()).length, 3);

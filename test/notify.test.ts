@@ -182,6 +182,26 @@ test('a receiver that hangs holds one slot: the others are told to come again, a
   assert.deepEqual(await work(), { outcome: 'done' });
 });
 
+test('a thousand that wait for their turn come again one after the other, not all at once', async (t) => {
+  const receiver = await startReceiver(t);
+  receiver.answer = () => undefined;
+  const { work } = open(t, receiver);
+  const stop = new AbortController();
+  const hanging = work(ARCHIVED, stop.signal);
+  await receiver.reached(1);
+  const waits: number[] = [];
+  for (let n = 0; n < 1_000; n += 1) {
+    const settlement = await work({ ...ARCHIVED, recordingId: `r${String(n)}` });
+    waits.push(settlement.outcome === 'wait' ? settlement.afterMs : assert.fail());
+  }
+  // As long as this loop takes, turns come nearer: what is asked for is that they lie apart.
+  const [first = 0, last = 0] = [waits.at(0), waits.at(-1)];
+  assert.ok(first > 0 && first < 1_000, String(first));
+  assert.ok(last > 60_000, `the last of a thousand comes after ${String(last)} ms`);
+  stop.abort(new Error('stopped'));
+  await assert.rejects(hanging, /stopped/);
+});
+
 test('a receiver that is not there is the surroundings’ business', async (t) => {
   const receiver = await startReceiver(t);
   const { work } = open(t, { ...receiver, url: new URL('http://127.0.0.1:9/hooks') });
