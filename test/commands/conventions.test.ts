@@ -140,3 +140,25 @@ test('every flag that anybody is advised to give to a command is one of its flag
   }
   assert.ok(checked > 40, String(checked));
 });
+
+/** The console block of a command in the README beside the commands. */
+async function shownOf(name: string): Promise<string> {
+  const readme = await readFile(join(import.meta.dirname, '../../src/commands/README.md'), 'utf8');
+  const section = readme.split(/^## /m).find((part) => part.startsWith(`${name}\n`)) ?? '';
+  return /```console\n([^]*?)```/.exec(section)?.[1] ?? '';
+}
+
+test('what the README shows of status and doctor is what they print: the same labels, the same checks', async () => {
+  const labelsOf = (output: string): readonly string[] =>
+    output.split('\n').flatMap((line) => /^([a-zG][^0-9]*?) {2,}\S/.exec(line)?.[1] ?? []);
+  const status = await runArchiver(['status'], env);
+  const labels = labelsOf(status.stdout);
+  assert.ok(labels.length >= 5, labels.join());
+  assert.deepEqual(labelsOf(await shownOf('status')), labels);
+  const namesOf = (output: string): ReadonlySet<string> =>
+    new Set(output.split('\n').flatMap((line) => /^(?:ok|warn|fail|skipped) +\w+ +([\w-]+)\*? /.exec(line)?.[1] ?? []));
+  const doctor = await runArchiver(['doctor'], env);
+  const names = namesOf(doctor.stdout);
+  assert.ok(names.size > 15, [...names].join());
+  assert.deepEqual(namesOf(await shownOf('doctor')), names);
+});
