@@ -10,7 +10,7 @@
 import type { Archive } from './archive/archive.ts';
 import { forgetIndexRows } from './archive/day-index.ts';
 import { erasedMark, markErased, takeBackErasure } from './archive/erased.ts';
-import { holdsOn } from './archive/holds.ts';
+import { flagByHolds, holdsOn } from './archive/holds.ts';
 import { inBatches } from './archive/in-batches.ts';
 import { subjectKey, type Subject } from './archive/names.ts';
 import type { Erasure, Removable } from './archive/remains.ts';
@@ -129,6 +129,19 @@ async function yieldToHold(
   const about = { command: 'erase', because: 'held', cases: cases.join(',') };
   await audit.record({ action: 'refused', ...by, ...subject, about }, signal);
   return { state: 'held', cases };
+}
+
+/**
+ * An erasure that was killed behind its mark, of something that is held: the mark goes. Flagged first, so that another one that
+ * runs meanwhile removes nothing any more; what it was faster with keeps its mark.
+ */
+export async function giveBackHeld(subject: Subject, archive: Archive, signal: AbortSignal): Promise<void> {
+  if ((await erasedMark(subject, archive.notes, signal)) === undefined) return;
+  await flagByHolds(subject, archive, signal);
+  const isWhole =
+    subject.recordingId === undefined ||
+    (await archive.remains({ subject, days: [] }, signal)).manifestSha256 !== undefined;
+  if (isWhole) await takeBackErasure(subject, archive.notes, signal);
 }
 
 async function forgetInIndex(

@@ -3,7 +3,7 @@ import type { Archive } from '../archive/archive.ts';
 import type { Subject } from '../archive/names.ts';
 import type { Audit } from '../audit/audit.ts';
 import type { Config } from '../config/config.ts';
-import { eraseAll, type ErasureEnd } from '../erasure.ts';
+import { eraseAll, type ErasureEnd, giveBackHeld } from '../erasure.ts';
 import { forgetBeside } from './erase-beside.ts';
 import { cutoffOf, type Planned, planNamed, planOlder } from './erase-plan.ts';
 import { type FlagValues, UsageError } from './flags.ts';
@@ -23,6 +23,7 @@ export async function runErase(task: Task): Promise<Exit> {
   const plan = await planOf(task, { asked, archive, cutoff });
   const refusal = await reasonToRefuse(plan, { asked, archive }, signal);
   if (asked.confirm === undefined) return endOfPlan(task, { plan, asked, refusal });
+  for (const { state, subject } of plan.kept) if (state === 'held') await giveBackHeld(subject, archive, signal);
   const audit = await openAuditOf({ workplace, archive }, task);
   if (refusal !== undefined) return refuseOnRecord(task, { plan, refusal, audit });
   return carryOut(task, { plan, asked, archive, audit, config: workplace.config });

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { openSqliteQueue } from '../../src/queue/sqlite/sqlite.ts';
-import { erasedMark } from '../../src/archive/erased.ts';
+import { erasedMark, markErased } from '../../src/archive/erased.ts';
 import { detailsName, recordingNoteName, transcriptName } from '../../src/archive/details.ts';
 import { partName, readIndexDay } from '../../src/archive/day-index.ts';
 import { archivedRow, encodeIndexRow, failedRow } from '../../src/archive/index-row.ts';
@@ -163,6 +163,20 @@ for (const [where, open] of SCENES)
         await scene.run('hold', 'K-2', '--release');
         assert.equal((await erase()).code, 0);
         assert.deepEqual(await leftOf(scene, /c1/), []);
+      },
+    );
+
+    check(
+      'an erasure that was killed behind its mark, of what is held by now, is taken back by the next run',
+      async (scene) => {
+        await scene.store(R1);
+        await scene.run('hold', 'K', '--recording', 'c1/r1', '--reason', 'x');
+        const ids = { conversationId: 'c1', recordingId: 'r1' };
+        const mark = { version: 1, ...ids, reason: 'x', by: 'y', erasedAt: '2026-11-28T10:00:00Z', days: [] } as const;
+        await markErased(mark, scene.archive.notes, signal());
+        assert.equal((await scene.run('erase', '--recording', 'c1/r1', '--reason', 'x', '--confirm', '1')).code, 4);
+        assert.equal(await erasedMark(R1, scene.archive.notes, signal()), undefined);
+        assert.equal((await found(scene.archive, R1)).recordingId, 'r1');
       },
     );
 
