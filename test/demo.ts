@@ -12,6 +12,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Manifest } from '../src/archive/manifest.ts';
 import { runArchiver } from './support/commands/run.ts';
+import type { AnalyzedConversation } from './support/genesys/analytics.ts';
 import { startGenesysServer, type GenesysServer, type SimulatedRecording } from './support/genesys/server.ts';
 import { ALLOCATOR, NODE_FLAGS } from './support/service/service.ts';
 
@@ -37,16 +38,39 @@ const RECORDINGS: readonly (SimulatedRecording & { readonly what: string })[] = 
 ];
 /** Of yesterday; their events are lost on purpose, and only looking finds them. */
 const LOST_CALL = '2b0a9c44-77f1-4b0e-9d3f-5e1a6c0d2e02';
+const TODAY = new Date().toISOString().slice(0, 10);
 const YESTERDAY = new Date(Date.now() - 24 * 3_600_000).toISOString().slice(0, 10);
 const LOST: readonly SimulatedRecording[] = [
   { ...audio('lost-call', ['stereo.opus'], 'audio/ogg'), conversationId: LOST_CALL },
   { ...screen('lost-screen', 'screen-vp8-silent.webm', 'video/webm'), conversationId: LOST_CALL },
 ].map((recording) => ({ ...recording, startTime: `${YESTERDAY}T10:00:00.000Z` }));
+/** Deleted at its source before its event came: it is given up with its reason, and shown. */
+const GONE: SimulatedRecording = {
+  ...audio('deleted-call', ['stereo.opus'], 'audio/ogg'),
+  conversationId: '91d0c2b7-4f5e-4c1a-9d65-0c3e7b8a3d03',
+  fileState: 'DELETED',
+};
 /** Known to the Media API only, never archived by an event: for /transcode. */
 const LIVE: SimulatedRecording = {
   recordingId: 'live-only',
   files: [{ channel: 'media', path: fixture('stereo-pcm.wav'), contentType: 'audio/wav' }],
 };
+
+/** Who spoke with whom, as analytics tells it. */
+const CONVERSATIONS = [
+  talk(LOST_CALL, {
+    start: `${YESTERDAY}T10:00:00.000Z`,
+    agent: 'Amara Okafor',
+    queue: 'Sales',
+    number: '+44 20 7946 0018',
+  }),
+  talk(CALL, {
+    start: new Date(Date.now() - 600_000).toISOString(),
+    agent: 'Ruth Weber',
+    queue: 'Claims',
+    number: '+49 30 901820',
+  }),
+];
 
 const onlyOnce = process.argv.includes('--once');
 process.exitCode = await demo();
@@ -55,12 +79,8 @@ async function demo(): Promise<number> {
   const started = performance.now();
   await rm(FOLDER, { recursive: true, force: true });
   const genesys = await startGenesysServer({ mediaUrlLifetimeS: 120 });
-  for (const recording of [...RECORDINGS, ...LOST, LIVE]) genesys.addRecording(recording);
-  genesys.analyze({
-    conversationId: LOST_CALL,
-    start: `${YESTERDAY}T10:00:00.000Z`,
-    end: `${YESTERDAY}T10:05:00.000Z`,
-  });
+  for (const recording of [...RECORDINGS, ...LOST, GONE, LIVE]) genesys.addRecording(recording);
+  for (const conversation of CONVERSATIONS) genesys.analyze(conversation);
   genesys.fault('recording:opus-call', 'return-429;retry-after:2');
   say(`A simulated Genesys Cloud answers at ${genesys.apiUrl}.`);
   const service = await startService(genesys);
@@ -72,6 +92,8 @@ async function demo(): Promise<number> {
     const failed = await untilSettled(service);
     await report(service, performance.now() - started);
     const isWhole = await findLost(genesys);
+    await lookAtToday(genesys);
+    say(`\nFind and hear all of it, see what did not arrive and why, and who has listened:\n  ${service.url}/console/`);
     if (onlyOnce || failed || !isWhole) return failed || !isWhole ? 1 : 0;
     say('\nCtrl-C ends it.');
     await once(process, 'SIGINT');
@@ -140,7 +162,8 @@ async function sendEvents(service: Service): Promise<void> {
     recordingId,
     conversationId,
   }));
-  for (const event of [ended, screens]) {
+  const gone = { recordingId: GONE.recordingId, conversationId: GONE.conversationId };
+  for (const event of [ended, screens, gone]) {
     const body = JSON.stringify(event);
     const response = await fetch(`${service.url}/webhooks/genesys`, {
       method: 'POST',
@@ -168,7 +191,7 @@ function sign(body: string, secret: string): Record<string, string> {
 
 /** Shows what the service logs until every recording is archived or given up; true when any was given up. */
 async function untilSettled(service: Service): Promise<boolean> {
-  const open = new Set(RECORDINGS.map(({ recordingId }) => recordingId));
+  const open = new Set([...RECORDINGS, GONE].map(({ recordingId }) => recordingId));
   let failed = false;
   const late = setTimeout(() => service.process.kill('SIGTERM'), GIVE_UP_MS);
   for await (const line of service.log) {
@@ -179,7 +202,7 @@ async function untilSettled(service: Service): Promise<boolean> {
       say(`  archived   ${id.padEnd(24)} ${String(entry['way']).padEnd(13)} ${String(entry['seconds'])} s`);
     } else if (entry['outcome'] === 'dead') {
       open.delete(id);
-      failed = true;
+      failed ||= id !== GONE.recordingId;
       say(`  given up   ${id.padEnd(24)} ${String(entry['reason'])}`);
     } else if (typeof entry['code'] === 'string') {
       say(`  postponed  ${id.padEnd(24)} ${entry['code']}: again in ${(Number(entry['afterMs']) / 1000).toFixed(1)} s`);
@@ -205,6 +228,12 @@ async function findLost(genesys: GenesysServer): Promise<boolean> {
     ({ code } = printed);
   }
   return code === 0;
+}
+
+/** What is known of the calls of today, which is not over: half an hour after them it would be kept by itself. */
+async function lookAtToday(genesys: GenesysServer): Promise<void> {
+  const args = ['reconcile', '--from', TODAY, '--to', TODAY, '--quiet'];
+  await runArchiver(args, { ...genesys.environment(), ...archiveOf() });
 }
 
 async function report(service: Service, ms: number): Promise<void> {
@@ -240,6 +269,47 @@ function audio(recordingId: string, files: readonly string[], contentType: strin
     startTime: new Date(Date.now() - 600_000).toISOString(),
     files: files.map((name, index) => ({ channel: String(index), path: fixture(name), contentType })),
   };
+}
+
+interface Talk {
+  readonly start: string;
+  readonly agent: string;
+  readonly queue: string;
+  readonly number: string;
+}
+
+/** https://developer.genesys.cloud/analyticsdatamanagement/analytics/detail (AnalyticsConversation) */
+function talk(conversationId: string, { start, agent, queue, number }: Talk): AnalyzedConversation {
+  const end = new Date(Date.parse(start) + 300_000).toISOString();
+  const session = { mediaType: 'voice', direction: 'inbound', ani: `tel:${number.replaceAll(' ', '')}` };
+  const raw = {
+    conversationId,
+    conversationStart: start,
+    conversationEnd: end,
+    originatingDirection: 'inbound',
+    divisionIds: ['home'],
+    participants: [
+      {
+        participantId: `${conversationId}-customer`,
+        purpose: 'customer',
+        sessions: [{ ...session, recording: false }],
+      },
+      {
+        participantId: `${conversationId}-acd`,
+        purpose: 'acd',
+        participantName: queue,
+        sessions: [{ ...session, segments: [{ queueId: `queue-${queue}` }] }],
+      },
+      {
+        participantId: `${conversationId}-agent`,
+        purpose: 'agent',
+        participantName: agent,
+        screenRecording: true,
+        sessions: [{ ...session, recording: true }],
+      },
+    ],
+  };
+  return { conversationId, start, end, raw };
 }
 
 function screen(recordingId: string, name: string, contentType: string): SimulatedRecording {

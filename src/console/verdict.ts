@@ -37,7 +37,8 @@ export function verdictOf(facts: HealthFacts | undefined, now: Date): HealthVerd
   const silence = silenceIn(facts, now);
   if (silence !== undefined) return silence;
   const checked = facts.days.filter(({ at }) => at !== null);
-  const until = latest(checked.map(({ dataUntil, at }) => dataUntil ?? at ?? ''));
+  // However far Genesys' data reach: what was compared ends with the comparison.
+  const until = latest(checked.map(({ dataUntil, at }) => [dataUntil ?? at ?? '', at ?? ''].toSorted()[0] ?? ''));
   const lookedAt = latest(checked.map(({ at }) => at ?? ''));
   if (lookedAt === undefined || until === undefined) return neverChecked(facts);
   const from = html`Compared with Genesys ${momentTag(lookedAt, now)}`;
