@@ -352,6 +352,11 @@ const PARTS: readonly Part[] = [
     why: 'what was found is put on record the same way whoever looked; who signs it is given',
   },
   {
+    has: ['pulse.ts'],
+    may: ['archive/notes.ts', 'metrics.ts'],
+    why: 'what a worker did, from the figures that are counted anyway, for whoever asks',
+  },
+  {
     has: ['overview.ts'],
     may: ['archive/', 'queue/queue.ts'],
     why: 'how an archive is doing, for whoever asks: a command, a route, a page',
@@ -394,6 +399,7 @@ const PARTS: readonly Part[] = [
       'pipeline.ts',
       'queue/queue.ts',
       'overview.ts',
+      'pulse.ts',
       'metrics.ts',
       'log.ts',
     ],
@@ -409,6 +415,7 @@ const PARTS: readonly Part[] = [
       'metrics.ts',
       'log.ts',
       'trace-export.ts',
+      'pulse.ts',
       'outbound.ts',
       'pipeline.ts',
       'delivery.ts',

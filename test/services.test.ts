@@ -36,7 +36,7 @@ type Env = Readonly<Record<string, string>>;
 interface Site extends AsyncDisposable {
   readonly folder: string;
   readonly env: Env;
-  /** Every file in the archive but the listing's marks, which it leaves whenever it tidies up. */
+  /** Every file in the archive but the listing's marks, and what a worker says of itself while it runs. */
   files(): Promise<readonly string[]>;
   /** Asserts that it is archived whole, and resolves with the attempt that did it. */
   archived(recording: Recording): Promise<number>;
@@ -57,7 +57,7 @@ async function openSite(): Promise<Site> {
       LINK_KEYS: 'canary-link-key-1',
       TRANSCODE_SLOTS: '2',
     },
-    files: async () => (await filesIn(path)).filter((file) => !file.startsWith('listing/')),
+    files: async () => (await filesIn(path)).filter((file) => !/^(listing|status)\//.test(file)),
     async archived(recording) {
       assert.deepEqual(await verifyStored(archive, recording, patience()), []);
       return (await archive.find(recording, patience()))?.attempt ?? assert.fail();

@@ -4,6 +4,7 @@ import { FAILURES, Failure, isFailureCode } from '../failure.ts';
 import type { HealthState, Readiness } from '../http/health.ts';
 import { dayAt, dayBefore, daysBetween } from '../instant.ts';
 import { newestOf, statesOfDays, type DayState, type Overview } from '../overview.ts';
+import { type Pulse, readPulses } from '../pulse.ts';
 import type { Depth, Queue } from '../queue/queue.ts';
 import { inTime } from '../waiting.ts';
 
@@ -39,6 +40,8 @@ export interface HealthFacts {
   /** What waits for nobody, the oldest first. */
   readonly unready: readonly UnreadyEntry[];
   readonly parts: HealthState;
+  /** Workers that have written lately. */
+  readonly pulses: readonly Pulse[];
 }
 
 /** The newest facts, and why they are not of now. */
@@ -109,13 +112,14 @@ async function lookAround(needs: HealthNeeds, signal: AbortSignal): Promise<Heal
   const at = now();
   const today = dayAt(at.getTime());
   const days = daysBetween(dayBefore(today, DAYS_SHOWN - 1), today).toReversed();
-  const [page, depth, states, failed, waiting, state] = await Promise.all([
+  const [page, depth, states, failed, waiting, state, pulses] = await Promise.all([
     archive.list({ limit: NEWEST }, signal),
     queue.depth(),
     statesOfDays(days, archive.notes, signal),
     archive.list({ status: 'failed', limit: MOST_ENTRIES }, signal),
     archive.list({ status: 'waiting', limit: MOST_ENTRIES }, signal),
     parts.state(),
+    readPulses(archive.notes, at, signal),
   ]);
   const waits = waiting.entries.flatMap((entry) => (entry.status === 'waiting' ? [entry] : []));
   const forSomeone = waits.filter(({ waiting }) => waiting.sort === 'operator');
@@ -130,6 +134,7 @@ async function lookAround(needs: HealthNeeds, signal: AbortSignal): Promise<Heal
       .filter(({ waiting }) => waiting.sort !== 'operator')
       .toSorted((a, b) => (a.waiting.since < b.waiting.since ? -1 : 1)),
     parts: state,
+    pulses,
   };
 }
 

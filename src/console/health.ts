@@ -2,6 +2,8 @@
 import { createHash } from 'node:crypto';
 import { html, named, type Html } from './html.ts';
 import { type HealthFacts, type KnownFacts, needsSomeone, type Trouble, type UnreadyEntry } from './health-facts.ts';
+import { beatsTogether } from '../pulse.ts';
+import { chartPart } from './chart-part.ts';
 import { daysPart } from './days-part.ts';
 import { agoTag, grouped, momentTag, plural, spanText } from './moments.ts';
 import { type AnswerVisit, data, page, type Visit } from './visit.ts';
@@ -33,7 +35,10 @@ export const tellHealth: AnswerVisit = async (_visit, { health, now }) => {
     verdict: { state, text, except },
     problem: problem?.message ?? null,
     // Two looks that saw the same are the same.
-    facts: facts === undefined ? null : { ...facts, at: undefined },
+    facts:
+      facts === undefined
+        ? null
+        : { ...facts, at: undefined, pulses: facts.pulses.map((pulse) => ({ ...pulse, at: undefined })) },
   };
   const body = JSON.stringify(told);
   return data('application/json; charset=utf-8', body, `"${createHash('sha256').update(body).digest('base64url')}"`);
@@ -74,7 +79,7 @@ function bodyPart(verdict: HealthVerdict, told: Told): Html {
   if (verdict.state === 'first') return firstStepsPart(told);
   return html`${figuresPart(told)} ${troublesPart(told)}
     <div class="grid">${daysPart(told.facts.days, told.now)} ${unreadyPart(told)}</div>
-    ${partsPart(told)}`;
+    ${chartPart(beatsTogether(told.facts.pulses), told.now)} ${partsPart(told)}`;
 }
 
 function figuresPart({ facts, now }: Told): Html {
@@ -224,6 +229,13 @@ function partsPart({ facts }: Told): Html {
           html`<li>
             <span class="dot ${ok ? '' : 'bad'}"></span><span>${name}</span>
             <span class="grow r">${ok ? 'answers' : named(problem ?? 'does not answer')}</span>
+          </li>`,
+      )}
+      ${facts.pulses.map(
+        ({ instance, service, slots, waiting }) =>
+          html`<li>
+            <span class="dot"></span><span>${instance}</span>
+            <span class="grow r">${service}, ${plural(slots, 'slot')}, ${grouped(waiting)} waiting</span>
           </li>`,
       )}
     </ul>

@@ -12,10 +12,14 @@ import {
 } from './open.ts';
 import { openTheSearch } from './open-search.ts';
 import { playbackRoutes } from './playback.ts';
+import { PulseTally } from '../pulse.ts';
+import { beginPulse } from './pulse.ts';
 import { pushRoute } from './push.ts';
 import type { Deployable } from './run.ts';
 
-export const serve: Deployable = async (context) => {
+export const serve: Deployable = async (given) => {
+  const tally = new PulseTally();
+  const context = { ...given, metrics: tally.over(given.metrics) };
   const { config } = context;
   const queue = await openTheQueue(context);
   const open = await openTheArchive(context);
@@ -32,6 +36,7 @@ export const serve: Deployable = async (context) => {
   ];
   const sources = { archive: open.archive, queue, audit, dependencies, search, listen };
   const pages = await consoleRoutes(context, sources);
+  beginPulse(context, { archive: open.archive, command: 'serve', tally, waiting: parts.waiting });
   const working = Promise.all([
     consumeQueue(context, queue, parts),
     lookEachNight(context, { archive: open.archive, studio, queue, followUps: parts.followUps }),

@@ -1,13 +1,18 @@
 /** `archiver worker`: archives recordings from the queue. */
 import { consumeQueue, deliveryNeeds, openStudio, openTheArchive, openTheQueue, serveRoutes } from './open.ts';
+import { PulseTally } from '../pulse.ts';
+import { beginPulse } from './pulse.ts';
 import { pushRoute } from './push.ts';
 import type { Deployable } from './run.ts';
 
-export const worker: Deployable = async (context) => {
+export const worker: Deployable = async (given) => {
+  const tally = new PulseTally();
+  const context = { ...given, metrics: tally.over(given.metrics) };
   const queue = await openTheQueue(context);
   const open = await openTheArchive(context);
   const studio = await openStudio(context, open, { archives: true });
   const parts = deliveryNeeds(context, queue, { archive: open.archive, studio });
+  beginPulse(context, { archive: open.archive, command: 'worker', tally, waiting: parts.waiting });
   const consuming = consumeQueue(context, queue, parts);
   const dependencies = [
     { name: 'queue', check: (signal: AbortSignal) => queue.check(signal) },

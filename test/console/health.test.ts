@@ -5,6 +5,7 @@ import type { Browser } from 'playwright-core';
 import { Failure } from '../../src/failure.ts';
 import { HealthWatch, type HealthNeeds } from '../../src/console/health-facts.ts';
 import { Readiness } from '../../src/http/health.ts';
+import { writePulse } from '../../src/pulse.ts';
 import { dayAt, dayBefore } from '../../src/instant.ts';
 import { findChromium, launchChromium } from '../support/browser/browser.ts';
 import { bytesOf, store } from '../support/archive/content.ts';
@@ -34,6 +35,20 @@ async function fill({ archive }: Pick<ConsoleScene, 'archive'>): Promise<void> {
   for (let n = 3; n < 12; n += 1) await addWaiting(archive, { recordingId: `w-${String(n)}` });
   const times = { recordedAt: new Date(now - 80_000).toISOString(), finishedAt: new Date(now - 4_800).toISOString() };
   const content = { head: bytesOf('head', 400), clusters: [bytesOf('r-1', 4_000)], facts: times };
+  const beats = Array.from({ length: 60 }, (_, n) => {
+    const at = new Date(Math.floor(now / 300_000) * 300_000 - n * 300_000).toISOString();
+    return { at, accepted: 20 + (n % 7), archived: n > 20 && n < 28 ? 0 : 20 + ((n * 3) % 5), failed: 0 };
+  });
+  const about = { version: 1, instance: 'worker-1a2b3c4d', command: 'worker', service: '0.1.0' } as const;
+  const pulse = {
+    ...about,
+    startedAt: new Date(now).toISOString(),
+    at: new Date(now).toISOString(),
+    slots: 4,
+    waiting: 2,
+    beats,
+  };
+  await writePulse(pulse, archive.notes, AbortSignal.timeout(60_000));
   await store(archive, { recordingId: 'r-1', conversationId: 'c-1' }, content);
 }
 
@@ -58,6 +73,8 @@ test('the page says in one sentence what has arrived, and for each reason what t
   assert.match(text, /1 needs-restore .* Restore it in Genesys Cloud.* waits, comes by itself/);
   assert.match(text, /Needs someone 3 recordings 2 reasons, below/);
   assert.match(text, /11 failed/);
+  assert.match(markup, /In six hours 1,3\d\d events came in and 1,1\d\d recordings were archived\./);
+  assert.match(text, /worker-1a2b3c4d 0\.1\.0, 4 slots, 2 waiting/);
   assert.match(text, /w-7 not-ready.* 4 more/);
   assert.ok(!markup.includes('<script>alert'));
 });

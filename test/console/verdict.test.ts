@@ -56,6 +56,7 @@ function facts(change: Partial<HealthFacts> = {}): HealthFacts {
     hasMore: false,
     unready: [],
     parts: { ready: true, dependencies: {} },
+    pulses: [],
     ...change,
   };
 }

@@ -1,0 +1,45 @@
+/** Writes what a worker did under `status/` while it runs, and takes it away when it stops. */
+import { randomUUID } from 'node:crypto';
+import type { Archive } from '../archive/archive.ts';
+import type { DeliveryNeeds } from '../delivery.ts';
+import { endPulse, type PulseTally, writePulse } from '../pulse.ts';
+import type { Context } from './run.ts';
+
+const EVERY_MS = 30_000;
+const WRITTEN_WITHIN_MS = 10_000;
+/** On the way out nobody waits longer for it. */
+const ENDED_WITHIN_MS = 1_000;
+
+export interface PulseSources {
+  readonly archive: Pick<Archive, 'notes'>;
+  readonly command: string;
+  readonly tally: PulseTally;
+  readonly waiting: DeliveryNeeds['waiting'];
+}
+
+/** What cannot be written is a warning at most: archiving goes on without it. */
+export function beginPulse(context: Context, { archive, command, tally, waiting }: PulseSources): void {
+  const { config, log, version, opened } = context;
+  const instance = `${command}-${randomUUID().slice(0, 8)}`;
+  const startedAt = new Date().toISOString();
+  let [isWritten, hasFailed] = [false, false];
+  const write = async (): Promise<void> => {
+    isWritten = true;
+    const about = { version: 1, instance, command, service: version, startedAt, slots: config.transcodeSlots } as const;
+    const waits = waiting.totals().reduce((sum, { count }) => sum + count, 0);
+    const pulse = { ...about, at: new Date().toISOString(), waiting: waits, beats: tally.beats() };
+    await writePulse(pulse, archive.notes, AbortSignal.timeout(WRITTEN_WITHIN_MS));
+  };
+  const timer = setInterval(() => {
+    write().catch((error: unknown) => {
+      if (!hasFailed) log.warn('What this worker does could not be written under status/.', { error });
+      hasFailed = true;
+    });
+  }, EVERY_MS);
+  timer.unref();
+  opened.defer(async () => {
+    clearInterval(timer);
+    if (!isWritten) return;
+    await endPulse(instance, archive.notes, AbortSignal.timeout(ENDED_WITHIN_MS)).catch(() => undefined);
+  });
+}
