@@ -6,7 +6,7 @@ import { isInPart } from '../src/archive/part.ts';
 import { type ArchiveFinding, surveyAll, surveyDays, type Survey, type SurveyNeeds } from '../src/survey.ts';
 import { bytesOf, store } from './support/archive/content.ts';
 import { PREFIX } from './support/archive/bucket.ts';
-import { changeObject, type Place, PLACES } from './support/archive/places.ts';
+import { changeObject, openBucketPlace, type Place, PLACES } from './support/archive/places.ts';
 
 const { signal } = new AbortController();
 /** Everything stored here is then older than what may be in the making. */
@@ -322,3 +322,32 @@ test('every key lies in exactly one of the parts', () => {
     { seed: 7, numRuns: 100 },
   );
 });
+
+test(
+  'of what a bucket archive has stored itself no object is read, not even a manifest',
+  { timeout: 240_000 },
+  async () => {
+    await using place = await openBucketPlace();
+    await fill(place);
+    const levels = {
+      picture: ['0123456789abcdef0123456789ab', 'f'.repeat(28)],
+      speakingS: [1.5, 2],
+      bothS: 0.1,
+      silentS: 0.4,
+      longestSilenceS: 0.2,
+    };
+    const odd = {
+      why: 'Grüße — „x“ \u{1F600}',
+      traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+      levels,
+    };
+    const content = { head: bytesOf('odd', 100), clusters: [bytesOf('odd c', 900)], facts: odd };
+    await store(place.archive, { conversationId: 'c9', recordingId: 'r' }, content);
+    const { server } = place;
+    assert.ok(server !== undefined);
+    server.seen.length = 0;
+    const { findings, survey } = await look(place);
+    assert.deepEqual([said(findings), survey.recordings], [[], RECORDINGS.length + 1]);
+    assert.deepEqual([server.count('media'), server.count('get')], [0, 0]);
+  },
+);
