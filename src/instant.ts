@@ -36,3 +36,15 @@ export function daysBetween(first: string, last: string): readonly string[] {
   const count = Math.round((Date.parse(`${last}T00:00:00Z`) - start) / DAY_MS) + 1;
   return Array.from({ length: Math.max(0, count) }, (_, index) => dayAt(start + index * DAY_MS));
 }
+
+/**
+ * How far a clock goes before ours, ms, that said `dateMs` (in whole seconds) between two of our moments; 0 where it may well
+ * agree, however long the answer took.
+ */
+export function clockSkewMs(
+  dateMs: number,
+  { askedMs, toldMs }: { readonly askedMs: number; readonly toldMs: number },
+): number {
+  if (dateMs > toldMs) return dateMs - toldMs;
+  return Math.min(0, dateMs + 1_000 - askedMs);
+}

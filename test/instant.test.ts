@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { dayAt, daysBetween, isDay, isInstant } from '../src/instant.ts';
+import { clockSkewMs, dayAt, daysBetween, isDay, isInstant } from '../src/instant.ts';
 
 test('days exist or are none', () => {
   for (const day of ['2026-08-05', '2024-02-29', '0000-01-01', '9999-12-31']) assert.ok(isDay(day), day);
@@ -44,4 +44,13 @@ test('days are counted over months, leap days and changes of the clock, both end
   assert.deepEqual(daysBetween('2026-11-26', '2026-11-26'), ['2026-11-26']);
   assert.deepEqual(daysBetween('2026-11-27', '2026-11-26'), []);
   assert.equal(dayAt(Date.parse('2026-11-26T23:59:59.999Z')), '2026-11-26');
+});
+
+test('a clock agrees that told its time while the answer was under way, however long that took', () => {
+  const skew = (dateMs: number, askedMs: number, toldMs: number): number => clockSkewMs(dateMs, { askedMs, toldMs });
+  assert.deepEqual(
+    [skew(10_000, 10_400, 40_000), skew(39_000, 10_400, 40_000), skew(40_000, 10_400, 40_000)],
+    [0, 0, 0],
+  );
+  assert.deepEqual([skew(50_000, 10_000, 40_000), skew(2_000, 10_000, 40_000)], [10_000, -7_000]);
 });

@@ -4,6 +4,7 @@ import type { GenesysClient, GenesysConfig } from '../config/genesys.ts';
 import type { Proxies } from '../config/proxies.ts';
 import { Failure } from '../failure.ts';
 import { Fields } from '../fields.ts';
+import { clockSkewMs } from '../instant.ts';
 import { dataAvailableUntil } from './analytics.ts';
 import { Api } from './api.ts';
 import { createAgent, type JsonAnswer } from './exchange.ts';
@@ -42,7 +43,7 @@ export class GenesysInspection {
     this.#api = new Api({ ...config, clients: [client] }, { agent: this.#agent, patience: PATIENCE });
   }
 
-  /** Milliseconds that Genesys' clock is before ours, to the second; undefined before the first answer. */
+  /** Milliseconds that Genesys' clock goes before ours; undefined before the first answer. */
   get skewMs(): number | undefined {
     return this.#skewMs;
   }
@@ -142,9 +143,10 @@ export class GenesysInspection {
   }
 
   async #get(path: string, signal: AbortSignal): Promise<JsonAnswer> {
+    const askedMs = Date.now();
     const answer = await this.#api.ask({ path, caller: 'worker' }, signal);
     const date = Date.parse(String(answer.headers['date']));
-    if (!Number.isNaN(date)) this.#skewMs = date - Date.now();
+    if (!Number.isNaN(date)) this.#skewMs = clockSkewMs(date, { askedMs, toldMs: Date.now() });
     return answer;
   }
 }

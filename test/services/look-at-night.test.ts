@@ -101,14 +101,14 @@ function has({ archive }: Night, name: string): Promise<boolean> {
 test('what no event told of is fetched by the service itself, and the days are proven', async (t) => {
   const night = await setUp(t, true);
   night.lose('yesterday', daysAgo(1));
-  night.lose('before', daysAgo(2));
+  night.lose('before', daysAgo(1));
   const lines = await night.look();
   assert.deepEqual([await has(night, 'yesterday'), await has(night, 'before')], [true, true]);
   const said = lines.find(({ message }) => message === 'Genesys was compared with the archive.');
   assert.equal(said?.['fetched'], 2);
   assert.equal(said['incomplete'], 0);
-  const proof = await newestProof('complete', daysAgo(2), night.archive.notes, signal());
-  assert.deepEqual([proof?.verdict, proof?.['archived'], proof?.['service']], ['complete', 1, '9']);
+  const proof = await newestProof('complete', daysAgo(1), night.archive.notes, signal());
+  assert.deepEqual([proof?.verdict, proof?.['archived'], proof?.['service']], ['complete', 2, '9']);
   assert.match(await night.metrics.text(), /^archiver_days_incomplete 0$/m);
 });
 
@@ -126,7 +126,7 @@ test('a fresh archive is not filled with years of calls: only what is since its 
 
 test('a day that stays incomplete is named with what to do, and after two days as an error', async (t) => {
   const night = await setUp(t);
-  const day = daysAgo(2);
+  const day = daysAgo(1);
   night.lose('refused', day);
   await night.archive.recordFailure(
     { recordingId: 'r-refused', conversationId: 'c-refused' },
@@ -164,7 +164,7 @@ test('whoever is named is told of each incomplete day; nobody is where nobody is
     [{}, []],
   ] as const) {
     const night = await setUp(t, false, more);
-    const day = daysAgo(2);
+    const day = daysAgo(1);
     night.lose('refused', day);
     const recording = { recordingId: 'r-refused', conversationId: 'c-refused' };
     await night.archive.recordFailure(recording, failureOf(recording), signal());

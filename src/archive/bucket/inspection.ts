@@ -2,6 +2,7 @@
 import type { ArchiveConfig } from '../../config/config.ts';
 import type { Proxies } from '../../config/proxies.ts';
 import { Failure } from '../../failure.ts';
+import { clockSkewMs } from '../../instant.ts';
 import { createGoogleAuth, GoogleTokens } from './auth.ts';
 import { type ApiAnswer, BucketClient, documentOf } from './client.ts';
 import { LinkSigner } from './signer.ts';
@@ -30,7 +31,7 @@ export class BucketInspection {
     this.#signer = new LinkSigner({ ...config, auth });
   }
 
-  /** Milliseconds that Cloud Storage's clock is before ours, to the second; undefined before the first answer. */
+  /** Milliseconds that Cloud Storage's clock goes before ours; undefined before the first answer. */
   get skewMs(): number | undefined {
     return this.#skewMs;
   }
@@ -80,9 +81,10 @@ export class BucketInspection {
 
   async #ask(path: string, signal: AbortSignal): Promise<ApiAnswer> {
     const bucket = encodeURIComponent(this.#client.bucket);
+    const askedMs = Date.now();
     const answer = await this.#client.send({ method: 'GET', path: `/storage/v1/b/${bucket}${path}` }, 'get', signal);
     const date = Date.parse(answer.header('date') ?? '');
-    if (!Number.isNaN(date)) this.#skewMs = date - Date.now();
+    if (!Number.isNaN(date)) this.#skewMs = clockSkewMs(date, { askedMs, toldMs: Date.now() });
     return answer;
   }
 }
