@@ -1,8 +1,8 @@
 /** What is done beside archiving, as the configuration asks for it: lines of the index, details of conversations, notices. */
 import type { Archive } from '../archive/archive.ts';
+import { isErased } from '../archive/erased.ts';
 import type { IndexRow } from '../archive/index-row.ts';
 import { IndexWriter } from '../archive/index-writer.ts';
-import { subjectKey, type Subject } from '../archive/names.ts';
 import type { DeliveryNeeds } from '../delivery.ts';
 import { FollowUps } from '../follow-ups.ts';
 import type { ConversationSource } from '../genesys/conversations.ts';
@@ -32,13 +32,12 @@ export function openBeside(
   // The Media API of a gateway knows recordings alone.
   const keepsDetails = config.keepDetails !== 'no' && config.genesys.recordingApi !== 'media';
   const keepsTranscripts = config.keepDetails === 'transcript';
-  const isErased = (subject: Subject, signal: AbortSignal): Promise<boolean> => wasErased(subject, archive, signal);
   const details = new KeepDetails({
     source: conversations,
     archive,
     index,
     keepsTranscripts,
-    isErased,
+    isErased: (subject, signal) => isErased(subject, notes, signal),
     log,
     version,
   });
@@ -62,9 +61,9 @@ function openIndex(
       notes: archive.notes,
       onRow: (_day, row) => onRow(row),
       isErased: ({ recordingId, conversationId }, signal) =>
-        wasErased(
+        isErased(
           { recordingId: recordingId ?? undefined, conversationId: conversationId ?? undefined },
-          archive,
+          archive.notes,
           signal,
         ),
       onTrouble: (error) =>
@@ -79,13 +78,4 @@ function openNotifier({ config, log, version, opened }: BesideContext): Notifier
   const notifier = new Notifier({ url: new URL(notify.url), keys: () => notify.keys, proxies, version, log });
   opened.defer(() => notifier.close());
   return notifier;
-}
-
-/** By its own mark or its conversation's. */
-async function wasErased(subject: Subject, { notes }: Pick<Archive, 'notes'>, signal: AbortSignal): Promise<boolean> {
-  const { conversationId } = subject;
-  const subjects = [subject, ...(conversationId === undefined ? [] : [{ conversationId, recordingId: undefined }])];
-  for (const key of new Set(subjects.map(subjectKey)))
-    if ((await notes.read(`erased/${key}.json`, signal)) !== undefined) return true;
-  return false;
 }
