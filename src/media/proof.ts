@@ -47,6 +47,7 @@ export function requireWhole(counted: EndFigures): WholeEnd {
   if (proof === 'genesys') requireMarkless(figures);
   if (figures.packets === 0) throw new Failure('unreadable-media', 'The media holds no sound and no picture.');
   const picturesUntilMs = picturesUntil(figures);
+  requireCounted(figures, picturesUntilMs);
   requireAgreement({ ...figures, picturesMs: picturesUntilMs ?? figures.picturesMs });
   const notes = proof === 'download' ? ['it ends without its end mark'] : [];
   if (figures.isSized) notes.push(...earlySound(figures.soundMs, picturesUntilMs ?? figures.picturesMs));
@@ -117,11 +118,12 @@ function requireMarkless(figures: EndFigures): void {
   }
 }
 
-/** What the encoder made of sound and of pictures, each held to what it got. */
-function requireCounted({ soundMs, picturesMs, countedMs }: EndFigures): void {
+/** What the encoder made of sound and of pictures, each held to what it got. That the last picture stays behind its own end is our doing. */
+function requireCounted({ soundMs, picturesMs, countedMs }: EndFigures, picturesUntilMs: number | undefined): void {
+  const heldMs = Math.min(picturesUntilMs ?? 0, countedMs.picturesMs ?? 0);
   const ends = [
     { what: 'sound', ms: soundMs, dueMs: countedMs.soundMs },
-    { what: 'pictures', ms: picturesMs, dueMs: countedMs.picturesMs },
+    { what: 'pictures', ms: picturesMs && Math.max(picturesMs, heldMs), dueMs: countedMs.picturesMs },
   ] as const;
   for (const { what, ms, dueMs } of ends) {
     if (ms === undefined || dueMs === undefined || isNear(ms - dueMs, sourceSlack(dueMs), what)) continue;
@@ -133,7 +135,6 @@ function requireCounted({ soundMs, picturesMs, countedMs }: EndFigures): void {
 }
 
 function requireAgreement(figures: EndFigures): void {
-  requireCounted(figures);
   const { sourceMs, genesysMs, isStated, isSized } = figures;
   const ends = endsOf(figures);
   for (const { what, ms } of ends) {

@@ -177,6 +177,17 @@ test('(D4) three sound tracks: the third is heard with the first', HANG, async (
   assertLevel(left, 1500, [0.3, 1.8]);
 });
 
+test('(D2) pictures that end some seconds before the sound are no damage, and all of it is heard', HANG, async () => {
+  for (const seconds of [3.4, 5, 7.5, 9]) {
+    const inputs = [...PICTURE, ...tone(400, seconds), ...X264, '-c:a', 'aac'];
+    const { file, result } = await archived([await inFile('a.mp4', ...inputs)]);
+    const [sound = new Float32Array()] = await hear(file, result.channels);
+    const [heard = [NaN, NaN]] = stretchesOf(sound);
+    assert.ok(heard[0] < 0.07 && Math.abs(heard[1] - seconds) < 0.04, JSON.stringify(heard));
+    assert.ok(Math.abs(result.durationMs / 1000 - seconds) < 0.07, String(result.durationMs));
+  }
+});
+
 test('(D4) a second picture is left out, and the manifest says so', HANG, async () => {
   const inputs = [...PICTURE, ...PICTURE, ...tone(400, 3), '-map', '0', '-map', '1', '-map', '2'];
   for (const name of ['a.mp4', 'a.mkv']) {
