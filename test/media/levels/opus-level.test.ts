@@ -16,6 +16,8 @@ import { SPEECH_RATE, speechPcm } from '../../support/media/speech.ts';
 import { SEED } from '../../support/soak.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'opus-level-'));
+const speech = join(folder, 'speech.pcm');
+await writeFile(speech, speechPcm(SEED, 16));
 after(() => rm(folder, { recursive: true }));
 
 /** Nothing quieter is told apart by anybody, and line noise is not to decide. */
@@ -140,9 +142,6 @@ const MODES: readonly Mode[] = [
   { name: 'CELT at a constant rate', config: 31, args: celt(20_000, '-b:a', '48k', '-vbr', 'off') },
 ];
 
-const speech = join(folder, 'speech.pcm');
-await writeFile(speech, speechPcm(SEED, 16));
-
 for (const [index, { name, config, args }] of MODES.entries()) {
   test(`the level of ${name} goes with what libopus decodes, by 100 ms`, async () => {
     const path = join(folder, `${String(index)}.opus`);
@@ -155,6 +154,25 @@ for (const [index, { name, config, args }] of MODES.entries()) {
     assert.ok((await levelsOf(path)).configs.has(config), 'the encoder chose another mode');
   });
 }
+
+test('of two channels in SILK the middle is told, on both, to the end', async () => {
+  const path = join(folder, 'coupled.opus');
+  const mono = await readFile(speech);
+  const both = Buffer.alloc(2 * mono.length);
+  for (let at = 0; at < mono.length; at += 2) {
+    both.writeInt16LE(mono.readInt16LE(at), 2 * at);
+    both.writeInt16LE(Math.round(0.6 * mono.readInt16LE(at)), 2 * at + 2);
+  }
+  await writeFile(join(folder, 'both.pcm'), both);
+  const input = ['-f', 's16le', '-ar', String(SPEECH_RATE), '-ac', '2', '-i', join(folder, 'both.pcm')];
+  const coding = ['-c:a', 'libopus', ...voip(8000, '-b:a', '24k')];
+  await writeFile(path, await ffmpeg(...input, ...coding, '-f', 'ogg', 'pipe:1'));
+  assert.ok((await levelsOf(path)).configs.has(9), 'the encoder chose another mode');
+  for (const channel of [0, 1]) {
+    const r = correlation(await compared(path, channel, 2));
+    assert.ok(r >= 0.93, `r = ${r.toFixed(3)}`);
+  }
+});
 
 function isTold(level: OpusLevel): boolean {
   return [level.left, level.right].every((power) => Number.isFinite(power) && power >= 0) && level.voice < 8;
