@@ -229,7 +229,7 @@ function failureRow(
       </div>
     </td>
     <td class="num">${failure.attempts}</td>
-    <td>
+    <td class="do">
       ${mayReplay && html`<a class="btn" href="/console/failures?${only}&amp;replay=ask">Replay<span class="vh"> ${ids}</span></a>`}
     </td>
   </tr>`;

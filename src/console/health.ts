@@ -176,7 +176,7 @@ function troubleRow(trouble: Trouble, { visit, now }: Told): Html {
       ${agoTag(newestAt, now)} ago
       <div class="muted small">${momentTag(newestAt, now)}</div>
     </td>
-    <td>
+    <td class="do">
       ${
         waits
           ? html`<span class="st warn"><i></i>waits, comes by itself</span>`
