@@ -10,7 +10,7 @@ import { archived } from '../support/media/made.ts';
 import { boxOf } from '../support/media/mp4-write.ts';
 import { voicesWav, wav } from '../support/media/wav.ts';
 
-const HANG = { timeout: 120_000 };
+const HANG = { timeout: 400_000 };
 
 /** A tone with a pause in it, so that what is lost or moved shows. */
 const PATTERN = "aevalsrc='0.3*sin(2*PI*440*t)*not(between(t,1,1.5))':s=16000:d=3";

@@ -6,7 +6,7 @@ import { withFile } from '../support/media/files.ts';
 import { amplitudeOf, decibels, hear, stretchesOf } from '../support/media/hear.ts';
 import { archived, type Archived } from '../support/media/made.ts';
 
-const HANG = { timeout: 120_000 };
+const HANG = { timeout: 400_000 };
 const SLACK_S = 0.02;
 
 /** A tone that lasts so long, in mono. */

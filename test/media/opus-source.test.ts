@@ -10,7 +10,7 @@ import { amplitudeOf, clippedShare, decibels, hear, stretchesOf } from '../suppo
 import { archived } from '../support/media/made.ts';
 import { pagesOf, sealed } from '../support/media/ogg-write.ts';
 
-const HANG = { timeout: 120_000 };
+const HANG = { timeout: 400_000 };
 const AMPLITUDE = 0.3;
 
 interface LinkWish {
