@@ -1,53 +1,64 @@
 /** `archiver verify`: what lies in the archive against its manifests, and a proof of each day that was looked at. */
-import { readFile } from 'node:fs/promises';
 import type { KeyObject } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import type { Archive } from '../archive/archive.ts';
+import { parsePart, type ReadPart } from '../archive/part.ts';
 import { openSigner } from '../certificate/open-signer.ts';
+import { Failure } from '../failure.ts';
 import { compareSeals, dayFigures, proveSurvey, sealSurvey } from '../seal-survey.ts';
 import { publicKeyIn } from '../statement.ts';
-import { parsePart, type ReadPart } from '../archive/part.ts';
-import { Failure } from '../failure.ts';
-import { type ArchiveFinding, surveyAll, surveyDays, type Survey } from '../survey.ts';
+import { type ArchiveFinding, surveyAll, surveyDays, type Survey, type SurveyNeeds } from '../survey.ts';
 import { readVersion } from '../version.ts';
 import { daysAsked } from './days.ts';
 import { type FlagValues, UsageError } from './flags.ts';
 import { mendingOf } from './mending.ts';
 import { openAuditOf } from './on-record.ts';
 import { openArchiveOf, openWorkplace, type Workplace } from './open.ts';
-import { verifyCertificate } from './verify-certificate.ts';
-import { verifyAudit } from './verify-audit.ts';
 import { EXIT, type Exit, type Report } from './report.ts';
 import type { Task } from './task.ts';
+import { verifyAudit } from './verify-audit.ts';
+import { verifyCertificate } from './verify-certificate.ts';
 
 export async function runVerify(task: Task): Promise<Exit> {
-  const { flags, report, signal } = task;
+  const { flags } = task;
   if (flags.isOn('all') && (flags.has('from') || flags.has('to')))
     throw new UsageError('--all is everything: leave it out, or leave out --from and --to.');
   if (flags.isOn('audit')) return verifyAudit(task);
+  const key = await keyAsked(flags);
   const certificate = flags.text('certificate');
-  if (certificate !== undefined) return verifyCertificate(certificate, await keyAsked(flags), task);
+  return certificate === undefined ? verifyArchive(key, task) : verifyCertificate(certificate, key, task);
+}
+
+async function verifyArchive(key: KeyObject | undefined, task: Task): Promise<Exit> {
+  const { flags, report, signal } = task;
   const days = daysAsked(flags, new Date());
   const workplace = openWorkplace(task, 'verify');
+  const { config } = workplace;
   const archive = await openArchiveOf(workplace, task, true);
-  const asked: Asked = { days, read: parsePart(flags.text('read')), place: workplace.config.archive };
-  const needs = {
-    archive,
-    read: asked.read,
-    onFinding: (finding: ArchiveFinding) => tell(finding, asked, report),
-    onProgress: ({ recordings, bytes, read }: Survey) =>
-      report.progress(`${String(recordings)} recordings`, { recordings, bytes, read }),
-    now: () => new Date(),
-  };
+  const asked: Asked = { days, read: parsePart(flags.text('read')), place: config.archive };
+  const needs = surveyNeeds(archive, asked, report);
   const survey = days === undefined ? await surveyAll(needs, signal) : await surveyDays(days, needs, signal);
-  const chain = await compareSeals({ survey, days, needs, key: await keyAsked(flags) }, signal);
+  const chain = await compareSeals({ survey, days, needs, key }, signal);
   for (const day of survey.days()) report.fact({ type: 'day', ...dayFigures(survey, day) });
   const seals = await unlessForbidden(report, async () => {
-    const compared = asked.place.kind === 'folder' ? 'sizes' : 'sizes and CRC32C';
+    const compared = config.archive.kind === 'folder' ? 'sizes' : 'sizes and CRC32C';
     const audit = await openAuditOf({ workplace, archive }, task);
     const proving = { survey, chain, days, read: asked.read, archive, audit, compared, service: readVersion() };
     await proveSurvey(proving, signal);
-    return sealSurvey(proving, () => openSigner(workplace.config, signal), signal);
+    return sealSurvey(proving, () => openSigner(config, signal), signal);
   });
   return sumUp(survey, { ...asked, seals: seals ?? 0 }, report);
+}
+
+function surveyNeeds(archive: Archive, asked: Asked, report: Report): SurveyNeeds & { readonly archive: Archive } {
+  return {
+    archive,
+    read: asked.read,
+    onFinding: (finding) => tell(finding, asked, report),
+    onProgress: ({ recordings, bytes, read }) =>
+      report.progress(`${String(recordings)} recordings`, { recordings, bytes, read }),
+    now: () => new Date(),
+  };
 }
 
 interface Asked {
