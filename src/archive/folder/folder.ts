@@ -7,6 +7,7 @@ import { Failure, systemCode } from '../../failure.ts';
 import { pathOf, type Recording, spellingsOf } from '../../recording.ts';
 import type { Archive, ByteRange, Deposit, Link, LinkVerifier } from '../archive.ts';
 import { clipRange } from '../byte-range.ts';
+import { requireNotErased } from '../erased.ts';
 import { recordingOf, type Manifest } from '../manifest.ts';
 import { besideName, heldName, manifestName, RECORDINGS, stagingName, webmName } from '../names.ts';
 import { ObjectArchive } from '../object-archive.ts';
@@ -14,7 +15,7 @@ import { isOf, parseManifest } from '../records.ts';
 import { WHOLE_RANGE, type FoundFile, type NameRange } from '../shelf.ts';
 import { FolderDeposit, stagedPrefix } from './deposit.ts';
 import { ifThere, onFolder } from './failure.ts';
-import { FolderFiles } from './files.ts';
+import { type FileFacts, FolderFiles } from './files.ts';
 import { keepLinkKey } from './link-key.ts';
 import { signPath, verifyPath } from './link.ts';
 import { FolderObjects } from './objects.ts';
@@ -76,11 +77,17 @@ export class FolderArchive extends ObjectArchive implements Archive, LinkVerifie
       const text = await this.#files.readText(manifestName(recording));
       if (text === undefined) return this.notFound(recording, signal);
       const manifest = parseManifest(text);
-      const webm = await this.#files.facts(webmName(recording));
+      const webm = (await this.#files.facts(webmName(recording))) ?? (await this.#lookAgain(recording, signal));
       if (webm?.sizeBytes !== manifest.webm.sizeBytes || !isOf(manifest, recording)) throw fileNotAsStated();
       await this.#settle(recording);
       return manifest;
     });
+  }
+
+  /** Its folder was taken away behind the manifest: by an erasure, or for a moment, where a hold was faster. */
+  async #lookAgain(recording: Recording, signal: AbortSignal): Promise<FileFacts | undefined> {
+    await requireNotErased(recording, this.objects, signal);
+    return this.#files.facts(webmName(recording));
   }
 
   begin(recording: Recording, signal: AbortSignal): Promise<Deposit> {
@@ -218,7 +225,8 @@ export class FolderArchive extends ObjectArchive implements Archive, LinkVerifie
   /** Work is acknowledged on what `find` says: a rename seen before its fsync must be made durable first. */
   async #settle(recording: Recording): Promise<void> {
     const folder = `${RECORDINGS}${pathOf(recording)}`;
-    if (Date.now() - (await lstat(this.#files.path(folder))).ctimeMs > SETTLED_MS) return;
+    const there = await ifThere(lstat(this.#files.path(folder)));
+    if (there === undefined || Date.now() - there.ctimeMs > SETTLED_MS) return;
     await this.#files.sync(dirname(folder));
     await this.#files.sync(RECORDINGS);
   }
