@@ -9,8 +9,8 @@
  */
 import type { Archive } from './archive/archive.ts';
 import { forgetIndexRows } from './archive/day-index.ts';
-import { erasedMark, markErased, takeBackErasure } from './archive/erased.ts';
-import { flagByHolds, holdsOn } from './archive/holds.ts';
+import { erasedMark, type ErasedRecord, markErased, takeBackErasure } from './archive/erased.ts';
+import { flagByHolds, type HoldRecord, holdsOn } from './archive/holds.ts';
 import { inBatches } from './archive/in-batches.ts';
 import { subjectKey, type Subject } from './archive/names.ts';
 import type { Erasure, Removable } from './archive/remains.ts';
@@ -136,12 +136,18 @@ async function yieldToHold(
  * runs meanwhile removes nothing any more; what it was faster with keeps its mark.
  */
 export async function giveBackHeld(subject: Subject, archive: Archive, signal: AbortSignal): Promise<void> {
-  if ((await erasedMark(subject, archive.notes, signal)) === undefined) return;
+  const mark = await erasedMark(subject, archive.notes, signal);
+  if (mark === undefined) return;
   await flagByHolds(subject, archive, signal);
-  const isWhole =
-    subject.recordingId === undefined ||
-    (await archive.remains({ subject, days: [] }, signal)).manifestSha256 !== undefined;
-  if (isWhole) await takeBackErasure(subject, archive.notes, signal);
+  const { manifestSha256, objects } = await archive.remains({ subject, days: [] }, signal);
+  const isNothing = objects === 0 && isHeldFirst(mark, await holdsOn(subject, archive.notes, signal));
+  if (subject.recordingId === undefined || manifestSha256 !== undefined || isNothing)
+    await takeBackErasure(subject, archive.notes, signal);
+}
+
+/** Of what never lay here: the hold is for what comes, and was there before the mark. */
+export function isHeldFirst(mark: ErasedRecord, holds: readonly HoldRecord[]): boolean {
+  return mark.manifestSha256 === undefined && holds.some(({ heldAt }) => heldAt <= mark.erasedAt);
 }
 
 async function forgetInIndex(

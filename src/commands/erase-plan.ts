@@ -6,6 +6,7 @@ import { holdsOn } from '../archive/holds.ts';
 import { inBatches } from '../archive/in-batches.ts';
 import { subjectKey, subjectOfKey, type Subject } from '../archive/names.ts';
 import type { Removable, Remains } from '../archive/remains.ts';
+import { isHeldFirst } from '../erasure.ts';
 import { DAY_MS, dayAt } from '../instant.ts';
 import { UsageError } from './flags.ts';
 
@@ -129,9 +130,14 @@ async function lookAt({ subject, days }: Removable, archive: Archive, signal: Ab
   const remains = await archive.remains({ subject, days: [...days, ...(mark?.days ?? [])] }, signal);
   const looked = { subject, days: remains.days, remains };
   const isMarked = mark !== undefined || (await isErased(subject, archive.notes, signal));
-  if (isMarked && remains.objects === 0) return { ...looked, state: 'before', until: remains.recoverableUntil };
   const holds = await holdsOn(subject, archive.notes, signal);
-  const isGoing = mark !== undefined && subject.recordingId !== undefined && remains.manifestSha256 === undefined;
+  const isBefore = isMarked && remains.objects === 0 && (mark === undefined || !isHeldFirst(mark, holds));
+  if (isBefore) return { ...looked, state: 'before', until: remains.recoverableUntil };
+  const isGoing =
+    mark !== undefined &&
+    subject.recordingId !== undefined &&
+    remains.manifestSha256 === undefined &&
+    remains.objects > 0;
   if (!isGoing && (holds.length > 0 || remains.isHeld))
     return { ...looked, state: 'held', cases: [...new Set(holds.map((hold) => hold.case))] };
   if (remains.retainedUntil !== undefined && remains.retainedUntil > new Date().toISOString())

@@ -180,6 +180,26 @@ for (const [where, open] of SCENES)
       },
     );
 
+    check(
+      'an erasure that was killed behind its mark takes nothing from a hold on what is still to come',
+      async (scene) => {
+        await scene.run('hold', 'K', '--recording', 'c1/r1', '--reason', 'x');
+        const ids = { conversationId: 'c1', recordingId: 'r1' };
+        const mark = {
+          version: 1,
+          ...ids,
+          reason: 'x',
+          by: 'y',
+          erasedAt: new Date().toISOString(),
+          days: [],
+        } as const;
+        await markErased(mark, scene.archive.notes, signal());
+        assert.equal((await scene.run('erase', '--recording', 'c1/r1', '--reason', 'x', '--confirm', '1')).code, 4);
+        await scene.store(R1);
+        assert.equal((await found(scene.archive, R1)).recordingId, 'r1');
+      },
+    );
+
     check('what never came is erased by its mark alone, and then does not come', async (scene) => {
       const erased = await scene.run('erase', '--recording', 'c9/r9,_/m1', '--reason', 'x', '--confirm', '2');
       assert.equal(erased.code, 0, erased.stdout + erased.stderr);
