@@ -61,6 +61,9 @@ const TITLES: Readonly<Record<MissingState['status'], string>> = {
   'no-recordings': 'This conversation was not recorded',
 };
 
+/** Genesys has nothing of it that could be played. */
+const NOWHERE: ReadonlySet<string> = new Set(['gone', 'erased', 'not-found']);
+
 function missingBox(
   call: Call,
   failure: MissingState,
@@ -72,13 +75,15 @@ function missingBox(
     html`<p>${named(failure.reason)}</p>
       ${isFailed && html`<p><b>What to do next:</b> ${nextOf(failure.code)}</p>`}
       <p class="muted small">
-        <code>${failure.code}</code> · ${failure.attempts} attempts · last at ${timeOf(failure.failedAt, 'moment')}
+        <code>${failure.code}</code> ·
+        ${failure.attempts === 1 ? 'one attempt' : `${String(failure.attempts)} attempts`} · last at
+        ${timeOf(failure.failedAt, 'moment')}
       </p>
       ${isFailed && at.visit.who.roles.has('operate') && html`<p class="acts"><a class="btn" href="${`/console/failures?code=${failure.code}`}">Replay</a></p>`}
       ${idsPart(call)}`,
     isFailed ? 'bad' : '',
   );
-  return html`${box}${isFailed && liveOffer(call, at.needs)}`;
+  return html`${box}${isFailed && !NOWHERE.has(failure.code) && liveOffer(call, at.needs)}`;
 }
 
 function idsPart({ subject: { conversationId, recordingId } }: Call): Html {
