@@ -1,4 +1,4 @@
-/** Turns a Content-Encoding header into whether the body is compressed: whatever else it says, the bytes decide. */
+/** A Content-Encoding header → whether the body is compressed: whatever else it says, the bytes decide. */
 
 /** https://www.iana.org/assignments/http-parameters (content codings), and the two old names of RFC 9110 §8.4.1. */
 const COMPRESSIONS = new Set(['gzip', 'x-gzip', 'deflate', 'br', 'zstd', 'dcb', 'dcz', 'compress', 'x-compress']);

@@ -1,4 +1,4 @@
-/** Turns names in a folder into names that outlive a power cut, wherever the file system can. */
+/** Names in a folder → names that outlive a power cut, wherever the file system can. */
 import { closeSync, fsyncSync, openSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { systemCode } from './failure.ts';

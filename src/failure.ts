@@ -1,5 +1,5 @@
 /**
- * Turns whatever goes wrong into the one error class. What a failure means is decided where it is made, by its code and
+ * Whatever goes wrong → the one error class. What a failure means is decided where it is made, by its code and
  * its sort, and read in two places: by the HTTP layer (`status`, `message`) and by the queue's delivery (`sort`, `retry`, `afterMs`).
  */
 

@@ -1,4 +1,4 @@
-/** Turns untrusted JSON into typed fields, with an error that names the field, or, where nobody needs it, without the field. */
+/** Untrusted JSON → typed fields, with an error that names the field, or, where nobody needs it, without the field. */
 import { Failure } from './failure.ts';
 import { isInstant } from './instant.ts';
 

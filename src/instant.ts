@@ -1,4 +1,4 @@
-/** Turns text into days and moments in time, and only what is one. All of it is UTC. */
+/** Text → days and moments in time, and only what is one. All of it is UTC. */
 
 const INSTANT = /^(\d{4}-\d\d-\d\d)[Tt]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:?\d\d)$/;
 

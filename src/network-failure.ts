@@ -1,4 +1,4 @@
-/** Turns an error of the network (no name, no way, no trust, no answer, no end) into one Failure, by one rule for every host. */
+/** An error of the network (no name, no way, no trust, no answer, no end) → one Failure, by one rule for every host. */
 import { Failure, type FailureCode, systemCode } from './failure.ts';
 
 interface NetworkParty {

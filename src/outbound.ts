@@ -1,4 +1,4 @@
-/** Turns the limits of a connection into the way out of this service: direct, or through the proxies the environment names. */
+/** The limits of a connection → the way out of this service: direct, or through the proxies the environment names. */
 import { Agent, type buildConnector, type Dispatcher, EnvHttpProxyAgent, fetch, Pool } from 'undici';
 import type { Proxies } from './config/proxies.ts';
 

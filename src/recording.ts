@@ -1,4 +1,4 @@
-/** Turns untrusted ids into the recording value everything else works with, and into its names in the archive. */
+/** Untrusted ids → the recording value everything else works with, and its names in the archive. */
 import { Failure } from './failure.ts';
 
 /** Ids only, never a URL: media URLs live for minutes and are bearer secrets. */

@@ -1,5 +1,5 @@
 /**
- * Turns the age of what is not archived yet into when it is tried next: for a failure by whose it is, for a conversation
+ * The age of what is not archived yet → when it is tried next: for a failure by whose it is, for a conversation
  * by what Genesys lists of it. Everything gets rarer with age, and everything ends.
  */
 import type { Failure, FailureCode, Sort } from './failure.ts';

@@ -1,5 +1,5 @@
 /**
- * Turns the spans of trace.ts into OTLP/HTTP requests to a collector, where the environment names one (config/tracing.ts);
+ * The spans of trace.ts → OTLP/HTTP requests to a collector, where the environment names one (config/tracing.ts);
  * where it does not, nothing of the SDK is even loaded.
  *
  * This SDK's exporter reads OTEL_EXPORTER_OTLP_TIMEOUT, _COMPRESSION and _CERTIFICATE (and their _TRACES_ forms) itself,

@@ -1,4 +1,4 @@
-/** Turns a step of the work into a span of the trace its message carries. Without an SDK (trace-export.ts) all of it does nothing. */
+/** A step of the work → a span of the trace its message carries. Without an SDK (trace-export.ts) all of it does nothing. */
 import {
   isSpanContextValid,
   ROOT_CONTEXT,

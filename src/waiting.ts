@@ -1,4 +1,4 @@
-/** Turns "come back later" (a Retry-After header, or nothing at all) into milliseconds, and work into work that ends in time. */
+/** A request to come back later (a Retry-After header, or nothing at all) → milliseconds, and work → work that ends in time. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Failure } from './failure.ts';
 

@@ -1,4 +1,4 @@
-/** Turns the part of a recording that a caller asks for into one that lies within it. */
+/** The part of a recording that a caller asks for → one that lies within it. */
 import { Failure } from '../failure.ts';
 import type { ByteRange } from './archive.ts';
 

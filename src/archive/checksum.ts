@@ -1,4 +1,4 @@
-/** Turns bytes, chunk by chunk, into the size and checksums an archive states of an object. */
+/** Bytes, chunk by chunk, → the size and checksums an archive states of an object. */
 import { createHash } from 'node:crypto';
 import type { Stored } from './archive.ts';
 

@@ -1,4 +1,4 @@
-/** Turns chunks into larger pieces that wait in memory: copies, so that whoever wrote them may have their memory back. */
+/** Chunks → larger pieces that wait in memory: copies, so that whoever wrote them may have their memory back. */
 import { release } from '../memory.ts';
 
 /** Written and read back in pieces of about this size: each costs the process the same, however small. */

@@ -1,4 +1,4 @@
-/** Turns many things, one after the other, into a few at a time: what is asked for side by side stays bounded. */
+/** Many things, one after the other, → a few at a time: what is asked for side by side stays bounded. */
 
 export async function* inBatches<T>(items: AsyncIterable<T> | Iterable<T>, size: number): AsyncGenerator<readonly T[]> {
   let batch: T[] = [];

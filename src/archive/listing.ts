@@ -1,5 +1,5 @@
 /**
- * Turns the days, recordings and reasons of an archive into one page of a listing. What is read is what is shown: names come in
+ * The days, recordings and reasons of an archive → one page of a listing. What is read is what is shown: names come in
  * the order of the listing from day to day, and a record is opened only when it is its turn.
  */
 import { isDay } from '../instant.ts';

@@ -1,4 +1,4 @@
-/** Turns a listing's order (newest day first, then by key) into pages and cursors that stay true whatever is added meanwhile. */
+/** A listing's order (newest day first, then by key) → pages and cursors that stay true whatever is added meanwhile. */
 import { Failure } from '../failure.ts';
 import { isDay } from '../instant.ts';
 import type { Entry, ListQuery, Page, Status } from './archive.ts';

@@ -1,4 +1,4 @@
-/** Turns the JSON that lies in an archive into typed records. */
+/** The JSON that lies in an archive → typed records. */
 import { Failure } from '../failure.ts';
 import { Fields } from '../fields.ts';
 import { PICTURE_COLUMNS } from '../levels.ts';

@@ -1,4 +1,4 @@
-/** Turns a stored recording, read back whole, into a list of what is wrong with it. */
+/** A stored recording, read back whole, → a list of what is wrong with it. */
 import type { Readable } from 'node:stream';
 import { Failure, systemCode } from '../failure.ts';
 import type { Recording } from '../recording.ts';

@@ -1,4 +1,4 @@
-/** Turns an environment into one frozen configuration, or into a list of everything that is wrong with it. */
+/** An environment → one frozen configuration, or a list of everything that is wrong with it. */
 import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { hasEnded, type Key } from '../key.ts';

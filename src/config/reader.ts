@@ -1,4 +1,4 @@
-/** Turns an environment into typed values by what variables.ts says of each, and notes every problem on the way. */
+/** An environment → typed values by what variables.ts says of each, with every problem noted on the way. */
 import { SecretReader } from './secrets.ts';
 import { entriesOf, HALF_QUOTED, isHalfQuoted, pairsOf, unquoted, type Environment } from './text.ts';
 import { defaultOf, VARIABLES, type ChoiceOf, type Name, type NameOf } from './variables.ts';

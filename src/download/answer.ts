@@ -1,4 +1,4 @@
-/** Turns one request for media into one checked answer: allowed hops only, bytes as they are, and a body whose end can be proved. */
+/** One request for media → one checked answer: allowed hops only, bytes as they are, and a body whose end can be proved. */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import { request } from 'undici';

@@ -1,4 +1,4 @@
-/** Turns a response's body into chunks as large as what lies ready: each step of the way costs more than its bytes do. */
+/** A response's body → chunks as large as what lies ready: each step of the way costs more than its bytes do. */
 import { finished, type Readable } from 'node:stream';
 import { release } from '../memory.ts';
 

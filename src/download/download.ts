@@ -1,4 +1,4 @@
-/** Turns a place where media lies into its bytes, once, in order, to a proven end: resumed where they break off, bounded in every way. */
+/** A place where media lies → its bytes, once, in order, to a proven end: resumed where they break off, bounded in every way. */
 import { createHash, type Hash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import type { GenesysConfig } from '../config/genesys.ts';

@@ -1,4 +1,4 @@
-/** Turns one try at the media host into as many as are worth while: bounded without progress, and patient only so long. */
+/** One try at the media host → as many as are worth while: bounded without progress, and patient only so long. */
 import { breakOf } from './answer.ts';
 import { Failure } from '../failure.ts';
 import { backoffMs, sleep, type Backoff } from '../waiting.ts';

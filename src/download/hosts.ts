@@ -1,4 +1,4 @@
-/** Turns the configured hosts into one gate that every URL of media, and every connection made for it, passes through. */
+/** The configured hosts → one gate that every URL of media, and every connection made for it, passes through. */
 import { lookup as dnsLookup } from 'node:dns';
 import { BlockList, isIP } from 'node:net';
 import type { LookupFunction } from 'node:net';

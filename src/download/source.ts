@@ -1,4 +1,4 @@
-/** Turns "where the media lies" into answers of the media host, over connections that belong to one download and end with it. */
+/** The place where media lies → answers of the media host, over connections that belong to one download and end with it. */
 import type { Dispatcher } from 'undici';
 import { setImmediate } from 'node:timers/promises';
 import type { Proxies } from '../config/proxies.ts';

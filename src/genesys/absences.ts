@@ -1,4 +1,4 @@
-/** Turns "Genesys does not know this recording" into a short memory, so that asking for it again costs no call. */
+/** What Genesys does not know → a short memory, so that asking for it again costs no call. */
 import { CALLS } from '../bounds.ts';
 import type { Failure } from '../failure.ts';
 import { keyOf, type Recording } from '../recording.ts';

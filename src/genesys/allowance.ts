@@ -1,4 +1,4 @@
-/** Turns the rate limit of one token, and what Genesys asked it to wait, into whose call may be sent when. */
+/** The rate limit of one token, and what Genesys asked it to wait, → whose call may be sent when. */
 import { CALLS } from '../bounds.ts';
 import type { JsonAnswer } from './exchange.ts';
 import type { GenesysCaller } from './genesys.ts';

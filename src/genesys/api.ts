@@ -1,4 +1,4 @@
-/** Turns a question to the Platform API into Genesys' answer, or into a Failure that knows whether and when to ask again. */
+/** A question to the Platform API → Genesys' answer, or a Failure that knows whether and when to ask again. */
 import type { Dispatcher } from 'undici';
 import type { GenesysConfig } from '../config/genesys.ts';
 import { Failure } from '../failure.ts';

@@ -1,4 +1,4 @@
-/** Turns one OAuth client into answers of the Platform API: a valid token, and a turn within what the token may ask. */
+/** One OAuth client → answers of the Platform API: a valid token, and a turn within what the token may ask. */
 import type { Dispatcher } from 'undici';
 import { Failure } from '../failure.ts';
 import { sleep } from '../waiting.ts';

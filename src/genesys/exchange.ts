@@ -1,4 +1,4 @@
-/** Turns one request into one answer of JSON: capped, in bounded time, never following a redirect. */
+/** One request → one answer of JSON: capped, in bounded time, never following a redirect. */
 import { type Dispatcher, request } from 'undici';
 import type { Proxies } from '../config/proxies.ts';
 import { Failure } from '../failure.ts';

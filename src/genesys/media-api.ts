@@ -1,4 +1,4 @@
-/** Turns a recording id alone into its one media file, by the Media API of the original design (or a gateway that speaks it). */
+/** A recording id alone → its one media file, by the Media API of the original design (or a gateway that speaks it). */
 import { Failure } from '../failure.ts';
 import { Fields } from '../fields.ts';
 import type { MediaFile } from '../media-file.ts';

@@ -1,4 +1,4 @@
-/** Turns a URL that lives for minutes into a media file that outlives it. */
+/** A URL that lives for minutes → a media file that outlives it. */
 import type { Downloader } from '../download/download.ts';
 import type { MediaFile } from '../media-file.ts';
 

@@ -1,4 +1,4 @@
-/** Turns the configuration into Genesys Cloud as an operator asks it: what is there, rather than what an event says. */
+/** The configuration → Genesys Cloud as an operator asks it: what is there, rather than what an event says. */
 import type { Dispatcher } from 'undici';
 import type { GenesysConfig } from '../config/genesys.ts';
 import type { Proxies } from '../config/proxies.ts';

@@ -1,4 +1,4 @@
-/** Turns the configuration into Genesys Cloud as the pipeline sees it: one of its two APIs for each recording. */
+/** The configuration → Genesys Cloud as the pipeline sees it: one of its two APIs for each recording. */
 import type { Dispatcher } from 'undici';
 import type { GenesysConfig } from '../config/genesys.ts';
 import type { Proxies } from '../config/proxies.ts';

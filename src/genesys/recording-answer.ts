@@ -1,5 +1,5 @@
 /**
- * Turns Genesys' JSON about recordings into what decides something: ids, state, media URLs. What nobody needs never costs a
+ * Genesys' JSON about recordings → what decides something: ids, state, media URLs. What nobody needs never costs a
  * recording: a date that is none is no date, one odd entry spoils no list.
  */
 import { Failure } from '../failure.ts';

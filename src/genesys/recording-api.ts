@@ -1,4 +1,4 @@
-/** Turns a conversation into its recordings, and a recording into its media files, by Genesys' Recording API. */
+/** A conversation → its recordings, and a recording → its media files, by Genesys' Recording API. */
 import { Failure } from '../failure.ts';
 import type { Api } from './api.ts';
 import type { Downloader } from '../download/download.ts';

@@ -1,4 +1,4 @@
-/** Turns an error answer of the Platform API into a Failure: whose it is, what to do, and when to ask again. */
+/** An error answer of the Platform API → a Failure: whose it is, what to do, and when to ask again. */
 import { Failure, type FailureCode } from '../failure.ts';
 import { Fields } from '../fields.ts';
 import { parseRetryAfter } from '../waiting.ts';

@@ -1,4 +1,4 @@
-/** Turns one OAuth client into a valid access token: cached, fetched once for all who wait, renewed before it expires. */
+/** One OAuth client → a valid access token: cached, fetched once for all who wait, renewed before it expires. */
 import type { Dispatcher } from 'undici';
 import type { GenesysConfig } from '../config/genesys.ts';
 import { Failure, type FailureOptions } from '../failure.ts';

@@ -1,5 +1,5 @@
 /**
- * Turns a conversation into the voicemails that were left in a queue during it, and each of them into its media, by Genesys'
+ * A conversation → the voicemails that were left in a queue during it, and each of them → its media, by Genesys'
  * Voicemail API. They are callbacks waiting for an agent, and no recordings to the Recording API.
  */
 import { Failure } from '../failure.ts';

@@ -1,4 +1,4 @@
-/** Turns the parts a deployable has into its routes: the table of contents of everything that arrives over HTTP. */
+/** The parts a deployable has → its routes: the table of contents of everything that arrives over HTTP. */
 import express, { type Express, type RequestHandler } from 'express';
 import type { Audit } from '../audit/audit.ts';
 import { LISTENERS } from '../bounds.ts';

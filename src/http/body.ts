@@ -1,4 +1,4 @@
-/** Turns a request into its raw bytes, or into a refusal before they are all here. */
+/** A request → its raw bytes, or a refusal before they are all here. */
 import type { IncomingMessage } from 'node:http';
 import { Failure } from '../failure.ts';
 import { readWithin } from '../within-size.ts';

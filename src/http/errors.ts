@@ -1,4 +1,4 @@
-/** Turns whatever was thrown into the one shape of error every route answers with. */
+/** Whatever was thrown → the one shape of error every route answers with. */
 import { randomUUID } from 'node:crypto';
 import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'express';
 import { RangeNotSatisfiable } from './range.ts';

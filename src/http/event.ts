@@ -1,4 +1,4 @@
-/** Turns what senders call an event into messages for the queue, and counts what is not for us. */
+/** What senders call an event → messages for the queue; what is not for us is counted. */
 import { Failure } from '../failure.ts';
 import { Fields } from '../fields.ts';
 import type { Message } from '../queue/queue.ts';

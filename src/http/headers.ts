@@ -1,4 +1,4 @@
-/** Turns Node's header record into single texts. */
+/** Node's header record → single texts. */
 import type { IncomingHttpHeaders } from 'node:http';
 
 /** One header by its lower-case name. Node joins a repeated one with ", ", which no value here survives. */

@@ -1,4 +1,4 @@
-/** Turns the state of what the service depends on into "alive", "ready" and figures. */
+/** The state of what the service depends on → "alive", "ready" and figures. */
 import type { RequestHandler } from 'express';
 import type { IncomingMessage } from 'node:http';
 import { Failure } from '../failure.ts';

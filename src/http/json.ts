@@ -1,4 +1,4 @@
-/** Turns untrusted bytes into a JSON value that is shallow, has no key twice, and names no prototype. */
+/** Untrusted bytes → a JSON value that is shallow, has no key twice, and names no prototype. */
 import { isUtf8 } from 'node:buffer';
 import { Failure } from '../failure.ts';
 

@@ -1,4 +1,4 @@
-/** Turns a pushed message, wrapped or not, into work, and how that ended into an answer Pub/Sub acts on. */
+/** A pushed message, wrapped or not, → work, and how that ended → an answer Pub/Sub acts on. */
 import type { ErrorRequestHandler, RequestHandler, Response } from 'express';
 import type { IncomingHttpHeaders } from 'node:http';
 import { Failure } from '../failure.ts';

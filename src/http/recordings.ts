@@ -1,4 +1,4 @@
-/** Turns questions about the archive into lists, manifests and signed links. */
+/** Questions about the archive → lists, manifests and signed links. */
 import type { Request, RequestHandler } from 'express';
 import { STATUSES, type Archive, type Entry, type ListQuery } from '../archive/archive.ts';
 import { Failure } from '../failure.ts';

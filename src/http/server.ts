@@ -1,4 +1,4 @@
-/** Turns an app into a server that nobody can hold open, and that ends in a known time. */
+/** An app → a server that nobody can hold open, and that ends in a known time. */
 import { randomUUID } from 'node:crypto';
 import { createServer, STATUS_CODES, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { isIPv6, type Socket } from 'node:net';

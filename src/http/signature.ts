@@ -1,4 +1,4 @@
-/** Turns a webhook's headers and raw bytes into "sent by someone who knows our secret", or into a 401. */
+/** A webhook's headers and raw bytes → "sent by someone who knows our secret", or a 401. */
 import { createHmac, createSecretKey, type KeyObject } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { Failure } from '../failure.ts';

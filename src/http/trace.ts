@@ -1,4 +1,4 @@
-/** Turns a request's trace headers into the traceparent its messages carry. */
+/** A request's trace headers → the traceparent its messages carry. */
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { headerOf } from './headers.ts';

@@ -1,4 +1,4 @@
-/** Turns a signed event into messages that are durable on the queue, and only then into a 202. */
+/** A signed event → messages that are durable on the queue, and only then a 202. */
 import type { ErrorRequestHandler, RequestHandler } from 'express';
 import { Failure } from '../failure.ts';
 import type { Log } from '../log.ts';

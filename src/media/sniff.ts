@@ -1,4 +1,4 @@
-/** Turns the first bytes of a file into what it is, whatever its label says. Pure. */
+/** The first bytes of a file → what it is, whatever its label says. Pure. */
 import { Failure } from '../failure.ts';
 import { id3Bytes } from './id3.ts';
 import { isDescription } from './ogg/ogg.ts';

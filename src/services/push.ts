@@ -1,4 +1,4 @@
-/** Turns pushed messages into archived recordings, and leaves what a push is too short for to a worker that pulls. */
+/** Pushed messages → archived recordings; what a push is too short for is left to a worker that pulls. */
 import { createDelivery, type DeliveryNeeds } from '../delivery.ts';
 import type { AppNeeds } from '../http/app.ts';
 import { createVerifyPush } from '../http/push-token.ts';

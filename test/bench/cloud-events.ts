@@ -1,4 +1,4 @@
-/** Turns signed events, sent over many connections at once, into rows: what the receiver publishes durably, and what the emulator itself could take. */
+/** Signed events, sent over many connections at once, → rows: what the receiver publishes durably, and what the emulator itself could take. */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';

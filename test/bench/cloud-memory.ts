@@ -1,4 +1,4 @@
-/** Turns one very large WAV, that lies nowhere, into the memory a worker takes to stream it into the bucket, without and with the original: flat. */
+/** One very large WAV, that lies nowhere, → the memory a worker takes to stream it into the bucket, without and with the original: flat. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';

@@ -1,4 +1,4 @@
-/** Turns the same short recordings into rows of both modes: receiver, Pub/Sub, two workers and a bucket against one `serve`. */
+/** The same short recordings → rows of both modes: receiver, Pub/Sub, two workers and a bucket against one `serve`. */
 import { openCloud } from '../support/service/cloud.ts';
 import { openEmbedded } from '../support/service/embedded.ts';
 import type { SimulatedFile } from '../support/genesys/server.ts';

@@ -1,4 +1,4 @@
-/** Turns recordings into rows of CPU: the whole service with its encoders against ffmpeg with the reference's arguments. */
+/** Recordings → rows of CPU: the whole service with its encoders against ffmpeg with the reference's arguments. */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { encodeArguments } from '../../src/media/encoder/arguments.ts';

@@ -1,4 +1,4 @@
-/** Turns the fixtures and a list of encoder settings into tables of CPU, size and quality: where the constants of src/media/encoder/arguments.ts come from. */
+/** The fixtures and a list of encoder settings → tables of CPU, size and quality: where the constants of src/media/encoder/arguments.ts come from. */
 import { spawn } from 'node:child_process';
 import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,4 @@
-/** Turns arguments into one run of the bare ffmpeg, with the user and system seconds it took. */
+/** Arguments → one run of the bare ffmpeg, with the user and system seconds it took. */
 import { spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
 import { Readable } from 'node:stream';

@@ -1,4 +1,4 @@
-/** Turns one listener's request into the time from the source's first byte to the listener's first byte of WebM. */
+/** One listener's request → the time from the source's first byte to the listener's first byte of WebM. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';

@@ -1,4 +1,4 @@
-/** Turns the fixtures into inputs of any length, with fresh noise each time, so that nothing is special about them. */
+/** The fixtures → inputs of any length, with fresh noise each time, so that nothing is special about them. */
 import { randomBytes, randomInt } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

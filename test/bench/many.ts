@@ -1,4 +1,4 @@
-/** Turns eight recordings of an hour, all at once, into rows: the machine's cores, the service's memory, everyone else's latency. */
+/** Eight recordings of an hour, all at once, → rows: the machine's cores, the service's memory, everyone else's latency. */
 import { availableParallelism } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startProber, type Latencies } from './latency.ts';

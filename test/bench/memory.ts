@@ -1,4 +1,4 @@
-/** Turns one very large WAV, that lies nowhere, into the memory the service takes for it: flat, however long it goes on. */
+/** One very large WAV, that lies nowhere, → the memory the service takes for it: flat, however long it goes on. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { endlessWav } from './inputs.ts';
 import { startRig } from './rig.ts';

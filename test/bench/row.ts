@@ -1,4 +1,4 @@
-/** Turns measured figures into the rows of one Markdown table. */
+/** Measured figures → the rows of one Markdown table. */
 import type { Inputs } from './inputs.ts';
 
 export interface Row {

@@ -1,4 +1,4 @@
-/** Turns one seek in a stored hour into the bytes a player has to read for it, over the signed link and by the file's own index. */
+/** One seek in a stored hour → the bytes a player has to read for it, over the signed link and by the file's own index. */
 import { createReadStream } from 'node:fs';
 import { ID, readHead, readUint, type Content, childrenOf } from '../../src/media/webm/ebml.ts';
 import { readWebm } from '../../src/media/webm/reader.ts';

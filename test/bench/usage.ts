@@ -1,4 +1,4 @@
-/** Turns process ids into CPU seconds and bytes of memory, as /proc has them (proc_pid_stat(5), proc_pid_status(5)). */
+/** Process ids → CPU seconds and bytes of memory, as /proc has them (proc_pid_stat(5), proc_pid_status(5)). */
 import { readFileSync } from 'node:fs';
 import { familyOf } from '../support/service/children.ts';
 

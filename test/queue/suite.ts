@@ -1,4 +1,4 @@
-/** Turns the contract of a queue (src/queue/queue.ts) into tests that every queue has to pass. */
+/** The contract of a queue (src/queue/queue.ts) → tests that every queue has to pass. */
 import type { Delivery, Message, Queue, Settlement } from '../../src/queue/queue.ts';
 import { idsOf } from '../../src/queue/queue.ts';
 import assert from 'node:assert/strict';

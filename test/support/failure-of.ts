@@ -1,4 +1,4 @@
-/** Turns a promise that has to fail into its Failure: anything else that it settles with fails the test. */
+/** A promise that has to fail → its Failure: anything else that it settles with fails the test. */
 import assert from 'node:assert/strict';
 import { Failure } from '../../src/failure.ts';
 

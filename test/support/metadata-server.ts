@@ -1,4 +1,4 @@
-/** Turns a port of the loopback into a Google metadata server and the IAM call that signs without a key. */
+/** A port of the loopback → a Google metadata server and the IAM call that signs without a key. */
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
 import { once } from 'node:events';

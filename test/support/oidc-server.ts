@@ -1,4 +1,4 @@
-/** Turns a port of the loopback into the place where Google publishes its keys, and makes tokens with one of them. */
+/** A port of the loopback → the place where Google publishes its keys, and makes tokens with one of them. */
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
 import { once } from 'node:events';

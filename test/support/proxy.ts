@@ -1,4 +1,4 @@
-/** Turns a map of names into a real HTTP proxy on loopback: tunnels (CONNECT), plain requests, credentials, and refusals as told. */
+/** A map of names → a real HTTP proxy on loopback: tunnels (CONNECT), plain requests, credentials, and refusals as told. */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';

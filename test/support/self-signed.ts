@@ -1,4 +1,4 @@
-/** Turns a fresh key into a certificate nobody vouches for, so that no private key has to be kept among the tests. */
+/** A fresh key → a certificate nobody vouches for, so that no private key has to be kept among the tests. */
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 
 export interface Certificate {

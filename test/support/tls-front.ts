@@ -1,4 +1,4 @@
-/** Turns a plain server on loopback into one behind TLS. */
+/** A plain server on loopback → one behind TLS. */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { createServer } from 'node:tls';

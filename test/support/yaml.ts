@@ -1,4 +1,4 @@
-/** Turns YAML into plain values, by the parser that formats it: maps, lists and strings, which is all compose files need. */
+/** YAML → plain values, by the parser that formats it: maps, lists and strings, which is all compose files need. */
 import { parsers } from 'prettier/plugins/yaml';
 
 interface Node {

@@ -1,4 +1,4 @@
-/** Turns the environment's Google credentials into access tokens, and says what to set where there are none. */
+/** The environment's Google credentials → access tokens, or what to set where there are none. */
 import { GoogleAuth } from 'google-auth-library';
 import { Failure } from '../../failure.ts';
 

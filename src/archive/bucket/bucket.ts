@@ -1,4 +1,4 @@
-/** Turns a Cloud Storage bucket into an archive: every object appears whole, checked and once, and nothing is ever replaced. */
+/** A Cloud Storage bucket → an archive: every object appears whole, checked and once, and nothing is ever replaced. */
 import { randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import type { Proxies } from '../../config/proxies.ts';

@@ -1,5 +1,5 @@
 /**
- * Turns requests of Cloud Storage's JSON API into answers, in bounded time, and trouble on the way into Failures.
+ * Requests of Cloud Storage's JSON API → answers, in bounded time, and trouble on the way → Failures.
  *
  * The one client for all of the archive's own requests: one retry policy, one rule for refused tokens, a signal for each. Google's
  * library signs links (signer.ts) and does nothing else here: its requests take no signal, its retries lose uploads and crash on

@@ -1,4 +1,4 @@
-/** Turns a WebM that lies in the bucket into a whole recording: its originals, its day, its manifest, in this order. */
+/** A WebM that lies in the bucket → a whole recording: its originals, its day, its manifest, in this order. */
 import { Failure } from '../../failure.ts';
 import type { Recording } from '../../recording.ts';
 import type { Manifest } from '../manifest.ts';

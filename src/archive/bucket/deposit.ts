@@ -1,4 +1,4 @@
-/** Turns clusters, originals and a head into one recording of a bucket: small ones by one request, large ones composed. */
+/** Clusters, originals and a head → one recording of a bucket: small ones by one request, large ones composed. */
 import { randomBytes } from 'node:crypto';
 import { Failure } from '../../failure.ts';
 import { release } from '../../memory.ts';

@@ -1,4 +1,4 @@
-/** Turns an object, or a range of it, into its bytes: taken up again where a connection broke, never from another object. */
+/** An object, or a range of it, → its bytes: taken up again where a connection broke, never from another object. */
 import { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { Failure } from '../../failure.ts';

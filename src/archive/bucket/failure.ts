@@ -1,4 +1,4 @@
-/** Turns an error answer of Cloud Storage into a Failure that says which role, bucket or setting to change. */
+/** An error answer of Cloud Storage → a Failure that says which role, bucket or setting to change. */
 import { Failure } from '../../failure.ts';
 import { Fields } from '../../fields.ts';
 import { parseRetryAfter } from '../../waiting.ts';

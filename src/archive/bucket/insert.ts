@@ -1,4 +1,4 @@
-/** Turns bytes at hand, or objects already stored, into one object that appears whole and checked by one request. */
+/** Bytes at hand, or objects already stored, → one object that appears whole and checked by one request. */
 import { randomUUID } from 'node:crypto';
 import { Failure } from '../../failure.ts';
 import { documentOf, refusalOf, type ApiAnswer, type ApiRequest, type BucketClient } from './client.ts';

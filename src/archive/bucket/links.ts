@@ -1,4 +1,4 @@
-/** Turns a recording into a signed link, the same one again while more than half of its life is left. */
+/** A recording → a signed link, the same one again while more than half of its life is left. */
 import { pathOf } from '../../recording.ts';
 import type { Link } from '../archive.ts';
 import { webmName } from '../names.ts';

@@ -1,4 +1,4 @@
-/** Turns names in a bucket into what Cloud Storage says of the objects there, and removes them; no bytes of theirs are moved. */
+/** Names in a bucket → what Cloud Storage says of the objects there, which are removed here as well; no bytes of theirs are moved. */
 import { Fields } from '../../fields.ts';
 import { compareTexts } from '../page.ts';
 import { documentOf, notCloudStorage, refusalOf, type BucketClient } from './client.ts';

@@ -1,4 +1,4 @@
-/** Turns the JSON API's object resource into the few facts the archive compares. */
+/** The JSON API's object resource → the few facts the archive compares. */
 import { Failure } from '../../failure.ts';
 import type { Fields } from '../../fields.ts';
 

@@ -1,4 +1,4 @@
-/** Turns the name of an object into a V4 signed URL, by Google's library: with a key at hand, or by the IAM Credentials API. */
+/** The name of an object → a V4 signed URL, by Google's library: with a key at hand, or by the IAM Credentials API. */
 import type { GoogleAuth } from 'google-auth-library';
 import type { Bucket } from '@google-cloud/storage';
 import { Failure } from '../../failure.ts';

@@ -1,4 +1,4 @@
-/** Turns a stream of unknown length into one object that appears whole and checked once the stream has ended well. */
+/** A stream of unknown length → one object that appears whole and checked once the stream has ended well. */
 import { Failure } from '../../failure.ts';
 import type { Sink } from '../archive.ts';
 import { passing, refusalOf, type ApiAnswer, type BucketClient } from './client.ts';

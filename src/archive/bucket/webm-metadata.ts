@@ -1,4 +1,4 @@
-/** Turns a manifest into the metadata its WebM carries, and back. */
+/** A manifest → the metadata its WebM carries, and back. */
 import { Failure } from '../../failure.ts';
 import type { ObjectFacts } from './object.ts';
 import type { Manifest } from '../manifest.ts';

@@ -1,4 +1,4 @@
-/** Turns clusters, originals and a head into one recording of an archive folder: staged and fsynced, then renamed into place whole. */
+/** Clusters, originals and a head → one recording of an archive folder: staged and fsynced, then renamed into place whole. */
 import { randomBytes } from 'node:crypto';
 import { rename, rm } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';

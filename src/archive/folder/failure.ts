@@ -1,4 +1,4 @@
-/** Turns the file system's error codes into failures that say what to do. */
+/** The file system's error codes → failures that say what to do. */
 import { Failure, systemCode, type FailureCode } from '../../failure.ts';
 
 const DENIED =

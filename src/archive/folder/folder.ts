@@ -1,4 +1,4 @@
-/** Turns a local folder into an archive: one file system, renames that never replace, fsync before anything is said to be done. */
+/** A local folder → an archive: one file system, renames that never replace, fsync before anything is said to be done. */
 import { randomBytes } from 'node:crypto';
 import { lstat, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';

@@ -1,4 +1,4 @@
-/** Turns a recording into a signed, expiring path under /media, and such a path back into the recording. */
+/** A recording → a signed, expiring path under /media, and such a path → the recording again. */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { Failure } from '../../failure.ts';
 import { parseStoredId, pathOf, type Recording } from '../../recording.ts';

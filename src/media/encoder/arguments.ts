@@ -1,4 +1,4 @@
-/** Turns what is known of the sources into ffmpeg's arguments: a fixed set, in which nothing of the input appears but its kind. */
+/** What is known of the sources → ffmpeg's arguments: a fixed set, in which nothing of the input appears but its kind. */
 import { Failure } from '../../failure.ts';
 import type { Contents } from '../source/contents.ts';
 import type { Media, MediaKind } from '../sniff.ts';

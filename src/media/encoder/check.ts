@@ -1,4 +1,4 @@
-/** Turns a search path into an ffmpeg that can do the work, proven by doing some, in the tightest cage of this machine. */
+/** A search path → an ffmpeg that can do the work, proven by doing some, in the tightest cage of this machine. */
 import { execFile } from 'node:child_process';
 import { realpath } from 'node:fs/promises';
 import { promisify } from 'node:util';

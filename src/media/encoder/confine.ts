@@ -1,4 +1,4 @@
-/** Turns an encoder's command into the same command inside its cage: util-linux and bubblewrap around it, ring by ring. */
+/** An encoder's command → the same command inside its cage: util-linux and bubblewrap around it, ring by ring. */
 import { release } from 'node:os';
 import { dirname } from 'node:path';
 import { Failure } from '../../failure.ts';

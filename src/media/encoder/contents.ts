@@ -1,4 +1,4 @@
-/** Turns the path of a program into the files that it cannot do without: its loader or interpreter, and its libraries. */
+/** The path of a program → the files that it cannot do without: its loader or interpreter, and its libraries. */
 import { execFile } from 'node:child_process';
 import { access, lstat, open, readlink } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';

@@ -1,4 +1,4 @@
-/** Turns sources that WebM cannot hold into packets that it can, by one confined ffmpeg per recording. */
+/** Sources that WebM cannot hold → packets that it can, by one confined ffmpeg per recording. */
 import { availableParallelism } from 'node:os';
 import type { Writable } from 'node:stream';
 import { Failure } from '../../failure.ts';

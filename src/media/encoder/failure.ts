@@ -1,4 +1,4 @@
-/** Turns how an encoder ended, or why it could not start, into the Failure that says what to do. */
+/** How an encoder ended, or why it could not start, → the Failure that says what to do. */
 import { Failure } from '../../failure.ts';
 
 /** How a process ended: all its pipes are closed. */

@@ -1,4 +1,4 @@
-/** Turns ffmpeg's arguments into one running, confined child on pipes, that can always be got rid of. */
+/** ffmpeg's arguments → one running, confined child on pipes, that can always be got rid of. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { constants, setPriority } from 'node:os';

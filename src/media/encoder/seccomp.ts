@@ -1,4 +1,4 @@
-/** Turns a list of system calls into the filter that allows these alone, as classic BPF for `setpriv --seccomp-filter` and `bwrap --seccomp`. */
+/** A list of system calls → the filter that allows these alone, as classic BPF for `setpriv --seccomp-filter` and `bwrap --seccomp`. */
 import { endianness } from 'node:os';
 
 /**

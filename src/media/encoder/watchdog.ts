@@ -1,4 +1,4 @@
-/** Turns stillness that lasts too long into a call. */
+/** Stillness that lasts too long → a call. */
 
 export class Watchdog {
   readonly #timer: NodeJS.Timeout;

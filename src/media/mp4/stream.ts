@@ -1,4 +1,4 @@
-/** Turns an MP4 as it streams in into one that can be read from a pipe: its index (moov) in front of its media (mdat). */
+/** An MP4 as it streams in → one that can be read from a pipe: its index (moov) in front of its media (mdat). */
 import { Failure } from '../../failure.ts';
 import { closing, LookAhead } from '../look-ahead.ts';
 import { type Box, type BoxContent, descendantsOf, parseBox, printableType, unreadableMp4 } from './box.ts';

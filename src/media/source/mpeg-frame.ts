@@ -1,4 +1,4 @@
-/** Turns the header of one MPEG audio or ADTS frame into its size and what it plays. */
+/** The header of one MPEG audio or ADTS frame → its size and what it plays. */
 
 export interface MpegFrame {
   /** `mp1`, `mp2`, `mp3` or AAC in ADTS. */

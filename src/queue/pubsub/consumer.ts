@@ -1,4 +1,4 @@
-/** Turns messages of a subscription into running deliveries, at most as many as there are slots, each settled before it is acknowledged. */
+/** Messages of a subscription → running deliveries, at most as many as there are slots, each settled before it is acknowledged. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Failure } from '../../failure.ts';
 import { acceptedAtOf, countedAttempt, notBeforeOf, parseEnvelope } from './envelope.ts';

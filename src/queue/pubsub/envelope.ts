@@ -1,5 +1,5 @@
 /**
- * Turns a message into what lies on a topic, and back. The data is the message; how far the work on it has come
+ * A message → what lies on a topic, and back. The data is the message; how far the work on it has come
  * lies in the attributes, so that a copy can be published without reading the data.
  */
 import { Failure } from '../../failure.ts';

@@ -1,4 +1,4 @@
-/** Turns an error of Pub/Sub into a Failure that says which role, name or setting to change. */
+/** An error of Pub/Sub → a Failure that says which role, name or setting to change. */
 import { Failure } from '../../failure.ts';
 import type { Envelope } from '../envelope.ts';
 

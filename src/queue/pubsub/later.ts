@@ -1,4 +1,4 @@
-/** Turns messages that wait on SUBSCRIPTION-later into messages on TOPIC, each when it is due: no slot, no encoder, only a lease. */
+/** Messages that wait on SUBSCRIPTION-later → messages on TOPIC, each when it is due: no slot, no encoder, only a lease. */
 import { Failure } from '../../failure.ts';
 import { copyOf, countedAttempt, notBeforeOf } from './envelope.ts';
 import type { Leased, PubsubLibrary, Subscribed } from './library.ts';

@@ -1,5 +1,5 @@
 /**
- * Turns the official client into four things that can be relied on: a publish that ends in time, a pull that takes what
+ * The official client → four things that can be relied on: a publish that ends in time, a pull that takes what
  * it was asked to and can be called off, a stream of what waits, and a question about rights. The only place that imports it.
  */
 import { Duration, PubSub, SubscriptionCloseBehaviors, v1, type Message, type Topic } from '@google-cloud/pubsub';

@@ -1,4 +1,4 @@
-/** Turns a topic and a subscription of Google Cloud Pub/Sub into a queue. What has to exist there: settle.ts. */
+/** A topic and a subscription of Google Cloud Pub/Sub → a queue. What has to exist there: settle.ts. */
 import { Failure } from '../../failure.ts';
 import { unlessAborted } from '../../waiting.ts';
 import { PullConsumer } from './consumer.ts';

@@ -1,5 +1,5 @@
 /**
- * Turns a subscription into messages that are taken when a slot is free for them and never ahead of one, each under a
+ * A subscription → messages that are taken when a slot is free for them and never ahead of one, each under a
  * lease until it is settled. A stream fetches ahead, and what it has fetched comes to nobody while its worker is busy or
  * after it has stopped; a pull asks for exactly as many (https://cloud.google.com/pubsub/docs/pull#unary_pull).
  */

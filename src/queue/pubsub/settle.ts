@@ -1,5 +1,5 @@
 /**
- * Turns how a delivery ended into what Pub/Sub has to be told: publish a copy or nothing, and only then acknowledge.
+ * How a delivery ended → what Pub/Sub has to be told: publish a copy or nothing, and only then acknowledge.
  *
  * Pub/Sub cannot deliver later. A nack comes back after the subscription's backoff, which may be earlier than asked
  * (Retry-After would be shortened) and counts towards the dead letters (waiting would be failing). So a message that

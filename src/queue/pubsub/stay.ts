@@ -1,4 +1,4 @@
-/** Turns a subscription that may end into one that lasts until a signal aborts. */
+/** A subscription that may end → one that lasts until a signal aborts. */
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Subscribed } from './library.ts';

@@ -1,4 +1,4 @@
-/** Turns messages of the queue file into running deliveries, each under a lease that is extended until it is settled. */
+/** Messages of the queue file → running deliveries, each under a lease that is extended until it is settled. */
 import type { FSWatcher } from 'node:fs';
 import type { GroupCommit } from './group-commit.ts';
 import type { Delivery, Handle } from '../queue.ts';

@@ -1,4 +1,4 @@
-/** Turns a path into an opened and checked queue file, or into a Failure that says what is wrong with it; the one place that opens SQLite. */
+/** A path → an opened and checked queue file, or a Failure that says what is wrong with it; the one place that opens SQLite. */
 import { randomUUID } from 'node:crypto';
 import {
   chmodSync,

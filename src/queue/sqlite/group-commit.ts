@@ -1,4 +1,4 @@
-/** Turns changes that arrive together into one durable transaction: one fsync for many, and nobody is told before it. */
+/** Changes that arrive together → one durable transaction: one fsync for many, and nobody is told before it. */
 import type { QueueFile } from './file.ts';
 import { Failure } from '../../failure.ts';
 import { changeFailure, isBusy, isFatal } from './file.ts';

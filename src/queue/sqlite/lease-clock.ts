@@ -1,4 +1,4 @@
-/** Turns a wall clock that may be set into what may be believed of it: whether leases that look over are, and whether waits lie in the future. */
+/** A wall clock that may be set → what may be believed of it: whether leases that look over are, and whether waits lie in the future. */
 
 /** Smaller differences are the ordinary drift of two clocks. */
 const JUMP_MS = 1000;

@@ -1,4 +1,4 @@
-/** Turns a file into a queue that several processes of one machine may share: durable, leased, collapsing, with dead letters. */
+/** A file → a queue that several processes of one machine may share: durable, leased, collapsing, with dead letters. */
 import type { Depth, Handle, Message, Queue } from '../queue.ts';
 import type { SqliteConsumerNeeds } from './consumer.ts';
 import type { QueueFile } from './file.ts';

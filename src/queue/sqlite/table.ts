@@ -1,4 +1,4 @@
-/** Turns the steps of a message's life into single SQL statements; each runs inside a transaction of the group commit. */
+/** The steps of a message's life → single SQL statements; each runs inside a transaction of the group commit. */
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite';
 import type { Depth, Message, Settlement } from '../queue.ts';
 import { Failure } from '../../failure.ts';

@@ -1,4 +1,4 @@
-/** Turns a Cloud Storage server on the loopback into what the archive suite needs of a store. */
+/** A Cloud Storage server on the loopback → what the archive suite needs of a store. */
 import { generateKeyPairSync } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

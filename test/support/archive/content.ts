@@ -1,4 +1,4 @@
-/** Turns a seed into bytes, and what was stored into the manifest that states it. */
+/** A seed → bytes, and what was stored → the manifest that states it. */
 import { createHash } from 'node:crypto';
 import type { Archive, Stored } from '../../../src/archive/archive.ts';
 import type { FailureRecord, Manifest, SourceFacts, WaitingRecord } from '../../../src/archive/manifest.ts';

@@ -1,4 +1,4 @@
-/** Turns `ENDPOINT BUCKET MEBIBYTES` into one recording of that size in the bucket, and says what memory that took. */
+/** `ENDPOINT BUCKET MEBIBYTES` → one recording of that size in the bucket, and says what memory that took. */
 import { openBucketArchive } from '../../../src/archive/bucket/bucket.ts';
 import { bytesOf, manifestOf } from './content.ts';
 

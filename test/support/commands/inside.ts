@@ -1,4 +1,4 @@
-/** Turns a command line into what it prints, run in this process: as {@link runArchiver}, without the start of another one. */
+/** A command line → what it prints, run in this process: as {@link runArchiver}, without the start of another one. */
 import assert from 'node:assert/strict';
 import { Writable } from 'node:stream';
 import { commandNamed } from '../../../src/commands/contents.ts';

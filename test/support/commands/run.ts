@@ -1,4 +1,4 @@
-/** Turns a command line into the real process `archiver COMMAND …` and what it printed. */
+/** A command line → the real process `archiver COMMAND …` and what it printed. */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';

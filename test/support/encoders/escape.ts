@@ -1,4 +1,4 @@
-/** Turns a cage into what a taken-over encoder reached from inside it: Perl in ffmpeg's place, and everything it might want around it. */
+/** A cage → what a taken-over encoder reached from inside it: Perl in ffmpeg's place, and everything it might want around it. */
 import { spawn } from 'node:child_process';
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';

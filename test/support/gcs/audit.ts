@@ -1,4 +1,4 @@
-/** Turns an object that has just become visible into what is wrong with it by the rules of the archive. */
+/** An object that has just become visible → what is wrong with it by the rules of the archive. */
 import { createHash } from 'node:crypto';
 import type { Manifest } from '../../../src/archive/manifest.ts';
 import { parseManifest } from '../../../src/archive/records.ts';

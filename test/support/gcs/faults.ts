@@ -1,4 +1,4 @@
-/** Turns instructions, named as Google's storage-testbench names them, into what the next matching request meets. */
+/** Instructions, named as Google's storage-testbench names them, → what the next matching request meets. */
 import assert from 'node:assert/strict';
 
 /** One kind of request each; `chunk` has bytes and more to come, `final` states the total, `status` only asks. */

@@ -1,4 +1,4 @@
-/** Turns a port of the loopback into Cloud Storage's JSON API, as far as the service uses it, with faults to order. */
+/** A port of the loopback → Cloud Storage's JSON API, as far as the service uses it, with faults to order. */
 import assert from 'node:assert/strict';
 import { randomUUID, type KeyObject } from 'node:crypto';
 import { once } from 'node:events';

@@ -1,4 +1,4 @@
-/** Turns a V4 signed URL into what is wrong with it, as Cloud Storage would check it. */
+/** A V4 signed URL → what is wrong with it, as Cloud Storage would check it. */
 import { createHash, verify, type KeyObject } from 'node:crypto';
 
 /** https://cloud.google.com/storage/docs/authentication/canonical-requests; undefined where it is valid now. */

@@ -1,4 +1,4 @@
-/** Turns finished uploads into objects with generations and checksums, and looks at each in the instant it appears. */
+/** Finished uploads → objects with generations and checksums, and looks at each in the instant it appears. */
 import { createHash } from 'node:crypto';
 import { crc32c, encodeCrc32c } from '../../../src/archive/checksum.ts';
 

@@ -1,4 +1,4 @@
-/** Turns the bytes of HTTP into what the JSON API means by them, and objects into answers. */
+/** The bytes of HTTP → what the JSON API means by them, and objects → answers. */
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';

@@ -1,4 +1,4 @@
-/** Turns a batch request into its results: nothing at the first question, everything at the second. */
+/** A batch request → its results: nothing at the first question, everything at the second. */
 import { randomUUID } from 'node:crypto';
 import { errorReply, notFound } from './errors.ts';
 import type { ScriptedRecording } from './recordings.ts';

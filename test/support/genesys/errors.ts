@@ -1,4 +1,4 @@
-/** Turns what is wrong with a request into Genesys' own words for it. */
+/** What is wrong with a request → Genesys' own words for it. */
 import { randomUUID } from 'node:crypto';
 import type { Fault } from './faults.ts';
 import { jsonReply, type Reply } from './reply.ts';

@@ -1,4 +1,4 @@
-/** Turns instructions such as `return-503` into what goes wrong on a route of the simulated Genesys, each counted. */
+/** Instructions such as `return-503` → what goes wrong on a route of the simulated Genesys, each counted. */
 import assert from 'node:assert/strict';
 
 /**

@@ -1,4 +1,4 @@
-/** Turns a script of answers into a media host on loopback that misbehaves on the wire exactly as told, request by request. */
+/** A script of answers → a media host on loopback that misbehaves on the wire exactly as told, request by request. */
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { S3_STATUS } from './faults.ts';

@@ -1,4 +1,4 @@
-/** Turns a media file into a URL that looks and behaves like a pre-signed one of Amazon S3, and such a URL into the file. */
+/** A media file → a URL that looks and behaves like a pre-signed one of Amazon S3, and such a URL → the file. */
 import { createHmac, randomBytes, randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Fault } from './faults.ts';

@@ -1,4 +1,4 @@
-/** Turns what a test says of a recording into the JSON Genesys Cloud answers about it, state after state. */
+/** What a test says of a recording → the JSON Genesys Cloud answers about it, state after state. */
 import { type SimulatedFile, sizeOf } from './reply.ts';
 
 /**

@@ -1,4 +1,4 @@
-/** Turns an answer (a status, headers, a body of bytes or of generated media) into HTTP, with the fault it was told to have. */
+/** An answer (a status, headers, a body of bytes or of generated media) → HTTP, with the fault it was told to have. */
 import { once } from 'node:events';
 import { createReadStream, statSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';

@@ -1,5 +1,5 @@
 /**
- * Turns scripted recordings into a simulated Genesys Cloud over real HTTP: token, Recording API, batch, Media API and
+ * Scripted recordings → a simulated Genesys Cloud over real HTTP: token, Recording API, batch, Media API and
  * pre-signed media URLs on a second port. It is held to the real API by test/genesys/official-sdk.test.ts.
  */
 import { randomBytes, randomUUID } from 'node:crypto';

@@ -1,4 +1,4 @@
-/** Turns voicemails that were left in a queue into what the Conversations and the Voicemail API answer about them. */
+/** Voicemails that were left in a queue → what the Conversations and the Voicemail API answer about them. */
 import { notFound } from './errors.ts';
 import { ScriptedRecording } from './recordings.ts';
 import { jsonReply, type Reply, type SimulatedFile } from './reply.ts';

@@ -1,4 +1,4 @@
-/** Turns the names of the small real recordings into simulated ones, and into what is expected of their WebM. */
+/** The names of the small real recordings → simulated ones, and what is expected of their WebM. */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

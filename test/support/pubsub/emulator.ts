@@ -1,4 +1,4 @@
-/** Turns `gcloud beta emulators pubsub` into a Pub/Sub server on a free port that can be killed and started again. */
+/** `gcloud beta emulators pubsub` → a Pub/Sub server on a free port that can be killed and started again. */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';

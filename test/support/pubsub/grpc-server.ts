@@ -1,4 +1,4 @@
-/** Turns a port of the loopback into a gRPC server that gives every call the answer a test has chosen. */
+/** A port of the loopback → a gRPC server that gives every call the answer a test has chosen. */
 import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
 import { createServer, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';

@@ -1,4 +1,4 @@
-/** Turns paths of the service into answers, as a caller with an API key gets them, and remembers every text it was told. */
+/** Paths of the service → answers, as a caller with an API key gets them, and remembers every text it was told. */
 import assert from 'node:assert/strict';
 import { parseManifest } from '../../../src/archive/records.ts';
 import type { Manifest } from '../../../src/archive/manifest.ts';

@@ -1,4 +1,4 @@
-/** Turns a process id into the processes it has started, as /proc has them: who runs, who is left, and how many at most. */
+/** A process id → the processes it has started, as /proc has them: who runs, who is left, and how many at most. */
 import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 

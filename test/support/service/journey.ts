@@ -1,5 +1,5 @@
 /**
- * Turns an environment (a queue and an archive) into the proof that the way of a recording works there: from signed event to
+ * An environment (a queue and an archive) → the proof that the way of a recording works there: from signed event to
  * verified manifest, with only the far ends simulated. The service is the real process; it is looked at only from outside.
  */
 import assert from 'node:assert/strict';

@@ -1,4 +1,4 @@
-/** Turns a service that is killed and started again into what it acknowledged, archived and lost: one archive and queue, one service after the other. */
+/** A service that is killed and started again → what it acknowledged, archived and lost: one archive and queue, one service after the other. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-/** Turns an event into a webhook as each kind of sender sends it: signed in one of several ways, or with a token. */
+/** An event → a webhook as each kind of sender sends it: signed in one of several ways, or with a token. */
 import { createHmac, randomUUID } from 'node:crypto';
 
 export type Proof = (body: string) => Readonly<Record<string, string>>;

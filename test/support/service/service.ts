@@ -1,4 +1,4 @@
-/** Turns a command and an environment into the real process `archiver COMMAND`: started, read, stopped, frozen and killed. */
+/** A command and an environment → the real process `archiver COMMAND`: started, read, stopped, frozen and killed. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { EventEmitter, on, once } from 'node:events';
 import { readFileSync } from 'node:fs';

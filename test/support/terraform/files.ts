@@ -1,4 +1,4 @@
-/** Turns the files of terraform/ into blocks that tests can look at. */
+/** The files of terraform/ → blocks that tests can look at. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';

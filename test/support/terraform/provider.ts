@@ -1,5 +1,5 @@
 /**
- * Turns provider schemas into a provider that Terraform itself talks to (plugin protocol 6 over gRPC): it knows names
+ * Provider schemas → a provider that Terraform itself talks to (plugin protocol 6 over gRPC): it knows names
  * and types and nothing else, which is what `terraform validate` and `terraform test` with mocks need. Nothing is
  * downloaded: TF_REATTACH_PROVIDERS makes Terraform connect to a server that already runs.
  * https://github.com/hashicorp/terraform/tree/main/docs/plugin-protocol

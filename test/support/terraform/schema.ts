@@ -1,5 +1,5 @@
 /**
- * Turns the provider bindings of the CDK for Terraform into schema.json: names, types and nesting of the resources that
+ * The provider bindings of the CDK for Terraform → schema.json: names, types and nesting of the resources that
  * terraform/ uses, for a provider that Terraform itself can ask without a download (provider.ts).
  *
  * To make it again, for a new provider version or a new resource type:
