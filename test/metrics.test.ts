@@ -75,7 +75,7 @@ suite('GET /metrics', { skip: emulatorMissing() }, () => {
       await queue.publish([{ kind: 'recording', recordingId: 'r-1', conversationId: 'c-1' }], stop.signal);
       await handled.promise;
       assert.equal(await unreadable(), 0);
-      await emulator.admin.topic('jobs').publishMessage({ data: Buffer.from('{"v":9}') });
+      await emulator.admin.topic('jobs').publishMessage({ data: Buffer.from('{"v":0}') });
       while ((await unreadable()) === 0) await delay(20);
       rest.abort();
       await consuming;
@@ -83,7 +83,7 @@ suite('GET /metrics', { skip: emulatorMissing() }, () => {
       const before = await unreadable();
       const pushed: Envelope = {
         id: '1',
-        data: '{"v":9}',
+        data: '{"v":0}',
         attributes: {},
         publishedAt: new Date(),
         deliveryAttempt: 2,
