@@ -102,6 +102,15 @@ export interface Page {
   readonly cursor: string | undefined;
 }
 
+/** What a link is signed for. */
+export interface LinkTerms {
+  /** Seconds, at least. */
+  readonly lifetimeS: number;
+  /** Whom it was given to, and in which request: signed with it where the store keeps a log of its own, so that this names them. */
+  readonly who?: string;
+  readonly requestId?: string;
+}
+
 /** What an archive that serves its own links can say of one. */
 export interface LinkVerifier {
   /** `path` is `/media/{C|_}/{R}`. @throws Failure `forbidden` where the signature is wrong or the link has expired. */
@@ -145,7 +154,7 @@ export interface Archive {
   /** Creates it; false where there is one already, which stays as it is. @throws Failure `erased` where its recording is gone meanwhile */
   putLevels(manifest: Manifest, bytes: Uint8Array, signal: AbortSignal): Promise<boolean>;
   /** A signed, expiring URL that plays what `find` found in a browser: a bearer secret, never logged. */
-  link(manifest: Manifest, lifetimeS: number, signal: AbortSignal): Promise<Link>;
+  link(manifest: Manifest, terms: LinkTerms, signal: AbortSignal): Promise<Link>;
   /**
    * Newest day first; failures by the day they were recorded on, what waits by the day it began to. `no-recordings` is shown
    * only where the query asks for that status. Of what is archived neither a failure nor a wait is shown.

@@ -4,6 +4,7 @@ import { STATUSES, type Archive, type Entry, type ListQuery } from '../archive/a
 import { Failure } from '../failure.ts';
 import { isDay } from '../instant.ts';
 import { type Recording, canonicalId, isId, parseId } from '../recording.ts';
+import { callerOf } from './auth.ts';
 import { leavingSignal } from './play.ts';
 import type { Witness } from './witness.ts';
 
@@ -66,7 +67,9 @@ export function linkRecording({ archive, linkLifetimeS, witness, way }: Recordin
     const manifest = await archive.find(recording, signal);
     if (manifest === undefined)
       throw new Failure('not-found', 'This recording is not in the archive: see /recordings/C/R for why.');
-    const link = await archive.link(manifest, linkLifetimeS, signal);
+    const requestId = res.getHeader('X-Request-Id');
+    const terms = { lifetimeS: linkLifetimeS, who: callerOf(req).name };
+    const link = await archive.link(manifest, typeof requestId === 'string' ? { ...terms, requestId } : terms, signal);
     await recorded;
     // Not res.redirect(): it puts the link, a bearer secret, into a body as well.
     if (req.query['redirect'] !== undefined) res.status(302).setHeader('Location', link.url).end();

@@ -260,7 +260,7 @@ export function archiveSuite(name: string, open: () => Promise<ArchiveHarness>):
             assert.equal(manifest.recordingId, capitals.recordingId);
             const bytes = await buffer(await archive.read(manifest, undefined, signal()));
             assert.equal(bytes.length, manifest.webm.sizeBytes);
-            const link = await archive.link(manifest, 60, signal());
+            const link = await archive.link(manifest, { lifetimeS: 60 }, signal());
             assert.deepEqual(await harness.follow(link.url), bytes);
           }
           const alone = { recordingId: lower.recordingId, conversationId: undefined };
@@ -302,7 +302,7 @@ export function archiveSuite(name: string, open: () => Promise<ArchiveHarness>):
         const content = small('a');
         await store(harness.archive, CALL, content);
         const before = Date.now();
-        const link = await harness.archive.link(await found(harness.archive, CALL), 600, signal());
+        const link = await harness.archive.link(await found(harness.archive, CALL), { lifetimeS: 600 }, signal());
         const lifeMs = Date.parse(link.expiresAt) - before;
         assert.ok(lifeMs > 590_000 && lifeMs < 720_000, link.expiresAt);
         assert.match(link.expiresAt, /Z$/);
@@ -588,7 +588,7 @@ export function archiveSuite(name: string, open: () => Promise<ArchiveHarness>):
         const manifest = await store(archive, LONGEST, { ...large('long', harness), facts });
         assert.deepEqual(await archive.find(LONGEST, signal()), manifest);
         assert.deepEqual(await verifyStored(archive, LONGEST, signal()), []);
-        const { url } = await archive.link(await found(archive, LONGEST), 60, signal());
+        const { url } = await archive.link(await found(archive, LONGEST), { lifetimeS: 60 }, signal());
         assert.ok((await harness.follow(url)).equals(bytesIn(large('long', harness))));
         assert.deepEqual(await listed(archive, { conversationId: LONGEST.conversationId, limit: 10 }), [
           `archived ${LINE}`,
@@ -741,7 +741,7 @@ export function archiveSuite(name: string, open: () => Promise<ArchiveHarness>):
         await archive.check(signal());
         await archive.sweep(0, signal());
         await allPages(archive, { limit: 2 });
-        const { url } = await archive.link(await found(archive, CALL), 60, signal());
+        const { url } = await archive.link(await found(archive, CALL), { lifetimeS: 60 }, signal());
         await harness.follow(url);
         assert.deepEqual(await snapshot(harness), before);
       });

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { PassThrough, Readable } from 'node:stream';
-import type { Archive, ByteRange, Entry, ListQuery } from '../../src/archive/archive.ts';
+import type { Archive, ByteRange, Entry, ListQuery, LinkTerms } from '../../src/archive/archive.ts';
 import { recordingOf, type FailureRecord, type Manifest, type WaitingRecord } from '../../src/archive/manifest.ts';
 import type { Subject } from '../../src/archive/names.ts';
 import type { Audit, AuditEntry } from '../../src/audit/audit.ts';
@@ -125,7 +125,7 @@ export class MapArchive implements Pick<Archive, 'find' | 'failureOf' | 'waiting
     return Readable.from([part], { objectMode: false });
   }
 
-  async link(manifest: Manifest, lifetimeS: number): Promise<{ url: string; expiresAt: string }> {
+  async link(manifest: Manifest, { lifetimeS }: LinkTerms): Promise<{ url: string; expiresAt: string }> {
     return {
       url: `https://links.example/media/${pathOf(recordingOf(manifest))}?expires=${String(lifetimeS)}&signature=good`,
       expiresAt: '2026-08-05T00:15:00.000Z',

@@ -4,7 +4,7 @@ import type { Readable } from 'node:stream';
 import type { Proxies } from '../../config/proxies.ts';
 import { Failure } from '../../failure.ts';
 import { keyOf, type Recording, spellingsOf } from '../../recording.ts';
-import type { Archive, ByteRange, Deposit, Link } from '../archive.ts';
+import type { Archive, ByteRange, Deposit, Link, LinkTerms } from '../archive.ts';
 import { clipRange } from '../byte-range.ts';
 import { recordingOf, type Manifest } from '../manifest.ts';
 import { besideName, manifestName, RECORDINGS, STAGING, stagingName, webmName } from '../names.ts';
@@ -126,8 +126,8 @@ export class BucketArchive extends ObjectArchive implements Archive {
   }
 
   /** Lives longer than asked where the recording is longer: see {@link LinkCache}. */
-  async link(manifest: Manifest, lifetimeS: number, signal: AbortSignal): Promise<Link> {
-    return this.#links.get({ manifest, lifetimeS }, signal);
+  async link(manifest: Manifest, terms: LinkTerms, signal: AbortSignal): Promise<Link> {
+    return this.#links.get({ manifest, ...terms }, signal);
   }
 
   /** The manifest first: it is what a removal begins with, and so decides which of the two was first. */

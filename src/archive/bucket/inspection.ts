@@ -70,7 +70,12 @@ export class BucketInspection {
 
   /** @throws Failure naming the role that signing lacks */
   async requireSigning(signal: AbortSignal): Promise<void> {
-    const order = { name: this.#client.fullName('staging/probe'), contentType: 'audio/webm', disposition: 'inline' };
+    const order = {
+      name: this.#client.fullName('staging/probe'),
+      contentType: 'audio/webm',
+      disposition: 'inline',
+      audited: {},
+    };
     const url = await this.#signer.sign({ ...order, expiresAt: new Date(Date.now() + 60_000) }, signal);
     if (!URL.canParse(url)) throw new Failure('internal', 'What was signed is no link.');
   }

@@ -1,6 +1,6 @@
 /** A recording → a signed link, the same one again while more than half of its life is left. */
 import { pathOf } from '../../recording.ts';
-import type { Link } from '../archive.ts';
+import type { Link, LinkTerms } from '../archive.ts';
 import { webmName } from '../names.ts';
 import type { BucketClient } from './client.ts';
 import type { LinkSigner } from './signer.ts';
@@ -11,13 +11,11 @@ const MOST_LINKS = 2_000;
 const LONGEST_S = 604_800;
 const LISTENING_S = 3_600;
 
-export interface LinkRequest {
+export interface LinkRequest extends LinkTerms {
   readonly manifest: Manifest;
-  /** Seconds, at least. */
-  readonly lifetimeS: number;
 }
 
-/** Signing costs up to three requests. The links in here are bearer secrets and go nowhere but to who asked. */
+/** Signing costs up to three requests: whoever asks again gets his own link again, with the request it was made for. The links in here are bearer secrets and go nowhere but to who asked. */
 export class LinkCache {
   readonly #signer: LinkSigner;
   readonly #client: BucketClient;
@@ -30,7 +28,7 @@ export class LinkCache {
 
   async get(asked: LinkRequest, signal: AbortSignal): Promise<Link> {
     const lifetimeS = linkLifetimeS(asked.lifetimeS, asked.manifest.webm.durationMs);
-    const key = `${pathOf(recordingOf(asked.manifest))} ${String(lifetimeS)}`;
+    const key = `${pathOf(recordingOf(asked.manifest))} ${String(lifetimeS)} ${asked.who ?? ''}`;
     const known = this.#links.get(key);
     if (known !== undefined && known.freshUntil > Date.now()) return known.link;
     const link = await this.#sign(asked, lifetimeS, signal);
@@ -38,7 +36,7 @@ export class LinkCache {
     return link;
   }
 
-  async #sign({ manifest }: LinkRequest, lifetimeS: number, signal: AbortSignal): Promise<Link> {
+  async #sign({ manifest, who, requestId }: LinkRequest, lifetimeS: number, signal: AbortSignal): Promise<Link> {
     const recording = recordingOf(manifest);
     const expiresAt = new Date((Math.floor(Date.now() / 1000) + lifetimeS) * 1000);
     const url = await this.#signer.sign(
@@ -48,6 +46,10 @@ export class LinkCache {
         contentType: manifest.webm.contentType,
         // Ids hold nothing that would need quoting.
         disposition: `inline; filename="${recording.recordingId}.webm"`,
+        audited: {
+          ...(who === undefined ? {} : { user: who }),
+          ...(requestId === undefined ? {} : { request: requestId }),
+        },
       },
       signal,
     );

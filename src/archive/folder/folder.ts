@@ -5,7 +5,7 @@ import { dirname, join, resolve } from 'node:path';
 import { addAbortSignal, type Readable } from 'node:stream';
 import { Failure, systemCode } from '../../failure.ts';
 import { pathOf, type Recording, spellingsOf } from '../../recording.ts';
-import type { Archive, ByteRange, Deposit, Link, LinkVerifier } from '../archive.ts';
+import type { Archive, ByteRange, Deposit, Link, LinkTerms, LinkVerifier } from '../archive.ts';
 import { clipRange } from '../byte-range.ts';
 import { requireNotErased } from '../erased.ts';
 import { recordingOf, type Manifest } from '../manifest.ts';
@@ -116,7 +116,7 @@ export class FolderArchive extends ObjectArchive implements Archive, LinkVerifie
     });
   }
 
-  async link(manifest: Manifest, lifetimeS: number, signal: AbortSignal): Promise<Link> {
+  async link(manifest: Manifest, { lifetimeS }: LinkTerms, signal: AbortSignal): Promise<Link> {
     signal.throwIfAborted();
     const expires = Math.floor(Date.now() / 1000) + lifetimeS;
     return {

@@ -571,7 +571,7 @@ test('an archive that may only read completes nothing, checks without writing, a
     await harness.archive.find(CALL, signal());
     harness.server.deny('create', '');
     assert.ok(await reader.find(CALL, signal()));
-    const { url } = await reader.link(await found(reader, CALL), 60, signal());
+    const { url } = await reader.link(await found(reader, CALL), { lifetimeS: 60 }, signal());
     assert.ok((await harness.follow(url)).equals(Buffer.concat([SMALL.head, ...SMALL.clusters])));
   });
 });

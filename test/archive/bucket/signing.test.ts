@@ -79,7 +79,7 @@ describe('without a key', () => {
   test('a link is signed by the IAM call, and plays in ranges with its type and a name', async () => {
     await withKeyless(async ({ archive }) => {
       await store(archive, CALL, CONTENT);
-      const { url, expiresAt } = await archive.link(await found(archive, CALL), 600, signal());
+      const { url, expiresAt } = await archive.link(await found(archive, CALL), { lifetimeS: 600 }, signal());
       const query = new URL(url).searchParams;
       assert.equal(query.get('X-Goog-Algorithm'), 'GOOG4-RSA-SHA256');
       assert.ok(Number(query.get('X-Goog-Expires')) <= 600);
@@ -99,13 +99,13 @@ describe('without a key', () => {
       await store(archive, CALL, CONTENT);
       mock.timers.enable({ apis: ['Date'], now: Date.now() });
       const signed = metadata.count('signBlob');
-      const first = await archive.link(await found(archive, CALL), 600, signal());
+      const first = await archive.link(await found(archive, CALL), { lifetimeS: 600 }, signal());
       mock.timers.tick(299_000);
-      assert.deepEqual(await archive.link(await found(archive, CALL), 600, signal()), first);
+      assert.deepEqual(await archive.link(await found(archive, CALL), { lifetimeS: 600 }, signal()), first);
       assert.equal(metadata.count('signBlob'), signed + 1);
-      assert.notEqual((await archive.link(await found(archive, CALL), 1200, signal())).url, first.url);
+      assert.notEqual((await archive.link(await found(archive, CALL), { lifetimeS: 1200 }, signal())).url, first.url);
       mock.timers.tick(2_000);
-      const second = await archive.link(await found(archive, CALL), 600, signal());
+      const second = await archive.link(await found(archive, CALL), { lifetimeS: 600 }, signal());
       assert.notEqual(second.url, first.url);
       assert.equal(metadata.count('signBlob'), signed + 3);
       mock.timers.tick(300_000);
@@ -114,11 +114,38 @@ describe('without a key', () => {
     });
   });
 
+  test('a link names whom it was given to, and in which request, for Cloud Storage’s own log; each person has his own', async () => {
+    await withKeyless(async ({ archive }) => {
+      await store(archive, CALL, CONTENT);
+      const manifest = await found(archive, CALL);
+      const give = async (who: string, requestId: string): Promise<string> =>
+        (await archive.link(manifest, { lifetimeS: 600, who, requestId }, signal())).url;
+      const odd = 'Ana & Søn <qa/1>';
+      const first = await give(odd, 'request-1');
+      const query = new URL(first).searchParams;
+      assert.equal(query.get('x-goog-custom-audit-user'), odd);
+      assert.equal(query.get('x-goog-custom-audit-request'), 'request-1');
+      assert.equal((await fetch(first)).status, 200);
+      assert.equal(await give(odd, 'request-2'), first, 'whoever asks again is given it again');
+      const other = await give('somebody', 'request-3');
+      assert.equal(new URL(other).searchParams.get('x-goog-custom-audit-user'), 'somebody');
+      for (const change of [
+        (url: URL) => url.searchParams.set('x-goog-custom-audit-user', 'nobody'),
+        (url: URL) => url.searchParams.delete('x-goog-custom-audit-user'),
+        (url: URL) => url.searchParams.set('x-goog-custom-audit-request', 'another'),
+      ]) {
+        const changed = new URL(first);
+        change(changed);
+        assert.equal((await fetch(changed)).status, 403, 'the signature covers it');
+      }
+    });
+  });
+
   test('a missing right to sign says which role to grant, and heals', async () => {
     await withKeyless(async ({ archive }) => {
       await store(archive, CALL, CONTENT);
       metadata.refuseSigning(403);
-      await assert.rejects(archive.link(await found(archive, CALL), 600, signal()), (error) => {
+      await assert.rejects(archive.link(await found(archive, CALL), { lifetimeS: 600 }, signal()), (error) => {
         return (
           error instanceof Failure &&
           error.code === 'misconfigured' &&
@@ -126,7 +153,7 @@ describe('without a key', () => {
         );
       });
       metadata.refuseSigning(undefined);
-      assert.ok((await archive.link(await found(archive, CALL), 600, signal())).url);
+      assert.ok((await archive.link(await found(archive, CALL), { lifetimeS: 600 }, signal())).url);
     });
   });
 
@@ -175,7 +202,7 @@ test('links point to the host the bucket is served under, where there is one', a
   await withKeyless(
     async ({ archive }) => {
       await store(archive, CALL, CONTENT);
-      const { url } = await archive.link(await found(archive, CALL), 600, signal());
+      const { url } = await archive.link(await found(archive, CALL), { lifetimeS: 600 }, signal());
       assert.equal(new URL(url).origin, 'https://media.example.com');
       assert.equal(new URL(url).pathname, '/recordings/C1/R1/recording.webm');
     },
@@ -195,7 +222,7 @@ test('GCS_LINK_HOST is where links point, and their signature covers it', async 
     const linkOf = async (more: Readonly<Record<string, string>>): Promise<URL> => {
       const { archive } = await openArchive(readConfig({ ...env, ...more }, 'receiver'), { publicUrl: '' });
       await store(archive, CALL, CONTENT);
-      const { url } = await archive.link(await found(archive, CALL), 600, signal());
+      const { url } = await archive.link(await found(archive, CALL), { lifetimeS: 600 }, signal());
       await archive.close();
       return new URL(url);
     };

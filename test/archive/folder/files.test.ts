@@ -366,7 +366,7 @@ async function assertWorks(t: TestContext): Promise<readonly string[]> {
     assert.equal(made.filter(Boolean).length, 1);
     assert.equal(await archive.notes.read('erased/C1.R9.json', signal()), String(made.indexOf(true)));
     assert.equal(await archive.notes.remove('erased/C1.R9.json', signal()), true);
-    assert.ok((await archive.link(manifest, 60, signal())).url);
+    assert.ok((await archive.link(manifest, { lifetimeS: 60 }, signal())).url);
     assert.equal(await archive.sweep(0, signal()), 0);
     assert.deepEqual(
       (await filesIn(path)).filter((name) => name.startsWith('staging/')),

@@ -255,7 +255,7 @@ test('a read-only folder is misconfigured for writers and plays for readers (ST-
     );
     assert.deepEqual(await verifyStored(archive, CALL, signal()), []);
     assert.equal((await archive.list({ limit: 10 }, signal())).entries.length, 1);
-    await archive.link(await found(archive, CALL), 60, signal());
+    await archive.link(await found(archive, CALL), { lifetimeS: 60 }, signal());
   });
 });
 

@@ -91,7 +91,7 @@ test('without LINK_KEYS one key is made beside the archive folder, closed to oth
     const archive = open();
     assert.deepEqual(await readdir(folder), [], 'no key before a link is asked for');
     await store(archive, CALL, { head: bytesOf('head', 10), clusters: [bytesOf('a', 100)] });
-    const { url } = await archive.link(await found(archive, CALL), 60, AbortSignal.timeout(10_000));
+    const { url } = await archive.link(await found(archive, CALL), { lifetimeS: 60 }, AbortSignal.timeout(10_000));
     const key = join(folder, 'archive', 'link.key');
     assert.equal((await stat(key)).mode & 0o777, 0o600);
     assert.deepEqual(await readdir(folder), ['archive'], 'it lies inside what is persisted');
@@ -112,7 +112,7 @@ test('a key that is taken away verifies no link any more, without opening the ar
     const opens = (link: string): Recording => media.verifyLink(new URL(link).pathname, new URL(link).searchParams);
     await store(archive, CALL, { head: bytesOf('head', 10), clusters: [bytesOf('a', 100)] });
     const make = async (): Promise<string> =>
-      (await archive.link(await found(archive, CALL), 60, AbortSignal.timeout(10_000))).url;
+      (await archive.link(await found(archive, CALL), { lifetimeS: 60 }, AbortSignal.timeout(10_000))).url;
     const before = await make();
     assert.deepEqual(opens(before), CALL);
     const change = Promise.withResolvers<void>();
