@@ -6,11 +6,12 @@ import { holdsOn } from '../archive/holds.ts';
 import { type HashedNote, readLeaves, sha256Hex, treeOf } from '../archive/leaves.ts';
 import { readSeal, type SealedDay } from '../archive/seals.ts';
 import { dayOf, parseManifest } from '../archive/records.ts';
+import { findSpelledManifest } from '../archive/spelled-manifest.ts';
 import { rereadFaults } from '../archive/verify.ts';
 import type { Audit } from '../audit/audit.ts';
 import { dayAt } from '../instant.ts';
 import type { MerklePath } from '../merkle.ts';
-import { keyOf, pathOf, spellingsOf, type Recording } from '../recording.ts';
+import { keyOf, pathOf, type Recording } from '../recording.ts';
 
 /** A note as it lay there, so that its hash can be computed again. */
 export interface QuotedNote extends HashedNote {
@@ -113,7 +114,7 @@ export async function certifyRecording(
   needs: CertifyingNeeds,
   signal: AbortSignal,
 ): Promise<RecordingCertificate | NoCertificate> {
-  const found = await manifestOn(asked, needs, signal);
+  const found = await findSpelledManifest(asked, needs.archive, signal);
   if (found === undefined) {
     const other = `archiver certificate --recording ${pathOf(asked)} --erased`;
     return { refused: `It is not archived. Say that it was erased, if it was:  ${other}` };
@@ -139,19 +140,6 @@ export async function certifyRecording(
     holds: await holdFacts(recording, needs, signal),
     erasure: null,
   };
-}
-
-/** In whichever spelling it lies there. */
-async function manifestOn(
-  asked: Recording,
-  { archive }: CertifyingNeeds,
-  signal: AbortSignal,
-): Promise<{ readonly recording: Recording; readonly text: string } | undefined> {
-  for (const recording of spellingsOf(asked)) {
-    const text = await archive.manifestText(recording, signal);
-    if (text !== undefined) return { recording, text };
-  }
-  return undefined;
 }
 
 /** That it was erased, by whom, when, and how it was read back. @throws Failure */

@@ -4,11 +4,12 @@ import { conversationPrefix, parseDetails, type ConversationDetails } from '../a
 import { isErased } from '../archive/erased.ts';
 import type { Manifest } from '../archive/manifest.ts';
 import { parseManifest } from '../archive/records.ts';
+import { findSpelledManifest } from '../archive/spelled-manifest.ts';
 import type { Audit, AuditEntry } from '../audit/audit.ts';
 import { certifyRecording, type CertifyingNeeds } from '../certificate/certify.ts';
 import { certificatePage } from '../certificate/page.ts';
 import { Failure } from '../failure.ts';
-import { keyOf, pathOf, spellingsOf, type Recording } from '../recording.ts';
+import { keyOf, pathOf, type Recording } from '../recording.ts';
 import { encodeSigned, signStatement, type Signer } from '../statement.ts';
 import type { CaseFolder } from './case-folder.ts';
 
@@ -45,7 +46,7 @@ export async function exportRecording(
 ): Promise<ExportedRecording | ExportFinding> {
   const { archive, audit, by, folder } = needs;
   await audit.record({ action: 'exported', ...by, ...asked }, signal);
-  const found = await findText(asked, archive, signal);
+  const found = await findSpelledManifest(asked, archive, signal);
   if (found === undefined) return notThere(asked, archive, signal);
   const { recording, text } = found;
   const manifest = parseManifest(text);
@@ -55,19 +56,6 @@ export async function exportRecording(
   await folder.text(`${place}/manifest.json`, text);
   const details = await copyDetails(recording, needs, signal);
   return { recording, manifest, details, certificate: await copyCertificate(recording, needs, signal) };
-}
-
-/** In whichever spelling it lies there. */
-async function findText(
-  asked: Recording,
-  archive: Archive,
-  signal: AbortSignal,
-): Promise<{ readonly recording: Recording; readonly text: string } | undefined> {
-  for (const recording of spellingsOf(asked)) {
-    const text = await archive.manifestText(recording, signal);
-    if (text !== undefined) return { recording, text };
-  }
-  return undefined;
 }
 
 async function notThere(recording: Recording, archive: Archive, signal: AbortSignal): Promise<ExportFinding> {
