@@ -1,10 +1,8 @@
 /** The audit page: what is on record, what is asked of it, and that asking is on record as well. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { Browser } from 'playwright-core';
 import type { AuditEntry } from '../../src/audit/audit.ts';
-import { findChromium, launchChromium } from '../support/browser/browser.ts';
-import { openView, picture, VIEWS } from '../support/console/chromium.ts';
+import { chromiumForTests, openView, picture, VIEWS } from '../support/console/chromium.ts';
 import { type ConsoleScene, EVERYBODY, openConsoleScene } from '../support/console/console.ts';
 
 const HOSTILE = '<svg onload=alert(1)>\u202E';
@@ -108,21 +106,14 @@ for (const [query, name] of [
     assert.match(await answer.text(), new RegExp(`${name}: expected`));
   });
 
-const executable = findChromium();
-const IN_CHROMIUM = { skip: executable === undefined ? 'there is no Chromium on the PATH' : false, timeout: 400_000 };
-let browser: Browser | undefined;
-before(async () => {
-  if (executable !== undefined) browser = await launchChromium(executable);
-});
-after(() => browser?.close());
+const chromium = chromiumForTests();
 
 for (const view of VIEWS)
   test(
     `the audit, ${view.theme}, ${String(view.width)} px: nothing axe, policy or browser complains of`,
-    IN_CHROMIUM,
+    chromium.options,
     async () => {
-      assert.ok(browser !== undefined);
-      await using opened = await openView(browser, view);
+      await using opened = await openView(chromium.browser(), view);
       await opened.page.goto(`${scene.url}/console/audit`);
       assert.deepEqual(await opened.problems(), []);
       await picture(opened.page, `audit-${view.theme}-${String(view.width)}`);

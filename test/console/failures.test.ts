@@ -1,13 +1,11 @@
 /** Failures, and replaying everything that matches: counted first, each on record before it is sent, conflicts as lines. */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import type { Browser } from 'playwright-core';
+import { test } from 'node:test';
 import { replayAll } from '../../src/console/failed-list.ts';
 import { Failure } from '../../src/failure.ts';
 import { ListQueue } from '../http/far-ends.ts';
-import { findChromium, launchChromium } from '../support/browser/browser.ts';
 import { bytesOf, store } from '../support/archive/content.ts';
-import { openView, picture, VIEWS } from '../support/console/chromium.ts';
+import { chromiumForTests, openView, picture, VIEWS } from '../support/console/chromium.ts';
 import { type ConsoleScene, EVERYBODY, openConsoleScene } from '../support/console/console.ts';
 import { addFailed } from '../support/console/troubles.ts';
 
@@ -143,20 +141,13 @@ test('a question that cannot be is refused by the name of what is wrong', async 
   }
 });
 
-const executable = findChromium();
-const IN_CHROMIUM = { skip: executable === undefined ? 'there is no Chromium on the PATH' : false, timeout: 400_000 };
-let browser: Browser | undefined;
-before(async () => {
-  if (executable !== undefined) browser = await launchChromium(executable);
-});
-after(() => browser?.close());
+const chromium = chromiumForTests();
 
 for (const view of VIEWS)
   test(
     `failures, ${view.theme}, ${String(view.width)} px, from the list by keyboard to what was sent: nothing axe, policy or browser complains of`,
-    IN_CHROMIUM,
+    chromium.options,
     async () => {
-      assert.ok(browser !== undefined);
       await using opened = await openWithList();
       const { scene } = opened;
       await addFailed(scene.archive, {
@@ -165,7 +156,7 @@ for (const view of VIEWS)
       });
       await addFailed(scene.archive, { recordingId: 'u-2' });
       await addFailed(scene.archive, { recordingId: 'g-1', code: 'gone', reason: 'Genesys has deleted it.' });
-      await using seen = await openView(browser, view);
+      await using seen = await openView(chromium.browser(), view);
       const { page } = seen;
       const name = (state: string): string => `failures-${state}-${view.theme}-${String(view.width)}`;
       await page.goto(`${scene.url}/console/failures`);

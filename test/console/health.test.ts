@@ -1,15 +1,13 @@
 /** The health page over a real archive: what it says, that it looks again by itself, and that nothing is wrong with how it looks. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { Browser } from 'playwright-core';
 import { Failure } from '../../src/failure.ts';
 import { HealthWatch, type HealthNeeds } from '../../src/console/health-facts.ts';
 import { Readiness } from '../../src/http/health.ts';
 import { writePulse } from '../../src/pulse.ts';
 import { dayAt, dayBefore } from '../../src/instant.ts';
-import { findChromium, launchChromium } from '../support/browser/browser.ts';
 import { bytesOf, store } from '../support/archive/content.ts';
-import { openView, picture, VIEWS } from '../support/console/chromium.ts';
+import { chromiumForTests, openView, picture, VIEWS } from '../support/console/chromium.ts';
 import { type ConsoleScene, EVERYBODY, openConsoleScene } from '../support/console/console.ts';
 import { addFailed, addProof, addWaiting } from '../support/console/troubles.ts';
 
@@ -148,22 +146,15 @@ test('the first start shows three steps, with a tick at what is done', async () 
   assert.equal(after.match(/class="done"/g)?.length, 2);
 });
 
-const executable = findChromium();
-const IN_CHROMIUM = { skip: executable === undefined ? 'there is no Chromium on the PATH' : false, timeout: 400_000 };
-let browser: Browser | undefined;
-before(async () => {
-  if (executable !== undefined) browser = await launchChromium(executable);
-});
-after(() => browser?.close());
+const chromium = chromiumForTests();
 
 for (const view of VIEWS)
   test(
     `health, ${view.theme}, ${String(view.width)} px: nothing axe, policy or browser complains of`,
-    IN_CHROMIUM,
+    chromium.options,
     async () => {
-      assert.ok(browser !== undefined);
       scene.now = new Date();
-      await using opened = await openView(browser, view);
+      await using opened = await openView(chromium.browser(), view);
       await opened.page.goto(`${scene.url}/console/health`);
       assert.deepEqual(await opened.problems(), []);
       await picture(opened.page, `health-${view.theme}-${String(view.width)}`);
@@ -174,11 +165,10 @@ for (const view of VIEWS)
     },
   );
 
-test('the page takes over what is new, keeps focus and says a new verdict', IN_CHROMIUM, async () => {
-  assert.ok(browser !== undefined);
+test('the page takes over what is new, keeps focus and says a new verdict', chromium.options, async () => {
   await using scene = await openConsoleScene();
   await fill(scene);
-  await using opened = await openView(browser, { theme: 'light', width: 1440 });
+  await using opened = await openView(chromium.browser(), { theme: 'light', width: 1440 });
   const { page } = opened;
   await page.goto(`${scene.url}/console/health`);
   const look = (): Promise<unknown> => page.evaluate("document.querySelector('live-page').look()");

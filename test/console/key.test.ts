@@ -2,9 +2,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { EncryptJWT, SignJWT, UnsecuredJWT } from 'jose';
-import type { Browser } from 'playwright-core';
 import { ConsoleKeys } from '../../src/console/who/console-keys.ts';
 import { KeyDoor } from '../../src/console/who/key.ts';
 import { Seal } from '../../src/console/who/sealed.ts';
@@ -17,8 +16,7 @@ import { page, tokenField } from '../../src/console/visit.ts';
 import { Witness } from '../../src/http/witness.ts';
 import type { Key } from '../../src/key.ts';
 import { ListAudit } from '../http/far-ends.ts';
-import { findChromium, launchChromium } from '../support/browser/browser.ts';
-import { openView, picture, VIEWS } from '../support/console/chromium.ts';
+import { chromiumForTests, openView, picture, VIEWS } from '../support/console/chromium.ts';
 import { type ConsoleScene, openConsoleScene } from '../support/console/console.ts';
 import { Jar } from '../support/console/jar.ts';
 
@@ -350,22 +348,15 @@ test('a form elsewhere signs nobody in or out', async () => {
   }
 });
 
-const executable = findChromium();
-const IN_CHROMIUM = { skip: executable === undefined ? 'there is no Chromium on the PATH' : false, timeout: 400_000 };
-let browser: Browser | undefined;
-before(async () => {
-  if (executable !== undefined) browser = await launchChromium(executable);
-});
-after(() => browser?.close());
+const chromium = chromiumForTests();
 
 for (const view of VIEWS)
   test(
     `signing in, ${view.theme}, ${String(view.width)} px: nothing axe, policy or browser complains of`,
-    IN_CHROMIUM,
+    chromium.options,
     async () => {
-      assert.ok(browser !== undefined);
       await using scene = await open();
-      await using opened = await openView(browser, view);
+      await using opened = await openView(chromium.browser(), view);
       await opened.page.goto(`${scene.url}/console/home`);
       assert.deepEqual(await opened.problems(), []);
       await picture(opened.page, `sign-in-${view.theme}-${String(view.width)}`);
@@ -382,11 +373,10 @@ for (const view of VIEWS)
 
 test(
   'by keyboard alone: typed, entered, in; and out again through the menu, after which going back shows nothing',
-  IN_CHROMIUM,
+  chromium.options,
   async () => {
-    assert.ok(browser !== undefined);
     await using scene = await open();
-    await using opened = await openView(browser, { theme: 'light', width: 1440 });
+    await using opened = await openView(chromium.browser(), { theme: 'light', width: 1440 });
     const { page } = opened;
     await page.goto(`${scene.url}/console/home?x=1`);
     await page.keyboard.type(KEY);

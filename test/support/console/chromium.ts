@@ -1,9 +1,12 @@
 /** A page of the console in real Chromium → what is wrong with it: rules of accessibility, violated policy, complaints, sideways scrolling. */
+import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import path from 'node:path';
+import { after, before } from 'node:test';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
+import { findChromium, launchChromium } from '../browser/browser.ts';
 
 export type Theme = 'light' | 'dark';
 
@@ -18,6 +21,27 @@ export const VIEWS: readonly View[] = (['light', 'dark'] as const).flatMap((them
 );
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+export interface TestedBrowser {
+  /** Of each test that needs it: skipped, visibly, where there is no Chromium. */
+  readonly options: { readonly skip: string | false; readonly timeout: number };
+  /** Only in a test. */
+  readonly browser: () => Browser;
+}
+
+/** One Chromium for the tests of a file; to be called at its top. */
+export function chromiumForTests(): TestedBrowser {
+  const executable = findChromium();
+  let browser: Browser | undefined;
+  before(async () => {
+    if (executable !== undefined) browser = await launchChromium(executable);
+  });
+  after(() => browser?.close());
+  return {
+    options: { skip: executable === undefined ? 'there is no Chromium on the PATH' : false, timeout: 400_000 },
+    browser: () => browser ?? assert.fail('there is no Chromium'),
+  };
+}
 
 /** Remembers what the browser reports before any script of the page runs. */
 const WATCH = `window.violations = [];
