@@ -94,7 +94,8 @@ function planOf(wish: LegWish, voice: number, index: number): LegPlan {
   const links = wish.links.map(({ runs: wished, trim, preSkip, gainDb }): LinkPlan => ({
     gainDb,
     preSkip,
-    trim: Math.floor(trim * coded.samples),
+    // Of a last page that has a hole before it nobody can tell whether the hole was shorter or the end was cut off.
+    trim: wished.length > 1 && (wished.at(-1)?.hole ?? 0) > 0 ? 0 : Math.floor(trim * coded.samples),
     runs: wished.map(({ fromMs, lengthMs, hole }, at) => ({
       from: packets(fromMs),
       count: packets(lengthMs),
