@@ -1,13 +1,17 @@
 /** What Genesys lists of the conversations of one day, asked once for both looks at it, before and after fetching. */
-import type { Census, CountedDay, CountedRecording, ExpectedRecording } from './genesys/census.ts';
+import {
+  type Census,
+  type CountedDay,
+  type CountedRecording,
+  type ExpectedRecording,
+  SETTLED_STATES,
+} from './genesys/census.ts';
 import { keyOf, type Recording } from './recording.ts';
 
 /** Recordings; of about 300 bytes each. */
 const MAX_REMEMBERED = 200_000;
 /** A list that is older is asked for again: fetching a day may take as long. */
 const REMEMBERED_MS = 6 * 3_600_000;
-/** In these nothing is on its way any more. */
-const SETTLED: ReadonlySet<string> = new Set(['AVAILABLE', 'RESTORED', 'ARCHIVED', 'DELETED', 'ERROR']);
 
 interface RememberedList {
   readonly recordings: readonly CountedRecording[];
@@ -56,7 +60,7 @@ export class DayLists implements Census {
     if (this.#counted.size + recordings.length > MAX_REMEMBERED) return;
     for (const counted of recordings)
       this.#counted.set(keyOf({ recordingId: counted.recordingId, conversationId }), counted);
-    if (recordings.length === 0 || !recordings.every(({ fileState }) => SETTLED.has(fileState))) return;
+    if (recordings.length === 0 || !recordings.every(({ fileState }) => SETTLED_STATES.has(fileState))) return;
     this.#lists.set(conversationId, { recordings, until: performance.now() + REMEMBERED_MS });
   }
 }

@@ -14,6 +14,9 @@ export interface CountedConversation {
   readonly answer: unknown;
 }
 
+/** File states in which nothing is on its way any more: there, stored away, or gone. Unknown ones may still change. */
+export const SETTLED_STATES: ReadonlySet<string> = new Set(['AVAILABLE', 'RESTORED', 'ARCHIVED', 'DELETED', 'ERROR']);
+
 /** A recording as `recordingmetadata` lists it. */
 export interface CountedRecording {
   readonly recordingId: string;

@@ -6,6 +6,7 @@ import { Failure } from '../failure.ts';
 import { Fields } from '../fields.ts';
 import { parseId, type Recording } from '../recording.ts';
 import { parseRetryAfter } from '../waiting.ts';
+import { SETTLED_STATES } from './census.ts';
 import type { JsonAnswer } from './exchange.ts';
 
 export interface ConversationRecording extends Recording {
@@ -51,7 +52,7 @@ function listedIn(entry: unknown, conversationId: string): readonly ListedRecord
   const [media, state] = [mediaOf(fields), stateOf(fields)];
   const isSaid = media !== '' && !WITHOUT_MEDIA.has(media) && PLAYABLE.has(state);
   const kind = media === 'screen' ? 'screen' : 'audio';
-  return [{ recordingId, conversationId, kind: isSaid ? kind : undefined, isSettled: SETTLED.has(state) }];
+  return [{ recordingId, conversationId, kind: isSaid ? kind : undefined, isSettled: SETTLED_STATES.has(state) }];
 }
 
 /**
@@ -107,9 +108,8 @@ function idIn(fields: Fields | undefined, name: string): string | undefined {
 
 const WITHOUT_MEDIA = new Set(['chat', 'email', 'message', 'messaging']);
 
-/** File states in which there is something to play, and those that do not change by themselves. */
+/** File states in which there is something to play. */
 const PLAYABLE = new Set(['AVAILABLE', 'RESTORED']);
-const SETTLED = new Set([...PLAYABLE, 'ARCHIVED', 'DELETED', 'ERROR']);
 
 const mediaOf = (fields: Fields): string => fields.text('media')?.trim().toLowerCase() ?? '';
 const stateOf = (fields: Fields): string => fields.text('fileState')?.trim().toUpperCase() ?? '';
