@@ -11,8 +11,14 @@ import { canonicalSubject, subjectKey, type Subject } from './names.ts';
 /** `moved`: nothing any more; its line lies on another day, since when its conversation started is known by now. */
 const ROW_STATUSES = ['archived', 'failed', 'waiting', 'no-media', 'no-recordings', 'moved'] as const;
 
+/** Of the details, where they are kept. */
+type DetailsInRow = Pick<
+  ConversationDetails,
+  'direction' | 'divisions' | 'agents' | 'queues' | 'customerNumber' | 'ownNumber' | 'wrapUpCodes' | 'externalTag'
+>;
+
 /** Lists are never null; everything else that is not known is. Fields are only ever added. */
-export interface IndexRow {
+export interface IndexRow extends DetailsInRow {
   /** `{conversationId|_}.{recordingId}`; `{conversationId}._` for a whole conversation. */
   readonly key: string;
   /** As of when it speaks; ISO 8601, UTC. Of lines with the same key the newest counts. */
@@ -45,14 +51,6 @@ export interface IndexRow {
   readonly nextTry: string | null;
   readonly conversationStart: string | null;
   readonly conversationEnd: string | null;
-  readonly direction: ConversationDetails['direction'];
-  readonly divisions: readonly string[];
-  readonly agents: readonly NamedParty[];
-  readonly queues: readonly NamedParty[];
-  readonly customerNumber: string | null;
-  readonly ownNumber: string | null;
-  readonly wrapUpCodes: readonly string[];
-  readonly externalTag: string | null;
 }
 
 const NOTHING = {
