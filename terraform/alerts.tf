@@ -107,50 +107,88 @@ resource "google_logging_metric" "failures" {
   depends_on = [google_project_service.needed]
 }
 
-# Reads the log itself: a metric that was just made is not known to alert policies for some minutes.
-resource "google_monitoring_alert_policy" "failures" {
-  project               = var.project_id
-  display_name          = "${var.name}: recordings failed"
-  combiner              = "OR"
-  severity              = "ERROR"
-  notification_channels = local.channels
+# What is told of by lines of the log: it reads the log itself, since a metric that was just made is not known to alert policies for
+# some minutes. Each field in `labels` tells one incident from another.
+locals {
+  log_alerts = {
+    failures = {
+      name          = "recordings failed"
+      severity      = "ERROR"
+      condition     = "A recording was given up"
+      filter        = google_logging_metric.failures.filter
+      labels        = ["code"]
+      documentation = "A recording was not archived, and is not tried again. GET /recordings?status=failed lists them with the reason; so does gs://${local.bucket_name}/${local.root}failures/."
+    }
 
-  conditions {
-    display_name = "A recording was given up"
+    # Nothing is lost yet: it waits for up to a week, rarer and rarer, and comes in by itself once the reason is gone.
+    operator = {
+      name          = "recordings wait for an operator"
+      severity      = "WARNING"
+      condition     = "A recording waits for something that only an operator can mend"
+      filter        = "(${local.worker_log}) AND jsonPayload.message=\"Recording was not archived.\" AND jsonPayload.sort=\"operator\" AND jsonPayload.outcome!=\"dead\""
+      labels        = ["code"]
+      documentation = "A permission, a host list, a region, a certificate, a setting or a full disk keeps recordings out of the archive; \"code\" and \"reason\" of the log line say which and what to do. GET /recordings?status=waiting lists them. They are tried for a week, ever less often, and come in by themselves once it is mended; after that they are under gs://${local.bucket_name}/${local.root}failures/ and have to be replayed."
+    }
 
-    condition_matched_log {
-      filter           = google_logging_metric.failures.filter
-      label_extractors = { code = "EXTRACT(jsonPayload.code)" }
+    # By the schedule nothing is delivered half as often: something is wrong with the service itself.
+    stuck = {
+      name          = "a message gets nowhere"
+      severity      = "ERROR"
+      condition     = "A message was delivered 50 times within an hour"
+      filter        = "(${local.worker_log}) AND jsonPayload.message=\"A message was delivered 50 times within an hour without progress.\""
+      labels        = []
+      documentation = "One recording is worked on again and again without an end. The log line names it; the lines before it say why. It costs calls to Genesys and encoders: report it, with these lines."
+    }
+
+    # The line that `archiver reconcile --json` writes for each day that has lacked something for two days or more.
+    overdue = {
+      name          = "a day stays incomplete"
+      severity      = "ERROR"
+      condition     = "Something of a day is missing for 48 h"
+      filter        = "${local.job_logs["reconcile"]} AND jsonPayload.type=\"overdue\""
+      labels        = ["day"]
+      documentation = "Genesys has recordings of this day that the archive lacks, and has had them for two days. The lines with type \"finding\" of the same execution name each of them and why. What can be fetched comes with `gcloud run jobs execute ${var.name}-backfill --region=${var.region} --args=backfill,--from,DAY,--to,DAY`; Genesys' own retention deletes the oldest first."
+    }
+
+    # A proof that nobody writes is no proof: a command that could not run says why on its last line.
+    operator_failed = {
+      name          = "a nightly command could not run"
+      severity      = "WARNING"
+      condition     = "A command of the schedule ended before it was through"
+      filter        = "(${join(" OR ", [for name, job in local.jobs : local.job_logs[name] if job.schedule != null])}) AND jsonPayload.type=\"summary\" AND jsonPayload.exit=1"
+      labels        = ["code"]
+      documentation = "A permission, the configuration, Genesys or Cloud Storage kept it from running; \"reason\" of the line says which. `archiver doctor` asks all of them: `gcloud run jobs execute ${var.name}-reconcile --region=${var.region} --args=doctor`."
     }
   }
 
-  alert_strategy {
-    auto_close = "86400s"
-
-    notification_rate_limit {
-      period = "3600s"
+  # Exit code 4 of `archiver erase`. Without a retention there is nothing that could be refused.
+  retention_alerts = {
+    retention_refused = {
+      name          = "retention was refused"
+      severity      = "ERROR"
+      condition     = "Older recordings were to be erased, and are not"
+      filter        = "${local.job_logs["erase"]} AND jsonPayload.type=\"summary\" AND jsonPayload.exit=4"
+      labels        = []
+      documentation = "More than 5 % of the archive were due at once, which no schedule erases: so it is in the first night of an archive that is older, and when somebody has made erase_after_days shorter. Look at the list as a keeper, `archiver erase --older-than DAYSd`, and confirm its number. Or a hold came while it ran: then the lines with \"state\":\"held\" name it, and nothing is to be done."
     }
-  }
-
-  documentation {
-    content = "A recording was not archived, and is not tried again. GET /recordings?status=failed lists them with the reason; so does gs://${local.bucket_name}/${local.root}failures/."
   }
 }
 
-# Nothing is lost yet: it waits for up to a week, rarer and rarer, and comes in by itself once the reason is gone.
-resource "google_monitoring_alert_policy" "operator" {
+resource "google_monitoring_alert_policy" "log" {
+  for_each = merge(local.log_alerts, { for name, alert in local.retention_alerts : name => alert if var.erase_after_days != null })
+
   project               = var.project_id
-  display_name          = "${var.name}: recordings wait for an operator"
+  display_name          = "${var.name}: ${each.value.name}"
   combiner              = "OR"
-  severity              = "WARNING"
+  severity              = each.value.severity
   notification_channels = local.channels
 
   conditions {
-    display_name = "A recording waits for something that only an operator can mend"
+    display_name = each.value.condition
 
     condition_matched_log {
-      filter           = "(${local.worker_log}) AND jsonPayload.message=\"Recording was not archived.\" AND jsonPayload.sort=\"operator\" AND jsonPayload.outcome!=\"dead\""
-      label_extractors = { code = "EXTRACT(jsonPayload.code)" }
+      filter           = each.value.filter
+      label_extractors = { for field in each.value.labels : field => "EXTRACT(jsonPayload.${field})" }
     }
   }
 
@@ -163,35 +201,24 @@ resource "google_monitoring_alert_policy" "operator" {
   }
 
   documentation {
-    content = "A permission, a host list, a region, a certificate, a setting or a full disk keeps recordings out of the archive; \"code\" and \"reason\" of the log line say which and what to do. GET /recordings?status=waiting lists them. They are tried for a week, ever less often, and come in by themselves once it is mended; after that they are under gs://${local.bucket_name}/${local.root}failures/ and have to be replayed."
+    content = each.value.documentation
   }
+
+  # A filter may name jobs that are not made yet.
+  depends_on = [google_cloud_run_v2_job.operator]
 }
 
-# By the schedule nothing is delivered half as often: something is wrong with the service itself.
-resource "google_monitoring_alert_policy" "stuck" {
-  project               = var.project_id
-  display_name          = "${var.name}: a message gets nowhere"
-  combiner              = "OR"
-  severity              = "ERROR"
-  notification_channels = local.channels
+moved {
+  from = google_monitoring_alert_policy.failures
+  to   = google_monitoring_alert_policy.log["failures"]
+}
 
-  conditions {
-    display_name = "A message was delivered 50 times within an hour"
+moved {
+  from = google_monitoring_alert_policy.operator
+  to   = google_monitoring_alert_policy.log["operator"]
+}
 
-    condition_matched_log {
-      filter = "(${local.worker_log}) AND jsonPayload.message=\"A message was delivered 50 times within an hour without progress.\""
-    }
-  }
-
-  alert_strategy {
-    auto_close = "86400s"
-
-    notification_rate_limit {
-      period = "3600s"
-    }
-  }
-
-  documentation {
-    content = "One recording is worked on again and again without an end. The log line names it; the lines before it say why. It costs calls to Genesys and encoders: report it, with these lines."
-  }
+moved {
+  from = google_monitoring_alert_policy.stuck
+  to   = google_monitoring_alert_policy.log["stuck"]
 }

@@ -1,5 +1,5 @@
-# The operators' commands: each night Genesys is compared with the archive and a part of the archive is read; fetching what
-# is missing is a job that somebody starts. An account of its own may do it.
+# The operators' commands: each night Genesys is compared with the archive and a part of the archive is read, and where days are named
+# what is older is erased; fetching what is missing is a job that somebody starts. Accounts of their own may do it.
 
 locals {
   # What each may run. Their exit code is 3 where they found something: that is no reason to run them again.
@@ -25,10 +25,40 @@ locals {
     }
   }
 
+  # Refused above 5 % of the archive, and run again the next night where it was stopped.
+  retention_commands = {
+    erase = {
+      args     = ["erase", "--older-than", "${coalesce(var.erase_after_days, 0)}d", "--reason", "retention", "--confirm", "any", "--json"]
+      schedule = var.erase_schedule
+      tasks    = 1
+      retries  = 0
+    }
+  }
+
+  # Each with the account that it runs as, its environment and its secrets: retention knows nothing of Genesys.
+  jobs = merge(
+    { for name, command in local.operator_commands : name => merge(command, {
+      account      = google_service_account.operator.email
+      environment  = local.operator_environment
+      secret_files = local.secret_files.operator
+    }) },
+    { for name, command in local.retention_commands : name => merge(command, {
+      account      = module.retention[0].account.email
+      environment  = local.environment
+      secret_files = {}
+    }) if var.erase_after_days != null },
+  )
+
+  operator_environment = merge(
+    local.worker_environment,
+    var.certificate_key_version == null ? {} : { CERTIFICATE_KEY = var.certificate_key_version },
+  )
+
+  # What Cloud Logging calls the places where they run.
+  job_logs = { for name in concat(keys(local.operator_commands), keys(local.retention_commands)) : name => "resource.type=\"cloud_run_job\" AND resource.labels.job_name=\"${var.name}-${name}\"" }
+
   # Rights are those on the key; a version of it signs.
   certificate_key = var.certificate_key_version == null ? null : replace(var.certificate_key_version, "//cryptoKeyVersions/[0-9]+$/", "")
-
-  operator_log = "resource.type=\"cloud_run_job\" AND resource.labels.job_name=\"${google_cloud_run_v2_job.operator["reconcile"].name}\""
 }
 
 resource "google_service_account" "operator" {
@@ -85,7 +115,7 @@ resource "google_storage_bucket_iam_member" "operator_deletes" {
 }
 
 resource "google_cloud_run_v2_job" "operator" {
-  for_each = local.operator_commands
+  for_each = local.jobs
 
   project             = var.project_id
   name                = "${var.name}-${each.key}"
@@ -98,7 +128,7 @@ resource "google_cloud_run_v2_job" "operator" {
     parallelism = each.value.tasks
 
     template {
-      service_account = google_service_account.operator.email
+      service_account = each.value.account
       timeout         = "${var.operator_timeout_h * 3600}s"
       max_retries     = each.value.retries
 
@@ -111,7 +141,7 @@ resource "google_cloud_run_v2_job" "operator" {
         }
 
         dynamic "env" {
-          for_each = merge(local.environment, local.genesys_environment, { ARCHIVE_ORIGINAL = var.archive_original ? "yes" : "no", KEEP_DETAILS = var.keep_details }, var.certificate_key_version == null ? {} : { CERTIFICATE_KEY = var.certificate_key_version }, { for name, file in local.secret_files.operator : "${name}_FILE" => "${file.folder}/${file.name}" })
+          for_each = merge(each.value.environment, { for name, file in each.value.secret_files : "${name}_FILE" => "${file.folder}/${file.name}" })
 
           content {
             name  = env.key
@@ -120,7 +150,7 @@ resource "google_cloud_run_v2_job" "operator" {
         }
 
         dynamic "volume_mounts" {
-          for_each = local.secret_files.operator
+          for_each = each.value.secret_files
 
           content {
             name       = volume_mounts.value.volume
@@ -130,7 +160,7 @@ resource "google_cloud_run_v2_job" "operator" {
       }
 
       dynamic "volumes" {
-        for_each = local.secret_files.operator
+        for_each = each.value.secret_files
 
         content {
           name = volumes.value.volume
@@ -166,7 +196,7 @@ resource "google_service_account" "scheduler" {
 }
 
 resource "google_cloud_run_v2_job_iam_member" "scheduler_starts" {
-  for_each = { for name, command in local.operator_commands : name => command if command.schedule != null }
+  for_each = { for name, command in local.jobs : name => command if command.schedule != null }
 
   project  = var.project_id
   location = var.region
@@ -177,7 +207,7 @@ resource "google_cloud_run_v2_job_iam_member" "scheduler_starts" {
 
 # https://cloud.google.com/run/docs/execute/jobs-on-schedule
 resource "google_cloud_scheduler_job" "nightly" {
-  for_each = { for name, command in local.operator_commands : name => command if command.schedule != null }
+  for_each = { for name, command in local.jobs : name => command if command.schedule != null }
 
   project     = var.project_id
   region      = var.region
@@ -202,64 +232,4 @@ resource "google_cloud_scheduler_job" "nightly" {
   }
 
   depends_on = [google_cloud_run_v2_job_iam_member.scheduler_starts]
-}
-
-# The line that `archiver reconcile --json` writes for each day that has lacked something for two days or more.
-resource "google_monitoring_alert_policy" "overdue" {
-  project               = var.project_id
-  display_name          = "${var.name}: a day stays incomplete"
-  combiner              = "OR"
-  severity              = "ERROR"
-  notification_channels = local.channels
-
-  conditions {
-    display_name = "Something of a day is missing for 48 h"
-
-    condition_matched_log {
-      filter           = "${local.operator_log} AND jsonPayload.type=\"overdue\""
-      label_extractors = { day = "EXTRACT(jsonPayload.day)" }
-    }
-  }
-
-  alert_strategy {
-    auto_close = "86400s"
-
-    notification_rate_limit {
-      period = "3600s"
-    }
-  }
-
-  documentation {
-    content = "Genesys has recordings of this day that the archive lacks, and has had them for two days. The lines with type \"finding\" of the same execution name each of them and why. What can be fetched comes with `gcloud run jobs execute ${google_cloud_run_v2_job.operator["backfill"].name} --region=${var.region} --args=backfill,--from,DAY,--to,DAY`; Genesys' own retention deletes the oldest first."
-  }
-}
-
-# A proof that nobody writes is no proof: a command that could not run says why on its last line.
-resource "google_monitoring_alert_policy" "operator_failed" {
-  project               = var.project_id
-  display_name          = "${var.name}: a nightly command could not run"
-  combiner              = "OR"
-  severity              = "WARNING"
-  notification_channels = local.channels
-
-  conditions {
-    display_name = "reconcile or verify ended before it was through"
-
-    condition_matched_log {
-      filter           = "resource.type=\"cloud_run_job\" AND (${join(" OR ", [for name, job in google_cloud_run_v2_job.operator : "resource.labels.job_name=\"${job.name}\"" if local.operator_commands[name].schedule != null])}) AND jsonPayload.type=\"summary\" AND jsonPayload.exit=1"
-      label_extractors = { code = "EXTRACT(jsonPayload.code)" }
-    }
-  }
-
-  alert_strategy {
-    auto_close = "86400s"
-
-    notification_rate_limit {
-      period = "3600s"
-    }
-  }
-
-  documentation {
-    content = "A permission, the configuration, Genesys or Cloud Storage kept it from running; \"reason\" of the line says which. `archiver doctor` asks all of them: `gcloud run jobs execute ${google_cloud_run_v2_job.operator["reconcile"].name} --region=${var.region} --args=doctor`."
-  }
 }

@@ -30,7 +30,7 @@ output "service_accounts" {
 
 output "keeper_account" {
   description = "Acted as by whoever holds and erases: gcloud auth application-default login --impersonate-service-account=…"
-  value       = google_service_account.keeper.email
+  value       = module.keeper.account.email
 }
 
 output "secret_ids" {

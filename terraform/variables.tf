@@ -507,8 +507,34 @@ variable "verify_parts" {
   }
 }
 
+variable "erase_after_days" {
+  description = "Retention: after so many days a recording, and all that is kept of it, is erased for good, unless a case holds it; run each night as an account of its own. None unless given: nothing is ever erased by age. More than 5 % of the archive at once is refused, and somebody is told."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.erase_after_days == null ? true : var.erase_after_days >= 1 && var.erase_after_days <= 36500 && floor(var.erase_after_days) == var.erase_after_days
+    error_message = "Use a whole number from 1 to 36500."
+  }
+  validation {
+    condition     = var.erase_after_days == null || var.retention_days == null ? true : var.erase_after_days > var.retention_days
+    error_message = "Nothing can be erased before retention_days have passed: use more days than that."
+  }
+}
+
+variable "erase_schedule" {
+  description = "When what is older than erase_after_days is erased, as Cloud Scheduler writes it; null: only by hand."
+  type        = string
+  default     = "23 5 * * *"
+
+  validation {
+    condition     = var.erase_schedule == null ? true : can(regex("^(\\S+ ){4}\\S+$", var.erase_schedule))
+    error_message = "Give five fields such as 23 5 * * *, or null."
+  }
+}
+
 variable "schedule_time_zone" {
-  description = "Time zone of both schedules, by its name in the tz database."
+  description = "Time zone of the schedules, by its name in the tz database."
   type        = string
   default     = "Etc/UTC"
 

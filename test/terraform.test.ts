@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { COMMANDS } from '../src/commands/contents.ts';
 import { parseFlags } from '../src/commands/flags.ts';
+import { EXIT } from '../src/commands/report.ts';
 import { encodeDetails, parseDetails } from '../src/archive/details.ts';
 import { archivedRow, encodeIndexRow } from '../src/archive/index-row.ts';
 import { readConfig } from '../src/config/config.ts';
@@ -27,6 +28,7 @@ const EXAMPLE = join(TERRAFORM, 'examples', 'complete');
 const configuration = await readConfiguration();
 const { blocks, variables, outputs, locals, modules, files } = configuration;
 const { files: serviceFiles } = await readConfiguration(join(TERRAFORM, 'service'));
+const { blocks: eraserBlocks } = await readConfiguration(join(TERRAFORM, 'eraser'));
 
 suite('terraform/', () => {
   test('nothing is declared in vain', () => {
@@ -42,7 +44,7 @@ suite('terraform/', () => {
     assert.ok(declared.length > 40);
   });
 
-  test('what was a service here is one of the module, and is moved rather than made again', () => {
+  test('what stands at another address than in an earlier version is moved rather than made again', () => {
     const moves = [...files.values()]
       .flatMap((file) => bodiesOf(file['moved']))
       .map(({ from, to }) => `${String(from)} → ${String(to)}`);
@@ -50,6 +52,9 @@ suite('terraform/', () => {
       '${google_cloud_run_v2_service.playback} → ${module.playback.google_cloud_run_v2_service.this}',
       '${google_cloud_run_v2_service.receiver} → ${module.receiver.google_cloud_run_v2_service.this}',
       '${google_cloud_run_v2_service.worker[0]} → ${module.worker[0].google_cloud_run_v2_service.this}',
+      '${google_monitoring_alert_policy.failures} → ${google_monitoring_alert_policy.log["failures"]}',
+      '${google_monitoring_alert_policy.operator} → ${google_monitoring_alert_policy.log["operator"]}',
+      '${google_monitoring_alert_policy.stuck} → ${google_monitoring_alert_policy.log["stuck"]}',
     ]);
   });
 
@@ -262,11 +267,13 @@ suite('terraform/, the archive and its rights', () => {
       'roles/storage.objectCreator on ${google_storage_bucket.archive.name} if audit',
       'roles/storage.objectViewer on ${google_storage_bucket.archive.name} if archive-and-listing',
     ]);
-    assert.deepEqual(rightsOf('${google_service_account.keeper.member}'), [
-      'roles/storage.objectCreator on ${google_storage_bucket.archive.name} if audit',
-      'roles/storage.objectUser on ${google_storage_bucket.archive.name} if all-but-audit-and-proofs',
-      'roles/storage.objectViewer on ${google_storage_bucket.archive.name} if archive-and-listing',
+    assert.deepEqual(rightsOf('${google_service_account.this.member}', eraserBlocks), [
+      'roles/storage.objectCreator on ${var.bucket} if audit',
+      'roles/storage.objectUser on ${var.bucket} if all-but-audit-and-proofs',
+      'roles/storage.objectViewer on ${var.bucket} if archive-and-listing',
     ]);
+    assert.equal(eraserBlocks.filter(({ type }) => type !== 'google_service_account').length, 3, 'and nothing else');
+    assert.doesNotMatch(JSON.stringify([...files.values()]), /module\.(keeper|retention)(\[0\])?\.account\.member/);
     assert.deepEqual(rightsOf('${google_service_account.pusher.member}'), [
       'roles/run.invoker on ${module.worker[0].service.name}',
     ]);
@@ -288,26 +295,47 @@ suite('terraform/, the archive and its rights', () => {
     });
   });
 
-  test('the keeper may delete recordings, nobody runs as it, and neither audit nor proofs can be changed by anybody', () => {
-    const removes = blockAt('google_storage_bucket_iam_member.keeper_removes').body;
+  test('the keeper may delete recordings, nothing runs as it, and neither audit nor proofs can be changed by anybody', () => {
+    const removes = blockAt('google_storage_bucket_iam_member.removes', eraserBlocks).body;
     assert.equal(
       bodiesOf(removes['condition'])[0]?.['expression'],
       [
-        'resource.name.startsWith("${local.object_resource}")',
-        '!resource.name.startsWith("${local.object_resource}audit/")',
-        '!resource.name.startsWith("${local.object_resource}proofs/")',
+        'resource.name.startsWith("${var.object_resource}")',
+        '!resource.name.startsWith("${var.object_resource}audit/")',
+        '!resource.name.startsWith("${var.object_resource}proofs/")',
       ].join(' && '),
     );
-    const runAs = JSON.stringify([...files.values()]).match(/google_service_account\.keeper\.email/g);
+    const runAs = JSON.stringify([...files.values()]).match(/module\.keeper\.account\.email/g);
     assert.equal(runAs?.length, 1, 'an output, and no service');
     assert.deepEqual(variables.get('keepers')?.['default'], []);
+  });
+
+  test('nothing is erased by age unless days are named: then by an account of its own, which no person acts as', () => {
+    for (const name of ['keeper', 'retention']) {
+      const body = bodyOf(modules.get(name));
+      assert.equal(body['source'], './eraser', name);
+      assert.deepEqual(
+        [body['bucket'], body['bucket_resource'], body['object_resource'], body['account_id']],
+        [
+          '${google_storage_bucket.archive.name}',
+          '${local.bucket_resource}',
+          '${local.object_resource}',
+          `\${var.name}-${name}`,
+        ],
+      );
+    }
+    assert.equal(variables.get('erase_after_days')?.['default'], null);
+    assert.equal(bodyOf(modules.get('retention'))['count'], '${var.erase_after_days == null ? 0 : 1}');
+    const acts = blockAt('google_service_account_iam_member.keepers_act').body;
+    assert.equal(acts['service_account_id'], '${module.keeper.account.name}');
+    const named = JSON.stringify([...files.values()]).match(/module\.retention\[0\]/g);
+    assert.equal(named?.length, 1, 'its job, and nobody else');
   });
 
   test('the services may delete where things change alone: never under recordings/, proofs/, audit/ or holds/', () => {
     const deleting = /storage\.(admin|objectAdmin|objectUser|legacy)/;
     const may = blocks.filter(({ body }) => deleting.test(String(body['role'])));
     assert.deepEqual(may.map(addressOf).toSorted(), [
-      'google_storage_bucket_iam_member.keeper_removes',
       'google_storage_bucket_iam_member.operator_deletes',
       'google_storage_bucket_iam_member.worker_deletes',
     ]);
@@ -497,7 +525,7 @@ suite('terraform/, the deployables', () => {
       ['operator', ['jsonPayload.sort="operator"', 'jsonPayload.outcome!="dead"']],
       ['stuck', []],
     ] as const) {
-      const text = JSON.stringify(blockAt(`google_monitoring_alert_policy.${name}`).body).replaceAll(/\\+"/g, '"');
+      const text = filterOf(name);
       const [, words = ''] = /jsonPayload\.message="([^"]+)/.exec(text) ?? [];
       assert.ok(words !== '' && delivery.includes(`'${words}'`), name);
       for (const field of fields) assert.ok(text.includes(field), field);
@@ -505,24 +533,32 @@ suite('terraform/, the deployables', () => {
   });
 });
 
-function blockAt(address: string): TerraformBlock {
-  const found = blocks.find((block) => addressOf(block) === address);
+function blockAt(address: string, among = blocks): TerraformBlock {
+  const found = among.find((block) => addressOf(block) === address);
   assert.ok(found !== undefined, `${address} is missing`);
   return found;
 }
 
+/** What an alert looks for in the log. */
+function filterOf(name: string): string {
+  const alerts = { ...bodyOf(locals.get('log_alerts')), ...bodyOf(locals.get('retention_alerts')) };
+  const { filter } = bodyOf(alerts[name]);
+  assert.ok(typeof filter === 'string', name);
+  return filter.replaceAll(/\\+"/g, '"');
+}
+
 suite('terraform/, the operators’ commands', () => {
   const commands = new Map(
-    Object.entries(bodyOf(locals.get('operator_commands'))).map(([name, body]) => [name, bodyOf(body)]),
+    ['operator_commands', 'retention_commands']
+      .flatMap((table) => Object.entries(bodyOf(locals.get(table))))
+      .map(([name, body]) => [name, bodyOf(body)]),
   );
   const job = blockAt('google_cloud_run_v2_job.operator').body;
 
   test('each job runs a command line that this program understands', () => {
-    assert.deepEqual([...commands.keys()].toSorted(compare), ['backfill', 'reconcile', 'verify']);
+    assert.deepEqual([...commands.keys()].toSorted(compare), ['backfill', 'erase', 'reconcile', 'verify']);
     for (const [name, { args }] of commands) {
-      const [command, ...flags] = Array.isArray(args)
-        ? args.map((arg) => String(arg).replace('${var.verify_parts}', '30'))
-        : [];
+      const [command, ...flags] = Array.isArray(args) ? args.map((arg) => String(arg).replace(/\$\{.*\}/, '30')) : [];
       assert.equal(command, name);
       const listed = COMMANDS.find(({ table }) => table.name === name);
       assert.ok(listed !== undefined, name);
@@ -538,21 +574,58 @@ suite('terraform/, the operators’ commands', () => {
     );
     const others = blocks.filter(({ body: other }) => other['role'] === 'roles/cloudkms.signerVerifier');
     assert.equal(others.length, 1);
-    assert.match(JSON.stringify(job), /CERTIFICATE_KEY = var\.certificate_key_version/);
+    assert.match(String(locals.get('operator_environment')), /CERTIFICATE_KEY = var\.certificate_key_version/);
     assert.equal(variables.get('certificate_key_version')?.['default'], null);
   });
 
   test('what only finds something is not run again; what fetches goes on after a crash, with care', () => {
     const retries = [...commands].map(([name, { retries: times }]) => [name, times]);
-    assert.deepEqual(Object.fromEntries(retries), { reconcile: 0, verify: 0, backfill: 3 });
+    assert.deepEqual(Object.fromEntries(retries), { reconcile: 0, verify: 0, backfill: 3, erase: 0 });
     const template = bodiesOf(bodiesOf(job['template'])[0]?.['template'])[0];
     assert.equal(template?.['max_retries'], '${each.value.retries}');
-    assert.equal(template['service_account'], '${google_service_account.operator.email}');
+    assert.equal(template['service_account'], '${each.value.account}');
+  });
+
+  test('retention erases what is older than the days that are named, unseen at most 5 %, and somebody is told where it is refused', () => {
+    const { args, schedule } = commands.get('erase') ?? {};
+    assert.deepEqual(args, [
+      'erase',
+      '--older-than',
+      '${coalesce(var.erase_after_days, 0)}d',
+      '--reason',
+      'retention',
+      '--confirm',
+      'any',
+      '--json',
+    ]);
+    assert.equal(schedule, '${var.erase_schedule}');
+    assert.match(filterOf('retention_refused'), /jsonPayload\.type="summary" AND jsonPayload\.exit=4$/);
+    assert.equal(EXIT.refused, 4);
+  });
+
+  test('the environment of each job is one its command can run with, and retention knows nothing of Genesys', () => {
+    for (const [name, table] of [
+      ['reconcile', 'operator_environment'],
+      ['verify', 'operator_environment'],
+      ['backfill', 'operator_environment'],
+      ['erase', 'environment'],
+    ] as const) {
+      const names = namesIn(`local.${table}`);
+      assert.ok(names.includes('ARCHIVE_URL'), name);
+      const secret = table === 'environment' ? {} : { GENESYS_CLIENT_SECRET: 'some-text-long-enough' };
+      assert.doesNotThrow(() => readConfig({ ...sampleOf(names), ...secret }, name), name);
+    }
+    const jobs = String(locals.get('jobs'));
+    assert.match(
+      jobs,
+      /retention_commands : .*module\.retention\[0\]\.account\.email.*local\.environment\b.*secret_files = \{\}/s,
+    );
+    assert.ok(!namesIn('local.environment').some((name) => name.startsWith('GENESYS')));
   });
 
   test('Cloud Scheduler starts those with a schedule, and nobody else’s account may', () => {
     const { body } = blockAt('google_cloud_scheduler_job.nightly');
-    const each = '${{ for name, command in local.operator_commands : name => command if command.schedule != null }}';
+    const each = '${{ for name, command in local.jobs : name => command if command.schedule != null }}';
     assert.equal(body['for_each'], each);
     assert.equal(blockAt('google_cloud_run_v2_job_iam_member.scheduler_starts').body['for_each'], each);
     const [target] = bodiesOf(body['http_target']);
@@ -567,12 +640,12 @@ suite('terraform/, the operators’ commands', () => {
   });
 
   test('the alert on incomplete days looks for the line that reconcile writes', async () => {
-    const filter = JSON.stringify(blockAt('google_monitoring_alert_policy.overdue').body).replaceAll(/\\+"/g, '"');
+    const filter = filterOf('overdue');
     const [, word = ''] = /jsonPayload\.type="(\w+)"/.exec(filter) ?? [];
     assert.equal(word, 'overdue');
     const source = await readFile(new URL('../src/commands/reconcile.ts', import.meta.url), 'utf8');
     assert.ok(source.includes(`type: '${word}'`));
-    assert.match(filter, /EXTRACT\(jsonPayload\.day\)/);
+    assert.deepEqual(bodyOf(bodyOf(locals.get('log_alerts'))['overdue'])['labels'], ['day']);
   });
 });
 
@@ -581,8 +654,8 @@ function compare(a: string, b: string): number {
 }
 
 /** Every IAM binding of a member as a line: role, on what, under which condition. */
-function rightsOf(member: string): readonly string[] {
-  return blocks
+function rightsOf(member: string, among = blocks): readonly string[] {
+  return among
     .filter(({ type, body }) => type.endsWith('_iam_member') && body['member'] === member)
     .map(({ body }) => {
       const name =
@@ -663,6 +736,7 @@ function sampleOf(names: readonly string[]): Record<string, string> {
     ARCHIVE_ON_LISTEN: 'no',
     ENCODER_CAGE: 'best',
     KEEP_DETAILS: 'details',
+    CERTIFICATE_KEY: 'projects/p/locations/eu/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1',
     PUSH_AUDIENCE: 'https://worker.example',
     CONSOLE_AUTH: 'iap',
     CONSOLE_ROLES: 'listen=@example.com',

@@ -407,6 +407,72 @@ run "the_commands_run_each_night" {
     error_message = "Only reconcile and verify are scheduled."
   }
 
+  assert {
+    condition     = length(module.retention) == 0 && !contains(keys(google_cloud_run_v2_job.operator), "erase") && !contains(keys(google_monitoring_alert_policy.log), "retention_refused")
+    error_message = "Nothing is erased by age, and no account could."
+  }
+}
+
+run "what_is_older_than_the_days_that_are_named_is_erased_each_night" {
+  command = plan
+
+  variables {
+    erase_after_days = 2555
+    retention_days   = 365
+  }
+
+  assert {
+    condition     = google_cloud_run_v2_job.operator["erase"].template[0].template[0].containers[0].args == tolist(["erase", "--older-than", "2555d", "--reason", "retention", "--confirm", "any", "--json"])
+    error_message = "By the line that is refused above 5 % of the archive."
+  }
+  assert {
+    condition     = toset(keys(google_cloud_scheduler_job.nightly)) == toset(["erase", "reconcile", "verify"]) && google_cloud_scheduler_job.nightly["erase"].schedule == "23 5 * * *"
+    error_message = "Each night."
+  }
+  assert {
+    condition     = length(module.retention) == 1 && length(google_cloud_run_v2_job.operator["erase"].template[0].template[0].volumes) == 0 && !anytrue([for env in google_cloud_run_v2_job.operator["erase"].template[0].template[0].containers[0].env : startswith(env.name, "GENESYS_")])
+    error_message = "As an account of its own, which has no secret and knows nothing of Genesys."
+  }
+  assert {
+    condition     = strcontains(google_monitoring_alert_policy.log["retention_refused"].conditions[0].condition_matched_log[0].filter, "resource.labels.job_name=\"archiver-erase\"") && strcontains(google_monitoring_alert_policy.log["operator_failed"].conditions[0].condition_matched_log[0].filter, "resource.labels.job_name=\"archiver-erase\"")
+    error_message = "Somebody is told where it is refused, and where it could not run."
+  }
+}
+
+run "retention_can_be_left_to_people" {
+  command = plan
+
+  variables {
+    erase_after_days = 30
+    erase_schedule   = null
+  }
+
+  assert {
+    condition     = contains(keys(google_cloud_run_v2_job.operator), "erase") && !contains(keys(google_cloud_scheduler_job.nightly), "erase")
+    error_message = "The job is there, and starts by hand."
+  }
+}
+
+run "nothing_can_be_erased_while_the_bucket_keeps_it" {
+  command = plan
+
+  variables {
+    erase_after_days = 365
+    retention_days   = 365
+  }
+
+  expect_failures = [var.erase_after_days]
+}
+
+run "days_of_retention_are_whole" {
+  command = plan
+
+  variables {
+    erase_after_days = 0.5
+    erase_schedule   = "nightly"
+  }
+
+  expect_failures = [var.erase_after_days, var.erase_schedule]
 }
 
 run "the_commands_can_be_left_to_people" {

@@ -125,7 +125,7 @@ async function write(bindings: string): Promise<void> {
   const { version, cdktf }: { version: string; cdktf: { provider: { name: string; version: string } } } = JSON.parse(
     readFileSync(join(bindings, 'package.json'), 'utf8'),
   );
-  const folders = [TERRAFORM, join(TERRAFORM, 'service')];
+  const folders = [TERRAFORM, join(TERRAFORM, 'service'), join(TERRAFORM, 'eraser')];
   const blocks = (await Promise.all(folders.map(readConfiguration))).flatMap((configuration) => configuration.blocks);
   const types = (kind: 'resource' | 'data'): Record<string, Block> => {
     const used = blocks.filter((block) => block.kind === kind && block.type.startsWith('google_'));
