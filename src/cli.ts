@@ -35,7 +35,7 @@ if (name === '--help' || name === 'help') {
   await runHere(command, rest, process.env);
 } else if (name === 'completion' && (rest.join() === 'bash' || rest.join() === 'zsh')) {
   const tables = COMMANDS.map(({ table }) => table);
-  process.stdout.write(completionOf(rest.join() === 'zsh' ? 'zsh' : 'bash', tables, Object.keys(SERVICES)));
+  process.stdout.write(completionOf(rest.join() === 'zsh' ? 'zsh' : 'bash', { tables, services: SERVICES }));
 } else {
   const isKnown = name === '' || isDeployable(name) || name === 'completion';
   process.stderr.write(isKnown ? tableOfContents() : unknownCommand(name));

@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
-import { completionOf } from '../../src/commands/completion.ts';
 import { daysBetween } from '../../src/instant.ts';
 import { type CommandTable, helpOf, nearestOf, parseFlags, partOn, UsageError } from '../../src/commands/flags.ts';
 
@@ -106,12 +104,4 @@ test('the help names every flag and ends with a line that works', () => {
   for (const name of [...Object.keys(TABLE.flags), 'json', 'quiet', 'help'])
     assert.match(help, new RegExp(`^  --${name}\\b`, 'm'));
   assert.match(help, /Example:\n {2}archiver look --from 2026-11-26\n$/);
-});
-
-test('bash completes commands and flags from the same tables', () => {
-  const script = `${completionOf('bash', [TABLE], ['serve'])}
-    COMP_WORDS=(archiver l) COMP_CWORD=1; _archiver; echo "\${COMPREPLY[*]}"
-    COMP_WORDS=(archiver look --f) COMP_CWORD=2; _archiver; echo "\${COMPREPLY[*]}"`;
-  const done = spawnSync('bash', ['-c', script], { encoding: 'utf8' });
-  assert.deepEqual(done.stdout.trim().split('\n'), ['look', '--from']);
 });
