@@ -3,7 +3,7 @@
  * conversations that nobody kept, since analytics tells them anyway.
  */
 import type { Archive, Entry } from './archive/archive.ts';
-import { addIndexLines, DayCompaction } from './archive/day-index.ts';
+import { addIndexLines, DayCompaction, hasParts } from './archive/day-index.ts';
 import { type ConversationDetails, detailsName, encodeDetails, parseDetails, readDetails } from './archive/details.ts';
 import { isErased } from './archive/erased.ts';
 import {
@@ -63,6 +63,15 @@ export class IndexDays {
         await effort.of(() => elsewhere.write(stop), stop);
       },
     };
+  }
+
+  /** For a day that nobody compares with Genesys: what workers have written of it since is put together with the rest. */
+  async gather(day: string, signal: AbortSignal): Promise<void> {
+    const effort = new BestEffort(this.#needs.onTrouble);
+    const isScattered = await effort.of(() => hasParts(day, this.#needs.archive.notes, signal), signal);
+    if (isScattered !== true) return;
+    const lines = await this.begin(day, signal);
+    await lines.end(signal);
   }
 
   /**

@@ -3,6 +3,7 @@ import type { Archive } from './archive/archive.ts';
 import type { Notes } from './archive/notes.ts';
 import { newestProof, proofsOf, writeProof, type WrittenProof } from './archive/proofs.ts';
 import { type DayProof, examineDay, type Finding } from './day.ts';
+import { parseProvenDay, type ProvenDay } from './proven-day.ts';
 import { Fields } from './fields.ts';
 import type { DayLines, IndexDays } from './index-days.ts';
 import type { Census } from './genesys/census.ts';
@@ -130,6 +131,15 @@ const OVERDUE_MS = 48 * 3_600_000;
 /** Whether {@link incompleteSince} is two days ago or more. */
 export function isOverdue(since: Date | undefined, now: Date): boolean {
   return since !== undefined && now.getTime() - since.getTime() >= OVERDUE_MS;
+}
+
+/**
+ * Of a day whose newest proof says that all is there: another look could name nothing. One that is only accounted for has names that
+ * a proof does not keep, and is looked at again by whoever wants them.
+ */
+export async function provenComplete(day: string, notes: Notes, signal: AbortSignal): Promise<ProvenDay | undefined> {
+  const written = await newestProof('complete', day, notes, signal);
+  return written?.verdict === 'complete' ? parseProvenDay(written) : undefined;
 }
 
 /** Nothing is left to fetch of it. */

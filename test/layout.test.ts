@@ -308,8 +308,13 @@ const PARTS: readonly Part[] = [
     why: 'the index is made of what was found of a day, over the contract of any archive',
   },
   {
+    has: ['proven-day.ts'],
+    may: ['day.ts', 'archive/proofs.ts'],
+    why: 'what a proof says is reported as it was established',
+  },
+  {
     has: ['prove-day.ts'],
-    may: ['day.ts', 'index-days.ts', 'archive/', 'genesys/census.ts'],
+    may: ['day.ts', 'proven-day.ts', 'index-days.ts', 'archive/', 'genesys/census.ts'],
     why: 'a day is proven the same way by a command and by the service at night',
   },
   {
@@ -474,6 +479,7 @@ const PARTS: readonly Part[] = [
       'genesys/',
       'day.ts',
       'prove-day.ts',
+      'proven-day.ts',
       'index-days.ts',
       'mend-days.ts',
       'survey.ts',

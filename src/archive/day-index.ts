@@ -14,7 +14,16 @@ export function indexFolder(day: string): string {
 
 /** One worker's own file; nobody else writes it. */
 export function partName(day: string, part: string): string {
-  return `${indexFolder(day)}part-${part}.jsonl`;
+  return `${indexFolder(day)}${PART}${part}.jsonl`;
+}
+
+const PART = 'part-';
+
+/** Whether a worker's own file lies beside what was put together. */
+export async function hasParts(day: string, notes: Notes, signal: AbortSignal): Promise<boolean> {
+  for await (const { name } of listIndexFiles(day, notes, signal))
+    if (name.startsWith(`${indexFolder(day)}${PART}`)) return true;
+  return false;
 }
 
 /** Its files, in order of their names. One whose `writtenAt` and `sizeBytes` are unchanged has not changed. */

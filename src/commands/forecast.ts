@@ -30,7 +30,7 @@ export async function forecast(days: readonly string[], needs: ForecastNeeds, si
   }
   const calls = Math.round(days.length * (CALLS_A_DAY + conversations * 1.001));
   const hours = Math.ceil(calls / (CALLS_A_MINUTE * share) / 60);
-  const text = `${count} days: about ${String(calls)} calls to Genesys, ${String(hours)} h at ${String(CALLS_A_MINUTE * share)} a minute (by the conversations of the last days).`;
+  const text = `${count} days: about ${String(calls)} calls to Genesys, ${String(hours)} h at ${String(CALLS_A_MINUTE * share)} a minute (by the conversations of the last days); days that are proven already cost nothing.`;
   report.line(text, { type: 'forecast', days: days.length, calls, hours });
 }
 

@@ -12,6 +12,10 @@ export const RECONCILE = {
       meaning: 'first day (UTC); by default the last 3, and those of the last 30 without a proof',
     },
     to: { kind: 'day', value: 'DAY', meaning: 'last day, itself included; today by default' },
+    again: {
+      kind: 'switch',
+      meaning: 'also days that are proven complete, e.g. where the client sees more divisions than it did',
+    },
     index: {
       kind: 'switch',
       meaning: 'makes the index of these days anew (of all by default) from what lies in the archive, and nothing else',

@@ -4,7 +4,8 @@ import { flagAllHeld } from '../archive/holds.ts';
 import type { DayProof, Finding } from '../day.ts';
 import { Failure } from '../failure.ts';
 import { type Absence, GenesysInquiry, type Inquest, type WitnessName } from '../genesys/inquiry.ts';
-import { daysInNeed, incompleteSince, isOverdue, type ProofNeeds, proveDay } from '../prove-day.ts';
+import { daysInNeed, incompleteSince, isOverdue, type ProofNeeds, proveDay, provenComplete } from '../prove-day.ts';
+import type { ProvenDay } from '../proven-day.ts';
 import { readVersion } from '../version.ts';
 import { daysAsked } from './days.ts';
 import { forecast } from './forecast.ts';
@@ -56,6 +57,12 @@ export async function reconcile(task: Task, needs: ReconcileNeeds): Promise<Exit
   const tally = new ReconcileTally(report);
   for (const day of days) {
     if (signal.aborted || report.closed) break;
+    const known = flags.isOn('again') ? undefined : await provenComplete(day, needs.archive.notes, signal);
+    if (known !== undefined) {
+      await needs.index?.gather(day, signal);
+      tally.known(known);
+      continue;
+    }
     const onProgress = (conversations: number): void =>
       report.progress(`${day}  ${String(conversations)} conversations`, { day, conversations });
     const absences: Absence[] = [];
@@ -102,6 +109,7 @@ export class ReconcileTally {
   readonly #lines: (readonly string[])[] = [];
   #findings = 0;
   #overdue = 0;
+  #known = 0;
   #fetchable: string[] = [];
 
   constructor(report: Report) {
@@ -151,6 +159,14 @@ export class ReconcileTally {
     this.#report.line(dayLine(proof), { type: 'day', ...proof });
   }
 
+  /** Of a day that was proven before, and was not looked at again. */
+  known({ proof, at }: ProvenDay): void {
+    this.#verdicts[proof.verdict] += 1;
+    this.#known += 1;
+    const text = `${dayLine(proof)}  (proven ${at.slice(0, 16)}Z)`;
+    this.#report.line(text, { type: 'day', ...proof, calls: 0, polls: 0, seconds: 0, provenAt: at });
+  }
+
   end(days: number): Exit {
     const report = this.#report;
     if (this.#lines.length > 0) report.text(['', ...columnsOf(this.#lines)].join('\n'));
@@ -158,11 +174,16 @@ export class ReconcileTally {
     if (hidden > 0) report.text(`… and ${String(hidden)} more: --json lists all of them.`);
     const { complete, accounted } = this.#verdicts;
     report.text(
-      `\n${String(complete)} of ${String(days)} days complete.${accounted > 0 ? ` ${String(accounted)} accounted for: what they lack is gone at Genesys too.` : ''}${this.#overdue > 0 ? ` ${String(this.#overdue)} incomplete for two days or more.` : ''}${this.#advice()}`,
+      `\n${String(complete)} of ${String(days)} days complete.${accounted > 0 ? ` ${String(accounted)} accounted for: what they lack is gone at Genesys too.` : ''}${this.#overdue > 0 ? ` ${String(this.#overdue)} incomplete for two days or more.` : ''}${this.#knownText()}${this.#advice()}`,
     );
     const exit = this.#findings > 0 ? EXIT.findings : EXIT.well;
     report.summary({ days, ...this.#verdicts, findings: this.#findings }, exit);
     return exit;
+  }
+
+  #knownText(): string {
+    if (this.#known === 0) return '';
+    return ` ${String(this.#known)} were proven before and cost no call: --again looks at them too.`;
   }
 
   #advice(): string {

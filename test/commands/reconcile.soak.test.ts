@@ -86,13 +86,15 @@ test('a day costs a call for each conversation, one for each thousand, and three
     expected,
     'and the proofs say so',
   );
-  const before = server.requests('list:*').length;
-  const again = startCommand(['backfill', ...range, '--quiet'], env);
-  again.stdout.resume();
-  again.stderr.resume();
-  await once(again, 'close');
-  assert.equal(again.exitCode, 0);
-  assert.equal(server.requests('list:*').length, before, 'a proven day costs no call for a conversation');
+  const before = server.requests().length;
+  for (const command of ['reconcile', 'backfill']) {
+    const again = startCommand([command, ...range, '--quiet'], env);
+    again.stdout.resume();
+    again.stderr.resume();
+    await once(again, 'close');
+    assert.equal(again.exitCode, 0);
+    assert.equal(server.requests().length, before, `${command}: proven days cost no call at all`);
+  }
   // Only Linux tells of other processes.
   if (first === undefined || last === undefined) return t.diagnostic('no figures of the process');
   const grownMib = last.peakMib - first.peakMib;
