@@ -10,13 +10,20 @@ export interface Recording {
 
 const ID = /^[0-9A-Za-z_-]{1,128}$/;
 const GUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+/** As some tools print a GUID: in braces, or as a URN (RFC 9562 §4). */
+const DRESSED_GUID = /^\s*(?:\{([0-9a-f-]{36})\}|(?:urn:uuid:)?([0-9a-f-]{36}))\s*$/i;
 
 /**
  * An id as it may appear in a path, URL or object name. `_` alone is the archive's word for "none". GUIDs compare without
  * case (RFC 9562 §4: read in either, written in lower case) and are one object: they come out in lower case.
  */
 export function parseId(value: unknown, field: string): string {
-  return canonicalId(parseStoredId(value, field));
+  return canonicalId(parseStoredId(undressed(value), field));
+}
+
+function undressed(value: unknown): unknown {
+  const [, braced, bare] = typeof value === 'string' ? (DRESSED_GUID.exec(value) ?? []) : [];
+  return braced ?? bare ?? value;
 }
 
 /** Like {@link parseId}, where `undefined` and `null` mean "none". */

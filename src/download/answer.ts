@@ -278,15 +278,27 @@ export function breakOf(thrown: unknown): Interruption | Failure {
 const PASSING: ReadonlySet<FailureCode> = new Set(['upstream-timeout', 'upstream-unavailable', 'incomplete']);
 
 /**
- * A login page or a portal that answers in the media host's place passes, and is not the recording's fault: by its first
- * bytes, since a label alone proves nothing. @throws Failure `upstream-error`
+ * A login page, a portal or a gateway that answers in the media host's place passes, and is not the recording's fault: by its
+ * first bytes, since a label alone proves nothing. @throws Failure `upstream-error`
  */
 export function refusePage(beginning: Buffer, contentType: string): void {
   const text = beginning.toString('latin1', 0, 512);
-  const isLabelled = contentType === 'text/html' || contentType === 'application/xhtml+xml';
-  if (!isPage(text) && !(isLabelled && /^\s*</.test(text))) return;
+  if (!isPage(text) && !isDocument(text, contentType)) return;
+  const what = isPage(text) || isMarkup(text) ? 'A web page or error document' : 'Text';
   throw new Failure(
     'upstream-error',
-    'A web page came where media is due: a proxy, web filter or login page stands before the media host.',
+    `${what} came where media is due: a proxy, web filter or login page stands before the media host.`,
   );
 }
+
+/** No container begins like XML or JSON; other text is none where it is called text. */
+function isDocument(text: string, contentType: string): boolean {
+  if (!/^[\t\n\r\x20-\x7e\x80-\xff]+$/.test(text)) return false;
+  return isMarkup(text) || /^\s*(?:\{\s*["}]|\[\s*[[{"\]])/.test(text) || TEXT_TYPE.test(contentType);
+}
+
+function isMarkup(text: string): boolean {
+  return /^(?:\xEF\xBB\xBF)?\s*<[!?a-z]/i.test(text);
+}
+
+const TEXT_TYPE = /^(?:text\/|application\/(?:(?:[a-z.-]+\+)?(?:json|xml)|javascript)$)/;

@@ -9,7 +9,8 @@ export function refusalFailure(answer: JsonAnswer, path: string): Failure {
   const body = Fields.in(answer.body);
   const code = body?.text('code');
   const isCode = code !== undefined && /^[a-z0-9._-]{1,64}$/i.test(code);
-  const { failureCode, text, isLate, afterMs } = refusalOfStatus(answer.status, path);
+  const { failureCode, text, isLate, afterMs } =
+    answer.status === 400 && !isCode ? BY_SOMEBODY_ELSE : refusalOfStatus(answer.status, path);
   const waitMs = parseRetryAfter(answer.headers['retry-after'], new Date()) ?? afterMs;
   return new Failure(failureCode, `${text} (${isCode ? code : `status ${String(answer.status)}`}).`, {
     ...(isLate === true ? { sort: 'recording', retry: 'wait' } : {}),
@@ -22,6 +23,12 @@ export function refusalFailure(answer: JsonAnswer, path: string): Failure {
     },
   });
 }
+
+/** Proxies call whatever they do not like malformed, but never with a code of Genesys': that ends no recording. */
+const BY_SOMEBODY_ELSE: StatusRefusal = {
+  failureCode: 'upstream-error',
+  text: 'Something before Genesys refused the request; check GENESYS_API_URL and any proxy',
+};
 
 interface StatusRefusal {
   readonly failureCode: FailureCode;

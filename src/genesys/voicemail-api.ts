@@ -85,10 +85,10 @@ function usableId(voicemail: Fields | undefined): readonly string[] {
 
 /** When it was left. @throws Failure `gone`, `not-found` (of another conversation), `not-ready`, `upstream-error` */
 function parseVoicemail(
-  { status, body }: JsonAnswer,
+  { status, headers, body }: JsonAnswer,
   asked: { readonly messageId: string; readonly conversationId: string },
 ): Date | undefined {
-  if (body === undefined || status === 202) throw voicemailNotReady(NOT_READY_MS);
+  if (body === undefined || status === 202) throw voicemailNotReady(headers);
   const fields = Fields.in(body);
   if (fields === undefined || idOf(fields) !== asked.messageId) throw anotherOne();
   const conversation = fields.fields('conversation');
@@ -102,8 +102,7 @@ function parseMediaUrl(answer: JsonAnswer, messageId: string): URL {
   const fields = Fields.in(answer.body);
   if (fields !== undefined && (idOf(fields) ?? messageId) !== messageId) throw anotherOne();
   const url = fields?.text('mediaFileUri') ?? '';
-  if (answer.status === 202 || url === '')
-    throw voicemailNotReady(parseRetryAfter(answer.headers['retry-after'], new Date()) ?? NOT_READY_MS);
+  if (answer.status === 202 || url === '') throw voicemailNotReady(answer.headers);
   if (URL.canParse(url)) return new URL(url);
   throw new Failure('upstream-error', 'Genesys answered with a media URL that is none.');
 }
@@ -116,7 +115,8 @@ function idOf(fields: Fields): string | undefined {
   }
 }
 
-function voicemailNotReady(afterMs: number): Failure {
+function voicemailNotReady(headers: JsonAnswer['headers']): Failure {
+  const afterMs = parseRetryAfter(headers['retry-after'], new Date()) ?? NOT_READY_MS;
   return new Failure('not-ready', 'Genesys is still preparing this voicemail; try again later.', { afterMs });
 }
 

@@ -163,6 +163,10 @@ const REFUSED: readonly (readonly [string, Answer, RegExp])[] = [
     /\(403 RequestTimeTooSkewed\): the clock of this machine is wrong/,
   ],
   ['SignatureDoesNotMatch', s3Error('SignatureDoesNotMatch'), /SignatureDoesNotMatch/],
+  ['RequestExpired', s3Error('RequestExpired', 403), /\(403 RequestExpired\): the clock of this machine is wrong/],
+  ['AllAccessDisabled', s3Error('AllAccessDisabled', 403), /AllAccessDisabled/],
+  ['InvalidAccessKeyId', s3Error('InvalidAccessKeyId', 403), /InvalidAccessKeyId/],
+  ['JSON of a gateway', answer({ status: 403, body: Buffer.from('{"message":"canary"}') }), /\(403\)/],
   ['a page of a web filter', answer({ status: 403, body: PAGE }), /\(403 with a web page\).*web filter/],
   ['401', answer({ status: 401 }), /\(401\)/],
 ];
@@ -595,15 +599,35 @@ const PAGES: readonly (readonly [string, Answer])[] = [
     'of XHTML',
     answer({ body: Buffer.from('<?xml version="1.0"?><html>'), headers: { 'Content-Type': 'application/xhtml+xml' } }),
   ],
+  ['an error of S3 with status 200', answer({ body: Buffer.from('<Error><Code>SlowDown</Code></Error>') })],
+  [
+    'an error of S3 behind an XML declaration, called sound',
+    answer({ body: Buffer.from('\uFEFF<?xml version="1.0"?>\n<Error>'), headers: { 'Content-Type': 'audio/ogg' } }),
+  ],
+  ['JSON of a gateway', answer({ body: Buffer.from('{"message":"Forbidden"}') })],
+  ['a list in JSON', answer({ body: Buffer.from(' [ {"error":"quota"} ]'), framing: 'chunked' })],
+  ['a fragment of HTML', answer({ body: Buffer.from('<script>location="/login"</script>') })],
+  ['text', answer({ body: Buffer.from('Access denied by policy\n'), headers: { 'Content-Type': 'text/plain' } })],
+  [
+    'a problem in words',
+    answer({ body: Buffer.from('quota exceeded'), headers: { 'Content-Type': 'application/problem+json' } }),
+  ],
 ];
 for (const [name, usual] of PAGES) {
   test(`a web page where media is due passes, and is not the recording's fault: ${name} (C6)`, async (t) => {
     const setup = await setUp(t, { usual });
     const failure = await failureIn(setup);
     assert.deepEqual([failure.code, failure.sort, failure.retry], ['upstream-error', 'surroundings', 'wait']);
-    assert.match(failure.message, /web page.*proxy/);
+    assert.match(failure.message, /(?:web page|Text).*proxy/);
   });
 }
+
+test('media that a host calls text or JSON is media: its bytes decide (C6)', async (t) => {
+  for (const type of ['text/plain', 'text/html', 'application/json', 'application/xml']) {
+    const { open } = await setUp(t, { usual: answer({ body: SMALL, headers: { 'Content-Type': type } }) });
+    await assertWhole(await open(), SMALL);
+  }
+});
 
 test('a redirect to a login page is named without its path, and not followed (C6)', async (t) => {
   const Location = 'https://login.corp.example/sso?canary=1';

@@ -63,27 +63,48 @@ for (const route of ['metadata', 'recording', 'media'] as const)
     scene.genesys.assertFaultsUsed();
   });
 
-test('what an operator mends comes at once when its event is sent again, and by itself when it is not (C4)', async () => {
+test('what an operator mends comes at once when its event is sent again, and by itself wherever it was refused (C4)', async () => {
   await using scene = await openFaultScene();
-  const [asked, patient] = [scene.add(FIXTURES.opus), scene.add(FIXTURES.opus)];
-  for (const { recordingId } of [asked, patient])
-    scene.genesys.fault(`metadata:${recordingId}`, 'return-403; code:missing.any.permissions');
+  const asked = scene.add(FIXTURES.opus);
+  const patient = (['list', 'metadata', 'recording', 'media'] as const).map((place) => ({
+    place,
+    recording: scene.add(FIXTURES.opus),
+  }));
+  scene.genesys.fault(`metadata:${asked.recordingId}`, 'return-403; code:missing.any.permissions');
+  for (const { place, recording } of patient) scene.genesys.fault(...refusedAt(place, recording));
   await using service = await startService('serve', scene.env);
-  await scene.accept(service, [asked, patient]);
-  for (const { recordingId } of [asked, patient]) {
-    const line = await service.logged({ message: 'Recording was not archived.', recordingId }, patience());
+  await scene.accept(service, [asked, ...patient.map(({ place, recording }) => eventOf(place, recording))]);
+  for (const { recordingId, conversationId } of [asked, ...patient.map(({ recording }) => recording)]) {
+    const isList = conversationId === patient[0]?.recording.conversationId;
+    const about = isList ? { conversationId } : { recordingId };
+    const line = await service.logged({ message: 'Recording was not archived.', ...about }, patience());
     assert.deepEqual([line['code'], line['sort'], line['outcome']], ['forbidden', 'operator', 'wait']);
   }
   await scene.accept(service, [asked]);
   const ended: string[] = [];
   await Promise.all(
-    [asked, patient].map(async (recording) => {
+    [asked, ...patient.map(({ recording }) => recording)].map(async (recording) => {
       assert.equal((await scene.archived(service, recording)).attempt, 1);
       ended.push(recording.recordingId);
     }),
   );
   assert.equal(ended[0], asked.recordingId);
+  scene.genesys.assertFaultsUsed();
 });
+
+type Place = 'list' | 'metadata' | 'recording' | 'media';
+type Called = Readonly<Record<'recordingId' | 'conversationId', string>>;
+
+function eventOf(place: Place, recording: Called): object {
+  return place === 'list' ? { conversationId: recording.conversationId } : recording;
+}
+
+/** A location that is refused is asked for anew twice before that is said to be the operator's. */
+function refusedAt(place: Place, { recordingId, conversationId }: Called): readonly [string, string, number] {
+  if (place === 'media') return [`media:${recordingId}:0`, 's3:AccessDenied', 3];
+  const of = place === 'list' ? conversationId : recordingId;
+  return [`${place}:${of}`, 'return-403; code:missing.any.permissions', 1];
+}
 
 test('an hour of a captive proxy costs no attempt: HTML, odd JSON, broken answers (C6)', async () => {
   await using scene = await openFaultScene();

@@ -109,11 +109,13 @@ test('a voicemail that Genesys does not know may still come', async (t) => {
   assert.deepEqual([failure.code, failure.sort, failure.retry], ['not-found', 'recording', 'wait']);
 });
 
-test('a Retry-After of its media is kept, and details nobody needs cost nothing (C10)', async (t) => {
+test('a Retry-After is kept, and details nobody needs cost nothing (C10)', async (t) => {
   const { server, genesys, signal } = await setUp(t);
   server.addVoicemail(LEFT);
-  server.fault(`voicemail-media:${V}`, 'return-202; retry-after:90');
-  assert.equal((await failureOf(genesys.locate(RECORDING, 'worker', signal))).afterMs, 90_000);
+  for (const route of [`voicemail-media:${V}`, `voicemail:${V}`]) {
+    server.fault(route, 'return-202; retry-after:90');
+    assert.equal((await failureOf(genesys.locate(RECORDING, 'worker', signal))).afterMs, 90_000, route);
+  }
   for (const extra of [
     { createdDate: 5 },
     { conversation: null },
