@@ -11,6 +11,18 @@ export interface PulseBeat {
   readonly accepted: number;
   readonly archived: number;
   readonly failed: number;
+  /** Given back to the queue for later, and troubles of the queue itself, by FailureCode. */
+  readonly postponed: Readonly<Record<string, number>>;
+}
+
+/** What `archiver doctor` would say of where this process runs. */
+export interface PulseCheck {
+  readonly name: string;
+  /** Which of several it is about. */
+  readonly about: string | undefined;
+  readonly state: 'ok' | 'warn' | 'fail';
+  readonly found: string;
+  readonly next: string | undefined;
 }
 
 /** What one process says of itself. */
@@ -28,6 +40,9 @@ export interface Pulse {
   readonly slots: number;
   /** What waits in it after a failure. */
   readonly waiting: number;
+  /** Calls to Genesys in the present minute, of those that it allows; null before it told. */
+  readonly calls: { readonly made: number; readonly allowed: number } | null;
+  readonly checks: readonly PulseCheck[];
   readonly beats: readonly PulseBeat[];
 }
 
@@ -40,10 +55,19 @@ const FOLDER = 'status/';
 /** More processes than there can be; beyond it nothing is read. */
 const MOST_PULSES = 500;
 
+/** A beat that is still counted. */
+interface OpenBeat {
+  at: number;
+  accepted: number;
+  archived: number;
+  failed: number;
+  readonly postponed: Record<string, number>;
+}
+
 /** Counts what passes, in the figures that are counted anyway. */
 export class PulseTally {
   readonly #now: () => Date;
-  readonly #beats: { at: number; accepted: number; archived: number; failed: number }[] = [];
+  readonly #beats: OpenBeat[] = [];
 
   constructor(now: () => Date = () => new Date()) {
     this.#now = now;
@@ -65,6 +89,14 @@ export class PulseTally {
         this.#beat().failed += 1;
         metrics.failed(code);
       },
+      postponed: (code, outcome) => {
+        this.#postponed(code);
+        metrics.postponed(code, outcome);
+      },
+      troubled: (code) => {
+        this.#postponed(code);
+        metrics.troubled(code);
+      },
     };
   }
 
@@ -73,14 +105,23 @@ export class PulseTally {
     const oldest = this.#now().getTime() - MOST_BEATS * BEAT_MS;
     return this.#beats
       .filter(({ at }) => at >= oldest)
-      .map(({ at, ...counts }) => ({ at: new Date(at).toISOString(), ...counts }));
+      .map(({ at, postponed, ...counts }) => ({
+        at: new Date(at).toISOString(),
+        ...counts,
+        postponed: { ...postponed },
+      }));
   }
 
-  #beat(): { accepted: number; archived: number; failed: number } {
+  #postponed(code: string): void {
+    const { postponed } = this.#beat();
+    postponed[code] = (postponed[code] ?? 0) + 1;
+  }
+
+  #beat(): OpenBeat {
     const at = Math.floor(this.#now().getTime() / BEAT_MS) * BEAT_MS;
     const last = this.#beats.at(-1);
     if (last?.at === at) return last;
-    const beat = { at, accepted: 0, archived: 0, failed: 0 };
+    const beat = { at, accepted: 0, archived: 0, failed: 0, postponed: {} };
     this.#beats.push(beat);
     if (this.#beats.length > MOST_BEATS) this.#beats.shift();
     return beat;
@@ -110,12 +151,25 @@ export async function readPulses(notes: Notes, now: Date, signal: AbortSignal): 
 
 /** By five minutes, of all of them together; oldest first. */
 export function beatsTogether(pulses: readonly Pulse[]): readonly PulseBeat[] {
-  const sums = new Map<string, { accepted: number; archived: number; failed: number }>();
-  for (const { at, accepted, archived, failed } of pulses.flatMap(({ beats }) => beats)) {
-    const sum = sums.get(at) ?? { accepted: 0, archived: 0, failed: 0 };
-    sums.set(at, { accepted: sum.accepted + accepted, archived: sum.archived + archived, failed: sum.failed + failed });
+  const sums = new Map<string, PulseBeat>();
+  for (const beat of pulses.flatMap(({ beats }) => beats)) {
+    const sum = sums.get(beat.at);
+    sums.set(beat.at, sum === undefined ? beat : beatsSum(sum, beat));
   }
-  return [...sums].map(([at, sum]) => ({ at, ...sum })).toSorted((a, b) => (a.at < b.at ? -1 : 1));
+  return [...sums.values()].toSorted((a, b) => (a.at < b.at ? -1 : 1));
+}
+
+function beatsSum(a: PulseBeat, b: PulseBeat): PulseBeat {
+  const codes = new Set([...Object.keys(a.postponed), ...Object.keys(b.postponed)]);
+  return {
+    at: a.at,
+    accepted: a.accepted + b.accepted,
+    archived: a.archived + b.archived,
+    failed: a.failed + b.failed,
+    postponed: Object.fromEntries(
+      [...codes].map((code) => [code, (a.postponed[code] ?? 0) + (b.postponed[code] ?? 0)]),
+    ),
+  };
 }
 
 /** undefined where it is none: another version may have written it. */
@@ -128,8 +182,25 @@ function pulseIn(text: string | undefined): Pulse | undefined {
   if (fields?.raw('version') !== 1 || instance === undefined || command === undefined || service === undefined)
     return undefined;
   if (startedAt === undefined || at === undefined || slots === undefined || waiting === undefined) return undefined;
-  return { version: 1, instance, command, service, startedAt, at, slots, waiting, beats: beats ?? [] };
+  const about = { version: 1, instance, command, service, startedAt, at, slots, waiting } as const;
+  const checks = fields.array('checks')?.flatMap((check) => checkIn(check) ?? []);
+  return { ...about, calls: callsIn(fields.fields('calls')), checks: checks ?? [], beats: beats ?? [] };
 }
+
+function callsIn(fields: Fields | undefined): Pulse['calls'] {
+  const [made, allowed] = [fields?.number('made'), fields?.number('allowed')];
+  return made === undefined || allowed === undefined ? null : { made, allowed };
+}
+
+function checkIn(value: unknown): PulseCheck | undefined {
+  const fields = Fields.in(value);
+  const [name, found] = [fields?.text('name'), fields?.text('found')];
+  const state = CHECK_STATES.find((known) => known === fields?.raw('state'));
+  if (name === undefined || found === undefined || state === undefined) return undefined;
+  return { name, about: fields?.text('about'), state, found, next: fields?.text('next') };
+}
+
+const CHECK_STATES = ['ok', 'warn', 'fail'] as const;
 
 function beatIn(value: unknown): PulseBeat | undefined {
   const fields = Fields.in(value);
@@ -140,7 +211,12 @@ function beatIn(value: unknown): PulseBeat | undefined {
     fields?.number('failed'),
   ];
   if (at === undefined || accepted === undefined || archived === undefined || failed === undefined) return undefined;
-  return { at, accepted, archived, failed };
+  return { at, accepted, archived, failed, postponed: countsIn(fields?.fields('postponed')) };
+}
+
+function countsIn(fields: Fields | undefined): Readonly<Record<string, number>> {
+  const counts = (fields?.names() ?? []).map((name) => [name, fields?.number(name)] as const);
+  return Object.fromEntries(counts.filter((count): count is readonly [string, number] => count[1] !== undefined));
 }
 
 function parsedOrNothing(text: string | undefined): unknown {

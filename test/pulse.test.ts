@@ -15,9 +15,11 @@ after(() => harness.close());
 
 function pulse(instance: string, change: Partial<Pulse> = {}): Pulse {
   const at = new Date().toISOString();
-  const beats = [{ at: '2026-11-27T17:05:00.000Z', accepted: 3, archived: 2, failed: 1 }];
+  const beats = [
+    { at: '2026-11-27T17:05:00.000Z', accepted: 3, archived: 2, failed: 1, postponed: { 'upstream-timeout': 2 } },
+  ];
   const about = { version: 1, instance, command: 'worker', service: '0', startedAt: at, at } as const;
-  return { ...about, slots: 4, waiting: 2, beats, ...change };
+  return { ...about, slots: 4, waiting: 2, calls: null, checks: [], beats, ...change };
 }
 
 test('what passes is counted by five minutes, and in the metrics as before', async () => {
@@ -28,11 +30,13 @@ test('what passes is counted by five minutes, and in the metrics as before', asy
   metrics.accepted('recording', 3);
   metrics.archived('join');
   metrics.failed('gone');
+  metrics.postponed('upstream-timeout', 'again');
+  metrics.troubled('upstream-timeout');
   now = new Date('2026-11-27T17:11:00Z');
   metrics.archived('join');
   assert.deepEqual(tally.beats(), [
-    { at: '2026-11-27T17:05:00.000Z', accepted: 3, archived: 1, failed: 1 },
-    { at: '2026-11-27T17:10:00.000Z', accepted: 0, archived: 1, failed: 0 },
+    { at: '2026-11-27T17:05:00.000Z', accepted: 3, archived: 1, failed: 1, postponed: { 'upstream-timeout': 2 } },
+    { at: '2026-11-27T17:10:00.000Z', accepted: 0, archived: 1, failed: 0, postponed: {} },
   ]);
   assert.match(await plain.text(), /archiver_recordings_archived_total\{way="join"\} 2/);
   now = new Date('2026-11-27T23:09:00Z');
@@ -59,7 +63,9 @@ test('those of all workers are read together, but for one that has stopped and w
     read.map(({ instance, waiting }) => `${instance} ${String(waiting)}`),
     ['a 2', 'b 9'],
   );
-  assert.deepEqual(beatsTogether(read), [{ at: '2026-11-27T17:05:00.000Z', accepted: 6, archived: 4, failed: 2 }]);
+  assert.deepEqual(beatsTogether(read), [
+    { at: '2026-11-27T17:05:00.000Z', accepted: 6, archived: 4, failed: 2, postponed: { 'upstream-timeout': 4 } },
+  ]);
   assert.deepEqual(await readPulses(notes, new Date(Date.now() + 121_000), soon()), []);
   await endPulse('a', notes, soon());
   assert.deepEqual(

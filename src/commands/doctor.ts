@@ -1,20 +1,16 @@
 /** `archiver doctor`: every part of a set-up is asked whether it is well, one line each. */
-import { readFileSync } from 'node:fs';
 import { BucketInspection } from '../archive/bucket/inspection.ts';
 import { type Config, readConfig } from '../config/config.ts';
 import { ConfigProblems } from '../config/reader.ts';
 import { broken, type Check, type CheckArea, type CheckState, examine, type Probe } from '../doctor/check.ts';
 import { deploymentProbes } from '../doctor/deployment-checks.ts';
-import { genesysProbes, noGenesys } from '../doctor/genesys-checks.ts';
+import { noGenesys } from '../doctor/genesys-checks.ts';
 import { queueProbes, storageProbes } from '../doctor/google-checks.ts';
-import { machineProbes } from '../doctor/machine-checks.ts';
 import { UNCONFIRMED } from '../doctor/unconfirmed.ts';
-import { Fields } from '../fields.ts';
-import { GenesysInspection } from '../genesys/inspection.ts';
-import { checkFfmpeg } from '../media/encoder/check.ts';
 import { alignProxyVariables } from '../outbound.ts';
 import { openQueue, type OpenQueue } from '../queue/open-queue.ts';
 import { inspectSubscription } from '../queue/pubsub/inspection.ts';
+import { probesOfGenesys, probesOfMachine } from '../services/own-probes.ts';
 import { UsageError } from './flags.ts';
 import { openArchiveOf } from './open.ts';
 import { EXIT, type Exit } from './report.ts';
@@ -64,15 +60,10 @@ async function probesOf(task: Task): Promise<readonly Probe[]> {
   const archive = await openArchiveOf({ config }, task, false);
   return [
     ...wrong,
-    ...(isWhole ? genesysProbes(inspectionsOf(task, config)) : [noGenesys()]),
+    ...(isWhole ? probesOfGenesys(config, task.opened) : [noGenesys()]),
     ...storageProbes({ archive, inspection: bucket }),
     ...queueProbes({ queue, ...subscriptionOf(config) }),
-    ...machineProbes({
-      nodeVersion: process.version,
-      oldestNode: oldestNode(),
-      ffmpeg: () => checkFfmpeg({ cage: config.encoderCage }),
-      places: growingPlaces(config),
-    }),
+    ...probesOfMachine(config),
     ...deploymentProbes({ archive, depth: () => queue.depth() }),
   ];
 }
@@ -101,14 +92,6 @@ function configWithoutGenesys(env: NodeJS.ProcessEnv): Config | undefined {
   }
 }
 
-function inspectionsOf({ opened }: Task, { genesys, proxies }: Config): readonly GenesysInspection[] {
-  return genesys.clients.map((client) => {
-    const inspection = new GenesysInspection(client, genesys, proxies);
-    opened.defer(() => inspection.close());
-    return inspection;
-  });
-}
-
 function bucketOf({ opened }: Task, { archive, proxies }: Config): BucketInspection | undefined {
   if (archive.kind !== 'bucket') return undefined;
   const inspection = new BucketInspection(archive, proxies);
@@ -127,19 +110,6 @@ function subscriptionOf({ queue }: Config): Pick<Parameters<typeof queueProbes>[
   const { project, topic, subscription } = queue;
   const settings = subscription === undefined ? undefined : () => inspectSubscription({ project, subscription });
   return { settings, topic };
-}
-
-function growingPlaces({ archive, queue }: Config): Readonly<Record<string, string>> {
-  return {
-    ...(archive.kind === 'folder' ? { archive: archive.path } : {}),
-    ...(queue.kind === 'sqlite' ? { queue: queue.path } : {}),
-  };
-}
-
-function oldestNode(): string {
-  const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
-  const engines = Fields.of(manifest, 'package.json').fields('engines');
-  return /[\d.]+/.exec(engines?.text('node') ?? '')?.[0] ?? '0';
 }
 
 const AREA_WIDTH = 'configuration'.length;

@@ -39,9 +39,27 @@ export interface HealthFacts {
   readonly hasMore: boolean;
   /** What waits for nobody, the oldest first. */
   readonly unready: readonly UnreadyEntry[];
+  readonly silent: SilentFacts;
   readonly parts: HealthState;
   /** Workers that have written lately. */
   readonly pulses: readonly Pulse[];
+}
+
+/** Recorded, but nobody was heard: of the newest whose levels are known. */
+export interface SilentFacts {
+  readonly of: number;
+  readonly count: number;
+  /** The newest of them. */
+  readonly examples: readonly SilentRecording[];
+}
+
+export interface SilentRecording {
+  readonly recordingId: string;
+  readonly conversationId: string | null;
+  readonly recordedAt: string;
+  /** Channels on which nobody speaks, from 0. */
+  readonly channels: readonly number[];
+  readonly isWhole: boolean;
 }
 
 /** The newest facts, and why they are not of now. */
@@ -126,6 +144,7 @@ async function lookAround(needs: HealthNeeds, signal: AbortSignal): Promise<Heal
   return {
     at: at.toISOString(),
     newest: newestOf(page.entries),
+    silent: silentAmong(page.entries),
     depth,
     days: states,
     troubles: [...failedTroubles(failed.entries), ...waitingTroubles(forSomeone)],
@@ -136,6 +155,22 @@ async function lookAround(needs: HealthNeeds, signal: AbortSignal): Promise<Heal
     parts: state,
     pulses,
   };
+}
+
+const SILENT_SHOWN = 6;
+
+function silentAmong(entries: readonly Entry[]): SilentFacts {
+  const heard = entries.flatMap((entry) =>
+    entry.status === 'archived' && entry.manifest.levels ? [entry.manifest] : [],
+  );
+  const silent = heard.flatMap(({ levels, recordingId, conversationId, recordedAt, finishedAt }) => {
+    const channels = (levels?.speakingS ?? []).flatMap((seconds, channel) => (seconds === 0 ? [channel] : []));
+    const isWhole = channels.length === levels?.speakingS.length;
+    return channels.length === 0
+      ? []
+      : [{ recordingId, conversationId, recordedAt: recordedAt ?? finishedAt, channels, isWhole }];
+  });
+  return { of: heard.length, count: silent.length, examples: silent.slice(0, SILENT_SHOWN) };
 }
 
 function failedTroubles(entries: readonly Entry[]): readonly Trouble[] {

@@ -2,27 +2,30 @@
 import { createHash } from 'node:crypto';
 import { html, named, type Html } from './html.ts';
 import { type HealthFacts, type KnownFacts, needsSomeone, type Trouble, type UnreadyEntry } from './health-facts.ts';
-import { beatsTogether } from '../pulse.ts';
+import { beatsTogether, type Pulse } from '../pulse.ts';
 import { chartPart } from './chart-part.ts';
 import { daysPart } from './days-part.ts';
+import { partsPart } from './parts-part.ts';
+import { silentPart } from './silent-part.ts';
 import { agoTag, grouped, momentTag, plural, spanText } from './moments.ts';
 import { type AnswerVisit, data, page, type Visit } from './visit.ts';
 import { verdictOf, type HealthVerdict } from './verdict.ts';
 
 /** One look, and the clock it is told by. */
 interface Told {
+  readonly channelNames: readonly [string, string];
   readonly visit: Pick<Visit, 'who' | 'token'>;
   readonly facts: HealthFacts;
   readonly now: Date;
 }
 
-export const showHealth: AnswerVisit = async (visit, { health, now }) => {
+export const showHealth: AnswerVisit = async (visit, { health, now, hearing: { channelNames } }) => {
   const known = await health.known();
   const at = now();
   const verdict = verdictOf(known.facts, at);
   const main = html`<live-page data-watch="/console/health.json">
     ${heroPart(verdict, known, at)}
-    ${known.facts !== undefined && bodyPart(verdict, { visit, facts: known.facts, now: at })}
+    ${known.facts !== undefined && bodyPart(verdict, { visit, facts: known.facts, now: at, channelNames })}
   </live-page>`;
   return page({ title: 'Health', section: 'health', main, modules: ['live'] });
 };
@@ -79,7 +82,8 @@ function bodyPart(verdict: HealthVerdict, told: Told): Html {
   if (verdict.state === 'first') return firstStepsPart(told);
   return html`${figuresPart(told)} ${troublesPart(told)}
     <div class="grid">${daysPart(told.facts.days, told.now)} ${unreadyPart(told)}</div>
-    ${chartPart(beatsTogether(told.facts.pulses), told.now)} ${partsPart(told)}`;
+    ${chartPart(told.facts.pulses, told.now)}
+    <div class="grid">${silentPart(told.facts.silent, told)} ${partsPart(told.facts)}</div>`;
 }
 
 function figuresPart({ facts, now }: Told): Html {
@@ -93,12 +97,13 @@ function figuresPart({ facts, now }: Told): Html {
         newest.lagMedianSeconds === null ? html`–` : html`${spanText(newest.lagMedianSeconds)} <small>median</small>`,
       note:
         newest.lag95Seconds === null
-          ? 'no recording says when it was made'
-          : `95% within ${spanText(newest.lag95Seconds)}, of the newest ${grouped(newest.archived)}`,
+          ? html`no recording says when it was made`
+          : html`95% within
+            ${spanText(newest.lag95Seconds)}${newest.lastArchivedAt !== null && html`; the last ${agoTag(newest.lastArchivedAt, now)} ago`}`,
     })}
     ${tile('Oldest still waiting', {
       value: oldest === undefined ? html`none` : html`${agoTag(oldest.waiting.since, now)}`,
-      note: oldest === undefined ? 'nothing waits for more than 15 min' : 'given up after 7 days',
+      note: oldest === undefined ? html`nothing waits for more than 15 min` : html`given up after 7 days`,
     })}
     ${tile('On the queue', {
       value:
@@ -106,24 +111,38 @@ function figuresPart({ facts, now }: Told): Html {
           ? html`–`
           : html`${grouped(depth.ready + depth.waiting)} <small>waiting</small> · ${grouped(depth.running)}
               <small>running</small>`,
-      note: depth === undefined ? 'Pub/Sub’s own monitoring has it' : `${grouped(depth.dead)} given up`,
+      note: depth === undefined ? html`Pub/Sub’s own monitoring has it` : html`${grouped(depth.dead)} given up`,
     })}
-    ${tile('Archived last', {
-      value: newest.lastArchivedAt === null ? html`–` : html`${agoTag(newest.lastArchivedAt, now)} <small>ago</small>`,
-      note:
-        newest.perDay[0] === undefined
-          ? 'nothing yet'
-          : `${grouped(newest.perDay[0].recordings)} of ${newest.perDay[0].day}`,
-    })}
+    ${callsTile(facts.pulses)}
     ${tile('Needs someone', {
       value: html`<span class="${mine > 0 ? 'isbad' : ''}">${grouped(mine)}${facts.hasMore ? '+' : ''}</span>
         <small>${mine === 1 ? 'recording' : 'recordings'}</small>`,
-      note: reasons === 0 ? 'nothing to do' : `${plural(reasons, 'reason')}, below`,
+      note: reasons === 0 ? html`nothing to do` : html`${plural(reasons, 'reason')}, below`,
     })}
   </ul>`;
 }
 
-function tile(name: string, { value, note }: { readonly value: Html; readonly note: string }): Html {
+/** Each worker has tokens of its own, and Genesys counts by token: so they add up. */
+function callsTile(pulses: readonly Pulse[]): Html {
+  const told = pulses.flatMap(({ calls }) => calls ?? []);
+  const [made, allowed] = [
+    told.reduce((sum, one) => sum + one.made, 0),
+    told.reduce((sum, one) => sum + one.allowed, 0),
+  ];
+  const slowed = beatsTogether(pulses).reduce((sum, { postponed }) => sum + (postponed['rate-limited'] ?? 0), 0);
+  return tile('Genesys requests this minute', {
+    value: allowed === 0 ? html`–` : html`${grouped(made)} <small>of ${grouped(allowed)}</small>`,
+    note:
+      allowed === 0
+        ? html`no worker has asked Genesys of late`
+        : html`<svg class="gauge" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true">
+              <rect class="g" width="100" height="4" rx="2" />
+              <rect class="in" width="${Math.round((100 * made) / allowed)}" height="4" rx="2" /></svg
+            >slowed down ${plural(slowed, 'time')} in 6 h`,
+  });
+}
+
+function tile(name: string, { value, note }: { readonly value: Html; readonly note: Html }): Html {
   return html`<li class="card tile">
     <p class="k">${name}</p>
     <p class="v num">${value}</p>
@@ -153,7 +172,7 @@ function troublesPart({ visit, facts, now }: Told): Html {
                 </tr>
               </thead>
               <tbody>
-                ${facts.troubles.map((trouble) => troubleRow(trouble, { visit, facts, now }))}
+                ${facts.troubles.map((trouble) => troubleRow(trouble, { visit, now }))}
               </tbody>
             </table>
           </div>`
@@ -161,7 +180,7 @@ function troublesPart({ visit, facts, now }: Told): Html {
   </section>`;
 }
 
-function troubleRow(trouble: Trouble, { visit, now }: Told): Html {
+function troubleRow(trouble: Trouble, { visit, now }: Pick<Told, 'visit' | 'now'>): Html {
   const { code, count, example, newestAt, next, waits, isSettled } = trouble;
   const link = `/console/failures?code=${encodeURIComponent(code)}`;
   const mayReplay = !waits && !isSettled && visit.who.roles.has('operate');
@@ -214,32 +233,6 @@ function unreadyRow({ recording, waiting }: UnreadyEntry, now: Date): Html {
     <code class="id">${recordingId ?? conversationId ?? '–'}</code>
     <span class="grow r"><span class="code">${waiting.code}</span>, again at ${momentTag(waiting.nextTry, now)}</span>
   </li>`;
-}
-
-function partsPart({ facts }: Told): Html {
-  const parts = Object.entries(facts.parts.dependencies);
-  return html`<section class="card sec" data-part="parts" aria-labelledby="parts">
-    <div class="h">
-      <h2 id="parts">Parts</h2>
-      <span class="muted small">as this console sees them</span>
-    </div>
-    <ul class="checks">
-      ${parts.map(
-        ([name, { ok, problem }]) =>
-          html`<li>
-            <span class="dot ${ok ? '' : 'bad'}"></span><span>${name}</span>
-            <span class="grow r">${ok ? 'answers' : named(problem ?? 'does not answer')}</span>
-          </li>`,
-      )}
-      ${facts.pulses.map(
-        ({ instance, service, slots, waiting }) =>
-          html`<li>
-            <span class="dot"></span><span>${instance}</span>
-            <span class="grow r">${service}, ${plural(slots, 'slot')}, ${grouped(waiting)} waiting</span>
-          </li>`,
-      )}
-    </ul>
-  </section>`;
 }
 
 /** Each with a tick once it is done. */

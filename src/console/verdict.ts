@@ -1,4 +1,5 @@
 /** Facts → the one sentence that says whether everything has arrived, and how sure that is. */
+import { OUT_OF_ORDER } from './disturbances.ts';
 import { html, type Html } from './html.ts';
 import type { HealthFacts } from './health-facts.ts';
 import { momentTag, plural, spanText } from './moments.ts';
@@ -18,14 +19,6 @@ export interface HealthVerdict {
 const CHECK_HOLDS_MS = 26 * 3_600_000;
 /** Without anything archived for so long, while something waits that long for the other side. */
 const SILENT_MS = 600_000;
-/** What a wait is for → what the other side does meanwhile. */
-const SILENCE: ReadonlyMap<string, string> = new Map([
-  ['upstream-unavailable', 'Genesys is down or not reached'],
-  ['upstream-timeout', 'Genesys does not answer'],
-  ['upstream-error', 'Genesys answers with errors'],
-  ['rate-limited', 'Genesys asks for patience'],
-  ['archive-unavailable', 'the archive cannot be written'],
-]);
 
 export function verdictOf(facts: HealthFacts | undefined, now: Date): HealthVerdict {
   if (facts === undefined)
@@ -81,12 +74,12 @@ function neverChecked({ newest, troubles, unready }: HealthFacts): HealthVerdict
 }
 
 function silenceIn({ newest, unready }: HealthFacts, now: Date): HealthVerdict | undefined {
-  const longest = unready.find(({ waiting }) => SILENCE.has(waiting.code));
+  const longest = unready.find(({ waiting }) => OUT_OF_ORDER.has(waiting.code));
   const { lastArchivedAt } = newest;
   if (longest === undefined || lastArchivedAt === null) return undefined;
   const silentMs = now.getTime() - Date.parse(lastArchivedAt);
   if (silentMs < SILENT_MS || now.getTime() - Date.parse(longest.waiting.since) < SILENT_MS) return undefined;
-  const why = SILENCE.get(longest.waiting.code) ?? '';
+  const why = OUT_OF_ORDER.get(longest.waiting.code) ?? '';
   const waiting = plural(unready.length, 'recording waits', 'recordings wait');
   return {
     ...verdict(

@@ -23,6 +23,12 @@ interface Window {
   used: number;
 }
 
+/** Of one window, or of several together. */
+export interface CallsSpent {
+  readonly made: number;
+  readonly allowed: number;
+}
+
 /** A call that was booked. Each is ended by one {@link Allowance.settle}. */
 export interface BookedCall {
   readonly caller: GenesysCaller;
@@ -59,11 +65,11 @@ export class Allowance {
     return this.#heldMs(undefined, now) > 0;
   }
 
-  /** Calls that the window still has, as Genesys counted them last; undefined before it told. */
-  left(now: number): number | undefined {
+  /** Calls of this window, as Genesys counted them last; undefined before it told. */
+  spent(now: number): CallsSpent | undefined {
     if (this.#lengthMs === undefined) return undefined;
     const { allowed, counted, used } = this.#current(now);
-    return Math.max(0, allowed - Math.max(counted, used));
+    return { made: Math.min(allowed, Math.max(counted, used)), allowed };
   }
 
   book(caller: GenesysCaller, now: number): BookedCall {

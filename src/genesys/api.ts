@@ -3,6 +3,7 @@ import type { Dispatcher } from 'undici';
 import type { GenesysConfig } from '../config/genesys.ts';
 import { Failure } from '../failure.ts';
 import { type Patience, persist } from '../waiting.ts';
+import type { CallsSpent } from './allowance.ts';
 import { OAuthClient } from './client.ts';
 import type { JsonAnswer } from './exchange.ts';
 import type { GenesysCaller } from './genesys.ts';
@@ -67,9 +68,11 @@ export class Api {
   }
 
   /** Of all clients together, in their windows; undefined before Genesys told of any. */
-  get callsLeft(): number | undefined {
-    const told = this.#clients.flatMap((client) => client.callsLeft ?? []);
-    return told.length === 0 ? undefined : told.reduce((sum, left) => sum + left, 0);
+  get callsSpent(): CallsSpent | undefined {
+    const told = this.#clients.flatMap((client) => client.callsSpent ?? []);
+    if (told.length === 0) return undefined;
+    const total = (count: (spent: CallsSpent) => number): number => told.reduce((sum, spent) => sum + count(spent), 0);
+    return { made: total(({ made }) => made), allowed: total(({ allowed }) => allowed) };
   }
 
   /** Gets a token for every client. @throws Failure saying which variable to check. */

@@ -2,7 +2,7 @@
 import type { Dispatcher } from 'undici';
 import { Failure } from '../failure.ts';
 import { sleep } from '../waiting.ts';
-import { Allowance, type BookedCall } from './allowance.ts';
+import { Allowance, type BookedCall, type CallsSpent } from './allowance.ts';
 import { type JsonAnswer, exchange, type JsonRequest } from './exchange.ts';
 import type { GenesysCaller } from './genesys.ts';
 import { AccessTokens, type AccessTokensNeeds } from './token.ts';
@@ -34,9 +34,9 @@ export class OAuthClient {
     return this.#allowance.delayMs(caller, performance.now());
   }
 
-  /** Calls that its window still has; undefined before Genesys told. */
-  get callsLeft(): number | undefined {
-    return this.#allowance.left(performance.now());
+  /** Calls of its window; undefined before Genesys told. */
+  get callsSpent(): CallsSpent | undefined {
+    return this.#allowance.spent(performance.now());
   }
 
   /** Any status is an answer; after a 401 once more with a new token. @throws Failure `busy` or `rate-limited` where its turn comes too late */

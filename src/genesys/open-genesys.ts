@@ -6,6 +6,7 @@ import { Failure } from '../failure.ts';
 import type { Recording } from '../recording.ts';
 import { backoffMs, type Patience } from '../waiting.ts';
 import { Absences } from './absences.ts';
+import type { CallsSpent } from './allowance.ts';
 import { Api } from './api.ts';
 import { OriginalBatches } from './batches.ts';
 import type { ExpectedRecording } from './census.ts';
@@ -37,8 +38,8 @@ export interface OpenGenesys extends Genesys {
   /** These will be located soon, by whoever works through many: their originals are asked for together. */
   expect(recordings: readonly ExpectedRecording[]): void;
   readonly conversations: ConversationSource;
-  /** Calls that are left in the windows of its clients; undefined before Genesys told. */
-  readonly callsLeft: number | undefined;
+  /** Calls in the windows of its clients together; undefined before Genesys told. */
+  readonly callsSpent: CallsSpent | undefined;
 }
 
 export function createGenesys(config: GenesysConfig, options: GenesysOptions = {}): OpenGenesys {
@@ -102,8 +103,8 @@ class GenesysCloud implements OpenGenesys {
     return this.#api.check(signal);
   }
 
-  get callsLeft(): number | undefined {
-    return this.#api.callsLeft;
+  get callsSpent(): CallsSpent | undefined {
+    return this.#api.callsSpent;
   }
 
   async close(): Promise<void> {

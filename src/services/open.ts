@@ -120,7 +120,11 @@ export async function openStudio(
   const pipeline = pipelineOver(genesys);
   metrics.gauge('encoders_running', () => slots.running);
   metrics.gauge('encoders_waiting', () => slots.waiting);
-  metrics.gauge('genesys_calls_left', () => genesys.callsLeft ?? NaN);
+  const callsLeft = (): number | undefined => {
+    const spent = genesys.callsSpent;
+    return spent === undefined ? undefined : spent.allowed - spent.made;
+  };
+  metrics.gauge('genesys_calls_left', () => callsLeft() ?? NaN);
   metrics.gauge('spooled_bytes', () => spools.heldBytes);
   metrics.gauge('webm_held_bytes', () => pipeline.heldBytes);
   const dependencies = [
@@ -132,7 +136,7 @@ export async function openStudio(
     version: service,
     startedAt,
     encodersRunning: slots.running,
-    genesysCallsLeft: genesys.callsLeft ?? null,
+    genesysCallsLeft: callsLeft() ?? null,
   });
   return { genesys, pipeline, dependencies, pipelineOver, figures };
 }

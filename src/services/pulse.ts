@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Archive } from '../archive/archive.ts';
 import type { DeliveryNeeds } from '../delivery.ts';
-import { endPulse, type PulseTally, writePulse } from '../pulse.ts';
+import { endPulse, type Pulse, type PulseTally, writePulse } from '../pulse.ts';
 import type { Context } from './run.ts';
 
 const EVERY_MS = 30_000;
@@ -15,10 +15,13 @@ export interface PulseSources {
   readonly command: string;
   readonly tally: PulseTally;
   readonly waiting: DeliveryNeeds['waiting'];
+  /** Asked at each writing. */
+  readonly calls: () => Pulse['calls'];
+  readonly checks: () => Pulse['checks'];
 }
 
 /** What cannot be written is a warning at most: archiving goes on without it. */
-export function beginPulse(context: Context, { archive, command, tally, waiting }: PulseSources): void {
+export function beginPulse(context: Context, { archive, command, tally, waiting, calls, checks }: PulseSources): void {
   const { config, log, version, opened } = context;
   const instance = `${command}-${randomUUID().slice(0, 8)}`;
   const startedAt = new Date().toISOString();
@@ -27,7 +30,8 @@ export function beginPulse(context: Context, { archive, command, tally, waiting 
     isWritten = true;
     const about = { version: 1, instance, command, service: version, startedAt, slots: config.transcodeSlots } as const;
     const waits = waiting.totals().reduce((sum, { count }) => sum + count, 0);
-    const pulse = { ...about, at: new Date().toISOString(), waiting: waits, beats: tally.beats() };
+    const said = { waiting: waits, calls: calls(), checks: checks(), beats: tally.beats() };
+    const pulse = { ...about, at: new Date().toISOString(), ...said };
     await writePulse(pulse, archive.notes, AbortSignal.timeout(WRITTEN_WITHIN_MS));
   };
   const timer = setInterval(() => {

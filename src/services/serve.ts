@@ -12,7 +12,9 @@ import {
 } from './open.ts';
 import { openTheSearch } from './open-search.ts';
 import { playbackRoutes } from './playback.ts';
-import { PulseTally } from '../pulse.ts';
+import { type Pulse, PulseTally } from '../pulse.ts';
+import { beginCheckup } from './checkup.ts';
+import { ownProbes } from './own-probes.ts';
 import { beginPulse } from './pulse.ts';
 import { pushRoute } from './push.ts';
 import type { Deployable } from './run.ts';
@@ -36,7 +38,9 @@ export const serve: Deployable = async (given) => {
   ];
   const sources = { archive: open.archive, queue, audit, dependencies, search, listen };
   const pages = await consoleRoutes(context, sources);
-  beginPulse(context, { archive: open.archive, command: 'serve', tally, waiting: parts.waiting });
+  const calls = (): Pulse['calls'] => studio.genesys.callsSpent ?? null;
+  const saying = { tally, waiting: parts.waiting, calls, checks: beginCheckup(ownProbes(context), context) };
+  beginPulse(context, { archive: open.archive, command: 'serve', ...saying });
   const working = Promise.all([
     consumeQueue(context, queue, parts),
     lookEachNight(context, { archive: open.archive, studio, queue, followUps: parts.followUps }),

@@ -1,6 +1,8 @@
 /** `archiver worker`: archives recordings from the queue. */
 import { consumeQueue, deliveryNeeds, openStudio, openTheArchive, openTheQueue, serveRoutes } from './open.ts';
-import { PulseTally } from '../pulse.ts';
+import { type Pulse, PulseTally } from '../pulse.ts';
+import { beginCheckup } from './checkup.ts';
+import { ownProbes } from './own-probes.ts';
 import { beginPulse } from './pulse.ts';
 import { pushRoute } from './push.ts';
 import type { Deployable } from './run.ts';
@@ -12,7 +14,9 @@ export const worker: Deployable = async (given) => {
   const open = await openTheArchive(context);
   const studio = await openStudio(context, open, { archives: true });
   const parts = deliveryNeeds(context, queue, { archive: open.archive, studio });
-  beginPulse(context, { archive: open.archive, command: 'worker', tally, waiting: parts.waiting });
+  const calls = (): Pulse['calls'] => studio.genesys.callsSpent ?? null;
+  const saying = { tally, waiting: parts.waiting, calls, checks: beginCheckup(ownProbes(context), context) };
+  beginPulse(context, { archive: open.archive, command: 'worker', ...saying });
   const consuming = consumeQueue(context, queue, parts);
   const dependencies = [
     { name: 'queue', check: (signal: AbortSignal) => queue.check(signal) },

@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test';
 import { Failure } from '../../src/failure.ts';
 import { HealthWatch, type HealthNeeds } from '../../src/console/health-facts.ts';
 import { Readiness } from '../../src/http/health.ts';
-import { writePulse } from '../../src/pulse.ts';
+import { type Pulse, writePulse } from '../../src/pulse.ts';
 import { dayAt, dayBefore } from '../../src/instant.ts';
 import { bytesOf, store } from '../support/archive/content.ts';
 import { chromiumForTests, openView, picture, VIEWS } from '../support/console/chromium.ts';
@@ -35,19 +35,51 @@ async function fill({ archive }: Pick<ConsoleScene, 'archive'>): Promise<void> {
   const content = { head: bytesOf('head', 400), clusters: [bytesOf('r-1', 4_000)], facts: times };
   const beats = Array.from({ length: 60 }, (_, n) => {
     const at = new Date(Math.floor(now / 300_000) * 300_000 - n * 300_000).toISOString();
-    return { at, accepted: 20 + (n % 7), archived: n > 20 && n < 28 ? 0 : 20 + ((n * 3) % 5), failed: 0 };
+    const isDown = n > 20 && n < 28;
+    const postponed: Record<string, number> = isDown
+      ? { 'upstream-unavailable': 2 }
+      : n === 5
+        ? { 'rate-limited': 1 }
+        : {};
+    return { at, accepted: 20 + (n % 7), archived: isDown ? 0 : 20 + ((n * 3) % 5), failed: 0, postponed };
   });
   const about = { version: 1, instance: 'worker-1a2b3c4d', command: 'worker', service: '0.1.0' } as const;
-  const pulse = {
+  const pulse: Pulse = {
     ...about,
     startedAt: new Date(now).toISOString(),
     at: new Date(now).toISOString(),
     slots: 4,
     waiting: 2,
+    calls: { made: 118, allowed: 300 },
+    checks: [
+      { name: 'node', about: undefined, state: 'ok', found: 'Node 24.21.0', next: undefined },
+      { name: 'disk', about: 'archive', state: 'warn', found: '9.2 GiB free', next: 'Free space, or move it.' },
+      { name: 'genesys-permissions', about: HOSTILE, state: 'fail', found: 'the role lacks it', next: 'Give it.' },
+    ],
     beats,
   };
   await writePulse(pulse, archive.notes, AbortSignal.timeout(60_000));
   await store(archive, { recordingId: 'r-1', conversationId: 'c-1' }, content);
+  for (const [recordingId, speakingS] of Object.entries({
+    'r-2': [31.5, 0],
+    'r-3': [12, 9.5],
+    'r-4': [0, 0],
+    'r-5': [0],
+  })) {
+    const levels = {
+      picture: speakingS.map(() => '0'.repeat(28)),
+      speakingS,
+      bothS: 0,
+      silentS: 9,
+      longestSilenceS: 4,
+    };
+    const facts = { ...times, levels };
+    await store(
+      archive,
+      { recordingId, conversationId: 'c-1' },
+      { ...content, clusters: [bytesOf(recordingId, 4_000)], facts },
+    );
+  }
 }
 
 let scene: ConsoleScene;
@@ -75,6 +107,26 @@ test('the page says in one sentence what has arrived, and for each reason what t
   assert.match(text, /worker-1a2b3c4d 0\.1\.0, 4 slots, 2 waiting/);
   assert.match(text, /w-7 not-ready.* 4 more/);
   assert.ok(!markup.includes('<script>alert'));
+});
+
+test('requests of this minute, what was out of order and when, and what the doctor says where workers run', async () => {
+  scene.now = new Date();
+  const markup = await (await scene.get('/console/health')).text();
+  const text = textOf(markup);
+  assert.match(text, /Genesys requests this minute 118 of 300 slowed down 1 time in 6 h/);
+  assert.match(text, /\d UTC to [^.]*Genesys is down or not reached upstream-unavailable/);
+  assert.equal(markup.match(/<rect class="dist"/g)?.length, 1);
+  assert.match(text, /genesys-permissions .* the role lacks it Give it\. disk archive 9\.2 GiB free .*node Node 24/);
+});
+
+test('recorded, but nobody heard: each side that is silent throughout is counted and named', async () => {
+  scene.now = new Date();
+  const text = textOf(await (await scene.get('/console/health')).text());
+  assert.match(text, /a side is silent throughout, of the newest 4 /);
+  assert.match(text, /r-2 no agent/);
+  assert.match(text, /r-4 nobody at all/);
+  assert.match(text, /r-5 nobody at all/);
+  assert.ok(!/r-3 no/.test(text));
 });
 
 test('who may not replay sees what to do, and no button for it', async () => {

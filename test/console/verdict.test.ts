@@ -55,6 +55,7 @@ function facts(change: Partial<HealthFacts> = {}): HealthFacts {
     troubles: [],
     hasMore: false,
     unready: [],
+    silent: { of: 0, count: 0, examples: [] },
     parts: { ready: true, dependencies: {} },
     pulses: [],
     ...change,

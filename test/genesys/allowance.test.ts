@@ -125,14 +125,14 @@ test('a pause of up to 15 minutes ends for all at once', () => {
   );
 });
 
-test('what is left of a window is told once Genesys told of it, and grows again with the next one', () => {
+test('what was called in a window is told once Genesys told of it, and begins anew with the next one', () => {
   const allowance = new Allowance();
-  assert.equal(allowance.left(0), undefined);
+  assert.equal(allowance.spent(0), undefined);
   const turn = allowance.book('worker', 0);
   const headers = { 'inin-ratelimit-allowed': '300', 'inin-ratelimit-count': '29', 'inin-ratelimit-reset': '60' };
   allowance.settle(turn, headers, 0);
-  assert.equal(allowance.left(1), 271);
+  assert.deepEqual(allowance.spent(1), { made: 29, allowed: 300 });
   allowance.book('worker', 2);
-  assert.equal(allowance.left(3), 270);
-  assert.equal(allowance.left(61_000), 299, 'a new window, but for what is still out');
+  assert.deepEqual(allowance.spent(3), { made: 30, allowed: 300 });
+  assert.deepEqual(allowance.spent(61_000), { made: 1, allowed: 300 }, 'a new window, but for what is still out');
 });
