@@ -14,7 +14,7 @@ import type { Manifest } from '../src/archive/manifest.ts';
 import { runArchiver } from './support/commands/run.ts';
 import type { AnalyzedConversation } from './support/genesys/analytics.ts';
 import { startGenesysServer, type GenesysServer, type SimulatedRecording } from './support/genesys/server.ts';
-import { ALLOCATOR, NODE_FLAGS } from './support/service/service.ts';
+import { ALLOCATOR, COMPILED, NODE_FLAGS } from './support/service/service.ts';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const FOLDER = join(ROOT, 'var', 'demo');
@@ -126,6 +126,7 @@ async function startService(genesys: GenesysServer): Promise<Service> {
     env: {
       PATH: process.env['PATH'],
       ...ALLOCATOR,
+      ...COMPILED,
       ...genesys.environment(),
       PORT: String(port),
       QUEUE_URL: `sqlite:${join(FOLDER, 'queue.db')}`,

@@ -20,7 +20,7 @@ import { survivors } from './support/service/children.ts';
 import { type Fixture, FIXTURES, simulated } from './support/media/fixtures.ts';
 import { startGenesysServer } from './support/genesys/server.ts';
 import { send, tokenHeader } from './support/service/senders.ts';
-import { type Service, startService, until } from './support/service/service.ts';
+import { COMPILED, type Service, startService, until } from './support/service/service.ts';
 
 const HANG_GUARD = { timeout: 400_000 };
 const CLI = join(import.meta.dirname, '../src/cli.ts');
@@ -88,7 +88,7 @@ interface Ran {
 
 /** Runs a command that is to end by itself. */
 function run(args: readonly string[], env: Env = {}): Promise<Ran> {
-  const options = { env: { PATH: process.env['PATH'], ...env }, timeout: 300_000 };
+  const options = { env: { PATH: process.env['PATH'], ...COMPILED, ...env }, timeout: 300_000 };
   return new Promise((resolve) => {
     execFile(process.execPath, [CLI, ...args], options, (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : error.code, stdout, stderr });

@@ -84,3 +84,10 @@ test('a machine that has everything is left alone', async () => {
   assert.equal(said, '');
   assert.equal(calls.length, 2);
 });
+
+test('what Node compiles is kept between the libraries, for all that is started from here', async () => {
+  await using machine = await freshMachine();
+  const say = 'console.error(require("node:module").getCompileCacheDir())';
+  const { said } = await machine.start(0, '-e', say);
+  assert.match(said, /\/archiver-setup-\w+\/node_modules\/\.cache\/compiled\/\S+$/m);
+});

@@ -4,7 +4,7 @@ import { EventEmitter, once } from 'node:events';
 import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { freePort } from '../free-port.ts';
-import { ALLOCATOR, NODE_FLAGS, type Service } from '../service/service.ts';
+import { ALLOCATOR, COMPILED, NODE_FLAGS, type Service } from '../service/service.ts';
 
 export type Confined = Pick<Service, 'url' | 'pid' | 'logged' | 'output'> & AsyncDisposable;
 
@@ -23,7 +23,7 @@ export async function startConfined(
   ];
   const child = spawn(command, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env['PATH'], ...ALLOCATOR, PORT: String(port), ...env },
+    env: { PATH: process.env['PATH'], ...ALLOCATOR, ...COMPILED, PORT: String(port), ...env },
   });
   const lines: string[] = [];
   const heard = new EventEmitter().setMaxListeners(0);

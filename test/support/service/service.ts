@@ -53,6 +53,12 @@ export const ALLOCATOR: Readonly<Record<string, string>> = Object.fromEntries(
   SETTINGS.split(' ').map((setting) => setting.split('=')),
 );
 
+const { NODE_COMPILE_CACHE: compiled } = process.env;
+
+/** What this process was told of the place where Node keeps compiled code (.ci/setup.mjs): its services share it. */
+export const COMPILED: Readonly<Record<string, string>> =
+  compiled === undefined ? {} : { NODE_COMPILE_CACHE: compiled };
+
 const START_WITHIN_MS = 60_000;
 const LAST_LINES = 20;
 
@@ -62,7 +68,7 @@ export async function startService(command: string, env: Readonly<Record<string,
   const url = `http://127.0.0.1:${String(port)}`;
   const child = spawn(process.execPath, [...NODE_FLAGS, CLI, command], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env['PATH'], ...ALLOCATOR, PORT: String(port), ...env },
+    env: { PATH: process.env['PATH'], ...ALLOCATOR, ...COMPILED, PORT: String(port), ...env },
   });
   const service = new RunningService(child, url);
   try {
