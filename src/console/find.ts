@@ -158,7 +158,8 @@ const DIRECTION_CHOICES: readonly (readonly [string, string])[] = [
 
 function filterForm(address: FindAddress, today: string): Html {
   const { text, from, to, queue, minLengthS, status, direction } = address;
-  return html`<form class="filters" role="search" action="/console/find" method="get">
+  // Never filled in from memory by a browser that goes back: the address is the state.
+  return html`<form class="filters" role="search" action="/console/find" method="get" autocomplete="off">
     <label class="field"
       >${MAGNIFIER}<span class="vh">Agent, queue, number or id</span
       ><input

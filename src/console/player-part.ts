@@ -68,7 +68,7 @@ function statsPart({ speakingS, bothS, silentS, longestSilenceS }: LevelFacts, l
       (seconds, index) =>
         html`<span
           ><span class="key k${index}" aria-hidden="true"></span>${lanes[index] ?? 'Voice'}
-          <b>${lengthWords(seconds * 1000)}</b></span
+          <b>${seconds === 0 ? 'not heard' : lengthWords(seconds * 1000)}</b></span
         > `,
     )}
     ${speakingS.length > 1 && html`<span><span class="key kb" aria-hidden="true"></span>Both at once <b>${lengthWords(bothS * 1000)}</b></span>`}

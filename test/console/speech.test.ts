@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { lanesIn, lengthOfAll, momentsOf, skipsOf, speakingAt } from '../../src/console/browser/speech.ts';
 import { encodeLevels } from '../../src/levels.ts';
+import { SEED, seeded } from '../support/soak.ts';
 
 /** Spans in tenths of a second, of each channel. */
 function bytesOf(tenths: number, ...channels: readonly (readonly (readonly [number, number])[])[]): ArrayBuffer {
@@ -105,4 +106,37 @@ test('silences above a second and a half are skipped, but for what sounds on and
   for (const { start, end } of skips)
     for (let at = start; at < end; at += 0.05) assert.deepEqual(speakingAt(lanes, at), [], String(at));
   assert.deepEqual(skipsOf([], 20), [], 'without levels nothing is');
+});
+
+test('where both speak is found in any two lists of who speaks when, in one step along both', () => {
+  const random = seeded(SEED);
+  const spansOf = (count: number): (readonly [number, number])[] => {
+    let at = 0;
+    return Array.from({ length: count }, () => {
+      const start = at + 1 + Math.floor(random() * 30);
+      at = start + 1 + Math.floor(random() * 30);
+      return [start, at] as const;
+    });
+  };
+  for (let run = 0; run < 50; run += 1) {
+    const lanes = lanesIn(bytesOf(4_000, spansOf(1 + run), spansOf(1 + ((7 * run) % 50))));
+    const found = momentsOf(lanes, 400).filter(({ kind }) => kind === 'both');
+    const isBoth = (tenth: number): boolean => speakingAt(lanes, tenth / 10 + 0.05).length === 2;
+    let spans = 0;
+    for (let tenth = 0; tenth < 4_000; tenth += 1) {
+      if (!isBoth(tenth) || isBoth(tenth - 1)) continue;
+      let end = tenth;
+      while (isBoth(end)) end += 1;
+      if (end - tenth < 5) continue;
+      const { start, end: until } = found[spans] ?? { start: NaN, end: NaN };
+      assert.deepEqual([Math.round(start * 10), Math.round(until * 10)], [tenth, end], `run ${String(run)}`);
+      spans += 1;
+    }
+    assert.equal(found.length, spans);
+  }
+});
+
+test('of a call in which nobody speaks nothing is skipped: nothing would be left', () => {
+  assert.deepEqual(skipsOf(lanesIn(bytesOf(200, [], [])), 20), []);
+  assert.deepEqual(skipsOf(lanesIn(bytesOf(200, [])), 20), []);
 });

@@ -1,7 +1,7 @@
 /** Single keys that act where no field has the focus, the list of them behind `?`, and a switch that turns them off (WCAG 2.1.4). */
 import { make } from './dom.ts';
 
-interface KeyAct {
+export interface KeyAct {
   /** What `?` says of it. */
   readonly does: string;
   /** Where something else is meant by it just then, false: the key goes on. */
@@ -20,30 +20,38 @@ const SHOWN: Readonly<Record<string, string>> = {
   Escape: 'Esc',
 };
 
-/** The last one that asks for a key has it. */
-export function onKey(keys: string | readonly string[], does: string, act: KeyAct['act']): void {
-  for (const key of typeof keys === 'string' ? [keys] : keys) acts.set(key, { does, act });
+/** The last one that asks for a key has it, until `signal` aborts. */
+export function onKey(keys: string | readonly string[], asked: KeyAct, signal?: AbortSignal): void {
+  for (const key of typeof keys === 'string' ? [keys] : keys) {
+    const own = { ...asked };
+    acts.set(key, own);
+    signal?.addEventListener('abort', () => acts.get(key) === own && acts.delete(key));
+  }
 }
 
 function areSingleKeysOff(): boolean {
-  return localStorage.getItem(OFF) === 'yes';
+  try {
+    return localStorage.getItem(OFF) === 'yes';
+  } catch {
+    // Whoever keeps nothing of a site has keys that act.
+    return false;
+  }
 }
 
-function isField(target: EventTarget | null): boolean {
+const TYPED_IN = 'select, textarea, input:not([type=checkbox], [type=radio], [type=button], [type=submit])';
+
+/** What a key does there by itself: it writes or chooses, a space presses a button, Enter follows a link, arrows move a choice. */
+function isTaken({ key, target }: KeyboardEvent): boolean {
   if (!(target instanceof HTMLElement)) return false;
-  if (target instanceof HTMLInputElement) return !['checkbox', 'button', 'submit'].includes(target.type);
-  return target.isContentEditable || target.matches('select, textarea');
-}
-
-/** A space presses a button, and Enter follows a link. */
-function isPressed({ key, target }: KeyboardEvent): boolean {
-  const presses = key === ' ' ? 'button, summary, input, [role=slider]:not(call-wave)' : 'button, summary, a, input';
-  return (key === ' ' || key === 'Enter') && target instanceof HTMLElement && target.matches(presses);
+  if (target.isContentEditable || target.matches(TYPED_IN)) return true;
+  if (key === ' ') return target.matches('button, summary, input');
+  if (key === 'Enter') return target.matches('button, summary, a, input');
+  return key.startsWith('Arrow') && target.matches('input[type=radio]');
 }
 
 document.addEventListener('keydown', (event) => {
-  const { key, ctrlKey, altKey, metaKey, target } = event;
-  if (event.defaultPrevented || ctrlKey || altKey || metaKey || isField(target) || isPressed(event)) return;
+  const { key, ctrlKey, altKey, metaKey } = event;
+  if (event.defaultPrevented || ctrlKey || altKey || metaKey || isTaken(event)) return;
   const isSingle = key.length === 1;
   if (isSingle && areSingleKeysOff() && key !== '?') return;
   const found = acts.get(key) ?? acts.get(key.toLowerCase());
@@ -79,4 +87,4 @@ function showKeys(): void {
   dialog.showModal();
 }
 
-onKey('?', 'show these keys', showKeys);
+onKey('?', { does: 'show these keys', act: showKeys });

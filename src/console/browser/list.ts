@@ -23,6 +23,13 @@ function step(steps: 1 | -1): void {
 }
 
 let asking: XMLHttpRequest | undefined;
+/** The address of what stands on the page. */
+let shown = withoutHash(location.href);
+
+function withoutHash(href: string): string {
+  const { pathname, search } = new URL(href);
+  return pathname + search;
+}
 
 /** The parser of the browser itself makes the document: no text becomes markup here, and no script of it runs. */
 function ask(href: string): Promise<Document> {
@@ -51,9 +58,10 @@ async function open(href: string, { isNew, playFocus }: Opening): Promise<void> 
   const waiting = setTimeout(() => showBars(), QUIET_MS);
   const slow = setTimeout(() => offerCancel(), SLOW_MS);
   try {
-    const shown = await ask(href);
+    const answer = await ask(href);
     if (isNew) history.pushState(null, '', href);
-    replace(shown, playFocus);
+    shown = withoutHash(href);
+    replace(answer, playFocus);
   } catch (error) {
     if (error instanceof Error && error.message === 'abort') return;
     // Signed out, refused or away: the page itself says so.
@@ -64,11 +72,11 @@ async function open(href: string, { isNew, playFocus }: Opening): Promise<void> 
   }
 }
 
-function replace(shown: Document, playFocus: boolean): void {
-  document.title = shown.title;
+function replace(answer: Document, playFocus: boolean): void {
+  document.title = answer.title;
   const focused = rows().findIndex((row) => row === document.activeElement);
   for (const place of ['.list', '#recording']) {
-    const [old, fresh] = [document.querySelector(place), shown.querySelector(place)];
+    const [old, fresh] = [document.querySelector(place), answer.querySelector(place)];
     if (old !== null && fresh !== null) old.replaceWith(document.importNode(fresh, true));
   }
   localTimes(document);
@@ -80,6 +88,7 @@ function replace(shown: Document, playFocus: boolean): void {
 }
 
 function showBars(): void {
+  shown = '';
   const article = document.getElementById('recording');
   article?.setAttribute('aria-busy', 'true');
   article?.replaceChildren(
@@ -92,7 +101,10 @@ function offerCancel(): void {
   const cancel = make('button', { type: 'button', class: 'btn' }, 'Cancel');
   cancel.addEventListener('click', () => {
     asking?.abort();
-    document.getElementById('recording')?.replaceChildren(make('p', { class: 'muted' }, 'Not loaded.'));
+    const article = document.getElementById('recording');
+    article?.removeAttribute('aria-busy');
+    article?.replaceChildren(make('p', { class: 'muted' }, 'Not loaded.'));
+    article?.focus();
   });
   const said = document.querySelector('#recording [role=status]');
   said?.replaceChildren('The archive is slow; still trying. ', cancel);
@@ -109,19 +121,29 @@ document.addEventListener('click', (event) => {
   void open(link.href, { isNew: true, playFocus: true });
 });
 
-addEventListener('popstate', () => void open(location.href, { isNew: false, playFocus: false }));
-
-onKey('/', 'search field', () => document.getElementById('q')?.focus());
-onKey(['j', 'k'], 'next, previous recording', ({ key }) => step(key === 'j' ? 1 : -1));
-onKey(['ArrowDown', 'ArrowUp'], 'in the list: next, previous', ({ key, target }) => {
-  if (!(target instanceof Element) || target.closest('.list') === null) return false;
-  step(key === 'ArrowDown' ? 1 : -1);
-  return true;
+/** A step to a place within the page leaves what is shown, and what plays, as it is. */
+addEventListener('popstate', () => {
+  if (withoutHash(location.href) === shown) asking?.abort();
+  else void open(location.href, { isNew: false, playFocus: false });
 });
-onKey('h', 'to health', () => location.assign('/console/health'));
-onKey('Escape', 'back to the list', () => {
-  const row = document.querySelector<HTMLElement>('.list a[aria-current]') ?? rows()[0];
-  row?.focus();
+
+onKey('/', { does: 'search field', act: () => document.getElementById('q')?.focus() });
+onKey(['j', 'k'], { does: 'next, previous recording', act: ({ key }) => step(key === 'j' ? 1 : -1) });
+onKey(['ArrowDown', 'ArrowUp'], {
+  does: 'in the list: next, previous',
+  act: ({ key, target }) => {
+    if (!(target instanceof Element) || target.closest('.list') === null) return false;
+    step(key === 'ArrowDown' ? 1 : -1);
+    return true;
+  },
+});
+onKey('h', { does: 'to health', act: () => location.assign('/console/health') });
+onKey('Escape', {
+  does: 'back to the list',
+  act: () => {
+    const row = document.querySelector<HTMLElement>('.list a[aria-current]') ?? rows()[0];
+    row?.focus();
+  },
 });
 
 showHints();

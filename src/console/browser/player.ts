@@ -1,10 +1,10 @@
 /** `<call-player>`: the browser's own player, as the server sent it → one with the picture of who speaks, moments, sides, speeds and screens. */
 import { clock, icon, make, spoken } from './dom.ts';
-import { onKey } from './keys.ts';
+import { type KeyAct, onKey } from './keys.ts';
 import { PlayedClaims } from './played.ts';
+import { Screens } from './screens.ts';
 import { Sides } from './sides.ts';
 import { type VoiceLane, lanesIn, type Moment, momentsOf, lengthOfAll, skipsOf, type Stretch } from './speech.ts';
-import { ScreenSync } from './sync.ts';
 import { CallWave } from './wave.ts';
 
 const PLAY = 'M6 4l11 6l-11 6z';
@@ -29,10 +29,12 @@ export class CallPlayer extends HTMLElement {
   #media: HTMLMediaElement | undefined;
   #sides: Sides | undefined;
   #claims: PlayedClaims | undefined;
-  #sync: ScreenSync | undefined;
+  #screens: Screens | undefined;
   #lanes: readonly VoiceLane[] = [];
   #moments: readonly Moment[] = [];
   #skips: readonly Stretch[] = [];
+  /** Moments that stand under the picture, in the order they come. */
+  #shown: ReadonlyMap<Moment, HTMLElement> = new Map();
   #frame = 0;
   readonly #gone = new AbortController();
   readonly #play = make('button', { type: 'button', class: 'play', 'aria-label': 'Play' }, icon(PLAY));
@@ -56,19 +58,19 @@ export class CallPlayer extends HTMLElement {
     this.#build(media);
     this.#listen(media);
     this.#useKeys();
-    this.#offerScreens();
+    this.#offerScreens(media);
     this.#useSession(media);
-    this.position = startIn(location.hash);
+    this.#startAt(startIn(location.hash));
     void this.#loadLevels(0);
   }
 
   disconnectedCallback(): void {
-    this.#gone.abort();
-    this.#sync?.stop();
     this.#claims?.stop();
+    this.#gone.abort();
+    this.#screens?.stop();
     this.#sides?.close();
     cancelAnimationFrame(this.#frame);
-    this.#media?.pause();
+    for (const media of this.querySelectorAll<HTMLMediaElement>('audio, video')) letGo(media);
   }
 
   get duration(): number {
@@ -85,6 +87,14 @@ export class CallPlayer extends HTMLElement {
     if (this.#media === undefined) return;
     this.#media.currentTime = Math.min(Math.max(0, seconds), this.duration);
     this.#show();
+  }
+
+  /** Of an address; a moment that the recording does not have is said to be none. */
+  #startAt(seconds: number): void {
+    const isBehind = seconds >= this.duration;
+    this.position = isBehind ? 0 : seconds;
+    if (isBehind && seconds > 0)
+      this.#say(`The link leads to ${clock(seconds)}, behind the end: it begins at the beginning.`);
   }
 
   /** For whoever measures what is heard. */
@@ -180,7 +190,7 @@ export class CallPlayer extends HTMLElement {
     for (const name of ['play', 'pause', 'ended']) on(name, () => this.#showState());
     on('playing', () => this.#tick());
     on('error', () => void this.#broke(media));
-    addEventListener('hashchange', () => location.hash.includes('t=') && (this.position = startIn(location.hash)), {
+    addEventListener('hashchange', () => location.hash.includes('t=') && this.#startAt(startIn(location.hash)), {
       signal,
     });
   }
@@ -231,7 +241,10 @@ export class CallPlayer extends HTMLElement {
   }
 
   #setSpeed(speed: number): void {
-    if (this.#media !== undefined) this.#media.playbackRate = speed;
+    if (this.#media === undefined) return;
+    // Loading it again would go back to the default.
+    this.#media.defaultPlaybackRate = speed;
+    this.#media.playbackRate = speed;
     this.#speed.value = String(speed);
   }
 
@@ -270,6 +283,8 @@ export class CallPlayer extends HTMLElement {
     const of = (kind: Moment['kind']): readonly Stretch[] => this.#moments.filter((moment) => moment.kind === kind);
     this.wave.facts = { lanes: this.#lanes, names: this.#names, duration, both: of('both'), silences: of('silence') };
     this.#labels.replaceChildren(...this.#names.map((name, index) => this.#label(name, index)));
+    for (const mark of this.#shown.values()) mark.remove();
+    this.#shown = new Map();
     const saved = lengthOfAll(this.#skips);
     this.#skip.disabled = saved === 0;
     this.#saves.textContent = saved === 0 ? 'Skip silence' : `Skip silence, saves ${clock(saved)}`;
@@ -279,7 +294,10 @@ export class CallPlayer extends HTMLElement {
 
   #label(name: string, index: number): HTMLElement {
     const spoken = this.#lanes[index]?.speech;
-    const share = spoken === undefined ? '' : `${String(Math.round((100 * lengthOfAll(spoken)) / this.duration))}%`;
+    const share =
+      spoken === undefined || this.duration === 0
+        ? ''
+        : `${String(Math.round((100 * lengthOfAll(spoken)) / this.duration))}%`;
     const ear = this.#names.length > 1 ? (index === 0 ? 'left' : 'right') : '';
     return make(
       'div',
@@ -303,18 +321,37 @@ export class CallPlayer extends HTMLElement {
       tick.style.left = at(seconds);
       this.#ticks.append(tick);
     }
-    this.#marks.replaceChildren();
-    let before = -Infinity;
+    this.#placeMarks((seconds) => ((seconds - start) / (end - start)) * width, width);
+  }
+
+  /** One that stays is moved, never made anew: it keeps the focus, and stays under the finger that presses it. */
+  #placeMarks(pxOf: (seconds: number) => number, width: number): void {
+    const shown = new Map<Moment, HTMLElement>();
+    let before: readonly [number, HTMLElement | undefined] = [-Infinity, undefined];
     for (const moment of this.#moments) {
-      const x = ((moment.start - start) / (end - start)) * width;
-      if (moment.kind === 'turn' || x < 0 || x > width - MARK_PX || x - before < MARK_PX) continue;
-      before = x;
-      const mark = make('button', { type: 'button', class: moment.kind, 'aria-label': this.#nameOf(moment) });
-      mark.style.left = at(moment.start);
-      mark.title = this.#nameOf(moment);
-      mark.addEventListener('click', () => (this.position = moment.start));
-      this.#marks.append(mark);
+      const x = pxOf(moment.start);
+      if (moment.kind === 'turn' || x < 0 || x > width - MARK_PX || x - before[0] < MARK_PX) continue;
+      const mark = this.#shown.get(moment) ?? this.#mark(moment);
+      mark.style.left = `${String((100 * x) / width)}%`;
+      if (!mark.isConnected && before[1] === undefined) this.#marks.prepend(mark);
+      else if (!mark.isConnected) before[1]?.after(mark);
+      shown.set(moment, mark);
+      before = [x, mark];
     }
+    for (const [moment, mark] of this.#shown) if (!shown.has(moment)) this.#takeAway(mark);
+    this.#shown = shown;
+  }
+
+  #takeAway(mark: HTMLElement): void {
+    if (mark === document.activeElement) this.wave.focus();
+    mark.remove();
+  }
+
+  #mark(moment: Moment): HTMLElement {
+    const mark = make('button', { type: 'button', class: moment.kind, 'aria-label': this.#nameOf(moment) });
+    mark.title = this.#nameOf(moment);
+    mark.addEventListener('click', () => (this.position = moment.start));
+    return mark;
   }
 
   #nameOf({ kind, lane, start, end }: Moment): string {
@@ -366,7 +403,7 @@ export class CallPlayer extends HTMLElement {
     });
     if (status === 401) this.#offerSignIn(at);
     this.#said.replaceChildren(
-      `${WHY.get(status) ?? `Connection lost at ${clock(at)}.`} `,
+      `${WHY.get(status) ?? whyBroken(media, status, at)} `,
       ...(status === 410 ? [] : [again]),
     );
   }
@@ -393,59 +430,36 @@ export class CallPlayer extends HTMLElement {
     dialog.showModal();
   }
 
-  #offerScreens(): void {
+  #offerScreens(media: HTMLMediaElement): void {
     const figures = [...this.querySelectorAll<HTMLElement>('.scr')];
-    const media = this.#media;
-    if (figures.length === 0 || media === undefined) return;
-    const show = (chosen: number): void => {
-      this.#sync?.stop();
-      for (const [index, figure] of figures.entries()) figure.hidden = index !== chosen;
-      const video = figures[chosen]?.querySelector('video');
-      if (video == null) return;
-      video.preload = 'auto';
-      this.#sync = new ScreenSync(media, video);
-    };
-    if (figures.length > 1) {
-      const choice = make('fieldset', { class: 'seg' }, make('legend', { class: 'vh' }, 'Screen'));
-      for (const index of figures.keys()) {
-        const input = make('input', { type: 'radio', name: 'screen', checked: index === 0 });
-        input.addEventListener('change', () => show(index));
-        choice.append(make('label', {}, input, String(index + 1)));
-      }
-      figures[0]?.before(choice);
-    }
-    // Its bytes are asked for once it plays: nothing is heard or seen by looking at a page.
-    media.addEventListener('play', () => this.#sync === undefined && show(0), { signal: this.#gone.signal });
-    for (const [index, figure] of figures.entries()) {
-      figure.hidden = index !== 0;
-      const video = figure.querySelector('video');
-      if (video !== null) video.controls = false;
-    }
+    if (figures.length > 0) this.#screens = new Screens(media, figures, this.#gone.signal);
   }
 
   #useKeys(): void {
-    onKey([' '], 'play, pause', () => this.#toggle());
-    onKey(['ArrowLeft', 'ArrowRight'], '5 s back, on (with Shift: 1 s)', ({ key, shiftKey }) => {
+    const on = (keys: string | readonly string[], does: string, act: KeyAct['act']): void =>
+      onKey(keys, { does, act }, this.#gone.signal);
+    on(' ', 'play, pause', () => this.#toggle());
+    on(['ArrowLeft', 'ArrowRight'], '5 s back, on (with Shift: 1 s)', ({ key, shiftKey }) => {
       this.position += (key === 'ArrowLeft' ? -1 : 1) * (shiftKey ? 1 : JUMP_S);
     });
-    onKey(['[', ']'], 'previous, next moment', ({ key }) => this.#toMoment(key === '[' ? -1 : 1));
-    onKey(['<', '>'], 'slower, faster', ({ key }) => this.#faster(key === '<' ? -1 : 1));
-    onKey('s', 'skip silence', () => {
+    on(['[', ']'], 'previous, next moment', ({ key }) => this.#toMoment(key === '[' ? -1 : 1));
+    on(['<', '>'], 'slower, faster', ({ key }) => this.#faster(key === '<' ? -1 : 1));
+    on('s', 'skip silence', () => {
       if (this.#skip.disabled) return;
       this.#skip.checked = !this.#skip.checked;
       this.#say(this.#skip.checked ? 'Silence is skipped.' : 'Silence is played.');
     });
-    onKey('l', 'copy the link to this moment', () => void this.#copyLink());
-    onKey(
-      'v',
-      'screen large',
-      () =>
-        void this.querySelector<HTMLVideoElement>('video:not([hidden])')
-          ?.requestFullscreen?.()
-          .catch(() => undefined),
-    );
+    on('l', 'copy the link to this moment', () => void this.#copyLink());
+    on('v', 'screen large', () => this.#enlarge());
     for (const [index, name] of ['both', ...this.#names.map((name) => name.toLowerCase())].entries())
-      if (this.#names.length > 1) onKey(String(index), `hear ${name}`, () => this.#hear(index));
+      if (this.#names.length > 1) on(String(index), `hear ${name}`, () => this.#hear(index));
+  }
+
+  /** The screen that is shown. */
+  #enlarge(): void {
+    const video = this.querySelector<HTMLVideoElement>('video.main, .scr:not([hidden]) video');
+    if (video === null) this.#say('There is no screen recording of this call.');
+    else void video.requestFullscreen().catch(() => undefined);
   }
 
   /** Keys of headsets and keyboards. */
@@ -454,13 +468,32 @@ export class CallPlayer extends HTMLElement {
     const { mediaSession } = navigator;
     const title = this.closest('article')?.querySelector('h2')?.textContent?.trim() ?? '';
     mediaSession.metadata = new MediaMetadata({ title });
-    mediaSession.setActionHandler('play', () => void media.play().catch(() => undefined));
-    mediaSession.setActionHandler('pause', () => media.pause());
-    mediaSession.setActionHandler('seekbackward', () => (this.position -= JUMP_S));
-    mediaSession.setActionHandler('seekforward', () => (this.position += JUMP_S));
-    mediaSession.setActionHandler('previoustrack', () => this.#toMoment(-1));
-    mediaSession.setActionHandler('nexttrack', () => this.#toMoment(1));
+    const handlers: readonly (readonly [MediaSessionAction, () => void])[] = [
+      ['play', () => void media.play().catch(() => undefined)],
+      ['pause', () => media.pause()],
+      ['seekbackward', () => (this.position -= JUMP_S)],
+      ['seekforward', () => (this.position += JUMP_S)],
+      ['previoustrack', () => this.#toMoment(-1)],
+      ['nexttrack', () => this.#toMoment(1)],
+    ];
+    for (const [action, handler] of handlers) mediaSession.setActionHandler(action, handler);
+    this.#gone.signal.addEventListener('abort', () => {
+      for (const [action] of handlers) mediaSession.setActionHandler(action, null);
+    });
   }
+}
+
+/** What was left is heard no more, by no key of a headset either, and its bytes and its decoder are given back. */
+function letGo(media: HTMLMediaElement): void {
+  media.pause();
+  media.removeAttribute('src');
+  media.load();
+}
+
+/** What is there and cannot be decoded is no lost connection. */
+function whyBroken({ error }: HTMLMediaElement, status: number, at: number): string {
+  const isUndecodable = status === 200 && error?.code === MediaError.MEDIA_ERR_DECODE;
+  return isUndecodable ? `This browser cannot play it from ${clock(at)} on.` : `Connection lost at ${clock(at)}.`;
 }
 
 const WHY: ReadonlyMap<number, string> = new Map([

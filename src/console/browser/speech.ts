@@ -58,15 +58,18 @@ export function momentsOf(lanes: readonly VoiceLane[], duration: number): readon
   ].toSorted((a, b) => a.start - b.start);
 }
 
+/** Both lists ascend: one step each, however long the call. */
 function overlaps(lanes: readonly VoiceLane[]): readonly Stretch[] {
-  const [first, second] = lanes;
-  if (first === undefined || second === undefined) return [];
-  return first.speech.flatMap((a) =>
-    second.speech.flatMap((b) => {
-      const [start, end] = [Math.max(a.start, b.start), Math.min(a.end, b.end)];
-      return end > start ? [{ start, end }] : [];
-    }),
-  );
+  const [first = [], second = []] = lanes.map(({ speech }) => speech);
+  const both: Stretch[] = [];
+  for (let i = 0, j = 0; ;) {
+    const [a, b] = [first[i], second[j]];
+    if (a === undefined || b === undefined) return both;
+    const [start, end] = [Math.max(a.start, b.start), Math.min(a.end, b.end)];
+    if (end > start) both.push({ start, end });
+    if (a.end < b.end) i += 1;
+    else j += 1;
+  }
 }
 
 /** Where somebody begins who did not speak last, or after a pause. */
@@ -99,8 +102,9 @@ const SKIPPED_S = 1.5;
 const AFTER_S = 0.2;
 const BEFORE_S = 0.3;
 
-/** From where to where one is taken. */
+/** From where to where one is taken; nowhere where nobody speaks at all: of such a call nothing would be left. */
 export function skipsOf(lanes: readonly VoiceLane[], duration: number): readonly Stretch[] {
+  if (lanes.every(({ speech }) => speech.length === 0)) return [];
   return silencesOf(lanes, duration)
     .filter(({ start, end }) => end - start > SKIPPED_S)
     .map(({ start, end }) => ({

@@ -24,6 +24,10 @@ export class ScreenSync {
     const { signal } = this.#gone;
     for (const name of ['play', 'playing', 'seeking', 'seeked', 'pause', 'waiting', 'ratechange', 'ended'])
       voice.addEventListener(name, () => this.#follow(), { signal });
+    // What the voice did while this one loaded or sought is still to be followed; where it plays, the timer does.
+    for (const name of ['loadedmetadata', 'seeked'])
+      screen.addEventListener(name, () => voice.paused && this.#step(voice.seeking), { signal });
+    this.#follow();
   }
 
   /** Another screen is shown, or another recording. */
@@ -45,15 +49,19 @@ export class ScreenSync {
     const [voice, screen] = [this.#voice, this.#screen];
     const target = voice.currentTime - this.#offset;
     const isIn = target >= 0 && !(target >= screen.duration);
-    if (!isIn || voice.paused || voice.readyState < HTMLMediaElement.HAVE_FUTURE_DATA) {
-      screen.pause();
-      if (screen.readyState > 0 && Math.abs(screen.currentTime - target) > IN_STEP_S) this.#seek(Math.max(0, target));
-      return;
-    }
+    if (!isIn || voice.paused || voice.readyState < HTMLMediaElement.HAVE_FUTURE_DATA) return this.#stand(target);
     if (screen.paused) void screen.play().catch(() => undefined);
     const behind = target - screen.currentTime;
     if (isSought || Math.abs(behind) > SEEK_S) this.#seek(target);
     else screen.playbackRate = voice.playbackRate * (1 + nudgeOf(behind));
+  }
+
+  /** Still, at what belongs to the voice: before it begins its first picture, after its end the last one. */
+  #stand(target: number): void {
+    const screen = this.#screen;
+    screen.pause();
+    const to = Math.min(Math.max(0, target), screen.duration);
+    if (screen.readyState > 0 && Math.abs(screen.currentTime - to) > IN_STEP_S) this.#seek(to);
   }
 
   /** One at a time: what comes while it seeks would begin it anew. */

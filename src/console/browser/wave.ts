@@ -25,7 +25,7 @@ export class CallWave extends HTMLElement {
   #position = 0;
   #zoom = 1;
   #said = '';
-  #watching: ResizeObserver | undefined;
+  #gone = new AbortController();
   #colours: Colours | undefined;
 
   connectedCallback(): void {
@@ -39,19 +39,30 @@ export class CallWave extends HTMLElement {
     this.addEventListener('pointerdown', (event) => this.#drag(event));
     this.addEventListener('pointermove', (event) => event.buttons === 1 && this.#goTo(event));
     this.addEventListener('keydown', (event) => this.#key(event));
-    this.#watching = new ResizeObserver(() => this.draw());
-    this.#watching.observe(this);
-    const recolour = (): void => {
-      this.#colours = undefined;
-      this.draw();
-    };
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', recolour);
-    new MutationObserver(recolour).observe(document.documentElement, { attributeFilter: ['data-theme'] });
+    this.#gone = new AbortController();
+    this.#redraw(this.#gone.signal);
     this.draw();
   }
 
   disconnectedCallback(): void {
-    this.#watching?.disconnect();
+    this.#gone.abort();
+  }
+
+  /** Whenever size or colours change; what is watched outlives the element, so that the watching must not. */
+  #redraw(signal: AbortSignal): void {
+    const recolour = (): void => {
+      this.#colours = undefined;
+      this.draw();
+    };
+    const size = new ResizeObserver(() => this.draw());
+    size.observe(this);
+    const theme = new MutationObserver(recolour);
+    theme.observe(document.documentElement, { attributeFilter: ['data-theme'] });
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', recolour, { signal });
+    signal.addEventListener('abort', () => {
+      size.disconnect();
+      theme.disconnect();
+    });
   }
 
   set facts(facts: WaveFacts) {

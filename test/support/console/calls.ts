@@ -98,6 +98,10 @@ export interface CallFacts {
   readonly startedAt?: string;
   readonly medium?: 'audio' | 'video';
   readonly hasLevels?: boolean;
+  /** As its manifest has it, where nobody is to wait for so much sound. */
+  readonly durationMs?: number;
+  /** Others than what is heard of it. */
+  readonly levels?: Levels;
   readonly manifest?: Partial<Manifest>;
 }
 
@@ -113,6 +117,7 @@ export async function addCall(
     medium = 'audio',
     isKnown = true,
     hasLevels = medium === 'audio',
+    levels = levelsOf(seconds),
   } = facts;
   const bytes = await (medium === 'audio' ? soundOf(seconds) : screenOf(seconds));
   const isSound = medium === 'audio';
@@ -125,12 +130,12 @@ export async function addCall(
       recordedAt: startedAt,
       medium,
       finishedAt: new Date(Date.parse(startedAt) + seconds * 1000 + 73_000).toISOString(),
-      webm: { ...stored, ...kind, durationMs: seconds * 1000 },
-      ...(hasLevels ? { levels: levelFactsOf(levelsOf(seconds)) } : {}),
+      webm: { ...stored, ...kind, durationMs: facts.durationMs ?? seconds * 1000 },
+      ...(hasLevels ? { levels: levelFactsOf(levels) } : {}),
       ...facts.manifest,
     }),
   );
-  if (hasLevels) await archive.putLevels(manifest, encodeLevels(levelsOf(seconds)), signal());
+  if (hasLevels) await archive.putLevels(manifest, encodeLevels(levels), signal());
   if (isKnown) await addDetails(archive, recording.conversationId, facts);
   await addRow(archive, manifest);
   return manifest;

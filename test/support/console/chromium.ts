@@ -97,6 +97,15 @@ export async function openView(browser: Browser, { theme, width }: View): Promis
   };
 }
 
+const CONTROLS =
+  /^\s*- (button|link|slider|checkbox|radio|combobox|searchbox|textbox|switch|spinbutton|tab|menuitem)\b(?! ")/;
+
+/** What a screen reader meets and can operate, and has no name for. */
+export async function namelessControls(page: Page): Promise<readonly string[]> {
+  const tree = await page.locator('body').ariaSnapshot();
+  return tree.split('\n').filter((line) => CONTROLS.test(line));
+}
+
 /** Keeps a picture where CONSOLE_PICTURES names a folder; does nothing else. */
 export async function picture(page: Page, name: string): Promise<void> {
   const folder = process.env['CONSOLE_PICTURES'];
