@@ -67,15 +67,15 @@ export interface OpusFraming {
 
 /** Whether a packet keeps the rules of RFC 6716 §3.4. */
 export function isValidPacket(packet: Buffer): boolean {
+  const toc = packet[0];
   // Most hold one frame, and there is nothing to take apart.
-  if (isOneFrame(packet)) return !isNoFrameSize(packet.length - 1);
+  if (toc !== undefined && isOneFrame(toc)) return !isNoFrameSize(packet.length - 1);
   return parsePacket(packet) !== undefined;
 }
 
-/** Code 0: the frame is all that follows the first byte. */
-function isOneFrame(packet: Buffer): boolean {
-  const toc = packet[0];
-  return toc !== undefined && (toc & 3) === 0;
+/** Code 0, by a packet's first byte: the frame is all that follows it. */
+export function isOneFrame(toc: number): boolean {
+  return (toc & 3) === 0;
 }
 
 /** Takes a packet apart; undefined where it breaks a rule of RFC 6716 §3.4. */
@@ -87,7 +87,7 @@ export function parsePacket(packet: Buffer): OpusFraming | undefined {
 }
 
 /** No frame is longer than 1275 bytes (R2). */
-function isNoFrameSize(size: number): boolean {
+export function isNoFrameSize(size: number): boolean {
   return size < 0 || size > 1275;
 }
 
@@ -204,7 +204,7 @@ export const SELF_DELIMITING_BYTES = 2;
  */
 export function writeSelfDelimited(target: Buffer, offset: number, packet: Buffer): number | undefined {
   if (!isValidPacket(packet)) return undefined;
-  const framing = isOneFrame(packet) ? undefined : parsePacket(packet);
+  const framing = isOneFrame(packet[0] ?? 0) ? undefined : parsePacket(packet);
   const start = framing?.start ?? 1;
   // Mostly one byte: a call of `copy` would take longer than it does.
   for (let index = 0; index < start; index += 1) target[offset + index] = packet[index] ?? 0;

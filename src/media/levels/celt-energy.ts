@@ -17,19 +17,11 @@ const MEANS = [103, 100, 92, 85, 81, 77, 72, 70, 78, 75, 73, 71, 78];
 const STEP_BITS = 10;
 const STEP = 1 << STEP_BITS;
 
-/**
- * In 32768: how far a band follows itself in the frame before, and how much of each step the bands above it follow, by frame length
- * (quant_bands.c, pred_coef and beta_coef).
- */
-const FOLLOWS_TIME: readonly number[] = [29_440, 26_112, 21_248, 16_384];
-const LEAVES_BAND: readonly number[] = [30_147, 22_282, 12_124, 6_554];
-const LEAVES_BAND_ALONE = 4_915;
-
 const TAPSET = Uint8Array.of(2, 1, 0);
 const SMALL_STEP = Uint8Array.of(2, 1, 0);
 
 /** Probability of no step and its decay by band, for each frame length: after another frame, and alone (quant_bands.c, e_prob_model). */
-const MODELS: readonly Uint8Array[] = [
+const PROBABILITIES: readonly (readonly number[])[] = [
   [72, 127, 65, 129, 66, 128, 65, 128, 64, 128, 62, 128, 64, 128, 64, 128, 92, 78, 92, 79, 92, 78, 90, 79, 116, 41],
   [24, 179, 48, 138, 54, 135, 54, 132, 53, 134, 56, 133, 55, 132, 55, 132, 61, 114, 70, 96, 74, 88, 75, 88, 87, 74],
   [83, 78, 84, 81, 88, 75, 86, 74, 87, 71, 90, 73, 93, 74, 93, 74, 109, 40, 114, 36, 117, 34, 117, 34, 143, 17],
@@ -38,7 +30,42 @@ const MODELS: readonly Uint8Array[] = [
   [21, 178, 59, 110, 71, 86, 75, 85, 84, 83, 91, 66, 88, 73, 87, 72, 92, 75, 98, 72, 105, 58, 107, 54, 115, 52],
   [42, 121, 96, 66, 108, 43, 111, 40, 117, 44, 123, 32, 120, 36, 119, 33, 127, 33, 134, 34, 139, 21, 147, 23, 152, 20],
   [22, 178, 63, 114, 74, 82, 84, 83, 92, 82, 103, 62, 96, 72, 96, 67, 101, 73, 107, 72, 113, 55, 118, 52, 125, 52],
-].map((model) => Uint8Array.from(model));
+];
+
+/** In 32768, by frame length: how far a band follows itself in the frame before, and how little the steps below it (pred_coef, beta_coef). */
+const FOLLOWS_TIME: readonly number[] = [29_440, 26_112, 21_248, 16_384];
+const LEAVES_BELOW: readonly number[] = [30_147, 22_282, 12_124, 6_554];
+const LEAVES_BELOW_ALONE = 4_915;
+
+/** How the energies of a frame are written. */
+interface EnergyModel {
+  /** Of each step, for {@link RangeDecoder.steps}: of one channel, and of two, whose steps take turns. */
+  readonly mono: Int32Array;
+  readonly stereo: Int32Array;
+  /** In 32768: how much of itself in the frame before a band keeps, and of the steps of the bands below. */
+  readonly time: number;
+  readonly below: number;
+}
+
+/** By frame length, after another frame and alone. */
+const MODELS: readonly EnergyModel[] = PROBABILITIES.map((bands, index) => {
+  const isAlone = index % 2 === 1;
+  const length = index >> 1;
+  return {
+    mono: stepModel(bands, 1),
+    stereo: stepModel(bands, 2),
+    time: isAlone ? 0 : (FOLLOWS_TIME[length] ?? 0),
+    below: 32_768 - (isAlone ? LEAVES_BELOW_ALONE : (LEAVES_BELOW[length] ?? 0)),
+  };
+});
+
+function stepModel(bands: readonly number[], channels: number): Int32Array {
+  return Int32Array.from({ length: bands.length * channels }, (_, index) => {
+    const isDecay = index % 2;
+    const band = Math.floor(index / 2 / channels);
+    return (bands[2 * band + isDecay] ?? 0) << (7 - isDecay);
+  });
+}
 
 /** No band is quieter or louder, and the next frame starts from no less than this (quant_bands.c). */
 const MAX_ENERGY = 28 * STEP;
@@ -73,6 +100,7 @@ export interface CeltFrame {
 export class CeltEnergy {
   readonly left = new ChannelEnergy();
   readonly right = new ChannelEnergy();
+  readonly #steps = new Int32Array(2 * BANDS);
   #wasStereo = false;
 
   reset(): void {
@@ -80,94 +108,91 @@ export class CeltEnergy {
     this.right.reset(0);
   }
 
-  read(decoder: RangeDecoder, frame: Readonly<CeltFrame>): void {
-    const { bits, isStereo, length } = frame;
-    if (!isStereo && this.#wasStereo) this.left.mixWith(this.right);
-    this.#wasStereo = isStereo;
-    if (decoder.tell >= bits || (decoder.tell === 1 && decoder.bit(15))) return this.#silence();
+  read(decoder: RangeDecoder, { bits, isStereo, length }: Readonly<CeltFrame>): void {
+    if (isStereo !== this.#wasStereo) this.#turn(isStereo);
+    const tell = decoder.tell;
+    if (tell >= bits || (tell === 1 && decoder.bit(15))) return this.#silence();
     if (decoder.tell + 16 <= bits) passPostFilter(decoder, bits);
     // Whether short blocks follow.
     if (length > 0 && decoder.tell + 3 <= bits) decoder.bit(3);
     const isAlone = decoder.tell + 3 <= bits && decoder.bit(3);
-    this.#readBands(decoder, frame, isAlone);
+    const model = MODELS[2 * length + (isAlone ? 1 : 0)];
+    if (model === undefined) return;
+    this.#readSteps(decoder, bits, isStereo ? model.stereo : model.mono);
+    this.left.follow(this.#steps, isStereo ? EVEN : EACH, model);
+    if (isStereo) this.right.follow(this.#steps, ODD, model);
+    else this.right.power = this.left.power;
+  }
+
+  /** At the end of a frame steps are small, and behind it they go down (quant_bands.c). */
+  #readSteps(decoder: RangeDecoder, bits: number, model: Int32Array): void {
+    const steps = this.#steps;
+    for (let index = decoder.steps(model, bits, steps); 2 * index < model.length; index += 1) {
+      const left = bits - decoder.tell;
+      const symbol = left >= 2 ? decoder.symbol(SMALL_STEP, 2) : left >= 1 && !decoder.bit(1) ? 0 : 1;
+      steps[index] = (symbol >> 1) ^ -(symbol & 1);
+    }
+  }
+
+  /** What was stereo goes on as mono from the louder of both, what was mono as stereo from the same on both. */
+  #turn(isStereo: boolean): void {
+    this.#wasStereo = isStereo;
+    if (isStereo) this.right.takeFrom(this.left);
+    else this.left.mixWith(this.right);
   }
 
   #silence(): void {
     this.left.reset(-MAX_ENERGY);
     this.right.reset(-MAX_ENERGY);
   }
-
-  #readBands(decoder: RangeDecoder, { bits, isStereo, length }: Readonly<CeltFrame>, isAlone: boolean): void {
-    const { left, right } = this;
-    const model = MODELS[length * 2 + (isAlone ? 1 : 0)] ?? NOTHING;
-    const time = isAlone ? 0 : (FOLLOWS_TIME[length] ?? 0);
-    const band = 32_768 - (isAlone ? LEAVES_BAND_ALONE : (LEAVES_BAND[length] ?? 0));
-    left.begin(time, band);
-    right.begin(time, band);
-    for (let index = 0; index < BANDS; index += 1) {
-      const none = (model[2 * index] ?? 0) << 7;
-      const decay = (model[2 * index + 1] ?? 0) << 6;
-      left.take(index, energyStep(decoder, bits, none, decay));
-      if (isStereo) right.take(index, energyStep(decoder, bits, none, decay));
-    }
-    if (!isStereo) right.follow(left);
-  }
 }
+
+/** Which of the steps of a frame are of a channel. */
+interface StepTurn {
+  readonly first: number;
+  readonly stride: number;
+}
+const EACH: StepTurn = { first: 0, stride: 1 };
+const EVEN: StepTurn = { first: 0, stride: 2 };
+const ODD: StepTurn = { first: 1, stride: 2 };
 
 /** The bands of one channel. */
 class ChannelEnergy {
   /** Mean square of the frame, full scale being 1. */
   power = 0;
   readonly #bands = new Int32Array(BANDS);
-  /** What the bands below add to the next one. */
-  #lower = 0;
-  #time = 0;
-  #band = 0;
 
   reset(energy: number): void {
     this.#bands.fill(energy);
     this.power = 0;
   }
 
-  begin(time: number, band: number): void {
-    this.#time = time;
-    this.#band = band;
-    this.#lower = 0;
-    this.power = 0;
+  /** Goes a frame on by those of its steps that are of this channel. */
+  follow(steps: Int32Array, { first, stride }: StepTurn, { time, below }: EnergyModel): void {
+    const bands = this.#bands;
+    let power = 0;
+    // What the bands below add to the next one.
+    let lower = 0;
+    for (let index = 0; index < BANDS; index += 1) {
+      const step = steps[first + index * stride] ?? 0;
+      const before = Math.max(bands[index] ?? 0, LEAST_BEFORE);
+      const wanted = (Math.imul(time, before) >> 15) + lower + step * STEP;
+      const energy = Math.min(Math.max(wanted, -MAX_ENERGY), MAX_ENERGY);
+      bands[index] = energy;
+      lower += Math.imul(step, below) >> (15 - STEP_BITS);
+      power += (WEIGHTS[index] ?? 0) * (POWERS[(energy + MAX_ENERGY) >> POWER_BITS] ?? 0);
+    }
+    this.power = power;
   }
 
-  take(index: number, steps: number): void {
-    const before = Math.max(LEAST_BEFORE, this.#bands[index] ?? 0);
-    const predicted = ((this.#time * before) >> 15) + this.#lower;
-    const energy = Math.min(Math.max(predicted + steps * STEP, -MAX_ENERGY), MAX_ENERGY);
-    this.#bands[index] = energy;
-    this.#lower += (steps * this.#band) >> (15 - STEP_BITS);
-    this.power += (WEIGHTS[index] ?? 0) * (POWERS[(energy + MAX_ENERGY) >> POWER_BITS] ?? 0);
-  }
-
-  /** What was stereo goes on as mono from the louder of both. */
   mixWith(other: ChannelEnergy): void {
     for (const [index, energy] of other.#bands.entries())
       this.#bands[index] = Math.max(this.#bands[index] ?? 0, energy);
   }
 
-  follow(other: ChannelEnergy): void {
+  takeFrom(other: ChannelEnergy): void {
     this.#bands.set(other.#bands);
-    this.power = other.power;
   }
-}
-
-const NOTHING = new Uint8Array();
-
-/** What is left of the frame decides how a step is written. */
-function energyStep(decoder: RangeDecoder, bits: number, none: number, decay: number): number {
-  const left = bits - decoder.tell;
-  if (left >= 15) return decoder.laplace(none, decay);
-  if (left >= 2) {
-    const symbol = decoder.symbol(SMALL_STEP, 2);
-    return (symbol >> 1) ^ -(symbol & 1);
-  }
-  return left >= 1 && !decoder.bit(1) ? 0 : -1;
 }
 
 /** Period, gain and taps of the filter for pitch (§4.3.7.1). */

@@ -30,8 +30,9 @@ export class Lane {
   #values = new Uint8Array(FIRST_TENTHS);
   /** 1 for a tenth with a voice, as far as its frames tell. */
   #voices = new Uint8Array(FIRST_TENTHS);
-  /** The tenth that is open: its mean squares by samples, and its samples with a voice. */
+  /** The tenth that is open: where it ends, its mean squares by samples, and its samples with a voice. */
   #tenth = 0;
+  #end = TENTH_SAMPLES;
   #energy = 0;
   #voiced = 0;
 
@@ -39,9 +40,8 @@ export class Lane {
   add(sample: number, samples: number, heard: { readonly power: number; readonly isVoice: boolean }): void {
     const end = sample + samples;
     for (let at = Math.max(0, sample); at < end;) {
-      const tenth = Math.floor(at / TENTH_SAMPLES);
-      if (tenth > this.#tenth) this.#open(tenth);
-      const next = Math.min(end, (tenth + 1) * TENTH_SAMPLES);
+      if (at >= this.#end) this.#open(Math.floor(at / TENTH_SAMPLES));
+      const next = Math.min(end, this.#end);
       this.#energy += heard.power * (next - at);
       if (heard.isVoice) this.#voiced += next - at;
       at = next;
@@ -62,6 +62,7 @@ export class Lane {
     this.#values[this.#tenth] = Math.min(Math.max(Math.round(levelOfDb(db)), 0), MAX_LEVEL);
     this.#voices[this.#tenth] = this.#voiced > TENTH_SAMPLES / 4 ? 1 : 0;
     this.#tenth = tenth;
+    this.#end = (tenth + 1) * TENTH_SAMPLES;
     this.#energy = 0;
     this.#voiced = 0;
   }
@@ -84,8 +85,8 @@ function speechIn(values: Uint8Array, voices: Uint8Array): readonly SpeechSpan[]
   const close = (): void => {
     if (start >= 0 && end - start >= MIN_SPEECH) speech.push({ start, end });
   };
-  for (const [tenth, value] of values.entries()) {
-    if (value < least || voices[tenth] !== 1) continue;
+  for (let tenth = 0; tenth < values.length; tenth += 1) {
+    if ((values[tenth] ?? 0) < least || voices[tenth] !== 1) continue;
     if (start < 0 || tenth - end >= MIN_PAUSE) {
       close();
       start = tenth;

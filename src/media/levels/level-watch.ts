@@ -2,6 +2,8 @@
 import { encodeLevels, type LevelFacts, levelFactsOf, type Levels, LEVELS_PER_S } from '../../levels.ts';
 import {
   frameSamples,
+  isNoFrameSize,
+  isOneFrame,
   nsToSamples,
   type OpusFraming,
   type OpusHead,
@@ -112,13 +114,14 @@ class LevelMeter {
     return { channels: this.#lanes.map((lane) => lane.levels(Math.max(0, tenths))) };
   }
 
+  /** What is invalid is not heard: a decoder would leave it out as well. */
   #read({ data, timeNs }: Packet): void {
     const sample = nsToSamples(timeNs) - this.#preSkip;
     const last = this.#streams.length - 1;
     let at = 0;
-    // What is invalid is not heard: a decoder would leave it out as well.
-    for (let index = 0; index <= last && at >= 0; index += 1)
-      at = this.#streams[index]?.read(data, { at, sample, isLast: index === last }) ?? -1;
+    for (let index = 0; index < last && at >= 0; index += 1)
+      at = this.#streams[index]?.readDelimited(data, at, sample) ?? -1;
+    if (at >= 0) this.#streams[last]?.read(data, at, sample);
   }
 }
 
@@ -133,12 +136,15 @@ interface StreamLane {
   readonly isRight: boolean;
 }
 
-interface StreamPart {
-  readonly at: number;
-  /** When it begins to play. */
-  readonly sample: number;
-  readonly isLast: boolean;
+/** A frame, and the first byte of the packet that it is in. */
+interface FramePlace {
+  readonly toc: number;
+  readonly start: number;
+  readonly size: number;
 }
+
+/** A length below this takes one byte (RFC 6716 §3.2.1). */
+const TWO_BYTE_LENGTH = 252;
 
 /** One of the streams that a packet holds one behind the other. */
 class StreamMeter {
@@ -150,33 +156,48 @@ class StreamMeter {
     this.#lanes = lanes;
   }
 
-  /**
-   * Its part of a packet. All streams but the last tell their own length (RFC 6716 appendix B).
-   * Returns the offset behind it, -1 where it is invalid.
-   */
-  read(data: Buffer, { at, sample, isLast }: StreamPart): number {
-    const rest = at === 0 ? data : data.subarray(at);
-    if (isLast) {
-      const framing = parsePacket(rest);
-      if (framing !== undefined) this.#readFrames(rest, framing, sample);
-      return framing === undefined ? -1 : data.length;
+  /** The last part of a packet, from `at` on, which begins to play at `sample`. */
+  read(data: Buffer, at: number, sample: number): void {
+    const toc = data[at] ?? 0;
+    const size = data.length - at - 1;
+    // Mostly it is one frame, and nothing has to be taken apart.
+    if (isOneFrame(toc) && !isNoFrameSize(size)) return this.#readFrame(data, { toc, start: at + 1, size }, sample);
+    const rest = data.subarray(at);
+    const framing = parsePacket(rest);
+    if (framing !== undefined) this.#readFrames(rest, framing, sample);
+  }
+
+  /** A part that others follow tells its own length (appendix B). Returns the offset behind it, -1 where it is invalid. */
+  readDelimited(data: Buffer, at: number, sample: number): number {
+    const toc = data[at] ?? 0;
+    const size = data[at + 1] ?? 0;
+    const end = at + 2 + size;
+    if (isOneFrame(toc) && size < TWO_BYTE_LENGTH && end <= data.length) {
+      this.#readFrame(data, { toc, start: at + 2, size }, sample);
+      return end;
     }
+    const rest = data.subarray(at);
     const packet = parseSelfDelimited(rest);
-    if (packet !== undefined) this.#readFrames(rest, packet.framing, sample);
-    return packet === undefined ? -1 : at + packet.sizeBytes;
+    if (packet === undefined) return -1;
+    this.#readFrames(rest, packet.framing, sample);
+    return at + packet.sizeBytes;
   }
 
   #readFrames(bytes: Uint8Array, { toc, sizes, start }: OpusFraming, sample: number): void {
     const samples = frameSamples(toc);
     let at = start;
     let from = sample;
-    this.#level.begin(toc);
     for (const size of sizes) {
-      this.#level.read(bytes, at, at + size);
-      this.#hear(from, samples);
+      this.#readFrame(bytes, { toc, start: at, size }, from);
       at += size;
       from += samples;
     }
+  }
+
+  #readFrame(bytes: Uint8Array, { toc, start, size }: FramePlace, sample: number): void {
+    this.#level.begin(toc);
+    this.#level.read(bytes, start, start + size);
+    this.#hear(sample, frameSamples(toc));
   }
 
   /** Long frames tell of every 20 ms whether there is a voice. */

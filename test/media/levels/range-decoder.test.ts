@@ -31,12 +31,18 @@ const numbers = fc.tuple(fc.integer({ min: 2, max: 256 }), fc.nat(255)).map(([co
 });
 const far = fc.integer({ min: -400, max: 400 });
 const near = fc.integer({ min: -6, max: 6 });
-const energies = fc
-  .tuple(fc.oneof(near, far), fc.integer({ min: 21, max: 190 }), fc.integer({ min: 6, max: 179 }))
-  .map(([wanted, none, decay]): Written => (encoder) => {
-    const written = encoder.laplace(wanted, none << 7, decay << 6);
-    return (decoder) => assert.equal(decoder.laplace(none << 7, decay << 6), written);
-  });
+const steps = fc.tuple(fc.oneof(near, far), fc.integer({ min: 21, max: 190 }), fc.integer({ min: 6, max: 179 }));
+const energies = fc.array(steps, { minLength: 1, maxLength: 26 }).map((list): Written => (encoder) => {
+  const model = list.flatMap(([, none, decay]) => [none << 7, decay << 6]);
+  const written = list.map(([wanted], index) =>
+    encoder.laplace(wanted, model[2 * index] ?? 0, model[2 * index + 1] ?? 0),
+  );
+  return (decoder) => {
+    const found = new Int32Array(list.length);
+    assert.equal(decoder.steps(Int32Array.from(model), 1e6, found), list.length);
+    assert.deepEqual([...found], written);
+  };
+});
 
 test('whatever was written is read again, in any order', () => {
   fc.assert(
@@ -51,6 +57,27 @@ test('whatever was written is read again, in any order', () => {
     }),
     { numRuns: 600, seed: SEED },
   );
+});
+
+test('steps of energy are read as long as 15 bits are left of the frame, and none of what is behind them', () => {
+  const model = Int32Array.from({ length: 52 }, (_, index) => (index % 2 === 0 ? 72 << 7 : 127 << 6));
+  const bytes = Uint8Array.from({ length: 40 }, (_, index) => (index * 151 + 89) & 255);
+  const all = new Int32Array(26);
+  const decoder = new RangeDecoder();
+  decoder.begin(bytes, 0, bytes.length);
+  assert.equal(decoder.steps(model, 8 * bytes.length, all), 26);
+  for (let bits = 0; bits < 80; bits += 1) {
+    const some = new Int32Array(26);
+    decoder.begin(bytes, 0, bytes.length);
+    const count = decoder.steps(model, bits, some);
+    assert.ok(count === 26 || bits - decoder.tell < 15);
+    assert.deepEqual([...some], [...all.subarray(0, count), ...new Int32Array(26 - count)]);
+    if (count > 0) {
+      decoder.begin(bytes, 0, bytes.length);
+      decoder.steps(model.subarray(0, 2 * count - 2), bits, some);
+      assert.ok(bits - decoder.tell >= 15);
+    }
+  }
 });
 
 test('bits from the end come last byte first, lowest bit first, and are zeros in front of the beginning', () => {
