@@ -1,6 +1,7 @@
 /** Messages of a subscription → running deliveries, at most as many as there are slots, each settled before it is acknowledged. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Failure } from '../../failure.ts';
+import type { Conversations } from './conversations.ts';
 import { acceptedAtOf, countedAttempt, notBeforeOf, parseEnvelope } from './envelope.ts';
 import { unreadableTopic } from './failure.ts';
 import type { Leased, PubsubLibrary } from './library.ts';
@@ -13,6 +14,7 @@ export interface ConsumerNeeds extends Desk {
   readonly library: PubsubLibrary;
   readonly subscription: string;
   readonly handle: Handle;
+  readonly conversations: Conversations;
   readonly slots: number;
   /** How long the messages of a killed process stay taken. */
   readonly leaseS: number;
@@ -80,6 +82,7 @@ export class PullConsumer {
       leased.nack();
       return this.#parts.onTrouble(unreadableTopic(leased, error));
     }
+    if (this.#parts.conversations.isSuperseded(leased)) return leased.ack();
     const key = jobKeyOf(leased, delivery);
     const running = [...this.#jobs.keys()].find((job) => job.key === key);
     if (running !== undefined) return void running.leases.push(leased);
@@ -115,10 +118,14 @@ export class PullConsumer {
 
   /** undefined where the handler threw: a nack, which counts as an attempt. */
   async #settlementOf({ delivery, leases, controller }: Job): Promise<Settlement | undefined> {
-    const restMs = Math.max(0, ...leases.map((leased) => (notBeforeOf(leased) ?? 0) - Date.now()));
+    const { handle, conversations } = this.#parts;
+    const dueInMs = leases.map((leased) => (notBeforeOf(leased) ?? 0) - Date.now());
+    const restMs = Math.max(conversations.restMs(delivery), ...dueInMs);
     if (restMs > 0) return { outcome: 'wait', afterMs: restMs };
+    conversations.begins(delivery);
     try {
-      const settlement = await this.#parts.handle(delivery, controller.signal);
+      const settlement = await handle(delivery, controller.signal);
+      conversations.ended(delivery, settlement);
       // Stopped work tends to call itself failed: it is not held against the message.
       const stopped = controller.signal.aborted && settlement.outcome === 'again';
       return stopped ? { outcome: 'wait', afterMs: settlement.afterMs } : settlement;

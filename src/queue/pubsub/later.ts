@@ -1,5 +1,6 @@
 /** Messages that wait on SUBSCRIPTION-later → messages on TOPIC, each when it is due: no slot, no encoder, only a lease. */
 import { Failure } from '../../failure.ts';
+import type { Conversations } from './conversations.ts';
 import { copyOf, countedAttempt, notBeforeOf } from './envelope.ts';
 import type { Leased, PubsubLibrary, Subscribed } from './library.ts';
 import { endsWithin } from '../../waiting.ts';
@@ -9,6 +10,7 @@ import type { Desk } from './settle.ts';
 export interface LaterNeeds extends Desk {
   readonly library: PubsubLibrary;
   readonly laterSubscription: string;
+  readonly conversations: Conversations;
   readonly onTrouble: (failure: Failure) => void;
 }
 
@@ -51,6 +53,7 @@ export class WaitingRoom {
 
   #take(leased: Leased): void {
     if (this.#stopped) return leased.nack();
+    if (this.#parts.conversations.isSuperseded(leased)) return leased.ack();
     const restMs = Math.min((notBeforeOf(leased) ?? 0) - Date.now(), HELD_AT_MOST_MS);
     const timer = setTimeout(
       () => {
@@ -65,6 +68,7 @@ export class WaitingRoom {
 
   /** Publish first, acknowledge after. What cannot be published now comes back with its time in it. */
   async #release(leased: Leased): Promise<void> {
+    if (this.#parts.conversations.isSuperseded(leased)) return leased.ack();
     const { library, topic, laterTopic, onTrouble } = this.#parts;
     const dueMs = notBeforeOf(leased) ?? 0;
     const attempt = countedAttempt(leased);

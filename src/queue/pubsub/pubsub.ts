@@ -3,12 +3,22 @@ import { Failure } from '../../failure.ts';
 import { unlessAborted } from '../../waiting.ts';
 import { PullConsumer } from './consumer.ts';
 import type { Envelope } from '../envelope.ts';
+import { Conversations } from './conversations.ts';
 import { acceptedAtOf, copyOf, countedAttempt, encodeEvent, notBeforeOf, parseEnvelope } from './envelope.ts';
 import { unreadableTopic, type PubsubDoing } from './failure.ts';
 import { WaitingRoom } from './later.ts';
 import { PubsubLibrary } from './library.ts';
 import { laterNameOf, longNameOf, settle, type Desk } from './settle.ts';
-import { isForNewer, UNKNOWN_WAITS_MS, type Delivery, type Handle, type Message, type Queue } from '../queue.ts';
+import {
+  isForNewer,
+  messageKey,
+  UNKNOWN_WAITS_MS,
+  type Delivery,
+  type Handle,
+  type Message,
+  type Queue,
+  type Settlement,
+} from '../queue.ts';
 
 export interface PubsubConfig {
   readonly project: string;
@@ -53,6 +63,7 @@ class QueueOnPubsub implements PubsubQueue {
   readonly #options: PubsubOptions;
   readonly #library: PubsubLibrary;
   readonly #desk: Desk;
+  readonly #conversations = new Conversations();
   readonly #closing = new AbortController();
   readonly #consumers = new Set<Promise<unknown>>();
   #closed: Promise<void> | undefined;
@@ -71,8 +82,9 @@ class QueueOnPubsub implements PubsubQueue {
       throw new Failure('queue-unavailable', 'The queue is closed; the service is stopping.');
     if (messages.length === 0) return;
     const acceptedAt = new Date();
-    for (let start = 0; start < messages.length; start += TURN) {
-      const outgoing = messages.slice(start, start + TURN).map((message) => encodeEvent(message, acceptedAt));
+    const once = [...new Map(messages.map((message) => [messageKey(message), message])).values()];
+    for (let start = 0; start < once.length; start += TURN) {
+      const outgoing = once.slice(start, start + TURN).map((message) => encodeEvent(message, acceptedAt));
       await unlessLeft(this.#library.publish(this.#config.topic, outgoing), signal);
     }
   }
@@ -83,7 +95,7 @@ class QueueOnPubsub implements PubsubQueue {
     if (subscription === undefined)
       throw new Failure('misconfigured', 'QUEUE_URL: nothing can be pulled without ?subscription=NAME at its end.');
     const { leaseS = 60, stopGraceMs = 3_000, onTrouble = () => undefined } = this.#options;
-    const parts = { ...this.#desk, library: this.#library, onTrouble };
+    const parts = { ...this.#desk, library: this.#library, conversations: this.#conversations, onTrouble };
     const stop = AbortSignal.any([signal, this.#closing.signal]);
     const running = Promise.all([
       new PullConsumer({ ...parts, subscription, handle, slots, leaseS, stopGraceMs }).run(stop),
@@ -94,14 +106,24 @@ class QueueOnPubsub implements PubsubQueue {
   }
 
   readonly take: PubsubQueue['take'] = async (envelope, handle, signal) => {
+    if (this.#conversations.isSuperseded(envelope)) return;
     const dueMs = notBeforeOf(envelope);
     if (dueMs !== undefined) return this.#takeLater(envelope, dueMs - Date.now());
     const delivery = await this.#read(envelope);
     if (delivery === undefined) return;
-    const pushed = { ...delivery, withinMs: PUSH_WITHIN_MS };
-    const settlement = await handle(pushed, AbortSignal.any([signal, this.#closing.signal]));
+    const restMs = this.#conversations.restMs(delivery);
+    const settlement =
+      restMs > 0 ? ({ outcome: 'wait', afterMs: restMs } as const) : await this.#workOn(delivery, handle, signal);
     await settle(envelope, { ...settlement, attempt: delivery.attempt }, this.#desk);
   };
+
+  async #workOn(delivery: Delivery, handle: Handle, signal: AbortSignal): Promise<Settlement> {
+    this.#conversations.begins(delivery);
+    const pushed = { ...delivery, withinMs: PUSH_WITHIN_MS };
+    const settlement = await handle(pushed, AbortSignal.any([signal, this.#closing.signal]));
+    this.#conversations.ended(delivery, settlement);
+    return settlement;
+  }
 
   async check(signal: AbortSignal): Promise<void> {
     const asked = this.#needs().map((doing) => this.#library.requireRight(doing));

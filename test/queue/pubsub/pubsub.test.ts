@@ -128,6 +128,46 @@ suite('Pub/Sub', { skip: missing }, () => {
     );
   });
 
+  test('five events of a conversation are one look, and one more by the newest, pulled or pushed (C1)', async (t) => {
+    const { queue, name, troubles, close } = await open();
+    t.after(close);
+    const passed = await spyOn([`${name}-later`], t);
+    const accepted = Array.from({ length: 5 }, (_, index) => new Date(Date.now() - 5_000 + index));
+    const envelopes = accepted.map((at) => encodeEvent(conversationMessage('c-1'), at));
+    const topic = emulator.admin.topic(name);
+    for (const { data, attributes } of envelopes)
+      await topic.publishMessage({ data: Buffer.from(data), attributes: { ...attributes } });
+    const newest = accepted.at(-1)?.toISOString();
+    const answers: Settlement[] = [{ outcome: 'wait', afterMs: 9_000, soonestMs: 8_000 }];
+    const consumer = consuming(queue, (one) => (one.name === 'c-1' ? (answers.shift() ?? DONE) : DONE), 10);
+    while ((await consumer.first(consumer.seen.length + 1)).at(-1)?.acceptedAt.toISOString() !== newest);
+    assert.ok(consumer.seen.length <= 2, 'the older ones were one look');
+    // What is released behind it comes behind it: whatever waited of the older ones would have come by then.
+    while (passed.length < consumer.seen.length) await delay(20);
+    await consumer.stop();
+    assert.deepEqual(troubles, []);
+    const pushed = openPubsubQueue({ project: PROJECT, topic: name }, { pushed: true });
+    t.after(() => pushed.close());
+    let looks = 0;
+    const look = async (): Promise<Settlement> => {
+      looks += 1;
+      return { outcome: 'wait', afterMs: 600_000, soonestMs: 600_000 };
+    };
+    const about = { id: '1', publishedAt: new Date(), deliveryAttempt: 1 };
+    for (const outgoing of envelopes) await pushed.take({ ...outgoing, ...about }, look, NEVER);
+    assert.equal(looks, 1, 'the others wait for one look together');
+    const waiting = envelopes.map(({ data, attributes }) => ({
+      data,
+      attributes: { ...attributes, 'not-before': new Date(Date.now() + 60_000).toISOString() },
+      ...about,
+    }));
+    for (const older of waiting.slice(0, -1)) await pushed.take(older, look, NEVER);
+    const [last] = waiting.slice(-1);
+    assert.ok(last !== undefined);
+    await assert.rejects(pushed.take(last, look, NEVER), { code: 'busy' }, 'the newest goes on waiting for all');
+    assert.equal(looks, 1);
+  });
+
   test('a message that is delivered again while it is worked on is not worked on twice (QU-02)', async (t) => {
     const { queue, name, close } = await open();
     t.after(close);
