@@ -37,6 +37,7 @@ export type GaugeName =
   | 'queue_waiting'
   | 'queue_running'
   | 'queue_dead'
+  | 'archive_findings'
   | 'days_incomplete'
   | 'genesys_calls_left';
 

@@ -87,7 +87,8 @@ export async function proveSurvey(proof: SurveyProof, signal: AbortSignal): Prom
   if (read === undefined) return;
   const damagedDays = survey.days().filter((day) => survey.figuresOf(day).findings > 0);
   const range = days === undefined ? null : ([days.at(0) ?? '', days.at(-1) ?? ''] as const);
-  await writeReading({ part: read, days: range, recordings: survey.read, damagedDays }, { notes, at, service }, signal);
+  const reading = { part: read, days: range, recordings: survey.read, findings: survey.findings, damagedDays };
+  await writeReading(reading, { notes, at, service }, signal);
 }
 
 /** Of what was looked at, each day without findings that is proven to be complete. How many were sealed. */

@@ -67,6 +67,11 @@ export class Survey {
     return this.#states;
   }
 
+  /** All of them together. */
+  get findings(): number {
+    return [...this.#states.values()].reduce((sum, count) => sum + count, 0);
+  }
+
   days(): readonly string[] {
     return [...this.#days.keys()].toSorted();
   }

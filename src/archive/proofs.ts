@@ -79,6 +79,8 @@ export interface ReadRun {
   /** First and last day, both included; null for all there are. */
   readonly days: readonly [first: string, last: string] | null;
   readonly recordings: number;
+  /** What was not as it should be, in whatever was looked at. */
+  readonly findings: number;
   /** Days of which something was not as it should be: nothing is proven of them. */
   readonly damagedDays: readonly string[];
 }
@@ -91,6 +93,41 @@ export async function writeReading(
 ): Promise<void> {
   const text = { version: 1, kind: 'read', at: at.toISOString(), part: partText(part), ...reading, service };
   await notes.create(`${READINGS}${at.toISOString()}.json`, `${JSON.stringify(text, null, 2)}\n`, signal);
+}
+
+/** What a run found, as whoever asks how the archive is doing needs it. */
+export interface Reading {
+  /** When it was through; ISO 8601, UTC. */
+  readonly at: string;
+  readonly recordings: number;
+  readonly findings: number;
+}
+
+/** The newest of this month and the last; undefined where nothing was read for so long. */
+export async function newestReading(notes: Notes, now: Date, signal: AbortSignal): Promise<Reading | undefined> {
+  const [thisMonth, lastMonth] = [monthAt(now, 0), monthAt(now, -1)];
+  for (const month of [thisMonth, lastMonth]) {
+    const names: string[] = [];
+    for await (const { name } of notes.list(`${READINGS}${month}`, signal)) names.push(name);
+    for (const name of names.toSorted().toReversed()) {
+      const reading = readingIn(jsonOf(await notes.read(name, signal)));
+      if (reading !== undefined) return reading;
+    }
+  }
+  return undefined;
+}
+
+function monthAt(now: Date, offset: number): string {
+  return new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + offset)).toISOString().slice(0, 7);
+}
+
+function readingIn(value: unknown): Reading | undefined {
+  const fields = Fields.in(value);
+  const [at, recordings] = [fields?.instant('at'), fields?.number('recordings')];
+  if (fields === undefined || at === undefined || recordings === undefined) return undefined;
+  // An earlier version named the days alone.
+  const findings = fields.number('findings') ?? fields.array('damagedDays')?.length ?? 0;
+  return { at: at.toISOString(), recordings, findings };
 }
 
 /** Whether the bytes of a recording were read and found whole since then. Its day is that of its manifest. */

@@ -1,6 +1,7 @@
 /** One table per command → its flags out of argv, its help, its shell completion: they cannot differ. */
 import { parseArgs } from 'node:util';
-import { DAY_MS, dayAt, isDay } from '../instant.ts';
+import { partOfDay, partText } from '../archive/part.ts';
+import { dayAt, isDay } from '../instant.ts';
 
 /** What a flag takes. A `list` may stand several times. */
 export type FlagKind = 'switch' | 'text' | 'list' | 'day' | 'count' | 'share' | 'part';
@@ -140,7 +141,7 @@ function takeValue(name: string, { flag, text, before }: Given): string | boolea
 export function partOn(day: string, text: string): string {
   const [, count] = /^today\/(\d+)$/.exec(text) ?? [];
   if (count === undefined) return text;
-  return `${String(((Date.parse(day) / DAY_MS) % Number(count)) + 1)}/${count}`;
+  return partText(partOfDay(day, Number(count)));
 }
 
 /** What a text should have been; undefined where it is that. */

@@ -1,13 +1,12 @@
 /** `archiver verify`: what lies in the archive against its manifests, and a proof of each day that was looked at. */
 import type { KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import type { Archive } from '../archive/archive.ts';
-import { parsePart, type ReadPart } from '../archive/part.ts';
+import { parsePart } from '../archive/part.ts';
 import { openSigner } from '../certificate/open-signer.ts';
-import { Failure } from '../failure.ts';
-import { compareSeals, dayFigures, proveSurvey, sealSurvey } from '../seal-survey.ts';
+import { dayFigures } from '../seal-survey.ts';
 import { publicKeyIn } from '../statement.ts';
-import { type ArchiveFinding, surveyAll, surveyDays, type Survey, type SurveyNeeds } from '../survey.ts';
+import type { ArchiveFinding, Survey } from '../survey.ts';
+import { comparedIn, type VerificationScope, verifyArchive } from '../verify-archive.ts';
 import { readVersion } from '../version.ts';
 import { daysAsked } from './days.ts';
 import { type FlagValues, UsageError } from './flags.ts';
@@ -26,44 +25,34 @@ export async function runVerify(task: Task): Promise<Exit> {
   if (flags.isOn('audit')) return verifyAudit(task);
   const key = await keyAsked(flags);
   const certificate = flags.text('certificate');
-  return certificate === undefined ? verifyArchive(key, task) : verifyCertificate(certificate, key, task);
+  return certificate === undefined ? verifyAll(key, task) : verifyCertificate(certificate, key, task);
 }
 
-async function verifyArchive(key: KeyObject | undefined, task: Task): Promise<Exit> {
+async function verifyAll(key: KeyObject | undefined, task: Task): Promise<Exit> {
   const { flags, report, signal } = task;
   const days = daysAsked(flags, new Date());
   const workplace = openWorkplace(task, 'verify');
   const { config } = workplace;
   const archive = await openArchiveOf(workplace, task, true);
   const asked: Asked = { days, read: parsePart(flags.text('read')), place: config.archive };
-  const needs = surveyNeeds(archive, asked, report);
-  const survey = days === undefined ? await surveyAll(needs, signal) : await surveyDays(days, needs, signal);
-  const chain = await compareSeals({ survey, days, needs, key }, signal);
-  for (const day of survey.days()) report.fact({ type: 'day', ...dayFigures(survey, day) });
-  const seals = await unlessForbidden(report, async () => {
-    const compared = config.archive.kind === 'folder' ? 'sizes' : 'sizes and CRC32C';
-    const audit = await openAuditOf({ workplace, archive }, task);
-    const proving = { survey, chain, days, read: asked.read, archive, audit, compared, service: readVersion() };
-    await proveSurvey(proving, signal);
-    return sealSurvey(proving, () => openSigner(config, signal), signal);
-  });
-  return sumUp(survey, { ...asked, seals: seals ?? 0 }, report);
-}
-
-function surveyNeeds(archive: Archive, asked: Asked, report: Report): SurveyNeeds & { readonly archive: Archive } {
-  return {
+  const needs = {
     archive,
-    read: asked.read,
-    onFinding: (finding) => tell(finding, asked, report),
-    onProgress: ({ recordings, bytes, read }) =>
+    key,
+    openAudit: () => openAuditOf({ workplace, archive }, task),
+    openSigner: (aborted: AbortSignal) => openSigner(config, aborted),
+    compared: comparedIn(config.archive),
+    service: readVersion(),
+    onFinding: (finding: ArchiveFinding) => tell(finding, asked, report),
+    onProgress: ({ recordings, bytes, read }: Survey) =>
       report.progress(`${String(recordings)} recordings`, { recordings, bytes, read }),
-    now: () => new Date(),
   };
+  const { survey, sealed, unwritten } = await verifyArchive(asked, needs, signal);
+  for (const day of survey.days()) report.fact({ type: 'day', ...dayFigures(survey, day) });
+  if (unwritten !== undefined) report.problem(`No proof could be written: ${unwritten.message}`);
+  return sumUp(survey, { ...asked, seals: sealed }, report);
 }
 
-interface Asked {
-  readonly days: readonly string[] | undefined;
-  readonly read: ReadPart | undefined;
+interface Asked extends VerificationScope {
   readonly place: Workplace['config']['archive'];
 }
 
@@ -86,21 +75,9 @@ async function keyAsked(flags: FlagValues): Promise<KeyObject | undefined> {
   return key;
 }
 
-/** What may not be written takes nothing from what was found. */
-async function unlessForbidden<T>(report: Report, work: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await work();
-  } catch (thrown) {
-    if (!(thrown instanceof Failure) || thrown.code === 'stopped') throw thrown;
-    report.problem(`No proof could be written: ${thrown.message}`);
-    return undefined;
-  }
-}
-
 function sumUp(survey: Survey, asked: Asked & { readonly seals: number }, report: Report): Exit {
   const states = Object.fromEntries(survey.states);
-  const findings = [...survey.states.values()].reduce((sum, count) => sum + count, 0);
-  const { recordings, bytes, read } = survey;
+  const { recordings, bytes, read, findings } = survey;
   const days = survey.days().length;
   const exit = findings === 0 ? EXIT.well : EXIT.findings;
   const counted = [...survey.states].map(([state, count]) => `${String(count)} ${state}`).join(', ');

@@ -37,6 +37,7 @@ const COMMANDS = {
     'push',
     'making',
     'night',
+    'proof',
     'notices',
     'log',
   ],
@@ -375,7 +376,7 @@ export const VARIABLES = {
     choices: ['nightly', 'no'],
     default: 'nightly',
     meaning:
-      '`nightly`: `serve` looks each night for what Genesys has and no event told of, writes the proofs of the days, and fetches what is missing; `no`: only `archiver reconcile` and `backfill` do',
+      '`nightly`: `serve` looks each night for what Genesys has and no event told of, writes the proofs of the days, and fetches what is missing; then it verifies the archive, of which it reads a thirtieth; `no`: only `archiver reconcile`, `backfill` and `verify` do',
   },
   NOTIFY_URL: {
     part: 'notices',

@@ -1,5 +1,6 @@
 /** What lies in the archive and the queue → the facts that the health page says: one look for all who ask, and the last one where a look fails. */
 import type { Archive, Entry } from '../archive/archive.ts';
+import { newestReading, type Reading } from '../archive/proofs.ts';
 import { FAILURES, Failure, isFailureCode } from '../failure.ts';
 import type { HealthState, Readiness } from '../http/health.ts';
 import { dayAt, dayBefore, daysBetween } from '../instant.ts';
@@ -34,6 +35,8 @@ export interface HealthFacts {
   readonly depth: Depth | undefined;
   /** Newest first. */
   readonly days: readonly DayState[];
+  /** What the archive was found to be when it was last verified; undefined where that is long ago. */
+  readonly reading: Reading | undefined;
   readonly troubles: readonly Trouble[];
   /** There may be more of them than were counted. */
   readonly hasMore: boolean;
@@ -130,7 +133,7 @@ async function lookAround(needs: HealthNeeds, signal: AbortSignal): Promise<Heal
   const at = now();
   const today = dayAt(at.getTime());
   const days = daysBetween(dayBefore(today, DAYS_SHOWN - 1), today).toReversed();
-  const [page, depth, states, failed, waiting, state, pulses] = await Promise.all([
+  const [page, depth, states, failed, waiting, state, pulses, reading] = await Promise.all([
     archive.list({ limit: NEWEST }, signal),
     queue.depth(),
     statesOfDays(days, archive.notes, signal),
@@ -138,6 +141,7 @@ async function lookAround(needs: HealthNeeds, signal: AbortSignal): Promise<Heal
     archive.list({ status: 'waiting', limit: MOST_ENTRIES }, signal),
     parts.state(),
     readPulses(archive.notes, at, signal),
+    newestReading(archive.notes, at, signal),
   ]);
   const waits = waiting.entries.flatMap((entry) => (entry.status === 'waiting' ? [entry] : []));
   const forSomeone = waits.filter(({ waiting }) => waiting.sort === 'operator');
@@ -147,6 +151,7 @@ async function lookAround(needs: HealthNeeds, signal: AbortSignal): Promise<Heal
     silent: silentAmong(page.entries),
     depth,
     days: states,
+    reading,
     troubles: [...failedTroubles(failed.entries), ...waitingTroubles(forSomeone)],
     hasMore: failed.cursor !== undefined || waiting.cursor !== undefined,
     unready: waits

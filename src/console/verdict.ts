@@ -1,4 +1,5 @@
 /** Facts → the one sentence that says whether everything has arrived, and how sure that is. */
+import type { Reading } from '../archive/proofs.ts';
 import { OUT_OF_ORDER } from './disturbances.ts';
 import { html, type Html } from './html.ts';
 import type { HealthFacts } from './health-facts.ts';
@@ -56,10 +57,25 @@ function arrivedUntil(
   const late = facts.unready.filter(({ waiting }) => waiting.since < until).length;
   const except = failed + missing + late;
   const all = html`All calls that ended before ${momentTag(until, now)} have arrived`;
+  if (except === 0 && facts.reading !== undefined && facts.reading.findings > 0)
+    return damagedSince(facts.reading, { all, now });
   if (except === 0) return verdict('good', all, from);
   const state = failed + missing > 0 ? 'bad' : 'warn';
   const more = facts.hasMore ? ' or more' : '';
   return { ...verdict(state, html`${all}, except ${except}${more}`, from), except };
+}
+
+/** Everything has come; but what lies there is not what was stored. */
+function damagedSince(
+  { at, findings }: Reading,
+  { all, now }: { readonly all: Html; readonly now: Date },
+): HealthVerdict {
+  const count = plural(findings, 'thing', 'things');
+  return verdict(
+    'bad',
+    html`${all}, but ${count} in the archive ${findings === 1 ? 'is' : 'are'} not as stored`,
+    html`Verified ${momentTag(at, now)}. <code>archiver verify</code> names each, and the command that mends it.`,
+  );
 }
 
 function neverChecked({ newest, troubles, unready }: HealthFacts): HealthVerdict {

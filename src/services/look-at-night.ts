@@ -9,10 +9,9 @@ import { GenesysCensus } from '../genesys/open-census.ts';
 import { createGenesys } from '../genesys/open-genesys.ts';
 import { IndexDays } from '../index-days.ts';
 import { type BulkWork, mendDays } from '../mend-days.ts';
-import { daysSinceFirstLook, incompleteSince, isOverdue, lastLookAt } from '../prove-day.ts';
+import { daysSinceFirstLook, incompleteSince, isOverdue } from '../prove-day.ts';
 import { dayNotice, type FollowUps } from '../follow-ups.ts';
 import type { Queue } from '../queue/queue.ts';
-import { everyNight } from './nights.ts';
 import { handleWithoutQueue, type StudioContext } from './open.ts';
 
 /** Of Genesys' calls a minute; a token of its own is taken, and any 429 halves it. */
@@ -25,32 +24,13 @@ export interface NightContext extends Omit<StudioContext, 'opened'> {
   readonly stopping: AbortSignal;
 }
 
-interface NightNeeds {
+export interface NightNeeds {
   readonly archive: Archive;
   readonly studio: { readonly pipelineOver: (genesys: Genesys) => DeliveryNeeds['pipeline'] };
   /** Somebody is told of incomplete days by way of it, where somebody is. */
   readonly queue: Pick<Queue, 'publish'>;
   /** What is fetched at night is told of and indexed like anything else. */
   readonly followUps?: FollowUps | undefined;
-}
-
-/** Resolves when the service stops, at once where RECONCILE=no. */
-export async function lookEachNight(context: NightContext, needs: NightNeeds): Promise<void> {
-  const { config, log, stopping } = context;
-  if (config.reconcile === 'no') return;
-  const { notes } = needs.archive;
-  const look = new NightlyLook(context, needs);
-  await everyNight(
-    {
-      lastAt: (signal) => lastLookAt(notes, new Date(), signal).catch(() => undefined),
-      work: async (signal) => {
-        await look.run(signal).catch((error: unknown) => {
-          if (!signal.aborted) log.warn('Genesys could not be compared with the archive tonight.', { error });
-        });
-      },
-    },
-    stopping,
-  );
 }
 
 export class NightlyLook {

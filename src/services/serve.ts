@@ -1,6 +1,6 @@
 /** `archiver serve`: receiver, worker, playback and console in one process. */
 import { consoleRoutes } from './console.ts';
-import { lookEachNight } from './look-at-night.ts';
+import { workEachNight } from './each-night.ts';
 import {
   consumeQueue,
   deliveryNeeds,
@@ -43,7 +43,7 @@ export const serve: Deployable = async (given) => {
   beginPulse(context, { archive: open.archive, command: 'serve', ...saying });
   const working = Promise.all([
     consumeQueue(context, queue, parts),
-    lookEachNight(context, { archive: open.archive, studio, queue, followUps: parts.followUps }),
+    workEachNight(context, { archive: open.archive, audit, studio, queue, followUps: parts.followUps }),
   ]);
   return serveRoutes(
     context,

@@ -88,7 +88,7 @@ test(
       }
       const { notes } = scene.archive;
       await writeProof('complete', { day, verdict: 'complete' }, { notes, at: new Date() }, signal());
-      const run = { part: { part: 1, of: 1 }, days: [day, day], recordings: 3, damagedDays: [] } as const;
+      const run = { part: { part: 1, of: 1 }, days: [day, day], recordings: 3, findings: 0, damagedDays: [] } as const;
       await writeReading(run, { notes, at: new Date(), service: '0' }, signal());
       const range = ['retire', '--from', day, '--to', day];
       const already = genesys.requests().length;

@@ -67,7 +67,7 @@ async function prove(scene: SourceScene, day = DAY): Promise<void> {
 /** As `verify --read` says it of a day that it found whole. */
 async function read({ archive }: Pick<SourceScene, 'archive'>, day: string): Promise<void> {
   const at = new Date(Date.now() - (Number(day.replaceAll('-', '')) % 1_000));
-  const run = { part: { part: 1, of: 1 }, days: [day, day], recordings: 1, damagedDays: [] } as const;
+  const run = { part: { part: 1, of: 1 }, days: [day, day], recordings: 1, findings: 0, damagedDays: [] } as const;
   await writeReading(run, { notes: archive.notes, at, service: '0' }, signal());
 }
 

@@ -52,6 +52,7 @@ function facts(change: Partial<HealthFacts> = {}): HealthFacts {
     },
     depth: { ready: 0, waiting: 9, running: 2, dead: 0 },
     days: [UNPROVEN, day()],
+    reading: undefined,
     troubles: [],
     hasMore: false,
     unready: [],
@@ -174,3 +175,16 @@ for (const [what, given, state, text] of [
     assert.equal(verdict.text, text);
     assert.equal(verdict.state, state);
   });
+
+test('what is damaged in the archive is said although everything has arrived, and what is whole is not', () => {
+  const reading = { at: ago(200), recordings: 40, findings: 3 };
+  const { state, text, from } = verdictOf(facts({ reading }), NOW);
+  assert.equal(state, 'bad');
+  assert.match(text, /have arrived, but 3 things in the archive are not as stored$/);
+  assert.match(from.toString(), /archiver verify/);
+  assert.match(
+    verdictOf(facts({ reading: { ...reading, findings: 1 } }), NOW).text,
+    /but 1 thing in the archive is not/,
+  );
+  assert.equal(verdictOf(facts({ reading: { ...reading, findings: 0 } }), NOW).state, 'good');
+});
