@@ -106,15 +106,28 @@ export interface Page {
 export interface LinkTerms {
   /** Seconds, at least. */
   readonly lifetimeS: number;
-  /** Whom it was given to, and in which request: signed with it where the store keeps a log of its own, so that this names them. */
+  /** Whom it was given to, and in which request: signed with it, so that whoever puts its use on record names them. */
   readonly who?: string;
   readonly requestId?: string;
+}
+
+/** As the audit names them. */
+export interface LinkHolder {
+  readonly who: string;
+  /** Of the record that it was given out. */
+  readonly requestId: string | undefined;
+}
+
+export interface VerifiedLink {
+  readonly recording: Recording;
+  /** undefined in links of earlier versions. */
+  readonly givenTo: LinkHolder | undefined;
 }
 
 /** What an archive that serves its own links can say of one. */
 export interface LinkVerifier {
   /** `path` is `/media/{C|_}/{R}`. @throws Failure `forbidden` where the signature is wrong or the link has expired. */
-  verifyLink(path: string, query: URLSearchParams): Recording;
+  verifyLink(path: string, query: URLSearchParams): VerifiedLink;
 }
 
 export interface Archive {

@@ -15,10 +15,11 @@ export interface MediaNeeds extends StoredNeeds {
 export function serveMedia(needs: MediaNeeds): RequestHandler {
   return async (req, res) => {
     const { pathname, searchParams } = new URL(req.originalUrl, 'http://localhost');
-    const recording = needs.archive.verifyLink(pathname, searchParams);
+    const { recording, givenTo } = needs.archive.verifyLink(pathname, searchParams);
     // A player in a page of another origin may embed it: whoever holds the link may play it.
     res.setHeader('Cross-Origin-Resource-Policy', 'cross-origin');
-    const act = { action: 'listened', way: 'link', who: 'link', recording } as const;
+    const about = givenTo?.requestId === undefined ? undefined : { linked: givenTo.requestId };
+    const act = { action: 'listened', way: 'link', who: givenTo?.who ?? 'link', recording, about } as const;
     using _listener = req.method === 'HEAD' ? undefined : needs.listeners.enter('link');
     const recorded = req.method === 'HEAD' ? Promise.resolve() : needs.witness.record(req, act);
     if (await serveStored(recording, needs, { req, res, leaving: leavingSignal(res), recorded })) return;

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { PassThrough, Readable } from 'node:stream';
-import type { Archive, ByteRange, Entry, ListQuery, LinkTerms } from '../../src/archive/archive.ts';
+import type { Archive, ByteRange, Entry, ListQuery, LinkTerms, VerifiedLink } from '../../src/archive/archive.ts';
 import { recordingOf, type FailureRecord, type Manifest, type WaitingRecord } from '../../src/archive/manifest.ts';
 import type { Subject } from '../../src/archive/names.ts';
 import type { Audit, AuditEntry } from '../../src/audit/audit.ts';
@@ -140,10 +140,14 @@ export class MapArchive implements Pick<Archive, 'find' | 'failureOf' | 'waiting
     return { entries, cursor: query.cursor === undefined ? 'next-page' : undefined };
   }
 
-  verifyLink(path: string, query: URLSearchParams): Recording {
+  verifyLink(path: string, query: URLSearchParams): VerifiedLink {
     if (query.get('signature') !== 'good') throw new Failure('forbidden', 'The link is not valid; ask for a new one.');
     const [, , conversationId = '', recordingId = ''] = path.split('/');
-    return { recordingId, conversationId: conversationId === '_' ? undefined : conversationId };
+    const who = query.get('to');
+    return {
+      recording: { recordingId, conversationId: conversationId === '_' ? undefined : conversationId },
+      givenTo: who === null ? undefined : { who, requestId: 'request-1' },
+    };
   }
 }
 

@@ -2,6 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Failure } from '../../src/failure.ts';
 import { addressOf } from '../../src/http/witness.ts';
+import { bytesOf, store } from '../support/archive/content.ts';
+import { openFolderHarness } from '../support/archive/folder.ts';
+import { found } from '../support/archive/found.ts';
 import { keysOf } from '../support/keys.ts';
 import { ListAudit, MapArchive, start } from './far-ends.ts';
 
@@ -96,6 +99,49 @@ test('the ranges of one listen are one record, another recording or listener is 
     audit.entries.map(({ recordingId }) => recordingId),
     ['r1', 'r2'],
   );
+});
+
+test('who plays a link is on record by the name it was given to, with the request it was given out in; one of before is a link alone', async (t) => {
+  const audit = new ListAudit();
+  const harness = await openFolderHarness();
+  t.after(() => harness.close());
+  const { archive } = harness;
+  const call = { recordingId: 'r1', conversationId: 'c1' };
+  await store(archive, call, { head: bytesOf('head', 10), clusters: [bytesOf('cluster', 100)] });
+  const listen = async (): Promise<never> => Promise.reject(new Failure('not-found', 'Genesys does not know it.'));
+  await using service = await start({
+    audit,
+    auth: { required: true, keys: [{ name: 'maya', secret: KEY, lastDay: undefined }] },
+    playback: { transcode: { listen, archive }, recordings: { archive, linkLifetimeS: 900 } },
+    media: archive,
+  });
+  const asked = await fetch(`${service.url}/recordings/c1/r1/link`, { headers: { 'x-api-key': KEY } });
+  const { url } = (await asked.json()) as { readonly url: string };
+  assert.doesNotMatch(url, /maya/);
+  const path = url.slice(url.indexOf('/media/'));
+  // Whoever has the link: no key.
+  const played = await fetch(`${service.url}${path}`);
+  assert.equal(played.status, 200);
+  await played.bytes();
+  const [linked, listened] = audit.entries;
+  assert.deepEqual([linked?.action, linked?.who, linked?.way], ['linked', 'maya', 'key']);
+  assert.deepEqual([listened?.action, listened?.who, listened?.way], ['listened', 'maya', 'link']);
+  assert.deepEqual(listened?.about, { linked: linked?.requestId });
+  assert.ok(linked?.requestId !== undefined && linked.requestId !== '');
+  const { url: unnamed } = await archive.link(
+    await found(archive, call),
+    { lifetimeS: 60 },
+    AbortSignal.timeout(60_000),
+  );
+  const answer = await fetch(`${service.url}${unnamed.slice(unnamed.indexOf('/media/'))}`);
+  await answer.bytes();
+  assert.deepEqual([audit.entries.at(-1)?.who, audit.entries.at(-1)?.about], ['link', undefined]);
+  // Nothing of a link that was tampered with is on record as anybody's listen.
+  const forged = await fetch(
+    `${service.url}${path.replace(/to=(.)/, (_, first) => `to=${first === 'A' ? 'B' : 'A'}`)}`,
+  );
+  assert.deepEqual([forged.status, audit.entries.length], [403, 3]);
+  assert.ok(!service.lines.some((line) => line.includes(new URL(url).searchParams.get('to') ?? '?')), 'no log has it');
 });
 
 test('a listing is on record by the fields that were asked for, never by their values', async (t) => {

@@ -32,8 +32,8 @@ function namesIn(wanted: boolean, count: number): readonly string[] {
 interface Nights {
   readonly place: Place;
   /** The lines that one night logged. */
-  night(): Promise<readonly Readonly<Record<string, unknown>>[]>;
-  figures(): Promise<string>;
+  readonly night: () => Promise<readonly Readonly<Record<string, unknown>>[]>;
+  readonly figures: () => Promise<string>;
 }
 
 async function setUp(place: Place): Promise<Nights> {
@@ -110,15 +110,17 @@ for (const [name, open] of PLACES)
         const lines = await night();
         const named = lines.filter(({ severity }) => severity === 'ERROR');
         assert.deepEqual(
-          named.map(({ message, state, key, next }) => [message, state, key, next]).toSorted(),
-          [read, short]
-            .map((recordingId) => [
-              'Something in the archive is not as it was stored.',
-              'damaged',
-              `c1.${recordingId}`,
-              'archiver verify --from 2026-03-01 --to 2026-03-01',
-            ])
-            .toSorted(),
+          new Set(named.map(({ message, state, key, next }) => [message, state, key, next].join('|'))),
+          new Set(
+            [read, short].map((recordingId) =>
+              [
+                'Something in the archive is not as it was stored.',
+                'damaged',
+                `c1.${recordingId}`,
+                'archiver verify --from 2026-03-01 --to 2026-03-01',
+              ].join('|'),
+            ),
+          ),
         );
         assert.match(await figures(), /^archiver_archive_findings 2$/m);
         assert.equal((await newestReading(place.archive.notes, new Date(), signal()))?.findings, 2);

@@ -5,7 +5,7 @@ import { dirname, join, resolve } from 'node:path';
 import { addAbortSignal, type Readable } from 'node:stream';
 import { Failure, systemCode } from '../../failure.ts';
 import { pathOf, type Recording, spellingsOf } from '../../recording.ts';
-import type { Archive, ByteRange, Deposit, Link, LinkTerms, LinkVerifier } from '../archive.ts';
+import type { Archive, ByteRange, Deposit, Link, LinkTerms, LinkVerifier, VerifiedLink } from '../archive.ts';
 import { clipRange } from '../byte-range.ts';
 import { requireNotErased } from '../erased.ts';
 import { recordingOf, type Manifest } from '../manifest.ts';
@@ -116,17 +116,19 @@ export class FolderArchive extends ObjectArchive implements Archive, LinkVerifie
     });
   }
 
-  async link(manifest: Manifest, { lifetimeS }: LinkTerms, signal: AbortSignal): Promise<Link> {
+  async link(manifest: Manifest, { lifetimeS, who, requestId }: LinkTerms, signal: AbortSignal): Promise<Link> {
     signal.throwIfAborted();
     const expires = Math.floor(Date.now() / 1000) + lifetimeS;
+    const givenTo = who === undefined ? undefined : { who, requestId };
+    const path = signPath({ recording: recordingOf(manifest), expires, givenTo }, this.#keys());
     return {
-      url: `${this.#options.publicUrl}${signPath(recordingOf(manifest), expires, this.#keys())}`,
+      url: `${this.#options.publicUrl}${path}`,
       expiresAt: new Date(expires * 1000).toISOString(),
     };
   }
 
   /** The recording that `path` (`/media/…`, as the request names it) and `query` give access to. @throws Failure `forbidden` */
-  verifyLink(path: string, query: URLSearchParams): Recording {
+  verifyLink(path: string, query: URLSearchParams): VerifiedLink {
     return verifyPath(path, query, this.#keys());
   }
 

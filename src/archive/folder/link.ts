@@ -1,48 +1,77 @@
-/** A recording → a signed, expiring path under /media, and such a path → the recording again. */
+/** A recording and whom it is for → a signed, expiring path under /media, and such a path → both again. */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { Failure } from '../../failure.ts';
 import { parseStoredId, pathOf, type Recording } from '../../recording.ts';
+import type { LinkHolder, VerifiedLink } from '../archive.ts';
+import { openHolder, sealHolder } from './link-holder.ts';
 
 const PATH = /^\/media\/([0-9A-Za-z_-]{1,128})\/([0-9A-Za-z_-]{1,128})$/;
 
+export interface LinkGrant {
+  readonly recording: Recording;
+  /** Whole seconds since 1970. */
+  readonly expires: number;
+  readonly givenTo: LinkHolder | undefined;
+}
+
 /**
- * `/media/{C|_}/{R}?expires=UNIX&signature=…`: HMAC-SHA256 by the first key, base64url. A bearer secret, never logged.
- * `expires` in whole seconds since 1970.
+ * `/media/{C|_}/{R}?expires=UNIX[&to=…]&signature=…`: HMAC-SHA256 by the first key, base64url, over all of it. `to` is whom it was
+ * given to, sealed. A bearer secret, never logged.
  */
-export function signPath(recording: Recording, expires: number, keys: readonly string[]): string {
+export function signPath({ recording, expires, givenTo }: LinkGrant, keys: readonly string[]): string {
   const [key] = keys;
   if (key === undefined) throw new Failure('misconfigured', 'No key signs links: set LINK_KEYS.');
   const path = `/media/${pathOf(recording)}`;
-  return `${path}?expires=${String(expires)}&signature=${hmacOf(path, expires, key)}`;
+  const to = givenTo === undefined ? undefined : sealHolder(givenTo, key);
+  const signature = hmacOf({ path, expires: String(expires), to }, key);
+  return `${path}?expires=${String(expires)}${to === undefined ? '' : `&to=${to}`}&signature=${signature}`;
 }
 
-/** The recording a path was signed for, by any of `keys`. @throws Failure `forbidden` where it was not, or has expired */
-export function verifyPath(path: string, query: URLSearchParams, keys: readonly string[]): Recording {
+/**
+ * The recording a path was signed for, by any of `keys`, and whom it was given to; earlier versions did not say that.
+ * @throws Failure `forbidden` where it was not signed, or has expired
+ */
+export function verifyPath(path: string, query: URLSearchParams, keys: readonly string[]): VerifiedLink {
   const [, conversation, recordingId] = PATH.exec(path) ?? [];
   const expires = onlyOf(query, 'expires');
-  const signature = onlyOf(query, 'signature');
-  if (conversation === undefined || recordingId === undefined || !/^\d{1,12}$/.test(expires)) throw notSignedHere();
-  const given = Buffer.from(signature);
-  let known = false;
-  for (const key of keys) {
-    const wanted = Buffer.from(hmacOf(path, Number(expires), key));
-    if (given.length === wanted.length && timingSafeEqual(given, wanted)) known = true;
-  }
-  if (!known || String(Number(expires)) !== expires) throw notSignedHere();
+  const to = query.has('to') ? onlyOf(query, 'to') : undefined;
+  if (conversation === undefined || recordingId === undefined || !/^[1-9]\d{0,11}$/.test(expires))
+    throw notSignedHere();
+  if (to !== undefined && !/^[\w-]+$/.test(to)) throw notSignedHere();
+  const key = keyThatSigned({ path, expires, to }, onlyOf(query, 'signature'), keys);
+  if (key === undefined) throw notSignedHere();
   if (Number(expires) * 1000 <= Date.now()) {
     throw new Failure('forbidden', 'This link has expired: ask for a new one at /recordings/C/R/link.');
   }
-  return {
+  const recording = {
     recordingId: parseStoredId(recordingId, 'recordingId'),
     conversationId: conversation === '_' ? undefined : conversation,
   };
+  return { recording, givenTo: to === undefined ? undefined : openHolder(to, key) };
 }
 
-/** The method is not signed: a player asks with HEAD and GET alike. */
-function hmacOf(path: string, expires: number, key: string): string {
-  return createHmac('sha256', key)
-    .update(`${path}\n${String(expires)}`)
-    .digest('base64url');
+/** As it stands in the link. */
+interface SignedParts {
+  readonly path: string;
+  readonly expires: string;
+  readonly to: string | undefined;
+}
+
+/** Each key is tried, in the same time whether an earlier one fits. */
+function keyThatSigned(parts: SignedParts, signature: string, keys: readonly string[]): string | undefined {
+  const given = Buffer.from(signature);
+  return keys
+    .filter((key) => {
+      const wanted = Buffer.from(hmacOf(parts, key));
+      return given.length === wanted.length && timingSafeEqual(given, wanted);
+    })
+    .at(0);
+}
+
+/** The method is not signed: a player asks with HEAD and GET alike. No part holds a line break. */
+function hmacOf({ path, expires, to }: SignedParts, key: string): string {
+  const text = [path, expires, ...(to === undefined ? [] : [to])].join('\n');
+  return createHmac('sha256', key).update(text).digest('base64url');
 }
 
 function onlyOf(query: URLSearchParams, name: string): string {

@@ -1,6 +1,7 @@
 /** Signed links: what opens them, what does not, and where their key comes from. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { createHmac } from 'node:crypto';
 import fs from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
@@ -8,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { mock, test, type TestContext } from 'node:test';
+import type { LinkHolder } from '../../../src/archive/archive.ts';
 import { openFolderArchive } from '../../../src/archive/folder/folder.ts';
 import { keepLinkKey } from '../../../src/archive/folder/link-key.ts';
 import { signPath, verifyPath } from '../../../src/archive/folder/link.ts';
@@ -25,15 +27,18 @@ const NEW = 'new-key-0123456789';
 test('a signed path gives back its recording, with and without a conversation', () => {
   for (const recording of [CALL, { recordingId: '_x-1', conversationId: undefined }]) {
     const { path, query } = signed(recording, inS(60), [NEW]);
-    assert.deepEqual(verifyPath(path, query, [NEW]), recording);
+    assert.deepEqual(verifyPath(path, query, [NEW]), { recording, givenTo: undefined });
   }
-  assert.match(signPath(CALL, 2_000_000_000, [NEW]), /^\/media\/C1\/R1\?expires=2000000000&signature=[\w-]{43}$/);
+  assert.match(
+    signPath({ recording: CALL, expires: 2_000_000_000, givenTo: undefined }, [NEW]),
+    /^\/media\/C1\/R1\?expires=2000000000&signature=[\w-]{43}$/,
+  );
 });
 
 test('the first key signs and every key verifies, so that keys can be changed one by one', () => {
   const { path, query } = signed(CALL, inS(60), [OLD, NEW]);
-  assert.deepEqual(verifyPath(path, query, [OLD]), CALL);
-  assert.deepEqual(verifyPath(path, query, [NEW, OLD]), CALL);
+  assert.deepEqual(verifyPath(path, query, [OLD]).recording, CALL);
+  assert.deepEqual(verifyPath(path, query, [NEW, OLD]).recording, CALL);
   assert.throws(() => verifyPath(path, query, [NEW]), forbidden(/not signed/));
   assert.throws(() => verifyPath(path, query, []), forbidden(/not signed/));
 });
@@ -43,7 +48,7 @@ test('a link ends when it says', () => {
   try {
     const { path, query } = signed(CALL, 1_800_000_060, [NEW]);
     mock.timers.tick(59_999);
-    assert.deepEqual(verifyPath(path, query, [NEW]), CALL);
+    assert.deepEqual(verifyPath(path, query, [NEW]).recording, CALL);
     mock.timers.tick(1);
     assert.throws(() => verifyPath(path, query, [NEW]), forbidden(/expired/));
   } finally {
@@ -84,6 +89,58 @@ test('any change of path, expiry or signature is refused, and says where a new l
   }
 });
 
+const MAYA: LinkHolder = { who: 'Maya O’Neil <maya@example.com>', requestId: 'request-17' };
+
+test('a link says whom it was given to, to whoever has the key and to nobody else', () => {
+  const { path, query } = signed(CALL, inS(60), [OLD, NEW], MAYA);
+  assert.deepEqual(verifyPath(path, query, [NEW, OLD]), { recording: CALL, givenTo: MAYA });
+  const shown = [query.toString(), Buffer.from(query.get('to') ?? '', 'base64url').toString('latin1')].join('\n');
+  assert.doesNotMatch(shown, /maya|neil|example|request-17/i);
+  const again = signed(CALL, inS(60), [OLD, NEW], MAYA).query.get('to');
+  assert.notEqual(again, query.get('to'), 'two links of one person look like those of two');
+  const other = signed(CALL, inS(60), [OLD], { who: 'Jo', requestId: 'request-18' }).query.get('to') ?? '';
+  const lengths = [other.length, (query.get('to') ?? '').length];
+  assert.ok(
+    lengths.every((length) => Number.isInteger((Buffer.byteLength('A'.repeat(length), 'base64url') - 28) / 32)),
+  );
+});
+
+test('nobody can put another name into a link, take it out of one, or put one into a link of an earlier version', () => {
+  const { path, query } = signed(CALL, inS(60), [NEW], MAYA);
+  const jo = signed(CALL, inS(60), [NEW], { who: 'jo', requestId: 'r' }).query.get('to') ?? '';
+  const to = query.get('to') ?? '';
+  const plain = signed(CALL, inS(60), [NEW]).query;
+  const change = (from: URLSearchParams, work: (query: URLSearchParams) => void): URLSearchParams => {
+    const changed = new URLSearchParams(from);
+    work(changed);
+    return changed;
+  };
+  const forged: readonly URLSearchParams[] = [
+    change(query, (q) => q.delete('to')),
+    change(query, (q) => q.set('to', '')),
+    change(query, (q) => q.set('to', jo)),
+    change(query, (q) => q.append('to', to)),
+    change(query, (q) => q.append('to', jo)),
+    change(query, (q) => q.set('to', `${to}=`)),
+    change(query, (q) => q.set('to', `${to}\n`)),
+    change(plain, (q) => q.set('to', to)),
+    // What is signed is lines: an expiry that brings its own holder with it.
+    change(plain, (q) => q.set('expires', `${q.get('expires') ?? ''}\n${to}`)),
+    ...Array.from({ length: to.length }, (_, at) =>
+      change(query, (q) => q.set('to', `${to.slice(0, at)}${to[at] === 'A' ? 'B' : 'A'}${to.slice(at + 1)}`)),
+    ),
+  ];
+  for (const changed of forged)
+    assert.throws(() => verifyPath(path, changed, [NEW]), forbidden(/ask for a new one/), changed.toString());
+});
+
+test('a link of 0.1.0 plays until it ends', () => {
+  // As that version signed it: path and expiry.
+  const signature = createHmac('sha256', NEW).update('/media/C1/R1\n4000000000').digest('base64url');
+  const query = new URLSearchParams({ expires: '4000000000', signature });
+  assert.deepEqual(verifyPath('/media/C1/R1', query, [NEW]), { recording: CALL, givenTo: undefined });
+});
+
 test('without LINK_KEYS one key is made beside the archive folder, closed to others, and kept', async () => {
   await withFolder(async (folder) => {
     const open = (): ReturnType<typeof openFolderArchive> =>
@@ -96,7 +153,7 @@ test('without LINK_KEYS one key is made beside the archive folder, closed to oth
     assert.equal((await stat(key)).mode & 0o777, 0o600);
     assert.deepEqual(await readdir(folder), ['archive'], 'it lies inside what is persisted');
     const { pathname, searchParams } = new URL(url);
-    assert.deepEqual(open().verifyLink(pathname, searchParams), CALL, 'another process verifies it');
+    assert.deepEqual(open().verifyLink(pathname, searchParams).recording, CALL, 'another process verifies it');
     assert.ok(!url.includes((await readFile(key, 'utf8')).trim()));
   });
 });
@@ -109,7 +166,8 @@ test('a key that is taken away verifies no link any more, without opening the ar
     const config = readConfig(env, 'receiver');
     const { archive, media } = await openArchive(config, { publicUrl: 'http://127.0.0.1:8080' });
     assert.ok(media !== undefined);
-    const opens = (link: string): Recording => media.verifyLink(new URL(link).pathname, new URL(link).searchParams);
+    const opens = (link: string): Recording =>
+      media.verifyLink(new URL(link).pathname, new URL(link).searchParams).recording;
     await store(archive, CALL, { head: bytesOf('head', 10), clusters: [bytesOf('a', 100)] });
     const make = async (): Promise<string> =>
       (await archive.link(await found(archive, CALL), { lifetimeS: 60 }, AbortSignal.timeout(10_000))).url;
@@ -209,11 +267,12 @@ function failing(t: TestContext, name: 'linkSync' | 'mkdirSync', code: string): 
 }
 
 function signed(
-  recording: typeof CALL | { recordingId: string; conversationId: undefined },
+  recording: Recording,
   expires: number,
   keys: readonly string[],
+  givenTo?: LinkHolder,
 ): { path: string; query: URLSearchParams } {
-  const url = new URL(signPath(recording, expires, keys), 'http://127.0.0.1');
+  const url = new URL(signPath({ recording, expires, givenTo }, keys), 'http://127.0.0.1');
   return { path: url.pathname, query: url.searchParams };
 }
 
