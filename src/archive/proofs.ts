@@ -96,7 +96,7 @@ export async function writeReading(
 }
 
 /** What a run found, as whoever asks how the archive is doing needs it. */
-export interface Reading {
+export interface ReadingResult {
   /** When it was through; ISO 8601, UTC. */
   readonly at: string;
   readonly recordings: number;
@@ -104,7 +104,7 @@ export interface Reading {
 }
 
 /** The newest of this month and the last; undefined where nothing was read for so long. */
-export async function newestReading(notes: Notes, now: Date, signal: AbortSignal): Promise<Reading | undefined> {
+export async function newestReading(notes: Notes, now: Date, signal: AbortSignal): Promise<ReadingResult | undefined> {
   const [thisMonth, lastMonth] = [monthAt(now, 0), monthAt(now, -1)];
   for (const month of [thisMonth, lastMonth]) {
     const names: string[] = [];
@@ -121,7 +121,7 @@ function monthAt(now: Date, offset: number): string {
   return new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + offset)).toISOString().slice(0, 7);
 }
 
-function readingIn(value: unknown): Reading | undefined {
+function readingIn(value: unknown): ReadingResult | undefined {
   const fields = Fields.in(value);
   const [at, recordings] = [fields?.instant('at'), fields?.number('recordings')];
   if (fields === undefined || at === undefined || recordings === undefined) return undefined;

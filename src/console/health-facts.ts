@@ -1,6 +1,6 @@
 /** What lies in the archive and the queue → the facts that the health page says: one look for all who ask, and the last one where a look fails. */
 import type { Archive, Entry } from '../archive/archive.ts';
-import { newestReading, type Reading } from '../archive/proofs.ts';
+import { newestReading, type ReadingResult } from '../archive/proofs.ts';
 import { FAILURES, Failure, isFailureCode } from '../failure.ts';
 import type { HealthState, Readiness } from '../http/health.ts';
 import { dayAt, dayBefore, daysBetween } from '../instant.ts';
@@ -36,7 +36,7 @@ export interface HealthFacts {
   /** Newest first. */
   readonly days: readonly DayState[];
   /** What the archive was found to be when it was last verified; undefined where that is long ago. */
-  readonly reading: Reading | undefined;
+  readonly reading: ReadingResult | undefined;
   readonly troubles: readonly Trouble[];
   /** There may be more of them than were counted. */
   readonly hasMore: boolean;

@@ -1,5 +1,5 @@
 /** Facts → the one sentence that says whether everything has arrived, and how sure that is. */
-import type { Reading } from '../archive/proofs.ts';
+import type { ReadingResult } from '../archive/proofs.ts';
 import { OUT_OF_ORDER } from './disturbances.ts';
 import { html, type Html } from './html.ts';
 import type { HealthFacts } from './health-facts.ts';
@@ -67,7 +67,7 @@ function arrivedUntil(
 
 /** Everything has come; but what lies there is not what was stored. */
 function damagedSince(
-  { at, findings }: Reading,
+  { at, findings }: ReadingResult,
   { all, now }: { readonly all: Html; readonly now: Date },
 ): HealthVerdict {
   const count = plural(findings, 'thing', 'things');

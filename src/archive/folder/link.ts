@@ -51,14 +51,14 @@ export function verifyPath(path: string, query: URLSearchParams, keys: readonly 
 }
 
 /** As it stands in the link. */
-interface SignedParts {
+interface SignedText {
   readonly path: string;
   readonly expires: string;
   readonly to: string | undefined;
 }
 
 /** Each key is tried, in the same time whether an earlier one fits. */
-function keyThatSigned(parts: SignedParts, signature: string, keys: readonly string[]): string | undefined {
+function keyThatSigned(parts: SignedText, signature: string, keys: readonly string[]): string | undefined {
   const given = Buffer.from(signature);
   return keys
     .filter((key) => {
@@ -69,7 +69,7 @@ function keyThatSigned(parts: SignedParts, signature: string, keys: readonly str
 }
 
 /** The method is not signed: a player asks with HEAD and GET alike. No part holds a line break. */
-function hmacOf({ path, expires, to }: SignedParts, key: string): string {
+function hmacOf({ path, expires, to }: SignedText, key: string): string {
   const text = [path, expires, ...(to === undefined ? [] : [to])].join('\n');
   return createHmac('sha256', key).update(text).digest('base64url');
 }
