@@ -137,9 +137,11 @@ function judge(fields: Fields, answer: JsonAnswer): 'audio' | 'screen' {
   }
 }
 
+/** A date to come says until when it stays: by a policy, or after a restoration. One that cannot be read is not to come. */
 function isStoredAway(fields: Fields): boolean {
   const date = fields.raw('archiveDate');
-  return date !== undefined && date !== null && date !== '';
+  if (date === undefined || date === null || date === '') return false;
+  return (fields.instant('archiveDate')?.getTime() ?? 0) <= Date.now();
 }
 
 /** Keyed by channel, or (in notifications) an array with channelId. Empty where any channel has no URL yet. */

@@ -270,6 +270,20 @@ test('a recording deleted between metadata and fetch is gone (SR-27)', async (t)
   server.assertFaultsUsed();
 });
 
+test('a date to come stores nothing away: a restored recording whose media are not there yet is not ready, and is asked for again', async (t) => {
+  const { server, genesys, signal } = await setUp(t);
+  for (const [archiveDate, code] of [
+    ['2099-01-01T00:00:00.000Z', 'not-ready'],
+    [new Date(Date.now() + 86_400_000).toISOString(), 'not-ready'],
+    [new Date(Date.now() - 86_400_000).toISOString(), 'needs-restore'],
+    ['some day', 'needs-restore'],
+  ] as const) {
+    server.addRecording({ ...R, files: [TEXT], fileState: 'RESTORED', states: ['no-uris'], extra: { archiveDate } });
+    assert.equal((await failureOf(genesys.locate(R, 'worker', signal))).code, code, archiveDate);
+    assert.equal((await genesys.locate(R, 'worker', signal)).files.length, 1, archiveDate);
+  }
+});
+
 test('a restored recording is located like any other', async (t) => {
   const { server, genesys, signal } = await setUp(t);
   server.addRecording({ ...R, files: [TEXT], fileState: 'RESTORED', states: ['archived', 'restoring'] });

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
  * One answer gone wrong. Instructions are clauses joined by `;`. The names follow Google's storage testbench where it has them:
  *
  * `return-N` · `code:missing.permissions` (of the error body) · `retry-after:V` (alone: with 429; several give several headers) ·
- * `return-reset-connection` · `return-broken-stream-after-YK` · `stall-after-YK` · `stall-for-Ts-after-YK` ·
+ * `hint:N` (Retry-After on the true answer) · `return-reset-connection` · `return-broken-stream-after-YK` · `stall-after-YK` · `stall-for-Ts-after-YK` ·
  * `length:+N`, `length:-N` (a lie), `length:none` (close-delimited), `length:chunked` · `type:T` · `encoding:gzip` ·
  * `redirect:URL` (302, or with `return-N`) · `body:html`, `body:zero`, `body:text:T` · `id:I` (of another recording) ·
  * `s3:NoSuchKey` and the like (media: S3's error document with its usual status)
@@ -14,6 +14,7 @@ export interface Fault {
   status?: number;
   code?: string;
   retryAfter: string[];
+  hint?: string;
   reset?: boolean;
   breakAfterBytes?: number;
   stallAfterBytes?: number;
@@ -54,6 +55,7 @@ const CLAUSES: readonly Clause[] = [
     },
   ],
   [/^retry-after:(.*)$/, (fault, [value = '']) => fault.retryAfter.push(value)],
+  [/^hint:(\d+)$/, (fault, [value = '']) => (fault.hint = value)],
   [/^return-reset-connection$/, (fault) => (fault.reset = true)],
   [/^return-broken-stream-after-(\d+)K$/, (fault, [size]) => (fault.breakAfterBytes = Number(size) * 1024)],
   [/^stall-after-(\d+)K$/, (fault, [size]) => (fault.stallAfterBytes = Number(size) * 1024)],

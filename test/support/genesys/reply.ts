@@ -147,6 +147,7 @@ async function spoil(reply: Reply, fault: Fault | undefined): Promise<Reply> {
     return { ...jsonReply(fault.status ?? 302, undefined), headers: { location: fault.redirect } };
   if (fault.type !== undefined) headers['content-type'] = fault.type;
   if (fault.retryAfter.length > 0) headers['retry-after'] = fault.retryAfter;
+  if (fault.hint !== undefined) headers['retry-after'] = fault.hint;
   if (fault.gzip !== true) return { ...changed, headers };
   const zipped = gzipSync(await buffer(changed.open()));
   headers['content-encoding'] = 'gzip';
