@@ -2,6 +2,7 @@
  * Recordings named by an operator → worked on one after the other, through the same handler as the queue's, without the queue:
  * live work has that to itself. What waits is held in memory for a quarter of an hour, then left for the next run.
  */
+import type { Failure, FailureCode } from './failure.ts';
 import type { Handle, Settlement } from './queue/queue.ts';
 import type { Recording } from './recording.ts';
 import { sleep } from './waiting.ts';
@@ -24,7 +25,15 @@ const HOLD_MS = 15 * 60_000;
 /** Held at once; more are left: memory is bounded whatever the day. */
 const MAX_HELD = 1_000;
 
-/** Resolves when all are over with, or, once `signal` aborts, when what was under way has stopped; the rest is then left. */
+/** What keeps every recording from being stored: an archive that is full or may not be written, credentials that hold no more. */
+const STANDSTILLS: ReadonlySet<FailureCode> = new Set(['archive-unavailable', 'misconfigured']);
+/** So many in a row without one that got anywhere: the next ones would only cost calls, downloads and encoders. */
+const STANDSTILL_AFTER = 5;
+
+/**
+ * Resolves when all are over with, or, once `signal` aborts, when what was under way has stopped; the rest is then left.
+ * @throws Failure where nothing can be stored any more: what was under way has stopped then, and the rest is left
+ */
 export async function catchUp(
   recordings: AsyncIterable<Recording>,
   needs: CatchUpNeeds,
@@ -52,6 +61,8 @@ class CatchUp {
   #held: Item[] = [];
   #running = 0;
   #isEmpty = false;
+  #stuckInARow = 0;
+  #standstill: Failure | undefined;
 
   constructor(source: AsyncIterator<Recording>, needs: CatchUpNeeds) {
     this.#source = source;
@@ -59,7 +70,7 @@ class CatchUp {
   }
 
   async work(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
+    while (!signal.aborted && this.#standstill === undefined) {
       const item = await this.#next(signal);
       if (item === undefined) return;
       this.#running += 1;
@@ -71,12 +82,13 @@ class CatchUp {
     if (!this.#isEmpty) await this.#source.return?.();
     for (const { recording } of this.#held) this.#over(recording, 'left');
     this.#held = [];
+    if (this.#standstill !== undefined) throw this.#standstill;
     return { ...this.#counts };
   }
 
   /** What is due, else what comes next, else what will be due first; undefined when nothing is left to do. */
   async #next(signal: AbortSignal): Promise<Item | undefined> {
-    while (!signal.aborted) {
+    while (!signal.aborted && this.#standstill === undefined) {
       const now = performance.now();
       if ((this.#held[0]?.dueMs ?? Infinity) <= now) return this.#held.shift();
       const fresh = this.#isEmpty ? undefined : await this.#fresh();
@@ -104,9 +116,18 @@ class CatchUp {
     const { recording, attempt, acceptedAt } = item;
     const message = { kind: 'recording', ...recording } as const;
     const settlement = await this.#needs.handle({ message, attempt, lost: 0, acceptedAt }, signal);
+    this.#noteStandstill(settlement);
     if (settlement.outcome === 'done') this.#over(recording, 'done');
     else if (settlement.outcome === 'dead') this.#over(recording, 'failed');
     else this.#hold(item, settlement);
+  }
+
+  #noteStandstill(settlement: Settlement): void {
+    const { outcome } = settlement;
+    if (outcome === 'done' || outcome === 'dead') this.#stuckInARow = 0;
+    if (outcome !== 'wait' || settlement.because === undefined || !STANDSTILLS.has(settlement.because.code)) return;
+    this.#stuckInARow += 1;
+    if (this.#stuckInARow >= STANDSTILL_AFTER) this.#standstill ??= settlement.because;
   }
 
   #hold(item: Item, settlement: Exclude<Settlement, { outcome: 'done' | 'dead' }>): void {

@@ -84,8 +84,9 @@ async function deliver(delivery: Delivery, parts: DeliveryNeeds, stop: AbortSign
       code: failure.code,
       sort: failure.sort,
       reason: failure.message,
-      error: failure,
       ...settlement,
+      because: undefined,
+      error: failure,
       seconds: secondsSince(started),
     };
     parts.log[levelOf(failure)]('Recording was not archived.', line);

@@ -45,7 +45,7 @@ export async function settleFailure(failure: Failure, delivery: Delivery, settli
   if (next !== undefined) {
     metrics.postponed(failure.code, next.outcome);
     await postpone(failure, { delivery, next }, settling);
-    return next;
+    return next.outcome === 'wait' ? { ...next, outcome: 'wait', because: failure } : { ...next, outcome: 'again' };
   }
   await record(failure, delivery, settling.needs);
   waiting.forget(messageKey(delivery.message));

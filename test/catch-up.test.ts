@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { catchUp } from '../src/catch-up.ts';
+import { Failure, type FailureCode } from '../src/failure.ts';
 import type { Delivery, Settlement } from '../src/queue/queue.ts';
 import type { Recording } from '../src/recording.ts';
 import { SEED } from './support/soak.ts';
@@ -102,4 +103,34 @@ test('whatever the settlements, every recording ends exactly once', async () => 
     ),
     { numRuns: 100, seed: SEED },
   );
+});
+
+/** What no recording is to blame for. */
+function standing(code: FailureCode): Settlement {
+  return { outcome: 'wait', afterMs: 1, because: new Failure(code, 'Mend it.') };
+}
+
+test('where nothing can be stored any more it ends after five in a row, with what has to be mended', async () => {
+  for (const code of ['archive-unavailable', 'misconfigured'] as const) {
+    let begun = 0;
+    const ends: string[] = [];
+    const handle = async (): Promise<Settlement> => ((begun += 1) <= 3 ? { outcome: 'done' } : standing(code));
+    await assert.rejects(
+      catchUp(recordings(1_000_000), { handle, slots: 1, onEnd: (_, end) => ends.push(end) }, signal),
+      (thrown) => thrown instanceof Failure && thrown.code === code,
+    );
+    assert.equal(begun, 8);
+    assert.equal(ends.filter((end) => end === 'done').length, 3);
+    assert.ok(ends.includes('left'), 'what was begun is left to the next run');
+  }
+});
+
+test('one that gets somewhere in between, or waits for a reason of its own, ends nothing', async () => {
+  let begun = 0;
+  const handle = async (delivery: Delivery): Promise<Settlement> => {
+    begun += 1;
+    if (begun % 5 === 0) return { outcome: 'done' };
+    return begun > 40 ? { outcome: 'done' } : standing(idOf(delivery) === 'r0' ? 'forbidden' : 'archive-unavailable');
+  };
+  assert.deepEqual(await catchUp(recordings(10), { handle, slots: 1 }, signal), { done: 10, failed: 0, left: 0 });
 });

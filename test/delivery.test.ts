@@ -360,7 +360,8 @@ test('invariant 7: a wait that was asked for is kept to the millisecond, whateve
       'forbidden',
     ] as const) {
       failing(around, code, { afterMs });
-      assert.deepEqual(await around.deliver(), { outcome: 'wait', afterMs });
+      const { because, ...settlement } = (await around.deliver()) as Settlement & { outcome: 'wait' };
+      assert.deepEqual([settlement, because?.code], [{ outcome: 'wait', afterMs }, code]);
     }
     failing(around, 'encoder-failed', { afterMs });
     assert.deepEqual(await around.deliver({ attempt: 2 }), { outcome: 'again', afterMs });

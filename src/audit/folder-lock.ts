@@ -41,9 +41,14 @@ export class FolderLock {
 
   #open(): DatabaseSync {
     const database = new DatabaseSync(this.#path);
-    chmodSync(this.#path, 0o640);
-    database.exec('PRAGMA busy_timeout = 0');
-    return database;
+    try {
+      chmodSync(this.#path, 0o640);
+      database.exec('PRAGMA busy_timeout = 0');
+      return database;
+    } catch (error) {
+      database.close();
+      throw error;
+    }
   }
 }
 

@@ -7,7 +7,7 @@ import { readVersion } from '../version.ts';
 import { daysAsked } from './days.ts';
 import { UsageError } from './flags.ts';
 import { forecast } from './forecast.ts';
-import { indexDaysOf, openArchiveOf, openBulkWork, openCensusOf, openWorkplace } from './open.ts';
+import { indexDaysOf, openArchiveToWrite, openBulkWork, openCensusOf, openWorkplace } from './open.ts';
 import { reconcile, ReconcileTally } from './reconcile.ts';
 import type { Exit, Report } from './report.ts';
 import type { Task } from './task.ts';
@@ -28,11 +28,13 @@ const SHARE = 0.5;
 export async function runBackfill(task: Task): Promise<Exit> {
   const { flags } = task;
   if (!flags.has('from')) throw new UsageError('--from is needed: say where to begin, since every day costs calls.');
-  const workplace = openWorkplace(task, 'backfill');
-  const archive = await openArchiveOf(workplace, task, false);
+  // What cannot be meant is said before anything is opened.
+  daysAsked(flags, new Date());
   const share = flags.number('share') ?? SHARE;
   const slots = flags.number('slots') ?? 1;
   if (slots < 1) throw new UsageError('--slots 0: at least one is needed.');
+  const workplace = openWorkplace(task, 'backfill');
+  const archive = await openArchiveToWrite(workplace, task);
   const index = indexDaysOf({ workplace, archive }, task);
   const needs = { census: openCensusOf(workplace, task, share), archive, version: readVersion(), index };
   if (flags.isOn('dry-run')) return reconcile(task, { ...needs, share });
@@ -46,22 +48,24 @@ async function backfill(task: Task, { part, share, ...needs }: BackfillNeeds): P
   const days = (daysAsked(flags, now()) ?? []).filter((day) => isOurs(day, part));
   await forecast(days, { notes: needs.archive.notes, share, report, now: now() }, signal);
   const tally = new ReconcileTally(report);
-  const looked = await mendDays(
-    whileRead(days, report),
-    {
-      ...needs,
-      run: `${days.at(0) ?? 'none'}.${days.at(-1) ?? 'none'}`,
-      again: flags.isOn('again'),
-      wasKilled: part.attempt > 0,
-      onFinding: (finding) => tally.found(finding),
-      onDay: (proof) => tally.day(proof),
-      onLook: (day, done) => report.progress(`${day}  looking  ${String(done)} conversations`),
-      onFetched: (day, fetched, of) =>
-        report.progress(`${day}  fetching  ${String(fetched)} of ${String(of)}`, { day, fetched, of }),
-      onElsewhere: () =>
-        report.problem('The same days are being fetched elsewhere: harmless, each recording is stored once.'),
-    },
-    signal,
+  const looked = await tally.listing(() =>
+    mendDays(
+      whileRead(days, report),
+      {
+        ...needs,
+        run: `${days.at(0) ?? 'none'}.${days.at(-1) ?? 'none'}`,
+        again: flags.isOn('again'),
+        wasKilled: part.attempt > 0,
+        onFinding: (finding) => tally.found(finding),
+        onDay: (proof) => tally.day(proof),
+        onLook: (day, done) => report.progress(`${day}  looking  ${String(done)} conversations`),
+        onFetched: (day, fetched, of) =>
+          report.progress(`${day}  fetching  ${String(fetched)} of ${String(of)}`, { day, fetched, of }),
+        onElsewhere: () =>
+          report.problem('The same days are being fetched elsewhere: harmless, each recording is stored once.'),
+      },
+      signal,
+    ),
   );
   if (looked < days.length && !signal.aborted)
     report.text(

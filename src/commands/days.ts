@@ -7,9 +7,14 @@ export function daysAsked(flags: FlagValues, now: Date): readonly string[] | und
   const [from, to] = [flags.text('from'), flags.text('to')];
   if (from === undefined && to === undefined) return undefined;
   const today = dayAt(now.getTime());
+  for (const [flag, day] of [
+    ['to', to],
+    ['from', from],
+  ] as const)
+    if (day !== undefined && day > today)
+      throw new UsageError(`--${flag} ${day} has not come yet: today is ${today} (UTC).`);
   const first = from ?? to ?? today;
   const last = to ?? today;
   if (first > last) throw new UsageError(`--from ${first} lies after --to ${last}: swap them.`);
-  if (last > today) throw new UsageError(`--to ${last} has not come yet: today is ${today} (UTC).`);
   return daysBetween(first, last);
 }

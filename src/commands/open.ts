@@ -45,6 +45,13 @@ export async function openArchiveOf(
   return archive;
 }
 
+/** For what is of no use where nothing can be written: that is found out before Genesys is asked. @throws Failure saying what to mend */
+export async function openArchiveToWrite(workplace: Pick<Workplace, 'config'>, task: Task): Promise<Archive> {
+  const archive = await openArchiveOf(workplace, task, false);
+  await archive.check(task.signal);
+  return archive;
+}
+
 export function openCensusOf({ config }: Workplace, { opened }: Task, share: number): GenesysCensus {
   const census = new GenesysCensus(config.genesys, { share, proxies: config.proxies });
   opened.defer(() => census.close());

@@ -1,7 +1,7 @@
 /** `archiver reconcile --index`: the index of days, made anew from manifests, records and details; an archive that never had one gets one. */
 import type { Archive, Entry } from '../archive/archive.ts';
 import { daysAsked } from './days.ts';
-import { indexDaysOf, openArchiveOf, openWorkplace } from './open.ts';
+import { indexDaysOf, openArchiveToWrite, openWorkplace } from './open.ts';
 import { EXIT, type Exit } from './report.ts';
 import type { Task } from './task.ts';
 
@@ -14,7 +14,7 @@ export async function rebuildIndex(task: Task): Promise<Exit> {
   const { flags, report, signal } = task;
   const days = daysAsked(flags, new Date());
   const workplace = openWorkplace(task, READS);
-  const archive = await openArchiveOf(workplace, task, false);
+  const archive = await openArchiveToWrite(workplace, task);
   const counts = { days: 0, lines: 0 };
   const onDay = (day: string, lines: number): void => {
     counts.days += 1;

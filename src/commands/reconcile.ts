@@ -9,15 +9,17 @@ import type { ProvenDay } from '../proven-day.ts';
 import { readVersion } from '../version.ts';
 import { daysAsked } from './days.ts';
 import { forecast } from './forecast.ts';
-import { indexDaysOf, openArchiveOf, openCensusOf, openWorkplace, type Workplace } from './open.ts';
+import { indexDaysOf, openArchiveToWrite, openCensusOf, openWorkplace, type Workplace } from './open.ts';
 import { rebuildIndex } from './rebuild-index.ts';
 import { columnsOf, EXIT, type Exit, type Report } from './report.ts';
 import type { Task } from './task.ts';
 
 export async function runReconcile(task: Task): Promise<Exit> {
   if (task.flags.isOn('index')) return rebuildIndex(task);
+  // What cannot be meant is said before anything is opened.
+  daysAsked(task.flags, new Date());
   const workplace = openWorkplace(task, 'reconcile');
-  const archive = await openArchiveOf(workplace, task, false);
+  const archive = await openArchiveToWrite(workplace, task);
   const census = openCensusOf(workplace, task, 1);
   const index = indexDaysOf({ workplace, archive }, task);
   const inquiry = task.flags.isOn('why') ? openInquiryOf(workplace, task) : undefined;
@@ -55,37 +57,43 @@ export async function reconcile(task: Task, needs: ReconcileNeeds): Promise<Exit
   const days = daysAsked(flags, now()) ?? (await daysInNeed(needs.archive.notes, now(), signal));
   await forecast(days, { notes: needs.archive.notes, share: needs.share ?? 1, report, now: now() }, signal);
   const tally = new ReconcileTally(report);
-  for (const day of days) {
-    if (signal.aborted || report.closed) break;
-    const known = flags.isOn('again') ? undefined : await provenComplete(day, needs.archive.notes, signal);
-    if (known !== undefined) {
-      await needs.index?.gather(day, signal);
-      tally.known(known);
-      continue;
+  await tally.listing(async () => {
+    for (const day of days) {
+      if (signal.aborted || report.closed) break;
+      await reconcileDay(day, { task, needs, tally }).catch((error: unknown) => {
+        if (!signal.aborted) throw error;
+      });
     }
-    const onProgress = (conversations: number): void =>
-      report.progress(`${day}  ${String(conversations)} conversations`, { day, conversations });
-    const absences: Absence[] = [];
-    const onFinding = (finding: Finding): void => {
-      tally.found(finding);
-      if (absences.length < MOST_FINDINGS) absences.push(...absenceOf(finding));
-    };
-    const proof = await proveDay(day, { ...needs, onFinding, onProgress }, signal).catch((error: unknown) => {
-      if (!signal.aborted) throw error;
-    });
-    if (proof === undefined) continue;
-    tally.day(proof);
-    if (proof.verdict === 'incomplete')
-      tally.incomplete(day, { since: await incompleteSince(day, needs.archive.notes, signal), now: now() });
-    if (needs.inquiry !== undefined && absences.length > 0)
-      await needs.inquiry.hear(day, absences, signal).then(
-        (inquest) => tally.why(day, absences, inquest),
-        (error: unknown) => {
-          if (!signal.aborted) throw error;
-        },
-      );
-  }
+  });
   return tally.end(days.length);
+}
+
+interface DayReport {
+  readonly task: Task;
+  readonly needs: ReconcileNeeds;
+  readonly tally: ReconcileTally;
+}
+
+async function reconcileDay(day: string, { task, needs, tally }: DayReport): Promise<void> {
+  const { flags, report, signal } = task;
+  const { archive, inquiry, now = () => new Date() } = needs;
+  const known = flags.isOn('again') ? undefined : await provenComplete(day, archive.notes, signal);
+  if (known !== undefined) {
+    await needs.index?.gather(day, signal);
+    return tally.known(known);
+  }
+  const onProgress = (conversations: number): void =>
+    report.progress(`${day}  ${String(conversations)} conversations`, { day, conversations });
+  const absences: Absence[] = [];
+  const onFinding = (finding: Finding): void => {
+    tally.found(finding);
+    if (absences.length < MOST_FINDINGS) absences.push(...absenceOf(finding));
+  };
+  const proof = await proveDay(day, { ...needs, onFinding, onProgress }, signal);
+  tally.day(proof);
+  if (proof.verdict === 'incomplete')
+    tally.incomplete(day, { since: await incompleteSince(day, archive.notes, signal), now: now() });
+  if (inquiry !== undefined && absences.length > 0) tally.why(day, absences, await inquiry.hear(day, absences, signal));
 }
 
 /** What Genesys does not have, and somebody there may know of. */
@@ -167,11 +175,23 @@ export class ReconcileTally {
     this.#report.line(text, { type: 'day', ...proof, calls: 0, polls: 0, seconds: 0, provenAt: at });
   }
 
+  /** What was found until then is named, however the look ends. */
+  async listing<T>(look: () => Promise<T>): Promise<T> {
+    try {
+      return await look();
+    } finally {
+      this.#list();
+    }
+  }
+
+  #list(): void {
+    if (this.#lines.length > 0) this.#report.text(['', ...columnsOf(this.#lines)].join('\n'));
+    const hidden = this.#findings - this.#lines.filter(([kind]) => kind !== 'why').length;
+    if (hidden > 0) this.#report.text(`… and ${String(hidden)} more: --json lists all of them.`);
+  }
+
   end(days: number): Exit {
     const report = this.#report;
-    if (this.#lines.length > 0) report.text(['', ...columnsOf(this.#lines)].join('\n'));
-    const hidden = this.#findings - this.#lines.filter(([kind]) => kind !== 'why').length;
-    if (hidden > 0) report.text(`… and ${String(hidden)} more: --json lists all of them.`);
     const { complete, accounted } = this.#verdicts;
     report.text(
       `\n${String(complete)} of ${String(days)} days complete.${accounted > 0 ? ` ${String(accounted)} accounted for: what they lack is gone at Genesys too.` : ''}${this.#overdue > 0 ? ` ${String(this.#overdue)} incomplete for two days or more.` : ''}${this.#knownText()}${this.#advice()}`,

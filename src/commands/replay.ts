@@ -6,7 +6,7 @@ import type { Census } from '../genesys/census.ts';
 import type { Handle } from '../queue/queue.ts';
 import type { Recording } from '../recording.ts';
 import { type FlagValues, UsageError } from './flags.ts';
-import { openArchiveOf, openBulkWork, openCensusOf, openWorkplace } from './open.ts';
+import { openArchiveOf, openArchiveToWrite, openBulkWork, openCensusOf, openWorkplace } from './open.ts';
 import { columnsOf, EXIT, type Exit } from './report.ts';
 import type { Task } from './task.ts';
 
@@ -20,11 +20,13 @@ export interface ReplayNeeds {
 
 export async function runReplay(task: Task): Promise<Exit> {
   const { flags } = task;
-  const workplace = openWorkplace(task, 'replay');
-  const archive = await openArchiveOf(workplace, task, false);
   const share = flags.number('share') ?? 0.5;
   const slots = flags.number('slots') ?? 1;
   if (slots < 1) throw new UsageError('--slots 0: at least one is needed.');
+  const workplace = openWorkplace(task, 'replay');
+  const archive = await (flags.isOn('dry-run')
+    ? openArchiveOf(workplace, task, true)
+    : openArchiveToWrite(workplace, task));
   const census = openCensusOf(workplace, task, share);
   const handle = async (): Promise<Handle> =>
     (await openBulkWork({ workplace, archive }, { slots, share }, task)).handle;

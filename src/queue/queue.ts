@@ -177,8 +177,8 @@ export type Settlement =
   | { readonly outcome: 'dead'; readonly reason: string; readonly unrecorded?: true }
   /** Delivered again no earlier than `afterMs` from now; counts as an attempt. */
   | ({ readonly outcome: 'again' } & Later)
-  /** The same, but it counts as no attempt and holds nothing meanwhile. */
-  | ({ readonly outcome: 'wait' } & Later)
+  /** The same, but it counts as no attempt and holds nothing meanwhile. `because` is for whoever has more of the same work. */
+  | ({ readonly outcome: 'wait'; readonly because?: Failure } & Later)
   /** More work than `withinMs` allows: delivered again, uncounted, where there is no such bound. */
   | { readonly outcome: 'long' }
   /** Given back untouched and at once, because it was stopped: nothing is counted, and somebody else may take it. */
