@@ -6,6 +6,7 @@ import { newestProof } from './archive/proofs.ts';
 import { FAILURES, isFailureCode } from './failure.ts';
 import { Fields } from './fields.ts';
 import { dayAt, dayBefore, daysBetween, isDay } from './instant.ts';
+import { type Pulse, readPulses } from './pulse.ts';
 import type { Depth } from './queue/queue.ts';
 
 export interface DayState {
@@ -64,8 +65,16 @@ export interface Overview {
   readonly runs: readonly string[];
   /** How far Genesys' data reached when it was last looked at; ISO 8601, UTC; null where none of the days was. */
   readonly dataUntil: string | null;
+  /** Workers that have written under status/ within two minutes; none where the bucket forbids overwriting. */
+  readonly instances: readonly InstanceState[];
   /** The process that answers; null where that is a command. */
   readonly service: ServiceFigures | null;
+}
+
+export interface InstanceState extends Pick<Pulse, 'instance' | 'command' | 'startedAt' | 'at' | 'slots' | 'waiting'> {
+  readonly version: string;
+  /** In the minute when it wrote that, of its own clients; null before Genesys told. */
+  readonly genesysCalls: Pulse['calls'];
 }
 
 export interface ServiceFigures {
@@ -111,10 +120,11 @@ export async function overviewOf(
   signal: AbortSignal,
 ): Promise<Overview> {
   const { archive } = needs;
-  const [page, states, runs, depth] = await Promise.all([
+  const [page, states, runs, pulses, depth] = await Promise.all([
     archive.list({ limit: NEWEST }, signal),
     statesOfDays(days.slice(0, MOST_DAYS), archive.notes, signal),
     runsUnderWay(archive.notes, signal),
+    readPulses(archive.notes, new Date(), signal),
     needs.depth(),
   ]);
   const waits = page.entries.flatMap((entry) => (entry.status === 'waiting' ? [entry] : []));
@@ -136,8 +146,13 @@ export async function overviewOf(
           },
     runs,
     dataUntil: states.reduce<string | null>((newest, { dataUntil }) => furtherOf(newest, dataUntil), null),
+    instances: pulses.map(instanceOf).toSorted((a, b) => a.startedAt.localeCompare(b.startedAt)),
     service: needs.figures?.() ?? null,
   };
+}
+
+function instanceOf({ instance, command, service, startedAt, at, slots, waiting, calls }: Pulse): InstanceState {
+  return { instance, command, version: service, startedAt, at, slots, waiting, genesysCalls: calls };
 }
 
 function furtherOf(a: string | null, b: string | null): string | null {

@@ -368,7 +368,7 @@ const PARTS: readonly Part[] = [
   },
   {
     has: ['overview.ts'],
-    may: ['archive/', 'queue/queue.ts'],
+    may: ['archive/', 'queue/queue.ts', 'pulse.ts'],
     why: 'how an archive is doing, for whoever asks: a command, a route, a page',
   },
   {

@@ -2,7 +2,7 @@
 import { dayAt } from '../instant.ts';
 import { openQueue } from '../queue/open-queue.ts';
 import type { Depth } from '../queue/queue.ts';
-import { type FailureCount, lastDays, type Overview, overviewOf } from '../overview.ts';
+import { type FailureCount, type InstanceState, lastDays, type Overview, overviewOf } from '../overview.ts';
 import { openArchiveOf, openWorkplace, type Workplace } from './open.ts';
 import { columnsOf, EXIT, type Exit } from './report.ts';
 import type { Task } from './task.ts';
@@ -50,6 +50,8 @@ function screenOf(overview: Overview): string {
     ],
     ['end of call to archived', lag],
     ['Genesys’ data reach to', overview.dataUntil === null ? 'not known' : `${overview.dataUntil.slice(0, 16)}Z`],
+    ['Genesys calls left', callsLeftText(overview.instances)],
+    ['instances', instancesText(overview.instances)],
     ['under way', overview.runs.length === 0 ? 'no command' : overview.runs.join(', ')],
   ]);
   const days = overview.days.map(({ day, verdict, recordings, archived, missing, failed }) => [
@@ -69,6 +71,26 @@ function screenOf(overview: Overview): string {
     ...section('Waiting:', overview.waiting),
     ...(kept.length === 0 ? [] : ['', 'Archived per day:', ...columnsOf(kept)]),
   ].join('\n');
+}
+
+/** Only who calls Genesys is told what is left, for its own tokens: workers say so each half minute. */
+function callsLeftText(instances: readonly InstanceState[]): string {
+  const told = instances.flatMap(({ genesysCalls, at }) => (genesysCalls === null ? [] : [{ ...genesysCalls, at }]));
+  if (told.length === 0) return 'not known: no worker has told; its /metrics do (archiver_genesys_calls_left)';
+  const sumOf = (count: (one: { readonly made: number; readonly allowed: number }) => number): number =>
+    told.reduce((sum, one) => sum + Math.max(0, count(one)), 0);
+  const [left, allowed] = [sumOf((one) => one.allowed - one.made), sumOf((one) => one.allowed)];
+  const newest =
+    told
+      .map(({ at }) => at)
+      .toSorted()
+      .at(-1) ?? '';
+  return `${String(left)} of ${String(allowed)} a minute, at ${newest.slice(0, 19)}Z`;
+}
+
+function instancesText(instances: readonly InstanceState[]): string {
+  if (instances.length === 0) return 'none has written within two minutes';
+  return instances.map(({ instance, version }) => `${instance} (${version})`).join(', ');
 }
 
 function section(title: string, counts: readonly FailureCount[]): readonly string[] {

@@ -6,6 +6,8 @@ import { test } from 'node:test';
 import { openFolderArchive } from '../../src/archive/folder/folder.ts';
 import { writeProof } from '../../src/archive/proofs.ts';
 import { FAILURES } from '../../src/failure.ts';
+import type { InstanceState } from '../../src/overview.ts';
+import { type Pulse, writePulse } from '../../src/pulse.ts';
 import { bytesOf, failureOf, store, waitingOf } from '../support/archive/content.ts';
 import { linesOf, runArchiver } from '../support/commands/run.ts';
 
@@ -64,4 +66,37 @@ test('an archive that is not there yet has nothing, and that is well', async (t)
   const printed = await runArchiver(['status', '--days', '2'], env);
   assert.equal(printed.code, 0, printed.stderr);
   assert.match(printed.stdout, /oldest waiting +none/);
+});
+
+/** As a worker writes it each half minute. */
+function pulseOf(instance: string, calls: Pulse['calls']): Pulse {
+  const about = { version: 1, instance, command: 'worker', service: '9.9.9', slots: 2, waiting: 1 } as const;
+  const at = '2026-11-28T02:10:30.000Z';
+  return { ...about, startedAt: '2026-11-28T01:00:00.000Z', at, calls, checks: [], beats: [] };
+}
+
+test('calls left at Genesys and instances are those that workers tell of, and where none does it says where to look', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'status-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const path = join(folder, 'archive');
+  const { notes } = openFolderArchive({ path, linkKeys: [], publicUrl: 'http://localhost' });
+  const env = { ARCHIVE_URL: `file:${path}`, QUEUE_URL: `sqlite:${join(folder, 'queue.db')}` };
+  const silent = await runArchiver(['status'], env);
+  assert.match(silent.stdout, /^Genesys calls left +not known: no worker has told; .*archiver_genesys_calls_left/m);
+  assert.match(silent.stdout, /^instances +none has written within two minutes$/m);
+  await writePulse(pulseOf('worker-1', { made: 120, allowed: 300 }), notes, signal);
+  await writePulse(pulseOf('worker-2', { made: 310, allowed: 300 }), notes, signal);
+  await writePulse(pulseOf('worker-3', null), notes, signal);
+  const told = await runArchiver(['status'], env);
+  assert.match(told.stdout, /^Genesys calls left +180 of 600 a minute, at 2026-11-28T02:10:30Z$/m);
+  assert.match(told.stdout, /^instances +worker-1 \(9\.9\.9\), worker-2 \(9\.9\.9\), worker-3 \(9\.9\.9\)$/m);
+  const [status] = linesOf(await runArchiver(['status', '--json'], env));
+  assert.deepEqual(
+    Object(status).instances.map(({ instance, genesysCalls }: InstanceState) => [instance, genesysCalls]),
+    [
+      ['worker-1', { made: 120, allowed: 300 }],
+      ['worker-2', { made: 310, allowed: 300 }],
+      ['worker-3', null],
+    ],
+  );
 });
