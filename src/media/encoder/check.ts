@@ -4,7 +4,9 @@ import { realpath } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { Failure } from '../../failure.ts';
 import { type Cage, WAYS } from './cage.ts';
+import type { CageContents } from './contents.ts';
 import { closeInherited } from './inherited.ts';
+import { keepProven, printOf, provenBefore } from './proven.ts';
 import type { Encoder } from './process.ts';
 import { findProgram, isExecutable, surroundingsOf } from './tools.ts';
 import { findCage } from './trial.ts';
@@ -21,6 +23,8 @@ export interface FfmpegCheckOptions {
   readonly searchPath?: string;
   /** `required`: no ffmpeg at all rather than one that could reach something. */
   readonly cage?: 'best' | 'required';
+  /** Where what was proven is kept for the next start; beside the libraries of the service by default. */
+  readonly provenIn?: string;
 }
 
 const INSTALL = 'install it: `apt-get install ffmpeg` (Debian, Ubuntu) or `brew install ffmpeg`';
@@ -33,8 +37,9 @@ const NEEDED: Readonly<Record<'encoders' | 'muxers' | 'demuxers', readonly strin
 };
 
 /**
- * Finds ffmpeg, asks it for what is needed, and converts a moment of silence as tightly confined as this machine allows.
- * Takes about half a second: once, at the start. @throws Failure `misconfigured` naming everything that is missing
+ * Finds ffmpeg, asks it for what is needed, unless these very files were asked before, and converts a moment of silence as
+ * tightly confined as this machine allows. Takes up to half a second: once, at the start.
+ * @throws Failure `misconfigured` naming everything that is missing
  */
 export async function checkFfmpeg(options: FfmpegCheckOptions = {}): Promise<Ffmpeg> {
   closeInherited();
@@ -42,14 +47,32 @@ export async function checkFfmpeg(options: FfmpegCheckOptions = {}): Promise<Ffm
   const found = await findProgram('ffmpeg', searchPath);
   if (found === undefined) throw new Failure('misconfigured', `There is no ffmpeg on PATH; ${INSTALL}.`);
   const path = await realpath(found);
+  const surroundings = await surroundingsOf(path, searchPath);
+  const version = await provenVersion({ path, searchPath, contents: surroundings.tools.contents }, options.provenIn);
+  const { confinement, cage } = await findCage({ path, searchPath, ...surroundings });
+  if (options.cage === 'required' && cage.open.length > 0) throw tooOpen(cage);
+  return { path, searchPath, confinement, cage, version };
+}
+
+interface FoundFfmpeg {
+  readonly path: string;
+  readonly searchPath: string;
+  readonly contents: CageContents | undefined;
+}
+
+/** Its version, once it is certain that it has all that is needed. */
+async function provenVersion({ path, searchPath, contents }: FoundFfmpeg, provenIn?: string): Promise<string> {
+  const print = await printOf(contents, NEEDED);
+  const before = print === undefined ? undefined : await provenBefore(print, provenIn);
+  if (before !== undefined) return before;
   const ask = (...args: string[]): Promise<string> => run(path, { args, searchPath });
-  const [version, missing] = await Promise.all([ask('-version'), missingIn(ask)]);
+  const [said, missing] = await Promise.all([ask('-version'), missingIn(ask)]);
   if (missing.length > 0) {
     throw new Failure('misconfigured', `${path} lacks ${missing.join(', ')}; ${INSTALL}.`, { facts: { missing } });
   }
-  const { confinement, cage } = await findCage({ path, searchPath, ...(await surroundingsOf(path, searchPath)) });
-  if (options.cage === 'required' && cage.open.length > 0) throw tooOpen(cage);
-  return { path, searchPath, confinement, cage, version: versionOf(version) };
+  const version = versionOf(said);
+  if (print !== undefined) await keepProven({ print, version }, provenIn);
+  return version;
 }
 
 function tooOpen({ open, missing }: Cage): Failure {
