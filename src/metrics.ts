@@ -1,5 +1,8 @@
 /** The figures of the service, in Prometheus' text format (the one place that imports prom-client). */
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import Counter from 'prom-client/lib/counter.js';
+import Gauge from 'prom-client/lib/gauge.js';
+import Histogram from 'prom-client/lib/histogram.js';
+import Registry from 'prom-client/lib/registry.js';
 
 export interface Metrics {
   /** Events accepted by the receiver, by kind. */

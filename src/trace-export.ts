@@ -10,6 +10,8 @@ import type * as Sdk from '@opentelemetry/sdk-trace';
 import type { Sampling, TraceExportOptions } from './config/tracing.ts';
 import { Failure } from './failure.ts';
 import { FirstOfMinute } from './first-of-minute.ts';
+import { recordSpan } from './spans.ts';
+import { recordSteps } from './trace.ts';
 import { inTime } from './waiting.ts';
 
 export interface TraceExportNeeds {
@@ -44,8 +46,10 @@ export async function startTraceExport(
     spanProcessors: [new sdk.BatchSpanProcessor({ exporter, maxQueueSize: MAX_QUEUED_SPANS })],
   });
   trace.setGlobalTracerProvider(provider);
+  recordSteps(recordSpan);
   return {
     async [Symbol.asyncDispose]() {
+      recordSteps(undefined);
       trace.disable();
       // Whatever cannot be sent was told already: by the exporter, or here because there is no more time.
       const flushed = provider.shutdown().catch(() => undefined);

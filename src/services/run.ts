@@ -8,7 +8,6 @@ import { takeDoor, type Door } from '../http/door.ts';
 import { createLog, type Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';
 import { alignProxyVariables } from '../outbound.ts';
-import { startTraceExport } from '../trace-export.ts';
 import { readVersion } from '../version.ts';
 import { untilAborted } from '../waiting.ts';
 import { sayConfiguration, watchSecrets } from './say.ts';
@@ -110,6 +109,7 @@ function configOrExit(env: NodeJS.ProcessEnv, command: Command): Config | undefi
 async function openTraceExport(settings: TraceExportOptions, command: Command, context: Context): Promise<void> {
   const { log, version, opened } = context;
   const onTrouble = (trouble: Failure): void => log.warn(trouble.message, { error: trouble });
+  const { startTraceExport } = await import('../trace-export.ts');
   opened.use(await startTraceExport(settings, { command, version, onTrouble }));
 }
 

@@ -41,6 +41,7 @@ export const serve: Deployable = async (given) => {
   const calls = (): Pulse['calls'] => studio.genesys.callsSpent ?? null;
   const saying = { tally, waiting: parts.waiting, calls, checks: beginCheckup(ownProbes(context), context) };
   beginPulse(context, { archive: open.archive, command: 'serve', ...saying });
+  const pushed = await pushRoute(context, queue, parts);
   const working = Promise.all([
     consumeQueue(context, queue, parts),
     workEachNight(context, { archive: open.archive, audit, studio, queue, followUps: parts.followUps }),
@@ -50,7 +51,7 @@ export const serve: Deployable = async (given) => {
     {
       dependencies,
       webhook: { auth: config.webhook, queue },
-      ...pushRoute(context, queue, parts),
+      ...pushed,
       ...listening,
       ...pages,
     },

@@ -17,11 +17,12 @@ export const worker: Deployable = async (given) => {
   const calls = (): Pulse['calls'] => studio.genesys.callsSpent ?? null;
   const saying = { tally, waiting: parts.waiting, calls, checks: beginCheckup(ownProbes(context), context) };
   beginPulse(context, { archive: open.archive, command: 'worker', ...saying });
+  const pushed = await pushRoute(context, queue, parts);
   const consuming = consumeQueue(context, queue, parts);
   const dependencies = [
     { name: 'queue', check: (signal: AbortSignal) => queue.check(signal) },
     { name: 'archive', check: (signal: AbortSignal) => open.archive.check(signal) },
     ...studio.dependencies,
   ];
-  return serveRoutes(context, { dependencies, ...pushRoute(context, queue, parts) }, consuming);
+  return serveRoutes(context, { dependencies, ...pushed }, consuming);
 };
