@@ -1,15 +1,11 @@
 #!/usr/bin/env -S MALLOC_ARENA_MAX=1 node --max-semi-space-size=8
 /**
- * `archiver COMMAND`: one line each; every command is a file under commands/.
+ * `archiver COMMAND`: a service, or a command of commands/; neither loads the other.
  *
  * Short-lived objects of 8 MiB before they are looked through, and one arena of malloc(3): eight recordings of an hour at once
  * then stay within 60 MiB over the idle service.
  */
-import { completionOf } from './commands/completion.ts';
-import { COMMANDS, commandNamed, tableOfContents, SERVICES, unknownCommand } from './commands/contents.ts';
-import { helpOf } from './commands/flags.ts';
-import { runHere } from './commands/here.ts';
-import { environmentHelp, isConfigured } from './config/variables.ts';
+import type { SERVICES } from './commands/contents.ts';
 
 /** Each is imported only where it runs. */
 const DEPLOYABLES = {
@@ -21,25 +17,12 @@ const DEPLOYABLES = {
 } as const satisfies Record<keyof typeof SERVICES, unknown>;
 
 const [name = '', ...rest] = process.argv.slice(2);
-const command = commandNamed(name);
-if (name === '--help' || name === 'help') {
-  process.stdout.write(tableOfContents());
-} else if (isDeployable(name) && rest.join() === '--help') {
-  process.stdout.write(`Usage: archiver ${name}\n\n${environmentHelp(name)}`);
-} else if (isDeployable(name) && rest.length === 0) {
+if (isDeployable(name) && rest.length === 0) {
   const { runService } = await import('./services/run.ts');
   await runService(name, await DEPLOYABLES[name](), process.env);
-} else if (command !== undefined && rest.join() === '--help') {
-  process.stdout.write(`${helpOf(command.table)}\n${isConfigured(name) ? environmentHelp(name) : ''}`);
-} else if (command !== undefined) {
-  await runHere(command, rest, process.env);
-} else if (name === 'completion' && (rest.join() === 'bash' || rest.join() === 'zsh')) {
-  const tables = COMMANDS.map(({ table }) => table);
-  process.stdout.write(completionOf(rest.join() === 'zsh' ? 'zsh' : 'bash', { tables, services: SERVICES }));
 } else {
-  const isKnown = name === '' || isDeployable(name) || name === 'completion';
-  process.stderr.write(isKnown ? tableOfContents() : unknownCommand(name));
-  process.exitCode = 2;
+  const { runLine } = await import('./commands/command-line.ts');
+  await runLine(name, rest);
 }
 
 function isDeployable(text: string): text is keyof typeof DEPLOYABLES {

@@ -1,0 +1,32 @@
+/** The words behind `archiver`, where they start no service → what they ask for: help, a command, a script for the shell. */
+import { environmentHelp, isConfigured } from '../config/variables.ts';
+import { completionOf } from './completion.ts';
+import { COMMANDS, commandNamed, SERVICES, tableOfContents, unknownCommand } from './contents.ts';
+import { helpOf } from './flags.ts';
+import { runHere } from './here.ts';
+
+/** Sets the exit code where they ask for nothing that there is. */
+export async function runLine(name: string, rest: readonly string[]): Promise<void> {
+  const command = commandNamed(name);
+  const asked = rest.join();
+  if (name === '--help' || name === 'help') {
+    process.stdout.write(tableOfContents());
+  } else if (isService(name) && asked === '--help') {
+    process.stdout.write(`Usage: archiver ${name}\n\n${environmentHelp(name)}`);
+  } else if (command !== undefined && asked === '--help') {
+    process.stdout.write(`${helpOf(command.table)}\n${isConfigured(name) ? environmentHelp(name) : ''}`);
+  } else if (command !== undefined) {
+    await runHere(command, rest, process.env);
+  } else if (name === 'completion' && (asked === 'bash' || asked === 'zsh')) {
+    const tables = COMMANDS.map(({ table }) => table);
+    process.stdout.write(completionOf(asked, { tables, services: SERVICES }));
+  } else {
+    const isKnown = name === '' || isService(name) || name === 'completion';
+    process.stderr.write(isKnown ? tableOfContents() : unknownCommand(name));
+    process.exitCode = 2;
+  }
+}
+
+function isService(text: string): text is keyof typeof SERVICES {
+  return Object.hasOwn(SERVICES, text);
+}
