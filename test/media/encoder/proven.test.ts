@@ -22,7 +22,7 @@ interface Start {
   /** The ffmpeg that is found first. */
   readonly program: string;
   readonly provenIn: string;
-  check(before?: readonly string[]): Promise<Ffmpeg>;
+  readonly check: (before?: readonly string[]) => Promise<Ffmpeg>;
 }
 
 /** An ffmpeg of its own that was proven once; what is kept of it was given the words of {@link KEPT} since. */
