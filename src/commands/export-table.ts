@@ -5,11 +5,16 @@ import { TARGET_FLAGS } from './targets.ts';
 export const EXPORT = {
   name: 'export',
   task: 'Answer for it',
-  does: 'Puts all that is kept of the recordings of a case into one folder that plays offline: WebM, originals, manifests, details, certificates, and a page. Each of them is on record before it is read.',
+  does: 'Puts all that is kept of the recordings of a case into one folder, or zip file, that plays offline: WebM, originals, manifests, details, certificates, and a page. Each of them is on record before it is read.',
   argument: 'CASE',
   flags: {
     ...TARGET_FLAGS,
-    to: { kind: 'text', value: 'FOLDER', meaning: 'where it all goes; what lies there of the same name is replaced' },
+    to: {
+      kind: 'text',
+      value: 'FOLDER',
+      meaning:
+        'where it all goes, a zip file where its name ends in .zip; what lies there of the same name is replaced',
+    },
     reason: {
       kind: 'text',
       value: 'TEXT',

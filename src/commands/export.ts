@@ -1,11 +1,13 @@
-/** `archiver export`: what a case needs, in one folder, for whoever is to hear it without us. */
+/** `archiver export`: what a case needs, in one folder or zip file, for whoever is to hear it without us. */
+import { stat } from 'node:fs/promises';
 import { resolve, sep } from 'node:path';
 import type { Archive } from '../archive/archive.ts';
 import { readChain } from '../archive/chain-of-seals.ts';
 import { listHolds, requireCase, subjectOfHold } from '../archive/holds.ts';
 import { subjectKey, type Subject } from '../archive/names.ts';
 import { openSigner } from '../certificate/open-signer.ts';
-import { CaseFolder } from '../export/case-folder.ts';
+import { CaseFolder, type CasePlace } from '../export/case-folder.ts';
+import { CaseZip } from '../export/case-zip.ts';
 import {
   exportRecording,
   type ExportedRecording,
@@ -32,7 +34,7 @@ export async function runExport(task: Task): Promise<Exit> {
     throw new UsageError('Say what to export: a CASE, --conversation ID, --recording C/R or --file FILE.');
   const why = flags.has('reason') ? requireReason(flags) : undefined;
   const workplace = openWorkplace(task, 'export');
-  const folder = new CaseFolder(folderAsked(flags, workplace));
+  const folder = task.opened.use(await placeAsked(flags, workplace));
   const archive = await openArchiveOf(workplace, task, true);
   const audit = await openAuditOf({ workplace, archive }, task);
   const about = caseName === undefined ? {} : { about: { case: caseName } };
@@ -61,13 +63,17 @@ function caseAsked({ words }: FlagValues): string | undefined {
 }
 
 /** Never inside the archive: what lies there is the archive's own. @throws UsageError */
-function folderAsked(flags: FlagValues, { config }: Workplace): string {
+async function placeAsked(flags: FlagValues, { config }: Workplace): Promise<CasePlace> {
   const to = flags.text('to');
   if (to === undefined) throw new UsageError('--to FOLDER is needed: say where it all goes.');
   const { archive } = config;
   if (archive.kind === 'folder' && `${resolve(to)}${sep}`.startsWith(`${resolve(archive.path)}${sep}`))
     throw new UsageError(`--to ${to} lies in the archive itself: name a folder elsewhere.`);
-  return to;
+  const there = await stat(to).catch(() => undefined);
+  const isZip = to.toLowerCase().endsWith('.zip');
+  if (there !== undefined && there.isDirectory() === isZip)
+    throw new UsageError(`--to ${to} is a ${isZip ? 'folder' : 'file'}: name another one.`);
+  return isZip ? new CaseZip(to, () => new Date()) : new CaseFolder(to);
 }
 
 async function subjectsOf(
@@ -128,13 +134,13 @@ async function exportAll({ recordings, title }: CaseContents, needs: ExportNeeds
     report.progress(`${String(exported.length)} of ${String(recordings.length)} recordings`);
   }
   await folder.text('index.html', casePage({ title, at: now().toISOString(), recordings: exported, findings }));
-  await folder.writeSums();
+  await folder.finish();
   if (signer === undefined)
     report.problem('No certificates: set CERTIFICATE_KEY (openssl genpkey -algorithm ed25519), and run it again.');
   const exit = findings.length === 0 ? EXIT.well : EXIT.findings;
   const files = folder.files.size + 1;
   report.text(
-    `\n${String(exported.length)} of ${String(recordings.length)} recordings, ${String(files)} files. Open ${folder.root}/index.html`,
+    `\n${String(exported.length)} of ${String(recordings.length)} recordings, ${String(files)} files. Open ${folder.opens}`,
   );
   report.summary({ exported: exported.length, findings: findings.length, files, folder: folder.root }, exit);
   return exit;

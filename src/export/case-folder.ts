@@ -7,8 +7,8 @@ import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
 /** Calls and names are personal data. */
-const FOLDER_MODE = 0o700;
-const FILE_MODE = 0o600;
+export const FOLDER_MODE = 0o700;
+export const FILE_MODE = 0o600;
 
 export interface CaseFile {
   readonly sizeBytes: number;
@@ -16,20 +16,36 @@ export interface CaseFile {
   readonly sha256: string;
 }
 
-/** What lies there of that name is replaced: a run that was stopped is run again. */
-export class CaseFolder {
+/** Where what a case needs is put. Names have slashes, and no part of one is anybody's but ours; each is put there once. */
+export interface CasePlace extends AsyncDisposable {
+  /** The folder or file that is made. */
   readonly root: string;
+  /** What to open, in words. */
+  readonly opens: string;
+  readonly files: ReadonlyMap<string, CaseFile>;
+  text(name: string, text: string): Promise<void>;
+  stream(name: string, source: Readable, signal: AbortSignal): Promise<CaseFile>;
+  /** Of what was put there last. */
+  remove(name: string): Promise<void>;
+  /** Last of all: the sums of everything. */
+  finish(): Promise<void>;
+}
+
+/** What lies there of that name is replaced: a run that was stopped is run again. */
+export class CaseFolder implements CasePlace {
+  readonly root: string;
+  readonly opens: string;
   readonly #written = new Map<string, CaseFile>();
 
   constructor(root: string) {
     this.root = root;
+    this.opens = `${root}/index.html`;
   }
 
   get files(): ReadonlyMap<string, CaseFile> {
     return this.#written;
   }
 
-  /** `name` has slashes, and no part of it is anybody's but ours. */
   async text(name: string, text: string): Promise<void> {
     await this.stream(name, Readable.from([Buffer.from(text)]), new AbortController().signal);
   }
@@ -39,7 +55,7 @@ export class CaseFolder {
     const draft = `${path}.part`;
     await mkdir(dirname(path), { recursive: true, mode: FOLDER_MODE });
     try {
-      const counted = new Counted();
+      const counted = new CountedBytes();
       await pipeline(source, counted, createWriteStream(draft, { mode: FILE_MODE, flush: true }), { signal });
       await rename(draft, path);
       this.#written.set(name, counted.written());
@@ -54,14 +70,24 @@ export class CaseFolder {
     await rm(join(this.root, name), { force: true });
   }
 
-  /** As `sha256sum -c` reads it. */
-  async writeSums(): Promise<void> {
-    const lines = [...this.#written].map(([name, { sha256 }]) => `${sha256}  ${name}\n`);
-    await writeFile(join(this.root, 'SHA256SUMS'), lines.toSorted().join(''), { mode: FILE_MODE });
+  async finish(): Promise<void> {
+    await writeFile(join(this.root, 'SHA256SUMS'), sumsOf(this.#written), { mode: FILE_MODE });
+  }
+
+  /** What is whole stays, whatever became of the rest. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.resolve();
   }
 }
 
-class Counted extends Transform {
+/** As `sha256sum -c` reads it. */
+export function sumsOf(files: ReadonlyMap<string, CaseFile>): string {
+  const lines = [...files].map(([name, { sha256 }]) => `${sha256}  ${name}\n`);
+  return lines.toSorted().join('');
+}
+
+/** Bytes as they are, counted as they pass. */
+export class CountedBytes extends Transform {
   readonly #hash = createHash('sha256');
   #sizeBytes = 0;
 

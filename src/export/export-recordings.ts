@@ -11,12 +11,12 @@ import { certificatePage } from '../certificate/page.ts';
 import { Failure } from '../failure.ts';
 import { keyOf, pathOf, type Recording } from '../recording.ts';
 import { encodeSigned, signStatement, type Signer } from '../statement.ts';
-import type { CaseFolder } from './case-folder.ts';
+import type { CasePlace } from './case-folder.ts';
 
 export interface ExportNeeds extends Omit<CertifyingNeeds, 'archive' | 'audit'> {
   readonly archive: Archive;
   readonly audit: Pick<Audit, 'read' | 'record'>;
-  readonly folder: CaseFolder;
+  readonly folder: CasePlace;
   /** No certificates where there is none. */
   readonly signer: Signer | undefined;
   /** Who exports, and why, as the audit is told. */
@@ -112,7 +112,7 @@ async function copyDetails(
     if (file !== 'details.json' && !file.split('.').includes(recordingId)) continue;
     const text = await notes.read(name, signal);
     if (text === undefined) continue;
-    await folder.text(name, text);
+    if (!folder.files.has(name)) await folder.text(name, text);
     if (file === 'details.json') details = withoutAnswer(parseDetails(text));
   }
   return details;

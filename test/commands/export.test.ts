@@ -1,9 +1,11 @@
-/** `archiver export`: a case in one folder, whole by its own sums, played by a browser without a network, on record before it is read. */
+/** `archiver export`: a case in one folder or zip file, whole by its own sums, played by a browser without a network, on record before it is read. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, test, type TestContext } from 'node:test';
 import { placeHold } from '../../src/archive/holds.ts';
@@ -14,9 +16,25 @@ import { type Place, PLACES } from '../support/archive/places.ts';
 import { findChromium, launchChromium } from '../support/browser/browser.ts';
 import { runInside } from '../support/commands/inside.ts';
 import { linesOf } from '../support/commands/run.ts';
+import { readZip } from '../support/zip.ts';
 
 const { signal } = new AbortController();
 const FIXTURE = join(import.meta.dirname, '../fixtures/screen-vp8-silent.webm');
+
+const CLI = join(import.meta.dirname, '../../src/cli.ts');
+
+function sha256(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+/** By somebody else's program; undefined where there is none. */
+function unzip(zip: string): string | undefined {
+  const folder = `${zip}.unpacked`;
+  const done = spawnSync('unzip', ['-qq', zip, '-d', folder], { encoding: 'utf8' });
+  if (done.error !== undefined) return undefined;
+  assert.equal(done.status, 0, done.stdout + done.stderr);
+  return folder;
+}
 
 async function temporary(t: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'export-'));
@@ -178,6 +196,116 @@ for (const [name, open] of PLACES) {
   });
 }
 
+for (const [name, open] of PLACES)
+  describe(`archiver export into a zip file, from a ${name}`, () => {
+    test('holds what the folder holds, and bears its name only once it is whole', { timeout: 240_000 }, async (t) => {
+      await using place = await open();
+      await fill(place);
+      await hold(place, 'c1', null);
+      await hold(place, 'c2', 'r1');
+      const to = await temporary(t);
+      const [folder, zip] = [await runInside(['export', 'K-17', '--to', to], place.env), `${to}.zip`];
+      assert.equal(folder.code, 0, folder.stderr);
+      const done = await runInside(['export', 'K-17', '--to', zip], place.env);
+      assert.equal(done.code, 0, done.stdout + done.stderr);
+      assert.match(done.stdout, /Open index\.html of .*case\.zip, once it is unpacked$/m);
+      const entries = new Map((await readZip(zip)).map((entry) => [entry.name, entry]));
+      assert.deepEqual([...entries.keys()].toSorted(), await filesIn(to));
+      for (const file of await filesIn(to)) {
+        // These say when they were made.
+        if (/^(index\.html|SHA256SUMS|certificates\/.*)$/.test(file)) continue;
+        assert.equal(entries.get(file)?.sha256, sha256(await readFile(join(to, file))), file);
+      }
+      assert.equal((await stat(zip)).mode & 0o077, 0, 'closed to others');
+      assert.deepEqual(await readdir(dirname(zip)), ['case', 'case.zip'], 'and nothing beside it');
+      const unpacked = unzip(zip);
+      if (unpacked !== undefined)
+        execFileSync('sha256sum', ['-c', '--strict', '--quiet', 'SHA256SUMS'], { cwd: unpacked });
+      const records = (await recordsOf(place)).filter(({ action }) => action === 'exported');
+      assert.deepEqual(
+        records
+          .slice(3)
+          .map(({ conversationId, recordingId, about }) => [conversationId, recordingId, about?.['case']]),
+        [
+          ['c1', 'r1', 'K-17'],
+          ['c1', 'r2', 'K-17'],
+          ['c2', 'r1', 'K-17'],
+        ],
+      );
+    });
+
+    test('what is damaged is named and not in it, not one byte', { timeout: 240_000 }, async (t) => {
+      await using place = await open();
+      await fill(place);
+      const canary = Buffer.from('canary: none of this is what was stored');
+      const original = Buffer.concat([canary, Buffer.alloc(200 - canary.length)]);
+      await place.write('recordings/c1/r1/original.opus', original);
+      const zip = `${await temporary(t)}.zip`;
+      const done = await runInside(['export', '--conversation', 'c1', '--to', zip], place.env);
+      assert.equal(done.code, 3, done.stdout + done.stderr);
+      const names = (await readZip(zip)).map((entry) => entry.name);
+      assert.ok(!names.includes('recordings/c1/r1/original.opus') && names.includes('recordings/c1/r2/original.opus'));
+      assert.doesNotMatch((await readFile(zip)).toString('latin1'), /canary/);
+    });
+
+    test(
+      'where nothing can be put on record nothing is left, and what lay there stays',
+      { timeout: 240_000 },
+      async (t) => {
+        await using place = await open();
+        await fill(place);
+        const zip = `${await temporary(t)}.zip`;
+        await writeFile(zip, 'an earlier one');
+        if (place.server === undefined) await place.write('audit', 'a file where the folder should be');
+        else place.server.deny('create', 'calls/audit/');
+        const refused = await runInside(['export', '--conversation', 'c1', '--to', zip], place.env);
+        assert.equal(refused.code, 1, refused.stdout);
+        assert.equal(await readFile(zip, 'utf8'), 'an earlier one');
+        assert.deepEqual(await readdir(dirname(zip)), ['case.zip']);
+      },
+    );
+  });
+
+test(
+  'killed at any moment, an export leaves nothing under its name that is not whole',
+  { timeout: 240_000 },
+  async (t) => {
+    const [, open] = PLACES[0];
+    await using place = await open();
+    for (let index = 0; index < 6; index += 1)
+      await store(
+        place.archive,
+        { conversationId: 'c', recordingId: `r${String(index)}` },
+        { head: bytesOf('head', 100), clusters: [bytesOf('media', 3_000_000)] },
+      );
+    const zip = `${await temporary(t)}.zip`;
+    let killed = 0;
+    // Once so many recordings are in it.
+    for (const atLine of [0, 1, 3, 5]) {
+      const child = spawn(process.execPath, [CLI, 'export', '--conversation', 'c', '--to', zip, '--json'], {
+        env: { PATH: process.env['PATH'], ...place.env },
+        stdio: ['ignore', 'pipe', 'ignore'],
+      });
+      let lines = 0;
+      child.stdout.on('data', (chunk: Buffer) => {
+        lines += chunk.toString().split('\n').length - 1;
+        if (lines >= atLine) child.kill('SIGKILL');
+      });
+      const [, ended] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
+      killed += ended === 'SIGKILL' ? 1 : 0;
+      const isThere = (await readdir(dirname(zip))).includes('case.zip');
+      if (isThere) assert.equal((await readZip(zip)).length > 12, true, 'whole, or not there');
+      for (const left of await readdir(dirname(zip)))
+        if (left.endsWith('.part')) {
+          await assert.rejects(readZip(join(dirname(zip), left)), left);
+          await rm(join(dirname(zip), left));
+        }
+      await rm(zip, { force: true });
+    }
+    assert.ok(killed > 0);
+  },
+);
+
 test('run again into the same folder it is the same', { timeout: 240_000 }, async (t) => {
   const [, open] = PLACES[0];
   await using place = await open();
@@ -193,6 +321,9 @@ test('what cannot be meant is refused with what to write instead', { timeout: 24
   await using place = await open();
   await fill(place);
   const to = await temporary(t);
+  const [asFolder, asFile] = [`${to}-folder.zip`, `${to}-file`];
+  await mkdir(asFolder);
+  await writeFile(asFile, '');
   const inside = join((place.env['ARCHIVE_URL'] ?? '').slice('file:'.length), 'case');
   for (const [args, code, message] of [
     [['--to', to], 2, /Say what to export/],
@@ -200,6 +331,9 @@ test('what cannot be meant is refused with what to write instead', { timeout: 24
     [['../x', '--to', to], 2, /cannot name a case/],
     [['K-17', 'K-18', '--to', to], 2, /One case at a time/],
     [['K-17', '--to', inside], 2, /in the archive itself/],
+    [['K-17', '--to', `${inside}.zip`], 2, /in the archive itself/],
+    [['K-17', '--to', asFolder], 2, /is a folder: name another/],
+    [['K-17', '--to', asFile], 2, /is a file: name another/],
     [['K-17', '--to', to], 4, /holds nothing that is archived.*archiver hold --list/],
     [['--recording', '../x', '--to', to], 2, /expected CONVERSATION\/RECORDING/],
   ] as const) {
