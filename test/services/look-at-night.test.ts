@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { getPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { test, type TestContext } from 'node:test';
@@ -12,12 +12,13 @@ import { dayAt, dayBefore } from '../../src/instant.ts';
 import { createLog } from '../../src/log.ts';
 import { createMetrics, type Metrics } from '../../src/metrics.ts';
 import { NightlyLook } from '../../src/services/look-at-night.ts';
-import type { Message } from '../../src/queue/queue.ts';
-import { openStudio } from '../../src/services/open.ts';
+import type { Message, Settlement } from '../../src/queue/queue.ts';
+import { handleWithoutQueue, openStudio } from '../../src/services/open.ts';
 import { failureOf } from '../support/archive/content.ts';
 import { type GenesysServer, startGenesysServer } from '../support/genesys/server.ts';
 import { pathOfFixture } from '../support/media/fixtures.ts';
-import { startService } from '../support/service/service.ts';
+import { familyOf, NO_CENSUS } from '../support/service/children.ts';
+import { startService, until } from '../support/service/service.ts';
 
 const signal = (): AbortSignal => AbortSignal.timeout(300_000);
 /** Days are told from here, so that midnight may come while the test runs. */
@@ -33,13 +34,20 @@ interface Night {
   readonly published: readonly Message[];
   /** A recording that no event told of. */
   lose(name: string, day: string): void;
+  /** A recording whose event has just come, worked on as the queue would have it worked on: with the encoders that there are. */
+  live(name: string): Promise<Settlement>;
   /** One night's look; the lines that it logged. */
   look(stop?: AbortSignal): Promise<readonly Readonly<Record<string, unknown>>[]>;
 }
 
 /** `fetches`: with real encoders; else nothing may be fetched. */
-async function setUp(t: TestContext, fetches = false, more: Readonly<Record<string, string>> = {}): Promise<Night> {
-  const genesys = await startGenesysServer({ rateLimit: { allowed: 100_000, windowS: 60 } });
+async function setUp(
+  t: TestContext,
+  fetches = false,
+  more: Readonly<Record<string, string>> = {},
+  rateLimit = { allowed: 100_000, windowS: 60 },
+): Promise<Night> {
+  const genesys = await startGenesysServer({ rateLimit });
   genesys.analytics.pendingPolls = 0;
   const folder = await mkdtemp(join(tmpdir(), 'night-'));
   const opened = new AsyncDisposableStack();
@@ -62,9 +70,8 @@ async function setUp(t: TestContext, fetches = false, more: Readonly<Record<stri
   const log = createLog({ level: 'info', secrets: [], stream });
   const metrics = createMetrics();
   const context = { config, log, metrics, version: '9', opened, stopping: signal() };
-  const studio = fetches
-    ? await openStudio(context, { archive }, { archives: true })
-    : { pipelineOver: () => ({ archive: () => assert.fail('nothing is to be fetched') }) };
+  const making = fetches ? await openStudio(context, { archive }, { archives: true }) : undefined;
+  const studio = making ?? { pipelineOver: () => ({ archive: () => assert.fail('nothing is to be fetched') }) };
   const published: Message[] = [];
   const queue = { publish: async (messages: readonly Message[]) => void published.push(...messages) };
   const night = new NightlyLook(context, { archive, studio, queue });
@@ -83,6 +90,15 @@ async function setUp(t: TestContext, fetches = false, more: Readonly<Record<stri
         files: [{ channel: '0', contentType: 'audio/ogg', path: pathOfFixture('stereo.opus') }],
       });
       genesys.analyze({ conversationId, start, end: `${day}T00:15:00.000Z` });
+    },
+    live(name) {
+      assert.ok(making !== undefined);
+      const recording = { recordingId: `r-${name}`, conversationId: `c-${name}` };
+      const files = [{ channel: '0', contentType: 'audio/ogg', path: pathOfFixture('stereo.opus') }];
+      genesys.addRecording({ ...recording, startTime: `${daysAgo(0)}T00:10:00.000Z`, files });
+      const handle = handleWithoutQueue({ ...making, archive, metrics, log, version: '9' });
+      const message = { kind: 'recording', ...recording } as const;
+      return handle({ message, attempt: 1, lost: 0, acceptedAt: new Date() }, signal());
     },
     async look(stop = signal()) {
       await night.run(stop);
@@ -175,6 +191,54 @@ test('whoever is named is told of each incomplete day; nobody is where nobody is
     );
     for (const one of night.published) assert.ok(one.kind === 'notice' && one.day === day);
   }
+});
+
+test('live work is never behind the night’s list: at most what is under way goes before it', async (t) => {
+  const night = await setUp(t, true, { TRANSCODE_SLOTS: '1' });
+  for (let index = 0; index < 6; index += 1) night.lose(`lost-${String(index)}`, daysAgo(1));
+  const { genesys } = night;
+  const looking = night.look();
+  await genesys.reached('media:*', 1, signal());
+  const before = genesys.requests().length;
+  assert.deepEqual(await night.live('live'), { outcome: 'done' });
+  const since = genesys.requests().slice(before);
+  const own = since.findIndex(({ route }) => route.startsWith('media:r-live'));
+  assert.ok(own !== -1);
+  const ahead = since.slice(0, own).filter(({ route }) => route.startsWith('media:'));
+  assert.ok(ahead.length <= 1, ahead.map(({ route }) => route).join());
+  const lines = await looking;
+  const said = lines.find(({ message }) => message === 'Genesys was compared with the archive.');
+  assert.deepEqual([said?.['fetched'], said?.['incomplete']], [6, 0]);
+});
+
+test('the night makes half of the calls that a token has and waits for the next window; live work does not wait with it', async (t) => {
+  const allowed = 60;
+  const night = await setUp(t, true, {}, { allowed, windowS: 600 });
+  for (let index = 0; index < allowed; index += 1) night.lose(`lost-${String(index)}`, daysAgo(1));
+  const { genesys } = night;
+  const stop = new AbortController();
+  const looking = night.look(stop.signal);
+  const calls = (): number => genesys.requests().filter(({ route }) => !/^token$|r-live|c-live/.test(route)).length;
+  await until(() => (calls() >= allowed / 2 ? true : undefined), signal());
+  assert.deepEqual(await night.live('live'), { outcome: 'done' });
+  assert.equal(calls(), allowed / 2);
+  stop.abort();
+  await assert.rejects(looking);
+});
+
+test('encoders of the night give way as those of a backfill do', { skip: NO_CENSUS }, async (t) => {
+  const night = await setUp(t, true, { TRANSCODE_SLOTS: '1' });
+  const [conversationId, start] = ['c-wave', `${daysAgo(1)}T00:10:00.000Z`];
+  const files = [{ channel: '0', contentType: 'audio/wav', path: pathOfFixture('stereo-pcm.wav') }];
+  night.genesys.addRecording({ recordingId: 'r-wave', conversationId, startTime: start, files });
+  night.genesys.analyze({ conversationId, start, end: `${daysAgo(1)}T00:15:00.000Z` });
+  night.genesys.fault('media:r-wave:*', 'stall-after-64K', 100);
+  const stop = new AbortController();
+  const looking = night.look(stop.signal);
+  const encoder = await until(() => familyOf(process.pid).find(({ name }) => name === 'ffmpeg'), signal());
+  assert.equal(getPriority(encoder.pid), 10);
+  stop.abort();
+  await assert.rejects(looking);
 });
 
 test('a night that cannot ask Genesys says so, and what was done until then stays', async (t) => {
