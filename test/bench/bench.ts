@@ -11,6 +11,7 @@ import { boundsRows } from './bounds.ts';
 import { cloudRow } from './cloud.ts';
 import { cloudEventsRow } from './cloud-events.ts';
 import { cloudMemoryRow } from './cloud-memory.ts';
+import { consoleRows } from './console.ts';
 import { dualRow, opusRow, overheadRow, screenRow, wavRows } from './cpu.ts';
 import { ffmpegVersion } from './ffmpeg.ts';
 import { firstByteRow } from './first-byte.ts';
@@ -44,6 +45,7 @@ const WORK: Readonly<Record<string, Work>> = {
   'cloud-events': cloudEventsRow,
   'cloud-memory': cloudMemoryRow,
   verify: verifyRows,
+  console: consoleRows,
 };
 
 const { values } = parseArgs({

@@ -1,11 +1,13 @@
-/** Every state of the find page and of a recording: nothing that accessibility rules or the policy forbid, in both themes and at two widths. */
+/** Every page in every state: nothing that accessibility rules or the policy forbid, no control without a name, in both themes and at two widths. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { Browser } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
+import { PAGES } from '../../src/console/pages.ts';
+import { Failure } from '../../src/failure.ts';
 import { failureOf, waitingOf } from '../support/archive/content.ts';
 import { findChromium, launchChromium } from '../support/browser/browser.ts';
 import { addCall } from '../support/console/calls.ts';
-import { openView, picture, VIEWS } from '../support/console/chromium.ts';
+import { namelessControls, type Opened, openView, picture, type View, VIEWS } from '../support/console/chromium.ts';
 import { type ConsoleScene, EVERYBODY, openConsoleScene } from '../support/console/console.ts';
 import { runs } from '../support/soak.ts';
 
@@ -26,14 +28,101 @@ const STATES: readonly (readonly [string, string])[] = [
   ['hostile', '/console/find?open=evil.r1'],
   ['no-levels', '/console/recordings/plain/r1'],
   ['screen-alone', '/console/recordings/b0c5b9e0/screen'],
+  ['index-behind', '/console/find?from=2026-11-27&to=2026-11-27'],
+  ['wrong-question', '/console/find?from=2026-01-01&to=2026-11-27&q=carvalho'],
+  ['wrong-key', '/console/find?open=..%2F..'],
+  ['no-page', '/console/nowhere'],
+  ['health', '/console/health'],
+  ['failures', '/console/failures'],
+  ['failures-none', '/console/failures?code=gone'],
+  ['failures-asked', '/console/failures?replay=ask'],
+  ['failures-wrong', '/console/failures?from=yesterday'],
+  ['audit', '/console/audit?from=2026-11-20&to=2026-11-29'],
+  ['audit-none', '/console/audit?who=nobody'],
+  ['audit-wrong', '/console/audit?C=..%2Fx'],
 ];
+
+/** States that a page comes into by what somebody does, or by what becomes of the service meanwhile. */
+const DONE: readonly (readonly [string, string, (page: Page) => Promise<void>])[] = [
+  [
+    'playing',
+    '/console/find?open=b0c5b9e0.r1',
+    async (page) => {
+      await page.getByRole('button', { name: 'Play', exact: true }).click();
+      await page.getByRole('button', { name: 'Pause' }).waitFor();
+      await page.getByRole('button', { name: 'Pause' }).click();
+    },
+  ],
+  [
+    'near-by',
+    '/console/recordings/b0c5b9e0/r1#t=8',
+    async (page) => void (await page.getByRole('combobox', { name: 'Zoom' }).selectOption('16')),
+  ],
+  ['behind-the-end', '/console/recordings/b0c5b9e0/r1#t=500', (page) => page.getByText(/behind the end/).waitFor()],
+  [
+    'keys',
+    '/console/find',
+    async (page) => {
+      await page.keyboard.press('Shift+?');
+      await page.getByRole('dialog', { name: 'Keys' }).waitFor();
+    },
+  ],
+  [
+    'lost',
+    '/console/recordings/b0c5b9e0/r1#t=3',
+    async (page) => {
+      await page.route('**/console/media/**', (route) => route.abort());
+      await page.getByRole('button', { name: 'Play', exact: true }).click();
+      await page.getByText('Connection lost at 0:03').waitFor();
+      await page.unroute('**/console/media/**');
+    },
+  ],
+  [
+    'signed-out',
+    '/console/recordings/b0c5b9e0/r1#t=3',
+    async (page) => {
+      await page.route('**/console/media/**', (route) => route.fulfill({ status: 401, body: '' }));
+      await page.getByRole('button', { name: 'Play', exact: true }).click();
+      await page.getByRole('dialog', { name: 'You are signed out' }).waitFor();
+      await page.unroute('**/console/media/**');
+    },
+  ],
+  ['loading', '/console/find', (page) => slowly(page, /^Loading$/)],
+  ['slow', '/console/find', (page) => slowly(page, /still trying/)],
+  [
+    'given-up',
+    '/console/find',
+    async (page) => {
+      await slowly(page, /still trying/);
+      await page.getByRole('button', { name: 'Cancel' }).click();
+      await page.getByText('Not loaded.').waitFor();
+    },
+  ],
+  ['menu', '/console/find', (page) => page.locator('.me summary').click()],
+];
+
+/** A recording is asked for and does not come. */
+async function slowly(page: Page, said: RegExp): Promise<void> {
+  await page.route('**/console/find?*open=*', () => undefined);
+  await page.locator('.list td a').first().click();
+  await page.getByRole('status').filter({ hasText: said }).waitFor();
+}
 
 let browser: Browser;
 let scene: ConsoleScene;
 let empty: ConsoleScene;
+let away: ConsoleScene;
 before(async () => {
   if (executable === undefined) return;
-  [browser, scene, empty] = await Promise.all([launchChromium(executable), openConsoleScene(), openConsoleScene()]);
+  const gone = async (): Promise<never> => {
+    throw new Failure('archive-unavailable', 'The index is away.');
+  };
+  [browser, scene, empty, away] = await Promise.all([
+    launchChromium(executable),
+    openConsoleScene(),
+    openConsoleScene(),
+    openConsoleScene({ needs: { search: { search: gone, close: async () => undefined } } }),
+  ]);
   scene.now = new Date('2026-11-27T17:09:00Z');
   const { archive } = scene;
   const call = { conversationId: 'b0c5b9e0', recordingId: 'r1' };
@@ -73,27 +162,71 @@ after(async () => {
   await browser.close();
   await scene[Symbol.asyncDispose]();
   await empty[Symbol.asyncDispose]();
+  await away[Symbol.asyncDispose]();
 });
 
-/** A light phone and a dark desk; all four in the long run. */
-const views = runs(2, 4) === 4 ? VIEWS : VIEWS.filter(({ theme, width }) => (theme === 'light') === width < 1000);
+/** Every state in all four in the long run; else each in one of a light phone and a dark desk. */
+const isLong = runs(0, 1) === 1;
+const views = isLong ? VIEWS : VIEWS.filter(({ theme, width }) => (theme === 'light') === width < 1000);
+
+function inView<T>(states: readonly T[], view: View): readonly T[] {
+  return isLong ? states : states.filter((_, index) => index % 2 === views.indexOf(view));
+}
+
+/** What the browser says of answers that are refused on purpose is no fault of the page. */
+async function faultsOf({ page, problems }: Opened): Promise<readonly string[]> {
+  const found = [...(await problems()), ...(await namelessControls(page))];
+  return found.filter((problem) => !problem.startsWith('Failed to load resource'));
+}
+
+test('every page has a state here', () => {
+  const shown = STATES.map(([, path]) => path.slice('/console'.length).split('?')[0] ?? '');
+  for (const { method, gives, path } of PAGES) {
+    if (method !== 'GET' || gives !== 'page' || path === '/') continue;
+    const pattern = new RegExp(`^${path.replaceAll(/:\w+/g, '[^/]+')}$`);
+    assert.ok(
+      shown.some((one) => pattern.test(one)),
+      `no state of ${path} is looked at`,
+    );
+  }
+});
 
 for (const view of views) {
   test(`${view.theme}, ${String(view.width)} px: no state breaks a rule`, OPTIONS, async () => {
     await using opened = await openView(browser, view);
     const { page } = opened;
-    for (const [name, path] of STATES) {
-      await page.goto(scene.url + path, { waitUntil: 'networkidle' });
-      assert.deepEqual(await opened.problems(), [], name);
+    for (const [name, path] of inView(STATES, view)) {
+      await page.goto(scene.url + path);
+      // The picture of who speaks has come.
+      if ((await page.locator('call-player').count()) > 0) await page.waitForLoadState('networkidle');
+      assert.deepEqual(await faultsOf(opened), [], name);
       await picture(page, `state-${name}-${view.theme}-${String(view.width)}`);
     }
-    await page.goto(`${empty.url}/console/find`);
-    assert.deepEqual(await opened.problems(), [], 'nothing archived');
-    await picture(page, `state-first-${view.theme}-${String(view.width)}`);
+    for (const [name, path, act] of inView(DONE, view)) {
+      await page.goto('about:blank');
+      await page.goto(scene.url + path);
+      await act(page);
+      assert.deepEqual(await faultsOf(opened), [], name);
+      await picture(page, `state-${name}-${view.theme}-${String(view.width)}`);
+      await page.unrouteAll({ behavior: 'ignoreErrors' });
+    }
+    for (const [name, { url }, path] of [
+      ['first', empty, '/console/find'],
+      ['first-health', empty, '/console/health'],
+      ['first-failures', empty, '/console/failures'],
+      ['first-audit', empty, '/console/audit'],
+      ['away', away, '/console/find'],
+    ] as const) {
+      await page.goto(url + path);
+      assert.deepEqual(await faultsOf(opened), [], name);
+      await picture(page, `state-${name}-${view.theme}-${String(view.width)}`);
+    }
     scene.who = { ...EVERYBODY, roles: new Set(['listen']), divisions: new Set(['division-2']) };
     try {
       await page.goto(`${scene.url}/console/find?open=b0c5b9e0.r1`);
-      assert.deepEqual(await opened.problems(), [], 'another division');
+      assert.deepEqual(await faultsOf(opened), [], 'another division');
+      await page.goto(`${scene.url}/console/audit`);
+      assert.deepEqual(await faultsOf(opened), [], 'a role is missing');
     } finally {
       scene.who = EVERYBODY;
     }
