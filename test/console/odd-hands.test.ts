@@ -278,9 +278,12 @@ test('what is tried again goes on at its place and its speed', chromium.options,
   await page.getByRole('button', { name: 'Play', exact: true }).click();
   await page.getByText('Connection lost at 0:06').waitFor();
   await page.unroute('**/console/media/**');
+  await page.getByText('Screen, 1 of 3', { exact: false }).filter({ hasText: 'cannot be shown just now' }).waitFor();
   await page.getByRole('button', { name: 'Try again' }).click();
   await until(page, `!${MEDIA}.paused && ${MEDIA}.currentTime > 6.1`);
   assert.equal(await page.evaluate(`${MEDIA}.playbackRate`), 1.5);
+  await until(page, "document.querySelector('.scr video').currentTime > 5");
+  assert.equal(await page.getByText('cannot be shown just now').filter({ visible: true }).count(), 0);
 });
 
 test('near by, a moment keeps the focus while it plays on', chromium.options, async () => {

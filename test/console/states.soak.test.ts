@@ -174,8 +174,8 @@ function inView<T>(states: readonly T[], view: View): readonly T[] {
 }
 
 /** What the browser says of answers that are refused on purpose is no fault of the page. */
-async function faultsOf({ page, problems }: Opened): Promise<readonly string[]> {
-  const found = [...(await problems()), ...(await namelessControls(page))];
+async function faultsOf(opened: Opened): Promise<readonly string[]> {
+  const found = [...(await opened.problems()), ...(await namelessControls(opened.page))];
   return found.filter((problem) => !problem.startsWith('Failed to load resource'));
 }
 

@@ -37,10 +37,12 @@ export class Screens {
     const video = figure.querySelector('video');
     if (video === null) return;
     video.controls = false;
-    video.addEventListener('error', () => figure.querySelector('figcaption')?.append(' · cannot be shown just now'), {
-      signal,
-      once: true,
-    });
+    const missing = make('span', { hidden: true }, ' · cannot be shown just now');
+    figure.querySelector('figcaption')?.append(missing);
+    video.addEventListener('error', () => (missing.hidden = false), { signal });
+    video.addEventListener('loadedmetadata', () => (missing.hidden = true), { signal });
+    // Whoever tries the voice again tries the screen again.
+    this.#voice.addEventListener('loadstart', () => video.error !== null && video.load(), { signal });
   }
 
   #begin(): void {
