@@ -206,10 +206,15 @@ export function writeSelfDelimited(target: Buffer, offset: number, packet: Buffe
   if (!isValidPacket(packet)) return undefined;
   const framing = isOneFrame(packet[0] ?? 0) ? undefined : parsePacket(packet);
   const start = framing?.start ?? 1;
-  // Mostly one byte: a call of `copy` would take longer than it does.
+  const size = framing?.sizes.at(-1) ?? packet.length - 1;
+  // All of it behind the place of the length; what belongs in front of that is written again.
+  target.set(packet, offset + lengthBytes(size));
   for (let index = 0; index < start; index += 1) target[offset + index] = packet[index] ?? 0;
-  const at = writeLength(target, offset + start, framing?.sizes.at(-1) ?? packet.length - 1);
-  return at + packet.copy(target, at, start);
+  return writeLength(target, offset + start, size) + packet.length - start;
+}
+
+function lengthBytes(size: number): number {
+  return size < 252 ? 1 : 2;
 }
 
 function writeLength(target: Buffer, offset: number, size: number): number {

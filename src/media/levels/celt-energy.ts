@@ -60,10 +60,11 @@ const MODELS: readonly EnergyModel[] = PROBABILITIES.map((bands, index) => {
 });
 
 function stepModel(bands: readonly number[], channels: number): Int32Array {
-  return Int32Array.from({ length: bands.length * channels }, (_, index) => {
-    const isDecay = index % 2;
-    const band = Math.floor(index / 2 / channels);
-    return (bands[2 * band + isDecay] ?? 0) << (7 - isDecay);
+  return Int32Array.from({ length: BANDS * channels }, (_, index) => {
+    const band = Math.floor(index / channels);
+    const none = (bands[2 * band] ?? 0) << 7;
+    const decay = (bands[2 * band + 1] ?? 0) << 6;
+    return (none << 16) | decay;
   });
 }
 
@@ -127,7 +128,7 @@ export class CeltEnergy {
   /** At the end of a frame steps are small, and behind it they go down (quant_bands.c). */
   #readSteps(decoder: RangeDecoder, bits: number, model: Int32Array): void {
     const steps = this.#steps;
-    for (let index = decoder.steps(model, bits, steps); 2 * index < model.length; index += 1) {
+    for (let index = decoder.steps(model, bits, steps); index < model.length; index += 1) {
       const left = bits - decoder.tell;
       const symbol = left >= 2 ? decoder.symbol(SMALL_STEP, 2) : left >= 1 && !decoder.bit(1) ? 0 : 1;
       steps[index] = (symbol >> 1) ^ -(symbol & 1);

@@ -90,8 +90,9 @@ export class RangeDecoder {
   }
 
   /**
-   * Steps of energy, one by each pair of the model, as long as {@link STEP_BITS} of all `bits` are left: none in 32768 has the
-   * first of the pair, each further one is as likely as the second in 16384 of the one before (§4.3.2.1). Returns how many.
+   * Steps of energy, one by each number of the model, as long as {@link STEP_BITS} of all `bits` are left. The upper half of a
+   * number says how likely none is, in 32768, the lower how likely each further one is behind the one before, in 16384
+   * (§4.3.2.1). Returns how many were read.
    *
    * Nearly all that is read of a recording is read here. So the state is in variables meanwhile; and since no processor guesses
    * which of the three likely steps comes (none, one down, one up, in this order from the top of the range), they are told apart
@@ -106,10 +107,11 @@ export class RangeDecoder {
     let last = this.#last;
     let read = this.#bits;
     let count = 0;
-    for (let pair = 0; pair < model.length; pair += 2) {
+    for (; count < model.length; count += 1) {
       if (bits - read + 32 - Math.clz32(range) < STEP_BITS) break;
-      const none = model[pair] ?? 0;
-      const decay = model[pair + 1] ?? 0;
+      const chances = model[count] ?? 0;
+      const none = chances >> 16;
+      const decay = chances & 0xffff;
       const unit = range >>> 15;
       const width = Math.imul(unit, firstWidth(none, decay));
       const edge = Math.imul(unit, 32_768 - none);
@@ -126,7 +128,6 @@ export class RangeDecoder {
         value = (value - edge + (isSome & width) + (isUp & width)) | 0;
         range = (isSome & width) | (~isSome & (range - edge));
       }
-      count += 1;
       // As in #widen.
       while (range >>> 0 <= BOTTOM) {
         const before = last;

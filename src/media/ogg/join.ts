@@ -318,7 +318,8 @@ class Slab {
     const at = writeSelfDelimited(this.#bytes, start, left);
     // A decoder would drop the packets of both channels: an encoder can conceal the one.
     if (at === undefined || !isValidPacket(right)) throw unjoinable('a packet is invalid');
-    this.#used = at + right.copy(this.#bytes, at);
+    this.#bytes.set(right, at);
+    this.#used = at + right.length;
     return this.#bytes.subarray(start, this.#used);
   }
 }
