@@ -95,7 +95,7 @@ export interface OverviewNeeds {
 /** Entries of one listing. */
 const NEWEST = 1_000;
 /** Days of one overview, and so proofs. */
-const MOST_DAYS = 7;
+export const MOST_DAYS = 7;
 const FRESH_MS = 180_000;
 
 /** So many days are looked up at once. */

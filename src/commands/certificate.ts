@@ -12,10 +12,11 @@ import {
 } from '../certificate/certify.ts';
 import { openSigner } from '../certificate/open-signer.ts';
 import { certificatePage } from '../certificate/page.ts';
-import { Failure } from '../failure.ts';
+import { Failure, systemCode } from '../failure.ts';
 import { keyOf, type Recording } from '../recording.ts';
 import { encodeSigned, fingerprintOf, signStatement, type Signer } from '../statement.ts';
 import { readVersion } from '../version.ts';
+import { requireRange } from './days.ts';
 import { type FlagValues, UsageError } from './flags.ts';
 import { openAuditOf } from './on-record.ts';
 import { openArchiveOf, openWorkplace } from './open.ts';
@@ -55,6 +56,7 @@ interface CertifiedSubject {
 
 /** @throws UsageError */
 function subjectAsked(flags: FlagValues): CertifiedSubject {
+  requireRange(flags, new Date());
   if (flags.has('day') === flags.has('recording'))
     throw new UsageError('Say either --day DAY or --recording C/R: a certificate is about one of them.');
   if (flags.has('day') && flags.isOn('erased'))
@@ -94,9 +96,15 @@ async function writeCertificate(
   const text = encodeSigned(signed);
   const name = `certificate.${nameOfSubject(certificate)}`;
   const [json, page] = [join(folder, `${name}.json`), join(folder, `${name}.html`)];
-  await mkdir(folder, { recursive: true });
-  await writeFile(json, text);
-  await writeFile(page, certificatePage({ file: `${name}.json`, text }, signed));
+  try {
+    await mkdir(folder, { recursive: true });
+    await writeFile(json, text);
+    await writeFile(page, certificatePage({ file: `${name}.json`, text }, signed));
+  } catch (error) {
+    throw new UsageError(
+      `--to ${folder} cannot be written (${systemCode(error) ?? 'unknown error'}): name another folder.`,
+    );
+  }
   return { json, page };
 }
 

@@ -83,6 +83,7 @@ export function parseFlags(table: CommandTable, args: readonly string[]): FlagVa
       { type: kind === 'switch' ? 'boolean' : 'string', multiple: kind === 'list' } as const,
     ]),
   );
+  for (const arg of args) refuseOtherDashes(arg, Object.keys(flags));
   const { tokens } = parseArgs({
     args: withWholeParts(args, flags),
     options,
@@ -104,11 +105,19 @@ export function parseFlags(table: CommandTable, args: readonly string[]): FlagVa
   return new FlagValues(values, words);
 }
 
+/** Word processors make other dashes of two hyphens, and one alone begins no flag here. */
+function refuseOtherDashes(arg: string, names: readonly string[]): void {
+  const [, name] = /^(?:-|[\u2010-\u2015\u2212]+)([A-Za-z][\w-]+)/.exec(arg) ?? [];
+  if (name === undefined) return;
+  const nearest = nearestOf(name, names) ?? name;
+  throw new UsageError(`${arg} does not begin with two hyphens: did you mean --${nearest}?`);
+}
+
 /** A part alone means all of it: `--read` is `--read 1/1`, whatever follows. */
 function withWholeParts(args: readonly string[], flags: Readonly<Record<string, Flag>>): string[] {
   return args.map((arg, index) => {
     const isPartAlone =
-      arg.startsWith('--') && flags[arg.slice(2)]?.kind === 'part' && !/^(\d|today\/)/.test(args[index + 1] ?? '');
+      arg.startsWith('--') && flags[arg.slice(2)]?.kind === 'part' && (args[index + 1] ?? '-').startsWith('-');
     return isPartAlone ? `${arg}=1/1` : arg;
   });
 }
@@ -152,7 +161,7 @@ function wantedOf(kind: FlagKind, text: string): string | undefined {
     case 'count':
       return /^(0|[1-9]\d{0,8})$/.test(text) ? undefined : 'a whole number';
     case 'share':
-      return Number(text) > 0 && Number(text) <= 1 ? undefined : 'a share above 0 and at most 1, such as 0.5';
+      return isShare(text) ? undefined : 'a share above 0 and at most 1, such as 0.5 (0.01 at least)';
     case 'part':
       return isPart(text) ? undefined : 'a part such as 3/30, or today/30';
     case 'switch':
@@ -160,6 +169,11 @@ function wantedOf(kind: FlagKind, text: string): string | undefined {
     case 'list':
       return undefined;
   }
+}
+
+/** As people write it, and enough of it to get anywhere. */
+function isShare(text: string): boolean {
+  return /^\d?\.?\d{1,6}$/.test(text) && Number(text) >= 0.01 && Number(text) <= 1;
 }
 
 function isPart(text: string): boolean {

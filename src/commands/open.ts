@@ -1,9 +1,10 @@
 /** What commands open, each with the part of the environment that it needs; all of it closes when the task ends. */
+import { stat } from 'node:fs/promises';
 import { openArchive } from '../archive/open-archive.ts';
 import type { Archive } from '../archive/archive.ts';
 import { type Config, readConfig } from '../config/config.ts';
 import type { Command } from '../config/variables.ts';
-import { Failure } from '../failure.ts';
+import { Failure, systemCode } from '../failure.ts';
 import { GenesysCensus } from '../genesys/open-census.ts';
 import { GenesysRetention } from '../genesys/retention.ts';
 import { createLog, type Log } from '../log.ts';
@@ -13,6 +14,7 @@ import { alignProxyVariables } from '../outbound.ts';
 import type { BulkWork } from '../mend-days.ts';
 import { handleWithoutQueue, openStudio } from '../services/open.ts';
 import { readVersion } from '../version.ts';
+import type { Report } from './report.ts';
 import type { Task } from './task.ts';
 
 export interface Workplace {
@@ -36,13 +38,26 @@ export function openWorkplace({ env }: Task, command: Command): Workplace {
 /** `readOnly`: nothing is completed and nothing probed. */
 export async function openArchiveOf(
   { config }: Pick<Workplace, 'config'>,
-  { opened }: Task,
+  { opened, report }: Task,
   readOnly: boolean,
 ): Promise<Archive> {
+  if (config.archive.kind === 'folder') await lookAtFolder(config.archive.path, readOnly ? report : undefined);
   // No command gives out links, so nobody needs to know where they would lead.
   const { archive } = await openArchive(config, { publicUrl: config.publicUrl ?? 'http://localhost', readOnly });
   opened.defer(() => archive.close());
   return archive;
+}
+
+/** A slip in ARCHIVE_URL would else be an archive in which nothing is, and nothing wrong. */
+async function lookAtFolder(path: string, report: Report | undefined): Promise<void> {
+  const there = await stat(path).catch((error: unknown) => systemCode(error));
+  if (typeof there === 'object' && !there.isDirectory()) throw notAFolder(path);
+  if (there === 'ENOTDIR') throw notAFolder(path);
+  if (there === 'ENOENT') report?.problem(`ARCHIVE_URL: there is no folder ${path} (yet): nothing is found in it.`);
+}
+
+function notAFolder(path: string): Failure {
+  return new Failure('misconfigured', `ARCHIVE_URL: ${path} is no folder: name the one that the archive lies in.`);
 }
 
 /** For what is of no use where nothing can be written: that is found out before Genesys is asked. @throws Failure saying what to mend */

@@ -5,7 +5,10 @@ import { catchUp } from '../catch-up.ts';
 import type { Census } from '../genesys/census.ts';
 import type { Handle } from '../queue/queue.ts';
 import type { Recording } from '../recording.ts';
-import { type FlagValues, UsageError } from './flags.ts';
+import { FAILURES, isFailureCode } from '../failure.ts';
+import { requireRange } from './days.ts';
+import { type FlagValues, nearestOf, UsageError } from './flags.ts';
+import { parseConversationFlag } from './targets.ts';
 import { openArchiveOf, openArchiveToWrite, openBulkWork, openCensusOf, openWorkplace } from './open.ts';
 import { columnsOf, EXIT, type Exit } from './report.ts';
 import type { Task } from './task.ts';
@@ -23,6 +26,10 @@ export async function runReplay(task: Task): Promise<Exit> {
   const share = flags.number('share') ?? 0.5;
   const slots = flags.number('slots') ?? 1;
   if (slots < 1) throw new UsageError('--slots 0: at least one is needed.');
+  requireRange(flags, new Date());
+  conversationAsked(flags);
+  for (const code of flags.list('code')) requireCode(code);
+  if (flags.number('limit') === 0) throw new UsageError('--limit 0: at least one is needed.');
   const workplace = openWorkplace(task, 'replay');
   const archive = await (flags.isOn('dry-run')
     ? openArchiveOf(workplace, task, true)
@@ -31,6 +38,14 @@ export async function runReplay(task: Task): Promise<Exit> {
   const handle = async (): Promise<Handle> =>
     (await openBulkWork({ workplace, archive }, { slots, share }, task)).handle;
   return replay(task, { archive, census, handle, slots });
+}
+
+/** @throws UsageError */
+function requireCode(code: string): void {
+  if (isFailureCode(code)) return;
+  const nearest = nearestOf(code.toLowerCase(), Object.keys(FAILURES));
+  const instead = nearest === undefined ? 'archiver status lists what there is' : `did you mean ${nearest}?`;
+  throw new UsageError(`--code ${code} is no code of a failure: ${instead}`);
 }
 
 type FailedEntry = Extract<Entry, { readonly failure: FailureRecord }>;
@@ -81,10 +96,16 @@ async function replay(task: Task, needs: ReplayNeeds): Promise<Exit> {
   return exit;
 }
 
+function conversationAsked(flags: FlagValues): string | undefined {
+  const text = flags.text('conversation');
+  return text === undefined ? undefined : parseConversationFlag(text).conversationId;
+}
+
 /** Page by page, so that a listing of any length is gone through in the memory of one page. */
 async function* failed(flags: FlagValues, archive: Archive, signal: AbortSignal): AsyncGenerator<FailedEntry> {
   const codes = flags.list('code');
-  const [from, to, conversationId] = [flags.text('from'), flags.text('to'), flags.text('conversation')];
+  const [from, to] = [flags.text('from'), flags.text('to')];
+  const conversationId = conversationAsked(flags);
   const query = {
     status: 'failed',
     limit: PAGE,

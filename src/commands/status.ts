@@ -2,16 +2,20 @@
 import { dayAt } from '../instant.ts';
 import { openQueue } from '../queue/open-queue.ts';
 import type { Depth } from '../queue/queue.ts';
-import { type FailureCount, type InstanceState, lastDays, type Overview, overviewOf } from '../overview.ts';
+import { type FailureCount, type InstanceState, lastDays, MOST_DAYS, type Overview, overviewOf } from '../overview.ts';
+import { UsageError } from './flags.ts';
 import { openArchiveOf, openWorkplace, type Workplace } from './open.ts';
 import { columnsOf, EXIT, type Exit } from './report.ts';
 import type { Task } from './task.ts';
 
 export async function runStatus(task: Task): Promise<Exit> {
   const { flags, report, signal } = task;
+  const count = flags.number('days') ?? MOST_DAYS;
+  if (count < 1 || count > MOST_DAYS)
+    throw new UsageError(`--days ${String(count)}: expected 1 to ${String(MOST_DAYS)}.`);
   const workplace = openWorkplace(task, 'status');
   const archive = await openArchiveOf(workplace, task, true);
-  const days = lastDays(flags.number('days') ?? 7, dayAt(Date.now()));
+  const days = lastDays(count, dayAt(Date.now()));
   const overview = await overviewOf(days, { archive, depth: () => depthOf(workplace) }, signal);
   report.fact({ type: 'status', ...overview });
   report.text(screenOf(overview));

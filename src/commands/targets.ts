@@ -41,7 +41,8 @@ export function parseRecordingFlag(text: string): Recording {
   throw new UsageError(`--recording ${text}: expected CONVERSATION/RECORDING, with _ where there is no conversation.`);
 }
 
-function parseConversationFlag(text: string): Subject {
+/** As in a list of ids or in an event; in lower case where it is a GUID. @throws UsageError */
+export function parseConversationFlag(text: string): Subject {
   const conversation = conversationIn(text);
   if (conversation !== undefined) return conversation;
   throw new UsageError(`--conversation ${text}: expected the id of a conversation.`);

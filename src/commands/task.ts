@@ -79,10 +79,12 @@ function readFlags(table: CommandTable, args: readonly string[], around: Surroun
 function explain(thrown: unknown, table: CommandTable, report: Report): Exit {
   if (thrown instanceof UsageError) {
     report.problem(`${thrown.message}\nAll flags:  archiver ${table.name} --help`);
+    report.summary({ code: 'usage', reason: thrown.message }, EXIT.usage);
     return EXIT.usage;
   }
   if (thrown instanceof ConfigProblems) {
     report.problem(thrown.message);
+    report.summary({ code: 'misconfigured', reason: thrown.message }, EXIT.failed);
     return EXIT.failed;
   }
   const failure = Failure.from(thrown);

@@ -90,6 +90,17 @@ export interface Config {
   readonly keyLists: readonly KeyList[];
 }
 
+/** A task beyond the last one would have no day, and call that complete. */
+function readTask(read: Reader): Config['task'] {
+  const [index, count] = [read.count('CLOUD_RUN_TASK_INDEX'), read.count('CLOUD_RUN_TASK_COUNT')];
+  if (index >= count)
+    read.problem(
+      'CLOUD_RUN_TASK_INDEX',
+      `expected 0 to ${String(count - 1)}, since CLOUD_RUN_TASK_COUNT is ${String(count)}`,
+    );
+  return { index, count, attempt: read.count('CLOUD_RUN_TASK_ATTEMPT') };
+}
+
 /** @throws ConfigProblems with every problem at once */
 export function readConfig(env: Environment, command: Command): Config {
   const read = new Reader(env);
@@ -123,11 +134,7 @@ export function readConfig(env: Environment, command: Command): Config {
     trustedProxies: read.count('TRUSTED_PROXIES'),
     maxDurationS: read.count('MAX_DURATION_S'),
     reconcile: read.choice('RECONCILE'),
-    task: {
-      index: read.count('CLOUD_RUN_TASK_INDEX'),
-      count: read.count('CLOUD_RUN_TASK_COUNT'),
-      attempt: read.count('CLOUD_RUN_TASK_ATTEMPT'),
-    },
+    task: readTask(read),
     logLevel: read.choice('LOG_LEVEL'),
     project: read.isSet('GOOGLE_CLOUD_PROJECT') ? read.text('GOOGLE_CLOUD_PROJECT') : undefined,
     tracing: readTracing(read),
