@@ -11,7 +11,8 @@ import { packetSamples, parsePacket } from '../../../src/media/opus.ts';
 import { levelDb } from '../../support/media/compare.ts';
 import { decodeOpus, ffmpeg } from '../../support/media/ffmpeg.ts';
 import { pathOfFixture } from '../../support/media/fixtures.ts';
-import { allPackets, source } from '../../support/media/packets.ts';
+import { oggOpus } from '../../support/media/ogg-write.ts';
+import { allPackets, opusHead, source } from '../../support/media/packets.ts';
 import { SPEECH_RATE, speechPcm } from '../../support/media/speech.ts';
 import { SEED } from '../../support/soak.ts';
 
@@ -172,6 +173,37 @@ test('of two channels in SILK the middle is told, on both, to the end', async ()
     const r = correlation(await compared(path, channel, 2));
     assert.ok(r >= 0.93, `r = ${r.toFixed(3)}`);
   }
+});
+
+test('packets of one channel and of two, in turns, are told as they are decoded, on both channels', async () => {
+  const path = join(folder, 'turns.opus');
+  const input = ['-f', 's16le', '-ar', String(SPEECH_RATE), '-ac', '1', '-i', speech];
+  const [mono = [], stereo = []] = await Promise.all(
+    [1, 2].map(async (channels) => {
+      const coding = ['-ac', String(channels), '-c:a', 'libopus', ...celt(20_000, '-b:a', '64k')];
+      const file = await ffmpeg(...input, ...coding, '-f', 'ogg', 'pipe:1');
+      return (await allPackets(await readOggOpus(source(file)))).map(({ data }) => data);
+    }),
+  );
+  const packets = stereo.map((data, index) => (index % 30 < 15 ? data : (mono[index] ?? data)));
+  const channelBits = new Set(packets.map((data) => (data[0] ?? 0) & 4));
+  assert.deepEqual([...channelBits], [4, 0]);
+  const pages = Array.from({ length: Math.ceil(packets.length / 50) }, (_, page) => ({
+    packets: packets.slice(50 * page, 50 * (page + 1)),
+    granule: Math.min(packets.length, 50 * (page + 1)) * 960,
+    last: 50 * (page + 1) >= packets.length,
+  }));
+  await writeFile(path, oggOpus(pages, opusHead(2)));
+  for (const channel of [0, 1]) {
+    const r = correlation(await compared(path, channel, 2));
+    assert.ok(r >= 0.93, `channel ${String(channel)}: r = ${r.toFixed(3)}`);
+  }
+  // Both channels hear the same, from the first packet of each turn on.
+  const { powers } = await levelsOf(path);
+  const apart = (powers[0] ?? []).map((left, at) =>
+    Math.abs(10 * Math.log10((left + 1e-6) / ((powers[1]?.[at] ?? 0) + 1e-6))),
+  );
+  assert.ok(Math.max(...apart) < 6, `${Math.max(...apart).toFixed(1)} dB apart`);
 });
 
 function isTold(level: OpusLevel): boolean {
