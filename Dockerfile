@@ -4,9 +4,12 @@
 # Runs with a read-only root and no capabilities; /tmp is for the bounded spool of MP4s, /app/var for the embedded mode:
 #   docker run --read-only --tmpfs /tmp:noexec,nosuid --cap-drop ALL --security-opt no-new-privileges \
 #     -v archiver:/app/var -p 8080:8080 --env-file .env IMAGE
-# Encoders are caged by what the kernel of the host allows (src/media/encoder/README.md); -e ENCODER_CAGE=required insists.
+# Encoders have to be shut off from all but their own files, or nothing starts: Docker 23 or later, Linux with Landlock
+# (src/media/encoder/README.md). -e ENCODER_CAGE=best takes what an older host has.
 # For builds that can be repeated pin the base by digest: --build-arg NODE_IMAGE=node:24-trixie-slim@sha256:…
 ARG NODE_IMAGE=node:24-trixie-slim
+# `own`: of Debian's source only what the service asks for, built here in a few minutes. `debian`: the package, 400 MB more.
+ARG FFMPEG=debian
 
 FROM ${NODE_IMAGE} AS manifest
 WORKDIR /app
@@ -22,7 +25,45 @@ RUN npm run build
 FROM manifest AS dependencies
 RUN npm ci --omit=dev --ignore-scripts
 
-FROM ${NODE_IMAGE}
+# Debian's source with Debian's patches, so that its fixes come along with each build; the decoders, by the names of ./configure,
+# are those of src/media/encoder/arguments.ts, each as ffmpeg itself has it.
+FROM ${NODE_IMAGE} AS ffmpeg
+RUN sed -i 's/^Types: deb$/Types: deb deb-src/' /etc/apt/sources.list.d/debian.sources \
+ && apt-get update \
+ && apt-get install -y --no-install-recommends dpkg-dev gcc libc6-dev libdav1d-dev libopus-dev libvpx-dev make nasm pkgconf zlib1g-dev
+WORKDIR /build
+RUN apt-get source ffmpeg && mv ffmpeg-*/ ffmpeg
+WORKDIR /build/ffmpeg
+RUN ./configure --prefix=/opt/ffmpeg --toolchain=hardened --extra-version="$(dpkg-parsechangelog -S Version | sed 's/.*-//')" \
+      --disable-everything --disable-autodetect --disable-programs --disable-doc --disable-debug --disable-network --disable-avdevice \
+      --enable-ffmpeg --enable-gpl --enable-libdav1d --enable-libopus --enable-libvpx --enable-zlib \
+      --enable-protocol=pipe \
+      --enable-demuxer=aac,flac,matroska,mov,mp3,ogg,wav \
+      --enable-decoder=pcm_s16le,pcm_s16be,pcm_u8,pcm_s8,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,pcm_f32le,pcm_f32be,pcm_f64le,pcm_f64be \
+      --enable-decoder=pcm_mulaw,pcm_alaw,adpcm_ms,adpcm_ima_wav,adpcm_ima_qt,adpcm_ima_oki,adpcm_g722,g723_1,adpcm_g726,adpcm_g726le,g729 \
+      --enable-decoder=gsm,gsm_ms,speex,amrnb,amrwb,opus,vorbis,flac,alac,mp3,mp3float,mp2,mp2float,mp1,mp1float,aac,aac_latm \
+      --enable-decoder=h264,hevc,mpeg4,vp8,vp9,libdav1d \
+      --enable-parser=aac,aac_latm,amr,av1,flac,g723_1,g729,gsm,h264,hevc,mpeg4video,mpegaudio,opus,vorbis,vp8,vp9 \
+      --enable-filter=aeval,aformat,alimiter,amix,amultiply,anull,aresample,asetpts,asplit,atrim,channelmap,pan,volume \
+      --enable-filter=crop,format,hflip,mpdecimate,null,rotate,scale,transpose,trim,vflip \
+      --enable-encoder=libopus,libvpx_vp9 \
+      --enable-muxer=webm --enable-bsf=vp9_superframe \
+ && make -j"$(nproc)" \
+ && make install
+
+FROM ${NODE_IMAGE} AS with-own-ffmpeg
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends bubblewrap libdav1d7 libopus0 libvpx9 tini util-linux zlib1g \
+ && rm -rf /var/lib/apt/lists/*
+COPY --from=ffmpeg /opt/ffmpeg/bin/ffmpeg /usr/local/bin/
+
+FROM ${NODE_IMAGE} AS with-debian-ffmpeg
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends bubblewrap ffmpeg tini util-linux \
+ && rm -rf /var/lib/apt/lists/*
+
+# bubblewrap and util-linux cage the encoders; tini reaps what they leave behind and passes signals on.
+FROM with-${FFMPEG}-ffmpeg
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="genesys-recording-archiver" \
@@ -31,10 +72,8 @@ LABEL org.opencontainers.image.title="genesys-recording-archiver" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 
-# bubblewrap and util-linux cage the encoders; tini reaps what they leave behind and passes signals on. npm is of no use at run time.
-RUN apt-get update \
- && apt-get install -y --no-install-recommends bubblewrap ffmpeg tini util-linux \
- && rm -rf /var/lib/apt/lists/* /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack \
+# npm is of no use at run time.
+RUN rm -rf /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack \
  && install -d -o 65532 -g 65532 /app/var
 
 WORKDIR /app
@@ -44,7 +83,8 @@ COPY package.json LICENSE ./
 
 ENV NODE_ENV=production \
     HOST=0.0.0.0 \
-    PORT=8080
+    PORT=8080 \
+    ENCODER_CAGE=required
 VOLUME /app/var
 USER 65532:65532
 EXPOSE 8080

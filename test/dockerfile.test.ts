@@ -11,6 +11,8 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { freePort } from './support/free-port.ts';
 import { VARIABLES } from '../src/config/variables.ts';
+import { encodeArguments, type EncoderInput } from '../src/media/encoder/arguments.ts';
+import type { MediaKind } from '../src/media/sniff.ts';
 import { ALLOCATOR, NODE_FLAGS } from './support/service/service.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -40,9 +42,36 @@ suite('Dockerfile', () => {
     const [, needed = ''] = />=(\d+)/.exec(nodeNeeded()) ?? [];
     const [base = ''] = read('Dockerfile').match(/(?<=^ARG NODE_IMAGE=).*$/m) ?? [];
     assert.match(base, new RegExp(`^node:${needed}-trixie-slim$`));
-    const names = stages.flatMap((stage) => / AS (\w+)$/.exec(stage[0]?.rest ?? '')?.[1] ?? []);
-    for (const [from] of stages)
-      assert.ok(['${NODE_IMAGE}', ...names].includes(from?.rest.replace(/ AS .*/, '') ?? ''), from?.rest);
+    const names = stages.flatMap((stage) => / AS ([\w-]+)$/.exec(stage[0]?.rest ?? '')?.[1] ?? []);
+    const [, chosen = ''] = /^ARG FFMPEG=(\w+)$/m.exec(read('Dockerfile')) ?? [];
+    for (const [from] of stages) {
+      const base = from?.rest.replace(/ AS .*/, '').replace('${FFMPEG}', chosen) ?? '';
+      assert.ok(['${NODE_IMAGE}', ...names].includes(base), from?.rest);
+    }
+  });
+
+  test('its own ffmpeg has the decoders, demuxers, encoders, the muxer and the protocol that the service names, and no others', () => {
+    const decoders = valuesOf('-codec_whitelist').flatMap((names) => names.split(','));
+    const own = decoders.filter((name) => !OF_OTHER_LIBRARIES.includes(name));
+    assert.deepEqual(built('decoder'), own.map((name) => CONFIGURED_AS[name] ?? name).toSorted());
+    assert.deepEqual(
+      built('demuxer'),
+      valuesOf('-f').filter((name) => name !== 'webm'),
+    );
+    assert.deepEqual(
+      built('encoder'),
+      ['-c:a', '-c:v'].flatMap(valuesOf).map((name) => name.replace('-', '_')),
+    );
+    assert.deepEqual([built('muxer'), built('protocol')], [['webm'], ['pipe']]);
+  });
+
+  test('its own ffmpeg has the filters that the service names, those that ffmpeg puts in by itself, and no others', () => {
+    const graphs = ['-af', '-vf', '-filter_complex'].flatMap(valuesOf);
+    const named = graphs.flatMap((graph) =>
+      [...graph.replaceAll(/'[^']*'/g, '').matchAll(/(?<=^|[\],;])[a-z]+/g)].map(([name]) => name),
+    );
+    assert.ok(named.includes('amix') && named.includes('amultiply') && named.includes('aeval'), named.join());
+    assert.deepEqual(built('filter'), [...new Set([...named, ...PUT_IN])].toSorted());
   });
 
   test('the final stage runs as a numeric user that is not root', () => {
@@ -65,26 +94,28 @@ suite('Dockerfile', () => {
       for (const word of [...Object.keys(ALLOCATOR), ...NODE_FLAGS]) assert.ok(!read(file).includes(word), file);
   });
 
-  test('it has every program that a service looks for, each from a package that is named', () => {
-    const packages = {
-      bwrap: 'bubblewrap',
-      ffmpeg: 'ffmpeg',
-      prlimit: 'util-linux',
-      setpriv: 'util-linux',
-      tini: 'tini',
-    };
-    const [, installed = ''] =
-      /apt-get install -y --no-install-recommends ([\w -]+?)\s*&&/.exec(all('RUN').join('\n')) ?? [];
-    assert.deepEqual(installed.split(' '), [...new Set(Object.values(packages))].toSorted());
+  test('it has every program that a service looks for, each from a package that is named or built', () => {
+    // bwrap, tini, and prlimit and setpriv.
+    const programs = ['bubblewrap', 'tini', 'util-linux'];
+    assert.deepEqual(installedIn('with-debian-ffmpeg'), [...programs, 'ffmpeg'].toSorted());
+    // The libraries of which the building stage has the headers.
+    const libraries = ['libdav1d7', 'libopus0', 'libvpx9', 'zlib1g'];
+    assert.deepEqual(installedIn('with-own-ffmpeg'), [...programs, ...libraries].toSorted());
+    for (const library of libraries)
+      assert.ok(installedIn('ffmpeg').includes(`${library.replace(/\d$/, '')}-dev`), library);
+    assert.ok(
+      stageNamed('with-own-ffmpeg').some(({ rest }) => rest === '--from=ffmpeg /opt/ffmpeg/bin/ffmpeg /usr/local/bin/'),
+    );
+    assert.equal(stages.at(-1)?.[0]?.rest, 'with-${FFMPEG}-ffmpeg');
   });
 
   test('it installs production dependencies only, and nothing that is merely recommended', () => {
     const [copied] = all('COPY').filter((copy) => copy.includes('node_modules'));
     const [, stage = ''] = /--from=(\w+)/.exec(copied ?? '') ?? [];
-    const source = stages.find(([from]) => from?.rest.endsWith(` AS ${stage}`)) ?? [];
-    assert.match(source.find(({ name }) => name === 'RUN')?.rest ?? '', /npm ci --omit=dev/);
-    for (const run of all('RUN').filter((run) => run.includes('apt-get install')))
-      assert.match(run, /--no-install-recommends[\s\S]*rm -rf \/var\/lib\/apt\/lists/);
+    assert.match(stageNamed(stage).find(({ name }) => name === 'RUN')?.rest ?? '', /npm ci --omit=dev/);
+    for (const name of ['with-own-ffmpeg', 'with-debian-ffmpeg'])
+      for (const { rest } of stageNamed(name).filter(({ rest }) => rest.includes('apt-get install')))
+        assert.match(rest, /--no-install-recommends[\s\S]*rm -rf \/var\/lib\/apt\/lists/);
   });
 
   test('nothing comes from a URL, and everything that is copied is there and sent to the builder', () => {
@@ -228,6 +259,60 @@ suite('Dockerfile, its commands without Docker', () => {
   }
 });
 
+/** What the Dockerfile's ./configure enables. */
+function built(kind: string): readonly string[] {
+  const commands = stages.flat().filter(({ name, rest }) => name === 'RUN' && rest.includes('./configure'));
+  const lists = commands.flatMap(({ rest }) => [...rest.matchAll(new RegExp(`--enable-${kind}=(\\S+)`, 'g'))]);
+  return lists.flatMap(([, names = '']) => names.split(',')).toSorted();
+}
+
+/** What a flag is followed by in the command lines of all kinds of media, alone and as one of two files. */
+function valuesOf(flag: string): readonly string[] {
+  const orders = [...KINDS.map((kind) => [{ ...NOTHING_KNOWN, kind }]), ...SOUNDS.flatMap(inputsOf)];
+  const values = orders.flatMap((media) => {
+    const args = encodeArguments({ media, maxDurationMs: 1000 });
+    return args.filter((_, at) => args[at - 1] === flag);
+  });
+  return [...new Set(values)].toSorted();
+}
+
+const KINDS: readonly MediaKind[] = ['ogg-opus', 'ogg-vorbis', 'ogg', 'wav', 'mp3', 'flac', 'aac-adts', 'mp4', 'webm'];
+
+const NOTHING_KNOWN: EncoderInput = { kind: 'mp4', codec: undefined, channels: undefined, sampleRate: undefined };
+
+/** By the channels of each track; undefined where nobody knows. */
+const SOUNDS: readonly (readonly (number | undefined)[])[] = [[1], [2], [3], [undefined], [1, 2], [3, undefined, 1]];
+
+function inputsOf(channels: readonly (number | undefined)[]): readonly (readonly EncoderInput[])[] {
+  return [true, false].flatMap((isTimed) => {
+    const sounds = channels.map((channels, stream) => ({
+      stream,
+      codec: 'opus',
+      channels,
+      isExact: !isTimed,
+      ...(isTimed ? { levels: { stream: stream + 1, scaleDb: 6 } } : {}),
+    }));
+    const input = { ...NOTHING_KNOWN, contents: { sounds, pictures: [], isTimed, startS: 0 } };
+    return [[input], [input, { ...input, zeroS: 1 }]];
+  });
+}
+
+/** Allowed by the service, where an ffmpeg has them: what its own decoders of the same name do as well. */
+const OF_OTHER_LIBRARIES: readonly string[] =
+  'libgsm libgsm_ms libspeex libopencore_amrnb libopencore_amrwb libopus libvorbis libvpx libvpx-vp9 libaom-av1 av1'.split(
+    ' ',
+  );
+
+const CONFIGURED_AS: Readonly<Record<string, string>> = {
+  g722: 'adpcm_g722',
+  g726: 'adpcm_g726',
+  g726le: 'adpcm_g726le',
+};
+
+/** Between others (formats), at the ends (-t), and for pictures that are turned or cropped: fftools/ffmpeg_filter.c. */
+const PUT_IN: readonly string[] =
+  'anull aformat aresample atrim null format scale trim crop hflip rotate transpose vflip'.split(' ');
+
 /** Of a package: neither relative nor Node's own. */
 const IMPORT = /(?:^import '|\bfrom '|\bimport\(')(?!node:|\.)((?:@[\w-]+\/)?[\w.-]+)/gm;
 
@@ -249,6 +334,17 @@ function stagesOf(dockerfile: string): readonly (readonly Instruction[])[] {
 
 function all(name: string): readonly string[] {
   return final.filter((instruction) => instruction.name === name).map(({ rest }) => rest);
+}
+
+function stageNamed(name: string): readonly Instruction[] {
+  return stages.find(([from]) => from?.rest.endsWith(` AS ${name}`)) ?? [];
+}
+
+function installedIn(stage: string): readonly string[] {
+  const runs = stageNamed(stage).map(({ rest }) => rest);
+  const [, packages = ''] =
+    /apt-get install -y --no-install-recommends ([\w -]+?)\s*(?:&&|$)/m.exec(runs.join('\n')) ?? [];
+  return packages.split(' ');
 }
 
 function only(name: string): string {

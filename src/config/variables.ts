@@ -351,7 +351,8 @@ export const VARIABLES = {
     kind: 'choice',
     choices: ['best', 'required'],
     default: 'best',
-    meaning: '`required`: no start unless encoders are shut off from network, files, the service and its processes',
+    meaning:
+      '`required`, which the image sets: no start unless encoders are shut off from network, files, the service and its processes',
   },
   MAX_MEDIA_BYTES: {
     part: 'making',
