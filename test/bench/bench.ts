@@ -14,6 +14,7 @@ import { cloudMemoryRow } from './cloud-memory.ts';
 import { consoleRows } from './console.ts';
 import { dualRow, opusRow, overheadRow, screenRow, wavRows } from './cpu.ts';
 import { ffmpegVersion } from './ffmpeg.ts';
+import { eachRow } from './each.ts';
 import { firstByteRow } from './first-byte.ts';
 import { fleetRow } from './fleet.ts';
 import { Inputs } from './inputs.ts';
@@ -37,6 +38,7 @@ const WORK: Readonly<Record<string, Work>> = {
   'overhead-wav': (bench) => overheadRow(bench, 'wav'),
   'overhead-mp4': (bench) => overheadRow(bench, 'mp4'),
   many: manyRows,
+  each: eachRow,
   bounds: boundsRows,
   fleet: fleetRow,
   seek: seekRow,

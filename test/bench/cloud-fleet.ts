@@ -161,7 +161,7 @@ export class Fleet implements AsyncDisposable {
 export async function startFleet({ environment, commands, env = {} }: FleetOptions): Promise<Fleet> {
   await using opened = new AsyncDisposableStack();
   opened.defer(() => environment.close());
-  const rateLimit = { allowed: 1_000_000, windowS: 60 };
+  const rateLimit = { allowed: 999_999, windowS: 60 };
   const genesys = opened.adopt(await startGenesysServer({ rateLimit }), (server) => server.close());
   const all = { ...genesys.environment(), API_AUTH: 'none', WEBHOOK_TOKENS: TOKEN, ...environment.env, ...env };
   const services: Service[] = [];

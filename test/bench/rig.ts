@@ -45,7 +45,7 @@ export interface Rig extends AsyncDisposable {
 export async function startRig(
   folder: string,
   command: 'serve' | 'receiver' = 'serve',
-  rateLimit = { allowed: 1_000_000, windowS: 60 },
+  rateLimit = { allowed: 999_999, windowS: 60 },
 ): Promise<Rig> {
   const { NODE_OPTIONS } = process.env;
   const root = await mkdtemp(join(folder, 'rig-'));
