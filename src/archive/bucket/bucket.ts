@@ -94,7 +94,7 @@ export class BucketArchive extends ObjectArchive implements Archive {
       const manifest = await this.#findAs(spelling, signal);
       if (manifest !== undefined) return manifest;
     }
-    return undefined;
+    return this.notFound(recording, signal);
   }
 
   async #findAs(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
@@ -102,15 +102,13 @@ export class BucketArchive extends ObjectArchive implements Archive {
     const manifestText = (): Promise<string | undefined> => this.objects.get(manifestName(recording), signal);
     const early = isReader ? manifestText() : undefined;
     const [object, earlyText] = await Promise.all([statObject(webmName(recording), this.#client, signal), early]);
-    if (object === undefined && earlyText === undefined) return this.notFound(recording, signal);
+    if (object === undefined && earlyText === undefined) return undefined;
     const text = isReader ? earlyText : await manifestText();
     // A manifest that slipped in behind the removal of its WebM is no damage.
     if (text !== undefined && object === undefined) await requireNotErased(recording, this.objects, signal);
     if (text !== undefined) return proven(text, recording, object);
     // A crash came between the two: what is left to do follows from the WebM. One that is not ours is no recording.
-    if (object === undefined || isReader || parseWebmMetadata(object) === undefined) {
-      return this.notFound(recording, signal);
-    }
+    if (object === undefined || isReader || parseWebmMetadata(object) === undefined) return undefined;
     return completeRecording({ recording, object }, this.#commitNeeds(), signal);
   }
 

@@ -68,14 +68,15 @@ export class FolderArchive extends ObjectArchive implements Archive, LinkVerifie
       const manifest = await this.#findAs(spelling, signal);
       if (manifest !== undefined) return manifest;
     }
-    return undefined;
+    return onFolder(() => this.notFound(recording, signal));
   }
 
+  /** undefined where nothing lies under this very spelling. */
   #findAs(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
     return onFolder(async () => {
       signal.throwIfAborted();
       const text = await this.#files.readText(manifestName(recording));
-      if (text === undefined) return this.notFound(recording, signal);
+      if (text === undefined) return undefined;
       const manifest = parseManifest(text);
       const webm = (await this.#files.facts(webmName(recording))) ?? (await this.#lookAgain(recording, signal));
       if (webm?.sizeBytes !== manifest.webm.sizeBytes || !isOf(manifest, recording)) throw fileNotAsStated();
