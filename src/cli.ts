@@ -22,7 +22,7 @@ if (isDeployable(name) && rest.length === 0) {
   await runService(name, await DEPLOYABLES[name](), process.env);
 } else {
   const { runLine } = await import('./commands/command-line.ts');
-  await runLine(name, rest);
+  await runLine(name, rest, process.env);
 }
 
 function isDeployable(text: string): text is keyof typeof DEPLOYABLES {

@@ -6,7 +6,7 @@ import { helpOf } from './flags.ts';
 import { runHere } from './here.ts';
 
 /** Sets the exit code where they ask for nothing that there is. */
-export async function runLine(name: string, rest: readonly string[]): Promise<void> {
+export async function runLine(name: string, rest: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {
   const command = commandNamed(name);
   const asked = rest.join();
   if (name === '--help' || name === 'help') {
@@ -16,7 +16,7 @@ export async function runLine(name: string, rest: readonly string[]): Promise<vo
   } else if (command !== undefined && asked === '--help') {
     process.stdout.write(`${helpOf(command.table)}\n${isConfigured(name) ? environmentHelp(name) : ''}`);
   } else if (command !== undefined) {
-    await runHere(command, rest, process.env);
+    await runHere(command, rest, env);
   } else if (name === 'completion' && (asked === 'bash' || asked === 'zsh')) {
     const tables = COMMANDS.map(({ table }) => table);
     process.stdout.write(completionOf(asked, { tables, services: SERVICES }));
