@@ -1,20 +1,10 @@
 /** `archiver hold`: forbids erasure case by case, releases it again, and says what is held. */
 import type { Archive } from '../archive/archive.ts';
-import { isErased, listErased, takeBackErasure } from '../archive/erased.ts';
-import {
-  flagByHolds,
-  type HoldRecord,
-  holdsOn,
-  listHolds,
-  placeHold,
-  removeHold,
-  requireCase,
-  subjectOfHold,
-} from '../archive/holds.ts';
+import { type HoldRecord, holdsOn, listHolds, requireCase, subjectOfHold } from '../archive/holds.ts';
 import { subjectKey, type Subject } from '../archive/names.ts';
 import type { Audit } from '../audit/audit.ts';
 import { Failure } from '../failure.ts';
-import type { Recording } from '../recording.ts';
+import { holdSubject, releaseHold } from '../holding.ts';
 import type { GenesysRetention } from '../genesys/retention.ts';
 import { protectAtSource } from './at-source.ts';
 import { type FlagValues, UsageError } from './flags.ts';
@@ -75,14 +65,17 @@ async function holdAll(task: Task, work: CaseWork & { readonly reason: string })
   for (const target of work.targets) {
     if (signal.aborted) break;
     const hold = holdFor(target, work);
-    const end = await holdOne(hold, work, signal);
+    const { archive, audit, retention } = work;
+    const about = retention === undefined ? {} : { atSource: true };
+    const end = await holdSubject(hold, { archive, audit, by: operator(), about }, signal);
     tally[end.state] += 1;
     report.line(`${WORDS[end.state].padEnd(12)}  ${textOfSubject(target)}`, {
       type: 'hold',
       state: end.state,
       ...hold,
     });
-    for (const key of end.gone) report.line(`${WORDS['too-late'].padEnd(12)}  ${key}`, { type: 'gone', key });
+    for (const key of end.gone.map(textOfSubject))
+      report.line(`${WORDS['too-late'].padEnd(12)}  ${key}`, { type: 'gone', key });
     if (end.gone.length > 0 && end.state !== 'too-late') tally['too-late'] += end.gone.length;
   }
   report.text(
@@ -118,75 +111,6 @@ function holdFor(
   };
 }
 
-interface HoldEnd {
-  readonly state: keyof typeof WORDS;
-  /** Recordings of a held conversation that had been erased before, as people write them. */
-  readonly gone: readonly string[];
-}
-
-/**
- * The note first, which every erasure looks for; then the flags, which settle who was first: what carries one can no longer be
- * removed. Only then a mark of an erasure says whether it came too late.
- */
-async function holdOne(
-  hold: HoldRecord,
-  { archive, audit, retention }: HoldNeeds,
-  signal: AbortSignal,
-): Promise<HoldEnd> {
-  const subject = subjectOfHold(hold);
-  const about = { case: hold.case, ...(retention === undefined ? {} : { atSource: true }) };
-  await audit.record({ action: 'held', ...operator(), ...subject, why: hold.reason, about }, signal);
-  const isNew = await placeHold(hold, archive.notes, signal);
-  await flagByHolds(subject, archive, signal);
-  const gone = await goneOf(subject, archive, signal);
-  if (gone !== 'all') return { state: isNew ? 'held' : 'already', gone };
-  await removeHold(hold, archive.notes, signal);
-  await flagByHolds(subject, archive, signal);
-  await audit.record(
-    { action: 'refused', ...operator(), ...subject, about: { ...about, command: 'hold', because: 'erased' } },
-    signal,
-  );
-  return { state: 'too-late', gone: [] };
-}
-
-/** What of it an erasure was faster with. A mark on what is still there is taken back: the hold has won. */
-async function goneOf(subject: Subject, archive: Archive, signal: AbortSignal): Promise<readonly string[] | 'all'> {
-  const { recordingId, conversationId } = subject;
-  if (recordingId !== undefined) return goneOfRecording({ recordingId, conversationId }, archive, signal);
-  const gone: string[] = [];
-  for await (const { recordingId: marked } of listErased(archive.notes, signal, conversationId)) {
-    const recording = marked === null ? undefined : { recordingId: marked, conversationId };
-    if (recording === undefined) continue;
-    if ((await goneOfRecording(recording, archive, signal)) === 'all') gone.push(textOfSubject(recording));
-  }
-  if (!(await isErased(subject, archive.notes, signal))) return gone;
-  for await (const recording of archive.recordingsOf(conversationId ?? '', signal))
-    if (await isWhole(recording, archive, signal)) {
-      await takeBackErasure(subject, archive.notes, signal);
-      return gone;
-    }
-  return 'all';
-}
-
-async function goneOfRecording(
-  recording: Recording,
-  archive: Archive,
-  signal: AbortSignal,
-): Promise<readonly string[] | 'all'> {
-  if (!(await isErased(recording, archive.notes, signal))) return [];
-  if (!(await isWhole(recording, archive, signal))) return 'all';
-  await takeBackErasure(recording, archive.notes, signal);
-  const { conversationId } = recording;
-  if (conversationId !== undefined)
-    await takeBackErasure({ recordingId: undefined, conversationId }, archive.notes, signal);
-  return [];
-}
-
-/** Its manifest is what an erasure removes first. Nothing is completed by looking: whoever stores it does that. */
-async function isWhole(recording: Recording, archive: Archive, signal: AbortSignal): Promise<boolean> {
-  return (await archive.remains({ subject: recording, days: [] }, signal)).manifestSha256 !== undefined;
-}
-
 async function releaseAll(task: Task, { archive, audit, retention, caseName, targets }: CaseWork): Promise<Exit> {
   const { report, signal } = task;
   const wanted = new Set(targets.map(subjectKey));
@@ -196,14 +120,11 @@ async function releaseAll(task: Task, { archive, audit, retention, caseName, tar
     if (signal.aborted) break;
     const subject = subjectOfHold(hold);
     if (wanted.size > 0 && !wanted.delete(subjectKey(subject))) continue;
-    await audit.record({ action: 'released', ...operator(), ...subject, about: { case: caseName } }, signal);
-    await removeHold(hold, archive.notes, signal);
-    await flagByHolds(subject, archive, signal);
+    const others = await releaseHold(hold, { archive, audit, by: operator() }, signal);
     const { conversationId } = subject;
     if (conversationId !== undefined && (await isFree(conversationId, archive, signal))) free.add(conversationId);
-    const others = (await holdsOn(subject, archive.notes, signal)).map((other) => other.case);
     released += 1;
-    const still = others.length === 0 ? '' : `  still held by ${[...new Set(others)].join(', ')}`;
+    const still = others.length === 0 ? '' : `  still held by ${others.join(', ')}`;
     report.line(`released  ${textOfSubject(subject)}${still}`, { type: 'released', ...hold, still: others });
   }
   for (const key of wanted) report.line(`not held  ${key}`, { type: 'not-held', key });
