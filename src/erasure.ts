@@ -20,7 +20,7 @@ export interface ErasureNeeds {
   readonly archive: Archive;
   readonly audit: Pick<Audit, 'record'>;
   /** As the audit names whoever erases. */
-  readonly by: Pick<AuditEntry, 'who' | 'way'>;
+  readonly by: Pick<AuditEntry, 'who' | 'way' | 'from' | 'requestId'>;
   readonly reason: string;
   /** Once more at the end of each batch, for what a worker stored in the last moment: of what is too old to be on its way nobody does. */
   readonly looksAgain: boolean;

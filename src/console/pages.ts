@@ -1,6 +1,8 @@
 /** Every page of the console, one line each: its address, who may see it, and what answers. */
 import { exportAudit, showAudit } from './audit-page.ts';
+import { askErase, eraseFromPage } from './erase-page.ts';
 import { showFound } from './find.ts';
+import { holdFromPage, releaseFromPage } from './hold-page.ts';
 import { notePlayed, sendLevels, sendMedia, sendOriginal } from './media.ts';
 import { showRecording } from './recording.ts';
 import { replayFailures, showFailures } from './failures.ts';
@@ -34,6 +36,10 @@ export const PAGES: readonly PageRoute[] = [
   { method: 'GET', path: '/health.json', role: 'listen', gives: 'data', answer: tellHealth },
   { method: 'GET', path: '/failures', role: 'listen', gives: 'page', answer: showFailures },
   { method: 'POST', path: '/failures/replay', role: 'operate', gives: 'page', answer: replayFailures },
+  { method: 'POST', path: '/hold', role: 'hold', gives: 'page', answer: holdFromPage },
+  { method: 'POST', path: '/release', role: 'hold', gives: 'page', answer: releaseFromPage },
+  { method: 'GET', path: '/erase', role: 'erase', gives: 'page', answer: askErase },
+  { method: 'POST', path: '/erase', role: 'erase', gives: 'page', answer: eraseFromPage },
   { method: 'GET', path: '/audit', role: 'audit', gives: 'page', answer: showAudit },
   { method: 'GET', path: '/audit.ndjson', role: 'audit', gives: 'data', answer: exportAudit },
 ];

@@ -7,6 +7,8 @@ import { Failure } from '../failure.ts';
 import { parseId, parseOptionalId, pathOf, type Recording } from '../recording.ts';
 import { readCall, type Call } from './call.ts';
 import { html, named, type Html } from './html.ts';
+import { SAID } from './hold-page.ts';
+import { keepPart } from './keep-part.ts';
 import { listenersPart } from './listeners.ts';
 import { missingPart } from './missing-part.ts';
 import { playerPart } from './player-part.ts';
@@ -26,12 +28,13 @@ export const showRecording: AnswerVisit = async (visit, needs) => {
     recordingId: recordingId === undefined ? undefined : parseId(recordingId, 'recording'),
   };
   const { title, article } = await shownCall(subject, visit, needs);
+  const said = SAID.get(visit.query.get('said') ?? '');
   return page({
     title,
     section: 'find',
     modules: ['player'],
     main: html`<h1 class="vh">${title}</h1>
-      <div class="alone">${article}</div>`,
+      <div class="alone">${said !== undefined && html`<p class="card said" role="status">${said}</p>`}${article}</div>`,
   });
 };
 
@@ -85,7 +88,7 @@ async function shownCall(subject: Subject, visit: Visit, needs: ConsoleNeeds): P
         </div>
         ${state.kind === 'archived' && actionsPart(state.manifest)}
       </div>
-      ${parts} ${othersPart(call)} ${commandsPart(call, visit)}
+      ${parts} ${othersPart(call)} ${keepPart(call, { visit, needs })}
     </article>`,
   };
 }
@@ -197,35 +200,6 @@ function afterTheEnd(recordedAt: string | null, { finishedAt, webm }: Manifest):
   if (recordedAt === null) return undefined;
   const afterMs = Date.parse(finishedAt) - Date.parse(recordedAt) - webm.durationMs;
   return afterMs < 0 ? undefined : html`, ${lengthWords(afterMs)} after its end`;
-}
-
-/** What is done at the console of a machine, by those whose it is: each command as it would be typed. */
-function commandsPart({ subject, state }: Call, { who }: Visit): Html | undefined {
-  const mayHold = who.roles.has('hold');
-  const mayErase = who.roles.has('erase');
-  if ((!mayHold && !mayErase) || state.kind === 'erased') return undefined;
-  const { recordingId, conversationId = '_' } = subject;
-  const target =
-    recordingId === undefined ? `--conversation ${conversationId}` : `--recording ${conversationId}/${recordingId}`;
-  return html`<details class="audw more">
-    <summary>${[...(mayHold ? ['Hold'] : []), ...(mayErase ? ['Erase'] : [])].join(', ')}: the commands</summary>
-    <dl class="facts">
-      ${
-        mayHold &&
-        html`<dt>Hold</dt>
-          <dd><code>archiver hold CASE ${target} --reason "…"</code></dd>
-          <dt>Release</dt>
-          <dd><code>archiver hold CASE ${target} --release</code></dd>`
-      }
-      ${
-        mayErase &&
-        html`<dt>Erase</dt>
-          <dd>
-            <code>archiver erase ${target} --reason "…"</code>, which says what it would do until <code>--confirm</code>
-          </dd>`
-      }
-    </dl>
-  </details>`;
 }
 
 /** All else of its conversation. */

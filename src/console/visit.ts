@@ -10,6 +10,7 @@ import type { Search } from '../search/search.ts';
 import type { Hearing } from './hearing.ts';
 import type { HealthWatch } from './health-facts.ts';
 import { html, type Html } from './html.ts';
+import type { Keeping } from './keeping.ts';
 import type { Identity } from './who/identity.ts';
 
 /** What pages are made of. */
@@ -26,6 +27,8 @@ export interface ConsoleNeeds {
   /** undefined where there is no index to search in. */
   readonly search: Search | undefined;
   readonly hearing: Hearing;
+  /** Holds and erases at once; undefined where the account may not. */
+  readonly keeping: Keeping | undefined;
   /** A keyed hash: the same of the same text, and nothing to be told from it. */
   readonly hashed: (text: string) => string;
   /** Wall clock. */

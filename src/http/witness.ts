@@ -52,6 +52,15 @@ export class Witness {
     return recorded;
   }
 
+  /** Where a request came from, and its number in the log. */
+  placeOf(req: Request): Pick<AuditEntry, 'from' | 'requestId'> {
+    const requestId = req.res?.getHeader('X-Request-Id');
+    return {
+      from: addressOf(req, this.#options.proxies),
+      requestId: typeof requestId === 'string' ? requestId : undefined,
+    };
+  }
+
   #listened(entry: AuditEntry): Promise<void> {
     const { who, way, from = '', conversationId = '', recordingId = '' } = entry;
     const key = [who, way, from, conversationId, recordingId].join('\n');
@@ -75,15 +84,13 @@ export class Witness {
   }
 
   #entryOf(req: Request, { action, way, who, recording, about }: Act): AuditEntry {
-    const requestId = req.res?.getHeader('X-Request-Id');
     return {
       action,
       who: who ?? callerOf(req).name,
       way,
-      from: addressOf(req, this.#options.proxies),
+      ...this.placeOf(req),
       conversationId: recording?.conversationId,
       recordingId: recording?.recordingId,
-      requestId: typeof requestId === 'string' ? requestId : undefined,
       about,
     };
   }

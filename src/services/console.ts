@@ -6,6 +6,7 @@ import { openAssets } from '../console/assets.ts';
 import { createConsole } from '../console/console.ts';
 import { HealthWatch } from '../console/health-facts.ts';
 import type { Hearing } from '../console/hearing.ts';
+import type { Keeping } from '../console/keeping.ts';
 import { openDoor } from '../console/who/open-door.ts';
 import type { AppNeeds } from '../http/app.ts';
 import { Readiness, type Dependency } from '../http/health.ts';
@@ -32,6 +33,7 @@ export const peoplePages: Deployable = async (context) => {
     dependencies,
     search: openTheSearch(context, open.archive).search,
     listen: undefined,
+    keeping: undefined,
   });
   return serveRoutes(context, { dependencies, ...routes });
 };
@@ -45,12 +47,14 @@ export interface ConsoleSources {
   readonly listen: Hearing['listen'];
   /** What the health page says of its parts. */
   readonly dependencies: readonly Dependency[];
+  /** Where holds and erasures are done at once. */
+  readonly keeping: Keeping | undefined;
 }
 
 /** What stands below /console/, wherever that is served. */
 export async function consoleRoutes(
   { config, door, log, metrics, version }: Context,
-  { archive, queue, audit, dependencies, search, listen }: ConsoleSources,
+  { archive, queue, audit, dependencies, search, listen, keeping }: ConsoleSources,
 ): Promise<Pick<AppNeeds, 'console'>> {
   const assets = await openAssets();
   if (!assets.hasModules)
@@ -62,7 +66,21 @@ export async function consoleRoutes(
   const hearing = { ...turnstiles(), listen, channelNames: config.channelNames };
   const hashed = (text: string): string => keys.hashed(text);
   const health = new HealthWatch({ archive, queue, parts: new Readiness(dependencies), now });
-  const needs = { archive, queue, audit, witness, health, metrics, log, version, search, hearing, hashed, now };
+  const needs = {
+    archive,
+    queue,
+    audit,
+    witness,
+    health,
+    metrics,
+    log,
+    version,
+    search,
+    hearing,
+    keeping,
+    hashed,
+    now,
+  };
   const needsSomeone = (): number => health.needsSomeone;
   return { console: createConsole(needs, { assets, doorkeeper, tokens, publicUrl, needsSomeone }) };
 }

@@ -1,6 +1,10 @@
 /** `archiver serve`: receiver, worker, playback and console in one process. */
+import type { Audit } from '../audit/audit.ts';
+import type { Config } from '../config/config.ts';
+import type { Keeping } from '../console/keeping.ts';
 import { consoleRoutes } from './console.ts';
 import { workEachNight } from './each-night.ts';
+import { forgetBeside } from './forget-beside.ts';
 import {
   consumeQueue,
   deliveryNeeds,
@@ -36,7 +40,9 @@ export const serve: Deployable = async (given) => {
     { name: 'archive', check: (signal: AbortSignal) => open.archive.check(signal) },
     ...studio.dependencies,
   ];
-  const sources = { archive: open.archive, queue, audit, dependencies, search, listen };
+  // A bucket has accounts of its own for that.
+  const keeping = config.archive.kind === 'folder' ? keepingOf(config, audit) : undefined;
+  const sources = { archive: open.archive, queue, audit, dependencies, search, listen, keeping };
   const pages = await consoleRoutes(context, sources);
   const calls = (): Pulse['calls'] => studio.genesys.callsSpent ?? null;
   const saying = { tally, waiting: parts.waiting, calls, checks: beginCheckup(ownProbes(context), context) };
@@ -58,3 +64,7 @@ export const serve: Deployable = async (given) => {
     working.then(() => undefined),
   );
 };
+
+function keepingOf(config: Config, audit: Audit): Keeping {
+  return { audit, forgetBeside: (subjects) => forgetBeside(subjects, config) };
+}

@@ -25,7 +25,8 @@ import { Witness } from '../../../src/http/witness.ts';
 import { createLog } from '../../../src/log.ts';
 import { createMetrics } from '../../../src/metrics.ts';
 import { freePort } from '../free-port.ts';
-import { SqliteSearch } from '../../../src/search/sqlite-search.ts';
+import { subjectKey } from '../../../src/archive/names.ts';
+import { forgetRows, SqliteSearch } from '../../../src/search/sqlite-search.ts';
 import { openSqliteQueue, type SqliteQueue } from '../../../src/queue/sqlite/sqlite.ts';
 
 export interface ConsoleScene extends AsyncDisposable {
@@ -81,7 +82,8 @@ export async function openConsoleScene(change: SceneOptions = {}): Promise<Conso
   const log = createLog({ level: 'debug', secrets: [], stream });
   const metrics = createMetrics();
   const keys = new ConsoleKeys(() => []);
-  const search = new SqliteSearch({ path: join(folder, 'index.db'), archive, onTrouble: () => undefined });
+  const indexFile = join(folder, 'index.db');
+  const search = new SqliteSearch({ path: indexFile, archive, onTrouble: () => undefined });
   const state = { who: EVERYBODY as Identity | undefined, now: new Date() };
   const doorkeeper: Doorkeeper = {
     identify: async () => state.who,
@@ -112,6 +114,7 @@ export async function openConsoleScene(change: SceneOptions = {}): Promise<Conso
     version: '0.0.0-test',
     search,
     hearing: hearingOf(),
+    keeping: { audit, forgetBeside: async (subjects) => forgetRows(indexFile, subjects.map(subjectKey)) },
     hashed: (text) => keys.hashed(text),
     now: () => state.now,
     ...change.needs,
