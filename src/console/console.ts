@@ -5,7 +5,9 @@ import express, { type Express, type NextFunction, type Request, type RequestHan
 import { Failure } from '../failure.ts';
 import { answerFailure, failureOf, levelOfAnswer, pathnameOf } from '../http/errors.ts';
 import { leavingSignal } from '../http/play.ts';
-import { readForm } from './forms.ts';
+import { headerOf } from '../http/headers.ts';
+import { withDivisionIds } from './divisions.ts';
+import { readForm, returnPath } from './forms.ts';
 import type { Assets } from './assets.ts';
 import { pageDocument, type Frame, type Theme } from './layout.ts';
 import { PAGES, type PageRoute } from './pages.ts';
@@ -117,9 +119,10 @@ class Console {
   /** Who has not signed in goes there, and comes back to what was asked for. */
   async #identify(route: PageRoute, req: Request, res: Response): Promise<Identity | undefined> {
     const { doorkeeper } = this.#options;
-    const who = await doorkeeper.identify({ req, res, isUse: route.gives === 'page' });
-    if (who !== undefined) return who;
-    const signIn = doorkeeper.signInAt(req.method === 'GET' ? req.originalUrl : '/console/');
+    const who = await doorkeeper.identify({ req, res, isUse: route.gives === 'page' || route.isUse === true });
+    if (who !== undefined)
+      return who.divisions === 'all' ? who : withDivisionIds(who, await this.#needs.divisions.known());
+    const signIn = doorkeeper.signInAt(req.method === 'GET' ? req.originalUrl : pageBefore(req));
     if (route.gives === 'data' || signIn === undefined)
       throw new Failure('unauthorized', 'Nobody is signed in, or the session has ended: sign in again.');
     seeOther(signIn, res);
@@ -170,6 +173,8 @@ class Console {
       who,
       token: who === undefined ? '' : tokens.make(who),
       theme: themeOf(req),
+      now: this.#needs.now(),
+      divisions: who === undefined || who.divisions === 'all' ? new Map() : await this.#needs.divisions.known(),
       needsSomeone: needsSomeone?.() ?? 0,
     };
     res.status(shown.status ?? 200).setHeader('Content-Type', 'text/html; charset=utf-8');
@@ -207,6 +212,12 @@ class Console {
 
 interface Refused extends Exchange {
   readonly gives: PageRoute['gives'];
+}
+
+/** Where a form was sent from, so that it can be sent again; only ever a page of ours. */
+function pageBefore(req: Request): string {
+  const from = URL.parse(headerOf(req.headers, 'referer') ?? '');
+  return from === null || from.host !== req.headers.host ? '/console/' : returnPath(`${from.pathname}${from.search}`);
 }
 
 function seeOther(to: string, res: Response): void {

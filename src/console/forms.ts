@@ -32,6 +32,6 @@ function requireSameOrigin(req: IncomingMessage, publicUrl: string | undefined):
 export function returnPath(to: string | null): string {
   const url = URL.parse(to ?? '', 'http://localhost');
   if (url === null || url.origin !== 'http://localhost') return '/console/';
-  const path = `${url.pathname}${url.search}`;
+  const path = `${url.pathname}${url.search}${url.hash}`;
   return path.startsWith('/console/') && !path.startsWith('/console/sign-') ? path : '/console/';
 }

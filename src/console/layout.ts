@@ -1,5 +1,6 @@
 /** What a page shows → the whole document: head, navigation, who is signed in, and the page itself. */
 import type { Assets } from './assets.ts';
+import type { NamesOfDivisions } from './divisions.ts';
 import { html, named, type Html } from './html.ts';
 import { tokenField, type Section, type ShownPage } from './visit.ts';
 import type { Role } from '../config/console.ts';
@@ -15,6 +16,10 @@ export interface Frame {
   readonly token: string;
   /** Chosen by the switch; undefined where the system decides. */
   readonly theme: Theme | undefined;
+  /** Of the service: a reader's own may be wrong. */
+  readonly now: Date;
+  /** What divisions are called, by id. */
+  readonly divisions: NamesOfDivisions;
   /** Recordings that somebody has to look after. */
   readonly needsSomeone: number;
 }
@@ -35,7 +40,7 @@ export function pageDocument(shown: ShownPage, frame: Frame): Html {
   const { assets, theme } = frame;
   const modules = ['frame', ...(shown.modules ?? [])].filter((name) => assets.get(`${name}.js`) !== undefined);
   return html`<!doctype html>
-    <html lang="en" ${theme !== undefined && html`data-theme="${theme}"`}>
+    <html lang="en" data-now="${frame.now.toISOString()}" ${theme !== undefined && html`data-theme="${theme}"`}>
       <head>
         <meta charset="utf-8" />
         <meta name="viewport" content="width=device-width, initial-scale=1" />
@@ -80,7 +85,7 @@ function countBadge(count: number): Html {
 }
 
 /** Opens without scripts; on a phone the name is inside. */
-function menuOf(who: Identity, { token }: Frame): Html {
+function menuOf(who: Identity, { token, divisions }: Frame): Html {
   const mayLeave = who.way === 'key' || who.way === 'oidc';
   return html`<details class="me">
     <summary><span class="ini" aria-hidden="true">${initialOf(who.id)}</span><b>${named(who.id)}</b></summary>
@@ -92,7 +97,9 @@ function menuOf(who: Identity, { token }: Frame): Html {
       </p>
       ${
         who.divisions !== 'all' &&
-        html`<p class="muted small">listens to: ${[...who.divisions].map((name) => html`${named(name)} `)}</p>`
+        html`<p class="muted small">
+          listens to: ${[...who.divisions].map((id) => html`${named(divisions.get(id) ?? id)} `)}
+        </p>`
       }
       ${
         mayLeave &&

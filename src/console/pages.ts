@@ -7,7 +7,7 @@ import { notePlayed, sendLevels, sendMedia, sendOriginal } from './media.ts';
 import { showRecording } from './recording.ts';
 import { replayFailures, showFailures } from './failures.ts';
 import { showHealth, tellHealth } from './health.ts';
-import { redirect, type AnswerVisit } from './visit.ts';
+import { data, redirect, type AnswerVisit } from './visit.ts';
 import type { Role } from '../config/console.ts';
 
 export interface PageRoute {
@@ -18,20 +18,26 @@ export interface PageRoute {
   readonly role: Role | undefined;
   /** What a refusal looks like: a page for people, or the error of all other routes for programs and players. */
   readonly gives: 'page' | 'data';
+  /** Somebody does something, though no page is asked for: it puts off the end of a session. */
+  readonly isUse?: true;
   readonly answer: AnswerVisit;
 }
+
+/** Whether somebody is signed in, and as whom: for a page that was left open. */
+const tellWho: AnswerVisit = async ({ who }) => data('application/json; charset=utf-8', JSON.stringify({ id: who.id }));
 
 const RECORDING = ':conversationId/:recordingId';
 
 export const PAGES: readonly PageRoute[] = [
   { method: 'GET', path: '/', role: undefined, gives: 'page', answer: async () => redirect('/console/find') },
+  { method: 'GET', path: '/who.json', role: undefined, gives: 'data', answer: tellWho },
   { method: 'GET', path: '/find', role: 'listen', gives: 'page', answer: showFound },
   { method: 'GET', path: '/recordings/:conversationId', role: 'listen', gives: 'page', answer: showRecording },
   { method: 'GET', path: `/recordings/${RECORDING}`, role: 'listen', gives: 'page', answer: showRecording },
   { method: 'GET', path: `/media/${RECORDING}`, role: 'listen', gives: 'data', answer: sendMedia },
   { method: 'GET', path: `/media/${RECORDING}/original/:index`, role: 'listen', gives: 'data', answer: sendOriginal },
   { method: 'GET', path: `/levels/${RECORDING}`, role: 'listen', gives: 'data', answer: sendLevels },
-  { method: 'POST', path: `/played/${RECORDING}`, role: 'listen', gives: 'data', answer: notePlayed },
+  { method: 'POST', path: `/played/${RECORDING}`, role: 'listen', gives: 'data', isUse: true, answer: notePlayed },
   { method: 'GET', path: '/health', role: 'listen', gives: 'page', answer: showHealth },
   { method: 'GET', path: '/health.json', role: 'listen', gives: 'data', answer: tellHealth },
   { method: 'GET', path: '/failures', role: 'listen', gives: 'page', answer: showFailures },

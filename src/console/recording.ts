@@ -6,6 +6,7 @@ import { subjectKey, subjectOfKey, type Subject } from '../archive/names.ts';
 import { Failure } from '../failure.ts';
 import { parseId, parseOptionalId, pathOf, type Recording } from '../recording.ts';
 import { readCall, type Call } from './call.ts';
+import type { NamesOfDivisions } from './divisions.ts';
 import { html, named, type Html } from './html.ts';
 import { SAID } from './hold-page.ts';
 import { keepPart } from './keep-part.ts';
@@ -75,7 +76,7 @@ async function shownCall(subject: Subject, visit: Visit, needs: ConsoleNeeds): P
     state.kind === 'archived'
       ? html`${playerPart(call, state.manifest, { visit, needs })}
           <div class="two">
-            ${factsPart(call, state.manifest)}${await listenersPart(recordingOf(state.manifest), visit, needs)}
+            ${factsPart(call, { manifest: state.manifest, divisions: await needs.divisions.known() })}${await listenersPart(recordingOf(state.manifest), visit, needs)}
           </div>`
       : missingPart(call, { visit, needs });
   return {
@@ -162,7 +163,12 @@ const WAYS: ReadonlyMap<string, string> = new Map([
   ['encode-video', 'pictures encoded'],
 ]);
 
-function factsPart({ holds }: Call, manifest: Manifest): Html {
+interface FactSources {
+  readonly manifest: Manifest;
+  readonly divisions: NamesOfDivisions;
+}
+
+function factsPart({ holds, details }: Call, { manifest, divisions }: FactSources): Html {
   const { conversationId, recordingId, webm, way, why, finishedAt, recordedAt, service } = manifest;
   return html`<section aria-labelledby="facts">
     <h3 id="facts">Facts</h3>
@@ -176,6 +182,7 @@ function factsPart({ holds }: Call, manifest: Manifest): Html {
       }
       <dt>Recording</dt>
       <dd><code>${recordingId}</code></dd>
+      ${divisionFact(details?.divisions ?? [], divisions)}
       <dt>Archived</dt>
       <dd>${timeOf(finishedAt, 'moment')}${afterTheEnd(recordedAt, manifest)}, by version ${service}</dd>
       <dt>Made</dt>
@@ -194,6 +201,15 @@ function factsPart({ holds }: Call, manifest: Manifest): Html {
       </dd>
     </dl>
   </section>`;
+}
+
+/** By name; without the right to ask for names, Genesys' own id. */
+function divisionFact(ids: readonly string[], names: NamesOfDivisions): Html | undefined {
+  if (ids.length === 0) return undefined;
+  return html`<dt>${ids.length === 1 ? 'Division' : 'Divisions'}</dt>
+    <dd>
+      ${ids.map((id, index) => html`${index > 0 && ', '}<span title="${id}">${named(names.get(id) ?? id)}</span>`)}
+    </dd>`;
 }
 
 function afterTheEnd(recordedAt: string | null, { finishedAt, webm }: Manifest): Html | undefined {

@@ -9,6 +9,7 @@ import type { Witness } from '../http/witness.ts';
 import type { Search } from '../search/search.ts';
 import type { Hearing } from './hearing.ts';
 import type { HealthWatch } from './health-facts.ts';
+import type { DivisionNames } from './divisions.ts';
 import { html, type Html } from './html.ts';
 import type { Keeping } from './keeping.ts';
 import type { Identity } from './who/identity.ts';
@@ -29,6 +30,7 @@ export interface ConsoleNeeds {
   readonly hearing: Hearing;
   /** Holds and erases at once; undefined where the account may not. */
   readonly keeping: Keeping | undefined;
+  readonly divisions: Pick<DivisionNames, 'known'>;
   /** A keyed hash: the same of the same text, and nothing to be told from it. */
   readonly hashed: (text: string) => string;
   /** Wall clock. */

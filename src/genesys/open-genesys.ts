@@ -13,6 +13,7 @@ import type { ExpectedRecording } from './census.ts';
 import { createDownloader, type Downloader, type DownloadOptions } from '../download/download.ts';
 import { type ConversationSource, createConversationSource } from './conversations.ts';
 import { createAgent } from './exchange.ts';
+import { askDivisionNames } from './divisions.ts';
 import type { GenesysCaller, Genesys, Located, RecordingList } from './genesys.ts';
 import { createMediaApi, type MediaApi } from './media-api.ts';
 import { createRecordingApi, type RecordingApi } from './recording-api.ts';
@@ -38,6 +39,8 @@ export interface OpenGenesys extends Genesys {
   /** These will be located soon, by whoever works through many: their originals are asked for together. */
   expect(recordings: readonly ExpectedRecording[]): void;
   readonly conversations: ConversationSource;
+  /** What divisions are called, by id; undefined where this client may not be told. @throws Failure of Genesys */
+  divisionNames(signal: AbortSignal): Promise<ReadonlyMap<string, string> | undefined>;
   /** Calls in the windows of its clients together; undefined before Genesys told. */
   readonly callsSpent: CallsSpent | undefined;
 }
@@ -97,6 +100,10 @@ class GenesysCloud implements OpenGenesys {
 
   expect(recordings: readonly ExpectedRecording[]): void {
     if (this.#way !== 'media') this.#batches.expect(recordings.filter(({ recordingId }) => !isVoicemail(recordingId)));
+  }
+
+  divisionNames(signal: AbortSignal): Promise<ReadonlyMap<string, string> | undefined> {
+    return askDivisionNames(this.#api, signal);
   }
 
   check(signal: AbortSignal): Promise<void> {

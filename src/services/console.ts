@@ -4,6 +4,7 @@ import type { Audit } from '../audit/audit.ts';
 import { LISTENERS } from '../bounds.ts';
 import { openAssets } from '../console/assets.ts';
 import { createConsole } from '../console/console.ts';
+import { DivisionNames } from '../console/divisions.ts';
 import { HealthWatch } from '../console/health-facts.ts';
 import type { Hearing } from '../console/hearing.ts';
 import type { Keeping } from '../console/keeping.ts';
@@ -64,6 +65,7 @@ export async function consoleRoutes(
   const publicUrl = config.publicUrl ?? door.url;
   const { doorkeeper, tokens, keys } = await openDoor({ config, publicUrl, witness, log, now });
   const hearing = { ...turnstiles(), listen, channelNames: config.channelNames };
+  const divisions = new DivisionNames(archive.notes);
   const hashed = (text: string): string => keys.hashed(text);
   const health = new HealthWatch({ archive, queue, parts: new Readiness(dependencies), now });
   const needs = {
@@ -78,6 +80,7 @@ export async function consoleRoutes(
     search,
     hearing,
     keeping,
+    divisions,
     hashed,
     now,
   };

@@ -18,6 +18,7 @@ import { openTheSearch } from './open-search.ts';
 import { playbackRoutes } from './playback.ts';
 import { type Pulse, PulseTally } from '../pulse.ts';
 import { beginCheckup } from './checkup.ts';
+import { beginDivisions } from './keep-divisions.ts';
 import { ownProbes } from './own-probes.ts';
 import { beginPulse } from './pulse.ts';
 import { pushRoute } from './push.ts';
@@ -44,6 +45,7 @@ export const serve: Deployable = async (given) => {
   const keeping = config.archive.kind === 'folder' ? keepingOf(config, audit) : undefined;
   const sources = { archive: open.archive, queue, audit, dependencies, search, listen, keeping };
   const pages = await consoleRoutes(context, sources);
+  beginDivisions(context, { archive: open.archive, genesys: studio.genesys });
   const calls = (): Pulse['calls'] => studio.genesys.callsSpent ?? null;
   const saying = { tally, waiting: parts.waiting, calls, checks: beginCheckup(ownProbes(context), context) };
   beginPulse(context, { archive: open.archive, command: 'serve', ...saying });

@@ -2,6 +2,7 @@
 import { consumeQueue, deliveryNeeds, openStudio, openTheArchive, openTheQueue, serveRoutes } from './open.ts';
 import { type Pulse, PulseTally } from '../pulse.ts';
 import { beginCheckup } from './checkup.ts';
+import { beginDivisions } from './keep-divisions.ts';
 import { ownProbes } from './own-probes.ts';
 import { beginPulse } from './pulse.ts';
 import { pushRoute } from './push.ts';
@@ -14,6 +15,7 @@ export const worker: Deployable = async (given) => {
   const open = await openTheArchive(context);
   const studio = await openStudio(context, open, { archives: true });
   const parts = deliveryNeeds(context, queue, { archive: open.archive, studio });
+  beginDivisions(context, { archive: open.archive, genesys: studio.genesys });
   const calls = (): Pulse['calls'] => studio.genesys.callsSpent ?? null;
   const saying = { tally, waiting: parts.waiting, calls, checks: beginCheckup(ownProbes(context), context) };
   beginPulse(context, { archive: open.archive, command: 'worker', ...saying });

@@ -23,6 +23,20 @@ const FORMS: Readonly<Record<string, Intl.DateTimeFormatOptions>> = {
   moment: { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' },
 };
 
+let known = { atMs: Date.parse(document.documentElement.dataset['now'] ?? ''), since: performance.now() };
+
+/** As the service told it last: the clock of a reader may be wrong, or jump. */
+export function serviceNow(): number {
+  const now = known.atMs + performance.now() - known.since;
+  return Number.isNaN(now) ? Date.now() : now;
+}
+
+/** `date`: of an answer that has just come. */
+export function toldNow(date: string | null): void {
+  const atMs = Date.parse(date ?? '');
+  if (!Number.isNaN(atMs)) known = { atMs, since: performance.now() };
+}
+
 /** `37 min`: as src/console/moments.ts writes it. */
 function ageText(seconds: number): string {
   if (seconds < 120) return `${String(seconds)} s`;
@@ -40,7 +54,7 @@ export function localTimes(root: ParentNode): void {
     if (Number.isNaN(at.getTime())) continue;
     time.title = `${time.dateTime.slice(0, 19).replace('T', ' ')} UTC`;
     const isAgo = time.dataset['as'] === 'ago';
-    if (isAgo) time.textContent = ageText(Math.max(0, Math.round((Date.now() - at.getTime()) / 1000)));
+    if (isAgo) time.textContent = ageText(Math.max(0, Math.round((serviceNow() - at.getTime()) / 1000)));
     else if (form !== undefined) time.textContent = new Intl.DateTimeFormat('en-GB', form).format(at);
   }
 }
@@ -56,6 +70,10 @@ function closeMenus(menu: HTMLDetailsElement): void {
     if (event.target instanceof Node && !menu.contains(event.target)) menu.open = false;
   });
 }
+
+// A sign-in goes on to the very moment of a link.
+const to = document.querySelector<HTMLInputElement>('input[name=to]');
+if (to !== null && location.hash !== '' && !to.value.includes('#')) to.value += location.hash;
 
 const theme = document.getElementById('theme');
 if (theme !== null) offerThemes(theme);

@@ -3,6 +3,7 @@ import { localTimes } from './frame.ts';
 import { make } from './dom.ts';
 import { onKey } from './keys.ts';
 import type { CallPlayer } from './player.ts';
+import { isSignedOut, saySignedOut } from './signed-out.ts';
 
 /** Sooner nothing is said; later it can be given up. */
 const QUIET_MS = 300;
@@ -64,7 +65,9 @@ async function open(href: string, { isNew, playFocus }: Opening): Promise<void> 
     replace(answer, playFocus);
   } catch (error) {
     if (error instanceof Error && error.message === 'abort') return;
-    // Signed out, refused or away: the page itself says so.
+    if (await isSignedOut())
+      return saySignedOut({ stays: 'The list stays.', back: () => void open(href, { isNew, playFocus }) });
+    // Refused or away: the page itself says so.
     location.assign(href);
   } finally {
     clearTimeout(waiting);

@@ -1,5 +1,6 @@
 /** A page that looks again every ten seconds and takes over what has changed: nothing else moves, and focus stays where it is. */
-import { localTimes } from './frame.ts';
+import { localTimes, serviceNow, toldNow } from './frame.ts';
+import { saySignedOut } from './signed-out.ts';
 
 const EVERY_MS = 10_000;
 
@@ -39,8 +40,9 @@ class LivePage extends HTMLElement {
     if (document.hidden) return;
     const headers = this.#etag === undefined ? {} : { 'If-None-Match': this.#etag };
     const answer = await fetch(this.dataset['watch'] ?? '', { headers, cache: 'no-store' }).catch(() => undefined);
-    if (answer?.status === 401) return void (location.href = location.href.replace(/#.*/, ''));
+    if (answer?.status === 401) return this.#signedOut();
     if (answer === undefined || (!answer.ok && answer.status !== 304)) return this.#cutOff();
+    toldNow(answer.headers.get('Date'));
     const isFirst = this.#etag === undefined;
     const isNew = answer.status === 200;
     this.#etag = answer.headers.get('ETag') ?? undefined;
@@ -48,8 +50,13 @@ class LivePage extends HTMLElement {
     else if (this.#isCutOff) this.#say('');
     this.#isCutOff = false;
     const asOf = this.querySelector('#as-of time');
-    if (asOf instanceof HTMLTimeElement && !this.#isStale()) asOf.dateTime = new Date().toISOString();
+    if (asOf instanceof HTMLTimeElement && !this.#isStale()) asOf.dateTime = new Date(serviceNow()).toISOString();
     localTimes(this);
+  }
+
+  #signedOut(): void {
+    clearInterval(this.#timer);
+    saySignedOut({ stays: 'What is shown is what was known until now.', back: () => this.#start() });
   }
 
   #cutOff(): void {

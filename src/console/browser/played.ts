@@ -4,22 +4,35 @@ const EVERY_S = 30;
 /** Of one step of the clock; more is a jump. */
 const STEP_S = 1.5;
 
+interface ClaimFacts {
+  readonly url: string;
+  readonly token: string;
+  /** The session has ended while somebody listens. */
+  readonly signedOut: () => void;
+}
+
+/** Kept while nobody is signed in; more is hours of it. */
+const MOST_KEPT = 200;
+
 export class PlayedClaims {
   readonly #media: HTMLMediaElement;
   readonly #url: string;
   readonly #token: string;
+  readonly #signedOut: () => void;
+  #kept: URLSearchParams[] = [];
   readonly #gone = new AbortController();
   #from: number | undefined;
   #to = 0;
 
-  constructor(media: HTMLMediaElement, { url, token }: { readonly url: string; readonly token: string }) {
+  constructor(media: HTMLMediaElement, { url, token, signedOut }: ClaimFacts) {
     this.#media = media;
     this.#url = url;
     this.#token = token;
+    this.#signedOut = signedOut;
     const { signal } = this.#gone;
     media.addEventListener('timeupdate', () => this.#note(), { signal });
     for (const name of ['pause', 'ended', 'seeking']) media.addEventListener(name, () => this.send(), { signal });
-    addEventListener('pagehide', () => this.send(), { signal });
+    addEventListener('pagehide', () => this.#leave(), { signal });
     document.addEventListener('visibilitychange', () => document.hidden && this.send(), { signal });
   }
 
@@ -42,12 +55,34 @@ export class PlayedClaims {
   }
 
   send(): void {
+    const claim = this.#claim();
+    if (claim !== undefined) void this.#post(claim);
+  }
+
+  /** Signed in again: what was heard before is told after all. */
+  resend(): void {
+    const kept = this.#kept;
+    this.#kept = [];
+    for (const claim of kept) void this.#post(claim);
+  }
+
+  /** Nobody waits for an answer any more. */
+  #leave(): void {
+    const claim = this.#claim();
+    if (claim !== undefined) navigator.sendBeacon(this.#url, claim);
+  }
+
+  #claim(): URLSearchParams | undefined {
     const from = this.#from;
     this.#from = undefined;
-    if (from === undefined || this.#to <= from) return;
-    navigator.sendBeacon(
-      this.#url,
-      new URLSearchParams({ token: this.#token, from: from.toFixed(1), to: this.#to.toFixed(1) }),
-    );
+    if (from === undefined || this.#to <= from) return undefined;
+    return new URLSearchParams({ token: this.#token, from: from.toFixed(1), to: this.#to.toFixed(1) });
+  }
+
+  async #post(claim: URLSearchParams): Promise<void> {
+    const answer = await fetch(this.#url, { method: 'POST', body: claim, keepalive: true }).catch(() => undefined);
+    if (answer?.status !== 401) return;
+    if (this.#kept.length < MOST_KEPT) this.#kept.push(claim);
+    this.#signedOut();
   }
 }

@@ -4,6 +4,7 @@ import { type KeyAct, onKey } from './keys.ts';
 import { PlayedClaims } from './played.ts';
 import { Screens } from './screens.ts';
 import { Sides } from './sides.ts';
+import { saySignedOut } from './signed-out.ts';
 import { type VoiceLane, lanesIn, type Moment, momentsOf, lengthOfAll, skipsOf, type Stretch } from './speech.ts';
 import { CallWave } from './wave.ts';
 
@@ -53,7 +54,11 @@ export class CallPlayer extends HTMLElement {
     if (media === null || this.#media !== undefined) return;
     this.#media = media;
     this.#sides = new Sides(media);
-    this.#claims = new PlayedClaims(media, { url: this.#given('played'), token: this.#given('token') });
+    this.#claims = new PlayedClaims(media, {
+      url: this.#given('played'),
+      token: this.#given('token'),
+      signedOut: () => this.#signedOut(),
+    });
     if (media instanceof HTMLAudioElement) media.controls = false;
     this.#build(media);
     this.#listen(media);
@@ -146,9 +151,9 @@ export class CallPlayer extends HTMLElement {
       next,
       this.#speed,
       this.#zoom,
-      make('label', { class: 'sw' }, this.#skip, this.#saves),
-      make('span', { class: 'grow' }),
       ...(this.#names.length > 1 ? [this.#sideChoice()] : []),
+      // Last: once it says how much it saves it is longer, and nothing else moves.
+      make('label', { class: 'sw' }, this.#skip, this.#saves),
     );
     media.after(wave, controls, this.#said);
     const link = this.closest('article')?.querySelector<HTMLElement>('[data-act=link]');
@@ -401,33 +406,29 @@ export class CallPlayer extends HTMLElement {
       void media.play().catch(() => undefined);
       this.#say('');
     });
-    if (status === 401) this.#offerSignIn(at);
+    if (status === 401) this.#signedOut();
     this.#said.replaceChildren(
       `${WHY.get(status) ?? whyBroken(media, status, at)} `,
       ...(status === 410 ? [] : [again]),
     );
   }
 
-  #offerSignIn(at: number): void {
-    const to = `${this.#given('here')}#t=${String(Math.floor(at))}`;
-    const link = make(
-      'a',
-      { class: 'btn pri', href: `/console/sign-in?to=${encodeURIComponent(this.#given('here'))}`, target: '_blank' },
-      'Sign in',
-    );
-    const stay = make('button', { type: 'button', class: 'btn' }, 'Stay here');
-    const dialog = make(
-      'dialog',
-      { class: 'card', 'aria-labelledby': 'signed-out' },
-      make('h2', { id: 'signed-out' }, 'You are signed out'),
-      make('p', {}, `Sign in in another tab, then try again here: the player stays at ${clock(at)}.`),
-      make('p', { class: 'acts' }, link, stay),
-    );
-    stay.addEventListener('click', () => dialog.close());
-    dialog.addEventListener('close', () => dialog.remove());
-    history.replaceState(history.state, '', to);
-    document.body.append(dialog);
-    dialog.showModal();
+  /** Whoever is no longer known here hears no more; where it stopped is kept, in the address as well. */
+  #signedOut(): void {
+    const media = this.#media;
+    const at = this.position;
+    media?.pause();
+    history.replaceState(history.state, '', `#t=${String(Math.floor(at))}`);
+    saySignedOut({
+      stays: `The player stays at ${clock(at)}.`,
+      back: () => {
+        if (media?.error != null) media.load();
+        this.position = at;
+        this.#claims?.resend();
+        this.#say(`Signed in again: it goes on at ${clock(at)}.`);
+        this.focusPlay();
+      },
+    });
   }
 
   #offerScreens(media: HTMLMediaElement): void {

@@ -8,6 +8,7 @@ import { openFolderArchive, type FolderArchive } from '../../../src/archive/fold
 import { FolderAudit } from '../../../src/audit/folder-audit.ts';
 import { openAssets } from '../../../src/console/assets.ts';
 import { createConsole, type ConsoleOptions, type Doorkeeper } from '../../../src/console/console.ts';
+import { DivisionNames } from '../../../src/console/divisions.ts';
 import { HealthWatch } from '../../../src/console/health-facts.ts';
 import type { Hearing } from '../../../src/console/hearing.ts';
 import type { ConsoleNeeds } from '../../../src/console/visit.ts';
@@ -114,6 +115,7 @@ export async function openConsoleScene(change: SceneOptions = {}): Promise<Conso
     version: '0.0.0-test',
     search,
     hearing: hearingOf(),
+    divisions: new DivisionNames(archive.notes, 0),
     keeping: { audit, forgetBeside: async (subjects) => forgetRows(indexFile, subjects.map(subjectKey)) },
     hashed: (text) => keys.hashed(text),
     now: () => state.now,
