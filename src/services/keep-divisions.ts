@@ -4,7 +4,7 @@ import type { Archive } from '../archive/archive.ts';
 import type { OpenGenesys } from '../genesys/open-genesys.ts';
 import type { Context } from './run.ts';
 
-const FIRST_AFTER_MS = 20_000;
+const FIRST_AFTER_MS = 90_000;
 const EVERY_MS = 24 * 3_600_000;
 const WITHIN_MS = 60_000;
 
