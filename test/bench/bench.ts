@@ -7,6 +7,7 @@ import { cpus, loadavg, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { NO_CENSUS } from '../support/service/children.ts';
+import { auditRows } from './audit.ts';
 import { boundsRows } from './bounds.ts';
 import { cloudRow } from './cloud.ts';
 import { cloudEventsRow } from './cloud-events.ts';
@@ -48,6 +49,7 @@ const WORK: Readonly<Record<string, Work>> = {
   'cloud-memory': cloudMemoryRow,
   verify: verifyRows,
   console: consoleRows,
+  audit: auditRows,
 };
 
 const { values } = parseArgs({

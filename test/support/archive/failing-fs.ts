@@ -34,7 +34,7 @@ export function failCall(t: TestContext, name: Name, code: string): void {
 /** fsync and chmod of open files and folders. */
 export async function replaceHandle(
   t: TestContext,
-  name: 'sync' | 'chmod',
+  name: 'sync' | 'datasync' | 'chmod',
   replacement: (handle: FileHandle, real: () => Promise<unknown>) => Promise<unknown>,
 ): Promise<void> {
   await using file = await fs.open(import.meta.filename);
