@@ -185,7 +185,11 @@ export class ReconcileTally {
   }
 
   #list(): void {
-    if (this.#lines.length > 0) this.#report.text(['', ...columnsOf(this.#lines)].join('\n'));
+    // As they were found they stand in no order: several conversations are looked at together.
+    const lines = this.#lines.toSorted(
+      ([, a = '', b = ''], [, c = '', d = '']) => a.localeCompare(c) || b.localeCompare(d),
+    );
+    if (lines.length > 0) this.#report.text(['', ...columnsOf(lines)].join('\n'));
     const hidden = this.#findings - this.#lines.filter(([kind]) => kind !== 'why').length;
     if (hidden > 0) this.#report.text(`… and ${String(hidden)} more: --json lists all of them.`);
   }
