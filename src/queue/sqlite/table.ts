@@ -53,8 +53,10 @@ const SQL = {
       due_at = excluded.due_at, accepted_at = excluded.accepted_at, changed_at = excluded.changed_at,
       attempt = 0, lost = 0, token = NULL, rerun_at = NULL, reason = NULL
     WHERE message.state IN ('done', 'dead')`,
+  /** Events that come close behind each other are one, as late as the last of them: it is worked on at no age below what it may be brought to. */
   bringForward: `
-    UPDATE message SET due_at = min(due_at, max(rerun_at, :now)), accepted_at = :now, changed_at = :now
+    UPDATE message SET
+      due_at = iif(rerun_at <= :now, min(due_at, :now), :now + max(rerun_at - changed_at, 0)), accepted_at = :now
     WHERE key = :key AND state = 'queued' AND rerun_at IS NOT NULL`,
   /** A conversation that is being looked up is looked up once more: the event may tell of what came meanwhile. */
   rerun: `UPDATE message SET rerun_at = coalesce(rerun_at, :now) WHERE key = :key AND state = 'running'`,
