@@ -281,9 +281,9 @@ const PASSING: ReadonlySet<FailureCode> = new Set(['upstream-timeout', 'upstream
  * A login page, a portal or a gateway that answers in the media host's place passes, and is not the recording's fault: by its
  * first bytes, since a label alone proves nothing. @throws Failure `upstream-error`
  */
-export function refusePage(beginning: Buffer, contentType: string): void {
+export function refusePage(beginning: Buffer, contentType: string, due: 'media' | 'text'): void {
   const text = beginning.toString('latin1', 0, 512);
-  if (!isPage(text) && !isDocument(text, contentType)) return;
+  if (!isPage(text) && !(due === 'media' && isDocument(text, contentType))) return;
   const what = isPage(text) || isMarkup(text) ? 'A web page or error document' : 'Text';
   throw new Failure(
     'upstream-error',

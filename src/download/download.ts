@@ -28,6 +28,8 @@ export interface Downloader {
 export interface DownloadOptions extends HostsOptions {
   /** A proxy judges the addresses it connects to: the check of addresses here then covers direct hosts alone. */
   readonly proxies?: Proxies | undefined;
+  /** Text where reports are fetched: then only a web page is none. */
+  readonly due?: 'media' | 'text';
   /** Silence of the media host before its connection is given up; 30 s. */
   readonly idleMs?: number;
   /** 15 s. */
@@ -48,6 +50,7 @@ interface LeastRate {
 interface DownloadLimits extends SourceLimits, EnduranceLimits {
   readonly maxBytes: number;
   readonly slowest: LeastRate;
+  readonly due: 'media' | 'text';
 }
 
 /** The longest part `readRange` holds in memory. */
@@ -61,6 +64,7 @@ export function createDownloader(
     maxBytes: config.maxMediaBytes,
     hosts: createHosts(config, options),
     proxies: options.proxies,
+    due: options.due ?? 'media',
     connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
     idleMs: options.idleMs ?? 30_000,
     headersTimeoutMs: options.headersTimeoutMs ?? 15_000,
@@ -238,7 +242,7 @@ class MediaDownload implements Download {
   }
 
   #deliver(chunk: Buffer): Buffer {
-    if (this.#deliveredBytes === 0) refusePage(chunk, this.contentType);
+    if (this.#deliveredBytes === 0) refusePage(chunk, this.contentType, this.#limits.due);
     this.#hash.update(chunk);
     this.#deliveredBytes += chunk.length;
     this.#capBytes();

@@ -56,7 +56,7 @@ export class GenesysInquiry {
   constructor(config: GenesysConfig, { share, proxies, pollMs = POLL_MS }: InquiryOptions) {
     this.#agent = createAgent(proxies);
     this.#api = new Api(config, { agent: this.#agent, patience: PATIENCE, share });
-    this.#downloader = createDownloader({ ...config, maxMediaBytes: MAX_REPORT_BYTES }, { proxies });
+    this.#downloader = createDownloader({ ...config, maxMediaBytes: MAX_REPORT_BYTES }, { proxies, due: 'text' });
     this.#pollMs = pollMs;
   }
 
