@@ -100,7 +100,7 @@ class Organization {
     const CERTIFICATE_KEY = this.#key.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
     const env = { ...this.genesys.environment(), ...this.scene.env, CERTIFICATE_KEY };
     const { stdout } = await runInProcess([...args, '--quiet'], env);
-    return stdout.replaceAll(`${this.folder}/`, '').replaceAll(this.path(''), 'var/archive/').trimEnd();
+    return stdout.replaceAll(`${this.folder}/`, '').replaceAll(this.path(''), 'var/archive').trimEnd();
   }
 }
 
