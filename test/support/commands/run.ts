@@ -14,14 +14,18 @@ export interface Printed {
 
 const CLI = join(import.meta.dirname, '../../../src/cli.ts');
 
-/** `env` is all of its environment, but for PATH. */
+/** As the first line of cli.ts has it. */
+const FLAGS = ['--max-semi-space-size=8'];
+const ALLOCATOR = { MALLOC_ARENA_MAX: '1' };
+
+/** `env` is all of its environment, but for PATH and what the program starts itself with. */
 export function startCommand(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
 ): ChildProcessByStdio<null, Readable, Readable> {
-  return spawn(process.execPath, [CLI, ...args], {
+  return spawn(process.execPath, [...FLAGS, CLI, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env['PATH'], ...COMPILED, ...env },
+    env: { PATH: process.env['PATH'], ...COMPILED, ...ALLOCATOR, ...env },
   });
 }
 
