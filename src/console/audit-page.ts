@@ -5,6 +5,7 @@ import { dayBefore, daysBetween, isDay } from '../instant.ts';
 import { canonicalId, isId } from '../recording.ts';
 import { html, named, type Html } from './html.ts';
 import { grouped, momentTag } from './moments.ts';
+import { idsCell, wideTable } from './table-part.ts';
 import { type AnswerVisit, type ConsoleNeeds, page, SENT, type Visit } from './visit.ts';
 
 /** The newest of what matches. */
@@ -122,23 +123,11 @@ function auditTable(
       <h2 id="records">${grouped(count)} ${count === 1 ? 'record' : 'records'}</h2>
       <span class="muted small">${days}, UTC${newest}</span>
     </div>
-    <div class="wide" tabindex="0" role="region" aria-label="Records, one a row">
-      <table class="fail">
-        <thead>
-          <tr>
-            <th scope="col">When</th>
-            <th scope="col">Who</th>
-            <th scope="col">Did</th>
-            <th scope="col">Conversation and recording</th>
-            <th scope="col">From</th>
-            <th scope="col">About</th>
-          </tr>
-        </thead>
-        <tbody>
-          ${records.map((record) => recordRow(record, now))}
-        </tbody>
-      </table>
-    </div>
+    ${wideTable({
+      label: 'Records, one a row',
+      heads: ['When', 'Who', 'Did', 'Conversation and recording', 'From', 'About'],
+      rows: records.map((record) => recordRow(record, now)),
+    })}
   </section>`;
 }
 
@@ -152,15 +141,7 @@ function recordRow(record: AuditRecord, now: Date): Html {
       <div class="muted small">by ${way}</div>
     </td>
     <td><span class="code">${action}</span></td>
-    <td>
-      ${conversationId !== undefined && html`<a href="/console/recordings/${conversationId}"><code>${conversationId}</code></a>`}
-      ${
-        recordingId !== undefined &&
-        html`<div class="small">
-          <a href="/console/recordings/${conversationId ?? '_'}/${recordingId}"><code>${recordingId}</code></a>
-        </div>`
-      }
-    </td>
+    ${idsCell({ conversationId, recordingId })}
     <td><code>${from ?? '–'}</code></td>
     <td>${named([...facts, ...(why === undefined ? [] : [`“${why}”`])].join(' · '))}</td>
   </tr>`;

@@ -1,4 +1,5 @@
 /** Failures by reason, then each; and everything that matches tried again, with its count first. */
+import { createHash } from 'node:crypto';
 import { Failure } from '../failure.ts';
 import {
   countReplay,
@@ -15,21 +16,48 @@ import {
 } from './failed-list.ts';
 import type { Trouble } from './health-facts.ts';
 import { html, named, type Html } from './html.ts';
-import { agoTag, grouped, momentTag, plural } from './moments.ts';
-import { type AnswerVisit, type ConsoleNeeds, page, redirect, tokenField, type Visit } from './visit.ts';
+import { grouped, momentTag, plural } from './moments.ts';
+import { progressPart, replayProgress, type ReplayProgress, sentIn } from './replay-progress.ts';
+import { ACTIONS, idsCell, wideTable } from './table-part.ts';
+import { type AnswerVisit, type ConsoleNeeds, data, page, redirect, tokenField, type Visit } from './visit.ts';
 
 const SHOWN = 50;
 
 export const showFailures: AnswerVisit = async (visit, needs) => {
   const filter = parseFailureFilter(visit.query);
   if (visit.query.get('replay') === 'ask') return askReplay(filter, visit, needs);
-  const { facts } = await needs.health.known();
-  const { rows, isMore } = await firstOf(filter, needs, visit.signal);
+  const [{ facts }, { rows, isMore }, progress] = await Promise.all([
+    needs.health.known(),
+    firstOf(filter, needs, visit.signal),
+    progressFor(filter, visit, needs),
+  ]);
+  const parts = html`<div data-part="reasons">${reasonsPart(facts?.troubles ?? [], filter)}</div>
+    ${failureFilterForm(filter)}
+    <div data-part="list">${listPart({ rows, isMore, filter }, { visit, now: needs.now() })}</div>`;
   const main = html`<h1>Failures</h1>
-    ${sentNote(visit, rows, needs.now())} ${reasonsPart(facts?.troubles ?? [], filter)} ${failureFilterForm(filter)}
-    ${listPart({ rows, isMore, filter }, { visit, now: needs.now() })}`;
-  return page({ title: 'Failures', section: 'health', main });
+    ${progress === undefined ? parts : html`<live-page data-watch="/console/failures.json?${withoutAsking(visit.query)}">${progressPart(progress, needs.now())} ${parts}</live-page>`}`;
+  return page({ title: 'Failures', section: 'health', main, modules: progress === undefined ? [] : ['live'] });
 };
+
+/** How far a replay has come, for the page to see that it has come further. */
+export const tellReplayed: AnswerVisit = async (visit, needs) => {
+  const progress = await progressFor(parseFailureFilter(visit.query), visit, needs);
+  const body = JSON.stringify(progress ?? null);
+  return data('application/json; charset=utf-8', body, `"${createHash('sha256').update(body).digest('base64url')}"`);
+};
+
+async function progressFor(
+  filter: FailureFilter,
+  { query, signal }: Visit,
+  { archive }: ConsoleNeeds,
+): Promise<ReplayProgress | undefined> {
+  const sent = sentIn(query);
+  return sent === undefined ? undefined : replayProgress(filter, { ...sent, archive }, signal);
+}
+
+function withoutAsking(query: URLSearchParams): string {
+  return new URLSearchParams([...query].filter(([name]) => name !== 'replay')).toString();
+}
 
 async function firstOf(
   filter: FailureFilter,
@@ -123,22 +151,6 @@ function conflictsPart(conflicts: readonly ReplayConflict[], count: number): Htm
   </ul>`;
 }
 
-/** After a replay: how many have been tried since, told from what is listed now. */
-function sentNote({ query }: Visit, rows: readonly ListedFailure[], now: Date): Html | undefined {
-  const [sent, at] = [Number(query.get('sent')), Date.parse(query.get('at') ?? '')];
-  if (!Number.isSafeInteger(sent) || sent <= 0 || Number.isNaN(at)) return undefined;
-  const again = rows.filter(({ failure }) => Date.parse(failure.failedAt) >= at).length;
-  const left = rows.length - again;
-  const old = plural(left, 'of those shown has its old failure still', 'of those shown have their old failure still');
-  const anew = plural(again, 'has failed anew', 'have failed anew');
-  return html`<p class="card said" role="status">
-    <b>${plural(sent, 'recording was', 'recordings were')} sent to be tried again</b>
-    ${agoTag(new Date(at).toISOString(), now)} ago.
-    ${left === 0 ? 'None of those shown still has its old failure' : old}${again > 0 && html`; ${anew}`}.
-    <a href="">Look again</a>
-  </p>`;
-}
-
 function reasonsPart(troubles: readonly Trouble[], { code }: FailureFilter): Html | undefined {
   const failed = troubles.filter(({ waits }) => !waits);
   if (failed.length === 0) return undefined;
@@ -189,22 +201,11 @@ function listPart({ rows, isMore, filter }: ListState, at: { readonly visit: Vis
       <span class="grow"></span>
       ${mayReplay && html`<a class="btn pri" href="/console/failures?${filterText(filter)}&amp;replay=ask">Replay all that match</a>`}
     </div>
-    <div class="wide" tabindex="0" role="region" aria-label="Failures, one a row">
-      <table class="fail">
-        <thead>
-          <tr>
-            <th scope="col">Failed</th>
-            <th scope="col">Reason</th>
-            <th scope="col">Conversation and recording</th>
-            <th scope="col">Tries</th>
-            <th scope="col"><span class="vh">Actions</span></th>
-          </tr>
-        </thead>
-        <tbody>
-          ${rows.map((row) => failureRow(row, { mayReplay, now: at.now }))}
-        </tbody>
-      </table>
-    </div>
+    ${wideTable({
+      label: 'Failures, one a row',
+      heads: ['Failed', 'Reason', 'Conversation and recording', 'Tries', ACTIONS],
+      rows: rows.map((row) => failureRow(row, { mayReplay, now: at.now })),
+    })}
   </section>`;
 }
 
@@ -213,7 +214,6 @@ function failureRow(
   { mayReplay, now }: { readonly mayReplay: boolean; readonly now: Date },
 ): Html {
   const { recording, failure } = entry;
-  const { conversationId, recordingId } = recording;
   const ids = idsText(entry);
   const only = new URLSearchParams({ only: ids }).toString();
   return html`<tr>
@@ -222,15 +222,10 @@ function failureRow(
       <span class="code">${failure.code}</span>
       <div class="muted small">${named(failure.reason)}</div>
     </td>
-    <td>
-      ${conversationId !== undefined && html`<a href="/console/recordings/${conversationId}"><code>${conversationId}</code></a>`}
-      <div class="small">
-        ${recordingId === undefined ? html`<span class="muted">all of the conversation</span>` : html`<a href="/console/recordings/${ids}"><code>${recordingId}</code></a>`}
-      </div>
-    </td>
+    ${idsCell(recording, 'all of the conversation')}
     <td class="num">${failure.attempts}</td>
     <td class="do">
-      ${mayReplay && html`<a class="btn" href="/console/failures?${only}&amp;replay=ask">Replay<span class="vh"> ${ids}</span></a>`}
+      ${mayReplay && html`<a class="btn" id="replay-${ids}" href="/console/failures?${only}&amp;replay=ask">Replay<span class="vh"> ${ids}</span></a>`}
     </td>
   </tr>`;
 }

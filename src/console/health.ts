@@ -8,6 +8,7 @@ import { daysPart } from './days-part.ts';
 import { partsPart } from './parts-part.ts';
 import { silentPart } from './silent-part.ts';
 import { agoTag, grouped, momentTag, plural, spanText } from './moments.ts';
+import { ACTIONS, wideTable } from './table-part.ts';
 import { type AnswerVisit, data, page, type Visit } from './visit.ts';
 import { verdictOf, type HealthVerdict } from './verdict.ts';
 
@@ -160,22 +161,11 @@ function troublesPart({ visit, facts, now }: Told): Html {
     ${
       facts.troubles.length === 0
         ? html`<p class="sec muted">Nothing has failed.</p>`
-        : html`<div class="wide" tabindex="0" role="region" aria-label="Reasons">
-            <table class="fail">
-              <thead>
-                <tr>
-                  <th scope="col">Count</th>
-                  <th scope="col">What happened</th>
-                  <th scope="col">What to do next</th>
-                  <th scope="col">Newest</th>
-                  <th scope="col"><span class="vh">Actions</span></th>
-                </tr>
-              </thead>
-              <tbody>
-                ${facts.troubles.map((trouble) => troubleRow(trouble, { visit, now }))}
-              </tbody>
-            </table>
-          </div>`
+        : wideTable({
+            label: 'Reasons',
+            heads: ['Count', 'What happened', 'What to do next', 'Newest', ACTIONS],
+            rows: facts.troubles.map((trouble) => troubleRow(trouble, { visit, now })),
+          })
     }
   </section>`;
 }

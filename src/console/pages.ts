@@ -5,7 +5,7 @@ import { showFound } from './find.ts';
 import { holdFromPage, releaseFromPage } from './hold-page.ts';
 import { notePlayed, sendLevels, sendMedia, sendOriginal } from './media.ts';
 import { showRecording } from './recording.ts';
-import { replayFailures, showFailures } from './failures.ts';
+import { replayFailures, showFailures, tellReplayed } from './failures.ts';
 import { showHealth, tellHealth } from './health.ts';
 import { data, redirect, type AnswerVisit } from './visit.ts';
 import type { Role } from '../config/console.ts';
@@ -41,6 +41,7 @@ export const PAGES: readonly PageRoute[] = [
   { method: 'GET', path: '/health', role: 'listen', gives: 'page', answer: showHealth },
   { method: 'GET', path: '/health.json', role: 'listen', gives: 'data', answer: tellHealth },
   { method: 'GET', path: '/failures', role: 'listen', gives: 'page', answer: showFailures },
+  { method: 'GET', path: '/failures.json', role: 'listen', gives: 'data', answer: tellReplayed },
   { method: 'POST', path: '/failures/replay', role: 'operate', gives: 'page', answer: replayFailures },
   { method: 'POST', path: '/hold', role: 'hold', gives: 'page', answer: holdFromPage },
   { method: 'POST', path: '/release', role: 'hold', gives: 'page', answer: releaseFromPage },

@@ -141,7 +141,60 @@ test('a question that cannot be is refused by the name of what is wrong', async 
   }
 });
 
+test('how far a replay has come is told once, and again when it has come further', async () => {
+  await using opened = await openWithList();
+  const { scene } = opened;
+  for (const recordingId of ['u-1', 'u-2', 'u-3']) await addFailed(scene.archive, { recordingId });
+  scene.now = new Date(Date.now() + 1_000);
+  const answer = await scene.post('/console/failures/replay', { filter: '' }, '/console/failures?replay=ask');
+  const address = answer.headers.get('location') ?? '';
+  const told = address.replace('/failures?', '/failures.json?');
+  const first = await scene.get(told);
+  assert.deepEqual(await first.json(), { sent: 3, at: scene.now.toISOString(), old: 3, anew: 0, isMore: false });
+  const etag = { 'if-none-match': first.headers.get('etag') ?? '' };
+  assert.equal((await scene.get(told, etag)).status, 304);
+  await scene.archive.removeFailure({ recordingId: 'u-1', conversationId: 'c-of-u-1' }, soon());
+  await addFailed(scene.archive, { recordingId: 'u-2', code: 'gone', at: new Date(Date.now() + 60_000) });
+  const second = await scene.get(told, etag);
+  assert.deepEqual(await second.json(), { sent: 3, at: scene.now.toISOString(), old: 1, anew: 1, isMore: false });
+  assert.equal(await (await scene.get('/console/failures.json')).text(), 'null');
+  for (const query of ['sent=-1&at=2026-01-01', 'sent=1e99&at=x', 'sent=3', 'sent=3&at=%3Cscript%3E'])
+    assert.doesNotMatch(await (await scene.get(`/console/failures?${query}`)).text(), /sent to be tried again/);
+});
+
 const chromium = chromiumForTests();
+
+test(
+  'a replay goes on before one’s eyes: what has been tried is counted, leaves the list, and focus stays',
+  chromium.options,
+  async () => {
+    await using opened = await openWithList();
+    const { scene } = opened;
+    for (const recordingId of ['u-1', 'u-2', 'u-3']) await addFailed(scene.archive, { recordingId });
+    scene.now = new Date(Date.now() + 1_000);
+    const answer = await scene.post('/console/failures/replay', { filter: '' }, '/console/failures?replay=ask');
+    await using seen = await openView(chromium.browser(), { theme: 'light', width: 1440 });
+    const { page } = seen;
+    const look = (): Promise<unknown> => page.evaluate("document.querySelector('live-page').look()");
+    await page.goto(`${scene.url}${answer.headers.get('location') ?? ''}`);
+    await page.getByText('0 tried, 3 have their old failure still').waitFor();
+    await page.getByRole('button', { name: 'Pause updates' }).waitFor();
+    await look();
+    const replay = page.getByRole('link', { name: 'Replay c-of-u-3/u-3' });
+    await replay.focus();
+    for (const recordingId of ['u-1', 'u-2'])
+      await scene.archive.removeFailure({ recordingId, conversationId: `c-of-${recordingId}` }, soon());
+    await look();
+    await page.getByText('2 tried, 1 has its old failure still').first().waitFor();
+    assert.equal(await page.getByRole('row').count(), 2);
+    assert.equal(await replay.evaluate((link) => link.ownerDocument.activeElement === link), true);
+    assert.match((await page.locator('[data-said]').textContent()) ?? '', /2 tried, 1 has its old failure still/);
+    assert.deepEqual(await seen.problems(), []);
+    await scene.archive.removeFailure({ recordingId: 'u-3', conversationId: 'c-of-u-3' }, soon());
+    await look();
+    await page.getByText('each has been tried').first().waitFor();
+  },
+);
 
 for (const view of VIEWS)
   test(
@@ -169,7 +222,7 @@ for (const view of VIEWS)
       await picture(page, name('ask'));
       await page.getByRole('button', { name: 'Replay 3' }).focus();
       await page.keyboard.press('Enter');
-      await page.getByRole('status').filter({ hasText: 'were sent' }).waitFor();
+      await page.getByText('were sent to be tried again').waitFor();
       assert.deepEqual(await seen.problems(), []);
       await picture(page, name('sent'));
       await page.goto(`${scene.url}/console/failures?code=internal`);
