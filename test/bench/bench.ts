@@ -19,9 +19,11 @@ import { eachRow } from './each.ts';
 import { firstByteRow } from './first-byte.ts';
 import { fleetRow } from './fleet.ts';
 import { Inputs } from './inputs.ts';
+import { listingRows } from './listing.ts';
 import { manyRows } from './many.ts';
 import { memoryRow } from './memory.ts';
 import { table, type Bench, type Row } from './row.ts';
+import { searchRows } from './search.ts';
 import { seekRow } from './seek.ts';
 import { verifyRows } from './verify.ts';
 
@@ -48,6 +50,8 @@ const WORK: Readonly<Record<string, Work>> = {
   'cloud-events': cloudEventsRow,
   'cloud-memory': cloudMemoryRow,
   verify: verifyRows,
+  listing: listingRows,
+  search: searchRows,
   console: consoleRows,
   audit: auditRows,
 };

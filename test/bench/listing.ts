@@ -1,0 +1,72 @@
+/** An archive folder of many recordings and failures → rows: what the first page of a listing and one conversation cost. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { Archive, ListQuery } from '../../src/archive/archive.ts';
+import { openArchive } from '../../src/archive/open-archive.ts';
+import { readConfig } from '../../src/config/config.ts';
+import { failureOf } from '../support/archive/content.ts';
+import { manyObjects } from '../support/archive/many.ts';
+import type { Bench, Row } from './row.ts';
+
+const DAY = '2026-03-01';
+const LIMIT = 50;
+const TIMES = 9;
+const PAGE_MS = 30;
+const CONVERSATION_MS = 10;
+
+export async function listingRows(bench: Bench): Promise<readonly Row[]> {
+  const recordings = bench.quick ? 20_000 : 200_000;
+  const failures = 5_000;
+  const root = join(bench.folder, 'listing');
+  bench.say(`listing: a folder of ${String(recordings)} recordings and ${String(failures)} failures`);
+  const conversationId = fill(root, recordings, failures);
+  const config = readConfig({ ARCHIVE_URL: `file:${root}`, WEBHOOK_AUTH: 'none' }, 'receiver');
+  const { archive } = await openArchive(config, { publicUrl: '' });
+  try {
+    // Marks what was placed here by hand, as it marks an archive of an earlier version.
+    await archive.sweep(3_600_000, AbortSignal.timeout(600_000));
+    const [page, conversation] = [await cpuMsOf(archive, {}), await cpuMsOf(archive, { conversationId })];
+    const among = `of ${String(recordings)} recordings and ${String(failures)} failures in a folder, CPU`;
+    return [
+      rowOf(`first page of ${String(LIMIT)} ${among}`, page, PAGE_MS),
+      rowOf(`one conversation ${among}`, conversation, CONVERSATION_MS),
+    ];
+  } finally {
+    await archive.close();
+  }
+}
+
+/** A conversation that is there. */
+function fill(root: string, recordings: number, failures: number): string {
+  let conversationId = '';
+  const place = (name: string, bytes: Uint8Array | string): void => {
+    mkdirSync(dirname(join(root, name)), { recursive: true });
+    writeFileSync(join(root, name), bytes);
+  };
+  for (const { name, bytes } of manyObjects(recordings, DAY)) {
+    place(name, bytes);
+    conversationId = /^recordings\/([^/]+)/.exec(name)?.[1] ?? conversationId;
+  }
+  for (let index = 0; index < failures; index += 1) {
+    const subject = { conversationId: `failed-${String(index)}`, recordingId: `f${String(index)}` };
+    place(`failures/${subject.conversationId}.${subject.recordingId}.json`, JSON.stringify(failureOf(subject)));
+  }
+  return conversationId;
+}
+
+/** The least of several. */
+async function cpuMsOf(archive: Archive, query: Omit<ListQuery, 'limit'>): Promise<number> {
+  const taken: number[] = [];
+  for (let time = 0; time < TIMES; time += 1) {
+    const before = process.cpuUsage();
+    const { entries } = await archive.list({ limit: LIMIT, ...query }, AbortSignal.timeout(600_000));
+    const { user, system } = process.cpuUsage(before);
+    if (entries.length === 0) throw new Error('Nothing was listed.');
+    taken.push((user + system) / 1000);
+  }
+  return Math.min(...taken);
+}
+
+function rowOf(work: string, ms: number, mostMs: number): Row {
+  return { work, reference: '–', ours: `${ms.toFixed(1)} ms`, target: `${String(mostMs)} ms`, met: ms <= mostMs };
+}
