@@ -2,20 +2,27 @@
 
 const INSTANT = /^(\d{4}-\d\d-\d\d)[Tt]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:?\d\d)$/;
 
+/** Days of each month of a year that is no leap year. */
+const MONTHS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+
 /** A day that exists, `yyyy-mm-dd`. */
 export function isDay(text: string): boolean {
   if (!/^\d{4}-\d\d-\d\d$/.test(text)) return false;
-  const date = new Date(`${text}T00:00:00Z`);
-  // 30 February parses, as 2 March.
-  return !Number.isNaN(date.getTime()) && date.toISOString().startsWith(text);
+  const [year, month, day] = [Number(text.slice(0, 4)), Number(text.slice(5, 7)), Number(text.slice(8))];
+  const isLeap = year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0);
+  const days = month === 2 && isLeap ? 29 : (MONTHS[month - 1] ?? 0);
+  return day >= 1 && day <= days;
 }
+
+/** Milliseconds of `Date` at the beginning of the year 0, and of the year 10000. */
+const [FIRST_MS, END_MS] = [Date.parse('0000-01-01T00:00:00Z'), Date.parse('+010000-01-01T00:00:00Z')];
 
 /** RFC 3339 §5.6 (seconds may be absent), of a day that exists, of the years 0 to 9999. */
 export function isInstant(text: string): boolean {
   const [, day = ''] = INSTANT.exec(text) ?? [];
   if (!isDay(day)) return false;
-  const date = new Date(text);
-  return !Number.isNaN(date.getTime()) && /^\d{4}-/.test(date.toISOString());
+  const ms = Date.parse(text);
+  return ms >= FIRST_MS && ms < END_MS;
 }
 
 export const DAY_MS = 24 * 3_600_000;

@@ -80,7 +80,8 @@ export class RowTable {
   /** Like {@link put}, for a table that has none of them yet, each once: nothing is looked up. */
   load(rows: Iterable<IndexRow>): void {
     this.#together(() => {
-      for (const row of rows) if (hasPlace(row) && row.status !== 'moved') this.#bringIn(row, row.status);
+      for (const row of rows)
+        if (hasPlace(row) && row.status !== 'moved') this.#bringIn(row, foundRow(row, row.status));
     });
   }
 
@@ -132,11 +133,10 @@ export class RowTable {
     const found = status === 'moved' ? undefined : foundRow(row, status);
     if (known?.atMs === atMs && isDeepStrictEqual(known.row, found)) return;
     if (known !== undefined) this.#takeOut(known);
-    if (status !== 'moved') this.#bringIn(row, status);
+    if (found !== undefined) this.#bringIn(row, found);
   }
 
-  #bringIn(row: IndexRow, status: Status): void {
-    const found = foundRow(row, status);
+  #bringIn(row: IndexRow, found: FoundRow): void {
     const id = this.#freePlace(rowPlace(Date.parse(rowMoment(row)), row));
     this.#prepared(
       'INSERT INTO row VALUES (:id, :conversation, :recording, :status, :direction, :duration, :at, :picture, :about)',
@@ -217,7 +217,7 @@ function factsAsked({ status, direction, minDurationMs }: Conditions): Facts {
 function hasPlace(row: IndexRow): boolean {
   const { key, conversationId, recordingId, at } = row;
   const isNamed = key === `${conversationId ?? '_'}.${recordingId ?? '_'}` && subjectOfKey(key) !== undefined;
-  return isNamed && [at, rowMoment(row), row.startedAt ?? at].every(isInstant);
+  return isNamed && [...new Set([at, rowMoment(row), row.startedAt ?? at])].every(isInstant);
 }
 
 /** On the day of its index, so that days of a search are days of the index, whatever a recording's own clock says. */

@@ -76,13 +76,14 @@ function rowNumber(index: number, count: number): IndexRow {
   });
 }
 
-/** The least of several, wall clock. */
+/** The least of several, CPU: nothing waits for anything here. */
 async function firstPageMs(search: SqliteSearch, query: SearchQuery): Promise<number> {
   const taken: number[] = [];
   for (let time = 0; time < TIMES; time += 1) {
-    const startedMs = performance.now();
+    const before = process.cpuUsage();
     const { rows } = await search.search(query, AbortSignal.timeout(60_000));
-    taken.push(performance.now() - startedMs);
+    const { user, system } = process.cpuUsage(before);
+    taken.push((user + system) / 1000);
     if (rows.length === 0) throw new Error(`Nothing was found for "${query.text}".`);
   }
   return Math.min(...taken);
