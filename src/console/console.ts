@@ -10,6 +10,7 @@ import { withDivisionIds } from './divisions.ts';
 import { readForm, returnPath } from './forms.ts';
 import type { Assets } from './assets.ts';
 import { pageDocument, type Frame, type Theme } from './layout.ts';
+import { withPatience } from './patience.ts';
 import { PAGES, type PageRoute } from './pages.ts';
 import { refusalPage } from './refusal.ts';
 import type { ConsoleNeeds, ShownPage, Visit, VisitAnswer } from './visit.ts';
@@ -110,10 +111,17 @@ class Console {
       if (who === undefined) return;
       if (route.role !== undefined && !who.roles.has(route.role)) throw roleMissing(route.role);
       const visit = await this.#visit(who, req, res);
-      await this.#send(await route.answer(visit, this.#needs), visit);
+      await this.#send(await this.#answered(route, visit), visit);
     } catch (thrown) {
       await this.#refuse(thrown, { req, res, who, gives: route.gives });
     }
+  }
+
+  /** A page comes in time, or says that it cannot; acts and media have bounds of their own. */
+  #answered(route: PageRoute, visit: Visit): Promise<VisitAnswer> {
+    if (route.gives !== 'page' || route.method !== 'GET') return route.answer(visit, this.#needs);
+    const work = (signal: AbortSignal): Promise<VisitAnswer> => route.answer({ ...visit, signal }, this.#needs);
+    return withPatience(work, 2 * this.#needs.patienceMs, visit.signal);
   }
 
   /** Who has not signed in goes there, and comes back to what was asked for. */

@@ -1,11 +1,11 @@
 /** The find page: filters, the list of what was found day by day, and beside it the recording that was chosen. */
-import type { Archive } from '../archive/archive.ts';
 import { Failure } from '../failure.ts';
 import { dayAt, dayBefore } from '../instant.ts';
 import { statesOfDays, type DayState } from '../overview.ts';
 import type { FoundRow, SearchPage } from '../search/search.ts';
 import { findHref, parseFindAddress, searchOf, type FindAddress } from './find-address.ts';
 import { html, named, type Html } from './html.ts';
+import { ifInTime } from './patience.ts';
 import { recordingArticle } from './recording.ts';
 import { sparkOf } from './spark.ts';
 import { page, type AnswerVisit, type ConsoleNeeds, type Visit, type VisitAnswer } from './visit.ts';
@@ -28,8 +28,8 @@ export const showFound: AnswerVisit = async (visit, needs) => {
   if (found instanceof Failure)
     return findPage({ title: 'Find and play', status: found.status, address, today, list: sayWrong(found) });
   const [days, isEmpty] = await Promise.all([
-    completeness(daysShown(found.rows), needs.archive, visit.signal),
-    found.rows.length === 0 && isNothingArchived(needs.archive, visit.signal),
+    completeness(daysShown(found.rows), needs, visit.signal),
+    found.rows.length === 0 && isNothingArchived(needs, visit.signal),
   ]);
   const chosen = address.open === undefined ? undefined : await recordingArticle(address.open, visit, needs);
   const list =
@@ -112,20 +112,17 @@ function daysShown(rows: readonly FoundRow[]): readonly string[] {
 /** What the proofs of these days say; nothing where they cannot be read: the list does not depend on them. */
 async function completeness(
   days: readonly string[],
-  { notes }: Pick<Archive, 'notes'>,
+  { archive, patienceMs }: ConsoleNeeds,
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, DayState>> {
-  try {
-    return new Map((await statesOfDays(days, notes, signal)).map((state) => [state.day, state]));
-  } catch (thrown) {
-    signal.throwIfAborted();
-    if (thrown instanceof Failure) return new Map();
-    throw thrown;
-  }
+  const states = (inTime: AbortSignal): Promise<readonly DayState[]> => statesOfDays(days, archive.notes, inTime);
+  return new Map((await ifInTime(states, { otherwise: [], patienceMs }, signal)).map((state) => [state.day, state]));
 }
 
-async function isNothingArchived(archive: Archive, signal: AbortSignal): Promise<boolean> {
-  return (await archive.list({ limit: 1 }, signal)).entries.length === 0;
+function isNothingArchived({ archive, patienceMs }: ConsoleNeeds, signal: AbortSignal): Promise<boolean> {
+  const isNothing = async (inTime: AbortSignal): Promise<boolean> =>
+    (await archive.list({ limit: 1 }, inTime)).entries.length === 0;
+  return ifInTime(isNothing, { otherwise: false, patienceMs }, signal);
 }
 
 function isNarrowed({ text, queue, minLengthS, status, direction, cursor }: FindAddress): boolean {

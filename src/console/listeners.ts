@@ -1,9 +1,9 @@
 /** Who heard a recording of late, from the audit. */
 import type { AuditRecord } from '../audit/audit.ts';
-import { Failure } from '../failure.ts';
 import { dayAt, dayBefore } from '../instant.ts';
 import type { Recording } from '../recording.ts';
 import { html, named, type Html } from './html.ts';
+import { ifInTime } from './patience.ts';
 import type { ConsoleNeeds, Visit } from './visit.ts';
 import { lengthWords, timeOf } from './words-for.ts';
 
@@ -31,27 +31,30 @@ export async function listenersPart(recording: Recording, visit: Visit, needs: C
 }
 
 /** The newest first; undefined where the audit is away: the sound does not wait for it. */
-async function heardOf(
-  { recordingId, conversationId }: Recording,
+function heardOf(
+  recording: Recording,
   { signal }: Visit,
-  { audit, now }: ConsoleNeeds,
+  needs: ConsoleNeeds,
+): Promise<readonly AuditRecord[] | undefined> {
+  const { patienceMs } = needs;
+  return ifInTime((inTime) => readHeard(recording, needs, inTime), { otherwise: undefined, patienceMs }, signal);
+}
+
+async function readHeard(
+  { recordingId, conversationId }: Recording,
+  { audit, now }: Pick<ConsoleNeeds, 'audit' | 'now'>,
+  signal: AbortSignal,
 ): Promise<readonly AuditRecord[] | undefined> {
   const today = dayAt(now().getTime());
   const heard: AuditRecord[] = [];
-  try {
-    for await (const record of audit.read(
-      { from: dayBefore(today, DAYS - 1), to: today, conversationId, recordingId },
-      signal,
-    )) {
-      if (HEARD.has(record.action)) heard.push(record);
-      if (heard.length > 2 * MOST_SHOWN) heard.splice(0, MOST_SHOWN);
-    }
-    return heard.toReversed().slice(0, MOST_SHOWN);
-  } catch (thrown) {
-    signal.throwIfAborted();
-    if (thrown instanceof Failure) return undefined;
-    throw thrown;
+  for await (const record of audit.read(
+    { from: dayBefore(today, DAYS - 1), to: today, conversationId, recordingId },
+    signal,
+  )) {
+    if (HEARD.has(record.action)) heard.push(record);
+    if (heard.length > 2 * MOST_SHOWN) heard.splice(0, MOST_SHOWN);
   }
+  return heard.toReversed().slice(0, MOST_SHOWN);
 }
 
 function whatOf({ action, about }: AuditRecord): string {

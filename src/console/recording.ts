@@ -12,6 +12,7 @@ import { SAID } from './hold-page.ts';
 import { keepPart } from './keep-part.ts';
 import { listenersPart } from './listeners.ts';
 import { missingPart } from './missing-part.ts';
+import { withPatience } from './patience.ts';
 import { playerPart } from './player-part.ts';
 import { page, type AnswerVisit, type ConsoleNeeds, type Visit } from './visit.ts';
 import { lengthWords, dateWords, numberFor, peopleOf, sizeOf, timeOf } from './words-for.ts';
@@ -44,7 +45,11 @@ export async function recordingArticle(key: string, visit: Visit, needs: Console
   try {
     const subject = subjectOfKey(key);
     if (subject === undefined) throw new Failure('bad-request', 'open: expected the key of a recording.');
-    return await shownCall(subject, visit, needs);
+    return await withPatience(
+      (signal) => shownCall(subject, { ...visit, signal }, needs),
+      needs.patienceMs,
+      visit.signal,
+    );
   } catch (thrown) {
     visit.signal.throwIfAborted();
     if (!(thrown instanceof Failure) || thrown.code === 'internal') throw thrown;

@@ -33,6 +33,8 @@ export interface ConsoleNeeds {
   readonly divisions: Pick<DivisionNames, 'known'>;
   /** A keyed hash: the same of the same text, and nothing to be told from it. */
   readonly hashed: (text: string) => string;
+  /** Milliseconds that a page waits for the archive. */
+  readonly patienceMs: number;
   /** Wall clock. */
   readonly now: () => Date;
 }

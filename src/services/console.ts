@@ -8,6 +8,7 @@ import { DivisionNames } from '../console/divisions.ts';
 import { HealthWatch } from '../console/health-facts.ts';
 import type { Hearing } from '../console/hearing.ts';
 import type { Keeping } from '../console/keeping.ts';
+import { PATIENCE_MS } from '../console/patience.ts';
 import { openDoor } from '../console/who/open-door.ts';
 import type { AppNeeds } from '../http/app.ts';
 import { Readiness, type Dependency } from '../http/health.ts';
@@ -81,6 +82,7 @@ export async function consoleRoutes(
     hearing,
     keeping,
     divisions,
+    patienceMs: PATIENCE_MS,
     hashed,
     now,
   };
