@@ -122,6 +122,20 @@ export class Report {
   }
 }
 
+/** What somebody else named, on one line: nothing in it commands a terminal, breaks the line or turns it around. */
+export function tame(text: string): string {
+  return text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (unsafe) =>
+    Array.from({ length: unsafe.length }, (_, at) => `\\u${unsafe.charCodeAt(at).toString(16).padStart(4, '0')}`).join(
+      '',
+    ),
+  );
+}
+
+/** The same of what a person typed, in quotes. */
+export function quoted(text: string): string {
+  return tame(JSON.stringify(text));
+}
+
 /** Rows with their columns under each other; the last column is as long as it is. */
 export function columnsOf(rows: readonly (readonly string[])[]): readonly string[] {
   const widths: number[] = [];

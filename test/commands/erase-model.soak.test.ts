@@ -15,7 +15,7 @@ import { type ArchiveScene, SCENES } from '../support/commands/archive-scene.ts'
 import { linesOf } from '../support/commands/run.ts';
 import { runs, SEED, seeded } from '../support/soak.ts';
 
-const signal = (): AbortSignal => AbortSignal.timeout(500_000);
+const signal = (): AbortSignal => AbortSignal.timeout(runs(500_000, 2_900_000));
 const ACTIONS = ['event', 'event', 'event', 'listen', 'listen', 'hold', 'release', 'erase', 'erase', 'kill'] as const;
 
 interface Span {
@@ -59,7 +59,7 @@ class Story {
 for (const [where, open] of SCENES)
   test(
     `in ${where}: {event, worker, listen, hold, release, erase, kill} in any order and at once: no violation`,
-    { timeout: 560_000 },
+    { timeout: runs(560_000, 3_000_000) },
     async (t) => {
       const scene = await open();
       t.after(() => scene.close());

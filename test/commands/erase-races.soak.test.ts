@@ -15,8 +15,8 @@ import { linesOf, type Printed, startCommand } from '../support/commands/run.ts'
 import { replaceCall } from '../support/archive/failing-fs.ts';
 import { runs, SEED, seeded } from '../support/soak.ts';
 
-const signal = (): AbortSignal => AbortSignal.timeout(500_000);
-const HANG_GUARD = { timeout: 560_000 };
+const signal = (): AbortSignal => AbortSignal.timeout(runs(500_000, 2_900_000));
+const HANG_GUARD = { timeout: runs(560_000, 3_000_000) };
 
 type Condition = 'archived' | 'held' | 'erased';
 

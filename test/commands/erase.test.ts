@@ -13,6 +13,9 @@ import { found } from '../support/archive/found.ts';
 import { type ArchiveScene, runInProcess, SCENES } from '../support/commands/archive-scene.ts';
 import { linesOf, type Printed } from '../support/commands/run.ts';
 
+/** What commands a terminal, breaks a line or turns it around. */
+const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
+
 const signal = (): AbortSignal => AbortSignal.timeout(200_000);
 const R1 = { recordingId: 'r1', conversationId: 'c1' } as const;
 const R2 = { recordingId: 'r2', conversationId: 'c1' } as const;
@@ -230,6 +233,10 @@ for (const [where, open] of SCENES)
       const erased = await runInProcess(['erase', '--conversation', 'c1', '--reason', 'x', '--confirm', '2'], env);
       assert.equal(erased.code, 0, erased.stdout + erased.stderr);
       assert.equal((await queue.depth())?.ready, 4);
+      for (const file of ['queue.db', 'queue.db-wal']) {
+        const held = await readFile(join(folder, file), 'latin1');
+        assert.ok(!held.includes('recording:c1.r1'), `${file}, while a service has it open`);
+      }
       await queue.close();
       const bytes = await readFile(path, 'latin1');
       assert.ok(!bytes.includes('recording:c1.r1') && bytes.includes('recording:c10.r1'));
@@ -335,6 +342,7 @@ for (const [where, open] of SCENES)
         assert.equal((await erasedMark(R1, scene.archive.notes, signal()))?.reason, reason);
         const audit = await scene.run('audit');
         assert.equal(audit.stdout.split('\n').filter((line) => line.includes('erasing')).length, 1);
+        assert.doesNotMatch(audit.stdout.replaceAll('\n', ''), UNSAFE);
         assert.equal((await scene.run('audit', '--json')).code, 0);
       },
     );

@@ -18,7 +18,8 @@ export function forgetMessages(path: string, keys: Iterable<string>): number {
     const remove = database.prepare("DELETE FROM message WHERE key = ? AND state <> 'running'");
     let removed = 0;
     for (const key of keys) removed += Number(remove.run(key).changes);
-    database.exec('COMMIT');
+    // What is still in the WAL is overwritten in the file, and then leaves the WAL.
+    database.exec('COMMIT; PRAGMA wal_checkpoint(TRUNCATE)');
     return removed;
   } catch (error) {
     throw changeFailure(error);
