@@ -1,7 +1,15 @@
 /** A case and what it is about → held, or released again, on record before; by the same steps whoever asks. */
 import type { Archive } from './archive/archive.ts';
 import { isErased, listErased, takeBackErasure } from './archive/erased.ts';
-import { flagByHolds, type HoldRecord, holdsOn, placeHold, removeHold, subjectOfHold } from './archive/holds.ts';
+import {
+  flagByHolds,
+  flagWithout,
+  type HoldRecord,
+  holdsOn,
+  placeHold,
+  removeHold,
+  subjectOfHold,
+} from './archive/holds.ts';
 import type { Subject } from './archive/names.ts';
 import type { Audit, AuditEntry } from './audit/audit.ts';
 import type { Recording } from './recording.ts';
@@ -46,7 +54,10 @@ export async function holdSubject(
   return { state: 'too-late', gone: [] };
 }
 
-/** On record first. @returns the cases that hold it still */
+/**
+ * On record first; then the flags, and only then the note, so that a run that ends between them is run again. Until the note is
+ * gone nothing is erased. @returns the cases that hold it still
+ */
 export async function releaseHold(
   hold: HoldRecord,
   { archive, audit, by, about }: HoldingNeeds,
@@ -54,8 +65,13 @@ export async function releaseHold(
 ): Promise<readonly string[]> {
   const subject = subjectOfHold(hold);
   await audit.record({ action: 'released', ...by, ...subject, about: { case: hold.case, ...about } }, signal);
-  await removeHold(hold, archive.notes, signal);
-  await flagByHolds(subject, archive, signal);
+  await flagWithout(hold, archive, signal);
+  try {
+    await removeHold(hold, archive.notes, signal);
+  } finally {
+    // Where it stays, or another case came in between.
+    await flagByHolds(subject, archive, signal);
+  }
   return [...new Set((await holdsOn(subject, archive.notes, signal)).map((other) => other.case))];
 }
 

@@ -77,28 +77,42 @@ export async function holdsOn(subject: Subject, notes: Notes, signal: AbortSigna
   return holds;
 }
 
+type Flagging = Pick<Archive, 'notes' | 'flag' | 'recordingsOf'>;
+
 /** Marks what lies there as held, or no longer, by all holds that are left. True where something lies there and is held. */
-export async function flagByHolds(
-  subject: Subject,
-  archive: Pick<Archive, 'notes' | 'flag' | 'recordingsOf'>,
+export function flagByHolds(subject: Subject, archive: Flagging, signal: AbortSignal): Promise<boolean> {
+  return flagWhere(subject, { archive, counts: () => true }, signal);
+}
+
+/** The same as if this one were released already: whoever releases it does so first, so that no flag outlives its last case. */
+export async function flagWithout(released: HoldRecord, archive: Flagging, signal: AbortSignal): Promise<void> {
+  const key = keyOfHold(released);
+  const counts = (hold: HoldRecord): boolean => hold.case !== released.case || keyOfHold(hold) !== key;
+  await flagWhere(subjectOfHold(released), { archive, counts }, signal);
+}
+
+function keyOfHold(hold: HoldRecord): string {
+  return subjectKey(canonicalSubject(subjectOfHold(hold)));
+}
+
+async function flagWhere(
+  { recordingId, conversationId }: Subject,
+  needs: { readonly archive: Flagging; readonly counts: (hold: HoldRecord) => boolean },
   signal: AbortSignal,
 ): Promise<boolean> {
-  const { recordingId, conversationId } = subject;
+  const { archive, counts } = needs;
   if (recordingId !== undefined) {
-    const isHeld = (await holdsOn({ recordingId, conversationId }, archive.notes, signal)).length > 0;
+    const isHeld = (await holdsOn({ recordingId, conversationId }, archive.notes, signal)).some(counts);
     return (await archive.flag({ recordingId, conversationId }, isHeld, signal)) && isHeld;
   }
   let isAnyHeld = false;
   for await (const recording of archive.recordingsOf(conversationId ?? '', signal))
-    if (await flagByHolds(recording, archive, signal)) isAnyHeld = true;
+    if (await flagWhere(recording, needs, signal)) isAnyHeld = true;
   return isAnyHeld;
 }
 
 /** What came after its hold carries the flag from now on. @throws Failure `misconfigured` where the account may not update objects */
-export async function flagAllHeld(
-  archive: Pick<Archive, 'notes' | 'flag' | 'recordingsOf'>,
-  signal: AbortSignal,
-): Promise<void> {
+export async function flagAllHeld(archive: Flagging, signal: AbortSignal): Promise<void> {
   for await (const hold of listHolds(archive.notes, signal)) await flagByHolds(subjectOfHold(hold), archive, signal);
 }
 
