@@ -6,7 +6,7 @@ import { daysAsked } from './days.ts';
 import type { FlagValues } from './flags.ts';
 import { openAuditOf, operator } from './on-record.ts';
 import { openArchiveOf, openWorkplace } from './open.ts';
-import { EXIT, type Exit, quoted, tame } from './report.ts';
+import { EXIT, type Exit, tame, tameQuote } from './report.ts';
 import { parseRecordingFlag } from './targets.ts';
 import type { Task } from './task.ts';
 
@@ -41,6 +41,6 @@ function recordingAsked(flags: FlagValues): Recording | undefined {
 
 function recordLine({ at, action, who, from = '', conversationId, recordingId, why }: AuditRecord): string {
   const what = recordingId === undefined ? (conversationId ?? '') : `${conversationId ?? '_'}/${recordingId}`;
-  const reason = why === undefined ? '' : `  ${quoted(why)}`;
+  const reason = why === undefined ? '' : `  ${tameQuote(why)}`;
   return `${at}  ${action.padEnd(10)}  ${tame(who)}  ${from}  ${what}${reason}`.trimEnd();
 }

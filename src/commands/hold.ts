@@ -11,7 +11,7 @@ import { type FlagValues, UsageError } from './flags.ts';
 import { openAuditOf, operator } from './on-record.ts';
 import { openArchiveOf, openRetentionOf, openWorkplace } from './open.ts';
 import { requireReason } from './reason.ts';
-import { columnsOf, EXIT, type Exit, quoted, tame } from './report.ts';
+import { columnsOf, EXIT, type Exit, tame, tameQuote } from './report.ts';
 import { targetsOf, textOfSubject } from './targets.ts';
 import type { Task } from './task.ts';
 
@@ -154,7 +154,7 @@ async function printHolds(
     if (report.closed) break;
     holds += 1;
     const { case: name, heldAt, by, reason } = hold;
-    const [row = ''] = columnsOf([[name, textOfSubject(subjectOfHold(hold)), heldAt, tame(by), quoted(reason)]]);
+    const [row = ''] = columnsOf([[name, textOfSubject(subjectOfHold(hold)), heldAt, tame(by), tameQuote(reason)]]);
     report.line(row, { type: 'hold', ...hold });
   }
   report.text(holds === 0 ? 'Nothing is held.' : `\n${String(holds)} holds.`);

@@ -132,7 +132,7 @@ export function tame(text: string): string {
 }
 
 /** The same of what a person typed, in quotes. */
-export function quoted(text: string): string {
+export function tameQuote(text: string): string {
   return tame(JSON.stringify(text));
 }
 
