@@ -6,8 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
+import { openFolderArchive } from '../../src/archive/folder/folder.ts';
+import { failureOf } from '../support/archive/content.ts';
 import { startCommand } from '../support/commands/run.ts';
 import { startGenesysServer } from '../support/genesys/server.ts';
+import { pathOfFixture } from '../support/media/fixtures.ts';
 import { runs } from '../support/soak.ts';
 
 const DAY = '2026-11-26';
@@ -50,3 +53,30 @@ for (const phase of PHASES.slice(0, runs(2, PHASES.length)))
       );
       assert.deepEqual(await readdir(join(folder, 'archive', 'proofs')).catch(() => []), [], 'and no proof of a part');
     });
+
+test('replay: SIGINT while the media do not come leaves the failure as it is on record, and nothing half', async (t) => {
+  const server = await startGenesysServer();
+  const folder = await mkdtemp(join(tmpdir(), 'interrupt-'));
+  t.after(async () => {
+    await server.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+  const recording = { recordingId: 'r', conversationId: 'c' };
+  const files = [{ channel: '0', contentType: 'audio/ogg', path: pathOfFixture('stereo.opus') }];
+  server.addRecording({ ...recording, startTime: `${DAY}T10:00:00.000Z`, files });
+  server.fault('media:r:0', 'stall-after-64K', 100);
+  const path = join(folder, 'archive');
+  const archive = openFolderArchive({ path, linkKeys: [], publicUrl: 'http://localhost' });
+  const signal = AbortSignal.timeout(300_000);
+  await archive.recordFailure(recording, failureOf(recording), signal);
+  const child = startCommand(['replay'], { ...server.environment(), ARCHIVE_URL: `file:${path}` });
+  const ended = once(child, 'close');
+  const [stderr] = [text(child.stderr), child.stdout.resume()];
+  await server.reached('media:r:0', 1, signal);
+  child.kill('SIGINT');
+  assert.deepEqual(await ended, [130, null], await stderr);
+  assert.match(await stderr, /Run the same line again/);
+  assert.deepEqual(await archive.failureOf(recording, signal), failureOf(recording));
+  assert.equal(await archive.find(recording, signal), undefined);
+  assert.deepEqual(await readdir(join(path, 'staging')).catch(() => []), []);
+});
