@@ -80,6 +80,8 @@ WORKDIR /app
 COPY --from=dependencies /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY package.json LICENSE ./
+# What this ffmpeg has is proven here, and not asked again at each start (src/media/encoder/proven.ts).
+RUN node --eval "import('/app/dist/media/encoder/check.js').then(({ checkFfmpeg }) => checkFfmpeg())"
 
 ENV NODE_ENV=production \
     HOST=0.0.0.0 \

@@ -222,6 +222,15 @@ suite('Dockerfile, its commands without Docker', () => {
     for (const name of ['prettier', 'typescript', 'fast-check']) assert.ok(!names.includes(name), name);
   });
 
+  test('ffmpeg is proven while the image is built, which fails where it is missing; each start finds that it was', () => {
+    const [, script = ''] = /^node --eval "(.*)"$/m.exec(all('RUN').join('\n')) ?? [];
+    const prove = (PATH: string): number | null =>
+      spawnSync(process.execPath, ['--eval', script.replace('/app/', `${folder}/`)], { env: { PATH } }).status;
+    assert.equal(prove(PATH), 0);
+    assert.ok(existsSync(join(folder, 'node_modules/.cache/ffmpeg.json')));
+    assert.equal(prove(folder), 1);
+  });
+
   test('the health check says healthy while the service runs and not after; nothing is written but under var/', async () => {
     const before = listing(folder);
     const port = await freePort();
