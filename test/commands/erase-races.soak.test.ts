@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { test, type TestContext } from 'node:test';
 import { isErased } from '../../src/archive/erased.ts';
-import { holdsOn } from '../../src/archive/holds.ts';
+import { flagAllHeld, holdsOn } from '../../src/archive/holds.ts';
 import { verifyStored } from '../../src/archive/verify.ts';
 import type { Recording } from '../../src/recording.ts';
 import { bytesOf, manifestOf, sourceOf } from '../support/archive/content.ts';
@@ -108,6 +108,61 @@ for (const [where, open] of SCENES) {
       }
       const left = (await scene.names()).filter((name) => /^(recordings|staging|days|failures|waiting)\//.test(name));
       assert.deepEqual(left, [], 'nothing of what was in the middle is left');
+    },
+  );
+
+  test(
+    `in ${where}: a hold comes at each step of an erasure (operators 8): it wins whole, or is too late and says so`,
+    HANG_GUARD,
+    async (t) => {
+      const scene = await open();
+      t.after(() => scene.close());
+      const steps = new Steps(scene, t);
+      const ends = new Map<string, number>();
+      for (let at = 1; ; at += runs(scene.kind === 'folder' ? 5 : 13, 1)) {
+        const recording = { recordingId: `r${String(at)}`, conversationId: `c${String(at)}` };
+        await scene.store(recording);
+        const key = `${recording.conversationId}/${recording.recordingId}`;
+        const target = at % 2 === 0 ? ['--recording', key] : ['--conversation', recording.conversationId];
+        const codes: (number | null)[] = [];
+        const reached = await steps.during(
+          at,
+          async () =>
+            codes.push((await scene.run('erase', '--recording', key, '--reason', 'x', '--confirm', '1')).code),
+          async () => void codes.unshift((await scene.run('hold', 'K', ...target, '--reason', 'x')).code),
+        );
+        const end = `hold ${String(codes.at(0))}, erase ${String(codes.at(-1))}: ${await conditionOf(scene, recording)}`;
+        ends.set(end, (ends.get(end) ?? 0) + 1);
+        if (!reached) break;
+        const fair = ['hold 0, erase 4: held', 'hold 4, erase 0: erased', 'hold 4, erase 4: archived'];
+        assert.ok(fair.includes(end), `${end} at step ${String(at)}`);
+      }
+      t.diagnostic(JSON.stringify(Object.fromEntries(ends)));
+    },
+  );
+
+  test(
+    `in ${where}: a conversation is held at each step of the archiving of its recording: what comes is held, and flagged by the next look`,
+    HANG_GUARD,
+    async (t) => {
+      const scene = await open();
+      t.after(() => scene.close());
+      const steps = new Steps(scene, t);
+      for (let at = 1; ; at += runs(scene.kind === 'folder' ? 3 : 4, 1)) {
+        const recording = { recordingId: `r${String(at)}`, conversationId: `c${String(at)}` };
+        const commit = await beginWork(scene, recording);
+        const reached = await steps.during(at, commit, async () => {
+          const held = await scene.run('hold', 'K', '--conversation', recording.conversationId, '--reason', 'x');
+          assert.equal(held.code, 0, held.stdout + held.stderr);
+        });
+        assert.equal(await conditionOf(scene, recording), 'held', `at step ${String(at)}`);
+        const refused = await erase(scene, ['--recording', `${recording.conversationId}/${recording.recordingId}`]);
+        assert.equal(refused.code, 4, `held at step ${String(at)}: ${refused.stdout}`);
+        await flagAllHeld(scene.archive, signal());
+        const found = linesOf(await scene.run('verify', '--json')).filter(({ type }) => type === 'finding');
+        assert.deepEqual(found, [], `at step ${String(at)}`);
+        if (!reached) break;
+      }
     },
   );
 
