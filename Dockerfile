@@ -9,6 +9,7 @@
 # For builds that can be repeated pin the base by digest: --build-arg NODE_IMAGE=node:24-trixie-slim@sha256:…
 ARG NODE_IMAGE=node:24-trixie-slim
 # `own`: of Debian's source only what the service asks for, built here in a few minutes. `debian`: the package, 400 MB more.
+# Podman 4.3 does not know a default in FROM: there --build-arg FFMPEG=debian has to be said.
 ARG FFMPEG=debian
 
 FROM ${NODE_IMAGE} AS manifest
