@@ -40,6 +40,7 @@ export async function openAsIs(plan: PlanAsIs, needs: AsIsNeeds): Promise<Source
     lacksEndMark: () => !file.hasEndMark,
     isSized: () => file.hasEndMark,
     countedMs: () => UNKNOWN_LENGTHS,
+    soundSlackMs: undefined,
     notes: () => [],
   };
 }

@@ -1,6 +1,7 @@
 /** Inputs that WebM cannot hold → packets that it can, by an encoder in a slot: held until the last packet, or the first reason to stop. */
 import { Failure } from '../failure.ts';
 import { reasonOf } from '../waiting.ts';
+import { decoderSlackMs } from './decoder-slack.ts';
 import type { Ffmpeg } from './encoder/check.ts';
 import { encode } from './encoder/encode.ts';
 import type { Encoders } from './encoder/encoders.ts';
@@ -100,6 +101,7 @@ async function encodeIn(
       soundMs: longest(lengthsOf(sources, beginnings, ({ figures }) => figures.lengths.soundMs)),
       picturesMs: longest(sources.map(({ figures }) => figures.lengths.picturesMs)),
     }),
+    soundSlackMs: decoderSlackMs(sources.map(({ contents }) => contents)),
     lacksEndMark: () => sources.some(({ figures }) => figures.lacksEndMark),
     notes: () => sources.flatMap(({ figures }) => figures.notes),
   };

@@ -97,6 +97,7 @@ function writeWebm(stream: SourceStream, { inputs, genesysMs, maxDurationMs }: W
       lacksEndMark: stream.lacksEndMark(),
       isSized: stream.isSized(),
       countedMs: stream.countedMs(),
+      soundSlackMs: stream.soundSlackMs,
       hasKnownSize: totalBytes(inputs) !== undefined,
     });
     yield* withheld;

@@ -75,6 +75,8 @@ export interface SourceStream extends PacketStream {
   isSized(): boolean;
   /** After `packets` ended: how long sound and pictures play, each as it was counted on the source's own bytes. */
   countedMs(): Lengths;
+  /** How far its sound may be from that, where its decoder is known so well: decoder-slack.ts. */
+  readonly soundSlackMs: number | undefined;
   /** After `packets` ended, for the manifest. */
   notes(): readonly string[];
 }

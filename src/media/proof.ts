@@ -20,6 +20,8 @@ export interface EndFigures {
   readonly isSized: boolean;
   /** Where sound and pictures end by what was counted on the source's own bytes, each on its own. */
   readonly countedMs: Lengths;
+  /** How far sound may be from that where its decoder is known so well. */
+  readonly soundSlackMs: number | undefined;
   /** Every download had as many bytes as its server announced. */
   readonly hasKnownSize: boolean;
 }
@@ -119,14 +121,22 @@ function requireMarkless(figures: EndFigures): void {
 }
 
 /** What the encoder made of sound and of pictures, each held to what it got. That the last picture stays behind its own end is our doing. */
-function requireCounted({ soundMs, picturesMs, countedMs }: EndFigures, picturesUntilMs: number | undefined): void {
+function requireCounted(
+  { soundMs, picturesMs, countedMs, soundSlackMs }: EndFigures,
+  picturesUntilMs: number | undefined,
+): void {
   const heldMs = Math.min(picturesUntilMs ?? 0, countedMs.picturesMs ?? 0);
   const ends = [
-    { what: 'sound', ms: soundMs, dueMs: countedMs.soundMs },
-    { what: 'pictures', ms: picturesMs && Math.max(picturesMs, heldMs), dueMs: countedMs.picturesMs },
+    { what: 'sound', ms: soundMs, dueMs: countedMs.soundMs, slackMs: soundSlackMs },
+    {
+      what: 'pictures',
+      ms: picturesMs && Math.max(picturesMs, heldMs),
+      dueMs: countedMs.picturesMs,
+      slackMs: undefined,
+    },
   ] as const;
-  for (const { what, ms, dueMs } of ends) {
-    if (ms === undefined || dueMs === undefined || isNear(ms - dueMs, sourceSlack(dueMs), what)) continue;
+  for (const { what, ms, dueMs, slackMs } of ends) {
+    if (ms === undefined || dueMs === undefined || isNear(ms - dueMs, slackMs ?? sourceSlack(dueMs), what)) continue;
     throw disagreement(`The ${what} in the WebM ${what === 'sound' ? 'ends' : 'end'} at`, ms, {
       by: 'its source',
       ms: dueMs,
