@@ -46,6 +46,8 @@ class LivePage extends HTMLElement {
     const isFirst = this.#etag === undefined;
     const isNew = answer.status === 200;
     this.#etag = answer.headers.get('ETag') ?? undefined;
+    // The page is what the service said last; its connection is free again once the answer was let go.
+    void answer.body?.cancel().catch(() => undefined);
     if (isNew && !isFirst) await this.#takeOver();
     else if (this.#isCutOff) this.#say('');
     this.#isCutOff = false;
