@@ -27,6 +27,10 @@ const ROOT = join(import.meta.dirname, '..');
 const IMAGE = 'localhost/genesys-recording-archiver:check';
 const TOKEN = `token-${randomUUID()}`;
 const KEY = `key-${randomUUID()}`;
+/** Of the run in the Dockerfile's head. */
+const AS_DOCUMENTED = '--read-only --tmpfs /tmp:noexec,nosuid --cap-drop ALL --security-opt no-new-privileges'.split(
+  ' ',
+);
 const GIVE_UP_MS = 300_000;
 
 interface Running {
@@ -83,10 +87,6 @@ function build(engine: string): void {
   const built = spawnSync(engine, ['build', ...format, ...chosen, '--tag', IMAGE, ROOT], { stdio: ['ignore', 2, 2] });
   assert.equal(built.status, 0, 'the image was not built; what the engine said is above');
 }
-
-const AS_DOCUMENTED = '--read-only --tmpfs /tmp:noexec,nosuid --cap-drop ALL --security-opt no-new-privileges'.split(
-  ' ',
-);
 
 /** As the head of the Dockerfile says; on this machine's own loopback, where Genesys is. */
 async function start(engine: string, genesys: GenesysServer): Promise<Running> {
