@@ -146,7 +146,7 @@ function cpuOf({ engine, name }: Running): string {
   const init = spawnSync(engine, ['inspect', '--format', '{{.State.Pid}}', name], { encoding: 'utf8' }).stdout.trim();
   const [service] = childrenOf(Number(init));
   if (service === undefined) return 'unknown';
-  const [, fields = ''] = /\) (.*)$/.exec(readFileSync(`/proc/${String(service.pid)}/stat`, 'utf8')) ?? [];
+  const [, fields = ''] = /\) (.*)/.exec(readFileSync(`/proc/${String(service.pid)}/stat`, 'utf8')) ?? [];
   const ticks = fields.split(' ').slice(11, 15).map(Number);
   return String(ticks.reduce((sum, one) => sum + one, 0) * 10);
 }
