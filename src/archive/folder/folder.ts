@@ -1,7 +1,7 @@
 /** A local folder → an archive: one file system, renames that never replace, fsync before anything is said to be done. */
 import { randomBytes } from 'node:crypto';
 import { lstat, readdir, rename, rm } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { addAbortSignal, type Readable } from 'node:stream';
 import { Failure, systemCode } from '../../failure.ts';
 import { pathOf, type Recording, spellingsOf } from '../../recording.ts';
@@ -253,10 +253,15 @@ async function newestChange(path: string): Promise<number | undefined> {
 
 /**
  * Takes an entry away in one step before it is removed bit by bit: a deposit of another process that was only slow
- * then finds nothing to rename into place, never half of it. false where it was gone already.
+ * then finds nothing to rename into place, never half of it. Its new name still begins with the key of its recording, by which an
+ * erasure finds what a process that was killed here has left. false where it was gone already.
  */
 async function discardStaged(path: string): Promise<boolean> {
-  const away = join(dirname(path), `swept.${randomBytes(8).toString('hex')}`);
+  const name = basename(path);
+  const away = join(
+    dirname(path),
+    `${name.slice(0, name.lastIndexOf('.') + 1)}swept-${randomBytes(8).toString('hex')}`,
+  );
   try {
     await rename(path, away);
   } catch (error) {
