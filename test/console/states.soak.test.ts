@@ -40,6 +40,10 @@ const STATES: readonly (readonly [string, string])[] = [
   ['audit', '/console/audit?from=2026-11-20&to=2026-11-29'],
   ['audit-none', '/console/audit?who=nobody'],
   ['audit-wrong', '/console/audit?C=..%2Fx'],
+  ['erase-one', '/console/erase?of=b0c5b9e0.screen'],
+  ['erase-call', '/console/erase?of=b0c5b9e0._'],
+  ['erase-nothing', '/console/erase?of=nobody._'],
+  ['erase-wrong', '/console/erase?of=..%2Fx'],
 ];
 
 /** States that a page comes into by what somebody does, or by what becomes of the service meanwhile. */
