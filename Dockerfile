@@ -6,11 +6,9 @@
 #     -v archiver:/app/var -p 8080:8080 --env-file .env IMAGE
 # Encoders have to be shut off from all but their own files, or nothing starts: Docker 23 or later, Linux with Landlock
 # (src/media/encoder/README.md). -e ENCODER_CAGE=best takes what an older host has.
+# With Debian's ffmpeg; `docker build --target own` has one of Debian's source with only what the service asks for instead.
 # For builds that can be repeated pin the base by digest: --build-arg NODE_IMAGE=node:24-trixie-slim@sha256:…
 ARG NODE_IMAGE=node:24-trixie-slim
-# `own`: of Debian's source only what the service asks for, built here in a few minutes. `debian`: the package, 400 MB more.
-# Podman 4.3 does not know a default in FROM: there --build-arg FFMPEG=debian has to be said.
-ARG FFMPEG=debian
 
 FROM ${NODE_IMAGE} AS manifest
 WORKDIR /app
@@ -52,19 +50,9 @@ RUN ./configure --prefix=/opt/ffmpeg --toolchain=hardened --extra-version="$(dpk
  && make -j"$(nproc)" \
  && make install
 
-FROM ${NODE_IMAGE} AS with-own-ffmpeg
-RUN apt-get update \
- && apt-get install -y --no-install-recommends bubblewrap libdav1d7 libopus0 libvpx9 tini util-linux zlib1g \
- && rm -rf /var/lib/apt/lists/*
-COPY --from=ffmpeg /opt/ffmpeg/bin/ffmpeg /usr/local/bin/
-
-FROM ${NODE_IMAGE} AS with-debian-ffmpeg
-RUN apt-get update \
- && apt-get install -y --no-install-recommends bubblewrap ffmpeg tini util-linux \
- && rm -rf /var/lib/apt/lists/*
-
-# bubblewrap and util-linux cage the encoders; tini reaps what they leave behind and passes signals on.
-FROM with-${FFMPEG}-ffmpeg
+# What both images are but for their ffmpeg. bubblewrap and util-linux cage the encoders; tini reaps what they leave behind and
+# passes signals on; npm is of no use at run time.
+FROM ${NODE_IMAGE} AS frame
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="genesys-recording-archiver" \
@@ -72,24 +60,15 @@ LABEL org.opencontainers.image.title="genesys-recording-archiver" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-
-# npm is of no use at run time.
-RUN rm -rf /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack \
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends bubblewrap tini util-linux \
+ && rm -rf /var/lib/apt/lists/* /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack \
  && install -d -o 65532 -g 65532 /app/var
-
 WORKDIR /app
-COPY --from=dependencies /app/node_modules ./node_modules
-COPY --from=build /app/dist ./dist
-COPY package.json LICENSE ./
-# What this ffmpeg has is proven here, and not asked again at each start (src/media/encoder/proven.ts).
-RUN node --eval "import('/app/dist/media/encoder/check.js').then(({ checkFfmpeg }) => checkFfmpeg())"
-
 ENV NODE_ENV=production \
     HOST=0.0.0.0 \
     PORT=8080 \
     ENCODER_CAGE=required
-VOLUME /app/var
-USER 65532:65532
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --retries=3 \
@@ -97,3 +76,27 @@ HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --retries=3 \
 # The first line of the file says how Node is started.
 ENTRYPOINT ["tini", "--", "dist/cli.js"]
 CMD ["serve"]
+
+# In both: what this ffmpeg has is proven while the image is built, and not asked again at each start (src/media/encoder/proven.ts).
+FROM frame AS own
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends libdav1d7 libopus0 libvpx9 zlib1g \
+ && rm -rf /var/lib/apt/lists/*
+COPY --from=ffmpeg /opt/ffmpeg/bin/ffmpeg /usr/local/bin/
+COPY --from=dependencies /app/node_modules ./node_modules
+COPY --from=build /app/dist ./dist
+COPY package.json LICENSE ./
+RUN node --eval "import('/app/dist/media/encoder/check.js').then(({ checkFfmpeg }) => checkFfmpeg())"
+VOLUME /app/var
+USER 65532:65532
+
+FROM frame
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends ffmpeg \
+ && rm -rf /var/lib/apt/lists/*
+COPY --from=dependencies /app/node_modules ./node_modules
+COPY --from=build /app/dist ./dist
+COPY package.json LICENSE ./
+RUN node --eval "import('/app/dist/media/encoder/check.js').then(({ checkFfmpeg }) => checkFfmpeg())"
+VOLUME /app/var
+USER 65532:65532

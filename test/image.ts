@@ -2,7 +2,7 @@
  * `npm run image`: builds the image, starts it as its Dockerfile says, and sees it do the main job: event, archive, listener, stop.
  *
  * By Docker, else by Podman (IMAGE_ENGINE names another); `NODE_IMAGE` is the base where it is not the Dockerfile's own,
- * `FFMPEG` which of its encoders. Only the far end is simulated. Says SKIPPED where nothing here can run an image.
+ * `TARGET=own` the image with its own ffmpeg. Only the far end is simulated. Says SKIPPED where nothing here can run an image.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
@@ -77,12 +77,13 @@ function engineHere(): string | undefined {
   return (named === undefined ? ['docker', 'podman'] : [named]).find((name) => spawnSync(name, ['info']).status === 0);
 }
 
-/** Podman knows a health check only in Docker's own format, and before 4.4 no default of an argument in FROM. */
+/** Podman knows a health check only in Docker's own format. */
 function build(engine: string): void {
-  const { NODE_IMAGE, FFMPEG = 'debian' } = process.env;
-  const chosen = [...(NODE_IMAGE === undefined ? [] : [`NODE_IMAGE=${NODE_IMAGE}`]), `FFMPEG=${FFMPEG}`].flatMap(
-    (argument) => ['--build-arg', argument],
-  );
+  const { NODE_IMAGE, TARGET } = process.env;
+  const chosen = [
+    ...(NODE_IMAGE === undefined ? [] : ['--build-arg', `NODE_IMAGE=${NODE_IMAGE}`]),
+    ...(TARGET === undefined ? [] : ['--target', TARGET]),
+  ];
   const format = engine.endsWith('podman') ? ['--format', 'docker'] : [];
   const built = spawnSync(engine, ['build', ...format, ...chosen, '--tag', IMAGE, ROOT], { stdio: ['ignore', 2, 2] });
   assert.equal(built.status, 0, 'the image was not built; what the engine said is above');
