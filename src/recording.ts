@@ -11,7 +11,7 @@ export interface Recording {
 const ID = /^[0-9A-Za-z_-]{1,128}$/;
 const GUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 /** As some tools print a GUID: in braces, or as a URN (RFC 9562 §4). */
-const DRESSED_GUID = /^\s*(?:\{([0-9a-f-]{36})\}|(?:urn:uuid:)?([0-9a-f-]{36}))\s*$/i;
+const DRESSED_GUID = /^(?:\{([0-9a-f-]{36})\}|urn:uuid:([0-9a-f-]{36}))$/i;
 
 /**
  * An id as it may appear in a path, URL or object name. `_` alone is the archive's word for "none". GUIDs compare without

@@ -277,17 +277,20 @@ export function breakOf(thrown: unknown): Interruption | Failure {
 
 const PASSING: ReadonlySet<FailureCode> = new Set(['upstream-timeout', 'upstream-unavailable', 'incomplete']);
 
+/** What is asked for: a document is none of the one, and may be the other. */
+export type Due = 'media' | 'text';
+
 /**
  * A login page, a portal or a gateway that answers in the media host's place passes, and is not the recording's fault: by its
  * first bytes, since a label alone proves nothing. @throws Failure `upstream-error`
  */
-export function refusePage(beginning: Buffer, contentType: string, due: 'media' | 'text'): void {
+export function refusePage(beginning: Buffer, contentType: string, due: Due): void {
   const text = beginning.toString('latin1', 0, 512);
   if (!isPage(text) && !(due === 'media' && isDocument(text, contentType))) return;
   const what = isPage(text) || isMarkup(text) ? 'A web page or error document' : 'Text';
   throw new Failure(
     'upstream-error',
-    `${what} came where media is due: a proxy, web filter or login page stands before the media host.`,
+    `${what} came where ${due} is due: a proxy, web filter or login page stands before the media host.`,
   );
 }
 

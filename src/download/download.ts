@@ -8,7 +8,7 @@ import { readChunks } from './body.ts';
 import { Endurance, type EnduranceLimits } from './endurance.ts';
 import type { Download } from '../media-file.ts';
 import { CONNECT_TIMEOUT_MS, createHosts, type HostsOptions } from './hosts.ts';
-import { discardBody, Interruption, type MediaAnswer, refusePage } from './answer.ts';
+import { discardBody, type Due, Interruption, type MediaAnswer, refusePage } from './answer.ts';
 import { MediaSource, type Locate, type SourceLimits } from './source.ts';
 import type { Backoff } from '../waiting.ts';
 
@@ -21,6 +21,8 @@ export interface Downloader {
    *   `misconfigured` (TLS), `rate-limited`, `incomplete`, `upstream-…`
    */
   open(locate: Locate, signal: AbortSignal): Promise<Download>;
+  /** Of a report or a transcript, for which only a web page can be mistaken. */
+  openText(locate: Locate, signal: AbortSignal): Promise<Download>;
   /** Breaks off what is still running. */
   close(): Promise<void>;
 }
@@ -28,8 +30,6 @@ export interface Downloader {
 export interface DownloadOptions extends HostsOptions {
   /** A proxy judges the addresses it connects to: the check of addresses here then covers direct hosts alone. */
   readonly proxies?: Proxies | undefined;
-  /** Text where reports are fetched: then only a web page is none. */
-  readonly due?: 'media' | 'text';
   /** Silence of the media host before its connection is given up; 30 s. */
   readonly idleMs?: number;
   /** 15 s. */
@@ -50,7 +50,6 @@ interface LeastRate {
 interface DownloadLimits extends SourceLimits, EnduranceLimits {
   readonly maxBytes: number;
   readonly slowest: LeastRate;
-  readonly due: 'media' | 'text';
 }
 
 /** The longest part `readRange` holds in memory. */
@@ -64,7 +63,6 @@ export function createDownloader(
     maxBytes: config.maxMediaBytes,
     hosts: createHosts(config, options),
     proxies: options.proxies,
-    due: options.due ?? 'media',
     connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
     idleMs: options.idleMs ?? 30_000,
     headersTimeoutMs: options.headersTimeoutMs ?? 15_000,
@@ -74,14 +72,16 @@ export function createDownloader(
   };
   const running = new Set<MediaSource>();
   let stopped = false;
+  const begin = async (locate: Locate, due: Due, signal: AbortSignal): Promise<Download> => {
+    if (stopped) throw stopping();
+    const source = new MediaSource(locate, limits, signal);
+    running.add(source);
+    void source.closed.then(() => running.delete(source));
+    return start(source, due, limits);
+  };
   return {
-    async open(locate, signal) {
-      if (stopped) throw stopping();
-      const source = new MediaSource(locate, limits, signal);
-      running.add(source);
-      void source.closed.then(() => running.delete(source));
-      return start(source, limits);
-    },
+    open: (locate, signal) => begin(locate, 'media', signal),
+    openText: (locate, signal) => begin(locate, 'text', signal),
     async close() {
       stopped = true;
       await Promise.all([...running].map((source) => source.close(stopping())));
@@ -89,17 +89,24 @@ export function createDownloader(
   };
 }
 
-async function start(source: MediaSource, limits: DownloadLimits): Promise<Download> {
+async function start(source: MediaSource, due: Due, limits: DownloadLimits): Promise<Download> {
   try {
     const endurance = new Endurance(limits);
     const answer = await endurance.through(() => source.whole(), source.signal);
     if (answer.totalBytes === 0) throw empty();
     if (answer.totalBytes !== undefined && answer.totalBytes > limits.maxBytes) throw mediaTooLarge(limits.maxBytes);
-    return new MediaDownload(answer, { source, endurance, limits });
+    return new MediaDownload(answer, { source, due, endurance, limits });
   } catch (thrown) {
     await source.close(thrown);
     throw thrown;
   }
+}
+
+interface MediaDownloadNeeds {
+  readonly source: MediaSource;
+  readonly due: Due;
+  readonly endurance: Endurance;
+  readonly limits: DownloadLimits;
 }
 
 class MediaDownload implements Download {
@@ -108,6 +115,7 @@ class MediaDownload implements Download {
   readonly sizeBytes: number | undefined;
   readonly readRange: Download['readRange'];
   readonly #source: MediaSource;
+  readonly #due: Due;
   readonly #endurance: Endurance;
   readonly #limits: DownloadLimits;
   readonly #hash = createHash('sha256');
@@ -125,10 +133,11 @@ class MediaDownload implements Download {
   #left = false;
   #received: { readonly sizeBytes: number; readonly sha256: string } | undefined;
 
-  constructor(answer: MediaAnswer, parts: { source: MediaSource; endurance: Endurance; limits: DownloadLimits }) {
-    this.#source = parts.source;
-    this.#endurance = parts.endurance;
-    this.#limits = parts.limits;
+  constructor(answer: MediaAnswer, needs: MediaDownloadNeeds) {
+    this.#source = needs.source;
+    this.#due = needs.due;
+    this.#endurance = needs.endurance;
+    this.#limits = needs.limits;
     this.contentType = answer.contentType;
     this.isCalledCompressed = answer.isCalledCompressed;
     this.sizeBytes = answer.totalBytes;
@@ -242,7 +251,7 @@ class MediaDownload implements Download {
   }
 
   #deliver(chunk: Buffer): Buffer {
-    if (this.#deliveredBytes === 0) refusePage(chunk, this.contentType, this.#limits.due);
+    if (this.#deliveredBytes === 0) refusePage(chunk, this.contentType, this.#due);
     this.#hash.update(chunk);
     this.#deliveredBytes += chunk.length;
     this.#capBytes();

@@ -136,7 +136,7 @@ function urlsIn(body: unknown): readonly (readonly [string, URL])[] {
 
 /** From the hosts that media may come from, and no others. */
 async function downloadJson(url: URL, downloader: Downloader, signal: AbortSignal): Promise<string> {
-  const download = await downloader.open(() => Promise.resolve({ url, headers: {} }), signal);
+  const download = await downloader.openText(() => Promise.resolve({ url, headers: {} }), signal);
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
   for await (const chunk of download) {

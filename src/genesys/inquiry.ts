@@ -56,7 +56,7 @@ export class GenesysInquiry {
   constructor(config: GenesysConfig, { share, proxies, pollMs = POLL_MS }: InquiryOptions) {
     this.#agent = createAgent(proxies);
     this.#api = new Api(config, { agent: this.#agent, patience: PATIENCE, share });
-    this.#downloader = createDownloader({ ...config, maxMediaBytes: MAX_REPORT_BYTES }, { proxies, due: 'text' });
+    this.#downloader = createDownloader({ ...config, maxMediaBytes: MAX_REPORT_BYTES }, { proxies });
     this.#pollMs = pollMs;
   }
 
@@ -142,7 +142,7 @@ export class GenesysInquiry {
   }
 
   async #download(url: URL, signal: AbortSignal): Promise<string> {
-    const download = await this.#downloader.open(() => Promise.resolve({ url, headers: {} }), signal);
+    const download = await this.#downloader.openText(() => Promise.resolve({ url, headers: {} }), signal);
     const chunks: Buffer[] = [];
     for await (const chunk of download) chunks.push(Buffer.from(chunk));
     return Buffer.concat(chunks).toString('utf8');
