@@ -53,12 +53,13 @@ async function deliver(archiving: Archiving, { signal = NEVER, withinMs = 60_000
 
 test('a push asks for what can be made in its time only, and ends as any other delivery', async () => {
   let asked: number | undefined;
+  const busy = new Failure('rate-limited', 'Genesys is busy.', { afterMs: 90_000 });
   const { settlement } = await deliver(async (work) => {
     asked = work.withinMs;
-    throw new Failure('rate-limited', 'Genesys is busy.', { afterMs: 90_000 });
+    throw busy;
   });
   assert.equal(asked, 60_000);
-  assert.deepEqual(settlement, { outcome: 'wait', afterMs: 90_000 });
+  assert.deepEqual(settlement, { outcome: 'wait', afterMs: 90_000, because: busy });
 });
 
 test('what would take too long is left to a worker that pulls, and the log says so (QU-03)', async () => {
