@@ -2,6 +2,16 @@
 import { Failure } from './failure.ts';
 import { isInstant } from './instant.ts';
 
+/** What a text says as JSON; undefined where it is none, or there is no text. */
+export function jsonIn(text: string | undefined): unknown {
+  try {
+    const value: unknown = JSON.parse(text ?? '');
+    return value;
+  } catch {
+    return undefined;
+  }
+}
+
 /** The fields of one object. `x(name)` gives undefined where there is no such x; `requireX(name)` throws Failure `bad-request` naming the field. */
 export class Fields {
   readonly #values: ReadonlyMap<string, unknown>;

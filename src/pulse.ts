@@ -1,6 +1,6 @@
 /** What a worker did in the last hours → `status/{instance}.json`, written each half minute; and all of them read together. */
 import type { Notes } from './archive/notes.ts';
-import { Fields } from './fields.ts';
+import { Fields, jsonIn } from './fields.ts';
 import type { Metrics } from './metrics.ts';
 
 /** Five minutes of work. */
@@ -174,7 +174,7 @@ function beatsSum(a: PulseBeat, b: PulseBeat): PulseBeat {
 
 /** undefined where it is none: another version may have written it. */
 function pulseIn(text: string | undefined): Pulse | undefined {
-  const fields = Fields.in(parsedOrNothing(text));
+  const fields = Fields.in(jsonIn(text));
   const [instance, command] = [fields?.text('instance'), fields?.text('command')];
   const [service, startedAt, at] = [fields?.text('service'), fields?.text('startedAt'), fields?.text('at')];
   const [slots, waiting] = [fields?.number('slots'), fields?.number('waiting')];
@@ -217,13 +217,4 @@ function beatIn(value: unknown): PulseBeat | undefined {
 function countsIn(fields: Fields | undefined): Readonly<Record<string, number>> {
   const counts = (fields?.names() ?? []).map((name) => [name, fields?.number(name)] as const);
   return Object.fromEntries(counts.filter((count): count is readonly [string, number] => count[1] !== undefined));
-}
-
-function parsedOrNothing(text: string | undefined): unknown {
-  try {
-    const value: unknown = JSON.parse(text ?? '');
-    return value;
-  } catch {
-    return undefined;
-  }
 }

@@ -1,6 +1,6 @@
 /** A statement and who signed it → one JSON text, and back: what is signed is the text of the statement as it stands, byte for byte. */
 import { createHash, createPrivateKey, createPublicKey, sign, verify, type KeyObject } from 'node:crypto';
-import { Fields } from './fields.ts';
+import { Fields, jsonIn } from './fields.ts';
 
 /** Ed25519 (RFC 8032). */
 export interface StatementSignature {
@@ -100,13 +100,4 @@ export function fingerprintOf(key: KeyObject): string {
   return createHash('sha256')
     .update(key.export({ type: 'spki', format: 'der' }))
     .digest('hex');
-}
-
-function jsonIn(text: string): unknown {
-  try {
-    const value: unknown = JSON.parse(text);
-    return value;
-  } catch {
-    return undefined;
-  }
 }

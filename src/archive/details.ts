@@ -2,7 +2,7 @@
  * What is kept of a conversation beside its recordings: where it lies under `conversations/{conversationId}/`, and Genesys' answer
  * about it → who spoke, in which queue, with which numbers. All of it is personal, and lies under this one prefix.
  */
-import { Fields } from '../fields.ts';
+import { Fields, jsonIn } from '../fields.ts';
 import { canonicalId, isId, type Recording } from '../recording.ts';
 import type { Notes } from './notes.ts';
 
@@ -99,7 +99,7 @@ export async function readDetails(
 
 /** undefined for what cannot be read: it is as good as not there, and asked for again. */
 export function parseDetails(text: string | undefined): ConversationDetails | undefined {
-  const fields = Fields.in(parsed(text));
+  const fields = Fields.in(jsonIn(text));
   const [conversationId, at] = [fields?.text('conversationId'), fields?.instant('at')];
   if (fields?.raw('version') !== 1 || conversationId === undefined || !isId(conversationId) || at === undefined)
     return undefined;
@@ -110,15 +110,6 @@ export function parseDetails(text: string | undefined): ConversationDetails | un
     ...factsOf(Fields.in(conversation)),
     conversation,
   };
-}
-
-function parsed(text: string | undefined): unknown {
-  try {
-    const value: unknown = JSON.parse(text ?? '');
-    return value;
-  } catch {
-    return undefined;
-  }
 }
 
 type ConversationFacts = Omit<ConversationDetails, 'conversationId' | 'at' | 'conversation'>;

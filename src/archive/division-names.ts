@@ -1,5 +1,5 @@
 /** What divisions are called, as the last worker that asked was told: `status/divisions.json`, for pages that may not ask themselves. */
-import { Fields } from '../fields.ts';
+import { Fields, jsonIn } from '../fields.ts';
 import type { Notes } from './notes.ts';
 
 const NAME = 'status/divisions.json';
@@ -20,7 +20,7 @@ export async function readDivisions(
   notes: Pick<Notes, 'read'>,
   signal: AbortSignal,
 ): Promise<KnownDivisions | undefined> {
-  const fields = Fields.in(noteIn(await notes.read(NAME, signal)));
+  const fields = Fields.in(jsonIn(await notes.read(NAME, signal)));
   const [at, names] = [fields?.instant('at'), fields?.fields('names')];
   if (fields?.raw('version') !== 1 || at === undefined || names === undefined) return undefined;
   const pairs = names.names().flatMap((id): [string, string][] => {
@@ -28,13 +28,4 @@ export async function readDivisions(
     return name === undefined ? [] : [[id, name]];
   });
   return { at: at.toISOString(), names: new Map(pairs) };
-}
-
-function noteIn(text: string | undefined): unknown {
-  try {
-    const value: unknown = JSON.parse(text ?? '');
-    return value;
-  } catch {
-    return undefined;
-  }
 }

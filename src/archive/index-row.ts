@@ -2,7 +2,7 @@
  * One recording as a line of the index: its manifest, or why it is not there, and what is kept of its conversation → one flat JSON
  * object that search and BigQuery read. The day is the folder's, and no field of the line.
  */
-import { Fields } from '../fields.ts';
+import { Fields, jsonIn } from '../fields.ts';
 import type { Entry } from './archive.ts';
 import type { ConversationDetails, NamedParty } from './details.ts';
 import { recordingOf, type FailureRecord, type Manifest, type WaitingRecord } from './manifest.ts';
@@ -241,7 +241,7 @@ export function encodeIndexRow(row: IndexRow): string {
 
 /** undefined for a line that is none: a listing is never lost to one of its lines. */
 export function parseIndexRow(line: string): IndexRow | undefined {
-  const fields = fieldsOfLine(line);
+  const fields = Fields.in(jsonIn(line));
   const status = ROW_STATUSES.find((known) => known === fields?.raw('status'));
   const [key, at] = [fields?.text('key'), fields?.instant('at')];
   if (fields === undefined || status === undefined || key === undefined || at === undefined) return undefined;
@@ -282,14 +282,6 @@ export function parseIndexRow(line: string): IndexRow | undefined {
     wrapUpCodes: texts('wrapUpCodes'),
     externalTag: text('externalTag'),
   };
-}
-
-function fieldsOfLine(line: string): Fields | undefined {
-  try {
-    return Fields.in(JSON.parse(line));
-  } catch {
-    return undefined;
-  }
 }
 
 function textListIn(fields: Fields, name: string): readonly string[] {

@@ -1,5 +1,5 @@
 /** What was established about a day, as it lies in `proofs/{day}/`: written once, and the newest counts. */
-import { Fields } from '../fields.ts';
+import { Fields, jsonIn } from '../fields.ts';
 import type { Notes } from './notes.ts';
 import { isInPart, parsePart, partText, type ReadPart } from './part.ts';
 
@@ -110,7 +110,7 @@ export async function newestReading(notes: Notes, now: Date, signal: AbortSignal
     const names: string[] = [];
     for await (const { name } of notes.list(`${READINGS}${month}`, signal)) names.push(name);
     for (const name of names.toSorted().toReversed()) {
-      const reading = readingIn(jsonOf(await notes.read(name, signal)));
+      const reading = readingIn(jsonIn(await notes.read(name, signal)));
       if (reading !== undefined) return reading;
     }
   }
@@ -141,7 +141,7 @@ export async function wasReadSince(
   for await (const { name } of notes.list(READINGS, signal))
     if (Date.parse(name.slice(READINGS.length, -'.json'.length)) >= sinceMs) names.push(name);
   for (const name of names.toReversed())
-    if (hasReadOf(Fields.in(jsonOf(await notes.read(name, signal))), key, day)) return true;
+    if (hasReadOf(Fields.in(jsonIn(await notes.read(name, signal))), key, day)) return true;
   return false;
 }
 
@@ -152,18 +152,9 @@ function hasReadOf(reading: Fields | undefined, key: string, day: string): boole
   return String(first) <= day && day <= String(last) && reading.array('damagedDays')?.includes(day) === false;
 }
 
-function jsonOf(text: string | undefined): unknown {
-  try {
-    const value: unknown = JSON.parse(text ?? '');
-    return value;
-  } catch {
-    return undefined;
-  }
-}
-
 function parseProof(text: string | undefined): WrittenProof | undefined {
   try {
-    const fields = Fields.of(jsonOf(text), 'proof');
+    const fields = Fields.of(jsonIn(text), 'proof');
     const [day, verdict] = [fields.requireText('day'), fields.requireText('verdict')];
     return { ...Object.fromEntries(fields.names().map((name) => [name, fields.raw(name)])), day, verdict };
   } catch {

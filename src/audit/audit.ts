@@ -1,6 +1,6 @@
 /** Who did or heard what: the record that is durable before the act, and the contract of both places it lies in (test/audit/suite.ts). */
 import { createHash } from 'node:crypto';
-import { Fields } from '../fields.ts';
+import { Fields, jsonIn } from '../fields.ts';
 
 const ACTIONS = [
   'listened',
@@ -121,7 +121,7 @@ export function encodeRecord(
 
 /** undefined where the text is no record of ours. */
 export function parseAuditRecord(line: string): AuditRecord | undefined {
-  const fields = Fields.in(jsonOrNothing(line));
+  const fields = Fields.in(jsonIn(line));
   if (fields === undefined || fields.raw('v') !== 1) return undefined;
   const action = ACTIONS.find((known) => known === fields.raw('action'));
   const [at, who, way] = [fields.text('at'), fields.text('who'), fields.text('way')];
@@ -138,15 +138,6 @@ function aboutOf(fields: Fields): AuditEntry['about'] {
   if (about === undefined) return undefined;
   const pairs = about.names().map((name) => [name, about.text(name) ?? about.number(name) ?? about.boolean(name)]);
   return Object.fromEntries(pairs.filter((pair): pair is [string, string | number | boolean] => pair[1] !== undefined));
-}
-
-function jsonOrNothing(line: string): unknown {
-  try {
-    const value: unknown = JSON.parse(line);
-    return value;
-  } catch {
-    return undefined;
-  }
 }
 
 export function matchesQuery(record: AuditRecord, query: AuditQuery): boolean {

@@ -4,7 +4,7 @@
  */
 import type { Downloader } from '../download/download.ts';
 import { Failure } from '../failure.ts';
-import { Fields } from '../fields.ts';
+import { Fields, jsonIn } from '../fields.ts';
 import { canonicalId, isId } from '../recording.ts';
 import { parseRetryAfter } from '../waiting.ts';
 import type { Api } from './api.ts';
@@ -145,16 +145,8 @@ async function downloadJson(url: URL, downloader: Downloader, signal: AbortSigna
     chunks.push(Buffer.from(chunk));
   }
   const text = Buffer.concat(chunks).toString('utf8');
-  if (!isJson(text)) throw oddAnswer('a transcript that is no JSON');
+  if (typeof jsonIn(text) !== 'object') throw oddAnswer('a transcript that is no JSON');
   return text;
-}
-
-function isJson(text: string): boolean {
-  try {
-    return typeof JSON.parse(text) === 'object';
-  } catch {
-    return false;
-  }
 }
 
 function oddAnswer(what: string): Failure {

@@ -9,13 +9,13 @@ import { Readable } from 'node:stream';
 import { request, type Dispatcher } from 'undici';
 import type { Proxies } from '../../config/proxies.ts';
 import { Failure } from '../../failure.ts';
-import { Fields } from '../../fields.ts';
+import { Fields, jsonIn } from '../../fields.ts';
 import { networkFailure } from '../../network-failure.ts';
 import { openOutbound } from '../../outbound.ts';
 import { reasonOf } from '../../waiting.ts';
 import { readAnswerWithin } from '../../within-size.ts';
 import type { GoogleTokens } from './auth.ts';
-import { bucketFailure, isTransient, jsonOfRefusal, parseRefusal, type Permission, type Refusal } from './failure.ts';
+import { bucketFailure, isTransient, parseRefusal, type Permission, type Refusal } from './failure.ts';
 import { parseObject, type ObjectFacts } from './object.ts';
 import { RetryBudget, USUAL_RETRY, type RetryPolicy } from './retry.ts';
 
@@ -189,7 +189,7 @@ function bodyOf(parts: readonly Buffer[] | undefined): Buffer | Readable | null 
 
 /** The JSON object of an answer. @throws Failure `archive-unavailable` where it is none: something on the way answered instead */
 export function documentOf(answer: ApiAnswer): Fields {
-  const document = Fields.in(jsonOfRefusal(answer.text));
+  const document = Fields.in(jsonIn(answer.text));
   if (document === undefined) throw notCloudStorage(answer.status);
   return document;
 }

@@ -1,6 +1,6 @@
 /** An error answer of Cloud Storage → a Failure that says which role, bucket or setting to change. */
 import { Failure } from '../../failure.ts';
-import { Fields } from '../../fields.ts';
+import { Fields, jsonIn } from '../../fields.ts';
 import { parseRetryAfter } from '../../waiting.ts';
 
 /** The `storage.objects.*` permission that a request needs: decides which role a refusal names. */
@@ -97,7 +97,7 @@ function adviceFor(refusal: Refusal, permission: Permission, bucket: string): st
 
 /** Reads the error document of the JSON API; anything else is told by its status alone. */
 export function parseRefusal(status: number, text: string, retryAfter: string | undefined): Refusal {
-  const error = Fields.in(jsonOfRefusal(text))?.fields('error');
+  const error = Fields.in(jsonIn(text))?.fields('error');
   const [first] = error?.array('errors') ?? [];
   return {
     status,
@@ -105,14 +105,4 @@ export function parseRefusal(status: number, text: string, retryAfter: string | 
     message: (error?.text('message') ?? text).slice(0, 500),
     retryAfterMs: parseRetryAfter(retryAfter, new Date()),
   };
-}
-
-/** undefined where it is none. */
-export function jsonOfRefusal(text: string): unknown {
-  try {
-    const value: unknown = JSON.parse(text);
-    return value;
-  } catch {
-    return undefined;
-  }
 }
