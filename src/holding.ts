@@ -23,6 +23,26 @@ export interface HoldingNeeds {
   readonly about?: AuditEntry['about'];
 }
 
+export interface HoldFacts {
+  readonly caseName: string;
+  readonly reason: string;
+  readonly by: string;
+  readonly at: Date;
+}
+
+/** What is noted of a hold: which case, why, by whom and since when. */
+export function newHold({ recordingId, conversationId }: Subject, { caseName, reason, by, at }: HoldFacts): HoldRecord {
+  return {
+    version: 1,
+    case: caseName,
+    conversationId: conversationId ?? null,
+    recordingId: recordingId ?? null,
+    reason,
+    by,
+    heldAt: at.toISOString(),
+  };
+}
+
 export interface HoldEnd {
   readonly state: 'held' | 'already' | 'too-late';
   /** Recordings of a held conversation that had been erased before. */

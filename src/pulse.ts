@@ -46,7 +46,7 @@ export interface Pulse {
   readonly beats: readonly PulseBeat[];
 }
 
-const BEAT_MS = 300_000;
+export const BEAT_MS = 300_000;
 /** Six hours. */
 const MOST_BEATS = 72;
 /** Written each half minute: one that is older has stopped, or cannot write. */

@@ -1,10 +1,10 @@
 /** `archiver hold`: forbids erasure case by case, releases it again, and says what is held. */
 import type { Archive } from '../archive/archive.ts';
-import { type HoldRecord, holdsOn, listHolds, requireCase, subjectOfHold } from '../archive/holds.ts';
+import { holdsOn, listHolds, requireCase, subjectOfHold } from '../archive/holds.ts';
 import { subjectKey, type Subject } from '../archive/names.ts';
 import type { Audit } from '../audit/audit.ts';
 import { Failure } from '../failure.ts';
-import { holdSubject, releaseHold } from '../holding.ts';
+import { holdSubject, newHold, releaseHold } from '../holding.ts';
 import type { GenesysRetention } from '../genesys/retention.ts';
 import { protectAtSource } from './at-source.ts';
 import { type FlagValues, UsageError } from './flags.ts';
@@ -64,7 +64,7 @@ async function holdAll(task: Task, work: CaseWork & { readonly reason: string })
   const tally = { held: 0, already: 0, 'too-late': 0 };
   for (const target of work.targets) {
     if (signal.aborted) break;
-    const hold = holdFor(target, work);
+    const hold = newHold(target, { ...work, by: operator().who, at: new Date() });
     const { archive, audit, retention } = work;
     const about = retention === undefined ? {} : { atSource: true };
     const end = await holdSubject(hold, { archive, audit, by: operator(), about }, signal);
@@ -95,21 +95,6 @@ async function protectHeld(task: Task, { targets, retention }: CaseWork): Promis
 }
 
 const WORDS = { held: 'held', already: 'held before', 'too-late': 'too late' } as const;
-
-function holdFor(
-  { recordingId, conversationId }: Subject,
-  { caseName, reason }: { readonly caseName: string; readonly reason: string },
-): HoldRecord {
-  return {
-    version: 1,
-    case: caseName,
-    conversationId: conversationId ?? null,
-    recordingId: recordingId ?? null,
-    reason,
-    by: operator().who,
-    heldAt: new Date().toISOString(),
-  };
-}
 
 async function releaseAll(task: Task, { archive, audit, retention, caseName, targets }: CaseWork): Promise<Exit> {
   const { report, signal } = task;

@@ -1,12 +1,11 @@
 /** What workers did by five minutes → two lines, events in and recordings archived; and in words for whoever does not see them. */
-import { beatsTogether, type Pulse } from '../pulse.ts';
+import { BEAT_MS, beatsTogether, type Pulse } from '../pulse.ts';
 import { type Disturbance, disturbancesIn } from './disturbances.ts';
 import { html, type Html } from './html.ts';
 import { grouped, momentTag } from './moments.ts';
 
 const WIDTH = 640;
 const HEIGHT = 104;
-const BEAT_MS = 300_000;
 const SHOWN = 72;
 
 export function chartPart(pulses: readonly Pulse[], now: Date): Html | undefined {

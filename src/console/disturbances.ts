@@ -1,5 +1,5 @@
 /** What was given back to the queue, by five minutes → the times in which something else was out of order, and what. */
-import type { PulseBeat } from '../pulse.ts';
+import { BEAT_MS, type PulseBeat } from '../pulse.ts';
 
 /** What a wait is for → what the other side does meanwhile. What is not here is ordinary, or is one recording's own. */
 export const OUT_OF_ORDER: ReadonlyMap<string, string> = new Map([
@@ -20,7 +20,6 @@ export interface Disturbance {
   readonly to: string;
 }
 
-const BEAT_MS = 300_000;
 /** One 503 among many calls is none. */
 const LEAST = 3;
 const LEAST_SHARE = 0.2;

@@ -2,7 +2,7 @@
 import { holdsOn, requireCase, subjectOfHold } from '../archive/holds.ts';
 import { subjectKey, type Subject } from '../archive/names.ts';
 import { Failure } from '../failure.ts';
-import { holdSubject, releaseHold } from '../holding.ts';
+import { holdSubject, newHold, releaseHold } from '../holding.ts';
 import { html } from './html.ts';
 import { holdForm } from './keep-part.ts';
 import {
@@ -21,15 +21,7 @@ export const holdFromPage: AnswerVisit = async (visit, needs) => {
   const subject = await keptSubject(visit.form.get('of'), visit, needs);
   const asked = holdAsked(visit.form);
   if (asked instanceof Failure) return askAgain(subject, asked, visit);
-  const hold = {
-    version: 1,
-    case: asked.caseName,
-    conversationId: subject.conversationId ?? null,
-    recordingId: subject.recordingId ?? null,
-    reason: asked.reason,
-    by: visit.who.id,
-    heldAt: needs.now().toISOString(),
-  } as const;
+  const hold = newHold(subject, { ...asked, by: visit.who.id, at: needs.now() });
   const holding = { archive: needs.archive, audit, by: keeperOf(visit, needs) };
   const { state, gone } = await holdSubject(hold, holding, AbortSignal.timeout(KEPT_WITHIN_MS));
   const said = state === 'held' && gone.length > 0 ? 'held-rest' : state;

@@ -1,8 +1,11 @@
-/** Writes what a worker did under `status/` while it runs, and takes it away when it stops. */
+/** Writes what a worker did, and what the doctor says of where it runs, under `status/` while it runs, and takes it away when it stops. */
 import { randomUUID } from 'node:crypto';
 import type { Archive } from '../archive/archive.ts';
 import type { DeliveryNeeds } from '../delivery.ts';
-import { endPulse, type Pulse, type PulseTally, writePulse } from '../pulse.ts';
+import type { OpenGenesys } from '../genesys/open-genesys.ts';
+import { endPulse, type PulseTally, writePulse } from '../pulse.ts';
+import { beginCheckup } from './checkup.ts';
+import { ownProbes } from './own-probes.ts';
 import type { Context } from './run.ts';
 
 const EVERY_MS = 30_000;
@@ -15,22 +18,21 @@ export interface PulseSources {
   readonly command: string;
   readonly tally: PulseTally;
   readonly waiting: DeliveryNeeds['waiting'];
-  /** Asked at each writing. */
-  readonly calls: () => Pulse['calls'];
-  readonly checks: () => Pulse['checks'];
+  readonly genesys: Pick<OpenGenesys, 'callsSpent'>;
 }
 
 /** What cannot be written is a warning at most: archiving goes on without it. */
-export function beginPulse(context: Context, { archive, command, tally, waiting, calls, checks }: PulseSources): void {
+export function beginPulse(context: Context, { archive, command, tally, waiting, genesys }: PulseSources): void {
   const { config, log, version, opened } = context;
   const instance = `${command}-${randomUUID().slice(0, 8)}`;
   const startedAt = new Date().toISOString();
+  const checks = beginCheckup(ownProbes(context), context);
   let [isWritten, hasFailed] = [false, false];
   const write = async (): Promise<void> => {
     isWritten = true;
     const about = { version: 1, instance, command, service: version, startedAt, slots: config.transcodeSlots } as const;
     const waits = waiting.totals().reduce((sum, { count }) => sum + count, 0);
-    const said = { waiting: waits, calls: calls(), checks: checks(), beats: tally.beats() };
+    const said = { waiting: waits, calls: genesys.callsSpent ?? null, checks: checks(), beats: tally.beats() };
     const pulse = { ...about, at: new Date().toISOString(), ...said };
     await writePulse(pulse, archive.notes, AbortSignal.timeout(WRITTEN_WITHIN_MS));
   };

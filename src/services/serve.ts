@@ -16,10 +16,8 @@ import {
 } from './open.ts';
 import { openTheSearch } from './open-search.ts';
 import { playbackRoutes } from './playback.ts';
-import { type Pulse, PulseTally } from '../pulse.ts';
-import { beginCheckup } from './checkup.ts';
+import { PulseTally } from '../pulse.ts';
 import { beginDivisions } from './keep-divisions.ts';
-import { ownProbes } from './own-probes.ts';
 import { beginPulse } from './pulse.ts';
 import { pushRoute } from './push.ts';
 import type { Deployable } from './run.ts';
@@ -45,10 +43,9 @@ export const serve: Deployable = async (given) => {
   const keeping = config.archive.kind === 'folder' ? keepingOf(config, audit) : undefined;
   const sources = { archive: open.archive, queue, audit, dependencies, search, listen, keeping };
   const pages = await consoleRoutes(context, sources);
-  beginDivisions(context, { archive: open.archive, genesys: studio.genesys });
-  const calls = (): Pulse['calls'] => studio.genesys.callsSpent ?? null;
-  const saying = { tally, waiting: parts.waiting, calls, checks: beginCheckup(ownProbes(context), context) };
-  beginPulse(context, { archive: open.archive, command: 'serve', ...saying });
+  const { genesys } = studio;
+  beginDivisions(context, { archive: open.archive, genesys });
+  beginPulse(context, { archive: open.archive, command: 'serve', tally, waiting: parts.waiting, genesys });
   const pushed = await pushRoute(context, queue, parts);
   const working = Promise.all([
     consumeQueue(context, queue, parts),

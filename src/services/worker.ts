@@ -1,9 +1,7 @@
 /** `archiver worker`: archives recordings from the queue. */
 import { consumeQueue, deliveryNeeds, openStudio, openTheArchive, openTheQueue, serveRoutes } from './open.ts';
-import { type Pulse, PulseTally } from '../pulse.ts';
-import { beginCheckup } from './checkup.ts';
+import { PulseTally } from '../pulse.ts';
 import { beginDivisions } from './keep-divisions.ts';
-import { ownProbes } from './own-probes.ts';
 import { beginPulse } from './pulse.ts';
 import { pushRoute } from './push.ts';
 import type { Deployable } from './run.ts';
@@ -15,10 +13,9 @@ export const worker: Deployable = async (given) => {
   const open = await openTheArchive(context);
   const studio = await openStudio(context, open, { archives: true });
   const parts = deliveryNeeds(context, queue, { archive: open.archive, studio });
-  beginDivisions(context, { archive: open.archive, genesys: studio.genesys });
-  const calls = (): Pulse['calls'] => studio.genesys.callsSpent ?? null;
-  const saying = { tally, waiting: parts.waiting, calls, checks: beginCheckup(ownProbes(context), context) };
-  beginPulse(context, { archive: open.archive, command: 'worker', ...saying });
+  const { genesys } = studio;
+  beginDivisions(context, { archive: open.archive, genesys });
+  beginPulse(context, { archive: open.archive, command: 'worker', tally, waiting: parts.waiting, genesys });
   const pushed = await pushRoute(context, queue, parts);
   const consuming = consumeQueue(context, queue, parts);
   const dependencies = [

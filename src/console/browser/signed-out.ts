@@ -47,15 +47,18 @@ export function saySignedOut({ stays, back }: SignedOutFacts): void {
 
 /** undefined where nobody is, or nobody can tell. */
 async function whoIsIn(): Promise<string | undefined> {
-  const answer = await fetch('/console/who.json', { cache: 'no-store' }).catch(() => undefined);
+  const answer = await askWho();
   if (answer?.ok !== true) return undefined;
   const told: unknown = await answer.json();
   return typeof told === 'object' && told !== null && 'id' in told ? String(told.id) : undefined;
 }
 
 export async function isSignedOut(): Promise<boolean> {
-  const answer = await fetch('/console/who.json', { cache: 'no-store' }).catch(() => undefined);
-  return answer?.status === 401;
+  return (await askWho())?.status === 401;
+}
+
+function askWho(): Promise<Response | undefined> {
+  return fetch('/console/who.json', { cache: 'no-store' }).catch(() => undefined);
 }
 
 /** Forms and what is shown are theirs. */
