@@ -58,7 +58,7 @@ function findPage({ title, status, address, today, list, article = NOTHING_CHOSE
     title,
     status,
     section: 'find',
-    modules: ['list', 'player'],
+    modules: article === NOTHING_CHOSEN ? ['list'] : ['list', 'player'],
     main: html`<h1 class="vh">Find and play a recording</h1>
       ${filterForm(address, today)}
       <div class="split">${list} ${article}</div>`,

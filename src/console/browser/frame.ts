@@ -17,10 +17,21 @@ function offerThemes(button: HTMLElement): void {
   });
 }
 
-const FORMS: Readonly<Record<string, Intl.DateTimeFormatOptions>> = {
-  clock: { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' },
-  second: { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' },
-  moment: { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' },
+// As Intl writes it in en-GB; making its formats takes longer than all else that is done before a list is painted.
+const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sept', 'Oct', 'Nov', 'Dec'] as const;
+
+function twoDigits(value: number): string {
+  return String(value).padStart(2, '0');
+}
+
+function wallClock(at: Date): string {
+  return `${twoDigits(at.getHours())}:${twoDigits(at.getMinutes())}`;
+}
+
+const FORMS: Readonly<Record<string, (at: Date) => string>> = {
+  clock: wallClock,
+  second: (at) => `${wallClock(at)}:${twoDigits(at.getSeconds())}`,
+  moment: (at) => `${String(at.getDate())} ${MONTHS[at.getMonth()] ?? ''}, ${wallClock(at)}`,
 };
 
 let known = { atMs: Date.parse(document.documentElement.dataset['now'] ?? ''), since: performance.now() };
@@ -55,7 +66,7 @@ export function localTimes(root: ParentNode): void {
     time.title = `${time.dateTime.slice(0, 19).replace('T', ' ')} UTC`;
     const isAgo = time.dataset['as'] === 'ago';
     if (isAgo) time.textContent = ageText(Math.max(0, Math.round((serviceNow() - at.getTime()) / 1000)));
-    else if (form !== undefined) time.textContent = new Intl.DateTimeFormat('en-GB', form).format(at);
+    else if (form !== undefined) time.textContent = form(at);
   }
 }
 

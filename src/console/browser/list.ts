@@ -50,6 +50,21 @@ function ask(href: string): Promise<Document> {
   });
 }
 
+let player: Promise<unknown> | undefined;
+
+/** Half of all scripts: a list is painted and can be used before they are here, and the first recording that is opened finds them. */
+function needPlayer(): Promise<unknown> {
+  player ??= import('./player.ts').catch((error: unknown) => {
+    player = undefined;
+    throw error;
+  });
+  return player;
+}
+
+function fetchPlayer(): void {
+  needPlayer().catch(() => undefined);
+}
+
 interface Opening {
   readonly isNew: boolean;
   readonly playFocus: boolean;
@@ -59,7 +74,7 @@ async function open(href: string, { isNew, playFocus }: Opening): Promise<void> 
   const waiting = setTimeout(() => showBars(), QUIET_MS);
   const slow = setTimeout(() => offerCancel(), SLOW_MS);
   try {
-    const answer = await ask(href);
+    const [answer] = await Promise.all([ask(href), needPlayer()]);
     if (isNew) history.pushState(null, '', href);
     shown = withoutHash(href);
     replace(answer, playFocus);
@@ -150,3 +165,4 @@ onKey('Escape', {
 });
 
 showHints();
+addEventListener('load', () => requestAnimationFrame(fetchPlayer));
