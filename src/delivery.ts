@@ -3,16 +3,16 @@ import type { Archive } from './archive/archive.ts';
 import type { Manifest } from './archive/manifest.ts';
 import { Failure } from './failure.ts';
 import type { Genesys } from './genesys/genesys.ts';
-import type { Log } from './log.ts';
-import type { Metrics } from './metrics.ts';
+import type { Log } from './telemetry/log.ts';
+import type { Metrics } from './telemetry/metrics.ts';
 import type { Pipeline } from './pipeline.ts';
 import { ageOf, idsOf, messageKey, type Delivery, type Handle, type Queue, type Settlement } from './queue/queue.ts';
-import { resolveConversation, type ConversationDelivery } from './resolve.ts';
-import type { FollowUps } from './follow-ups.ts';
-import { LATE_MS, MAX_AGE_MS, nextTryOf, SEEN_AFTER_MS } from './schedule.ts';
-import { settleFailure } from './settle-failure.ts';
-import { traced } from './trace.ts';
-import type { WaitingList } from './waiting-list.ts';
+import { resolveConversation, type ConversationDelivery } from './delivery/resolve.ts';
+import type { FollowUps } from './delivery/follow-ups.ts';
+import { LATE_MS, MAX_AGE_MS, nextTryOf, SEEN_AFTER_MS } from './delivery/schedule.ts';
+import { settleFailure } from './delivery/settle-failure.ts';
+import { traced } from './telemetry/trace.ts';
+import type { WaitingList } from './delivery/waiting-list.ts';
 
 export interface DeliveryNeeds {
   readonly pipeline: Pick<Pipeline, 'archive'>;

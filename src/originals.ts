@@ -3,7 +3,7 @@ import type { Deposit, OriginalSink } from './archive/archive.ts';
 import type { Download, MediaFile } from './media-file.ts';
 import { formatOf } from './media/plan.ts';
 import { sniff } from './media/sniff.ts';
-import type { Metrics } from './metrics.ts';
+import type { Metrics } from './telemetry/metrics.ts';
 
 export interface Watched {
   readonly files: readonly MediaFile[];

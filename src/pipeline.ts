@@ -16,7 +16,7 @@ import { Flights, type FlightOrder } from './media/flight.ts';
 import { playLive, type LiveWebm } from './media/live.ts';
 import { makeWebm } from './media/make-webm.ts';
 import type { Purpose } from './media/purpose.ts';
-import type { Metrics } from './metrics.ts';
+import type { Metrics } from './telemetry/metrics.ts';
 import { watchFiles } from './originals.ts';
 import { keyOf, type Recording } from './recording.ts';
 

@@ -1,7 +1,7 @@
 /** What a worker did in the last hours → `status/{instance}.json`, written each half minute; and all of them read together. */
 import type { Notes } from './archive/notes.ts';
 import { Fields, jsonIn } from './fields.ts';
-import type { Metrics } from './metrics.ts';
+import type { Metrics } from './telemetry/metrics.ts';
 
 /** Five minutes of work. */
 export interface PulseBeat {

@@ -11,13 +11,13 @@ import type { FailureRecord, Manifest, WaitingRecord } from '../src/archive/mani
 import { createDelivery, MAX_LOST } from '../src/delivery.ts';
 import { Failure, type FailureCode, type FailureOptions } from '../src/failure.ts';
 import type { Genesys } from '../src/genesys/genesys.ts';
-import { createLog } from '../src/log.ts';
-import { createMetrics, type Metrics } from '../src/metrics.ts';
+import { createLog } from '../src/telemetry/log.ts';
+import { createMetrics, type Metrics } from '../src/telemetry/metrics.ts';
 import type { Pipeline, Work } from '../src/pipeline.ts';
 import type { Delivery, Message, Settlement } from '../src/queue/queue.ts';
 import type { Recording } from '../src/recording.ts';
-import { LATE_MS, MAX_AGE_MS, MAX_ATTEMPTS, MAX_ATTEMPTS_OF_ITS_OWN, SEEN_AFTER_MS } from '../src/schedule.ts';
-import { STUCK_AT, WaitingList } from '../src/waiting-list.ts';
+import { LATE_MS, MAX_AGE_MS, MAX_ATTEMPTS, MAX_ATTEMPTS_OF_ITS_OWN, SEEN_AFTER_MS } from '../src/delivery/schedule.ts';
+import { STUCK_AT, WaitingList } from '../src/delivery/waiting-list.ts';
 
 const RECORDING: Recording = { recordingId: 'r-1', conversationId: 'c-1' };
 const MINUTE = 60_000;

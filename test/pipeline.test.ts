@@ -14,7 +14,7 @@ import { createGenesys } from '../src/genesys/open-genesys.ts';
 import type { Genesys } from '../src/genesys/genesys.ts';
 import { Slots } from '../src/media/encoder/slots.ts';
 import { levelFactsOf, parseLevels } from '../src/levels.ts';
-import { createMetrics, type Metrics } from '../src/metrics.ts';
+import { createMetrics, type Metrics } from '../src/telemetry/metrics.ts';
 import type { LiveWebm } from '../src/media/live.ts';
 import { Pipeline } from '../src/pipeline.ts';
 import { pathOf, type Recording } from '../src/recording.ts';

@@ -1,7 +1,7 @@
 /** What a worker did, counted, written, read together with others, and forgotten when it is old. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { createMetrics } from '../src/metrics.ts';
+import { createMetrics } from '../src/telemetry/metrics.ts';
 import { beatsTogether, endPulse, type Pulse, PulseTally, readPulses, writePulse } from '../src/pulse.ts';
 import { type FolderHarness, openFolderHarness } from './support/archive/folder.ts';
 

@@ -1,8 +1,8 @@
 /** `archiver backfill`: each day is looked at, what is missing is fetched, and the day is looked at again. */
 import type { Archive } from '../archive/archive.ts';
 import { DAY_MS } from '../instant.ts';
-import { type BulkWork, mendDays } from '../mend-days.ts';
-import type { ProofNeeds } from '../prove-day.ts';
+import { type BulkWork, mendDays } from '../days/mend-days.ts';
+import type { ProofNeeds } from '../days/prove-day.ts';
 import { readVersion } from '../version.ts';
 import { daysAsked } from './days.ts';
 import { UsageError } from './flags.ts';

@@ -4,7 +4,7 @@ import { holdsOn, listHolds, requireCase, subjectOfHold } from '../archive/holds
 import { subjectKey, type Subject } from '../archive/names.ts';
 import type { Audit } from '../audit/audit.ts';
 import { Failure } from '../failure.ts';
-import { holdSubject, newHold, releaseHold } from '../holding.ts';
+import { holdSubject, newHold, releaseHold } from '../retention/holding.ts';
 import type { GenesysRetention } from '../genesys/retention.ts';
 import { protectAtSource } from './at-source.ts';
 import { type FlagValues, UsageError } from './flags.ts';

@@ -2,7 +2,7 @@
 import { DAYS, MANIFEST_FILE } from '../archive/names.ts';
 import type { ArchiveConfig } from '../config/config.ts';
 import { pathOf, recordingOfKey } from '../recording.ts';
-import type { ArchiveFinding } from '../survey.ts';
+import type { ArchiveFinding } from '../survey/survey.ts';
 
 export function mendingOf(finding: ArchiveFinding, place: ArchiveConfig): string {
   const { state, day, key, file = '' } = finding;

@@ -1,11 +1,18 @@
 /** `archiver reconcile`: what Genesys has and the archive lacks, day by day, and why; a proof of each day that is over. */
 import type { Archive } from '../archive/archive.ts';
 import { flagAllHeld } from '../archive/holds.ts';
-import type { DayProof, Finding } from '../day.ts';
+import type { DayProof, Finding } from '../days/day.ts';
 import { Failure } from '../failure.ts';
 import { type Absence, GenesysInquiry, type Inquest, type WitnessName } from '../genesys/inquiry.ts';
-import { daysInNeed, incompleteSince, isOverdue, type ProofNeeds, proveDay, provenComplete } from '../prove-day.ts';
-import type { ProvenDay } from '../proven-day.ts';
+import {
+  daysInNeed,
+  incompleteSince,
+  isOverdue,
+  type ProofNeeds,
+  proveDay,
+  provenComplete,
+} from '../days/prove-day.ts';
+import type { ProvenDay } from '../days/proven-day.ts';
 import { readVersion } from '../version.ts';
 import { daysAsked } from './days.ts';
 import { forecast } from './forecast.ts';

@@ -1,7 +1,7 @@
 /** `archiver replay`: what failed is counted by its code, then tried again. */
 import type { Archive, Entry } from '../archive/archive.ts';
 import type { FailureRecord } from '../archive/manifest.ts';
-import { catchUp } from '../catch-up.ts';
+import { catchUp } from '../days/catch-up.ts';
 import type { Census } from '../genesys/census.ts';
 import type { Handle } from '../queue/queue.ts';
 import type { Recording } from '../recording.ts';

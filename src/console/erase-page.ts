@@ -1,8 +1,8 @@
 /** What is to be erased → first what would go, and its id to be typed; then gone at once, if it is still as much as was seen. */
 import type { Archive } from '../archive/archive.ts';
 import { subjectKey, type Subject } from '../archive/names.ts';
-import { planNamed, type Planned } from '../erasure-plan.ts';
-import { eraseAll, giveBackHeld } from '../erasure.ts';
+import { planNamed, type Planned } from '../retention/erasure-plan.ts';
+import { eraseAll, giveBackHeld } from '../retention/erasure.ts';
 import { Failure } from '../failure.ts';
 import { html, named, type Html } from './html.ts';
 import type { Keeping } from './keeping.ts';

@@ -2,7 +2,7 @@
 import { holdsOn, requireCase, subjectOfHold } from '../archive/holds.ts';
 import { subjectKey, type Subject } from '../archive/names.ts';
 import { Failure } from '../failure.ts';
-import { holdSubject, newHold, releaseHold } from '../holding.ts';
+import { holdSubject, newHold, releaseHold } from '../retention/holding.ts';
 import { html } from './html.ts';
 import { holdForm } from './keep-part.ts';
 import {

@@ -2,8 +2,8 @@
 import type { Request, Response } from 'express';
 import type { Archive } from '../archive/archive.ts';
 import type { Audit } from '../audit/audit.ts';
-import type { Log } from '../log.ts';
-import type { Metrics } from '../metrics.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { Witness } from '../http/witness.ts';
 import type { Search } from '../search/search.ts';

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'express';
 import { RangeNotSatisfiable } from './range.ts';
 import { Failure } from '../failure.ts';
-import type { Log } from '../log.ts';
+import type { Log } from '../telemetry/log.ts';
 import { headerOf } from './headers.ts';
 
 /** Where a failure says "later" without saying when. */

@@ -2,7 +2,7 @@
 import type { RequestHandler } from 'express';
 import type { IncomingMessage } from 'node:http';
 import { Failure } from '../failure.ts';
-import type { Metrics } from '../metrics.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import { inTime } from '../waiting.ts';
 
 export interface Dependency {

@@ -1,15 +1,15 @@
 /** A signed event → messages that are durable on the queue, and only then a 202. */
 import type { ErrorRequestHandler, RequestHandler } from 'express';
 import { Failure } from '../failure.ts';
-import type { Log } from '../log.ts';
-import type { Metrics } from '../metrics.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import type { Message, Queue } from '../queue/queue.ts';
-import { traced } from '../trace.ts';
+import { traced } from '../telemetry/trace.ts';
 import { inTime } from '../waiting.ts';
 import { readBody, requireJson } from './body.ts';
 import { answerFailure, failureOf } from './errors.ts';
 import { parseEvents } from './event.ts';
-import { FirstOfMinute } from '../first-of-minute.ts';
+import { FirstOfMinute } from '../telemetry/first-of-minute.ts';
 import { parseJson } from './json.ts';
 import type { Verify } from './signature.ts';
 import { givenTraceparent, incomingTraceparent } from './trace.ts';

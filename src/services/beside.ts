@@ -4,11 +4,11 @@ import { isErased } from '../archive/erased.ts';
 import type { IndexRow } from '../archive/index-row.ts';
 import { IndexWriter } from '../archive/index-writer.ts';
 import type { DeliveryNeeds } from '../delivery.ts';
-import { FollowUps } from '../follow-ups.ts';
+import { FollowUps } from '../delivery/follow-ups.ts';
 import type { ConversationSource } from '../genesys/conversations.ts';
-import { KeepDetails } from '../keep-details.ts';
-import { layLevels } from '../lay-levels.ts';
-import { Notifier } from '../notify.ts';
+import { KeepDetails } from '../delivery/keep-details.ts';
+import { layLevels } from '../delivery/lay-levels.ts';
+import { Notifier } from '../delivery/notify.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { Context } from './run.ts';
 

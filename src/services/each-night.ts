@@ -1,7 +1,7 @@
 /** A service and its archive → each night what is missing is looked for and fetched, and then what is there is verified. */
 import type { Archive } from '../archive/archive.ts';
 import type { Audit } from '../audit/audit.ts';
-import { lastLookAt } from '../prove-day.ts';
+import { lastLookAt } from '../days/prove-day.ts';
 import { type NightContext, NightlyLook, type NightNeeds } from './look-at-night.ts';
 import { everyNight } from './nights.ts';
 import { NightlyVerification } from './verify-at-night.ts';

@@ -2,15 +2,15 @@
 import type { Archive } from '../archive/archive.ts';
 import { flagAllHeld } from '../archive/holds.ts';
 import type { Config } from '../config/config.ts';
-import type { DayProof } from '../day.ts';
+import type { DayProof } from '../days/day.ts';
 import type { DeliveryNeeds } from '../delivery.ts';
 import type { Genesys } from '../genesys/genesys.ts';
 import { GenesysCensus } from '../genesys/open-census.ts';
 import { createGenesys } from '../genesys/open-genesys.ts';
-import { IndexDays } from '../index-days.ts';
-import { type BulkWork, mendDays } from '../mend-days.ts';
-import { daysSinceFirstLook, incompleteSince, isOverdue } from '../prove-day.ts';
-import { dayNotice, type FollowUps } from '../follow-ups.ts';
+import { IndexDays } from '../days/index-days.ts';
+import { type BulkWork, mendDays } from '../days/mend-days.ts';
+import { daysSinceFirstLook, incompleteSince, isOverdue } from '../days/prove-day.ts';
+import { dayNotice, type FollowUps } from '../delivery/follow-ups.ts';
 import type { Queue } from '../queue/queue.ts';
 import { handleWithoutQueue, type StudioContext } from './open.ts';
 

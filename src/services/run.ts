@@ -5,8 +5,8 @@ import type { TraceExportOptions } from '../config/tracing.ts';
 import type { Command } from '../config/variables.ts';
 import { Failure } from '../failure.ts';
 import { takeDoor, type Door } from '../http/door.ts';
-import { createLog, type Log } from '../log.ts';
-import { createMetrics, type Metrics } from '../metrics.ts';
+import { createLog, type Log } from '../telemetry/log.ts';
+import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
 import { alignProxyVariables } from '../outbound.ts';
 import { readVersion } from '../version.ts';
 import { untilAborted } from '../waiting.ts';
@@ -109,7 +109,7 @@ function configOrExit(env: NodeJS.ProcessEnv, command: Command): Config | undefi
 async function openTraceExport(settings: TraceExportOptions, command: Command, context: Context): Promise<void> {
   const { log, version, opened } = context;
   const onTrouble = (trouble: Failure): void => log.warn(trouble.message, { error: trouble });
-  const { startTraceExport } = await import('../trace-export.ts');
+  const { startTraceExport } = await import('../telemetry/trace-export.ts');
   opened.use(await startTraceExport(settings, { command, version, onTrouble }));
 }
 

@@ -5,7 +5,7 @@ import type { SecretChange } from '../config/secret-file.ts';
 import { hasPart, VARIABLES, type Command } from '../config/variables.ts';
 import { hasEnded } from '../key.ts';
 import { isUnspecified } from '../loopback.ts';
-import type { Log } from '../log.ts';
+import type { Log } from '../telemetry/log.ts';
 
 export function sayConfiguration(config: Config, command: Command, log: Log): void {
   if (config.proxies !== undefined) sayProxies(config.proxies, log);

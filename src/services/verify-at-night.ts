@@ -4,8 +4,8 @@ import { partOfDay, partText } from '../archive/part.ts';
 import type { Audit } from '../audit/audit.ts';
 import { openSigner } from '../certificate/open-signer.ts';
 import { dayAt } from '../instant.ts';
-import type { ArchiveFinding } from '../survey.ts';
-import { comparedIn, verifyArchive } from '../verify-archive.ts';
+import type { ArchiveFinding } from '../survey/survey.ts';
+import { comparedIn, verifyArchive } from '../survey/verify-archive.ts';
 import type { NightContext } from './look-at-night.ts';
 
 /** So many nights read all of the archive once. */

@@ -6,7 +6,7 @@
 import { parseArgs } from 'node:util';
 import { Failure } from '../../src/failure.ts';
 import { Allowance } from '../../src/genesys/allowance.ts';
-import { nextLookAfter, nextTryOf } from '../../src/schedule.ts';
+import { nextLookAfter, nextTryOf } from '../../src/delivery/schedule.ts';
 import { seeded } from '../support/soak.ts';
 
 const MINUTE_MS = 60_000;

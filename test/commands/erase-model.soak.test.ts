@@ -8,7 +8,7 @@ import { holdsOn } from '../../src/archive/holds.ts';
 import { verifyStored } from '../../src/archive/verify.ts';
 import { BucketAudit } from '../../src/audit/bucket-audit.ts';
 import { FolderAudit } from '../../src/audit/folder-audit.ts';
-import { eraseAll } from '../../src/erasure.ts';
+import { eraseAll } from '../../src/retention/erasure.ts';
 import { Failure } from '../../src/failure.ts';
 import type { Recording } from '../../src/recording.ts';
 import { type ArchiveScene, SCENES } from '../support/commands/archive-scene.ts';

@@ -1,7 +1,7 @@
 /** What nobody hopes for: an archive that hangs, days of other calendars, names from right to left, ten thousand rows, what is erased while it is open. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { eraseAll } from '../../src/erasure.ts';
+import { eraseAll } from '../../src/retention/erasure.ts';
 import { addCall } from '../support/console/calls.ts';
 import { chromiumForTests, openView, picture } from '../support/console/chromium.ts';
 import { type ConsoleScene, openConsoleScene } from '../support/console/console.ts';

@@ -8,7 +8,7 @@ import { callerOf, requireApiKey, type ApiAuth } from '../../src/http/auth.ts';
 import { createErrorAnswers, requestIdFor } from '../../src/http/errors.ts';
 import { listen, type Listener } from '../../src/http/server.ts';
 import type { Key } from '../../src/key.ts';
-import { createLog } from '../../src/log.ts';
+import { createLog } from '../../src/telemetry/log.ts';
 import { errorOf } from './far-ends.ts';
 
 const OPS = 'the-key-of-the-operators';

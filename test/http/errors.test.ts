@@ -5,7 +5,7 @@ import express from 'express';
 import { Failure } from '../../src/failure.ts';
 import { createErrorAnswers } from '../../src/http/errors.ts';
 import { listen } from '../../src/http/server.ts';
-import { createLog } from '../../src/log.ts';
+import { createLog } from '../../src/telemetry/log.ts';
 
 test('an error after the head breaks the connection instead of ending it', async () => {
   const app = express();

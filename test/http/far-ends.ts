@@ -11,8 +11,8 @@ import { Failure } from '../../src/failure.ts';
 import { createApp, type AppNeeds } from '../../src/http/app.ts';
 import { Readiness } from '../../src/http/health.ts';
 import { listen, type ListenOptions } from '../../src/http/server.ts';
-import { createLog } from '../../src/log.ts';
-import { createMetrics, type Metrics } from '../../src/metrics.ts';
+import { createLog } from '../../src/telemetry/log.ts';
+import { createMetrics, type Metrics } from '../../src/telemetry/metrics.ts';
 import type { Message, Queue } from '../../src/queue/queue.ts';
 import { pathOf, type Recording } from '../../src/recording.ts';
 

@@ -8,10 +8,10 @@ import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
 import { openFolderArchive } from '../../src/archive/folder/folder.ts';
 import { createDelivery, type DeliveryNeeds } from '../../src/delivery.ts';
-import { WaitingList } from '../../src/waiting-list.ts';
+import { WaitingList } from '../../src/delivery/waiting-list.ts';
 import { Failure } from '../../src/failure.ts';
-import { createLog } from '../../src/log.ts';
-import { createMetrics } from '../../src/metrics.ts';
+import { createLog } from '../../src/telemetry/log.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
 import type { Delivery, Settlement } from '../../src/queue/queue.ts';
 
 const NEVER = new AbortController().signal;

@@ -3,7 +3,7 @@ import { createRemoteJWKSet, customFetch, type FetchImplementation, jwtVerify, t
 import type { Grant } from '../../config/console.ts';
 import { Failure } from '../../failure.ts';
 import { headerOf } from '../../http/headers.ts';
-import type { Log } from '../../log.ts';
+import type { Log } from '../../telemetry/log.ts';
 import type { Doorkeeper, DoorExchange } from '../console.ts';
 import { identityOf, type Identity } from './identity.ts';
 

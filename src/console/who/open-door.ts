@@ -1,7 +1,7 @@
 /** CONSOLE_AUTH → how visitors are told apart; the library of each way is loaded only where that way is used. */
 import type { Config } from '../../config/config.ts';
 import type { Witness } from '../../http/witness.ts';
-import type { Log } from '../../log.ts';
+import type { Log } from '../../telemetry/log.ts';
 import { openSmallFetch } from '../../outbound.ts';
 import type { Doorkeeper } from '../console.ts';
 import { ConsoleKeys } from './console-keys.ts';

@@ -14,7 +14,7 @@ import { UNCONFINED } from '../../../src/media/encoder/confine.ts';
 import type { Media } from '../../../src/media/sniff.ts';
 import { readWebm } from '../../../src/media/webm/reader.ts';
 import { type EncoderOrder, type EncoderProcess, startEncoder } from '../../../src/media/encoder/process.ts';
-import { nextTryOf } from '../../../src/schedule.ts';
+import { nextTryOf } from '../../../src/delivery/schedule.ts';
 import { Slots } from '../../../src/media/encoder/slots.ts';
 import { failureOf } from '../../support/failure-of.ts';
 import { allPackets, source as bytesOf } from '../../support/media/packets.ts';

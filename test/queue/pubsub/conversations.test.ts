@@ -6,7 +6,7 @@ import { Conversations } from '../../../src/queue/pubsub/conversations.ts';
 import { copyOf, encodeEvent, notBeforeOf, parseEnvelope } from '../../../src/queue/pubsub/envelope.ts';
 import type { Envelope, Outgoing } from '../../../src/queue/envelope.ts';
 import type { Message, Settlement } from '../../../src/queue/queue.ts';
-import { LOOK_AGAIN_AFTER_MS, nextLookAfter, type HowMuchIsListed } from '../../../src/schedule.ts';
+import { LOOK_AGAIN_AFTER_MS, nextLookAfter, type HowMuchIsListed } from '../../../src/delivery/schedule.ts';
 import { SEED } from '../../support/soak.ts';
 
 const SECOND = 1_000;

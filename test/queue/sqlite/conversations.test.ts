@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { openQueueFile } from '../../../src/queue/sqlite/file.ts';
 import { MessageTable } from '../../../src/queue/sqlite/table.ts';
-import { LOOK_AGAIN_AFTER_MS, nextLookAfter, type HowMuchIsListed } from '../../../src/schedule.ts';
+import { LOOK_AGAIN_AFTER_MS, nextLookAfter, type HowMuchIsListed } from '../../../src/delivery/schedule.ts';
 
 const MINUTE = 60_000;
 const START = Date.UTC(2026, 10, 2);

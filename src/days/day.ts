@@ -1,0 +1,334 @@
+/** One UTC day: what Genesys has of it against what lies in the archive → every difference by name, a verdict, a proof. */
+import { createHash } from 'node:crypto';
+import type { Archive } from '../archive/archive.ts';
+import type { Manifest } from '../archive/manifest.ts';
+import { Failure } from '../failure.ts';
+import type { Census, CountedConversation, CountedRecording } from '../genesys/census.ts';
+import { keyOf, type Recording } from '../recording.ts';
+
+/** Why a recording is not archived; in this order, and the first that holds. */
+export type State = 'failed' | 'waiting' | 'stored-away' | 'missing' | 'lost' | 'unlisted';
+
+/** One named thing that is not as it should be. */
+export interface Finding {
+  readonly day: string;
+  /** `{conversationId|_}.{recordingId}`; `{conversationId}._` for a whole conversation. */
+  readonly key: string;
+  readonly state: State;
+  /** A FailureCode where one is known. */
+  readonly code?: string;
+  readonly reason: string;
+}
+
+/**
+ * - `complete`    all that Genesys has is here, or has no media, or was erased on purpose
+ * - `accounted`   what is not here is gone at Genesys too: nothing is left to fetch
+ * - `incomplete`  something can still be fetched
+ * - `open`        Genesys' data do not reach to the end of the day yet, or leave something of it out: never a proof
+ */
+export type Verdict = 'complete' | 'accounted' | 'incomplete' | 'open';
+
+/** What was established about a day: the line of the report, and the proof that lies in the archive. */
+export interface DayProof {
+  readonly day: string;
+  readonly verdict: Verdict;
+  /** With recordings, as analytics flags them or Genesys lists them. */
+  readonly conversations: number;
+  readonly recordings: number;
+  readonly archived: number;
+  readonly noMedia: number;
+  readonly erased: number;
+  readonly missing: number;
+  readonly failed: number;
+  readonly waiting: number;
+  readonly storedAway: number;
+  readonly lost: number;
+  readonly unlisted: number;
+  readonly dataUntil: string;
+  readonly asked: 'all' | 'so-far';
+  readonly calls: number;
+  readonly polls: number;
+  readonly seconds: number;
+  /** SHA-256, hex, over the sorted keys of all recordings of the day, one a line. */
+  readonly keysSha256: string;
+  /** Divisions that the client was shown: completeness is claimed for these alone. */
+  readonly divisions: readonly string[];
+}
+
+/** One recording (or a whole conversation) of a day, and what was found of it. */
+export interface SeenSubject {
+  /** As in a {@link Finding}. */
+  readonly key: string;
+  /** Where it is archived. */
+  readonly manifest?: Manifest;
+  /** Where it is not, though it should be. */
+  readonly found?: Omit<Finding, 'day' | 'key'>;
+}
+
+export interface DayNeeds {
+  readonly census: Census;
+  readonly archive: Pick<Archive, 'find' | 'failureOf' | 'waitingOf'>;
+  /** Told of each finding when it is made. */
+  readonly onFinding: (finding: Finding) => void;
+  /** Told after each conversation. */
+  readonly onProgress?: (done: number) => void;
+  /** Told of each conversation with recordings, with all that was found of it, before the next ones are looked at. */
+  readonly onConversation?: (
+    conversation: CountedConversation,
+    seen: readonly SeenSubject[],
+    signal: AbortSignal,
+  ) => Promise<void>;
+  readonly now?: () => Date;
+}
+
+/** Data are complete for the watermark and before; two hours more for what was under way at midnight. */
+const SETTLED_AFTER_MS = 2 * 3_600_000;
+/** `recordingmetadata` at once; the pace of the token bounds them further. */
+const WIDTH = 8;
+
+const WITHOUT_MEDIA = new Set(['chat', 'email', 'message', 'messaging']);
+
+/** @throws Failure where the day cannot be looked at: the permission, the region, an outage that lasts */
+export async function examineDay(day: string, needs: DayNeeds, signal: AbortSignal): Promise<DayProof> {
+  const { census, now = () => new Date() } = needs;
+  const started = performance.now();
+  const before = { ...census.calls };
+  const dataUntil = await census.dataUntil(signal);
+  const isClosed = isDayClosed(day, dataUntil);
+  const tally = new DayTally(day, needs.onFinding);
+  const counted = census.conversationsOf(day, isClosed, signal);
+  await inParallel(counted.conversations, WIDTH, async (conversation) => {
+    const seen: SeenSubject[] = [];
+    await examineConversation(conversation, { tally, needs, now: now(), seen }, signal);
+    if (seen.length > 0) await needs.onConversation?.(conversation, seen, signal);
+    needs.onProgress?.(tally.conversations);
+  });
+  const isWhole = isClosed && counted.isWhole();
+  return {
+    ...tally.counts(isWhole),
+    dataUntil: dataUntil.toISOString(),
+    asked: isWhole ? 'all' : 'so-far',
+    calls: census.calls.made - before.made,
+    polls: census.calls.polls - before.polls,
+    seconds: Math.round((performance.now() - started) / 1000),
+  };
+}
+
+/** Whether analytics promises to know all of it. */
+export function isDayClosed(day: string, dataUntil: Date): boolean {
+  return Date.parse(`${day}T00:00:00Z`) + 24 * 3_600_000 + SETTLED_AFTER_MS <= dataUntil.getTime();
+}
+
+interface Examination {
+  readonly seen: SeenSubject[];
+  readonly tally: DayTally;
+  readonly needs: DayNeeds;
+  readonly now: Date;
+}
+
+async function examineConversation(
+  conversation: CountedConversation,
+  examination: Examination,
+  signal: AbortSignal,
+): Promise<void> {
+  const { tally, needs, now } = examination;
+  const { conversationId } = conversation;
+  const listed = await listedOf(conversationId, needs.census, signal);
+  if (listed instanceof Failure) {
+    tally.conversation(conversation);
+    const { code, message } = listed;
+    report(
+      `${conversationId}._`,
+      code === 'not-found' ? { state: 'unlisted', reason: UNLISTED } : { state: 'failed', code, reason: message },
+      examination,
+    );
+    return;
+  }
+  if (listed.length === 0 && !conversation.isRecorded) return;
+  tally.conversation(conversation);
+  if (listed.length === 0) {
+    const isYoung = isYoungerThanSettled(conversation, now);
+    report(
+      `${conversationId}._`,
+      isYoung ? { state: 'waiting', reason: YOUNG } : { state: 'unlisted', reason: UNLISTED },
+      examination,
+    );
+    return;
+  }
+  for (const counted of listed) {
+    const recording = { recordingId: counted.recordingId, conversationId };
+    tally.recording(recording);
+    await examineRecording(recording, { counted, conversation, ...examination }, signal);
+  }
+}
+
+const UNLISTED =
+  'a recording was started, but Genesys lists none: discarded, deleted by a policy, or not visible to this client';
+const YOUNG = 'the conversation ended less than two hours ago';
+
+/** 403 and 404 are answers about this conversation; whatever else is wrong ends the day. */
+async function listedOf(
+  conversationId: string,
+  census: Census,
+  signal: AbortSignal,
+): Promise<readonly CountedRecording[] | Failure> {
+  try {
+    return await census.recordingsOf(conversationId, signal);
+  } catch (thrown) {
+    if (thrown instanceof Failure && (thrown.code === 'not-found' || thrown.code === 'forbidden')) return thrown;
+    throw thrown;
+  }
+}
+
+function isYoungerThanSettled({ endedAt }: CountedConversation, now: Date): boolean {
+  return endedAt === undefined || now.getTime() - endedAt.getTime() < SETTLED_AFTER_MS;
+}
+
+interface RecordingLook extends Examination {
+  readonly counted: CountedRecording;
+  readonly conversation: CountedConversation;
+}
+
+async function examineRecording(recording: Recording, look: RecordingLook, signal: AbortSignal): Promise<void> {
+  const { tally, needs, counted } = look;
+  const key = keyOf(recording);
+  const archived = await stateInArchive(recording, needs, signal);
+  if (archived === 'erased') return tally.well('erased');
+  if (archived !== undefined) {
+    look.seen.push({ key, manifest: archived });
+    return tally.well('archived');
+  }
+  if (WITHOUT_MEDIA.has(counted.media)) return tally.well('no-media');
+  const failure = await needs.archive.failureOf(recording, signal);
+  if (failure?.status === 'no-media') return tally.well('no-media');
+  const found: Found =
+    failure === undefined
+      ? await stateOf(recording, look, signal)
+      : { state: 'failed', code: failure.code, reason: `${failure.code}: ${failure.reason}` };
+  return report(key, found, look);
+}
+
+function report(key: string, found: Found, { tally, seen }: Examination): void {
+  seen.push({ key, found });
+  tally.found(key, found);
+}
+
+async function stateInArchive(
+  recording: Recording,
+  { archive }: DayNeeds,
+  signal: AbortSignal,
+): Promise<Manifest | 'erased' | undefined> {
+  try {
+    return await archive.find(recording, signal);
+  } catch (thrown) {
+    if (thrown instanceof Failure && thrown.status === 410) return 'erased';
+    throw thrown;
+  }
+}
+
+type Found = Omit<Finding, 'day' | 'key'>;
+
+/** Genesys' word on it; what waits here with a reason says that reason. */
+async function stateOf(recording: Recording, look: RecordingLook, signal: AbortSignal): Promise<Found> {
+  const { counted, conversation, needs, now } = look;
+  const state = counted.fileState;
+  if (state === 'DELETED' || state === 'ERROR') return { state: 'lost', reason: `Genesys: file state ${state}` };
+  const waiting = await needs.archive.waitingOf(recording, signal);
+  if (waiting !== undefined)
+    return { state: 'waiting', code: waiting.code, reason: `${waiting.code}: ${waiting.reason}` };
+  if (state === 'UPLOADING' || state === 'RESTORING')
+    return { state: 'waiting', reason: `Genesys: file state ${state}` };
+  if (state === 'ARCHIVED')
+    return { state: 'stored-away', code: 'needs-restore', reason: 'Genesys keeps it in its long-term archive' };
+  if (isYoungerThanSettled(conversation, now)) return { state: 'waiting', reason: YOUNG };
+  return { state: 'missing', reason: 'no event reached us' };
+}
+
+/** The figures of one day, as they are found. Holds the keys of its recordings: about 100 bytes each. */
+class DayTally {
+  readonly #day: string;
+  readonly #onFinding: (finding: Finding) => void;
+  readonly #keys: string[] = [];
+  readonly #divisions = new Set<string>();
+  readonly #well = { archived: 0, 'no-media': 0, erased: 0 };
+  readonly #states = { failed: 0, waiting: 0, 'stored-away': 0, missing: 0, lost: 0, unlisted: 0 };
+  conversations = 0;
+
+  constructor(day: string, onFinding: (finding: Finding) => void) {
+    this.#day = day;
+    this.#onFinding = onFinding;
+  }
+
+  conversation({ divisions }: CountedConversation): void {
+    this.conversations += 1;
+    for (const division of divisions) this.#divisions.add(division);
+  }
+
+  recording(recording: Recording): void {
+    this.#keys.push(keyOf(recording));
+  }
+
+  well(how: 'archived' | 'no-media' | 'erased'): void {
+    this.#well[how] += 1;
+  }
+
+  found(key: string, found: Found): void {
+    this.#states[found.state] += 1;
+    this.#onFinding({ day: this.#day, key, ...found });
+  }
+
+  counts(isWhole: boolean): Omit<DayProof, 'dataUntil' | 'asked' | 'calls' | 'polls' | 'seconds'> {
+    const { failed, waiting, missing, lost, unlisted } = this.#states;
+    return {
+      day: this.#day,
+      verdict: this.#verdict(isWhole),
+      conversations: this.conversations,
+      recordings: this.#keys.length,
+      archived: this.#well.archived,
+      noMedia: this.#well['no-media'],
+      erased: this.#well.erased,
+      missing,
+      failed,
+      waiting,
+      storedAway: this.#states['stored-away'],
+      lost,
+      unlisted,
+      keysSha256: sha256Of(this.#keys),
+      divisions: [...this.#divisions].toSorted(),
+    };
+  }
+
+  #verdict(isWhole: boolean): Verdict {
+    const { lost, unlisted, ...open } = this.#states;
+    if (!isWhole) return 'open';
+    if (Object.values(open).some((count) => count > 0)) return 'incomplete';
+    return lost + unlisted > 0 ? 'accounted' : 'complete';
+  }
+}
+
+function sha256Of(keys: readonly string[]): string {
+  const hash = createHash('sha256');
+  for (const key of keys.toSorted()) hash.update(`${key}\n`);
+  return hash.digest('hex');
+}
+
+/** Works on `width` items at once, in their order of arrival; the first failure ends all. */
+export async function inParallel<T>(
+  items: AsyncIterable<T>,
+  width: number,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  const iterator = items[Symbol.asyncIterator]();
+  const over = new AbortController();
+  const worker = async (): Promise<void> => {
+    for (;;) {
+      const step = await iterator.next();
+      if (step.done === true || over.signal.aborted) return;
+      await work(step.value);
+    }
+  };
+  const first = (error: unknown): void => over.abort(error);
+  await Promise.all(Array.from({ length: width }, () => worker().catch(first)));
+  if (over.signal.aborted) await iterator.return?.();
+  over.signal.throwIfAborted();
+}

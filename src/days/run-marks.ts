@@ -1,0 +1,103 @@
+/**
+ * Notes under `staging/` that outlive a crash: that a run is under way, and which recording it was at. A run that finds the marks of
+ * one that was killed goes on with care; what killed it twice is passed over.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Notes } from '../archive/notes.ts';
+import { keyOf, type Recording, recordingOfKey } from '../recording.ts';
+
+const RENEW_MS = 60_000;
+/** A mark that was not renewed for so long is a dead run's. */
+const STALE_MS = 3 * RENEW_MS;
+
+const RUNS = 'staging/run.';
+const TRYING = 'staging/trying.';
+
+export interface EarlierRuns {
+  /** Of the same task, renewed just now. */
+  readonly isUnderWay: boolean;
+  /** A run of this task was killed. */
+  readonly wasKilled: boolean;
+  /** What runs were at when they were killed with care: these killed them. */
+  readonly culprits: readonly Recording[];
+}
+
+/** Marks of killed runs are removed once they are known. `task` names the work, e.g. its days. */
+export async function findEarlierRuns(task: string, notes: Notes, signal: AbortSignal): Promise<EarlierRuns> {
+  let [isUnderWay, wasKilled] = [false, false];
+  for await (const { name, writtenAt } of notes.list(`${RUNS}${task}.`, signal)) {
+    const isStale = Date.now() - Date.parse(writtenAt) > STALE_MS;
+    if (isStale) await notes.remove(name, signal);
+    wasKilled ||= isStale;
+    isUnderWay ||= !isStale;
+  }
+  return { isUnderWay, wasKilled, culprits: isUnderWay ? [] : await takeCulprits(notes, signal) };
+}
+
+async function takeCulprits(notes: Notes, signal: AbortSignal): Promise<readonly Recording[]> {
+  const culprits: Recording[] = [];
+  for await (const { name, writtenAt } of notes.list(TRYING, signal)) {
+    const recording = recordingOfKey(name.slice(TRYING.length));
+    if (Date.now() - Date.parse(writtenAt) < STALE_MS || recording === undefined) continue;
+    culprits.push(recording);
+  }
+  return culprits;
+}
+
+/** After its failure is on record. */
+export async function forgetCulprit(recording: Recording, notes: Notes, signal: AbortSignal): Promise<void> {
+  await notes.remove(`${TRYING}${keyOf(recording)}`, signal);
+}
+
+/** A mark of this run, renewed every minute until it is disposed of. */
+export class RunMark implements AsyncDisposable {
+  readonly #prefix: string;
+  readonly #notes: Notes;
+  readonly #timer: NodeJS.Timeout;
+  #last: string | undefined;
+  #renewing: Promise<void> = Promise.resolve();
+
+  static async begin(task: string, notes: Notes): Promise<RunMark> {
+    const mark = new RunMark(task, notes);
+    await mark.#renewing;
+    return mark;
+  }
+
+  private constructor(task: string, notes: Notes) {
+    this.#prefix = `${RUNS}${task}.${randomBytes(4).toString('hex')}`;
+    this.#notes = notes;
+    this.#renewing = this.#renew();
+    this.#timer = setInterval(() => {
+      this.#renewing = this.#renewing.then(() => this.#renew());
+    }, RENEW_MS).unref();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#renewing;
+    if (this.#last !== undefined)
+      await this.#notes.remove(this.#last, AbortSignal.timeout(10_000)).catch(() => undefined);
+  }
+
+  /** One that fails leaves the run unmarked: then a crash costs no care, and nothing else. */
+  async #renew(): Promise<void> {
+    const [name, before, signal] = [`${this.#prefix}.${String(Date.now())}`, this.#last, AbortSignal.timeout(30_000)];
+    try {
+      await this.#notes.create(name, '', signal);
+      this.#last = name;
+      if (before !== undefined) await this.#notes.remove(before, signal);
+    } catch {
+      this.#last = before;
+    }
+  }
+}
+
+/** Marks a recording for as long as it is worked on. */
+export async function whileTrying<T>(recording: Recording, notes: Notes, work: () => Promise<T>): Promise<T> {
+  const name = `${TRYING}${keyOf(recording)}`;
+  const signal = AbortSignal.timeout(30_000);
+  await notes.create(name, '', signal);
+  const outcome = await work();
+  await notes.remove(name, AbortSignal.timeout(30_000));
+  return outcome;
+}

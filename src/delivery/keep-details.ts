@@ -1,0 +1,234 @@
+/**
+ * A conversation whose recordings are archived → what Genesys knows of it, beside them: `conversations/{conversationId}/`. Asked half an
+ * hour after the archiving, when it has settled; transcripts are waited for two days. Nothing of it ever holds up or fails a recording.
+ */
+import type { Archive } from '../archive/archive.ts';
+import {
+  conversationPrefix,
+  type ConversationDetails,
+  detailsName,
+  encodeDetails,
+  noTranscriptName,
+  readDetails,
+  recordingNoteName,
+  type RecordingOfConversation,
+  transcriptName,
+} from '../archive/details.ts';
+import { archivedRow, indexDayOf, type IndexRow, movedRow } from '../archive/index-row.ts';
+import type { Manifest } from '../archive/manifest.ts';
+import { Failure } from '../failure.ts';
+import type { ConversationSource } from '../genesys/conversations.ts';
+import type { Log } from '../telemetry/log.ts';
+import { ageOf, type Delivery, type Settlement } from '../queue/queue.ts';
+
+export interface KeepDetailsNeeds {
+  readonly source: ConversationSource;
+  readonly archive: Pick<Archive, 'list' | 'notes'>;
+  /** Lines of the index, once they can say more. */
+  readonly index: { note(row: IndexRow, day?: string): void } | undefined;
+  readonly keepsTranscripts: boolean;
+  /** Whether it was erased on purpose: then nothing of it is kept again. */
+  readonly isErased: (subject: ErasedSubject, signal: AbortSignal) => Promise<boolean>;
+  readonly log: Log;
+  readonly version: string;
+}
+
+export interface ErasedSubject {
+  readonly conversationId: string;
+  /** undefined for the whole conversation. */
+  readonly recordingId: string | undefined;
+}
+
+const MINUTE_MS = 60_000;
+/** From when a recording of it was archived: wrap-up and the last segments come after the call. */
+const SETTLED_AFTER_MS = 30 * MINUTE_MS;
+/** Whatever Genesys does not know by then it is not asked for any more. */
+const PATIENCE_MS = 48 * 60 * MINUTE_MS;
+/** It waits as long again as it is old, between these. */
+const SOONEST_MS = 30 * MINUTE_MS;
+const LATEST_MS = 12 * 60 * MINUTE_MS;
+/** A refusal is one for all conversations: so long nobody asks again. */
+const REFUSED_FOR_MS = 15 * MINUTE_MS;
+/** Of a listing of the archive. */
+const PAGE = 100;
+
+export class KeepDetails {
+  readonly #needs: KeepDetailsNeeds;
+  /** On the clock of `performance.now()`. */
+  #refusedUntilMs = Number.NEGATIVE_INFINITY;
+
+  constructor(needs: KeepDetailsNeeds) {
+    this.#needs = needs;
+  }
+
+  /** Of a message of kind `details`. @throws Failure, by which it comes again */
+  async work(delivery: Delivery, signal: AbortSignal): Promise<Settlement> {
+    const { message } = delivery;
+    if (message.kind !== 'details') return { outcome: 'done' };
+    const { conversationId } = message;
+    const ageMs = ageOf(delivery);
+    if (ageMs < SETTLED_AFTER_MS) return { outcome: 'wait', afterMs: SETTLED_AFTER_MS - ageMs };
+    if (await this.#needs.isErased({ conversationId, recordingId: undefined }, signal)) return { outcome: 'done' };
+    const isWhole = await this.#keep(conversationId, ageMs, signal);
+    if (isWhole || ageMs >= PATIENCE_MS) return { outcome: 'done' };
+    return { outcome: 'wait', afterMs: Math.min(Math.max(ageMs, SOONEST_MS), LATEST_MS) };
+  }
+
+  /** Whether nothing more is to come. */
+  async #keep(conversationId: string, ageMs: number, signal: AbortSignal): Promise<boolean> {
+    const { details, isNew } = await this.#keepConversation(conversationId, signal);
+    const manifests = await this.#archivedOf(conversationId, signal);
+    // A recording that comes later has them in its line from the start.
+    if (details !== undefined && isNew) for (const manifest of manifests) this.#index(manifest, details);
+    const areNotesWhole = await this.#keepNotes(conversationId, { manifests, ageMs }, signal);
+    return areNotesWhole && details !== undefined && details.endedAt !== null;
+  }
+
+  /** Asked for until Genesys says that it is over; none where it is not known, or not shown. */
+  async #keepConversation(conversationId: string, signal: AbortSignal): Promise<KeptDetails> {
+    const { archive, version } = this.#needs;
+    const known = await readDetails(conversationId, archive.notes, signal);
+    if (known !== undefined && known.endedAt !== null) return { details: known, isNew: false };
+    const conversation = await this.#askUnlessRefused(conversationId, signal);
+    if (conversation === undefined) return { details: known, isNew: false };
+    const text = encodeDetails(conversation, { conversationId, at: new Date(), service: version });
+    await this.#write(detailsName(conversationId), text, { conversationId, recordingId: undefined }, signal);
+    return { details: await readDetails(conversationId, archive.notes, signal), isNew: true };
+  }
+
+  /** A permission that is missing is the operator's to give, and costs one call in a quarter of an hour until then. */
+  async #askUnlessRefused(conversationId: string, signal: AbortSignal): Promise<unknown> {
+    if (performance.now() < this.#refusedUntilMs) return undefined;
+    try {
+      return await this.#needs.source.conversation(conversationId, signal);
+    } catch (thrown) {
+      if (!(thrown instanceof Failure) || thrown.code !== 'forbidden') throw thrown;
+      this.#refusedUntilMs = performance.now() + REFUSED_FOR_MS;
+      this.#needs.log.warn('Details of conversations are refused; recordings are archived without them.', {
+        reason: thrown.message,
+        next: 'Give the role analytics:conversationDetail:view, or set KEEP_DETAILS=no.',
+      });
+      return undefined;
+    }
+  }
+
+  async #archivedOf(conversationId: string, signal: AbortSignal): Promise<readonly Manifest[]> {
+    const manifests: Manifest[] = [];
+    let cursor: string | undefined;
+    do {
+      const query = {
+        conversationId,
+        status: 'archived',
+        limit: PAGE,
+        ...(cursor === undefined ? {} : { cursor }),
+      } as const;
+      const page = await this.#needs.archive.list(query, signal);
+      for (const entry of page.entries) if (entry.status === 'archived') manifests.push(entry.manifest);
+      cursor = page.cursor;
+    } while (cursor !== undefined);
+    return manifests;
+  }
+
+  #index(manifest: Manifest, details: ConversationDetails): void {
+    const row = archivedRow(manifest, details);
+    this.#needs.index?.note(row);
+    const earlierDay = indexDayOf(archivedRow(manifest));
+    const subject = { recordingId: manifest.recordingId, conversationId: details.conversationId };
+    if (earlierDay !== indexDayOf(row)) this.#needs.index?.note(movedRow(subject, row.at), earlierDay);
+  }
+
+  /** Genesys is asked only where something is missing. Whether nothing is any more. */
+  async #keepNotes(conversationId: string, { manifests, ageMs }: Archived, signal: AbortSignal): Promise<boolean> {
+    const { keepsTranscripts, source } = this.#needs;
+    const there = await this.#namesOf(conversationId, signal);
+    const lacksNote = (of: RecordingOfConversation): boolean => !there.has(recordingNoteName(of));
+    const lacksTranscript = (of: WantedRecording): boolean =>
+      keepsTranscripts && of.isSpoken && !there.has(transcriptName(of)) && !there.has(noTranscriptName(of));
+    const wanted = manifests
+      .filter(({ api }) => api === 'recordings')
+      .map(({ recordingId, medium, finishedAt }) => ({
+        recordingId,
+        conversationId,
+        isSpoken: medium === 'audio',
+        finishedAt,
+      }));
+    if (!wanted.some((one) => lacksNote(one) || lacksTranscript(one))) return true;
+    const noted = new Map((await source.notedRecordings(conversationId, signal)).map((one) => [one.recordingId, one]));
+    for (const { recordingId } of wanted.filter(lacksNote)) {
+      const recording = { recordingId, conversationId };
+      const note = noted.get(recordingId)?.note;
+      if (note !== undefined)
+        await this.#write(recordingNoteName(recording), `${JSON.stringify(note)}\n`, recording, signal);
+    }
+    const missing = wanted.filter(lacksTranscript).map(({ recordingId, finishedAt }) => {
+      const waitedMs = Math.min(ageMs, Date.now() - Date.parse(finishedAt));
+      return { recordingId, conversationId, sessionId: noted.get(recordingId)?.sessionId, waitedMs };
+    });
+    return this.#keepTranscripts(missing, signal);
+  }
+
+  async #namesOf(conversationId: string, signal: AbortSignal): Promise<ReadonlySet<string>> {
+    const names = new Set<string>();
+    for await (const { name } of this.#needs.archive.notes.list(conversationPrefix(conversationId), signal))
+      names.add(name);
+    return names;
+  }
+
+  /** Whether all are there, or known to be none. */
+  async #keepTranscripts(missing: readonly MissingTranscript[], signal: AbortSignal): Promise<boolean> {
+    let isWhole = true;
+    for (const [sessionId, recordings] of Map.groupBy(missing, (one) => one.sessionId)) {
+      const conversationId = recordings[0]?.conversationId ?? '';
+      const leg = sessionId === undefined ? undefined : { conversationId, sessionId };
+      const texts = leg === undefined ? NONE : await this.#needs.source.transcripts(leg, signal);
+      for (const { recordingId, waitedMs } of recordings) {
+        const recording = { recordingId, conversationId };
+        const text = texts.get(recordingId);
+        if (text !== undefined) await this.#write(transcriptName(recording), text, recording, signal);
+        else if (waitedMs >= PATIENCE_MS) await this.#noteNone(recording, signal);
+        else isWhole = false;
+      }
+    }
+    return isWhole;
+  }
+
+  async #noteNone(recording: RecordingOfConversation, signal: AbortSignal): Promise<void> {
+    const reason = 'Genesys had no transcript within 48 hours: the call was too short, or was not transcribed.';
+    const text = `${JSON.stringify({ version: 1, ...recording, at: new Date().toISOString(), reason })}\n`;
+    await this.#write(noTranscriptName(recording), text, recording, signal);
+  }
+
+  /** An erasure that came in between has the last word. */
+  async #write(name: string, text: string, subject: ErasedSubject, signal: AbortSignal): Promise<void> {
+    const { archive, isErased, log } = this.#needs;
+    if (await isErased(subject, signal)) return;
+    const isWritten = await archive.notes.replace(name, text, signal);
+    if (!isWritten) log.warn('What is kept of a conversation could not be written anew.', { name });
+    if (await isErased(subject, signal)) await archive.notes.remove(name, signal);
+  }
+}
+
+const NONE: ReadonlyMap<string, string> = new Map();
+
+interface KeptDetails {
+  readonly details: ConversationDetails | undefined;
+  /** Written just now. */
+  readonly isNew: boolean;
+}
+
+interface Archived {
+  readonly manifests: readonly Manifest[];
+  /** Of the work. */
+  readonly ageMs: number;
+}
+
+interface WantedRecording extends RecordingOfConversation {
+  /** A screen says nothing. */
+  readonly isSpoken: boolean;
+}
+
+interface MissingTranscript extends RecordingOfConversation {
+  readonly sessionId: string | undefined;
+  /** Since the recording was archived. */
+  readonly waitedMs: number;
+}
