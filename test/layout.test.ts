@@ -791,3 +791,9 @@ test('every file opens with one sentence that says what it turns into what', () 
     [],
   );
 });
+
+test('every room of src/ is in the table of src/README.md, and every room of the table is there', () => {
+  const listed = [...readFileSync(join(SRC, 'README.md'), 'utf8').matchAll(/^\| \[(\w+)\/\]\(\1\/\)/gm)];
+  const rooms = readdirSync(SRC, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  assert.deepEqual(new Set(listed.map((match) => match[1])), new Set(rooms.map(({ name }) => name)));
+});
