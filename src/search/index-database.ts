@@ -12,6 +12,9 @@ const OWN_MODE = 0o600;
 /** Another process may be writing a batch of rows. */
 const BUSY_MS = 2_000;
 
+/** Hashes of keys lie anywhere in the file. */
+const CACHE_KIB = 8 * 1024;
+
 /** `file`: files of index/ as they were read. `mark`: how far the archive was read. */
 const SCHEMA = `
   PRAGMA application_id = ${String(APPLICATION_ID)};
@@ -71,6 +74,7 @@ function openAnew(path: string): DatabaseSync {
 /** A power cut may take the last rows, which come back from the archive; it does not damage the file. What is erased is overwritten. */
 function applyPragmas(database: DatabaseSync): void {
   database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON');
+  database.exec(`PRAGMA cache_size = -${String(CACHE_KIB)}`);
 }
 
 function closeUnused(database: DatabaseSync): undefined {

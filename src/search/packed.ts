@@ -4,7 +4,7 @@ import { STATUSES } from '../archive/archive.ts';
 import type { FoundRow } from './search.ts';
 
 const GUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-export const DIRECTIONS = ['inbound', 'outbound'] as const;
+const DIRECTIONS = ['inbound', 'outbound'] as const;
 const MEDIA = ['audio', 'video'] as const;
 const LANE_DIGITS = 28;
 const NAME_PARTS = /(.{8})(.{4})(.{4})(.{4})(.{12})/;

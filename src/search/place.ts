@@ -1,5 +1,5 @@
 /** A row's moment and key → its number, which is its place among all rows: by the second, voice before screen, then by a hash. */
-import { createHash } from 'node:crypto';
+import { crc32 } from 'node:zlib';
 import type { IndexRow } from '../archive/index-row.ts';
 
 /** Rows of one second; all of a number stays below 2^53. */
@@ -11,8 +11,12 @@ const DAY_S = 24 * 3_600;
 /** The first place that is tried for a row; where another one has it, the next ones are. The voice of a call comes before its screens. */
 export function rowPlace(startedAtMs: number, { key, medium }: Pick<IndexRow, 'key' | 'medium'>): number {
   const half = SLOTS / 2;
-  const slot = createHash('sha256').update(key).digest().readUInt32BE(0) % half;
-  return secondOf(startedAtMs / 1000) * SLOTS + (medium === 'video' ? 0 : half) + slot;
+  return secondOf(startedAtMs / 1000) * SLOTS + (medium === 'video' ? 0 : half) + (hashOfKey(key) % half);
+}
+
+/** Spreads keys, and finds them again: two may share one. */
+export function hashOfKey(key: string): number {
+  return crc32(key);
 }
 
 /** The places of UTC days, both inclusive. */

@@ -2,27 +2,29 @@
  * Rows of the index in SQLite → those that are asked for, the newest first. A row's number is its place in time, so that order,
  * range of days and cursor are one and the same number.
  */
-import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
+import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
 import { isDeepStrictEqual } from 'node:util';
-import { STATUSES, type Status } from '../archive/archive.ts';
+import type { Status } from '../archive/archive.ts';
 import type { IndexRow } from '../archive/index-row.ts';
 import { subjectOfKey } from '../archive/names.ts';
 import { isInstant } from '../instant.ts';
-import { DIRECTIONS, packRow, unpackRow } from './packed.ts';
-import { rowPlace } from './place.ts';
+import { packRow, unpackRow } from './packed.ts';
+import { hashOfKey, rowPlace } from './place.ts';
 import type { FoundRow, SearchQuery } from './search.ts';
-import { expressionOf, idExpression, INDEXED_PREFIXES, wordsOf } from './words.ts';
+import { expressionOf, idExpression, MOST_SPELLED, wordsOf } from './words.ts';
 
 /** Raise it with every change of tables or words: what is found under another one is made anew. */
-export const ROWS_VERSION = 1;
+export const ROWS_VERSION = 2;
 
 /**
  * Contentless: the words of a row are not kept twice, and are made again of the row where it is taken out
- * (https://sqlite.org/fts5.html#contentless_tables), leaving no trace. `about` is JSON: what is shown and not asked for.
+ * (https://sqlite.org/fts5.html#contentless_tables), leaving no trace. `hash` is that of its key: two rows may share it. `about` is
+ * JSON: what is shown and not asked for. Merged twice as seldom as by default: rows come all the time, questions now and then.
  */
 export const ROWS_SCHEMA = `
   CREATE TABLE row (
     id INTEGER PRIMARY KEY,
+    hash INTEGER NOT NULL,
     conversation ANY,
     recording ANY,
     status INTEGER NOT NULL,
@@ -32,16 +34,11 @@ export const ROWS_SCHEMA = `
     picture BLOB,
     about TEXT NOT NULL
   ) STRICT;
-  CREATE INDEX row_facts ON row (id, status, direction, duration_ms);
-  CREATE VIRTUAL TABLE word USING fts5 (
-    words, content = '', detail = none, columnsize = 0, prefix = '${INDEXED_PREFIXES}', tokenize = 'ascii'
-  );
-  INSERT INTO word (word, rank) VALUES ('secure-delete', 1);
+  CREATE INDEX row_hash ON row (hash);
+  CREATE VIRTUAL TABLE word USING fts5 (words, content = '', detail = none, columnsize = 0, tokenize = 'ascii');
+  INSERT INTO word (word, rank) VALUES ('secure-delete', 1), ('automerge', 8);
 `;
 
-/** Looked for one by one instead of by what they begin with. */
-const MOST_SPELLED = 16;
-const NO_RECORDINGS = STATUSES.indexOf('no-recordings');
 /** Where in time to look: places, both inclusive. */
 export interface PlaceRange {
   readonly first: number;
@@ -60,6 +57,15 @@ interface PlacedRow {
   readonly atMs: number;
 }
 
+interface WantedRow {
+  readonly key: string;
+  readonly hash: number;
+  readonly place: number;
+  readonly atMs: number;
+  /** undefined where nothing is to be there any more. */
+  readonly found: FoundRow | undefined;
+}
+
 export class RowTable {
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
@@ -73,15 +79,14 @@ export class RowTable {
   /** In one transaction. A row that is known as of later stays. */
   put(rows: Iterable<IndexRow>): void {
     this.#together(() => {
-      for (const row of rows) this.#put(row);
+      for (const wanted of inOrder(rows)) this.#put(wanted);
     });
   }
 
   /** Like {@link put}, for a table that has none of them yet, each once: nothing is looked up. */
   load(rows: Iterable<IndexRow>): void {
     this.#together(() => {
-      for (const row of rows)
-        if (hasPlace(row) && row.status !== 'moved') this.#bringIn(row, foundRow(row, row.status));
+      for (const wanted of inOrder(rows)) if (wanted.found !== undefined) this.#bringIn(wanted, wanted.found);
     });
   }
 
@@ -96,16 +101,17 @@ export class RowTable {
 
   /** Numbers of the rows, the newest first, at most `most`. */
   ids(conditions: Conditions, { first, last }: PlaceRange, most: number): readonly number[] {
-    const expression = expressionOf(conditions, (beginning) => this.#spell(beginning));
-    const facts = factsAsked(conditions);
-    const values = { first, last, most, ...facts.values };
-    const sql =
-      expression === undefined
-        ? `SELECT id FROM row INDEXED BY row_facts WHERE id BETWEEN :first AND :last ${facts.sql} ORDER BY id DESC LIMIT :most`
-        : `SELECT word.rowid AS id FROM word CROSS JOIN row ON row.id = word.rowid
-           WHERE word MATCH :words AND word.rowid BETWEEN :first AND :last ${facts.sql} ORDER BY word.rowid DESC LIMIT :most`;
-    const found = this.#prepared(sql).all(expression === undefined ? values : { ...values, words: expression });
-    return found.map(({ id }) => Number(id));
+    const words = expressionOf(conditions, (beginning, longest) => this.#spell(beginning, longest));
+    const { minDurationMs } = conditions;
+    // By their words some may be a little too short.
+    const long =
+      minDurationMs === undefined ? '' : 'AND (SELECT duration_ms FROM row WHERE id = word.rowid) >= :duration';
+    const sql = `SELECT rowid AS id FROM word
+      WHERE word MATCH :words AND rowid BETWEEN :first AND :last ${long} ORDER BY rowid DESC LIMIT :most`;
+    const values = { words, first, last, most, ...(minDurationMs === undefined ? {} : { duration: minDurationMs }) };
+    return this.#prepared(sql)
+      .all(values)
+      .map(({ id }) => Number(id));
   }
 
   /** In the order of the numbers. */
@@ -118,62 +124,53 @@ export class RowTable {
   }
 
   /** https://sqlite.org/fts5.html#the_fts5vocab_virtual_table_module */
-  #spell(beginning: string): readonly string[] | undefined {
-    const sql = 'SELECT term FROM temp.spelling WHERE term >= :first AND term < :last LIMIT :most';
-    const found = this.#prepared(sql).all({ first: beginning, last: `${beginning}\u{10ffff}`, most: MOST_SPELLED + 1 });
+  #spell(beginning: string, longest: number): readonly string[] | undefined {
+    const sql = 'SELECT term FROM temp.spelling WHERE term >= ? AND term < ? AND length(term) <= ? LIMIT ?';
+    const found = this.#prepared(sql).all(beginning, `${beginning}\u{10ffff}`, longest, MOST_SPELLED + 1);
     return found.length > MOST_SPELLED ? undefined : found.map(({ term }) => String(term));
   }
 
-  #put(row: IndexRow): void {
-    if (!hasPlace(row)) return;
-    const { key, status } = row;
-    const known = this.#find(key);
-    const atMs = Date.parse(row.at);
+  #put(wanted: WantedRow): void {
+    const { key, hash, atMs, found } = wanted;
+    const known = this.#find(key, hash);
     if (known !== undefined && known.atMs > atMs) return;
-    const found = status === 'moved' ? undefined : foundRow(row, status);
     if (known?.atMs === atMs && isDeepStrictEqual(known.row, found)) return;
     if (known !== undefined) this.#takeOut(known);
-    if (found !== undefined) this.#bringIn(row, found);
+    if (found !== undefined) this.#bringIn(wanted, found);
   }
 
-  #bringIn(row: IndexRow, found: FoundRow): void {
-    const id = this.#freePlace(rowPlace(Date.parse(rowMoment(row)), row));
-    this.#prepared(
-      'INSERT INTO row VALUES (:id, :conversation, :recording, :status, :direction, :duration, :at, :picture, :about)',
-    ).run({ id, at: Date.parse(row.at), ...packRow(found) });
-    this.#prepared('INSERT INTO word (rowid, words) VALUES (:id, :words)').run({ id, words: wordsOf(found).join(' ') });
+  /** The first place from its own on that is free. */
+  #bringIn({ place, hash, atMs }: WantedRow, found: FoundRow): void {
+    const insert = this.#prepared('INSERT INTO row VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING');
+    const { conversation, recording, status, direction, duration, picture, about } = packRow(found);
+    let id = place;
+    const add = (): boolean =>
+      insert.run(id, hash, conversation, recording, status, direction, duration, atMs, picture, about).changes === 1;
+    while (!add()) id += 1;
+    this.#prepared('INSERT INTO word (rowid, words) VALUES (?, ?)').run(id, wordsOf(found));
   }
 
   #takeOut({ id, row }: PlacedRow): void {
-    this.#prepared("INSERT INTO word (word, rowid, words) VALUES ('delete', :id, :words)").run({
-      id,
-      words: wordsOf(row).join(' '),
-    });
-    this.#prepared('DELETE FROM row WHERE id = :id').run({ id });
+    this.#prepared("INSERT INTO word (word, rowid, words) VALUES ('delete', ?, ?)").run(id, wordsOf(row));
+    this.#prepared('DELETE FROM row WHERE id = ?').run(id);
   }
 
-  #find(key: string): PlacedRow | undefined {
-    return this.#about(key).find(({ row }) => row.key === key);
+  #find(key: string, hash: number): PlacedRow | undefined {
+    const stored = this.#prepared('SELECT * FROM row WHERE hash = ?').all(hash);
+    return stored.map(placedRow).find(({ row }) => row.key === key);
   }
 
   /** Ids are words too: no index of their own. A word may stand for two ids, so that whoever asks looks at the key. */
   #about(key: string): readonly PlacedRow[] {
     const { recordingId, conversationId } = subjectOfKey(key) ?? {};
     const words = idExpression(recordingId ?? conversationId ?? '');
-    const found = this.#prepared('SELECT rowid AS id FROM word WHERE word MATCH :words').all({ words });
+    const found = this.#prepared('SELECT rowid AS id FROM word WHERE word MATCH ?').all(words);
     return found.flatMap(({ id }) => this.#read(Number(id)) ?? []);
   }
 
   #read(id: number): PlacedRow | undefined {
-    const stored = this.#prepared('SELECT * FROM row WHERE id = :id').get({ id });
-    return stored === undefined ? undefined : { id, atMs: Number(stored['at_ms']), row: unpackRow(stored) };
-  }
-
-  #freePlace(wanted: number): number {
-    const taken = this.#prepared('SELECT 1 FROM row WHERE id = :id');
-    let id = wanted;
-    while (taken.get({ id }) !== undefined) id += 1;
-    return id;
+    const stored = this.#prepared('SELECT * FROM row WHERE id = ?').get(id);
+    return stored === undefined ? undefined : placedRow(stored);
   }
 
   #together(change: () => void): void {
@@ -194,23 +191,23 @@ export class RowTable {
   }
 }
 
-interface Facts {
-  readonly sql: string;
-  readonly values: Readonly<Record<string, SQLInputValue>>;
+/** Of several lines of one key the newest counts, of those of one moment the last. By place: others cost a new part of the index each. */
+function inOrder(rows: Iterable<IndexRow>): readonly WantedRow[] {
+  const wanted = new Map<string, WantedRow>();
+  for (const row of rows) {
+    if (!hasPlace(row)) continue;
+    const { key, status } = row;
+    const atMs = Date.parse(row.at);
+    const before = wanted.get(key);
+    if (before !== undefined && before.atMs > atMs) continue;
+    const [place, hash] = [rowPlace(Date.parse(rowMoment(row)), row), hashOfKey(key)];
+    wanted.set(key, { key, hash, place, atMs, found: status === 'moved' ? undefined : foundRow(row, status) });
+  }
+  return [...wanted.values()].toSorted((a, b) => a.place - b.place);
 }
 
-function factsAsked({ status, direction, minDurationMs }: Conditions): Facts {
-  const sql = [status === undefined ? `status <> ${String(NO_RECORDINGS)}` : 'status = :status'];
-  if (direction !== undefined) sql.push('direction = :direction');
-  if (minDurationMs !== undefined) sql.push('duration_ms >= :duration');
-  return {
-    sql: sql.map((one) => `AND row.${one}`).join(' '),
-    values: {
-      ...(status === undefined ? {} : { status: STATUSES.indexOf(status) }),
-      ...(direction === undefined ? {} : { direction: DIRECTIONS.indexOf(direction) }),
-      ...(minDurationMs === undefined ? {} : { duration: minDurationMs }),
-    },
-  };
+function placedRow(stored: Readonly<Record<string, SQLOutputValue>>): PlacedRow {
+  return { id: Number(stored['id']), atMs: Number(stored['at_ms']), row: unpackRow(stored) };
 }
 
 /** A line that has no place in time, or whose ids are not those of its key, could not be found again. */

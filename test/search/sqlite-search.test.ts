@@ -178,7 +178,7 @@ test('what is forgotten stands nowhere in the file any more: neither name nor nu
     search.put(rows);
     search.put([
       rowAt('2026-03-01T00:01:00.500Z', 'canaryconversation.canaryrecording', {
-        agent: 'Canary Yellowfeather',
+        agent: 'Canary YellowFeather',
         customerNumber: '+49301234567',
         inQueue: 'Canaryqueue',
       }),
@@ -191,8 +191,9 @@ test('what is forgotten stands nowhere in the file any more: neither name nor nu
       return files.join('\n');
     };
     const traces = [
-      'yellowfeather',
-      'Yellowfeather',
+      // Of a word in the index what no other one begins with (https://sqlite.org/fts5.html, prefix compression).
+      'feather',
+      'YellowFeather',
       '49301234567',
       '76543210394',
       'canaryrecording',
@@ -207,6 +208,43 @@ test('what is forgotten stands nowhere in the file any more: neither name nor nu
     assert.deepEqual(await keysOf(again, { text: 'yellow' }), []);
     assert.deepEqual(await keysOf(again, { text: 'somebody 299' }), ['c299.r299']);
     await again.close();
+  } finally {
+    await harness.close();
+  }
+});
+
+/** As version 0.3.0 made it. */
+const FIRST_SCHEMA = `
+  PRAGMA application_id = ${String(0x47524149)};
+  PRAGMA user_version = 1;
+  PRAGMA journal_mode = WAL;
+  CREATE TABLE file (name TEXT PRIMARY KEY, stamp TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE mark (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE row (
+    id INTEGER PRIMARY KEY, conversation ANY, recording ANY, status INTEGER NOT NULL, direction INTEGER, duration_ms INTEGER,
+    at_ms INTEGER NOT NULL, picture BLOB, about TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX row_facts ON row (id, status, direction, duration_ms);
+  CREATE VIRTUAL TABLE word USING fts5 (
+    words, content = '', detail = none, columnsize = 0, prefix = '2 5', tokenize = 'ascii'
+  );
+  INSERT INTO word (word, rank) VALUES ('secure-delete', 1);
+  INSERT INTO mark VALUES ('rows', 'done'), ('no-recordings', 'done');
+`;
+
+test('a file of an earlier version is made anew from the archive, though it says that all of it was read', async () => {
+  const harness = await openFolderHarness();
+  try {
+    await oldArchive(harness, 30);
+    await mkdir(dirname(pathIn(harness)), { recursive: true });
+    const old = new DatabaseSync(pathIn(harness));
+    old.exec(FIRST_SCHEMA);
+    old.close();
+    const search = searchOver(harness);
+    await search.fill(signal());
+    assert.equal(search.size, 33);
+    assert.deepEqual(await keysOf(search, { text: 'ines' }), ['c3.r3']);
+    await search.close();
   } finally {
     await harness.close();
   }
