@@ -77,7 +77,8 @@ HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --retries=3 \
 ENTRYPOINT ["tini", "--", "dist/cli.js"]
 CMD ["serve"]
 
-# In both: what this ffmpeg has is proven while the image is built, and not asked again at each start (src/media/encoder/proven.ts).
+# In both: a first start, as the user of all later ones, keeps what Node has compiled (src/compiled.ts; a CPU with other features
+# compiles anew) and what was proven of ffmpeg (src/media/encoder/proven.ts). Afterwards only root can write there.
 FROM frame AS own
 RUN apt-get update \
  && apt-get install -y --no-install-recommends libdav1d7 libopus0 libvpx9 zlib1g \
@@ -86,7 +87,11 @@ COPY --from=ffmpeg /opt/ffmpeg/bin/ffmpeg /usr/local/bin/
 COPY --from=dependencies /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY package.json LICENSE ./
-RUN node --eval "import('/app/dist/media/encoder/check.js').then(({ checkFfmpeg }) => checkFfmpeg())"
+RUN --mount=type=bind,source=.ci/first-start.mjs,target=/tmp/first-start.mjs \
+    install -d -o 65532 -g 65532 node_modules/.cache \
+ && setpriv --reuid=65532 --regid=65532 --clear-groups node /tmp/first-start.mjs \
+ && chown -R 0:0 node_modules/.cache \
+ && chmod -R a+rX node_modules/.cache
 VOLUME /app/var
 USER 65532:65532
 
@@ -97,6 +102,10 @@ RUN apt-get update \
 COPY --from=dependencies /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY package.json LICENSE ./
-RUN node --eval "import('/app/dist/media/encoder/check.js').then(({ checkFfmpeg }) => checkFfmpeg())"
+RUN --mount=type=bind,source=.ci/first-start.mjs,target=/tmp/first-start.mjs \
+    install -d -o 65532 -g 65532 node_modules/.cache \
+ && setpriv --reuid=65532 --regid=65532 --clear-groups node /tmp/first-start.mjs \
+ && chown -R 0:0 node_modules/.cache \
+ && chmod -R a+rX node_modules/.cache
 VOLUME /app/var
 USER 65532:65532

@@ -6,6 +6,7 @@
  * then stay within 60 MiB over the idle service.
  */
 import type { SERVICES } from './commands/contents.ts';
+import { keepCompiled } from './compiled.ts';
 
 /** Each is imported only where it runs. */
 const DEPLOYABLES = {
@@ -16,6 +17,7 @@ const DEPLOYABLES = {
   console: async () => (await import('./services/console.ts')).peoplePages,
 } as const satisfies Record<keyof typeof SERVICES, unknown>;
 
+keepCompiled();
 const [name = '', ...rest] = process.argv.slice(2);
 if (isDeployable(name) && rest.length === 0) {
   const { runService } = await import('./services/run.ts');

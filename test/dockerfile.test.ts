@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { cp, mkdtemp, rm, symlink } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join, matchesGlob } from 'node:path';
 import { after, before, suite, test } from 'node:test';
@@ -137,7 +137,8 @@ suite('Dockerfile', () => {
       'src',
       'tsconfig.json',
     ]);
-    for (const source of sources) {
+    const mounted = instructions.flatMap(({ rest }) => [...rest.matchAll(/--mount=type=bind,source=([^,]+)/g)]);
+    for (const source of [...sources, ...mounted.map(([, source = '']) => source)]) {
       assert.ok(existsSync(join(ROOT, source)), `${source} exists`);
       assert.ok(!isIgnored(source), `${source} is sent`);
     }
@@ -199,7 +200,10 @@ suite('Dockerfile, its commands without Docker', () => {
       '.ci/browser.mjs',
     ])
       await cp(join(ROOT, name), join(folder, name), { recursive: true });
-    await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
+    // Of its own, for what is kept beside the libraries.
+    await mkdir(join(folder, 'node_modules'));
+    for (const name of readdirSync(join(ROOT, 'node_modules')).filter((name) => name !== '.cache'))
+      await symlink(join(ROOT, 'node_modules', name), join(folder, 'node_modules', name));
     const runs = stages.flat().filter(({ name, rest }) => name === 'RUN' && rest === 'npm run build');
     assert.equal(runs.length, 1);
     const built = spawnSync('npm', ['run', 'build'], { cwd: folder, encoding: 'utf8' });
@@ -225,13 +229,21 @@ suite('Dockerfile, its commands without Docker', () => {
     for (const name of ['prettier', 'typescript', 'fast-check']) assert.ok(!names.includes(name), name);
   });
 
-  test('ffmpeg is proven while the image is built, which fails where it is missing; each start finds that it was', () => {
-    const [, script = ''] = /^node --eval "(.*)"$/m.exec(all('RUN').join('\n')) ?? [];
-    const prove = (PATH: string): number | null =>
-      spawnSync(process.execPath, ['--eval', script.replace('/app/', `${folder}/`)], { env: { PATH } }).status;
-    assert.equal(prove(PATH), 0);
+  test('a first start while the image is built proves ffmpeg and keeps what is compiled, for all later ones; without ffmpeg nothing is built', async () => {
+    const starts = all('RUN').filter((run) => run.includes('first-start.mjs'));
+    assert.equal(starts.length, 1);
+    const [user] = only('USER').split(':');
+    assert.match(starts[0] ?? '', new RegExp(`setpriv --reuid=${user} .* node /tmp/first-start.mjs &&`));
+    const first = (PATH: string): number | null =>
+      spawnSync(process.execPath, [join(ROOT, '.ci/first-start.mjs')], { cwd: folder, env: { PATH } }).status;
+    assert.equal(first(PATH), 0);
     assert.ok(existsSync(join(folder, 'node_modules/.cache/ffmpeg.json')));
-    assert.equal(prove(folder), 1);
+    const env = { PATH, NODE_DEBUG_NATIVE: 'COMPILE_CACHE' };
+    const { stderr } = spawnSync(join(folder, entryPoint()), ['serve'], { cwd: folder, env, encoding: 'utf8' });
+    assert.match(stderr, /services\/serve\.js.* was accepted/);
+    await mkdir(join(folder, 'only-node'));
+    await symlink(process.execPath, join(folder, 'only-node/node'));
+    assert.equal(first(join(folder, 'only-node')), 1);
   });
 
   test('the health check says healthy while the service runs and not after; nothing is written but under var/', async () => {

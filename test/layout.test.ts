@@ -534,7 +534,12 @@ const PARTS: readonly Part[] = [
     ],
     why: 'what ends by itself and reports what it found; the services know nothing of it',
   },
-  { has: ['cli.ts'], may: ['services/', 'commands/'], why: 'a service or a command, and nothing of the other' },
+  { has: ['compiled.ts'], may: [], why: 'what it spares the rest is compiled only after it' },
+  {
+    has: ['cli.ts'],
+    may: ['services/', 'commands/', 'compiled.ts'],
+    why: 'a service or a command, and nothing of the other',
+  },
 ];
 
 interface Package {

@@ -25,6 +25,7 @@ import { memoryRow } from './memory.ts';
 import { table, type Bench, type Row } from './row.ts';
 import { searchRows } from './search.ts';
 import { seekRow } from './seek.ts';
+import { startRows } from './start.ts';
 import { verifyRows } from './verify.ts';
 
 type Work = (bench: Bench) => Promise<Row | readonly Row[]>;
@@ -44,6 +45,7 @@ const WORK: Readonly<Record<string, Work>> = {
   each: eachRow,
   bounds: boundsRows,
   fleet: fleetRow,
+  start: startRows,
   seek: seekRow,
   memory: memoryRow,
   cloud: cloudRow,
