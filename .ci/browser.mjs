@@ -25,11 +25,19 @@ export function compileForBrowsers() {
     rmSync(made, { recursive: true });
     throw new Error(`src/console/browser could not be compiled:\n${done.stdout}${done.stderr}`);
   }
+  for (const name of readdirSync(made).filter((name) => name.endsWith('.js'))) dedent(join(made, name));
   for (const name of readdirSync(SOURCES).filter((name) => COPIED.test(name)))
     cpSync(join(SOURCES, name), join(made, name));
   writeFileSync(join(made, '.made-of'), wanted);
   putInPlace(made);
   return true;
+}
+
+/** A twentieth less on the wire. Where a template goes over several lines the blanks may be part of it: then it stays as it is. */
+function dedent(file) {
+  const lines = readFileSync(file, 'utf8').split('\n');
+  if (lines.every((line) => line.split('`').length % 2 === 1))
+    writeFileSync(file, lines.map((line) => line.trimStart()).join('\n'));
 }
 
 function putInPlace(made) {

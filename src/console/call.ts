@@ -1,6 +1,7 @@
 /** A recording (or a conversation) → all that a page says of it: what lies there or why nothing does, its conversation, its holds. */
 import type { Archive, Entry } from '../archive/archive.ts';
 import { readDetails, type ConversationDetails } from '../archive/details.ts';
+import { erasedMark, type ErasedRecord } from '../archive/erased.ts';
 import { holdsOn, type HoldRecord } from '../archive/holds.ts';
 import type { FailureRecord, Manifest, WaitingRecord } from '../archive/manifest.ts';
 import type { Subject } from '../archive/names.ts';
@@ -11,7 +12,8 @@ export type CallState =
   | { readonly kind: 'archived'; readonly manifest: Manifest }
   | { readonly kind: 'missing'; readonly failure: FailureRecord }
   | { readonly kind: 'waiting'; readonly waiting: WaitingRecord }
-  | { readonly kind: 'erased' }
+  /** undefined where its mark cannot be read. */
+  | { readonly kind: 'erased'; readonly mark: Pick<ErasedRecord, 'by' | 'erasedAt'> | undefined }
   | { readonly kind: 'unknown' };
 
 export interface Call {
@@ -70,13 +72,32 @@ async function callState(
       recordingId === undefined ? undefined : await archive.find({ recordingId, conversationId }, signal);
     if (manifest !== undefined) return { kind: 'archived', manifest };
   } catch (thrown) {
-    if (thrown instanceof Failure && thrown.code === 'erased') return { kind: 'erased' };
+    if (thrown instanceof Failure && thrown.code === 'erased')
+      return { kind: 'erased', mark: await erasureMarkOf(subject, archive, signal) };
     throw thrown;
   }
+  const whole = recordingId === undefined ? await erasureMarkOf(subject, archive, signal) : undefined;
+  if (whole !== undefined) return { kind: 'erased', mark: whole };
   const [waiting, failure] = await Promise.all([
     archive.waitingOf(subject, signal),
     archive.failureOf(subject, signal),
   ]);
   if (waiting !== undefined) return { kind: 'waiting', waiting };
   return failure === undefined ? { kind: 'unknown' } : { kind: 'missing', failure };
+}
+
+/** Its own, else that of its conversation. */
+async function erasureMarkOf(
+  { recordingId, conversationId }: Subject,
+  { notes }: Pick<Archive, 'notes'>,
+  signal: AbortSignal,
+): Promise<ErasedRecord | undefined> {
+  try {
+    const own = await erasedMark({ recordingId, conversationId }, notes, signal);
+    if (own !== undefined || recordingId === undefined || conversationId === undefined) return own;
+    return await erasedMark({ recordingId: undefined, conversationId }, notes, signal);
+  } catch (thrown) {
+    if (thrown instanceof Failure && thrown.code === 'conflict') return undefined;
+    throw thrown;
+  }
 }

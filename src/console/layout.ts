@@ -37,16 +37,24 @@ const ENTRIES: readonly NavEntry[] = [
 ];
 
 export function pageDocument(shown: ShownPage, frame: Frame): Html {
-  const { assets, theme } = frame;
-  const modules = ['frame', ...(shown.modules ?? [])].filter((name) => assets.get(`${name}.js`) !== undefined);
+  const { assets, theme, who } = frame;
+  const ends = who?.ends;
+  const wanted = ['frame', ...(shown.modules ?? []), ...(ends === undefined ? [] : ['session'])];
+  const modules = wanted.filter((name) => assets.get(`${name}.js`) !== undefined);
   return html`<!doctype html>
-    <html lang="en" data-now="${frame.now.toISOString()}" ${theme !== undefined && html`data-theme="${theme}"`}>
+    <html
+      lang="en"
+      data-now="${frame.now.toISOString()}"
+      ${theme !== undefined && html`data-theme="${theme}"`}
+      ${ends !== undefined && html`data-ends="${ends.at}"`}
+    >
       <head>
         <meta charset="utf-8" />
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <title>${shown.title} – Recordings</title>
         <link rel="icon" type="image/svg+xml" href="${assets.urlOf('icon.svg')}" />
         <link rel="stylesheet" href="${assets.urlOf('console.css')}" />
+        ${shown.goesOnTo !== undefined && html`<noscript><meta http-equiv="refresh" content="0; url=${shown.goesOnTo}" /></noscript>`}
         ${modules.map((name) => html`<script type="module" src="${assets.urlOf(`${name}.js`)}"></script>`)}
       </head>
       <body>

@@ -16,10 +16,12 @@ export function missingPart(
       return stateBox(
         'Erased',
         html`<p>
-          It was erased on purpose: it is neither played nor made again, and its facts are
+          It was erased on
+          purpose${state.mark !== undefined && html`, ${timeOf(state.mark.erasedAt, 'moment')}, by ${named(state.mark.by)}`}:
+          it is neither played nor made again, and its facts are
           gone.${
             visit.who.roles.has('audit') &&
-            html` <a href="${`/console/audit?C=${subject.conversationId ?? ''}`}">The audit</a> says when and by whom.`
+            html` <a href="${`/console/audit?C=${subject.conversationId ?? ''}`}">The audit</a> says the same, and why.`
           }
         </p>`,
       );

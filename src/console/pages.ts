@@ -23,14 +23,20 @@ export interface PageRoute {
   readonly answer: AnswerVisit;
 }
 
-/** Whether somebody is signed in, and as whom: for a page that was left open. */
-const tellWho: AnswerVisit = async ({ who }) => data('application/json; charset=utf-8', JSON.stringify({ id: who.id }));
+/** Whether somebody is signed in, as whom, and until when: for a page that was left open. */
+const tellWho: AnswerVisit = async ({ who: { id, ends } }) =>
+  data(
+    'application/json; charset=utf-8',
+    JSON.stringify({ id, ends: ends?.at ?? null, isFinal: ends?.isFinal ?? false }),
+  );
 
 const RECORDING = ':conversationId/:recordingId';
 
 export const PAGES: readonly PageRoute[] = [
   { method: 'GET', path: '/', role: undefined, gives: 'page', answer: async () => redirect('/console/find') },
   { method: 'GET', path: '/who.json', role: undefined, gives: 'data', answer: tellWho },
+  // A deed and nothing else: it puts off the end of a session.
+  { method: 'POST', path: '/stay', role: undefined, gives: 'data', isUse: true, answer: tellWho },
   { method: 'GET', path: '/find', role: 'listen', gives: 'page', answer: showFound },
   { method: 'GET', path: '/recordings/:conversationId', role: 'listen', gives: 'page', answer: showRecording },
   { method: 'GET', path: `/recordings/${RECORDING}`, role: 'listen', gives: 'page', answer: showRecording },

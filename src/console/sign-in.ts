@@ -43,6 +43,21 @@ export function signInPage({ to, problem, status = 200 }: SignInState): ShownPag
   };
 }
 
+/** On the way to the identity provider, which would lose the moment that a link leads to: a script keeps it in the browser. */
+export function departurePage(to: string, leave: string): ShownPage {
+  const onward = `${leave}?to=${encodeURIComponent(to)}`;
+  return {
+    kind: 'page',
+    title: 'Sign in',
+    goesOnTo: onward,
+    main: html`<section class="card sec notice">
+      <h1>Sign in</h1>
+      <p>Your identity provider asks who you are, and sends you back here.</p>
+      <p class="acts"><a class="btn pri" href="${onward}" data-leave="${to}">Go on</a></p>
+    </section>`,
+  };
+}
+
 export function signedOutPage(): ShownPage {
   return {
     kind: 'page',

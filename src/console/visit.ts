@@ -69,6 +69,8 @@ export interface ShownPage {
   /** Modules of browser/, by their names without ending; `frame` is on every page. */
   readonly modules?: readonly string[];
   readonly status?: number;
+  /** Where it leads by itself without scripts; with them its module does. */
+  readonly goesOnTo?: string;
 }
 
 export type VisitAnswer =

@@ -90,7 +90,9 @@ test('erased from a page: first what would go; then gone for good, out of the li
   assert.equal(done.status, 200);
   assert.match(textOf(await done.text()), /It is erased 3 are gone for good/);
   await assert.rejects(scene.archive.find(CALL, signal()), (thrown) => Failure.from(thrown).code === 'erased');
-  assert.match(textOf(await (await scene.get(HERE)).text()), /Erased It was erased on purpose/);
+  const told = /Erased It was erased on purpose, \d+ [A-Z][a-z]+ \d{4}, \d\d:\d\d , by maya\.okoro@example\.com/;
+  for (const page of [HERE, '/console/recordings/c1'])
+    assert.match(textOf(await (await scene.get(page)).text()), told, page);
   assert.match(textOf(await (await scene.get('/console/find')).text()), /Nothing found|Nothing is archived yet/);
   const actions = (await recordsOf(scene)).map(({ action, why }) => `${action} ${why ?? ''}`.trim());
   assert.deepEqual(actions.filter((action) => action.startsWith('eras')).length, 6);

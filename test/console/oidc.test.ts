@@ -50,7 +50,9 @@ after(async () => {
 /** Asks for a page, and is sent to the provider: where to, with the cookie that remembers it. */
 async function leave(jar: Jar, at = scene): Promise<string> {
   const asked = await at.get('/console/home?x=1', jar.headers);
-  const answer = jar.take(await at.get(asked.headers.get('location') ?? '', jar.headers));
+  const between = await at.get(asked.headers.get('location') ?? '', jar.headers);
+  const [, onward = ''] = /<a [^>]*href="([^"]+)" data-leave=/.exec(await between.text()) ?? [];
+  const answer = jar.take(await at.get(onward, jar.headers));
   assert.equal(answer.status, 303);
   return answer.headers.get('location') ?? '';
 }
@@ -170,7 +172,7 @@ test('a way back that is too old, or was made with another key, is none', async 
 test('while the provider is away its absence is a page, and afterwards one signs in', async () => {
   await using fresh = await openWith();
   provider.isDown = true;
-  const asked = await fresh.get('/console/sign-in?to=%2Fconsole%2Fhome');
+  const asked = await fresh.get('/console/sign-in/leave?to=%2Fconsole%2Fhome');
   provider.isDown = false;
   assert.equal(asked.status, 503);
   assert.match(await asked.text(), /CONSOLE_OIDC_ISSUER.*cannot be reached/);

@@ -7,6 +7,7 @@ import { waitingOf } from '../support/archive/content.ts';
 import { addCall } from '../support/console/calls.ts';
 import { chromiumForTests, openView, picture, VIEWS } from '../support/console/chromium.ts';
 import { type ConsoleScene, EVERYBODY, openConsoleScene } from '../support/console/console.ts';
+import { type Provider, startProvider } from '../support/console/provider.ts';
 
 const { options, browser } = chromiumForTests();
 const DESK = { theme: 'light', width: 1440 } as const;
@@ -176,6 +177,86 @@ test('a link to a second opens there after signing in', options, async () => {
   await page.keyboard.press('Enter');
   await page.waitForURL(`${scene.url}${HERE}#t=6`);
   await until(page, `${MEDIA}.currentTime === 6 && ${MEDIA}.paused`);
+});
+
+async function providerScene(provider: Provider): Promise<ConsoleScene> {
+  return sceneWithCalls({
+    env: {
+      CONSOLE_AUTH: 'oidc',
+      CONSOLE_OIDC_ISSUER: provider.issuer,
+      CONSOLE_OIDC_CLIENT_ID: 'console',
+      CONSOLE_OIDC_CLIENT_SECRET: 'canary-oidc-secret',
+      CONSOLE_ROLES: 'listen=@example.com',
+    },
+  });
+}
+
+for (const [how, agree] of [
+  ['by mouse', (page: Page) => page.getByRole('link', { name: 'It is me' }).click()],
+  [
+    'by keyboard',
+    async (page: Page) => {
+      await page.getByRole('link', { name: 'It is me' }).focus();
+      await page.keyboard.press('Enter');
+    },
+  ],
+] as const)
+  test(
+    `a link to a second opens there after a provider has said who it is, ${how}; it is told nothing of it`,
+    options,
+    async () => {
+      await using provider = await startProvider();
+      await using scene = await providerScene(provider);
+      await using opened = await openView(browser(), DESK);
+      const { page } = opened;
+      const asked: string[] = [];
+      page.on('request', (request) => asked.push(request.url()));
+      await page.goto(`${scene.url}${HERE}#t=6`);
+      await page.waitForURL(`${provider.issuer}/**`);
+      assert.ok(!page.url().includes('#'));
+      await agree(page);
+      await page.waitForURL(`${scene.url}${HERE}#t=6`);
+      await until(page, `${MEDIA}.currentTime === 6 && ${MEDIA}.paused`);
+      const problems = await opened.problems();
+      // The provider's page has no icon.
+      assert.deepEqual(
+        problems.filter((problem) => !problem.includes('404')),
+        [],
+      );
+      assert.ok(asked.every((url) => !/t(=|%3D)6/.test(url.split('#')[0] ?? '')));
+      await page.goto(`${scene.url}${HERE}`);
+      assert.equal(page.url(), `${scene.url}${HERE}`, 'it is kept for once');
+    },
+  );
+
+test('a moment is for the page that was asked for, and for no other one', options, async () => {
+  await using provider = await startProvider();
+  await using scene = await providerScene(provider);
+  await using opened = await openView(browser(), DESK);
+  const { page } = opened;
+  await page.goto(`${scene.url}${HERE}#t=6`);
+  await page.waitForURL(`${provider.issuer}/**`);
+  // Thought better of it: another page is asked for, without a moment.
+  await page.goto(`${scene.url}/console/find`);
+  await page.getByRole('link', { name: 'It is me' }).click();
+  await page.waitForURL(`${scene.url}/console/find`);
+  await page.goto(`${scene.url}${HERE}`);
+  assert.equal(page.url(), `${scene.url}${HERE}`);
+});
+
+test('without scripts one is led to the provider as well, and back', options, async () => {
+  await using provider = await startProvider();
+  await using scene = await providerScene(provider);
+  const context = await browser().newContext({ javaScriptEnabled: false });
+  try {
+    const page = await context.newPage();
+    await page.goto(`${scene.url}${HERE}`);
+    await page.waitForURL(`${provider.issuer}/**`);
+    await page.getByRole('link', { name: 'It is me' }).click();
+    await page.waitForURL(`${scene.url}${HERE}`);
+  } finally {
+    await context.close();
+  }
 });
 
 test('a form sent after the session ended: after signing in its page is there again', async () => {

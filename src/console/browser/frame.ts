@@ -82,6 +82,31 @@ function closeMenus(menu: HTMLDetailsElement): void {
   });
 }
 
+const MOMENT = 'archiver-moment';
+
+/** What stands behind `#` reaches no server, and an identity provider does not bring it back: it waits here for its page. */
+function keepMoment(path: string): void {
+  if (location.hash === '') sessionStorage.removeItem(MOMENT);
+  else sessionStorage.setItem(MOMENT, path + location.hash);
+}
+
+/** Once, where the page is the one that was asked for. */
+function backToMoment(): void {
+  const kept = sessionStorage.getItem(MOMENT);
+  sessionStorage.removeItem(MOMENT);
+  const isHere = kept?.startsWith(`${location.pathname}${location.search}#`) === true;
+  if (isHere && location.hash === '') history.replaceState(null, '', kept);
+}
+
+const onward = document.querySelector<HTMLAnchorElement>('a[data-leave]');
+try {
+  if (onward === null) backToMoment();
+  else keepMoment(onward.dataset['leave'] ?? '');
+} catch {
+  // Whoever keeps nothing of a site begins at the beginning.
+}
+if (onward !== null) location.replace(onward.href);
+
 // A sign-in goes on to the very moment of a link.
 const to = document.querySelector<HTMLInputElement>('input[name=to]');
 if (to !== null && location.hash !== '' && !to.value.includes('#')) to.value += location.hash;

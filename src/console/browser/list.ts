@@ -3,7 +3,7 @@ import { localTimes } from './frame.ts';
 import { make } from './dom.ts';
 import { onKey } from './keys.ts';
 import type { CallPlayer } from './player.ts';
-import { isSignedOut, saySignedOut } from './signed-out.ts';
+import { isSignedOut, saySignedOut } from './session.ts';
 
 /** Sooner nothing is said; later it can be given up. */
 const QUIET_MS = 300;
@@ -54,15 +54,8 @@ let player: Promise<unknown> | undefined;
 
 /** Half of all scripts: a list is painted and can be used before they are here, and the first recording that is opened finds them. */
 function needPlayer(): Promise<unknown> {
-  player ??= import('./player.ts').catch((error: unknown) => {
-    player = undefined;
-    throw error;
-  });
+  player ??= import('./player.ts');
   return player;
-}
-
-function fetchPlayer(): void {
-  needPlayer().catch(() => undefined);
 }
 
 interface Opening {
@@ -165,4 +158,4 @@ onKey('Escape', {
 });
 
 showHints();
-addEventListener('load', () => requestAnimationFrame(fetchPlayer));
+addEventListener('load', () => requestAnimationFrame(() => void needPlayer().catch(() => undefined)));

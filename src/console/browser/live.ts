@@ -1,6 +1,6 @@
 /** A page that looks again every ten seconds and takes over what has changed: nothing else moves, and focus stays where it is. */
 import { localTimes, serviceNow, toldNow } from './frame.ts';
-import { saySignedOut } from './signed-out.ts';
+import { saySignedOut } from './session.ts';
 
 const EVERY_MS = 10_000;
 

@@ -4,7 +4,7 @@ import { type KeyAct, onKey } from './keys.ts';
 import { PlayedClaims } from './played.ts';
 import { Screens } from './screens.ts';
 import { Sides } from './sides.ts';
-import { saySignedOut } from './signed-out.ts';
+import { saySignedOut } from './session.ts';
 import { type VoiceLane, lanesIn, type Moment, momentsOf, lengthOfAll, skipsOf, type Stretch } from './speech.ts';
 import { CallWave } from './wave.ts';
 

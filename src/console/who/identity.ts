@@ -11,6 +11,15 @@ export interface Identity {
   readonly roles: ReadonlySet<Role>;
   /** Of Genesys Cloud, by name or id; `all` where `listen` is not limited. */
   readonly divisions: 'all' | ReadonlySet<string>;
+  /** Of a session of ours; absent where somebody else keeps them. */
+  readonly ends?: SessionEnd;
+}
+
+export interface SessionEnd {
+  /** ISO 8601, UTC. */
+  readonly at: string;
+  /** Nothing that somebody does puts it off. */
+  readonly isFinal: boolean;
 }
 
 /** Who somebody is, before it is looked up what they may. */

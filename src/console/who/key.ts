@@ -10,7 +10,7 @@ import type { Doorkeeper, DoorExchange, ShowPage } from '../console.ts';
 import { readForm, returnPath } from '../forms.ts';
 import { signInPage } from '../sign-in.ts';
 import { identityOf, type Identity } from './identity.ts';
-import type { Sessions } from './session.ts';
+import { endOfSession, type Sessions } from './session.ts';
 import { Slowdown } from './slowdown.ts';
 
 export interface DoorNeeds {
@@ -44,7 +44,7 @@ export class KeyDoor implements Doorkeeper {
     if (session === undefined || session.way !== 'key') return undefined;
     const now = Date.now();
     const isThere = this.#needs.keys().some((key) => markOf(key) === session.keyMark && !hasEnded(key, now));
-    return isThere ? identityOf(session, this.#needs.grants) : undefined;
+    return isThere ? { ...identityOf(session, this.#needs.grants), ends: endOfSession(session) } : undefined;
   }
 
   signInAt(to: string): string {

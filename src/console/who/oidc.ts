@@ -5,12 +5,12 @@ import { Failure } from '../../failure.ts';
 import { Fields } from '../../fields.ts';
 import type { Doorkeeper, DoorExchange, ShowPage } from '../console.ts';
 import { readForm, returnPath } from '../forms.ts';
-import { signedOutPage } from '../sign-in.ts';
+import { departurePage, signedOutPage } from '../sign-in.ts';
 import { cookieName, cookieOf, cookieText } from './cookies.ts';
 import { identityOf, type Identity, type Person } from './identity.ts';
 import type { DoorNeeds } from './key.ts';
 import type { Seal } from './sealed.ts';
-import { isPlainRequest } from './session.ts';
+import { endOfSession, isPlainRequest } from './session.ts';
 
 export interface OidcDoorNeeds extends DoorNeeds {
   readonly publicUrl: string;
@@ -33,6 +33,7 @@ interface Departure {
 }
 
 const CALLBACK = '/console/sign-in/callback';
+const LEAVE = '/console/sign-in/leave';
 const COOKIE = 'archiver-sign-in';
 const PURPOSE = 'sign-in';
 const AWAY_S = 600;
@@ -48,7 +49,8 @@ export class OidcDoor implements Doorkeeper {
 
   async identify({ req, res, isUse }: DoorExchange): Promise<Identity | undefined> {
     const session = await this.#needs.sessions.of({ req, res }, isUse);
-    return session?.way === 'oidc' ? identityOf(session, this.#needs.grants) : undefined;
+    if (session?.way !== 'oidc') return undefined;
+    return { ...identityOf(session, this.#needs.grants), ends: endOfSession(session) };
   }
 
   signInAt(to: string): string {
@@ -56,7 +58,8 @@ export class OidcDoor implements Doorkeeper {
   }
 
   routes(app: Express, show: ShowPage): void {
-    app.get('/sign-in', (req, res) => this.#leave(req, res));
+    app.get('/sign-in', (req, res) => show(departurePage(pageAfter(req), LEAVE), { req, res, who: undefined }));
+    app.get('/sign-in/leave', (req, res) => this.#leave(req, res));
     app.get('/sign-in/callback', (req, res) => this.#return(req, res));
     app.get('/signed-out', (req, res) => show(signedOutPage(), { req, res, who: undefined }));
     app.post('/sign-out', (req, res) => this.#signOut(req, res));
@@ -74,7 +77,7 @@ export class OidcDoor implements Doorkeeper {
       state: client.randomState(),
       nonce: client.randomNonce(),
       verifier: client.randomPKCECodeVerifier(),
-      to: returnPath(new URLSearchParams(URL.parse(req.originalUrl, 'http://localhost')?.search).get('to')),
+      to: pageAfter(req),
     };
     const url = client.buildAuthorizationUrl(configuration, {
       redirect_uri: `${this.#needs.publicUrl}${CALLBACK}`,
@@ -167,6 +170,10 @@ export class OidcDoor implements Doorkeeper {
       throw providerAway(cause);
     }
   }
+}
+
+function pageAfter({ originalUrl }: Request): string {
+  return returnPath(URL.parse(originalUrl, 'http://localhost')?.searchParams.get('to') ?? null);
 }
 
 function notSignedIn(why: string, cause?: unknown): Failure {

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Fields } from '../../fields.ts';
 import { isLoopback } from '../../loopback.ts';
 import { cookieName, cookieOf, cookieText } from './cookies.ts';
-import type { Person, SignInWay } from './identity.ts';
+import type { Person, SessionEnd, SignInWay } from './identity.ts';
 import type { Seal } from './sealed.ts';
 
 /** Absolute, and without a deed. */
@@ -22,6 +22,12 @@ export interface Session extends Person {
   /** Seconds since 1970. */
   readonly signedInAtS: number;
   readonly usedAtS: number;
+}
+
+/** Whichever comes first: eight hours, or one without a deed. */
+export function endOfSession({ signedInAtS, usedAtS }: Session): SessionEnd {
+  const [last, idle] = [signedInAtS + LIFETIME_S, usedAtS + IDLE_S];
+  return { at: new Date(Math.min(last, idle) * 1000).toISOString(), isFinal: last <= idle };
 }
 
 export interface WebExchange {
@@ -50,8 +56,10 @@ export class Sessions {
     const session = sessionIn(await this.#seal.open(text, PURPOSE));
     if (session === undefined || !this.#isGood(session)) return undefined;
     const nowS = this.#nowS();
-    if (isUse && nowS - session.usedAtS > RENEWED_AFTER_S) await this.#write({ ...session, usedAtS: nowS }, exchange);
-    return session;
+    if (!isUse || nowS - session.usedAtS <= RENEWED_AFTER_S) return session;
+    const renewed = { ...session, usedAtS: nowS };
+    await this.#write(renewed, exchange);
+    return renewed;
   }
 
   end({ req, res }: WebExchange): void {

@@ -40,6 +40,11 @@ export async function startProvider(): Promise<Provider> {
   const codes = new Map<string, Asked>();
   const state = { claims: {}, isForging: false, algorithm: 'RS256' as 'RS256' | 'none', isDown: false };
   const server = createServer((request, response) => {
+    const { pathname, search } = new URL(request.url ?? '/', issuer);
+    if (pathname === '/authorize') {
+      response.writeHead(200, { 'content-type': 'text/html' });
+      return void response.end(`<!doctype html><title>Who are you?</title><a href="${agree(search)}">It is me</a>`);
+    }
     void answer(request).then(({ status, body }) =>
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body)),
     );
@@ -105,25 +110,27 @@ export async function startProvider(): Promise<Provider> {
     return new SignJWT(claims).setProtectedHeader({ alg: 'RS256', kid: 'k1' }).sign(key);
   }
 
+  function agree(location: string): string {
+    const { searchParams } = new URL(location, issuer);
+    const get = (name: string): string => searchParams.get(name) ?? '';
+    const begun: Asked = {
+      redirectUri: get('redirect_uri'),
+      state: get('state'),
+      nonce: get('nonce'),
+      challenge: get('code_challenge'),
+      method: get('code_challenge_method'),
+    };
+    asked.push(begun);
+    const code = randomUUID();
+    codes.set(code, begun);
+    return `${begun.redirectUri}?code=${code}&state=${begun.state}`;
+  }
+
   return Object.assign(state, {
     issuer,
     asked,
     exchanged,
-    agree(location: string) {
-      const { searchParams } = new URL(location);
-      const get = (name: string): string => searchParams.get(name) ?? '';
-      const begun: Asked = {
-        redirectUri: get('redirect_uri'),
-        state: get('state'),
-        nonce: get('nonce'),
-        challenge: get('code_challenge'),
-        method: get('code_challenge_method'),
-      };
-      asked.push(begun);
-      const code = randomUUID();
-      codes.set(code, begun);
-      return `${begun.redirectUri}?code=${code}&state=${begun.state}`;
-    },
+    agree,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       server.close();

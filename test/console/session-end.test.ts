@@ -1,0 +1,188 @@
+/** A session that is about to end, in real Chromium: said in time, put off by one key, and what nothing puts off is said as well. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Page } from 'playwright-core';
+import { addCall } from '../support/console/calls.ts';
+import {
+  chromiumForTests,
+  namelessControls,
+  type Opened,
+  openView,
+  picture,
+  VIEWS,
+} from '../support/console/chromium.ts';
+import { type ConsoleScene, openConsoleScene } from '../support/console/console.ts';
+
+const { options, browser } = chromiumForTests();
+const DESK = { theme: 'light', width: 1440 } as const;
+const KEY = 'canary-console-key-1';
+const HERE = '/console/recordings/c1/r1';
+const MINUTE_MS = 60_000;
+
+async function sceneWithCall(): Promise<ConsoleScene> {
+  const scene = await openConsoleScene({ env: { API_KEYS: `priya:${KEY}` } });
+  await addCall(scene.archive, { conversationId: 'c1', recordingId: 'r1' }, { agent: 'Ines Carvalho', seconds: 20 });
+  return scene;
+}
+
+/** Signed in, on a page whose clocks go on when they are told to. */
+async function signedIn(scene: ConsoleScene, { page }: Opened): Promise<void> {
+  await page.goto(`${scene.url}${HERE}`);
+  await page.getByLabel('API key').fill(KEY);
+  await page.clock.install();
+  await page.keyboard.press('Enter');
+  await page.waitForURL(`${scene.url}${HERE}`);
+}
+
+/** For the service and for the page. */
+async function pass(minutes: number, scene: ConsoleScene, page: Page): Promise<void> {
+  scene.now = new Date(scene.now.getTime() + minutes * MINUTE_MS);
+  await page.clock.fastForward(minutes * MINUTE_MS);
+}
+
+const warning = (page: Page) => page.getByRole('alertdialog', { name: 'You will be signed out' });
+const signedOut = (page: Page) => page.getByRole('dialog', { name: 'You are signed out' });
+
+async function endOf(page: Page): Promise<unknown> {
+  return page.evaluate("fetch('/console/who.json').then((answer) => answer.json()).then(({ ends }) => ends)");
+}
+
+for (const view of VIEWS)
+  test(
+    `five minutes before, ${view.theme}, ${String(view.width)} px: Enter stays, and the focus is where it was`,
+    options,
+    async () => {
+      await using scene = await sceneWithCall();
+      await using opened = await openView(browser(), view);
+      const { page } = opened;
+      await signedIn(scene, opened);
+      const play = page.getByRole('button', { name: 'Play', exact: true });
+      await play.focus();
+      const before = await endOf(page);
+      await pass(56, scene, page);
+      await warning(page).waitFor();
+      assert.match((await warning(page).textContent()) ?? '', /In 4 minutes: nothing was done here/);
+      assert.equal(await page.evaluate('document.activeElement.textContent'), 'Stay signed in');
+      assert.deepEqual(await opened.problems(), []);
+      assert.deepEqual(await namelessControls(page), []);
+      await picture(page, `session-end-${view.theme}-${String(view.width)}`);
+      await page.keyboard.press('Enter');
+      await warning(page).waitFor({ state: 'detached' });
+      assert.equal(await page.evaluate("document.activeElement.getAttribute('aria-label')"), 'Play');
+      assert.notEqual(await endOf(page), before);
+      await pass(50, scene, page);
+      assert.equal((await page.request.get(`${scene.url}/console/who.json`)).status(), 200);
+      assert.equal(await warning(page).count(), 0);
+      await pass(6, scene, page);
+      await warning(page).waitFor();
+    },
+  );
+
+test('by mouse as well; “Not now” is heeded, and the end is said when it comes', options, async () => {
+  await using scene = await sceneWithCall();
+  await using opened = await openView(browser(), DESK);
+  const { page } = opened;
+  await signedIn(scene, opened);
+  await pass(56, scene, page);
+  await warning(page).getByRole('button', { name: 'Stay signed in' }).click();
+  await warning(page).waitFor({ state: 'detached' });
+  await pass(56, scene, page);
+  await warning(page).getByRole('button', { name: 'Not now' }).click();
+  await warning(page).waitFor({ state: 'detached' });
+  await pass(5, scene, page);
+  await signedOut(page).waitFor();
+  assert.equal(await warning(page).count(), 0);
+  assert.equal(page.url(), `${scene.url}${HERE}`);
+});
+
+test('what is done in another tab puts it off here, before and after it was said', options, async () => {
+  await using scene = await sceneWithCall();
+  await using opened = await openView(browser(), DESK);
+  const { page } = opened;
+  await signedIn(scene, opened);
+  await pass(30, scene, page);
+  await page.request.get(`${scene.url}/console/find`);
+  const told = page.waitForResponse('**/who.json');
+  await pass(26, scene, page);
+  await told;
+  assert.equal(await warning(page).count(), 0);
+  await pass(30, scene, page);
+  await warning(page).waitFor();
+  await page.request.get(`${scene.url}/console/find`);
+  await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))");
+  await warning(page).waitFor({ state: 'detached' });
+});
+
+test('eight hours end whatever is done: one signs in again in another tab, and this one stays', options, async () => {
+  await using scene = await sceneWithCall();
+  await using opened = await openView(browser(), DESK);
+  const { page, context } = opened;
+  await signedIn(scene, opened);
+  for (let minutes = 0; minutes < 475; minutes += 25) {
+    scene.now = new Date(scene.now.getTime() + 25 * MINUTE_MS);
+    assert.equal((await page.request.get(`${scene.url}/console/find`)).status(), 200);
+  }
+  await page.goto(`${scene.url}${HERE}`);
+  await pass(1, scene, page);
+  await warning(page).waitFor();
+  assert.match((await warning(page).textContent()) ?? '', /ends after eight hours, whatever is done/);
+  assert.deepEqual(await opened.problems(), []);
+  await picture(page, 'session-end-final');
+  const [other] = await Promise.all([context.waitForEvent('page'), page.keyboard.press('Enter')]);
+  await other.getByLabel('API key').fill(KEY);
+  await other.keyboard.press('Enter');
+  await other.waitForURL(`${scene.url}${HERE}`);
+  await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))");
+  await warning(page).waitFor({ state: 'detached' });
+});
+
+test('the service is away when one wants to stay: it is said, and tried again', options, async () => {
+  await using scene = await sceneWithCall();
+  await using opened = await openView(browser(), DESK);
+  const { page } = opened;
+  await signedIn(scene, opened);
+  await pass(56, scene, page);
+  await warning(page).waitFor();
+  await page.route('**/console/stay', (route) => route.abort());
+  await page.keyboard.press('Enter');
+  await warning(page).getByRole('alert').filter({ hasText: 'Try again' }).waitFor();
+  await page.unroute('**/console/stay');
+  await page.keyboard.press('Enter');
+  await warning(page).waitFor({ state: 'detached' });
+});
+
+test('only a page of ours puts off an end: not another site, not a made-up form, not a look', async () => {
+  await using scene = await sceneWithCall();
+  const signIn = await fetch(`${scene.url}/console/sign-in`, {
+    method: 'POST',
+    redirect: 'manual',
+    headers: { 'sec-fetch-site': 'same-origin' },
+    body: new URLSearchParams({ key: KEY, to: '/console/' }),
+  });
+  const cookie = (signIn.headers.get('set-cookie') ?? '').split(';')[0] ?? '';
+  const page = await (await scene.get('/console/find', { cookie })).text();
+  const [, token = ''] = /name="token" value="([^"]+)"/.exec(page) ?? [];
+  const stay = (form: Readonly<Record<string, string>>, headers: Readonly<Record<string, string>>): Promise<Response> =>
+    fetch(`${scene.url}/console/stay`, {
+      method: 'POST',
+      headers: { cookie, ...headers },
+      body: new URLSearchParams(form),
+    });
+  const own = { 'sec-fetch-site': 'same-origin' };
+  scene.now = new Date(scene.now.getTime() + 30 * MINUTE_MS);
+  for (const [form, headers] of [
+    [{ token }, { 'sec-fetch-site': 'cross-site' }],
+    [{ token: 'AAAA.BBBB' }, own],
+    [{}, own],
+  ] as const)
+    assert.equal((await stay(form, headers)).status, 403);
+  const look = await scene.get('/console/who.json', { cookie });
+  assert.equal(look.headers.get('set-cookie'), null);
+  const good = await stay({ token }, own);
+  assert.equal(good.status, 200);
+  assert.deepEqual(await good.json(), {
+    id: 'priya',
+    ends: new Date(Math.floor(scene.now.getTime() / 1000) * 1000 + 60 * MINUTE_MS).toISOString(),
+    isFinal: false,
+  });
+});
