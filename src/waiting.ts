@@ -115,6 +115,28 @@ export async function inTime<T>(work: (signal: AbortSignal) => Promise<T>, ms: n
   }
 }
 
+/**
+ * As `AbortSignal.timeout()`, for what is done many times a second: disposed of once it is over. That one's timer keeps all that
+ * hears of it until it rings, also where the work was over within a millisecond.
+ */
+export class Deadline implements Disposable {
+  readonly #over = new AbortController();
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(ms: number) {
+    const late = (): void => this.#over.abort(new DOMException('The time for it is over.', 'TimeoutError'));
+    this.#timer = setTimeout(late, Math.min(ms, LONGEST_TIMER_MS));
+  }
+
+  get signal(): AbortSignal {
+    return this.#over.signal;
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
+  }
+}
+
 /** Resolves when the signal aborts, also where it did before anyone listened. */
 export function untilAborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

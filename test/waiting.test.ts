@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { Failure } from '../src/failure.ts';
 import {
   backoffMs,
+  Deadline,
   inTime,
   parseRetryAfter,
   persist,
@@ -201,4 +202,17 @@ test('the reason of a signal is a Failure, its own where it has one', async () =
   const other = reasonOf(AbortSignal.abort(new Error('x')), 'Left.');
   assert.deepEqual([other.code, other.message], ['stopped', 'Left.']);
   await untilAborted(AbortSignal.abort());
+});
+
+test('a deadline ends what hears of it, and leaves no timer behind what was over in time', async () => {
+  const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+  const before = timers();
+  for (let index = 0; index < 100; index += 1) {
+    using inTimeFor = new Deadline(30_000);
+    assert.equal(inTimeFor.signal.aborted, false);
+  }
+  assert.equal(timers(), before);
+  using late = new Deadline(1);
+  await untilAborted(late.signal);
+  assert.throws(() => late.signal.throwIfAborted(), { name: 'TimeoutError' });
 });

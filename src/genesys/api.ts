@@ -5,7 +5,7 @@ import { Failure } from '../failure.ts';
 import { type Patience, persist } from '../waiting.ts';
 import type { CallsSpent } from './allowance.ts';
 import { OAuthClient } from './client.ts';
-import type { JsonAnswer } from './exchange.ts';
+import type { JsonAnswer, JsonRequest } from './exchange.ts';
 import type { GenesysCaller } from './genesys.ts';
 import { Outage } from './outage.ts';
 import { refusalFailure } from './refusal.ts';
@@ -26,6 +26,8 @@ interface ApiCall {
   readonly body?: unknown;
   readonly caller: GenesysCaller;
   readonly patience?: Patience;
+  /** See {@link JsonRequest.maxAnswerBytes}. */
+  readonly maxAnswerBytes?: number;
 }
 
 /** A token in use; `revoke` says that Genesys refused it. */
@@ -106,10 +108,10 @@ export class Api {
     throw failure;
   }
 
-  #exchangeOf({ method = 'GET', path, body }: ApiCall): Parameters<OAuthClient['send']>[0] {
-    const url = new URL(`${this.#url}${path}`);
-    if (body === undefined) return { method, url, headers: {} };
-    return { method, url, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+  #exchangeOf({ method = 'GET', path, body, maxAnswerBytes }: ApiCall): JsonRequest {
+    const asked = { method, url: new URL(`${this.#url}${path}`), maxAnswerBytes };
+    if (body === undefined) return { ...asked, headers: {} };
+    return { ...asked, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
   }
 
   /** The client that may send soonest; those that may send now take turns. */

@@ -5,6 +5,7 @@ import { Failure } from '../failure.ts';
 import { isCompressed } from '../content-coding.ts';
 import { networkFailure, proxyRefusal } from '../network-failure.ts';
 import { openOutbound } from '../outbound.ts';
+import { Deadline } from '../waiting.ts';
 import { readAnswerWithin } from '../within-size.ts';
 
 export interface JsonRequest {
@@ -12,6 +13,8 @@ export interface JsonRequest {
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string;
+  /** The longest answer; 4 MiB by default. */
+  readonly maxAnswerBytes?: number | undefined;
 }
 
 export interface JsonAnswer {
@@ -21,7 +24,8 @@ export interface JsonAnswer {
   readonly body: unknown;
 }
 
-const MAX_BODY_BYTES = 4 * 1024 * 1024;
+const MIB = 1024 * 1024;
+const MAX_ANSWER_BYTES = 4 * MIB;
 const EXCHANGE_WITHIN_MS = 30_000;
 
 /**
@@ -45,33 +49,38 @@ export function createAgent(proxies?: Proxies): Dispatcher {
  * Genesys does not send), `misconfigured` (a certificate that cannot be trusted). Rejects with the signal's reason when it aborts.
  */
 export async function exchange(asked: JsonRequest, agent: Dispatcher, signal: AbortSignal): Promise<JsonAnswer> {
-  const deadline = AbortSignal.timeout(EXCHANGE_WITHIN_MS);
+  using deadline = new Deadline(EXCHANGE_WITHIN_MS);
   try {
     const response = await request(asked.url, {
       dispatcher: agent,
       method: asked.method,
       headers: { accept: 'application/json', 'accept-encoding': 'identity', ...asked.headers },
       body: asked.body ?? null,
-      signal: AbortSignal.any([signal, deadline]),
+      signal: AbortSignal.any([signal, deadline.signal]),
     });
-    return await readJsonAnswer(response, asked.url);
+    return await readJsonAnswer(response, asked);
   } catch (thrown) {
     signal.throwIfAborted();
     throw networkFailure(thrown, { name: asked.url.host, broken: 'upstream-unavailable' }) ?? thrown;
   }
 }
 
-async function readJsonAnswer(response: Dispatcher.ResponseData, url: URL): Promise<JsonAnswer> {
+async function readJsonAnswer(response: Dispatcher.ResponseData, asked: JsonRequest): Promise<JsonAnswer> {
   const { statusCode: status, headers } = response;
-  const text = await readBodyText(response, url);
+  const { url } = asked;
+  const text = await readBodyText(response, asked);
   if (status >= 300 && status < 400) throw redirected(headers['location'], url);
   if (status === 407)
     throw new Failure('upstream-unavailable', proxyRefusal(407, url.host), { facts: factsOfUrl(url) });
   return { status, headers, body: parseBody(text, status, url) };
 }
 
-async function readBodyText({ body, headers }: Dispatcher.ResponseData, url: URL): Promise<string> {
-  const text = await readAnswerWithin(body, MAX_BODY_BYTES, () => notGenesys(url, 'more than 4 MiB of JSON'));
+async function readBodyText(
+  { body, headers }: Dispatcher.ResponseData,
+  { url, maxAnswerBytes = MAX_ANSWER_BYTES }: JsonRequest,
+): Promise<string> {
+  const tooLong = (): Failure => notGenesys(url, `more than ${String(maxAnswerBytes / MIB)} MiB of JSON`);
+  const text = await readAnswerWithin(body, maxAnswerBytes, tooLong);
   if (isCompressed(headers)) throw notGenesys(url, 'a compressed body that was not asked for');
   return text.replace(/^\uFEFF/, '').trim();
 }

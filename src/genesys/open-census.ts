@@ -25,6 +25,8 @@ export interface CensusOptions {
 /** Nobody sits there and waits: a window that is used up is waited for, an outage of a quarter of an hour as well. */
 const PATIENCE_MS = 15 * 60_000;
 const TRIES = 60;
+/** A page of analytics tells of a thousand conversations, each in full: some 10 kB for a call with one agent, more with each transfer. */
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 
 export class GenesysCensus implements Census {
   readonly #agent: Dispatcher;
@@ -83,7 +85,7 @@ export class GenesysCensus implements Census {
 
   readonly #ask: AskAnalytics = (asked, signal) => {
     this.calls.made += 1;
-    return this.#api.ask({ ...asked, caller: 'worker' }, signal);
+    return this.#api.ask({ ...asked, caller: 'worker', maxAnswerBytes: MAX_ANSWER_BYTES }, signal);
   };
 }
 

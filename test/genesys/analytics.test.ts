@@ -5,6 +5,7 @@ import { Failure } from '../../src/failure.ts';
 import { type AnalyticsNeeds, countClosedDay, countOpenDay, dataAvailableUntil } from '../../src/genesys/analytics.ts';
 import type { CountedDay } from '../../src/genesys/census.ts';
 import { createAgent, exchange } from '../../src/genesys/exchange.ts';
+import { GenesysCensus } from '../../src/genesys/open-census.ts';
 import { type GenesysServer, startGenesysServer } from '../support/genesys/server.ts';
 import { SEED } from '../support/soak.ts';
 
@@ -179,4 +180,24 @@ test('a stop ends the waiting for a job at once', async (t) => {
   await server.reached('analytics-state:*', 2, signal);
   stop.abort(new Failure('stopped', 'Enough.'));
   await assert.rejects(counting, { message: 'Enough.' });
+});
+
+test('a page of a thousand conversations that are told of in full is read, though it is longer than any other answer', async (t) => {
+  const server = await startGenesysServer();
+  const census = new GenesysCensus(server.config(), { share: 1, pollMs: 1 });
+  t.after(async () => {
+    await census.close();
+    await server.close();
+  });
+  for (let index = 0; index < 1_000; index += 1)
+    server.analyze({
+      conversationId: `c${String(index)}`,
+      start: `${DAY}T10:00:00.000Z`,
+      end: `${DAY}T10:05:00.000Z`,
+      whole: true,
+    });
+  const counted = census.conversationsOf(DAY, true, signal);
+  assert.equal((await idsOf(counted)).length, 1_000);
+  assert.equal(counted.isWhole(), true);
+  assert.equal(server.requests('analytics-results:*').length, 1);
 });

@@ -12,7 +12,7 @@ import { Failure } from '../../failure.ts';
 import { Fields, jsonIn } from '../../fields.ts';
 import { networkFailure } from '../../network-failure.ts';
 import { openOutbound } from '../../outbound.ts';
-import { reasonOf } from '../../waiting.ts';
+import { Deadline, reasonOf } from '../../waiting.ts';
 import { readAnswerWithin } from '../../within-size.ts';
 import type { GoogleTokens } from './auth.ts';
 import { bucketFailure, isTransient, parseRefusal, type Permission, type Refusal } from './failure.ts';
@@ -112,8 +112,8 @@ export class BucketClient {
 
   /** One exchange; any status is an answer. @throws Failure `archive-unavailable` where none came */
   async exchange(asked: ApiRequest, signal: AbortSignal): Promise<ApiAnswer> {
-    const deadline = AbortSignal.timeout(this.retry.requestTimeoutMs);
-    const either = AbortSignal.any([signal, deadline]);
+    using deadline = new Deadline(this.retry.requestTimeoutMs);
+    const either = AbortSignal.any([signal, deadline.signal]);
     try {
       const answer = await this.#authorized(asked, either);
       const text = await textOfBody(answer);

@@ -4,6 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { errorReply, notFound } from './errors.ts';
 import { jsonReply, type Reply } from './reply.ts';
+import { wholeConversation } from './whole-conversation.ts';
 
 export interface AnalyzedConversation {
   readonly conversationId: string;
@@ -12,6 +13,8 @@ export interface AnalyzedConversation {
   readonly end?: string;
   readonly recorded?: 'voice' | 'screen' | 'snippet' | 'no';
   readonly divisionIds?: readonly string[];
+  /** Told of in full, as long as real ones are, rather than in a few words. */
+  readonly whole?: boolean;
   /** The entry as it is sent, instead of one made of the above. */
   readonly raw?: unknown;
 }
@@ -178,8 +181,10 @@ function bodyOf({
   end,
   recorded = 'voice',
   divisionIds = ['home'],
+  whole = false,
 }: AnalyzedConversation): unknown {
   if (raw !== undefined) return raw;
+  if (whole) return wholeConversation({ conversationId, start, end: end ?? start, recorded: recorded === 'voice' });
   return {
     conversationId,
     conversationStart: start,

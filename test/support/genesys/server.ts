@@ -157,6 +157,8 @@ class SimulatedGenesys implements GenesysServer {
   readonly #options: GenesysServerOptions;
   readonly #clients: readonly SimulatedClient[];
   readonly #recordings = new Map<string, ScriptedRecording>();
+  /** Their ids by conversation: an organization of 130,000 is asked for each of its conversations. */
+  readonly #idsOf = new Map<string, Set<string>>();
   readonly protectedConversations = new Set<string>();
   readonly #conversations = new Set<string>();
   readonly #tokens = new Map<string, Token>();
@@ -235,8 +237,12 @@ class SimulatedGenesys implements GenesysServer {
   }
 
   addRecording(recording: SimulatedRecording): void {
-    this.#recordings.set(recording.recordingId, new ScriptedRecording(recording));
-    if (recording.conversationId !== undefined) this.addConversation(recording.conversationId);
+    const { recordingId, conversationId } = recording;
+    this.#recordings.set(recordingId, new ScriptedRecording(recording));
+    if (conversationId === undefined) return;
+    this.addConversation(conversationId);
+    const ids = this.#idsOf.get(conversationId) ?? new Set();
+    this.#idsOf.set(conversationId, ids.add(recordingId));
   }
 
   addConversation(conversationId: string): void {
@@ -300,7 +306,13 @@ class SimulatedGenesys implements GenesysServer {
 
   async reached(route: string, times: number, signal: AbortSignal): Promise<void> {
     const arrivals = on(this.#arrivals, 'request', { signal });
-    while (this.requests(route).length < times) await arrivals.next();
+    let [seen, count] = [0, 0];
+    const isReached = (): boolean => {
+      // Each is looked at once, however many there are.
+      for (; seen < this.#log.length; seen += 1) if (matches(route, this.#log[seen]?.route ?? '')) count += 1;
+      return count >= times;
+    };
+    while (!isReached()) await arrivals.next();
     await arrivals.return?.();
   }
 
@@ -419,7 +431,7 @@ class SimulatedGenesys implements GenesysServer {
   }
 
   #of(conversationId: string): readonly ScriptedRecording[] {
-    return [...this.#recordings.values()].filter((each) => each.definition.conversationId === conversationId);
+    return [...(this.#idsOf.get(conversationId) ?? [])].flatMap((id) => this.#find(conversationId, id) ?? []);
   }
 
   readonly #routes: readonly Route[] = [
