@@ -1,11 +1,16 @@
 /** What a start loads is paid at every start: what is not asked for is not loaded. */
 import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { openEmbedded } from '../support/service/embedded.ts';
 import { startService } from '../support/service/service.ts';
 
-/** Names every module as it is loaded, by import or by require. */
-const PROBE = `import { registerHooks } from 'node:module';
+/** Names every module as it is loaded, by import or by require; at the end, in a file, Node's own. */
+const probe = (file: string): string => `import { registerHooks } from 'node:module';
+import { writeFileSync } from 'node:fs';
+process.on('exit', () => writeFileSync(${JSON.stringify(file)}, process.moduleLoadList.join('\\n')));
 registerHooks({ load: (url, context, next) => (process.stderr.write('loaded ' + url + '\\n'), next(url, context)) });`;
 
 /** Of Genesys nothing is asked before it is needed. */
@@ -30,13 +35,14 @@ const LATE: Readonly<Record<string, RegExp>> = {
 for (const command of ['serve', 'worker', 'playback']) {
   test(`an embedded ${command} loads nothing that it was not asked for`, { timeout: 120_000 }, async () => {
     const environment = await openEmbedded();
+    const file = join(await mkdtemp(join(tmpdir(), 'loaded-')), 'own');
     try {
       await using service = await startService(command, {
         ...environment.env,
         ...GENESYS,
         API_AUTH: 'none',
         WEBHOOK_AUTH: 'none',
-        NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(PROBE)}`,
+        NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(probe(file))}`,
       });
       const loaded = service
         .output()
@@ -52,7 +58,12 @@ for (const command of ['serve', 'worker', 'playback']) {
           [],
           what,
         );
+      assert.deepEqual((await service.stop()).code, 0);
+      const own = await readFile(file, 'utf8');
+      assert.match(own, /^NativeModule http$/m, 'the probe sees what is Node’s own');
+      assert.doesNotMatch(own, /internal\/deps\/undici/, 'Node’s own undici');
     } finally {
+      await rm(dirname(file), { recursive: true });
       await environment.close();
     }
   });
