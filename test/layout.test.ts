@@ -267,6 +267,7 @@ const PARTS: readonly Part[] = [
   {
     has: ['delivery/keep-details.ts'],
     may: [
+      'delivery/schedule.ts',
       'telemetry/log.ts',
       'queue/queue.ts',
       'genesys/conversations.ts',
@@ -275,7 +276,7 @@ const PARTS: readonly Part[] = [
       'archive/index-row.ts',
       'archive/manifest.ts',
     ],
-    why: 'what is known of a conversation goes from one contract to another, beside its recordings',
+    why: 'what is known of a conversation goes from one contract to another, beside its recordings, when the schedule says',
   },
   {
     has: ['delivery/notify.ts'],

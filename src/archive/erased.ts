@@ -6,10 +6,17 @@ import { Failure } from '../failure.ts';
 import { Fields } from '../fields.ts';
 import { isDay } from '../instant.ts';
 import { canonicalId, type Recording } from '../recording.ts';
+import { inBatches } from './in-batches.ts';
 import { canonicalSubject, ERASED, subjectKey, type Subject } from './names.ts';
 import type { Notes } from './notes.ts';
 import type { Objects } from './objects.ts';
 import { storedIdOrNull } from './records.ts';
+
+const WIDTH = 16;
+/** Names that Cloud Storage lists by one request. */
+const ONE_PAGE = 1_000;
+/** A page costs as much as 12 questions: https://cloud.google.com/storage/pricing#operations-pricing */
+const LISTED_FOR_EACH = 80;
 
 export interface ErasedRecord {
   readonly version: 1;
@@ -44,6 +51,35 @@ export async function requireNotErased(recording: Recording, objects: Objects, s
 export async function isErased(subject: Subject, notes: Notes, signal: AbortSignal): Promise<boolean> {
   const marks = await Promise.all(erasedNames(subject).map((name) => notes.read(name, signal)));
   return marks.some((mark) => mark !== undefined);
+}
+
+/**
+ * Those of them that are marked, in their order. Where marks are few, which is nearly always, one listing tells of all; else each is
+ * asked for, {@link WIDTH} at once.
+ */
+export async function erasedAmong<T extends Subject>(
+  subjects: readonly T[],
+  notes: Notes,
+  signal: AbortSignal,
+): Promise<readonly T[]> {
+  const marks = await listFewMarks(notes, LISTED_FOR_EACH * subjects.length, signal);
+  if (marks !== undefined) return subjects.filter((subject) => erasedNames(subject).some((name) => marks.has(name)));
+  const erased: T[] = [];
+  for await (const some of inBatches(subjects, WIDTH)) {
+    const areErased = await Promise.all(some.map((subject) => isErased(subject, notes, signal)));
+    erased.push(...some.filter((_, at) => areErased[at] === true));
+  }
+  return erased;
+}
+
+/** Names of all marks; undefined where there are more. */
+async function listFewMarks(notes: Notes, most: number, signal: AbortSignal): Promise<ReadonlySet<string> | undefined> {
+  const marks = new Set<string>();
+  for await (const { name } of notes.list(ERASED, signal)) {
+    if (marks.size >= Math.max(most, ONE_PAGE)) return undefined;
+    marks.add(name);
+  }
+  return marks;
 }
 
 /** Its own mark alone. @throws Failure `conflict` where it cannot be read */

@@ -10,8 +10,8 @@ import type { Notes } from './notes.ts';
 
 export interface IndexWriterOptions {
   readonly notes: Notes;
-  /** Asked of each line before it is written: an erasure may have come since it was made. */
-  readonly isErased?: (row: IndexRow, signal: AbortSignal) => Promise<boolean>;
+  /** Which of these lines not to write: asked before each file is, since an erasure may have come after they were made. */
+  readonly erasedAmong?: (rows: readonly IndexRow[], signal: AbortSignal) => Promise<ReadonlySet<IndexRow>>;
   /** Hears of each line at once. */
   readonly onRow?: (day: string, row: IndexRow) => void;
   /** Told once of each time that lines could not be written; they are written with the next ones. */
@@ -99,15 +99,8 @@ export class IndexWriter implements AsyncDisposable {
   }
 
   async #kept(rows: readonly IndexRow[], signal: AbortSignal): Promise<readonly IndexRow[]> {
-    const { isErased } = this.#options;
-    if (isErased === undefined) return rows;
-    const kept: IndexRow[] = [];
-    for (let start = 0; start < rows.length; start += ASKED_AT_ONCE) {
-      const some = rows.slice(start, start + ASKED_AT_ONCE);
-      const erased = await Promise.all(some.map((row) => isErased(row, signal)));
-      kept.push(...some.filter((_, at) => erased[at] !== true));
-    }
-    return kept;
+    const erased = await this.#options.erasedAmong?.(rows, signal);
+    return erased === undefined ? rows : rows.filter((row) => !erased.has(row));
   }
 
   /** Read before it is written: what was taken out of it by an erasure, or put together by a reconciliation, stays out. */
@@ -133,6 +126,5 @@ export class IndexWriter implements AsyncDisposable {
   }
 }
 
-const ASKED_AT_ONCE = 16;
 /** A service exits within 8 s, all in all. */
 const LAST_WITHIN_MS = 3_000;

@@ -77,10 +77,10 @@ export abstract class ObjectArchive {
   async putLevels(manifest: Manifest, bytes: Uint8Array, signal: AbortSignal): Promise<boolean> {
     const recording = recordingOf(manifest);
     const name = levelsName(recording);
-    await requireNotErased(recording, this.objects, signal);
+    await this.requireNotErased(recording, signal);
     const isNew = await this.objects.put(name, bytes, signal);
     try {
-      await requireNotErased(recording, this.objects, signal);
+      await this.requireNotErased(recording, signal);
     } catch (error) {
       // Where nothing may be removed, verify names it and the next erasure takes it.
       if (isNew) await this.objects.remove(name, signal).catch(() => undefined);
@@ -159,8 +159,13 @@ export abstract class ObjectArchive {
 
   /** What was erased is told apart from what never was. @throws Failure `erased` */
   protected async notFound(recording: Recording, signal: AbortSignal): Promise<undefined> {
-    await requireNotErased(recording, this.objects, signal);
+    await this.requireNotErased(recording, signal);
     return undefined;
+  }
+
+  /** @throws Failure `erased` */
+  protected requireNotErased(recording: Recording, signal: AbortSignal): Promise<void> {
+    return requireNotErased(recording, this.objects, signal);
   }
 
   #removalPlace(): RemovalPlace {

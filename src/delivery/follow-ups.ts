@@ -7,7 +7,7 @@ import { archivedRow, failedRow, indexDayOf, type IndexRow, movedRow, waitingRow
 import { type FailureRecord, type Manifest, recordingOf, type WaitingRecord } from '../archive/manifest.ts';
 import type { Notes } from '../archive/notes.ts';
 import { ageOf, type Delivery, type Message, type NoticeEvent, type Queue } from '../queue/queue.ts';
-import { SEEN_AFTER_MS } from './schedule.ts';
+import { isArchivedEarly, SEEN_AFTER_MS } from './schedule.ts';
 
 export interface FollowUpNeeds {
   readonly queue: Pick<Queue, 'publish'>;
@@ -37,7 +37,10 @@ export class FollowUps {
     const messages = [...details, ...notices];
     if (messages.length > 0) await queue.publish(messages, signal);
     if (index === undefined) return;
-    const row = archivedRow(manifest, await this.#detailsOf(conversationId, signal));
+    const row = archivedRow(
+      manifest,
+      isArchivedEarly(manifest) ? undefined : await this.#detailsOf(conversationId, signal),
+    );
     index.note(row);
     const earlierDay = dayMissingRowsLieOn(delivery);
     // As long as it waited it had a line on the day its event came.

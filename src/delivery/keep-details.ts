@@ -20,6 +20,7 @@ import { Failure } from '../failure.ts';
 import type { ConversationSource } from '../genesys/conversations.ts';
 import type { Log } from '../telemetry/log.ts';
 import { ageOf, type Delivery, type Settlement } from '../queue/queue.ts';
+import { isArchivedEarly, SETTLED_AFTER_MS } from './schedule.ts';
 
 export interface KeepDetailsNeeds {
   readonly source: ConversationSource;
@@ -40,8 +41,6 @@ export interface ErasedSubject {
 }
 
 const MINUTE_MS = 60_000;
-/** From when a recording of it was archived: wrap-up and the last segments come after the call. */
-const SETTLED_AFTER_MS = 30 * MINUTE_MS;
 /** Whatever Genesys does not know by then it is not asked for any more. */
 const PATIENCE_MS = 48 * 60 * MINUTE_MS;
 /** It waits as long again as it is old, between these. */
@@ -78,8 +77,8 @@ export class KeepDetails {
   async #keep(conversationId: string, ageMs: number, signal: AbortSignal): Promise<boolean> {
     const { details, isNew } = await this.#keepConversation(conversationId, signal);
     const manifests = await this.#archivedOf(conversationId, signal);
-    // A recording that comes later has them in its line from the start.
-    if (details !== undefined && isNew) for (const manifest of manifests) this.#index(manifest, details);
+    for (const manifest of manifests)
+      if (details !== undefined && lacksDetails(manifest, { details, isNew })) this.#index(manifest, details);
     const areNotesWhole = await this.#keepNotes(conversationId, { manifests, ageMs }, signal);
     return areNotesWhole && details !== undefined && details.endedAt !== null;
   }
@@ -130,7 +129,9 @@ export class KeepDetails {
   }
 
   #index(manifest: Manifest, details: ConversationDetails): void {
-    const row = archivedRow(manifest, details);
+    const known = archivedRow(manifest, details);
+    // Of two lines of the same moment either may be the one that counts.
+    const row = known.at === manifest.finishedAt ? { ...known, at: new Date().toISOString() } : known;
     this.#needs.index?.note(row);
     const earlierDay = indexDayOf(archivedRow(manifest));
     const subject = { recordingId: manifest.recordingId, conversationId: details.conversationId };
@@ -206,6 +207,14 @@ export class KeepDetails {
     if (!isWritten) log.warn('What is kept of a conversation could not be written anew.', { name });
     if (await isErased(subject, signal)) await archive.notes.remove(name, signal);
   }
+}
+
+/** A recording that comes later has them in its line from the start, unless nobody looked for them ({@link isArchivedEarly}). */
+function lacksDetails(
+  manifest: Manifest,
+  { details, isNew }: { readonly details: ConversationDetails; readonly isNew: boolean },
+): boolean {
+  return isNew || (isArchivedEarly(manifest) && manifest.finishedAt > details.at);
 }
 
 const NONE: ReadonlyMap<string, string> = new Map();

@@ -15,6 +15,8 @@ export const MAX_AGE_MS = 7 * DAY_MS;
 export const LATE_MS = 3 * DAY_MS;
 /** Whatever is older and not archived is listed with its reason: before that nobody would ask for it. */
 export const SEEN_AFTER_MS = 15 * MINUTE_MS;
+/** Details of a conversation are asked for so long after a recording of it was archived: wrap-up and the last segments come after the call. */
+export const SETTLED_AFTER_MS = 30 * MINUTE_MS;
 /** Attempts that may fail before a recording is given up. Waiting is no attempt. */
 export const MAX_ATTEMPTS = 8;
 /** The same where the failure is the recording's own: its bytes cannot change, only the way they came. */
@@ -141,4 +143,18 @@ export function nextLookAfter(ageMs: number, listed: HowMuchIsListed): number | 
 /** Whether this is not the first look at a conversation: what it found before has been dealt with. */
 export function isLaterLook(ageMs: number): boolean {
   return ageMs + EARLY_BY_MS >= LOOK_AGAIN_AFTER_MS;
+}
+
+/** Archived so soon after its end that nothing is kept of its conversation yet, but for an earlier recording of a long one. */
+export function isArchivedEarly({
+  recordedAt,
+  finishedAt,
+  webm,
+}: {
+  readonly recordedAt: string | null;
+  readonly finishedAt: string;
+  readonly webm: { readonly durationMs: number };
+}): boolean {
+  if (recordedAt === null) return false;
+  return Date.parse(finishedAt) - Date.parse(recordedAt) - webm.durationMs < SETTLED_AFTER_MS;
 }

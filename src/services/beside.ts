@@ -1,9 +1,10 @@
 /** What is done beside archiving, as the configuration asks for it: lines of the index, details of conversations, notices. */
 import type { Archive } from '../archive/archive.ts';
-import { isErased } from '../archive/erased.ts';
+import { erasedAmong, isErased } from '../archive/erased.ts';
 import type { IndexRow } from '../archive/index-row.ts';
 import { IndexWriter } from '../archive/index-writer.ts';
 import type { DeliveryNeeds } from '../delivery.ts';
+import type { Subject } from '../archive/names.ts';
 import { FollowUps } from '../delivery/follow-ups.ts';
 import type { ConversationSource } from '../genesys/conversations.ts';
 import { KeepDetails } from '../delivery/keep-details.ts';
@@ -60,16 +61,18 @@ function openIndex(
     new IndexWriter({
       notes: archive.notes,
       onRow: (_day, row) => onRow(row),
-      isErased: ({ recordingId, conversationId }, signal) =>
-        isErased(
-          { recordingId: recordingId ?? undefined, conversationId: conversationId ?? undefined },
-          archive.notes,
-          signal,
-        ),
+      erasedAmong: async (rows, signal) => {
+        const subjects = rows.map((row) => ({ row, ...subjectOfRow(row) }));
+        return new Set((await erasedAmong(subjects, archive.notes, signal)).map(({ row }) => row));
+      },
       onTrouble: (error) =>
         log.warn('Lines of the index could not be written; they are with the next ones.', { error }),
     }),
   );
+}
+
+function subjectOfRow({ recordingId, conversationId }: IndexRow): Subject {
+  return { recordingId: recordingId ?? undefined, conversationId: conversationId ?? undefined };
 }
 
 function openNotifier({ config, log, version, opened }: BesideContext): Notifier | undefined {

@@ -11,7 +11,7 @@ import { FolderAudit } from '../../src/audit/folder-audit.ts';
 import { eraseAll } from '../../src/retention/erasure.ts';
 import { Failure } from '../../src/failure.ts';
 import type { Recording } from '../../src/recording.ts';
-import { type ArchiveScene, SCENES } from '../support/commands/archive-scene.ts';
+import { type ArchiveScene, openKnownBucketScene, SCENES } from '../support/commands/archive-scene.ts';
 import { linesOf } from '../support/commands/run.ts';
 import { runs, SEED, seeded } from '../support/soak.ts';
 
@@ -56,7 +56,7 @@ class Story {
   }
 }
 
-for (const [where, open] of SCENES)
+for (const [where, open] of [...SCENES, ['a bucket whose names are known', openKnownBucketScene] as const])
   test(
     `in ${where}: {event, worker, listen, hold, release, erase, kill} in any order and at once: no violation`,
     { timeout: runs(560_000, 3_000_000) },

@@ -10,7 +10,7 @@ import { flagAllHeld, holdsOn } from '../../src/archive/holds.ts';
 import { verifyStored } from '../../src/archive/verify.ts';
 import type { Recording } from '../../src/recording.ts';
 import { bytesOf, manifestOf, sourceOf } from '../support/archive/content.ts';
-import { type ArchiveScene, SCENES } from '../support/commands/archive-scene.ts';
+import { type ArchiveScene, openKnownBucketScene, SCENES } from '../support/commands/archive-scene.ts';
 import { linesOf, type Printed, startCommand } from '../support/commands/run.ts';
 import { replaceCall } from '../support/archive/failing-fs.ts';
 import { runs, SEED, seeded } from '../support/soak.ts';
@@ -51,7 +51,7 @@ async function erase(scene: ArchiveScene, what: readonly string[]): Promise<Prin
   return scene.run('erase', ...what, '--reason', 'x', '--confirm', String(plan?.['toErase']), '--json');
 }
 
-for (const [where, open] of SCENES) {
+for (const [where, open] of [...SCENES, ['a bucket whose names are known', openKnownBucketScene] as const]) {
   test(
     `in ${where}: a hold races an erasure (operators 8): never erased while a hold lies, never half erased`,
     HANG_GUARD,

@@ -178,6 +178,27 @@ for (const [name, open] of [
       assert.equal(parseDetails(await scene.text('conversations/c/details.json'))?.endedAt, CALL.end);
     });
 
+    check(
+      'a recording archived as soon as it ended, of which nobody looked for details, has them in a line of its own',
+      async (scene) => {
+        callAt(scene.genesys);
+        await scene.store('sound');
+        await scene.work(HOUR);
+        const lines = scene.rows.length;
+        const ended = Date.now() + HOUR;
+        await scene.store('screen', {
+          recordedAt: new Date(ended - 60_000).toISOString(),
+          finishedAt: new Date(ended).toISOString(),
+        });
+        assert.deepEqual(await scene.work(HOUR), { outcome: 'done' });
+        const noted = scene.rows.slice(lines).filter(({ row }) => row.status === 'archived');
+        assert.deepEqual(
+          noted.map(({ row }) => [row.recordingId, row.conversationStart]),
+          [['screen', CALL.start]],
+        );
+      },
+    );
+
     check('done again nothing is asked and nothing is written; a recording that came later is added', async (scene) => {
       callAt(scene.genesys);
       await scene.store('sound');

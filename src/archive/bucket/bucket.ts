@@ -3,12 +3,11 @@ import { randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import type { Proxies } from '../../config/proxies.ts';
 import { Failure } from '../../failure.ts';
-import { keyOf, type Recording, spellingsOf } from '../../recording.ts';
+import { keyOf, type Recording } from '../../recording.ts';
 import type { Archive, ByteRange, Deposit, Link, LinkTerms } from '../archive.ts';
 import { clipRange } from '../byte-range.ts';
 import { recordingOf, type Manifest } from '../manifest.ts';
 import { besideName, manifestName, RECORDINGS, STAGING, stagingName, webmName } from '../names.ts';
-import { requireNotErased } from '../erased.ts';
 import { ObjectArchive } from '../object-archive.ts';
 import { isOf, parseManifest } from '../records.ts';
 import { createGoogleAuth, GoogleTokens } from './auth.ts';
@@ -17,6 +16,7 @@ import { completeRecording, type CommitNeeds } from './commit.ts';
 import { BucketDeposit } from './deposit.ts';
 import { downloadStream, readObject } from './download.ts';
 import { insertObject } from './insert.ts';
+import { KnownNames } from './known-names.ts';
 import { LinkCache } from './links.ts';
 import {
   flagObject,
@@ -74,6 +74,7 @@ export class BucketArchive extends ObjectArchive implements Archive {
   readonly #client: BucketClient;
   readonly #live = new Set<string>();
   readonly #links: LinkCache;
+  readonly #names: KnownNames;
 
   constructor(options: BucketArchiveOptions) {
     const auth = createGoogleAuth();
@@ -82,6 +83,7 @@ export class BucketArchive extends ObjectArchive implements Archive {
     super(new BucketObjects(client));
     this.#options = options;
     this.#client = client;
+    this.#names = new KnownNames(this.objects);
     this.#links = new LinkCache(new LinkSigner({ ...options, auth }), client);
   }
 
@@ -90,7 +92,7 @@ export class BucketArchive extends ObjectArchive implements Archive {
    * @throws Failure `conflict` where what lies there is not what its manifest says
    */
   async find(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
-    for (const spelling of spellingsOf(recording)) {
+    for (const spelling of this.#names.spellingsOf(recording)) {
       const manifest = await this.#findAs(spelling, signal);
       if (manifest !== undefined) return manifest;
     }
@@ -105,7 +107,7 @@ export class BucketArchive extends ObjectArchive implements Archive {
     if (object === undefined && earlyText === undefined) return undefined;
     const text = isReader ? earlyText : await manifestText();
     // A manifest that slipped in behind the removal of its WebM is no damage.
-    if (text !== undefined && object === undefined) await requireNotErased(recording, this.objects, signal);
+    if (text !== undefined && object === undefined) await this.requireNotErased(recording, signal);
     if (text !== undefined) return proven(text, recording, object);
     // A crash came between the two: what is left to do follows from the WebM. One that is not ours is no recording.
     if (object === undefined || isReader || parseWebmMetadata(object) === undefined) return undefined;
@@ -191,6 +193,17 @@ export class BucketArchive extends ObjectArchive implements Archive {
     await removeGeneration(object, this.#client, signal);
   }
 
+  /** Also looks once through a bucket whose names are not known yet. */
+  override async sweep(olderThanMs: number, signal: AbortSignal): Promise<number> {
+    const removed = await super.sweep(olderThanMs, signal);
+    await this.#names.learn(signal);
+    return removed;
+  }
+
+  protected override requireNotErased(recording: Recording, signal: AbortSignal): Promise<void> {
+    return this.#names.requireNotErased(recording, signal);
+  }
+
   protected async sweepStaging(olderThanMs: number, signal: AbortSignal): Promise<number> {
     let removed = 0;
     for await (const objects of listObjects({ prefix: STAGING }, this.#client, signal)) {
@@ -227,7 +240,7 @@ export class BucketArchive extends ObjectArchive implements Archive {
   }
 
   #commitNeeds(): CommitNeeds {
-    return { client: this.#client, objects: this.objects, reasons: this.reasons };
+    return { client: this.#client, objects: this.objects, reasons: this.reasons, names: this.#names };
   }
 }
 

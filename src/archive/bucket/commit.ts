@@ -3,13 +3,13 @@ import { Failure } from '../../failure.ts';
 import type { Recording } from '../../recording.ts';
 import type { Manifest } from '../manifest.ts';
 import { besideName, dayName, levelsName, manifestName, stagingName } from '../names.ts';
-import { requireNotErased } from '../erased.ts';
 import type { Objects } from '../objects.ts';
 import type { Reasons } from '../reasons.ts';
 import { dayOf, isOf, parseManifest } from '../records.ts';
 import type { BucketClient } from './client.ts';
 import { readObject } from './download.ts';
 import { composeObject, insertObject } from './insert.ts';
+import type { KnownNames } from './known-names.ts';
 import { removeAll, statObject } from './metadata.ts';
 import { isSame, type ObjectFacts } from './object.ts';
 import { parseWebmMetadata, type WebmMetadata } from './webm-metadata.ts';
@@ -18,6 +18,7 @@ export interface CommitNeeds {
   readonly client: BucketClient;
   readonly objects: Objects;
   readonly reasons: Reasons;
+  readonly names: Pick<KnownNames, 'requireNotErased'>;
 }
 
 /** Only who made the WebM has them; whoever else completes it leaves them to be made from it. */
@@ -43,7 +44,7 @@ export interface ShownWebm {
  */
 export async function completeRecording(
   webm: ShownWebm,
-  { client, objects, reasons }: CommitNeeds,
+  { client, objects, reasons, names }: CommitNeeds,
   signal: AbortSignal,
 ): Promise<Manifest> {
   const { recording, object } = webm;
@@ -54,11 +55,12 @@ export async function completeRecording(
   await insertObject({ object: day, parts: [] }, client, signal);
   await placeLevels(webm, objects, signal);
   // By its manifest it is seen: an erasure that began since the WebM was stored leaves it unseen, and takes the rest.
-  await requireNotErased(recording, objects, signal);
+  await names.requireNotErased(recording, signal);
   const there = await placeManifest({ recording, manifest }, client, signal);
   if (!isSame(object, there.webm)) throw statesAnother();
-  const names = manifest.sources.flatMap((source) => (source.original === undefined ? [] : [source.original]));
-  const staged = known.staged === undefined ? [] : names.map((name) => stagingName(`${known.staged ?? ''}/${name}`));
+  const originals = manifest.sources.flatMap((source) => (source.original === undefined ? [] : [source.original]));
+  const staged =
+    known.staged === undefined ? [] : originals.map((name) => stagingName(`${known.staged ?? ''}/${name}`));
   await Promise.all([reasons.forget(recording), removeAll(staged, client)]);
   return there;
 }

@@ -11,7 +11,6 @@ import { encodeMetadata } from './webm-metadata.ts';
 import { isSame, type ObjectFacts, type Sent } from './object.ts';
 import { combineCrc32c, crc32c, createChecksum, encodeCrc32c, type Checksum } from '../checksum.ts';
 import { download } from './download.ts';
-import { requireNotErased } from '../erased.ts';
 import { HeldBack } from '../held-back.ts';
 import { composeObject, insertObject, type NewObject, type Placement } from './insert.ts';
 import type { Manifest } from '../manifest.ts';
@@ -94,7 +93,7 @@ export class BucketDeposit implements Deposit {
       const name = webmName(this.#recording);
       // Recordings never change: whoever holds a link may keep what it showed, but only for itself.
       const webm = { name, contentType, metadata, cacheControl: 'private, max-age=3600' };
-      await requireNotErased(this.#recording, this.#needs.objects, this.#signal);
+      await this.#needs.names.requireNotErased(this.#recording, this.#signal);
       this.#shown = true;
       const { object, ours } = await prepared.place(webm);
       // Of another maker's WebM they are not.

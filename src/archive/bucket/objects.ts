@@ -12,6 +12,7 @@ import {
 import type { BucketClient } from './client.ts';
 import { download, readObject } from './download.ts';
 import { insertObject } from './insert.ts';
+import { layNoted, noteBeside } from './known-names.ts';
 import { listChildren, listGenerations, listObjects, removeGeneration, removeObject } from './metadata.ts';
 
 export class BucketObjects implements Objects {
@@ -36,8 +37,14 @@ export class BucketObjects implements Objects {
     }
   }
 
-  /** An answer that was lost is no other's object: what holds our bytes is ours. */
   async put(name: string, content: string | Uint8Array, signal: AbortSignal): Promise<boolean> {
+    const note = noteBeside(name);
+    const lay = (): Promise<boolean> => this.#create(name, content, signal);
+    return note === undefined ? lay() : layNoted({ note, lay }, this, signal);
+  }
+
+  /** An answer that was lost is no other's object: what holds our bytes is ours. */
+  async #create(name: string, content: string | Uint8Array, signal: AbortSignal): Promise<boolean> {
     const insertion = { object: smallObject(name), parts: partsOf(content) };
     return (await insertObject(insertion, this.#client, signal)).ours;
   }
