@@ -20,9 +20,11 @@ export async function decodeOpus(path: string, channels: number): Promise<Float3
   const raw = await ffmpeg('-c:a', 'libopus', '-i', path, '-map', '0:a', '-f', 'f32le', '-c:a', 'pcm_f32le', 'pipe:1');
   assert.equal(raw.length % (4 * channels), 0);
   const interleaved = new Float32Array(new Uint8Array(raw).buffer);
-  return Array.from({ length: channels }, (_, channel) =>
-    Float32Array.from({ length: interleaved.length / channels }, (_, i) => interleaved[i * channels + channel] ?? 0),
-  );
+  return Array.from({ length: channels }, (_, channel) => {
+    const plane = new Float32Array(interleaved.length / channels);
+    for (let i = 0; i < plane.length; i += 1) plane[i] = interleaved[i * channels + channel] ?? 0;
+    return plane;
+  });
 }
 
 /** The first sample in which two channels differ; undefined where one is the beginning of the other, or they are equal. */
