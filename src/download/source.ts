@@ -30,7 +30,9 @@ export class MediaSource {
   readonly #scope = new AbortController();
   readonly #allClosed = Promise.withResolvers<undefined>();
   readonly #main: Dispatcher;
-  readonly #aside: Dispatcher;
+  readonly #limits: SourceLimits;
+  /** Most media needs none. */
+  #aside: Dispatcher | undefined;
   #location: MediaLocation | undefined;
   #surplus = false;
 
@@ -42,7 +44,7 @@ export class MediaSource {
     this.closed = this.#allClosed.promise;
     // Bytes after the announced end reach no body: the parser finds no request for them and drops the connection.
     this.#main = openConnections(limits, (error) => (this.#surplus ||= error.message === 'bad response'));
-    this.#aside = openConnections(limits);
+    this.#limits = limits;
     if (signal.aborted) void this.close(signal.reason);
     else signal.addEventListener('abort', () => void this.close(signal.reason), { signal: this.signal });
   }
@@ -63,6 +65,9 @@ export class MediaSource {
 
   /** A part, on a connection beside the one the media is being read from. */
   part(range: MediaRange, signal: AbortSignal): Promise<MediaAnswer | undefined> {
+    // Nothing would end connections that are opened after the others are gone.
+    if (this.signal.aborted) return Promise.reject(this.signal.reason);
+    this.#aside ??= openConnections(this.#limits);
     return this.#request(range, this.#aside, signal);
   }
 
@@ -79,7 +84,7 @@ export class MediaSource {
     if (this.signal.aborted) return this.closed;
     this.#scope.abort(reason);
     this.#location = undefined;
-    void Promise.allSettled([this.#main.destroy(), this.#aside.destroy()]).then(() =>
+    void Promise.allSettled([this.#main.destroy(), this.#aside?.destroy()]).then(() =>
       this.#allClosed.resolve(undefined),
     );
     return this.closed;

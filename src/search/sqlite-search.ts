@@ -25,6 +25,7 @@ export interface SqliteSearchNeeds {
 
 /** Rows between which others have their turn. */
 const ROWS_AT_ONCE = 200;
+const NOTED_WITHIN_MS = 250;
 /** A slow archive keeps nobody from what is known. */
 const LOOK_WITHIN_MS = 1_500;
 
@@ -38,6 +39,9 @@ export class SqliteSearch implements Search {
   /** Until when everything was known, where the last look failed; ISO 8601. */
   #upTo: string | undefined;
   #lookedAt = new Date().toISOString();
+  /** Made in this process, and not in the file yet: those that come close behind each other are written together. */
+  #noted: IndexRow[] = [];
+  #noting: Disposable | undefined;
 
   /** @throws Failure `misconfigured` */
   constructor({ path, archive, onTrouble, clock = SYSTEM_CLOCK }: SqliteSearchNeeds) {
@@ -57,12 +61,19 @@ export class SqliteSearch implements Search {
     checkSearch(query);
     await this.#look(daysOfSearch(query), signal);
     signal.throwIfAborted();
+    this.#takeNoted();
     const page = new PageInParts(query);
     page.add(this.#table, placesOf(query.from, query.to));
     return { ...page.end(false), upTo: this.#upTo, backTo: this.#backTo(query) };
   }
 
-  /** Rows as they are made, in this process. */
+  /** A row as it is made in this process: found at once here, by other processes a little later. What a crash takes with it is read again. */
+  note(row: IndexRow): void {
+    this.#noted.push(row);
+    this.#noting ??= this.#clock.after(NOTED_WITHIN_MS, () => this.#takeNoted());
+  }
+
+  /** At once. */
   put(rows: Iterable<IndexRow>): void {
     this.#table.put([...rows].filter(({ key }) => !this.#changes.isErased(key)));
   }
@@ -79,7 +90,20 @@ export class SqliteSearch implements Search {
   }
 
   async close(): Promise<void> {
+    this.#takeNoted();
     this.#database.close();
+  }
+
+  #takeNoted(): void {
+    this.#noting?.[Symbol.dispose]();
+    this.#noting = undefined;
+    const noted = this.#noted;
+    this.#noted = [];
+    try {
+      if (noted.length > 0) this.put(noted);
+    } catch (error) {
+      this.#onTrouble(error);
+    }
   }
 
   async #look(days: readonly string[], signal: AbortSignal): Promise<void> {

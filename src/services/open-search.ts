@@ -34,17 +34,5 @@ export function openTheSearch(
     await filling;
     await search.close();
   });
-  return { search, onRow: (row) => putOrTell(row, { search, onTrouble }) };
-}
-
-/** Archiving never fails for a search. */
-function putOrTell(
-  row: IndexRow,
-  { search, onTrouble }: { readonly search: SqliteSearch; readonly onTrouble: (error: unknown) => void },
-): void {
-  try {
-    search.put([row]);
-  } catch (error) {
-    onTrouble(error);
-  }
+  return { search, onRow: (row) => search.note(row) };
 }

@@ -125,6 +125,29 @@ test('what is made in this process is found at once, and after a restart', async
   }
 });
 
+test('rows noted one by one are found at once here, together in the file a little later, and at its end', async () => {
+  const harness = await openFolderHarness();
+  try {
+    const clock = new FakeClock();
+    const search = searchOver(harness, { clock });
+    const other = searchOver(harness, { clock: new FakeClock() });
+    const noted = (n: number): void => search.note(rowAt(`2026-03-01T10:00:0${String(n)}.000Z`, `c${String(n)}.r`));
+    noted(1);
+    assert.deepEqual(await keysOf(search), ['c1.r']);
+    noted(2);
+    noted(3);
+    assert.deepEqual(await keysOf(other), ['c1.r']);
+    clock.advance(1_000);
+    assert.deepEqual(await keysOf(other), ['c3.r', 'c2.r', 'c1.r']);
+    noted(4);
+    await search.close();
+    assert.deepEqual(await keysOf(other), ['c4.r', 'c3.r', 'c2.r', 'c1.r']);
+    await other.close();
+  } finally {
+    await harness.close();
+  }
+});
+
 test('an archive that is away costs nobody what is known, and the answer says as of when', async () => {
   const harness = await openFolderHarness();
   try {

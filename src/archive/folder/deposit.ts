@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { rename, rm } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { Failure } from '../../failure.ts';
+import { Failure, systemCode } from '../../failure.ts';
 import { keyOf, pathOf, type Recording } from '../../recording.ts';
 import type { Deposit, OriginalSink, Sink, Stored } from '../archive.ts';
 import { combineCrc32c, crc32c, createChecksum, createCrc32c, encodeCrc32c, type Checksum } from '../checksum.ts';
@@ -17,6 +17,7 @@ import { dayOf, originalName } from '../records.ts';
 import { requireProof } from '../verify.ts';
 import { folderFailure, ifThere, onFolder } from './failure.ts';
 import type { FolderFiles } from './files.ts';
+import { haveFolders } from './probe.ts';
 
 /** The key is in a staging name for whoever looks there; what makes it unique follows behind the dot. */
 const LONGEST_PREFIX = 200;
@@ -261,7 +262,11 @@ export class FolderDeposit implements Deposit {
 
   async #open(name: string): Promise<FileHandle> {
     const { files } = this.#needs;
-    this.#made ??= files.makeStaging(this.#staged());
+    this.#made ??= files.makeStaging(this.#staged()).catch(async (error: unknown) => {
+      if (systemCode(error) !== 'ENOENT') throw error;
+      await haveFolders(files);
+      await files.makeStaging(this.#staged());
+    });
     await this.#made;
     return files.create(this.#staged(name));
   }

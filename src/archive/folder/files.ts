@@ -44,7 +44,8 @@ export class FolderFiles {
 
   /** Where a name lies. Two long ids are more than one file name may hold: it is cut behind its first dot, `{C}./{R}.json`. */
   path(name = ''): string {
-    return join(this.root, ...name.split('/').map(cutSegment));
+    if (name.length > LONGEST_SEGMENT) return join(this.root, ...name.split('/').map(cutSegment));
+    return name === '' ? this.root : `${this.root === '/' ? '' : this.root}/${name}`;
   }
 
   /** A plain file, to be read and closed by the caller; undefined where there is none. @throws Failure `conflict` where it is no plain file */

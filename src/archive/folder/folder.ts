@@ -94,7 +94,6 @@ export class FolderArchive extends ObjectArchive implements Archive, LinkVerifie
   begin(recording: Recording, signal: AbortSignal): Promise<Deposit> {
     return onFolder(async () => {
       signal.throwIfAborted();
-      await haveFolders(this.#files);
       const needs = {
         files: this.#files,
         objects: this.objects,
