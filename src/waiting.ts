@@ -54,6 +54,8 @@ export interface Patience {
   readonly tries: number;
   /** The wait before try `attempt + 1` where the other side named none. */
   readonly waitMs: (attempt: number) => number;
+  /** Told of what is waited for before each wait. */
+  readonly onWait?: ((failure: Failure) => void) | undefined;
 }
 
 const PASSING = new Set(['rate-limited', 'upstream-unavailable', 'upstream-timeout']);
@@ -76,6 +78,7 @@ export async function persist<T>(
       if (!(thrown instanceof Failure) || !PASSING.has(thrown.code) || tries >= patience.tries) throw thrown;
       const waitMs = thrown.afterMs ?? patience.waitMs(tries);
       if (waitMs > end - performance.now()) throw thrown;
+      patience.onWait?.(thrown);
       await sleep(waitMs, signal);
     }
   }

@@ -29,6 +29,7 @@ const GROUND = [
   'memory.ts',
   'loopback.ts',
   'key.ts',
+  'nearest.ts',
   'telemetry/first-of-minute.ts',
   'media-file.ts',
   'levels.ts',
@@ -47,6 +48,7 @@ const PARTS: readonly Part[] = [
   { has: ['waiting.ts'], may: ['failure.ts'], why: 'waiting and its bounds are the same wherever somebody waits' },
   { has: ['within-size.ts'], may: [], why: 'nobody holds more of what others send than he is ready for' },
   { has: ['recording.ts'], may: ['failure.ts'], why: 'a value and its names; refusing an id is all it can fail at' },
+  { has: ['nearest.ts'], may: [], why: 'a slip in a word is the same slip in a flag and in a region' },
   { has: ['merkle.ts'], may: [], why: 'a tree of hashes is arithmetic, whatever its leaves are' },
   { has: ['statement.ts'], may: ['fields.ts'], why: 'seals and certificates are signed and checked the same way' },
   {

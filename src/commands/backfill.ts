@@ -10,6 +10,7 @@ import { forecast } from './forecast.ts';
 import { indexDaysOf, openArchiveToWrite, openBulkWork, openCensusOf, openWorkplace } from './open.ts';
 import { reconcile, ReconcileTally } from './reconcile.ts';
 import type { Exit, Report } from './report.ts';
+import { tellSkew } from './skew.ts';
 import type { Task } from './task.ts';
 
 interface BackfillNeeds extends ProofNeeds {
@@ -36,10 +37,19 @@ export async function runBackfill(task: Task): Promise<Exit> {
   const workplace = openWorkplace(task, 'backfill');
   const archive = await openArchiveToWrite(workplace, task);
   const index = indexDaysOf({ workplace, archive }, task);
-  const needs = { census: openCensusOf(workplace, task, share), archive, version: readVersion(), index };
-  if (flags.isOn('dry-run')) return reconcile(task, { ...needs, share });
-  const bulk = await openBulkWork({ workplace, archive }, { slots, share }, task);
-  return backfill(task, { ...needs, bulk, slots, share, part: workplace.config.task });
+  const census = openCensusOf(workplace, task, share);
+  const needs = { census, archive, version: readVersion(), index, now: () => census.now() };
+  const exit = flags.isOn('dry-run')
+    ? await reconcile(task, { ...needs, share })
+    : await backfill(task, {
+        ...needs,
+        bulk: await openBulkWork({ workplace, archive }, { slots, share }, task),
+        slots,
+        share,
+        part: workplace.config.task,
+      });
+  tellSkew(census, task);
+  return exit;
 }
 
 async function backfill(task: Task, { part, share, ...needs }: BackfillNeeds): Promise<Exit> {

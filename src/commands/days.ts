@@ -17,7 +17,7 @@ export function requireRange(flags: FlagValues, now: Date): void {
   for (const flag of ['to', 'from', 'day'] as const) {
     const day = flags.text(flag);
     if (day !== undefined && day > today)
-      throw new UsageError(`--${flag} ${day} has not come yet: today is ${today} (UTC).`);
+      throw new UsageError(`--${flag} ${day} has not come yet: today is ${today} (UTC, by the clock of this machine).`);
   }
   const [from, to] = [flags.text('from'), flags.text('to')];
   if (from !== undefined && to !== undefined && from > to)

@@ -20,7 +20,10 @@ export async function runErase(task: Task): Promise<Exit> {
   const asked = await askedOf(flags);
   const workplace = openWorkplace(task, 'erase');
   const archive = await openArchiveOf(workplace, task, false);
-  const cutoff = asked.olderThan === undefined ? undefined : await cutoffOf(asked.olderThan, archive, signal);
+  const cutoff =
+    asked.olderThan === undefined
+      ? undefined
+      : await cutoffOf(asked.olderThan, { archive, config: workplace.config, report: task.report }, signal);
   const plan = await planOf(task, { asked, archive, cutoff });
   const refusal = await reasonToRefuse(plan, { asked, archive }, signal);
   if (asked.confirm === undefined) return endOfPlan(task, { plan, asked, refusal });

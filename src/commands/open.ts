@@ -5,6 +5,7 @@ import type { Archive } from '../archive/archive.ts';
 import { type Config, readConfig } from '../config/config.ts';
 import type { Command } from '../config/variables.ts';
 import { Failure, systemCode } from '../failure.ts';
+import { GenesysInquiry } from '../genesys/inquiry.ts';
 import { GenesysCensus } from '../genesys/open-census.ts';
 import { GenesysRetention } from '../genesys/retention.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
@@ -67,8 +68,14 @@ export async function openArchiveToWrite(workplace: Pick<Workplace, 'config'>, t
   return archive;
 }
 
-export function openCensusOf({ config }: Workplace, { opened }: Task, share: number): GenesysCensus {
-  const census = new GenesysCensus(config.genesys, { share, proxies: config.proxies });
+/** Genesys is waited for in silence by nobody. */
+function waitingFor({ report }: Pick<Task, 'report'>): (what: string) => void {
+  return (what) => report.progress(what, { waiting: true });
+}
+
+export function openCensusOf({ config }: Workplace, task: Task, share: number): GenesysCensus {
+  const { opened } = task;
+  const census = new GenesysCensus(config.genesys, { share, proxies: config.proxies, onWait: waitingFor(task) });
   opened.defer(() => census.close());
   return census;
 }
@@ -86,10 +93,17 @@ export function indexDaysOf(
   });
 }
 
-export function openRetentionOf({ config }: Workplace, { opened }: Task, share: number): GenesysRetention {
-  const retention = new GenesysRetention(config.genesys, { share, proxies: config.proxies });
+export function openRetentionOf({ config }: Workplace, task: Task, share: number): GenesysRetention {
+  const { opened } = task;
+  const retention = new GenesysRetention(config.genesys, { share, proxies: config.proxies, onWait: waitingFor(task) });
   opened.defer(() => retention.close());
   return retention;
+}
+
+export function openInquiryOf({ config }: Workplace, task: Task): GenesysInquiry {
+  const inquiry = new GenesysInquiry(config.genesys, { share: 1, proxies: config.proxies, onWait: waitingFor(task) });
+  task.opened.defer(() => inquiry.close());
+  return inquiry;
 }
 
 export interface BulkOptions {

@@ -3,7 +3,7 @@ import type { Archive } from '../archive/archive.ts';
 import { flagAllHeld } from '../archive/holds.ts';
 import type { DayProof, Finding } from '../days/day.ts';
 import { Failure } from '../failure.ts';
-import { type Absence, GenesysInquiry, type Inquest, type WitnessName } from '../genesys/inquiry.ts';
+import type { Absence, GenesysInquiry, Inquest, WitnessName } from '../genesys/inquiry.ts';
 import {
   daysInNeed,
   incompleteSince,
@@ -16,21 +16,26 @@ import type { ProvenDay } from '../days/proven-day.ts';
 import { readVersion } from '../version.ts';
 import { daysAsked } from './days.ts';
 import { forecast } from './forecast.ts';
-import { indexDaysOf, openArchiveToWrite, openCensusOf, openWorkplace, type Workplace } from './open.ts';
+import { indexDaysOf, openArchiveToWrite, openCensusOf, openInquiryOf, openWorkplace } from './open.ts';
 import { rebuildIndex } from './rebuild-index.ts';
+import { tellSkew } from './skew.ts';
 import { columnsOf, EXIT, type Exit, type Report } from './report.ts';
 import type { Task } from './task.ts';
 
 export async function runReconcile(task: Task): Promise<Exit> {
   if (task.flags.isOn('index')) return rebuildIndex(task);
   // What cannot be meant is said before anything is opened.
-  daysAsked(task.flags, new Date());
+  const asked = daysAsked(task.flags, new Date());
   const workplace = openWorkplace(task, 'reconcile');
   const archive = await openArchiveToWrite(workplace, task);
   const census = openCensusOf(workplace, task, 1);
   const index = indexDaysOf({ workplace, archive }, task);
   const inquiry = task.flags.isOn('why') ? openInquiryOf(workplace, task) : undefined;
-  const exit = await reconcile(task, { census, archive, version: readVersion(), index, inquiry });
+  // Which days are the last ones is for Genesys' clock to say, not for ours.
+  if (asked === undefined) await census.skewMs(task.signal);
+  const now = (): Date => census.now();
+  const exit = await reconcile(task, { census, archive, version: readVersion(), index, inquiry, now });
+  tellSkew(census, task);
   if (!task.signal.aborted) await flagWhatCame(archive, task);
   return exit;
 }
@@ -40,12 +45,6 @@ async function flagWhatCame(archive: Archive, { report, signal }: Task): Promise
   await flagAllHeld(archive, signal).catch((thrown: unknown) => {
     report.problem(`What is held could not be flagged: ${Failure.from(thrown).message}`);
   });
-}
-
-function openInquiryOf({ config }: Workplace, { opened }: Task): GenesysInquiry {
-  const inquiry = new GenesysInquiry(config.genesys, { share: 1, proxies: config.proxies });
-  opened.defer(() => inquiry.close());
-  return inquiry;
 }
 
 export interface ReconcileNeeds extends ProofNeeds {

@@ -7,7 +7,8 @@ import type { Handle } from '../queue/queue.ts';
 import type { Recording } from '../recording.ts';
 import { FAILURES, isFailureCode } from '../failure.ts';
 import { requireRange } from './days.ts';
-import { type FlagValues, nearestOf, UsageError } from './flags.ts';
+import { nearestOf } from '../nearest.ts';
+import { type FlagValues, UsageError } from './flags.ts';
 import { parseConversationFlag } from './targets.ts';
 import { openArchiveOf, openArchiveToWrite, openBulkWork, openCensusOf, openWorkplace } from './open.ts';
 import { columnsOf, EXIT, type Exit } from './report.ts';
@@ -35,8 +36,11 @@ export async function runReplay(task: Task): Promise<Exit> {
     ? openArchiveOf(workplace, task, true)
     : openArchiveToWrite(workplace, task));
   const census = openCensusOf(workplace, task, share);
-  const handle = async (): Promise<Handle> =>
-    (await openBulkWork({ workplace, archive }, { slots, share }, task)).handle;
+  const handle = async (): Promise<Handle> => {
+    // A region or a client that is wrong is no matter of each recording.
+    await census.skewMs(task.signal);
+    return (await openBulkWork({ workplace, archive }, { slots, share }, task)).handle;
+  };
   return replay(task, { archive, census, handle, slots });
 }
 

@@ -53,7 +53,8 @@ export async function runRestore(task: Task): Promise<Exit> {
     return EXIT.refused;
   }
   const audit = await openAuditOf({ workplace, archive }, task);
-  return restoreAll(task, { ...needs, wanted, audit, until: new Date(Date.now() + days * DAY_MS) });
+  const until = new Date((await needs.retention.now(task.signal)).getTime() + days * DAY_MS);
+  return restoreAll(task, { ...needs, wanted, audit, until });
 }
 
 function targetWord(subject: Subject): string {

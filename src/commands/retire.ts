@@ -13,6 +13,7 @@ import { openAuditOf, operator } from './on-record.ts';
 import { openArchiveOf, openRetentionOf, openWorkplace } from './open.ts';
 import { EXIT, type Exit } from './report.ts';
 import { OLDEST_YOUNG_DAYS, planRetiring } from './retire-plan.ts';
+import { tellSkew } from './skew.ts';
 import { targetsOf, textOfSubject } from './targets.ts';
 import type { Task } from './task.ts';
 
@@ -33,15 +34,19 @@ export async function runRetire(task: Task): Promise<Exit> {
   if (targets.length > 0 && !isUndo) throw new UsageError('What is named goes with --undo: retire takes whole days.');
   const grace = daysFlag('grace', flags.text('grace') ?? '7d', MOST_GRACE_DAYS);
   const confirmed = confirmedCount(flags.text('confirm'));
-  const days = daysAsked(flags, new Date()) ?? usualDays(Date.now());
+  const asked = daysAsked(flags, new Date());
   const workplace = openWorkplace(task, 'retire');
   const archive = await openArchiveOf(workplace, task, true);
   const retention = openRetentionOf(workplace, task, 1);
   const audit = await openAuditOf({ workplace, archive }, task);
+  // It is Genesys that deletes by its clock: with ours a grace could be over before it began.
+  const now = await retention.now(signal);
+  const days = asked ?? usualDays(now.getTime());
+  tellSkew(retention, task);
   const keepsTranscripts = workplace.config.keepDetails === 'transcript';
   const changes = isUndo
-    ? await planUndo({ audit, retention, targets }, signal)
-    : await planDays(task, { days, grace, archive, retention, keepsTranscripts });
+    ? await planUndo({ audit, retention, targets, now: now.getTime() }, signal)
+    : await planDays(task, { days, grace, archive, retention, keepsTranscripts, now });
   return endOrCarryOut(task, { changes, confirmed, isUndo, retention, audit });
 }
 
@@ -59,14 +64,14 @@ interface DaysToRetire {
   readonly archive: Archive;
   readonly retention: GenesysRetention;
   readonly keepsTranscripts: boolean;
+  readonly now: Date;
 }
 
 async function planDays({ report, signal }: Task, asked: DaysToRetire): Promise<readonly DateChange[]> {
-  const now = new Date();
-  const deleteDate = new Date(now.getTime() + asked.grace * DAY_MS).toISOString();
+  const deleteDate = new Date(asked.now.getTime() + asked.grace * DAY_MS).toISOString();
   const changes: DateChange[] = [];
   let kept = 0;
-  for await (const candidate of planRetiring(asked.days, { ...asked, now }, signal)) {
+  for await (const candidate of planRetiring(asked.days, asked, signal)) {
     report.fact({ type: 'planned', ...candidate, ...candidate.recording, recording: undefined });
     if (candidate.state === 'to-retire') {
       // Genesys deletes it sooner by itself: then there is nothing to ask for.
@@ -86,12 +91,16 @@ interface Undoing {
   readonly audit: Audit;
   readonly retention: GenesysRetention;
   readonly targets: readonly Subject[];
+  /** By Genesys' clock, ms. */
+  readonly now: number;
 }
 
 /** What the audit says was retired, for as long as Genesys still says that date: a date of somebody else is left alone. */
-async function planUndo({ audit, retention, targets }: Undoing, signal: AbortSignal): Promise<readonly DateChange[]> {
+async function planUndo(
+  { audit, retention, targets, now }: Undoing,
+  signal: AbortSignal,
+): Promise<readonly DateChange[]> {
   const wanted = new Set(targets.map(subjectKey));
-  const now = Date.now();
   const query = {
     action: 'retired',
     from: dayAt(now - (MOST_GRACE_DAYS + 1) * DAY_MS),

@@ -7,6 +7,7 @@ import type { CallsSpent } from './allowance.ts';
 import { OAuthClient } from './client.ts';
 import type { JsonAnswer, JsonRequest } from './exchange.ts';
 import type { GenesysCaller } from './genesys.ts';
+import { HeardClock } from './heard-clock.ts';
 import { Outage } from './outage.ts';
 import { refusalFailure } from './refusal.ts';
 
@@ -15,7 +16,12 @@ interface ApiNeeds {
   readonly patience: Patience;
   /** How much of each rate window this process may use, from 0 to 1; all of it by default. */
   readonly share?: number;
+  /** Told of what is waited for, again and again for as long as it is. */
+  readonly onWait?: ((what: string) => void) | undefined;
 }
+
+/** What takes longer is told of. */
+const LONG_MS = 3_000;
 
 interface ApiCall {
   /** GET by default. A PUT is sent once: whether it did anything has to be read back. */
@@ -39,15 +45,23 @@ export interface Authorization {
 export class Api {
   readonly #url: string;
   readonly #patience: Patience;
+  readonly #onWait: ((what: string) => void) | undefined;
+  /** By the answers of its hosts. */
+  readonly clock = new HeardClock();
   readonly #clients: readonly OAuthClient[];
   readonly #outage = new Outage();
   #turn = 0;
 
-  constructor(config: Pick<GenesysConfig, 'apiUrl' | 'loginUrl' | 'clients'>, { share = 1, ...needs }: ApiNeeds) {
+  constructor(
+    config: Pick<GenesysConfig, 'apiUrl' | 'loginUrl' | 'clients'>,
+    { share = 1, onWait, ...needs }: ApiNeeds,
+  ) {
     this.#url = config.apiUrl;
-    this.#patience = needs.patience;
+    this.#onWait = onWait;
+    this.#patience = { ...needs.patience, onWait: ({ message }) => onWait?.(message) };
     const { loginUrl } = config;
-    this.#clients = config.clients.map((credentials) => new OAuthClient(credentials, { ...needs, loginUrl, share }));
+    const around = { agent: needs.agent, patience: this.#patience, clock: this.clock, loginUrl, share };
+    this.#clients = config.clients.map((credentials) => new OAuthClient(credentials, around));
   }
 
   /**
@@ -59,7 +73,20 @@ export class Api {
   ask(call: ApiCall, signal: AbortSignal): Promise<JsonAnswer> {
     const patience = patienceOfCall(call, this.#patience);
     const tries = call.method === 'PUT' ? 1 : patience.tries;
-    return persist((leftMs) => this.#attempt(call, leftMs, signal), { ...patience, tries }, signal);
+    return this.#told(
+      persist(
+        (leftMs) => this.#attempt(call, leftMs, signal),
+        { ...patience, tries, onWait: this.#patience.onWait },
+        signal,
+      ),
+    );
+  }
+
+  async #told<T>(work: Promise<T>): Promise<T> {
+    if (this.#onWait === undefined) return work;
+    const { host } = new URL(this.#url);
+    const timer = setInterval(() => this.#onWait?.(`Waiting for Genesys (${host}).`), LONG_MS);
+    return work.finally(() => clearInterval(timer));
   }
 
   /** For a download from the API host itself. */
@@ -79,7 +106,7 @@ export class Api {
 
   /** Gets a token for every client. @throws Failure saying which variable to check. */
   async check(signal: AbortSignal): Promise<void> {
-    for (const { tokens } of this.#clients) await tokens.get(signal);
+    for (const { tokens } of this.#clients) await this.#told(tokens.get(signal));
   }
 
   close(): void {

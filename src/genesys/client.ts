@@ -5,6 +5,7 @@ import { sleep } from '../waiting.ts';
 import { Allowance, type BookedCall, type CallsSpent } from './allowance.ts';
 import { type JsonAnswer, exchange, type JsonRequest } from './exchange.ts';
 import type { GenesysCaller } from './genesys.ts';
+import type { HeardClock } from './heard-clock.ts';
 import { AccessTokens, type AccessTokensNeeds } from './token.ts';
 
 interface ClientNeeds extends AccessTokensNeeds {
@@ -21,11 +22,13 @@ interface Asker {
 export class OAuthClient {
   readonly tokens: AccessTokens;
   readonly #agent: Dispatcher;
+  readonly #clock: HeardClock;
   readonly #allowance: Allowance;
 
   constructor(credentials: { readonly id: string; readonly secret: string }, needs: ClientNeeds) {
     this.tokens = new AccessTokens(credentials, needs);
     this.#agent = needs.agent;
+    this.#clock = needs.clock;
     this.#allowance = new Allowance(needs.share);
   }
 
@@ -60,6 +63,7 @@ export class OAuthClient {
     try {
       await this.#untilDue(turn, asker, signal);
       answer = await exchange(asked, this.#agent, signal);
+      this.#clock.hear(answer);
       return answer;
     } finally {
       this.#allowance.settle(turn, answer?.headers, performance.now());

@@ -20,6 +20,9 @@ export interface JsonRequest {
 export interface JsonAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  /** When it was asked and told, milliseconds of `Date.now()`. */
+  readonly askedMs: number;
+  readonly toldMs: number;
   /** Parsed JSON; undefined where the body was empty, or is no JSON and the status alone says enough (408, 429, 5xx). */
   readonly body: unknown;
 }
@@ -50,6 +53,7 @@ export function createAgent(proxies?: Proxies): Dispatcher {
  */
 export async function exchange(asked: JsonRequest, agent: Dispatcher, signal: AbortSignal): Promise<JsonAnswer> {
   using deadline = new Deadline(EXCHANGE_WITHIN_MS);
+  const askedMs = Date.now();
   try {
     const response = await request(asked.url, {
       dispatcher: agent,
@@ -58,14 +62,18 @@ export async function exchange(asked: JsonRequest, agent: Dispatcher, signal: Ab
       body: asked.body ?? null,
       signal: AbortSignal.any([signal, deadline.signal]),
     });
-    return await readJsonAnswer(response, asked);
+    const toldMs = Date.now();
+    return { ...(await readJsonAnswer(response, asked)), askedMs, toldMs };
   } catch (thrown) {
     signal.throwIfAborted();
     throw networkFailure(thrown, { name: asked.url.host, broken: 'upstream-unavailable' }) ?? thrown;
   }
 }
 
-async function readJsonAnswer(response: Dispatcher.ResponseData, asked: JsonRequest): Promise<JsonAnswer> {
+async function readJsonAnswer(
+  response: Dispatcher.ResponseData,
+  asked: JsonRequest,
+): Promise<Omit<JsonAnswer, 'askedMs' | 'toldMs'>> {
   const { statusCode: status, headers } = response;
   const { url } = asked;
   const text = await readBodyText(response, asked);

@@ -33,6 +33,8 @@ export interface Inquest {
 export interface InquiryOptions {
   readonly share: number;
   readonly proxies?: Proxies | undefined;
+  /** Told of what is waited for, again and again for as long as it is. */
+  readonly onWait?: ((what: string) => void) | undefined;
   /** Between polls of a query's or a report's state. */
   readonly pollMs?: number;
 }
@@ -53,9 +55,9 @@ export class GenesysInquiry {
   /** Made so far. */
   calls = 0;
 
-  constructor(config: GenesysConfig, { share, proxies, pollMs = POLL_MS }: InquiryOptions) {
+  constructor(config: GenesysConfig, { share, proxies, onWait, pollMs = POLL_MS }: InquiryOptions) {
     this.#agent = createAgent(proxies);
-    this.#api = new Api(config, { agent: this.#agent, patience: PATIENCE, share });
+    this.#api = new Api(config, { agent: this.#agent, patience: PATIENCE, share, onWait });
     this.#downloader = createDownloader({ ...config, maxMediaBytes: MAX_REPORT_BYTES }, { proxies });
     this.#pollMs = pollMs;
   }

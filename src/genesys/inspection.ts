@@ -4,7 +4,6 @@ import type { GenesysClient, GenesysConfig } from '../config/genesys.ts';
 import type { Proxies } from '../config/proxies.ts';
 import { Failure } from '../failure.ts';
 import { Fields } from '../fields.ts';
-import { clockSkewMs } from '../instant.ts';
 import { dataAvailableUntil } from './analytics.ts';
 import { Api } from './api.ts';
 import { createAgent, type JsonAnswer } from './exchange.ts';
@@ -35,7 +34,6 @@ export class GenesysInspection {
   readonly clientId: string;
   readonly #agent: Dispatcher;
   readonly #api: Api;
-  #skewMs: number | undefined;
 
   constructor(client: GenesysClient, config: GenesysConfig, proxies?: Proxies) {
     this.clientId = client.id;
@@ -45,7 +43,7 @@ export class GenesysInspection {
 
   /** Milliseconds that Genesys' clock goes before ours; undefined before the first answer. */
   get skewMs(): number | undefined {
-    return this.#skewMs;
+    return this.#api.clock.skewMs;
   }
 
   requireToken(signal: AbortSignal): Promise<void> {
@@ -143,11 +141,7 @@ export class GenesysInspection {
   }
 
   async #get(path: string, signal: AbortSignal): Promise<JsonAnswer> {
-    const askedMs = Date.now();
-    const answer = await this.#api.ask({ path, caller: 'worker' }, signal);
-    const date = Date.parse(String(answer.headers['date']));
-    if (!Number.isNaN(date)) this.#skewMs = clockSkewMs(date, { askedMs, toldMs: Date.now() });
-    return answer;
+    return this.#api.ask({ path, caller: 'worker' }, signal);
   }
 }
 

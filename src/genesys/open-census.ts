@@ -15,6 +15,8 @@ export interface CensusOptions {
   /** How much of each rate window this process may use, from 0 to 1. */
   readonly share: number;
   readonly proxies?: Proxies | undefined;
+  /** Told of what is waited for, again and again for as long as it is. */
+  readonly onWait?: ((what: string) => void) | undefined;
   /** First wait between polls of a job's state. */
   readonly pollMs?: number;
   /** First wait after a passing failure without Retry-After. */
@@ -35,7 +37,7 @@ export class GenesysCensus implements Census {
   readonly calls = { made: 0, polls: 0 };
 
   constructor(config: GenesysConfig, options: CensusOptions) {
-    const { share, proxies, baseDelayMs = 1_000 } = options;
+    const { share, proxies, onWait, baseDelayMs = 1_000 } = options;
     this.#agent = createAgent(proxies);
     this.#options = options;
     const patience = {
@@ -43,7 +45,23 @@ export class GenesysCensus implements Census {
       tries: TRIES,
       waitMs: (attempt: number) => backoffMs(attempt, { baseMs: baseDelayMs, capMs: 60 * baseDelayMs }),
     };
-    this.#api = new Api(config, { agent: this.#agent, patience, share });
+    this.#api = new Api(config, { agent: this.#agent, patience, share, onWait });
+  }
+
+  /** By Genesys' clock once it was asked anything. */
+  now(): Date {
+    return this.#options.now?.() ?? this.#api.clock.now();
+  }
+
+  /** How far Genesys' clock goes before ours, ms; a token is asked for where nothing was yet. @throws Failure where it gives none */
+  async skewMs(signal: AbortSignal): Promise<number> {
+    if (this.heardSkewMs === undefined) await this.#api.check(signal);
+    return this.heardSkewMs ?? 0;
+  }
+
+  /** undefined before it was asked anything. */
+  get heardSkewMs(): number | undefined {
+    return this.#api.clock.skewMs;
   }
 
   dataUntil(signal: AbortSignal): Promise<Date> {
@@ -71,7 +89,7 @@ export class GenesysCensus implements Census {
   }
 
   #needs() {
-    const { pollMs, now } = this.#options;
+    const { pollMs } = this.#options;
     return {
       ask: this.#ask,
       onPoll: (): void => {
@@ -79,7 +97,7 @@ export class GenesysCensus implements Census {
         this.calls.made -= 1;
       },
       ...(pollMs === undefined ? {} : { pollMs }),
-      ...(now === undefined ? {} : { now }),
+      now: () => this.now(),
     };
   }
 

@@ -31,6 +31,8 @@ export interface RetentionOptions {
   /** How much of each rate window this process may use, from 0 to 1. */
   readonly share: number;
   readonly proxies?: Proxies | undefined;
+  /** Told of what is waited for, again and again for as long as it is. */
+  readonly onWait?: ((what: string) => void) | undefined;
   /** First wait after a passing failure without Retry-After. */
   readonly baseDelayMs?: number;
 }
@@ -46,14 +48,25 @@ export class GenesysRetention {
   readonly #agent: Dispatcher;
   readonly #api: Api;
 
-  constructor(config: GenesysConfig, { share, proxies, baseDelayMs = 1_000 }: RetentionOptions) {
+  constructor(config: GenesysConfig, { share, proxies, onWait, baseDelayMs = 1_000 }: RetentionOptions) {
     this.#agent = createAgent(proxies);
     const waitMs = (attempt: number): number => backoffMs(attempt, { baseMs: baseDelayMs, capMs: 60 * baseDelayMs });
     this.#api = new Api(config, {
       agent: this.#agent,
       patience: { patienceMs: PATIENCE_MS, tries: 60, waitMs },
       share,
+      onWait,
     });
+  }
+
+  /** The time by Genesys' clock. @throws Failure where it gives no token */
+  async now(signal: AbortSignal): Promise<Date> {
+    await this.#api.check(signal);
+    return this.#api.clock.now();
+  }
+
+  get heardSkewMs(): number | undefined {
+    return this.#api.clock.skewMs;
   }
 
   /** Starts no transcoding. @throws Failure `not-found`, `forbidden`, … */

@@ -3,13 +3,17 @@ import type { Dispatcher } from 'undici';
 import type { GenesysConfig } from '../config/genesys.ts';
 import { Failure, type FailureOptions } from '../failure.ts';
 import { Fields } from '../fields.ts';
+import { REGIONS } from '../config/regions.ts';
+import { nearestOf } from '../nearest.ts';
 import { type JsonAnswer, exchange } from './exchange.ts';
+import type { HeardClock } from './heard-clock.ts';
 import { type Patience, parseRetryAfter, persist, unlessAborted } from '../waiting.ts';
 
 export interface AccessTokensNeeds {
   readonly loginUrl: GenesysConfig['loginUrl'];
   readonly agent: Dispatcher;
   readonly patience: Patience;
+  readonly clock: HeardClock;
 }
 
 interface Token {
@@ -35,6 +39,7 @@ export class AccessTokens {
   readonly #needs: AccessTokensNeeds;
   readonly #closed = new AbortController();
   #token: Token | undefined;
+  #wasGiven = false;
   #flight: Promise<Token> | undefined;
   #refusal: { readonly failure: Failure; readonly until: number } | undefined;
 
@@ -76,6 +81,7 @@ export class AccessTokens {
     try {
       this.#token = await persist(() => this.#fetch(), this.#needs.patience, this.#closed.signal);
       this.#refusal = undefined;
+      this.#wasGiven = true;
       return this.#token;
     } catch (thrown) {
       const failure = Failure.from(thrown);
@@ -97,10 +103,26 @@ export class AccessTokens {
       headers: { authorization: `Basic ${basic}`, 'content-type': 'application/x-www-form-urlencoded' },
       body: 'grant_type=client_credentials',
     } as const;
-    const answer = await exchange(asked, this.#needs.agent, this.#closed.signal);
+    const answer = await exchange(asked, this.#needs.agent, this.#closed.signal).catch((thrown: unknown) => {
+      throw this.#wasGiven ? thrown : withoutHost(thrown);
+    });
+    this.#needs.clock.hear(answer);
     if (answer.status >= 200 && answer.status < 300) return parseToken(answer.body, Date.now());
     throw refusedToken(answer, this.#client.id);
   }
+}
+
+/** A login host that has no address, and never gave a token, is another one than was meant: waiting mends nothing. */
+function withoutHost(thrown: unknown): unknown {
+  if (!(thrown instanceof Failure) || thrown.facts['networkError'] !== 'ENOTFOUND') return thrown;
+  const host = String(thrown.facts['host']);
+  const region = nearestOf(host.replace(/^login\./, ''), Object.values(REGIONS));
+  const meant = region === undefined ? '' : ` Did you mean ${region}?`;
+  return new Failure(
+    'misconfigured',
+    `There is no host ${host} (ENOTFOUND): check GENESYS_REGION (or GENESYS_LOGIN_URL), and the DNS of this machine.${meant}`,
+    { cause: thrown, facts: thrown.facts },
+  );
 }
 
 /** RFC 6749 §5.1, read as gateways write it. Milliseconds of `Date.now()`. */
@@ -150,7 +172,7 @@ function refusedToken(answer: JsonAnswer, clientId: string): Failure {
 }
 
 function noToken(what: string, options: FailureOptions = {}): Failure {
-  return new Failure('upstream-error', `${what}: check GENESYS_LOGIN_URL and any proxy.`, options);
+  return new Failure('upstream-error', `${what}: check GENESYS_REGION (or GENESYS_LOGIN_URL) and any proxy.`, options);
 }
 
 function whatToCheck(code: string): string {

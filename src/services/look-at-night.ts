@@ -18,6 +18,8 @@ import { handleWithoutQueue, type StudioContext } from './open.ts';
 const SHARE = 0.5;
 /** Encoders at once, of those that there are. */
 const SLOTS = 1;
+/** As doctor counts it. */
+const CLOCK_OFF_MS = 60_000;
 
 export interface NightContext extends Omit<StudioContext, 'opened'> {
   readonly config: Config;
@@ -58,7 +60,12 @@ export class NightlyLook {
       version,
       onTrouble: (error) => log.warn('The index of a day could not be written.', { error }),
     });
-    const days = await daysSinceFirstLook(archive.notes, new Date(), signal);
+    // What is over, and how old something is, goes by the clock of who recorded it.
+    const skewMs = await census.skewMs(signal);
+    if (Math.abs(skewMs) >= CLOCK_OFF_MS)
+      log.warn("The clock of this machine differs from Genesys'; Genesys' was used.", { skewMs });
+    const now = (): Date => census.now();
+    const days = await daysSinceFirstLook(archive.notes, now(), signal);
     const tally = new NightTally();
     await mendDays(
       days,
@@ -67,6 +74,7 @@ export class NightlyLook {
         archive,
         version,
         index,
+        now,
         bulk,
         slots: SLOTS,
         run: 'night',

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { daysBetween } from '../../src/instant.ts';
-import { type CommandTable, helpOf, nearestOf, parseFlags, partOn, UsageError } from '../../src/commands/flags.ts';
+import { type CommandTable, helpOf, parseFlags, partOn, UsageError } from '../../src/commands/flags.ts';
+import { nearestOf } from '../../src/nearest.ts';
 
 const TABLE: CommandTable = {
   name: 'look',

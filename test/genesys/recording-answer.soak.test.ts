@@ -38,7 +38,7 @@ function mutated(body: Readonly<Record<string, unknown>>, mutations: readonly Mu
   const changed = new Map(Object.entries(body));
   for (const { field, value } of mutations) changed.set(field, value);
   const text = JSON.stringify(Object.fromEntries(changed));
-  return { status: 200, headers: {}, body: JSON.parse(text) as unknown };
+  return { status: 200, headers: {}, askedMs: 0, toldMs: 0, body: JSON.parse(text) as unknown };
 }
 
 const CHANNELS = fc.uniqueArray(fc.constantFrom('0', '1', 'S', '2', '10'), { minLength: 1, maxLength: 2 });
@@ -102,7 +102,7 @@ test('every usable entry of a list is listed, once, in its order, whatever stand
     const ids = entries.flatMap((each) => ('id' in each ? [each.id] : oddIdOf(each.odd, conversationId)));
     const expected = [...new Set(ids.map((id) => (isGuid(id) ? id.toLowerCase() : id)))];
     if (expected.length === 0) return;
-    const listed = listedRecordings({ status: 200, headers: {}, body }, conversationId);
+    const listed = listedRecordings({ status: 200, headers: {}, askedMs: 0, toldMs: 0, body }, conversationId);
     assert.deepEqual(
       listed.map(({ recordingId }) => recordingId),
       expected,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mock, test, type TestContext } from 'node:test';
 import { Failure } from '../../src/failure.ts';
 import { createAgent } from '../../src/genesys/exchange.ts';
+import { HeardClock } from '../../src/genesys/heard-clock.ts';
 import { AccessTokens } from '../../src/genesys/token.ts';
 import { type GenesysServer, type GenesysServerOptions, startGenesysServer } from '../support/genesys/server.ts';
 
@@ -21,7 +22,12 @@ async function setUp(
   assert.ok(client);
   const source = new AccessTokens(
     { ...client, secret: options.secret ?? client.secret },
-    { loginUrl: server.loginUrl, agent, patience: { patienceMs: 2_000, tries: 4, waitMs: () => 5 } },
+    {
+      loginUrl: server.loginUrl,
+      agent,
+      patience: { patienceMs: 2_000, tries: 4, waitMs: () => 5 },
+      clock: new HeardClock(),
+    },
   );
   t.after(async () => {
     source.close();

@@ -210,6 +210,28 @@ fileTest('a lease is kept while the work lasts longer than it', async ({ open })
   assert.deepEqual([aborted, thief.seen.map((one) => one.name)], [false, ['next']]);
 });
 
+fileTest('a message that ends just while its lease is extended has lost nothing', async ({ place }) => {
+  const troubles: Failure[] = [];
+  const queue = place.open({ leaseMs: 30, pollMs: 5, onTrouble: (failure) => troubles.push(failure) });
+  const keys = Array.from({ length: 600 }, (_, index) => `r${String(index)}`);
+  await queue.publish(keys.map((recordingId) => ({ kind: 'recording', recordingId, conversationId: 'c' })), signal());
+  const stop = new AbortController();
+  const seen = new Map<string, number>();
+  const consuming = queue.consume(
+    ({ message }) => {
+      const key = 'recordingId' in message ? String(message.recordingId) : '';
+      seen.set(key, (seen.get(key) ?? 0) + 1);
+      if (seen.size === keys.length) stop.abort();
+      return Promise.resolve({ outcome: 'done' });
+    },
+    8,
+    stop.signal,
+  );
+  await consuming;
+  assert.deepEqual(troubles.map(({ message }) => message), []);
+  assert.deepEqual([...new Set(seen.values())], [1], 'each once');
+});
+
 fileTest('an owner that lost its lease is stopped and cannot settle (QU-15, QU-02)', async ({ path, open }) => {
   const queue = open({ leaseMs: 150, pollMs: 20 });
   await queue.publish([recordingMessage('r-1')], NEVER);
