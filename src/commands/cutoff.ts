@@ -5,7 +5,7 @@ import { askTime } from '../genesys/ask-time.ts';
 import { DAY_MS, dayAt } from '../instant.ts';
 import { UsageError } from './flags.ts';
 import type { Report } from './report.ts';
-import { isOff, skewText } from './skew.ts';
+import { isWrongClock, skewText } from './skew.ts';
 
 export interface CutoffNeeds {
   readonly archive: Archive;
@@ -25,7 +25,7 @@ export async function cutoffOf(text: string, needs: CutoffNeeds, signal: AbortSi
   const others = [await clockOf(archive, signal), ...(await timesAtGenesys(config, signal))];
   const ours = Date.now();
   const now = Math.min(ours, ...others);
-  for (const skewMs of others.map((other) => other - ours).filter(isOff))
+  for (const skewMs of others.map((other) => other - ours).filter(isWrongClock))
     report.problem(`The clock of this machine is ${skewText(skewMs)} another one: the one that is behind counts.`);
   return dayAt(now - Number(days) * DAY_MS);
 }

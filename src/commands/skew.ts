@@ -14,13 +14,13 @@ export function tellSkew(
   { heardSkewMs }: { readonly heardSkewMs: number | undefined },
   { report }: Pick<Task, 'report'>,
 ): void {
-  if (heardSkewMs !== undefined && isOff(heardSkewMs))
+  if (heardSkewMs !== undefined && isWrongClock(heardSkewMs))
     report.problem(
       `The clock of this machine is ${skewText(heardSkewMs)} Genesys': ages and the days of today were taken from Genesys'. Set it right (NTP).`,
     );
 }
 
-export function isOff(skewMs: number): boolean {
+export function isWrongClock(skewMs: number): boolean {
   return Math.abs(skewMs) >= OFF_MS;
 }
 
