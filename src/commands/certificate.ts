@@ -1,5 +1,5 @@
 /** `archiver certificate`: a signed statement about a day or a recording, and the page of it. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   certifyDay,
@@ -12,6 +12,7 @@ import {
 } from '../certificate/certify.ts';
 import { openSigner } from '../certificate/open-signer.ts';
 import { certificatePage } from '../certificate/page.ts';
+import { writeWhole } from '../export/case-folder.ts';
 import { Failure, systemCode } from '../failure.ts';
 import { keyOf, type Recording } from '../recording.ts';
 import { encodeSigned, fingerprintOf, signStatement, type Signer } from '../statement.ts';
@@ -86,6 +87,9 @@ async function certify(
   return isErased ? certifyErasure(recording, needs, signal) : certifyRecording(recording, needs, signal);
 }
 
+/** To be handed on, as far as the umask lets it. */
+const OPEN_MODE = 0o666;
+
 /** What exists of that name is replaced: it is made anew from the archive. */
 async function writeCertificate(
   certificate: Certificate,
@@ -98,8 +102,8 @@ async function writeCertificate(
   const [json, page] = [join(folder, `${name}.json`), join(folder, `${name}.html`)];
   try {
     await mkdir(folder, { recursive: true });
-    await writeFile(json, text);
-    await writeFile(page, certificatePage({ file: `${name}.json`, text }, signed));
+    await writeWhole(json, text, OPEN_MODE);
+    await writeWhole(page, certificatePage({ file: `${name}.json`, text }, signed), OPEN_MODE);
   } catch (error) {
     throw new UsageError(
       `--to ${folder} cannot be written (${systemCode(error) ?? 'unknown error'}): name another folder.`,

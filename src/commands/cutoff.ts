@@ -38,13 +38,17 @@ async function timesAtGenesys(
   return time === undefined ? [] : [time.getTime()];
 }
 
+/** Less than a command has to end in. */
+const TIDY_WITHIN_MS = 4_000;
+
 async function clockOf({ notes }: Archive, signal: AbortSignal): Promise<number> {
   const name = `staging/clock.${String(process.pid)}.${String(Date.now())}`;
-  await notes.create(name, '{}', signal);
   try {
+    await notes.create(name, '{}', signal);
     for await (const { writtenAt } of notes.list(name, signal)) return Date.parse(writtenAt);
     return Date.now();
   } finally {
-    await notes.remove(name, signal);
+    // Also where somebody stopped us meanwhile: nobody else knows of it.
+    await notes.remove(name, AbortSignal.timeout(TIDY_WITHIN_MS));
   }
 }

@@ -1,5 +1,5 @@
 /** Bytes and texts → files of a folder that somebody is given: each whole or not there, closed to others, with a list of their SHA-256. */
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -71,12 +71,23 @@ export class CaseFolder implements CasePlace {
   }
 
   async finish(): Promise<void> {
-    await writeFile(join(this.root, 'SHA256SUMS'), sumsOf(this.#written), { mode: FILE_MODE });
+    await writeWhole(join(this.root, 'SHA256SUMS'), sumsOf(this.#written));
   }
 
   /** What is whole stays, whatever became of the rest. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.resolve();
+  }
+}
+
+/** A text under its name at once, or not at all; what bore that name before is replaced. */
+export async function writeWhole(path: string, text: string, mode = FILE_MODE): Promise<void> {
+  const draft = `${path}.${randomBytes(6).toString('hex')}.part`;
+  try {
+    await writeFile(draft, text, { mode, flush: true });
+    await rename(draft, path);
+  } finally {
+    await rm(draft, { force: true });
   }
 }
 

@@ -52,6 +52,8 @@ interface Lease {
   readonly controller: AbortController;
   /** Monotonic ms of the last extension that is known to have happened. */
   keptAtMs: number;
+  /** Its end is being written: who finds it gone meanwhile has lost nothing. */
+  isSettling: boolean;
   ended: Promise<void>;
 }
 
@@ -118,12 +120,20 @@ export class Consumer {
     const limit = this.#slots - this.#leases.size;
     if (limit <= 0 || table.nextDueAt(this.#clock.mayReclaim()) > now()) return;
     const { died, claims } = await this.#write(() => ({
-      died: this.#clock.mayReclaim() ? table.reclaim() : [],
+      died: this.#clock.mayReclaim() ? this.#reclaim() : [],
       claims: table.claim({ token: randomUUID(), leaseMs, limit }),
     }));
     for (const key of died) this.#needs.onTrouble(givenUp(key));
     if (signal.aborted) await this.#write(() => claims.forEach((claim) => table.settle(claim, { outcome: 'back' })));
     else for (const claim of claims) this.#start(claim);
+  }
+
+  /** A process that was held up for longer than a lease takes nothing away from itself: what runs in it is alive. */
+  #reclaim(): string[] {
+    const { table, leaseMs } = this.#needs;
+    const now = performance.now();
+    for (const lease of this.#leases) if (now - lease.keptAtMs >= leaseMs / 2) table.extend(lease.claim, leaseMs);
+    return table.reclaim();
   }
 
   /** Until something rings, the next message is due, or the poll notices what nobody rang for. */
@@ -173,6 +183,7 @@ export class Consumer {
       claim,
       controller: new AbortController(),
       keptAtMs: performance.now(),
+      isSettling: false,
       ended: Promise.resolve(),
     };
     this.#leases.add(lease);
@@ -210,6 +221,7 @@ export class Consumer {
   /** Tries for as long as the lease lasts; after that the message is delivered again by its lease. */
   async #settle(lease: Lease, ending: ClaimEnding): Promise<void> {
     const { table, leaseMs, pollMs, commit } = this.#needs;
+    lease.isSettling = true;
     for (;;) {
       try {
         const held = await this.#write(() => table.settle(lease.claim, ending));
@@ -232,7 +244,7 @@ export class Consumer {
       const kept = await this.#write(() => leases.map((lease) => table.extend(lease.claim, leaseMs)));
       leases.forEach((lease, index) => {
         if (kept[index] === true) lease.keptAtMs = startedAtMs;
-        else if (this.#leases.has(lease)) this.#lose(lease);
+        else if (!lease.isSettling) this.#lose(lease);
       });
     } catch {
       for (const lease of leases) if (performance.now() - lease.keptAtMs >= leaseMs) this.#lose(lease);

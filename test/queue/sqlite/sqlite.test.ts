@@ -210,26 +210,49 @@ fileTest('a lease is kept while the work lasts longer than it', async ({ open })
   assert.deepEqual([aborted, thief.seen.map((one) => one.name)], [false, ['next']]);
 });
 
-fileTest('a message that ends just while its lease is extended has lost nothing', async ({ place }) => {
-  const troubles: Failure[] = [];
-  const queue = place.open({ leaseMs: 30, pollMs: 5, onTrouble: (failure) => troubles.push(failure) });
-  const keys = Array.from({ length: 600 }, (_, index) => `r${String(index)}`);
-  await queue.publish(keys.map((recordingId) => ({ kind: 'recording', recordingId, conversationId: 'c' })), signal());
-  const stop = new AbortController();
-  const seen = new Map<string, number>();
-  const consuming = queue.consume(
-    ({ message }) => {
-      const key = 'recordingId' in message ? String(message.recordingId) : '';
-      seen.set(key, (seen.get(key) ?? 0) + 1);
-      if (seen.size === keys.length) stop.abort();
-      return Promise.resolve({ outcome: 'done' });
-    },
-    8,
-    stop.signal,
+fileTest('a message that ends just while its lease is extended has lost nothing', async ({ open }) => {
+  const troubles: string[] = [];
+  const queue = open({ leaseMs: 30, pollMs: 5, onTrouble: ({ message }) => troubles.push(message) });
+  const names = Array.from({ length: 600 }, (_, index) => `r-${String(index)}`);
+  await queue.publish(
+    names.map((name) => recordingMessage(name)),
+    NEVER,
   );
-  await consuming;
-  assert.deepEqual(troubles.map(({ message }) => message), []);
-  assert.deepEqual([...new Set(seen.values())], [1], 'each once');
+  const owner = consuming(queue, () => DONE, 8);
+  await owner.first(names.length);
+  await owner.stop();
+  assert.deepEqual(troubles, []);
+  assert.deepEqual(owner.seen.map(({ name }) => name).toSorted(), names.toSorted(), 'each once');
+});
+
+fileTest('a process that is held up for longer than a lease takes nothing away from itself', async ({ open }) => {
+  const troubles: string[] = [];
+  const queue = open({ leaseMs: 300, pollMs: 10, onTrouble: ({ message }) => troubles.push(message) });
+  const aborted: boolean[] = [];
+  const ended = gate();
+  const owner = consuming(
+    queue,
+    async ({ name }, signal) => {
+      if (name === 'long') {
+        // Nothing of this process runs: no heartbeat either.
+        for (let held = 0; held < 3; held += 1) {
+          await queue.publish([recordingMessage(`next-${String(held)}`)], NEVER);
+          Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 400);
+        }
+        await delay(50);
+        aborted.push(signal.aborted);
+        ended.open();
+      }
+      return DONE;
+    },
+    2,
+  );
+  await queue.publish([recordingMessage('long')], NEVER);
+  await owner.first(4);
+  await ended.opened;
+  await owner.stop();
+  assert.deepEqual([troubles, aborted], [[], [false]]);
+  assert.equal(owner.seen.filter(({ name }) => name === 'long').length, 1);
 });
 
 fileTest('an owner that lost its lease is stopped and cannot settle (QU-15, QU-02)', async ({ path, open }) => {
