@@ -3,8 +3,9 @@ import { randomUUID } from 'node:crypto';
 import {
   chmodSync,
   closeSync,
-  fchmodSync,
   existsSync,
+  fchmodSync,
+  fdatasync,
   linkSync,
   mkdirSync,
   openSync,
@@ -15,6 +16,7 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { promisify } from 'node:util';
 import { syncFolderNow } from '../../durable.ts';
 import { Failure, systemCode } from '../../failure.ts';
 
@@ -63,6 +65,8 @@ export interface QueueFile {
   readonly path: string;
   /** @throws Failure when the path no longer names the opened file: what is committed now would be gone after a restart. */
   assertInPlace(): void;
+  /** Resolves once everything committed is on disk. @throws what {@link isFatal} is true of */
+  sync(): Promise<void>;
   /** Folds the WAL into the file, then closes it. */
   close(): void;
 }
@@ -169,12 +173,15 @@ const RECOVER =
 
 function openOurs(path: string): QueueFile {
   const database = new DatabaseSync(path, { timeout: OPEN_PATIENCE_MS });
+  let wal: number | undefined;
   try {
     const opened = statSync(path);
     setUp(database);
     assertVersion(database, path);
     assertIntact(database, path, opened.size);
     database.exec(`PRAGMA busy_timeout = ${String(BUSY_MS)}`);
+    // SQLite has made it by now, and keeps it for as long as any process has the file open.
+    const log = (wal = openSync(`${path}-wal`, 'r+'));
     return {
       database,
       path,
@@ -182,11 +189,25 @@ function openOurs(path: string): QueueFile {
         const there = statSync(path, { throwIfNoEntry: false });
         if (there?.ino !== opened.ino || there.dev !== opened.dev) throw new Moved();
       },
-      close: () => closeFolded(database),
+      sync: () => syncLog(log),
+      close: () => {
+        closeSync(log);
+        closeFolded(database);
+      },
     };
   } catch (error) {
+    if (wal !== undefined) closeSync(wal);
     database.close();
     throw error;
+  }
+}
+
+/** Whatever the disk says: after a failed fsync a second one reports success. */
+async function syncLog(descriptor: number): Promise<void> {
+  try {
+    await promisify(fdatasync)(descriptor);
+  } catch (error) {
+    throw new Unsynced('The WAL of the queue could not be synced.', { cause: error });
   }
 }
 
@@ -201,17 +222,19 @@ function closeFolded(database: DatabaseSync): void {
 }
 
 /**
- * synchronous belongs to the connection, not to the file, and some builds open a WAL file with NORMAL: set and read back on every open.
+ * With NORMAL a commit writes the WAL without waiting for the disk, which would hold up the event loop; the group commit syncs
+ * the WAL behind it, off the loop, before anybody is told. Checkpoints sync by themselves what they rely on
+ * (https://www.sqlite.org/pragma.html#pragma_synchronous). It belongs to the connection, not to the file: set and read back on every open.
  * Checkpoints are run by the group commit, because the automatic ones hide a failed fsync.
  */
 function setUp(database: DatabaseSync): void {
-  database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = ON');
+  database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA fullfsync = ON');
   database.exec(
     'PRAGMA checkpoint_fullfsync = ON; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 16777216',
   );
   const journal = pragma(database, 'journal_mode');
   const synchronous = pragma(database, 'synchronous');
-  if (journal !== 'wal' || synchronous !== 2) {
+  if (journal !== 'wal' || synchronous !== 1) {
     throw new Failure(
       'queue-unavailable',
       `The queue file cannot be made durable (journal_mode ${String(journal)}, synchronous ${String(synchronous)}); put it on a local disk.`,
@@ -278,6 +301,8 @@ function sqliteCode(error: unknown): number | undefined {
 
 class Moved extends Error {}
 
+class Unsynced extends Error {}
+
 /** Another connection holds the write lock: the same change may pass a little later. */
 export function isBusy(error: unknown): boolean {
   const code = sqliteCode(error);
@@ -286,7 +311,7 @@ export function isBusy(error: unknown): boolean {
 
 /** After these nothing this process believes about the file may be trusted: after a failed fsync a second one reports success. */
 export function isFatal(error: unknown): boolean {
-  if (error instanceof Moved) return true;
+  if (error instanceof Moved || error instanceof Unsynced) return true;
   const code = sqliteCode(error);
   return code === IOERR || code === CORRUPT || code === NOTADB || code === READONLY;
 }
@@ -300,7 +325,8 @@ export function changeFailure(error: unknown): Failure {
 function changeMessage(error: unknown): string {
   if (error instanceof Moved)
     return 'The queue file was moved, deleted or replaced while in use; put it back and restart the service.';
-  return CHANGE_MESSAGES.get(sqliteCode(error)) ?? 'The queue could not store the change; the log has the details.';
+  const code = error instanceof Unsynced ? IOERR : sqliteCode(error);
+  return CHANGE_MESSAGES.get(code) ?? 'The queue could not store the change; the log has the details.';
 }
 
 const LOCKED_MESSAGE =

@@ -19,7 +19,7 @@ export interface ChangeOptions {
   readonly size?: number;
 }
 
-/** Rows: keeps one transaction, which blocks the event loop, in the order of 10 ms. A larger change has one of its own. */
+/** Rows: keeps one transaction, which blocks the event loop until its fsync, in the order of 10 ms. A larger change has one of its own. */
 const MAX_PER_TRANSACTION = 512;
 /** Beyond this many waiting changes new ones are refused: memory is bounded. */
 const MAX_WAITING = 20_000;
@@ -31,7 +31,9 @@ export class GroupCommit {
   readonly #file: QueueFile;
   readonly #patienceMs: number;
   #waiting: PendingChange[] = [];
+  /** A turn is due, or under way. */
   #scheduled = false;
+  #flushing: Promise<void> | undefined;
   #sinceCheckpoint = 0;
   #ended: Failure | undefined;
 
@@ -48,7 +50,8 @@ export class GroupCommit {
 
   /**
    * Resolves with the result of `change` after COMMIT and its fsync returned. `change` is synchronous and may run more than once.
-   * @throws Failure `queue-unavailable`: nothing of the transaction happened; `stopped` when the signal aborted before it
+   * @throws Failure `queue-unavailable`: nothing of the transaction happened, or, once `ended`, nobody can say; `stopped` when
+   * the signal aborted before it
    */
   write<T>(change: () => T, { signal, size = 1 }: ChangeOptions = {}): Promise<T> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
@@ -66,29 +69,41 @@ export class GroupCommit {
   /** Waits for what has been asked for so far, then refuses everything. */
   async close(): Promise<void> {
     await this.write(() => undefined).catch(() => undefined);
+    await this.#flushing;
     this.#ended ??= new Failure('queue-unavailable', 'The queue is closed; send the event again in a moment.');
   }
 
   /** After the I/O callbacks of this turn: whatever they ask for shares the fsync. */
-  #schedule(): void {
+  #schedule(afterMs = 0): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    setImmediate(() => this.#flush());
+    const flush = (): void => void (this.#flushing = this.#flush());
+    if (afterMs > 0) setTimeout(flush, afterMs);
+    else setImmediate(flush);
   }
 
-  #flush(): void {
-    this.#scheduled = false;
+  /** Until the disk has it nothing else begins: what is asked for meanwhile shares the next fsync. */
+  async #flush(): Promise<void> {
     const batch = this.#take();
-    if (batch.length === 0) return;
+    let retryMs = 0;
     try {
-      for (const tell of this.#transaction(batch)) tell();
+      if (batch.length > 0) await this.#store(batch);
     } catch (error) {
+      retryMs = isBusy(error) ? RETRY_MS : 0;
       this.#fail(batch, error);
-      return;
     }
+    this.#scheduled = false;
+    if (this.#waiting.length > 0) this.#schedule(retryMs);
+  }
+
+  async #store(batch: readonly PendingChange[]): Promise<void> {
+    const tellings = this.#transaction(batch);
+    await this.#file.sync();
+    // A checkpoint may have found the disk broken meanwhile.
+    if (this.#ended !== undefined) throw this.#ended;
+    for (const tell of tellings) tell();
     this.#sinceCheckpoint += batch.reduce((rows, { size }) => rows + size, 0);
     if (this.#sinceCheckpoint >= CHECKPOINT_EVERY) setImmediate(() => this.#checkpoint());
-    if (this.#waiting.length > 0) this.#schedule();
   }
 
   #take(): PendingChange[] {
@@ -132,9 +147,6 @@ export class GroupCommit {
       isBusy(error) && this.#ended === undefined && performance.now() - work.sinceMs < this.#patienceMs;
     for (const work of batch) if (!patient(work)) work.refuse(failure);
     this.#waiting.unshift(...batch.filter(patient));
-    if (this.#waiting.length === 0 || this.#scheduled) return;
-    this.#scheduled = true;
-    setTimeout(() => this.#flush(), isBusy(error) ? RETRY_MS : 0);
   }
 
   #end(failure: Failure): void {
