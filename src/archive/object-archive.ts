@@ -6,7 +6,7 @@ import { indexFolder } from './day-index.ts';
 import { erasedNames, requireNotErased } from './erased.ts';
 import { listArchive } from './listing.ts';
 import { recordingOf, type FailureRecord, type Manifest, type WaitingRecord } from './manifest.ts';
-import { DAYS, ERASED, levelsName, manifestName, RECORDINGS, type Subject } from './names.ts';
+import { DAYS, ERASED, levelsName, manifestName, RECORDINGS, type Subject, webmName } from './names.ts';
 import { ObjectNotes, type Notes } from './notes.ts';
 import type { Objects } from './objects.ts';
 import { compareTexts } from './page.ts';
@@ -44,6 +44,12 @@ export abstract class ObjectArchive {
     let isThere = false;
     for (const spelling of spellingsOf(recording)) if (await this.flagAs(spelling, held, signal)) isThere = true;
     return isThere;
+  }
+
+  async retainedUntil(recording: Recording, signal: AbortSignal): Promise<string | undefined> {
+    for await (const { isLive, retainedUntil } of this.objects.generations(webmName(recording), signal))
+      if (isLive) return retainedUntil;
+    return undefined;
   }
 
   remains(removable: Removable, signal: AbortSignal): Promise<Remains> {

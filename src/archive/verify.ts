@@ -48,6 +48,8 @@ export async function rereadFaults(
     if ('state' in found) faults.push({ ...found, file: name, reason: `${name} ${found.reason}` });
     else if (found.sha256 !== facts.sha256 || found.sizeBytes !== facts.sizeBytes)
       faults.push({ state: 'damaged', file: name, reason: `${name} was read, and its SHA-256 is not its manifest's` });
+    else if ('crc32c' in facts && found.crc32c !== facts.crc32c)
+      faults.push({ state: 'damaged', file: name, reason: `${name} was read, and its CRC32C is not its manifest's` });
   }
   return faults;
 }

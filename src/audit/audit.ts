@@ -17,6 +17,7 @@ const ACTIONS = [
   'restored',
   'retired',
   'exported',
+  'verified',
   'signed-in',
   'refused',
 ] as const;

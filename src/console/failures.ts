@@ -223,7 +223,7 @@ function failureRow(
       <div class="muted small">${named(failure.reason)}</div>
     </td>
     ${idsCell(recording, 'all of the conversation')}
-    <td class="num">${failure.attempts}</td>
+    <td class="num">${failure.attempts}<span class="onphone"> ${failure.attempts === 1 ? 'try' : 'tries'}</span></td>
     <td class="do">
       ${mayReplay && html`<a class="btn" id="replay-${ids}" href="/console/failures?${only}&amp;replay=ask">Replay<span class="vh"> ${ids}</span></a>`}
     </td>

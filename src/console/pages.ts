@@ -7,6 +7,7 @@ import { notePlayed, sendLevels, sendMedia, sendOriginal } from './media.ts';
 import { showRecording } from './recording.ts';
 import { replayFailures, showFailures, tellReplayed } from './failures.ts';
 import { showHealth, tellHealth } from './health.ts';
+import { verifyFromPage } from './verify-page.ts';
 import { data, redirect, type AnswerVisit } from './visit.ts';
 import type { Role } from '../config/console.ts';
 
@@ -53,6 +54,7 @@ export const PAGES: readonly PageRoute[] = [
   { method: 'POST', path: '/release', role: 'hold', gives: 'page', answer: releaseFromPage },
   { method: 'GET', path: '/erase', role: 'erase', gives: 'page', answer: askErase },
   { method: 'POST', path: '/erase', role: 'erase', gives: 'page', answer: eraseFromPage },
+  { method: 'POST', path: '/verify', role: 'audit', gives: 'page', answer: verifyFromPage },
   { method: 'GET', path: '/audit', role: 'audit', gives: 'page', answer: showAudit },
   { method: 'GET', path: '/audit.ndjson', role: 'audit', gives: 'data', answer: exportAudit },
 ];

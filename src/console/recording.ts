@@ -12,8 +12,9 @@ import { SAID } from './hold-page.ts';
 import { keepPart } from './keep-part.ts';
 import { listenersPart } from './listeners.ts';
 import { missingPart } from './missing-part.ts';
-import { withPatience } from './patience.ts';
+import { ifInTime, withPatience } from './patience.ts';
 import { playerPart } from './player-part.ts';
+import { verifyForm } from './verify-page.ts';
 import { page, type AnswerVisit, type ConsoleNeeds, type Visit } from './visit.ts';
 import { lengthWords, dateWords, numberFor, peopleOf, sizeOf, timeOf } from './words-for.ts';
 
@@ -80,9 +81,7 @@ async function shownCall(subject: Subject, visit: Visit, needs: ConsoleNeeds): P
   const parts =
     state.kind === 'archived'
       ? html`${playerPart(call, state.manifest, { visit, needs })}
-          <div class="two">
-            ${factsPart(call, { manifest: state.manifest, divisions: await needs.divisions.known() })}${await listenersPart(recordingOf(state.manifest), visit, needs)}
-          </div>`
+        ${await aboutPart(call, state.manifest, { visit, needs })}`
       : missingPart(call, { visit, needs });
   return {
     title: title.text,
@@ -97,6 +96,36 @@ async function shownCall(subject: Subject, visit: Visit, needs: ConsoleNeeds): P
       ${parts} ${othersPart(call)} ${keepPart(call, { visit, needs })}
     </article>`,
   };
+}
+
+async function aboutPart(
+  call: Call,
+  manifest: Manifest,
+  { visit, needs }: { readonly visit: Visit; readonly needs: ConsoleNeeds },
+): Promise<Html> {
+  const recording = recordingOf(manifest);
+  const [divisions, kept, listeners] = await Promise.all([
+    needs.divisions.known(),
+    keptFact(recording, needs, visit.signal),
+    listenersPart(recording, visit, needs),
+  ]);
+  return html`<div class="two">${factsPart(call, { manifest, divisions, kept, visit })}${listeners}</div>`;
+}
+
+/** What the store says itself; nobody else forbids a removal by date. */
+async function keptFact(
+  recording: Recording,
+  { archive, now, patienceMs }: ConsoleNeeds,
+  signal: AbortSignal,
+): Promise<Html> {
+  const asked = async (inTime: AbortSignal): Promise<string> => (await archive.retainedUntil(recording, inTime)) ?? '';
+  const until = await ifInTime(asked, { otherwise: undefined, patienceMs }, signal);
+  if (until === undefined) return html`not known just now`;
+  if (until === '') return html`it is erased; no date is set`;
+  const date = html`<time datetime="${until}" title="${until}">${dateWords(until)}</time>`;
+  return until > now().toISOString()
+    ? html`${date}, by the archive’s retention`
+    : html`${date}: that is over, it may be erased`;
 }
 
 interface CallTitle {
@@ -171,9 +200,12 @@ const WAYS: ReadonlyMap<string, string> = new Map([
 interface FactSources {
   readonly manifest: Manifest;
   readonly divisions: NamesOfDivisions;
+  /** Until when it is kept. */
+  readonly kept: Html;
+  readonly visit: Visit;
 }
 
-function factsPart({ holds, details }: Call, { manifest, divisions }: FactSources): Html {
+function factsPart({ subject, holds, details }: Call, { manifest, divisions, kept, visit }: FactSources): Html {
   const { conversationId, recordingId, webm, way, why, finishedAt, recordedAt, service } = manifest;
   return html`<section aria-labelledby="facts">
     <h3 id="facts">Facts</h3>
@@ -193,13 +225,16 @@ function factsPart({ holds, details }: Call, { manifest, divisions }: FactSource
       <dt>Made</dt>
       <dd title="${why}">${WAYS.get(way) ?? way}</dd>
       <dt>Proof</dt>
-      <dd>
+      <dd class="acts">
         <span class="st good"><i></i>has its manifest</span>
+        ${visit.who.roles.has('audit') && verifyForm(subject, visit)}
       </dd>
       <dt>SHA-256</dt>
       <dd title="${webm.sha256}">
         <code>${webm.sha256.slice(0, 12)}…${webm.sha256.slice(-6)}</code> · ${sizeOf(webm.sizeBytes)}
       </dd>
+      <dt>Kept until</dt>
+      <dd>${kept}</dd>
       <dt>Held</dt>
       <dd>
         ${holds.length === 0 ? 'by no case' : holds.map((hold, index) => html`${index > 0 && ', '}${named(hold.case)}`)}

@@ -5,6 +5,7 @@ import type { Audit } from '../audit/audit.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Queue } from '../queue/queue.ts';
+import type { Turnstile } from '../http/turnstile.ts';
 import type { Witness } from '../http/witness.ts';
 import type { Search } from '../search/search.ts';
 import type { Hearing } from './hearing.ts';
@@ -28,6 +29,8 @@ export interface ConsoleNeeds {
   /** undefined where there is no index to search in. */
   readonly search: Search | undefined;
   readonly hearing: Hearing;
+  /** Who reads a recording whole to compare it. */
+  readonly rereads: Turnstile;
   /** Holds and erases at once; undefined where the account may not. */
   readonly keeping: Keeping | undefined;
   readonly divisions: Pick<DivisionNames, 'known'>;

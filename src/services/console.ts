@@ -80,6 +80,7 @@ export async function consoleRoutes(
     version,
     search,
     hearing,
+    rereads: new Turnstile({ all: 1, perKey: 1, retryAfterMs: 10_000, what: 'recordings read whole' }),
     keeping,
     divisions,
     patienceMs: PATIENCE_MS,

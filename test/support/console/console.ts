@@ -115,6 +115,7 @@ export async function openConsoleScene(change: SceneOptions = {}): Promise<Conso
     version: '0.0.0-test',
     search,
     hearing: hearingOf(),
+    rereads: new Turnstile({ all: 1, perKey: 1, retryAfterMs: 1_000, what: 'recordings read whole' }),
     patienceMs: 60_000,
     divisions: new DivisionNames(archive.notes, 0),
     keeping: { audit, forgetBeside: async (subjects) => forgetRows(indexFile, subjects.map(subjectKey)) },
