@@ -18,6 +18,8 @@ interface Told {
   readonly visit: Pick<Visit, 'who' | 'token'>;
   readonly facts: HealthFacts;
   readonly now: Date;
+  /** The archive is away: these are what was known, and nothing can be done with them. */
+  readonly isStale: boolean;
 }
 
 export const showHealth: AnswerVisit = async (visit, { health, now, hearing: { channelNames } }) => {
@@ -26,7 +28,7 @@ export const showHealth: AnswerVisit = async (visit, { health, now, hearing: { c
   const verdict = verdictOf(known.facts, at);
   const main = html`<live-page data-watch="/console/health.json">
     ${heroPart(verdict, known, at)}
-    ${known.facts !== undefined && bodyPart(verdict, { visit, facts: known.facts, now: at, channelNames })}
+    ${known.facts !== undefined && bodyPart(verdict, { visit, facts: known.facts, now: at, channelNames, isStale: known.problem !== undefined })}
   </live-page>`;
   return page({ title: 'Health', section: 'health', main, modules: ['live'] });
 };
@@ -151,12 +153,12 @@ function tile(name: string, { value, note }: { readonly value: Html; readonly no
   </li>`;
 }
 
-function troublesPart({ visit, facts, now }: Told): Html {
+function troublesPart({ visit, facts, now, isStale }: Told): Html {
   return html`<section class="card troubles" data-part="troubles" aria-labelledby="troubles">
     <div class="sec h">
       <h2 id="troubles">What did not arrive, and what to do</h2>
       <span class="grow"></span>
-      <a class="btn" id="all-failures" href="/console/failures">All failures</a>
+      ${!isStale && html`<a class="btn" id="all-failures" href="/console/failures">All failures</a>`}
     </div>
     ${
       facts.troubles.length === 0
@@ -164,16 +166,16 @@ function troublesPart({ visit, facts, now }: Told): Html {
         : wideTable({
             label: 'Reasons',
             heads: ['Count', 'What happened', 'What to do next', 'Newest', ACTIONS],
-            rows: facts.troubles.map((trouble) => troubleRow(trouble, { visit, now })),
+            rows: facts.troubles.map((trouble) => troubleRow(trouble, { visit, now, isStale })),
           })
     }
   </section>`;
 }
 
-function troubleRow(trouble: Trouble, { visit, now }: Pick<Told, 'visit' | 'now'>): Html {
+function troubleRow(trouble: Trouble, { visit, now, isStale }: Pick<Told, 'visit' | 'now' | 'isStale'>): Html {
   const { code, count, example, newestAt, next, waits, isSettled } = trouble;
   const link = `/console/failures?code=${encodeURIComponent(code)}`;
-  const mayReplay = !waits && !isSettled && visit.who.roles.has('operate');
+  const mayReplay = !waits && !isSettled && !isStale && visit.who.roles.has('operate');
   return html`<tr>
     <td><span class="n ${isSettled ? 'muted' : 'isbad'}">${grouped(count)}</span></td>
     <td>
@@ -189,7 +191,9 @@ function troubleRow(trouble: Trouble, { visit, now }: Pick<Told, 'visit' | 'now'
       ${
         waits
           ? html`<span class="st warn"><i></i>waits, comes by itself</span>`
-          : html`<a class="btn" id="show-${code}" href="${link}">Show<span class="vh"> ${code}</span></a>`
+          : isStale
+            ? html`<span class="muted small">not while the archive is away</span>`
+            : html`<a class="btn" id="show-${code}" href="${link}">Show<span class="vh"> ${code}</span></a>`
       }
       ${mayReplay && html`<a class="btn pri" id="replay-${code}" href="${link}&amp;replay=ask">Replay ${grouped(count)}<span class="vh"> ${code}</span></a>`}
     </td>

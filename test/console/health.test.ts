@@ -11,6 +11,8 @@ import { chromiumForTests, openView, picture, VIEWS } from '../support/console/c
 import { type ConsoleScene, EVERYBODY, openConsoleScene } from '../support/console/console.ts';
 import { addFailed, addProof, addWaiting } from '../support/console/troubles.ts';
 
+const chromium = chromiumForTests();
+
 const HOSTILE = '<script>alert(1)</script> "\u202Eno';
 const MINUTE_MS = 60_000;
 
@@ -165,7 +167,7 @@ function watchOver(scene: ConsoleScene): { readonly watch: HealthWatch; fail: bo
   return Object.assign(state, { watch: new HealthWatch(needs, 0) });
 }
 
-test('an archive that is away leaves what was known, and says since when', async () => {
+test('an archive that is away leaves what was known, greyed, and says since when', chromium.options, async () => {
   const watched = watchOver(scene);
   await using over = await openConsoleScene({ needs: { health: watched.watch } });
   assert.match(textOf(await (await over.get('/console/health')).text()), /except 5/);
@@ -174,6 +176,18 @@ test('an archive that is away leaves what was known, and says since when', async
   assert.match(text, /except 5/);
   assert.match(text, /The archive is away\. What is shown is what was known then\./);
   assert.match(text, /as of/);
+  assert.match(text, /not while the archive is away/);
+  assert.doesNotMatch(text, /Replay|All failures/, 'what cannot be done is not offered');
+  await using opened = await openView(chromium.browser(), { theme: 'light', width: 1440 });
+  const { page } = opened;
+  await page.goto(`${over.url}/console/health`);
+  const filter = "getComputedStyle(document.querySelector('[data-part=figures]')).filter";
+  assert.equal(await page.evaluate(filter), 'grayscale(1)');
+  assert.deepEqual(await opened.problems(), []);
+  await picture(page, 'health-away-light-1440');
+  watched.fail = false;
+  await page.reload();
+  assert.equal(await page.evaluate(filter), 'none');
   const fresh = watchOver(scene);
   fresh.fail = true;
   await using never = await openConsoleScene({ needs: { health: fresh.watch } });
@@ -197,8 +211,6 @@ test('the first start shows three steps, with a tick at what is done', async () 
   const after = await (await empty.get('/console/health')).text();
   assert.equal(after.match(/class="done"/g)?.length, 2);
 });
-
-const chromium = chromiumForTests();
 
 for (const view of VIEWS)
   test(
