@@ -6,7 +6,9 @@
 #     -v archiver:/app/var -p 8080:8080 --env-file .env IMAGE
 # Encoders have to be shut off from all but their own files, or nothing starts: Docker 23 or later, Linux with Landlock
 # (src/media/encoder/README.md). -e ENCODER_CAGE=best takes what an older host has.
-# With Debian's ffmpeg; `docker build --target own` has one of Debian's source with only what the service asks for instead.
+# Its ffmpeg is made of Debian's source with only what the service asks for: nothing else of ffmpeg is there for hostile media, the image
+# takes 0.3 GB instead of 0.8, and an encoder starts for 1 ms of CPU instead of 70. Scanners do not see it as Debian's package: build
+# anew when Debian mends ffmpeg. `docker build --target debian` has Debian's whole ffmpeg instead, and compiles nothing.
 # For builds that can be repeated pin the base by digest: --build-arg NODE_IMAGE=node:24-trixie-slim@sha256:…
 ARG NODE_IMAGE=node:24-trixie-slim
 
@@ -79,11 +81,10 @@ CMD ["serve"]
 
 # In both: a first start, as the user of all later ones, keeps what Node has compiled (src/compiled.ts; a CPU with other features
 # compiles anew) and what was proven of ffmpeg (src/media/encoder/proven.ts). Afterwards only root can write there.
-FROM frame AS own
+FROM frame AS debian
 RUN apt-get update \
- && apt-get install -y --no-install-recommends libdav1d7 libopus0 libvpx9 zlib1g \
+ && apt-get install -y --no-install-recommends ffmpeg \
  && rm -rf /var/lib/apt/lists/*
-COPY --from=ffmpeg /opt/ffmpeg/bin/ffmpeg /usr/local/bin/
 COPY --from=dependencies /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY package.json LICENSE ./
@@ -97,8 +98,9 @@ USER 65532:65532
 
 FROM frame
 RUN apt-get update \
- && apt-get install -y --no-install-recommends ffmpeg \
+ && apt-get install -y --no-install-recommends libdav1d7 libopus0 libvpx9 zlib1g \
  && rm -rf /var/lib/apt/lists/*
+COPY --from=ffmpeg /opt/ffmpeg/bin/ffmpeg /usr/local/bin/
 COPY --from=dependencies /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY package.json LICENSE ./

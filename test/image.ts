@@ -2,7 +2,7 @@
  * `npm run image`: builds the image, starts it as its Dockerfile says, and sees it do the main job: event, archive, listener, stop.
  *
  * By Docker, else by Podman (IMAGE_ENGINE names another); `NODE_IMAGE` is the base where it is not the Dockerfile's own,
- * `TARGET=own` the image with its own ffmpeg. Only the far end is simulated. Says SKIPPED where nothing here can run an image.
+ * `TARGET=debian` the image with Debian's ffmpeg. Only the far end is simulated. Says SKIPPED where nothing here can run an image.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
