@@ -437,6 +437,13 @@ class SimulatedGenesys implements GenesysServer {
   readonly #routes: readonly Route[] = [
     { name: 'token', method: 'POST', path: /^\/oauth\/token$/, answer: (call) => this.#giveToken(call) },
     {
+      // Asked by services that have run for 90 s: by those of a journey where the machine is slow.
+      name: 'divisions',
+      method: 'GET',
+      path: /^\/api\/v2\/authorization\/divisions$/,
+      answer: () => jsonReply(200, { entities: [{ id: 'home-division', name: 'Home' }], pageSize: 100, pageNumber: 1 }),
+    },
+    {
       name: 'list',
       method: 'GET',
       path: /^\/api\/v2\/conversations\/([^/]+)\/recordingmetadata$/,
