@@ -1,6 +1,9 @@
-/** An archive folder of many recordings and failures → rows: what the first page of a listing and one conversation cost. */
+/** A folder and a bucket of many recordings and failures → rows: what the first page of a listing and one conversation cost. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
 import type { Archive, ListQuery } from '../../src/archive/archive.ts';
 import { openArchive } from '../../src/archive/open-archive.ts';
 import { readConfig } from '../../src/config/config.ts';
@@ -9,24 +12,54 @@ import { manyObjects } from '../support/archive/many.ts';
 import type { Bench, Row } from './row.ts';
 
 const DAY = '2026-03-01';
+const FAILURES = 5_000;
 const LIMIT = 50;
 const TIMES = 9;
 const PAGE_MS = 30;
 const CONVERSATION_MS = 10;
 
 export async function listingRows(bench: Bench): Promise<readonly Row[]> {
+  return [...(await folderRows(bench)), ...(await bucketRows(bench))];
+}
+
+async function folderRows(bench: Bench): Promise<readonly Row[]> {
   const recordings = bench.quick ? 20_000 : 200_000;
-  const failures = 5_000;
   const root = join(bench.folder, 'listing');
-  bench.say(`listing: a folder of ${String(recordings)} recordings and ${String(failures)} failures`);
-  const conversationId = fill(root, recordings, failures);
-  const config = readConfig({ ARCHIVE_URL: `file:${root}`, WEBHOOK_AUTH: 'none' }, 'receiver');
-  const { archive } = await openArchive(config, { publicUrl: '' });
+  bench.say(`listing: a folder of ${String(recordings)} recordings and ${String(FAILURES)} failures`);
+  const conversationId = fill(root, recordings, FAILURES);
+  const among = `of ${String(recordings)} recordings and ${String(FAILURES)} failures in a folder, CPU`;
+  return rowsOf({ ARCHIVE_URL: `file:${root}` }, { conversationId, among });
+}
+
+/** The bucket is another process: what is measured is ours alone. */
+async function bucketRows(bench: Bench): Promise<readonly Row[]> {
+  const recordings = bench.quick ? 20_000 : 1_000_000;
+  bench.say(`listing: a bucket of ${String(recordings)} recordings and ${String(FAILURES)} failures`);
+  const program = join(import.meta.dirname, 'bucket-of-many.ts');
+  const args = [program, 'calls', String(recordings), String(FAILURES)];
+  const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const ended = once(child, 'close');
+  try {
+    const [line] = (await once(createInterface(child.stdout), 'line')) as [string];
+    const { url, bucket, conversationId } = JSON.parse(line) as Readonly<Record<string, string>>;
+    const among = `of ${String(recordings)} recordings and ${String(FAILURES)} failures in a bucket, CPU`;
+    const env = { ARCHIVE_URL: `gs://${bucket ?? ''}/calls`, GCS_API_ENDPOINT: url };
+    return await rowsOf(env, { conversationId: conversationId ?? '', among });
+  } finally {
+    child.stdin.end();
+    await ended;
+  }
+}
+
+async function rowsOf(
+  env: Readonly<Record<string, string | undefined>>,
+  { conversationId, among }: { readonly conversationId: string; readonly among: string },
+): Promise<readonly Row[]> {
+  const { archive } = await openArchive(readConfig({ ...env, WEBHOOK_AUTH: 'none' }, 'receiver'), { publicUrl: '' });
   try {
     // Marks what was placed here by hand, as it marks an archive of an earlier version.
     await archive.sweep(3_600_000, AbortSignal.timeout(600_000));
     const [page, conversation] = [await cpuMsOf(archive, {}), await cpuMsOf(archive, { conversationId })];
-    const among = `of ${String(recordings)} recordings and ${String(failures)} failures in a folder, CPU`;
     return [
       rowOf(`first page of ${String(LIMIT)} ${among}`, page, PAGE_MS),
       rowOf(`one conversation ${among}`, conversation, CONVERSATION_MS),

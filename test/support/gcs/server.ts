@@ -8,11 +8,14 @@ import { auditArchive } from './audit.ts';
 import { FaultPlan, type Fault, type Instruction, type Operation } from './faults.ts';
 import { verifySignedUrl } from './signed.ts';
 import {
+  bothNames,
   damage,
   finalResource,
   limited,
   listGenerations,
   listPage,
+  orderedNames,
+  type OrderedNames,
   parseContentRange,
   parseJson,
   parseMultipart,
@@ -75,6 +78,8 @@ export class GcsServer {
   };
   /** Permissions that the caller does not have on the bucket. */
   readonly withheld = new Set<string>();
+  /** Objects that lie there beside those that are held: made as they are asked for, never changed, never removed. */
+  generated: (OrderedNames & { get(name: string): StoredObject | undefined }) | undefined;
   /** How far the clock of Cloud Storage goes before ours, ms. */
   clockOffsetMs = 0;
   /** Every request, in order. */
@@ -360,7 +365,12 @@ export class GcsServer {
     }
     if (query.get('versions') === 'true')
       return sendJson(context.response, listGenerations(this.store.generations(), query));
-    return sendJson(context.response, listPage(this.store.objects, query));
+    const held = orderedNames(this.store.objects.keys());
+    const names = this.generated === undefined ? held : bothNames(held, this.generated);
+    return sendJson(
+      context.response,
+      listPage(names, (name) => this.#find(name), query),
+    );
   }
 
   async #delete(context: Context, name: string): Promise<void> {
@@ -391,10 +401,14 @@ export class GcsServer {
   }
 
   #existing(name: string, query: URLSearchParams): StoredObject {
-    const object = this.store.objects.get(name);
+    const object = this.#find(name);
     const generation = query.get('generation') ?? object?.generation;
     if (object !== undefined && generation === object.generation) return object;
     throw new GcsError(404, 'notFound', `No such object: ${this.bucket}/${name}`);
+  }
+
+  #find(name: string): StoredObject | undefined {
+    return this.store.objects.get(name) ?? this.generated?.get(name);
   }
 
   async #answer(context: Context, object: StoredObject, fault: Fault | undefined): Promise<void> {

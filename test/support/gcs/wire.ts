@@ -195,8 +195,47 @@ export function listGenerations(
   return { kind: 'storage#objects', items: items.map((object) => resourceOf(object, '')) };
 }
 
+/** Names in order, however many: none of them need be held. */
+export interface OrderedNames {
+  /** The first that is not below `text`. */
+  from(text: string): string | undefined;
+}
+
+/** The same of names that are held. */
+export function orderedNames(names: Iterable<string>): OrderedNames {
+  const sorted = [...names].toSorted();
+  return { from: (text) => sorted[firstAt(sorted.length, (at) => (sorted[at] ?? '') >= text)] };
+}
+
+/** The first index below `length` for which it holds, or `length`: from there on it holds for all. */
+export function firstAt(length: number, holds: (at: number) => boolean): number {
+  let [low, high] = [0, length];
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    if (holds(middle)) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+/** Two as one. */
+export function bothNames(one: OrderedNames, other: OrderedNames): OrderedNames {
+  return {
+    from(text) {
+      const [a, b] = [one.from(text), other.from(text)];
+      return a === undefined || (b !== undefined && b < a) ? b : a;
+    },
+  };
+}
+
+/** A little more than every name that begins with it. */
+function behind(prefix: string): string {
+  return `${prefix}\uffff`;
+}
+
 export function listPage(
-  objects: ReadonlyMap<string, StoredObject>,
+  names: OrderedNames,
+  objectOf: (name: string) => StoredObject | undefined,
   query: URLSearchParams,
 ): Readonly<Record<string, unknown>> {
   const prefix = query.get('prefix') ?? '';
@@ -208,11 +247,16 @@ export function listPage(
   const items: unknown[] = [];
   const prefixes = new Set<string>();
   let last = '';
-  for (const name of [...objects.keys()].toSorted()) {
+  const start = [prefix, from, after].toSorted().at(-1) ?? '';
+  for (let name = names.from(start); name?.startsWith(prefix) === true;) {
+    if (to !== null && name >= to) break;
     const cut = delimiter === null ? -1 : name.indexOf(delimiter, prefix.length);
     const entry = cut < 0 ? name : name.slice(0, cut + 1);
-    if (!name.startsWith(prefix) || name < from || (to !== null && name >= to)) continue;
-    if (entry <= after || prefixes.has(entry)) continue;
+    const next = cut < 0 ? `${name}\0` : behind(entry);
+    if (entry <= after) {
+      name = names.from(next);
+      continue;
+    }
     if (items.length + prefixes.size === most)
       return {
         kind: 'storage#objects',
@@ -221,9 +265,10 @@ export function listPage(
         nextPageToken: Buffer.from(last).toString('base64url'),
       };
     last = entry;
-    const object = objects.get(name);
+    const object = cut < 0 ? objectOf(name) : undefined;
     if (cut >= 0) prefixes.add(entry);
     else if (object !== undefined) items.push(resourceOf(object, ''));
+    name = names.from(next);
   }
   return {
     kind: 'storage#objects',
