@@ -24,6 +24,8 @@ export interface PipelineNeeds {
   readonly genesys: Genesys;
   readonly archive: Archive;
   readonly tools: MakingNeeds;
+  /** What it archives makes room for what another one archives by the same tools. */
+  readonly givesWay?: boolean;
   readonly metrics: Metrics;
   /** Keep the media bit-exact beside the WebM. */
   readonly keepOriginal: boolean;
@@ -104,7 +106,8 @@ export class Pipeline {
   }
 
   async #make(order: MakingOrder, purpose: Purpose, signal: AbortSignal): Promise<MadeRecording> {
-    const { genesys, metrics, tools } = this.#needs;
+    const { genesys, metrics, tools, givesWay = false } = this.#needs;
+    if (givesWay) purpose.giveWay();
     const { recording, ways, keep, withinMs } = order;
     const looking = performance.now();
     const located = await genesys.locate(recording, purpose.archiving ? 'worker' : 'listener', signal);

@@ -6,6 +6,7 @@ export class Purpose {
   readonly #told = new Set<() => void>();
   readonly #yielding = new AbortController();
   #archiving: boolean;
+  #givesWay = false;
 
   constructor(purpose: 'archiving' | 'listening') {
     this.#archiving = purpose === 'archiving';
@@ -13,6 +14,15 @@ export class Purpose {
 
   get archiving(): boolean {
     return this.#archiving;
+  }
+
+  /** Archived because somebody looked for it, not because it is new: whatever is new goes first, and takes its encoder. */
+  get givesWay(): boolean {
+    return this.#archiving && this.#givesWay;
+  }
+
+  giveWay(): void {
+    this.#givesWay = true;
   }
 
   become(purpose: 'archiving' | 'listening'): void {
@@ -27,13 +37,15 @@ export class Purpose {
     return { [Symbol.dispose]: () => this.#told.delete(tell) };
   }
 
-  /** Aborts, with a Failure `busy`, when what listeners alone wait for has to make room for the archive. */
+  /** Aborts, with a Failure `busy`, when what listeners alone wait for, or what gives way, has to make room for the archive. */
   get yielded(): AbortSignal {
     return this.#yielding.signal;
   }
 
   yield(): void {
-    const text = 'Archiving needs the encoder that this listener had; try again in a few seconds.';
+    const text = this.givesWay
+      ? 'A new recording needs the encoder; this one is tried again later.'
+      : 'Archiving needs the encoder that this listener had; try again in a few seconds.';
     this.#yielding.abort(new Failure('busy', text, { afterMs: ENCODERS.retryAfterMs }));
   }
 }

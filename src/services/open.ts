@@ -116,8 +116,8 @@ export async function openStudio(
     log.warn('A recording was archived without its levels.', { ...recording, error });
   const keepOriginal = config.archiveOriginal;
   const making = { archive, tools, metrics, keepOriginal, version: service, onLevelsLost };
-  const pipelineOver = (asked: Genesys): Pipeline => new Pipeline({ ...making, genesys: asked });
-  const pipeline = pipelineOver(genesys);
+  const pipelineOver = (asked: Genesys): Pipeline => new Pipeline({ ...making, genesys: asked, givesWay: true });
+  const pipeline = new Pipeline({ ...making, genesys });
   metrics.gauge('encoders_running', () => slots.running);
   metrics.gauge('encoders_waiting', () => slots.waiting);
   const callsLeft = (): number | undefined => {

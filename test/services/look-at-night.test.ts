@@ -35,7 +35,7 @@ interface Night {
   /** A recording that no event told of. */
   lose(name: string, day: string): void;
   /** A recording whose event has just come, worked on as the queue would have it worked on: with the encoders that there are. */
-  live(name: string): Promise<Settlement>;
+  live(name: string, files?: Parameters<GenesysServer['addRecording']>[0]['files']): Promise<Settlement>;
   /** One night's look; the lines that it logged. */
   look(stop?: AbortSignal): Promise<readonly Readonly<Record<string, unknown>>[]>;
 }
@@ -91,10 +91,9 @@ async function setUp(
       });
       genesys.analyze({ conversationId, start, end: `${day}T00:15:00.000Z` });
     },
-    live(name) {
+    live(name, files = [{ channel: '0', contentType: 'audio/ogg', path: pathOfFixture('stereo.opus') }]) {
       assert.ok(making !== undefined);
       const recording = { recordingId: `r-${name}`, conversationId: `c-${name}` };
-      const files = [{ channel: '0', contentType: 'audio/ogg', path: pathOfFixture('stereo.opus') }];
       genesys.addRecording({ ...recording, startTime: `${daysAgo(0)}T00:10:00.000Z`, files });
       const handle = handleWithoutQueue({ ...making, archive, metrics, log, version: '9' });
       const message = { kind: 'recording', ...recording } as const;
@@ -239,6 +238,23 @@ test('encoders of the night give way as those of a backfill do', { skip: NO_CENS
   assert.equal(getPriority(encoder.pid), 10);
   stop.abort();
   await assert.rejects(looking);
+});
+
+test('with a single encoder a new recording takes it from the one that the night is at, which is made afterwards', async (t) => {
+  const night = await setUp(t, true, { TRANSCODE_SLOTS: '1' });
+  const { genesys } = night;
+  const files = [{ channel: '0', contentType: 'audio/wav', path: pathOfFixture('stereo-pcm.wav') }];
+  const [conversationId, start] = ['c-wave', `${daysAgo(1)}T00:10:00.000Z`];
+  genesys.addRecording({ recordingId: 'r-wave', conversationId, startTime: start, files });
+  genesys.analyze({ conversationId, start, end: `${daysAgo(1)}T00:15:00.000Z` });
+  // Of itself it would never end.
+  genesys.fault('media:r-wave:*', 'stall-after-64K', 1);
+  const looking = night.look();
+  await genesys.reached('media:r-wave:*', 1, signal());
+  assert.deepEqual(await night.live('live', files), { outcome: 'done' });
+  const said = (await looking).find(({ message }) => message === 'Genesys was compared with the archive.');
+  assert.deepEqual([said?.['fetched'], said?.['incomplete']], [1, 0]);
+  assert.ok((await night.archive.find({ recordingId: 'r-wave', conversationId }, signal())) !== undefined);
 });
 
 test('a night that cannot ask Genesys says so, and what was done until then stays', async (t) => {

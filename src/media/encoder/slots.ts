@@ -1,4 +1,4 @@
-/** A number of encoders → permissions to run one: archiving first, listeners as long as it has another, each first come, first served. */
+/** A number of encoders → permissions to run one: archiving first (what is new before what gives way), listeners as long as it has another, each first come, first served. */
 import { ENCODERS } from '../../bounds.ts';
 import { type Clock, SYSTEM_CLOCK } from '../../clock.ts';
 import { Failure } from '../../failure.ts';
@@ -46,7 +46,7 @@ export class Slots {
 
   /**
    * Waits for its turn; disposing gives the slot to the next. What is made for the archive waits as long as it takes, and
-   * takes a slot away from listeners where they have them all. A purpose that changes meanwhile changes its turn.
+   * takes a slot away from what gives way, or from listeners where they have them all. A purpose that changes meanwhile changes its turn.
    * @throws Failure `busy` with `afterMs`, for a listener who would wait too long; the signal's reason as `stopped`
    */
   async acquire(purpose: Purpose, signal: AbortSignal): Promise<Disposable> {
@@ -103,18 +103,21 @@ export class Slots {
       next.turn.resolve();
     }
     const held = [...this.#held];
-    const starves = this.#waitingFor(true) !== undefined && !held.some(({ archiving }) => archiving);
-    if (starves && !held.some(({ yielded }) => yielded.aborted)) held.at(-1)?.yield();
+    if (this.#waitingFor(isNew) === undefined || held.some(({ yielded }) => yielded.aborted)) return;
+    const givingWay = held.findLast(({ givesWay }) => givesWay);
+    if (givingWay !== undefined) givingWay.yield();
+    else if (!held.some(({ archiving }) => archiving)) held.at(-1)?.yield();
   }
 
   #next(): Waiter | undefined {
     const listening = [...this.#held].filter(({ archiving }) => !archiving).length;
-    return this.#waitingFor(true) ?? (listening < this.#lent ? this.#waitingFor(false) : undefined);
+    const first = this.#waitingFor(isNew) ?? this.#waitingFor(({ givesWay }) => givesWay);
+    return first ?? (listening < this.#lent ? this.#waitingFor(({ archiving }) => !archiving) : undefined);
   }
 
   /** The one that waits longest. */
-  #waitingFor(archiving: boolean): Waiter | undefined {
-    return [...this.#waiting].find(({ purpose }) => purpose.archiving === archiving);
+  #waitingFor(isMeant: (purpose: Purpose) => boolean): Waiter | undefined {
+    return [...this.#waiting].find(({ purpose }) => isMeant(purpose));
   }
 
   /** A listener's turn comes after all that is archived, and after the listeners before it. */
@@ -123,6 +126,10 @@ export class Slots {
     const listeners = [...this.#waiting].filter(({ purpose }) => !purpose.archiving);
     return listeners.length > this.#maxWaiting || listeners.length < this.#waiting.size;
   }
+}
+
+function isNew({ archiving, givesWay }: Purpose): boolean {
+  return archiving && !givesWay;
 }
 
 function busy(): Failure {

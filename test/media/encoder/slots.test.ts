@@ -21,8 +21,9 @@ function scene({ slots = 1, maxWaiting = 4, archives = true } = {}) {
   const clock = new FakeClock();
   const events: string[] = [];
   const all = new Slots({ slots, maxWaiting, archives, clock });
-  const ask = (name: string, kind: 'archiving' | 'listening'): Asked => {
-    const purpose = new Purpose(kind);
+  const ask = (name: string, kind: 'archiving' | 'listening' | 'giving way'): Asked => {
+    const purpose = new Purpose(kind === 'listening' ? kind : 'archiving');
+    if (kind === 'giving way') purpose.giveWay();
     const stop = new AbortController();
     const slot = all.acquire(purpose, stop.signal);
     slot.then(
@@ -114,6 +115,47 @@ test('of listeners that have all slots only the newest yields, and only one (A2)
   ask('second', 'archiving');
   await turn();
   assert.deepEqual(events, ['left', 'old', 'new', 'new yields', 'archive']);
+});
+
+for (const slots of [1, 2, 3])
+  test(`of ${String(slots)} slots what is new takes that of what gives way, at once, and goes before it`, async () => {
+    const { events, ask, free } = scene({ slots });
+    const live = Array.from({ length: slots - 1 }, (_, index) => ask(`live ${String(index)}`, 'archiving'));
+    ask('night', 'giving way');
+    await turn();
+    ask('next of the night', 'giving way');
+    const fresh = ask('new', 'archiving');
+    ask('listener', 'listening');
+    await turn();
+    const before = live.map((_, index) => `live ${String(index)}`);
+    assert.deepEqual(
+      events.filter((event) => !event.startsWith('listener')),
+      [...before, 'night', 'night yields', 'new'],
+    );
+    await free(fresh);
+    await turn();
+    assert.equal(events.at(-1), 'next of the night');
+  });
+
+test('what gives way takes no encoder from a listener, and is served before the next one', async () => {
+  const { events, ask, free } = scene();
+  const listener = ask('listener', 'listening');
+  await turn();
+  ask('night', 'giving way');
+  await turn();
+  assert.deepEqual(events, ['listener']);
+  await free(listener);
+  await turn();
+  assert.deepEqual(events, ['listener', 'night']);
+});
+
+test('one that gives way yields to each that is new, the newest first', async () => {
+  const { events, ask } = scene({ slots: 2 });
+  for (const name of ['one', 'two']) ask(name, 'giving way');
+  await turn();
+  for (const name of ['new', 'newer']) ask(name, 'archiving');
+  await turn();
+  assert.deepEqual(events, ['one', 'two', 'two yields', 'one yields', 'new', 'newer']);
 });
 
 test('what listeners only joined is not taken from the archive', async () => {
