@@ -6,7 +6,7 @@ import { startGcsServer } from '../support/gcs/server.ts';
 const [, , prefix = '', recordings = '', failures = ''] = process.argv;
 const server = await startGcsServer({ audits: [] });
 const count = Number(recordings);
-const generated = new GeneratedRecordings({ prefix: `${prefix}/`, count, perDay: Math.ceil(count / 100) });
+const generated = new GeneratedRecordings({ prefix: `${prefix}/`, count, perDay: 10_000 });
 server.generated = generated;
 for (let index = 0; index < Number(failures); index += 1) {
   const subject = { conversationId: `failed-${String(index)}`, recordingId: `f${String(index)}` };

@@ -1,6 +1,7 @@
 /** A folder and a bucket of many recordings and failures → rows: what the first page of a listing and one conversation cost. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -8,10 +9,13 @@ import type { Archive, ListQuery } from '../../src/archive/archive.ts';
 import { openArchive } from '../../src/archive/open-archive.ts';
 import { readConfig } from '../../src/config/config.ts';
 import { failureOf } from '../support/archive/content.ts';
-import { manyObjects } from '../support/archive/many.ts';
+import { objectsOf } from '../support/archive/many.ts';
 import type { Bench, Row } from './row.ts';
 
-const DAY = '2026-03-01';
+/** As many as a busy contact centre records. */
+const PER_DAY = 10_000;
+const FIRST_DAY_MS = Date.UTC(2026, 2, 1);
+const DAY_MS = 86_400_000;
 const FAILURES = 5_000;
 const LIMIT = 50;
 const TIMES = 9;
@@ -27,7 +31,7 @@ async function folderRows(bench: Bench): Promise<readonly Row[]> {
   const root = join(bench.folder, 'listing');
   bench.say(`listing: a folder of ${String(recordings)} recordings and ${String(FAILURES)} failures`);
   const conversationId = fill(root, recordings, FAILURES);
-  const among = `of ${String(recordings)} recordings and ${String(FAILURES)} failures in a folder, CPU`;
+  const among = `of ${String(recordings)} recordings and ${String(FAILURES)} failures in a folder, 10,000 a day, CPU`;
   return rowsOf({ ARCHIVE_URL: `file:${root}` }, { conversationId, among });
 }
 
@@ -42,7 +46,7 @@ async function bucketRows(bench: Bench): Promise<readonly Row[]> {
   try {
     const [line] = (await once(createInterface(child.stdout), 'line')) as [string];
     const { url, bucket, conversationId } = JSON.parse(line) as Readonly<Record<string, string>>;
-    const among = `of ${String(recordings)} recordings and ${String(FAILURES)} failures in a bucket, CPU`;
+    const among = `of ${String(recordings)} recordings and ${String(FAILURES)} failures in a bucket, 10,000 a day, CPU`;
     const env = { ARCHIVE_URL: `gs://${bucket ?? ''}/calls`, GCS_API_ENDPOINT: url };
     return await rowsOf(env, { conversationId: conversationId ?? '', among });
   } finally {
@@ -76,9 +80,11 @@ function fill(root: string, recordings: number, failures: number): string {
     mkdirSync(dirname(join(root, name)), { recursive: true });
     writeFileSync(join(root, name), bytes);
   };
-  for (const { name, bytes } of manyObjects(recordings, DAY)) {
-    place(name, bytes);
-    conversationId = /^recordings\/([^/]+)/.exec(name)?.[1] ?? conversationId;
+  for (let index = 0; index < recordings; index += 1) {
+    conversationId = createHash('md5').update(String(index)).digest('hex');
+    const day = new Date(FIRST_DAY_MS + Math.floor(index / PER_DAY) * DAY_MS).toISOString().slice(0, 10);
+    for (const { name, bytes } of objectsOf({ conversationId, recordingId: `r${String(index)}` }, day))
+      place(name, bytes);
   }
   for (let index = 0; index < failures; index += 1) {
     const subject = { conversationId: `failed-${String(index)}`, recordingId: `f${String(index)}` };
