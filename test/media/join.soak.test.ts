@@ -92,18 +92,28 @@ const coding = fc.nat({ max: Object.keys(CODINGS).length - 1 });
 function planOf(wish: LegWish, voice: number, index: number): LegPlan {
   const coded = VOICES[voice]?.[index] ?? assert.fail();
   const packets = (ms: number): number => Math.max(1, Math.floor(samplesOf(ms) / coded.samples));
-  const links = wish.links.map(({ runs: wished, trim, preSkip, gainDb }): LinkPlan => ({
+  const packetsPerPage = Math.min(255, packets(wish.perPageMs));
+  const links = wish.links.map(({ runs: wished, trim, preSkip, gainDb }, index): LinkPlan => ({
     gainDb,
     preSkip,
-    // Of a last page that has a hole before it nobody can tell whether the hole was shorter or the end was cut off.
-    trim: wished.length > 1 && (wished.at(-1)?.hole ?? 0) > 0 ? 0 : Math.floor(trim * coded.samples),
+    trim: isEndUncertain(index === 0 ? wish.start : 0, wished, packets(wished[0]?.lengthMs ?? 0) <= packetsPerPage)
+      ? 0
+      : Math.floor(trim * coded.samples),
     runs: wished.map(({ fromMs, lengthMs, hole }, at) => ({
       from: packets(fromMs),
       count: packets(lengthMs),
       hole: at === 0 ? 0 : hole,
     })),
   }));
-  return { coded, start: wish.start, links, packetsPerPage: Math.min(255, packets(wish.perPageMs)) };
+  return { coded, start: wish.start, links, packetsPerPage };
+}
+
+/**
+ * Of a last page that has a hole before it nobody can tell whether the hole was shorter or the end was cut off; nor of the only
+ * page of what begins late whether it began earlier.
+ */
+function isEndUncertain(start: number, wished: readonly RunWish[], isOnePage: boolean): boolean {
+  return wished.length > 1 ? (wished.at(-1)?.hole ?? 0) > 0 : start > 0 && isOnePage;
 }
 
 // ── judging ─────────────────────────────────────────────────────────────────────────────────────────────────────
