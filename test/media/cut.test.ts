@@ -42,6 +42,27 @@ for (const [what, whole] of CUT) {
   });
 }
 
+const FRAMED: readonly (readonly [string, Promise<Buffer>])[] = [
+  ['ADTS', inFile('a.aac', ...TONE, '-c:a', 'aac')],
+  ['MP3 that counts nothing', inFile('a.mp3', ...TONE, '-write_xing', '0', '-id3v2_version', '0')],
+];
+
+for (const [what, whole] of FRAMED) {
+  test(`(D1) ${what}, cut within the header of a frame or behind it: refused with its byte`, HANG, async () => {
+    const bytes = await whole;
+    const frame = bytes.indexOf(bytes.subarray(0, 2), Math.floor(bytes.length / 2));
+    for (const kept of [1, 4, 9, 10]) {
+      await assert.rejects(archived([bytes.subarray(0, frame + kept)]), (error) => {
+        assert.ok(error instanceof Failure, String(error));
+        assert.ok(['incomplete', 'unreadable-media'].includes(error.code), `${error.code}: ${error.message}`);
+        assert.match(error.message, /byte \d+/);
+        return true;
+      });
+    }
+    await archived([bytes.subarray(0, frame)]);
+  });
+}
+
 test('(D1) fragmented MP4, cut between two fragments: refused by Genesys, or said in the manifest', HANG, async () => {
   const bytes = await ffmpeg(...FILM, '-c:a', 'aac', ...FRAGMENTS);
   assert.doesNotMatch((await archived([bytes], { seconds: 4 })).why, /end mark/);

@@ -26,11 +26,26 @@ export function* walkMpeg(tally: Tally, sieve: Sieve): Walk {
       continue;
     }
     const frame = parseMpegHeader(head, 0);
+    if (frames.any && isLastOfAll(head, frame)) return endWith(head, frames, sieve);
     if (frame !== undefined && (frames.goesOnWith(frame) || (yield* isConfirmed(frame)))) {
       yield* walkFrame(frame, frames, sieve);
     } else if (!(yield* walkGap(frames, sieve))) return;
   }
 }
+
+/** Whether the file ends here, and not with a frame. */
+function isLastOfAll(head: Buffer, frame: MpegFrame | undefined): boolean {
+  return head.length < ID3_HEADER_BYTES && (frame?.sizeBytes ?? Infinity) > head.length;
+}
+
+/** What begins as frames do is one that was cut. */
+function endWith(rest: Buffer, frames: Frames, sieve: Sieve): void {
+  if (rest[0] === SYNC) frames.breakOff();
+  else requireTail(rest, frames, sieve);
+}
+
+/** The first byte of every frame. */
+const SYNC = 0xff;
 
 /** Bytes of the tag that begins here, 0 where none does: ID3v2, ID3v1, APEv2 (wiki.hydrogenaudio.org/APEv2). */
 function* lookForTag(head: Buffer): Walk<number> {
@@ -100,9 +115,14 @@ function* walkGap(frames: Frames, sieve: Sieve): Walk<boolean> {
     yield at === undefined ? { keep: Infinity } : { drop: at };
     return at !== undefined;
   }
-  const isTail = at === undefined && bytes.length < GAP_BYTES;
-  if (isTail && (isForeign(bytes) || foreignTail(bytes) === bytes.length)) return false;
-  throw notFrames(sieve.position, frames.heardS);
+  if (at !== undefined || bytes.length === GAP_BYTES) throw notFrames(sieve.position, frames.heardS);
+  requireTail(bytes, frames, sieve);
+  return false;
+}
+
+/** @throws Failure `unreadable-media` where the end of the file is neither tags nor text */
+function requireTail(bytes: Buffer, frames: Frames, sieve: Sieve): void {
+  if (!isForeign(bytes) && foreignTail(bytes) !== bytes.length) throw notFrames(sieve.position, frames.heardS);
 }
 
 function notFrames(position: number, atS: number): Failure {
@@ -173,6 +193,11 @@ class Frames {
 
   end(): void {
     this.#isWithin = false;
+  }
+
+  /** The file ends within the header of a frame. */
+  breakOff(): void {
+    this.#isWithin = true;
   }
 
   /** ffmpeg's filters are set up once. */
