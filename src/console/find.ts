@@ -164,7 +164,7 @@ function filterForm(address: FindAddress, today: string): Html {
         name="q"
         id="q"
         maxlength="200"
-        placeholder="Agent, queue, number or id"
+        placeholder="Agent, queue, number, id"
         autocomplete="off"
         spellcheck="false"
         value="${text}"

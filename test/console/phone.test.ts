@@ -1,4 +1,4 @@
-/** The pages of tables on a phone: nothing of a row is out of sight, and what a field asks for is read whole. */
+/** Tables on a phone and at a desk: nothing of a row is out of sight, and what a field asks for is read whole. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { chromiumForTests, openView, picture } from '../support/console/chromium.ts';
@@ -29,6 +29,7 @@ for (const [theme, width] of [
   ['light', 390],
   ['dark', 390],
   ['light', 320],
+  ['light', 1440],
 ] as const)
   test(`${theme}, ${String(width)} px`, options, async () => {
     await using scene = await openConsoleScene();
