@@ -1,5 +1,6 @@
 /** The words behind `archiver`, where they start no service → what they ask for: help, a command, a script for the shell. */
 import { environmentHelp, isConfigured } from '../config/variables.ts';
+import { readVersion } from '../version.ts';
 import { completionOf } from './completion.ts';
 import { COMMANDS, commandNamed, SERVICES, tableOfContents, unknownCommand } from './contents.ts';
 import { helpOf } from './flags.ts';
@@ -9,7 +10,11 @@ import { runHere } from './here.ts';
 export async function runLine(name: string, rest: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {
   const command = commandNamed(name);
   const asked = rest.join();
-  if (name === '--help' || name === 'help') {
+  if (name === 'help' && commandNamed(asked) !== undefined) {
+    await runLine(asked, ['--help'], env);
+  } else if (name === '--version' && rest.length === 0) {
+    process.stdout.write(`${readVersion()}\n`);
+  } else if (name === '--help' || name === 'help') {
     process.stdout.write(tableOfContents());
   } else if (isService(name) && asked === '--help') {
     process.stdout.write(`Usage: archiver ${name}\n\n${environmentHelp(name)}`);

@@ -162,3 +162,11 @@ test('what the README shows of status and doctor is what they print: the same la
   assert.ok(names.size > 15, [...names].join());
   assert.deepEqual(namesOf(await shownOf('doctor')), names);
 });
+
+test('help of a command is asked for in either order, and the version by itself', async () => {
+  const [first, second] = [await runArchiver(['help', 'verify'], {}), await runArchiver(['verify', '--help'], {})];
+  assert.deepEqual([first.code, first.stdout], [0, second.stdout]);
+  const version = await runArchiver(['--version'], {});
+  assert.equal(version.code, 0);
+  assert.match(version.stdout, /^\d+\.\d+\.\d+\S*\n$/);
+});
