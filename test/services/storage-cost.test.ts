@@ -56,11 +56,14 @@ async function archive(service: Service, { genesys }: Scene, conversationId: str
 
 /** A worker looks through a bucket once, as it starts; until then it asks more. */
 async function namesAreKnown(server: GcsServer): Promise<void> {
-  const until = AbortSignal.timeout(120_000);
-  while (!server.names().includes('calls/erased-of/known')) {
-    until.throwIfAborted();
-    await nextTurn();
-  }
+  const name = 'calls/erased-of/known';
+  const { promise: asked, resolve } = Promise.withResolvers<void>();
+  server.gate = (seen) => {
+    if (seen.operation === 'insert' && seen.name === name) resolve();
+    return undefined;
+  };
+  await asked;
+  while (!server.names().includes(name)) await nextTurn();
 }
 
 /** Whatever was asked about these ids, in whatever spelling, or by the hash that stands for a conversation. */
@@ -84,6 +87,7 @@ test(
     const key = await keyInEnvironment();
     const server = await startGcsServer({ signer: key.signer });
     try {
+      const known = namesAreKnown(server);
       const service = await scene.start({
         ARCHIVE_URL: `gs://${server.bucket}/calls`,
         GCS_API_ENDPOINT: server.url,
@@ -91,7 +95,7 @@ test(
         GOOGLE_APPLICATION_CREDENTIALS: process.env['GOOGLE_APPLICATION_CREDENTIALS'] ?? '',
       });
       await using running = service;
-      await namesAreKnown(server);
+      await known;
       const all = [];
       for (const _each of [1, 2, 3]) all.push(await archive(running, scene));
       // WebM, the mark of its day, levels, manifest. Looked for once; whether it was erased is asked where it is not found, before it
