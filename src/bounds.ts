@@ -100,6 +100,13 @@ export const BOUNDS: readonly Bound[] = [
     answer: 'the stream is broken off',
   },
   {
+    resource: 'the event loop',
+    bound: 'in each of its turns one Cluster, or one start, of what only listeners wait for; archiving has all of them',
+    waits: 'listeners',
+    refused: 'nobody',
+    answer: 'a slower stream',
+  },
+  {
     resource: 'memory of WebM in the making',
     bound: `${mebibytes(FLIGHTS.allBytes)} in all, ${mebibytes(FLIGHTS.eachBytes)} of a recording`,
     waits: 'what nobody reads yet is not made',

@@ -6,6 +6,7 @@ import { release } from '../memory.ts';
 import { unlessAborted } from '../waiting.ts';
 import { FlightMemory, type Keeper } from './flight-memory.ts';
 import { Purpose } from './purpose.ts';
+import { Turns } from './turns.ts';
 import type { Webm } from './webm/webm.ts';
 
 /** Thrown to a listener that fell further behind than a making keeps. */
@@ -33,6 +34,7 @@ export interface FlightsOptions {
 export class Flights<T extends Webm> {
   readonly #flights = new Map<string, Flight<T>>();
   readonly #memory: FlightMemory;
+  readonly #turns = new Turns();
   readonly #eachBytes: number;
   readonly #clock: Clock;
 
@@ -74,6 +76,7 @@ export class Flights<T extends Webm> {
   #begin(order: FlightOrder<T>): Flight<T> {
     const flight: Flight<T> = new Flight(order, {
       memory: this.#memory,
+      turns: this.#turns,
       eachBytes: this.#eachBytes,
       clock: this.#clock,
       ended: () => {
@@ -87,6 +90,8 @@ export class Flights<T extends Webm> {
 
 interface FlightNeeds {
   readonly memory: FlightMemory;
+  /** Of what only listeners wait for. */
+  readonly turns: Turns;
   readonly eachBytes: number;
   readonly clock: Clock;
   /** Nobody may join any more. */
@@ -139,8 +144,19 @@ class Flight<T extends Webm> implements Keeper {
     this.#needs = needs;
     this.#purpose = new Purpose(reader);
     this.#needs.memory.add(this);
-    this.#webm = make(this.#purpose, this.#stop.signal);
+    this.#webm = this.#begin(make);
     void this.#run();
+  }
+
+  async #begin(make: FlightOrder<T>['make']): Promise<T> {
+    await this.#turn();
+    this.#stop.signal.throwIfAborted();
+    return make(this.#purpose, this.#stop.signal);
+  }
+
+  /** The archive has every turn of the event loop. */
+  async #turn(): Promise<void> {
+    if (!this.#purpose.archiving) await this.#needs.turns.next();
   }
 
   /** Whether a new reader would still get everything from the first cluster. */
@@ -209,6 +225,7 @@ class Flight<T extends Webm> implements Keeper {
       for await (const cluster of webm.clusters) {
         this.#keep(cluster);
         await this.#untilWanted(webm);
+        await this.#turn();
       }
       this.#finish(undefined);
     } catch (error) {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { Failure } from '../../src/failure.ts';
 import { FLIGHTS } from '../../src/bounds.ts';
 import { Flights, Lagged, type FlightOrder } from '../../src/media/flight.ts';
@@ -189,7 +190,7 @@ test('a making that cannot start fails whoever waits for it', async () => {
 // ── who sets the pace, and what is kept ─────────────────────────────────────────────────────────────────────────
 
 const turns = async (): Promise<void> => {
-  for (let count = 0; count < 50; count += 1) await new Promise((resolve) => setImmediate(resolve));
+  for (let count = 0; count < 200; count += 1) await setImmediate();
 };
 
 /** A making by an encoder: it works ahead of its listeners. */
@@ -300,6 +301,7 @@ test('the archive goes on where its listener was refused, by a making of its own
     return good(purpose, signal);
   };
   const listener = flights.join(listens(make), never);
+  await turns();
   const archive = flights.join(archives(make), never);
   refused.reject(new Failure('busy', 'Too many listeners.'));
   await assert.rejects(listener, /Too many listeners/);
@@ -368,4 +370,64 @@ test('two that read the same at the archive’s pace, one of them slow, hold no 
   await read(behind, 199);
   await behind.next();
   assert.deepEqual(await all200, numbers(200));
+});
+
+const CROWD = 200;
+
+/** The order in which starts and clusters of many makings were granted. Each yields at once whatever it is asked for. */
+function granting(granted: string[], name: string, count: number, paced = false): Make {
+  const { make } = making(count);
+  return async (purpose, signal) => {
+    granted.push(`start ${name}`);
+    const webm = await make(purpose, signal);
+    async function* clusters(): AsyncGenerator<Buffer, void, void> {
+      for await (const cluster of webm.clusters) {
+        // As a download does: each piece arrives in a turn of its own.
+        if (paced) await setImmediate();
+        granted.push(`cluster ${name}`);
+        yield cluster;
+      }
+    }
+    return { ...webm, clusters: { [Symbol.asyncIterator]: clusters } };
+  };
+}
+
+test('however many listen, what is archived goes on in every turn of the event loop, and they one by one (A2) (A3)', async () => {
+  const flights = new Flights();
+  const granted: string[] = [];
+  const crowd = Array.from({ length: CROWD }, async (_, number) => {
+    const name = `listener ${String(number)}`;
+    return all(await flights.join(listens(granting(granted, name, 5), name), never));
+  });
+  const archived = await all(await flights.join(archives(granting(granted, 'archive', 50, true), 'archive'), never));
+  assert.deepEqual(archived, numbers(50));
+  assert.equal(granted[0], 'start archive', 'archiving starts first, whoever asked before');
+  const last = granted.lastIndexOf('cluster archive');
+  const between = granted
+    .slice(0, last)
+    .join('\n')
+    .split(/(?:start|cluster) archive\n?/)
+    .map((work) => work.split('\n').filter(Boolean).length);
+  assert.ok(
+    Math.max(...between) <= 2,
+    `listeners had so many turns before each of the archive's: ${between.join(' ')}`,
+  );
+  for (const clusters of await Promise.all(crowd)) assert.deepEqual(clusters, numbers(5));
+  assert.deepEqual(
+    granted.filter((work) => work.startsWith('start listener')),
+    Array.from({ length: CROWD }, (_, number) => `start listener ${String(number)}`),
+    'first come, first served',
+  );
+});
+
+test('a listener that leaves before its turn starts nothing', async () => {
+  const flights = new Flights();
+  const { make, seen } = making(5);
+  const leaving = new AbortController();
+  const joined = flights.join(listens(make), leaving.signal);
+  leaving.abort(new Failure('stopped', 'The listener left.'));
+  await assert.rejects(joined, { code: 'stopped' });
+  await setImmediate();
+  await setImmediate();
+  assert.equal(seen.started, 0);
 });
