@@ -16,8 +16,7 @@ import type { Task } from './task.ts';
 interface BackfillNeeds extends ProofNeeds {
   readonly archive: Archive;
   readonly bulk: BulkWork;
-  /** Encoders at once. */
-  readonly slots: number;
+  readonly atOnce: number;
   /** Of Genesys' calls a minute. */
   readonly share: number;
   /** Which days are this task's, where it is one of several. */
@@ -25,6 +24,8 @@ interface BackfillNeeds extends ProofNeeds {
 }
 
 const SHARE = 0.5;
+/** Beyond those that hold an encoder, so that calls and downloads are not waited for one after the other. */
+const AT_ONCE = 8;
 
 export async function runBackfill(task: Task): Promise<Exit> {
   const { flags } = task;
@@ -44,7 +45,7 @@ export async function runBackfill(task: Task): Promise<Exit> {
     : await backfill(task, {
         ...needs,
         bulk: await openBulkWork({ workplace, archive }, { slots, share }, task),
-        slots,
+        atOnce: Math.max(AT_ONCE, slots),
         share,
         part: workplace.config.task,
       });

@@ -6,6 +6,7 @@ import { type Config, readConfig } from '../config/config.ts';
 import type { Command } from '../config/variables.ts';
 import { Failure, systemCode } from '../failure.ts';
 import { GenesysInquiry } from '../genesys/inquiry.ts';
+import { BULK_PATIENCE_MS } from '../genesys/open-genesys.ts';
 import { GenesysCensus } from '../genesys/open-census.ts';
 import { GenesysRetention } from '../genesys/retention.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
@@ -123,7 +124,11 @@ export async function openBulkWork(
   const config = { ...workplace.config, transcodeSlots: slots };
   const [metrics, version] = [createMetrics(), readVersion()];
   const context = { config, log, metrics, version, opened: task.opened };
-  const { pipeline, genesys } = await openStudio(context, { archive }, { share, archives: true });
+  const { pipeline, genesys } = await openStudio(
+    context,
+    { archive },
+    { share, patienceMs: BULK_PATIENCE_MS, archives: true },
+  );
   const handle = handleWithoutQueue({ pipeline, genesys, archive, metrics, log, version });
   return { handle, expect: (recordings) => genesys.expect(recordings) };
 }

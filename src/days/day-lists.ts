@@ -51,8 +51,8 @@ export class DayLists implements Census {
   expected(recording: Recording): readonly ExpectedRecording[] {
     const { recordingId, conversationId } = recording;
     if (conversationId === undefined) return [];
-    const { startedAt, endedAt } = this.#counted.get(keyOf(recording)) ?? {};
-    return [{ recordingId, conversationId, startedAt, endedAt }];
+    const { startedAt, endedAt, media, fileState } = this.#counted.get(keyOf(recording)) ?? {};
+    return [{ recordingId, conversationId, startedAt, endedAt, media, fileState }];
   }
 
   /** Whatever may still change is asked for again. */

@@ -23,8 +23,8 @@ export interface BulkWork {
 export interface MendDaysNeeds extends ProofNeeds, Omit<DayWatcher, 'onProgress'> {
   readonly archive: Archive;
   readonly bulk: BulkWork;
-  /** Encoders at once. */
-  readonly slots: number;
+  /** Recordings at once: each waits for Genesys and its media host most of the time. */
+  readonly atOnce: number;
   /** What the run is called in the marks it leaves: the same name for the same work. */
   readonly run: string;
   /** Days that are proven and recordings that failed, too. */
@@ -88,13 +88,13 @@ async function fetchAll(
   { needs, isCareful }: Mending,
   signal: AbortSignal,
 ): Promise<void> {
-  const { bulk, slots } = needs;
+  const { bulk, atOnce } = needs;
   let over = 0;
   const onEnd = (): void => {
     over += 1;
     needs.onFetched?.(day, over, recordings.length);
   };
-  const how = isCareful ? { handle: marking(needs), slots: 1 } : { handle: bulk.handle, slots };
+  const how = isCareful ? { handle: marking(needs), slots: 1 } : { handle: bulk.handle, slots: atOnce };
   const expect = (some: readonly Recording[]): void => bulk.expect(some.flatMap((one) => census.expected(one)));
   await catchUp(announced(recordings, expect), { ...how, onEnd }, signal);
 }

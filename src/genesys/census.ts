@@ -35,6 +35,9 @@ export interface ExpectedRecording {
   readonly conversationId: string;
   readonly startedAt: Date | undefined;
   readonly endedAt: Date | undefined;
+  /** As in a {@link CountedRecording}. */
+  readonly media?: string | undefined;
+  readonly fileState?: string | undefined;
 }
 
 export interface CountedDay {

@@ -99,7 +99,10 @@ class GenesysCloud implements OpenGenesys {
   }
 
   expect(recordings: readonly ExpectedRecording[]): void {
-    if (this.#way !== 'media') this.#batches.expect(recordings.filter(({ recordingId }) => !isVoicemail(recordingId)));
+    if (this.#way === 'media') return;
+    const asked = recordings.filter(({ recordingId }) => !isVoicemail(recordingId));
+    this.#recordings.expect(asked);
+    this.#batches.expect(asked);
   }
 
   divisionNames(signal: AbortSignal): Promise<ReadonlyMap<string, string> | undefined> {
@@ -142,6 +145,12 @@ class GenesysCloud implements OpenGenesys {
     );
   }
 }
+
+/**
+ * For whoever works through many without a queue: a window that is used up is waited for with the question in hand. Handed back,
+ * each of thousands would be held, and come back all the later.
+ */
+export const BULK_PATIENCE_MS = 15 * 60_000;
 
 /** Waiting holds no slot: what takes longer goes back to the queue, which comes again. Listeners have more (api.ts). */
 const PATIENCE_MS = 1_000;

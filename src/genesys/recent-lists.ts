@@ -7,7 +7,7 @@ import { keyOf } from '../recording.ts';
 import type { ConversationRecording, ListedRecording } from './recording-answer.ts';
 
 interface RememberedEntry {
-  readonly entry: ListedRecording;
+  readonly kind: ListedRecording['kind'];
   /** On the clock of `performance.now()`. */
   readonly until: number;
 }
@@ -19,26 +19,31 @@ export class RecentLists {
   #sawScreen = false;
 
   note(entries: readonly ListedRecording[]): void {
+    this.remember(entries);
+    if (entries.length === 0) return;
+    if (hasScreen(entries)) this.#sawScreen = true;
+    this.#withoutScreen = hasScreen(entries) ? 0 : this.#withoutScreen + 1;
+  }
+
+  /** Of any lists: what they say of other recordings counts for nothing. */
+  remember(entries: readonly Pick<ListedRecording, 'recordingId' | 'conversationId' | 'kind'>[]): void {
     const until = performance.now() + LISTS.rememberedMs;
     for (const entry of entries) {
       const key = keyOf(entry);
       this.#known.delete(key);
-      this.#known.set(key, { entry, until });
+      this.#known.set(key, { kind: entry.kind, until });
     }
     for (const key of this.#known.keys()) {
       if (this.#known.size <= LISTS.remembered) break;
       this.#known.delete(key);
     }
-    if (entries.length === 0) return;
-    if (hasScreen(entries)) this.#sawScreen = true;
-    this.#withoutScreen = hasScreen(entries) ? 0 : this.#withoutScreen + 1;
   }
 
   /** undefined where nothing was listed of it lately, or nothing that can be relied on. */
   kindOf(recording: ConversationRecording): ListedRecording['kind'] {
     const key = keyOf(recording);
     const known = this.#known.get(key);
-    if (known === undefined || performance.now() < known.until) return known?.entry.kind;
+    if (known === undefined || performance.now() < known.until) return known?.kind;
     this.#known.delete(key);
     return undefined;
   }

@@ -50,9 +50,13 @@ function listedIn(entry: unknown, conversationId: string): readonly ListedRecord
   if (fields === undefined || recordingId === undefined) return [];
   if ((idIn(fields, 'conversationId') ?? conversationId) !== conversationId) return [];
   const [media, state] = [mediaOf(fields), stateOf(fields)];
-  const isSaid = media !== '' && !WITHOUT_MEDIA.has(media) && PLAYABLE.has(state);
-  const kind = media === 'screen' ? 'screen' : 'audio';
-  return [{ recordingId, conversationId, kind: isSaid ? kind : undefined, isSettled: SETTLED_STATES.has(state) }];
+  return [{ recordingId, conversationId, kind: kindListed(media, state), isSettled: SETTLED_STATES.has(state) }];
+}
+
+/** `media` in lower case, `fileState` in upper case; see {@link ListedRecording.kind}. */
+export function kindListed(media: string, fileState: string): ListedRecording['kind'] {
+  if (media === '' || WITHOUT_MEDIA.has(media) || !PLAYABLE.has(fileState)) return undefined;
+  return media === 'screen' ? 'screen' : 'audio';
 }
 
 /**

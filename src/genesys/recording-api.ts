@@ -1,6 +1,7 @@
 /** A conversation → its recordings, and a recording → its media files, by Genesys' Recording API. */
 import { Failure } from '../failure.ts';
 import type { Api } from './api.ts';
+import type { ExpectedRecording } from './census.ts';
 import type { Downloader } from '../download/download.ts';
 import type { JsonAnswer } from './exchange.ts';
 import type { GenesysCaller, Located, RecordingList } from './genesys.ts';
@@ -8,6 +9,7 @@ import { fileByUrl } from './media-url.ts';
 import { RecentLists } from './recent-lists.ts';
 import {
   type ConversationRecording,
+  kindListed,
   type ListedRecording,
   listedRecordings,
   parseMedia,
@@ -18,6 +20,8 @@ import {
 export interface RecordingApi {
   /** See {@link import('./genesys.ts').Genesys.recordingsOf}. */
   recordingsOf(conversationId: string, signal: AbortSignal): Promise<RecordingList>;
+  /** What somebody's lists have told of these is not asked for again. */
+  expect(recordings: readonly ExpectedRecording[]): void;
   /**
    * See {@link import('./genesys.ts').Genesys.locate}. The metadata is asked first, where no list has just told it: it starts
    * no transcoding.
@@ -53,6 +57,11 @@ export function createRecordingApi(api: Api, downloader: Downloader): RecordingA
       lists.note(entries);
       const recordings = entries.map(({ recordingId }) => ({ recordingId, conversationId }));
       return { recordings, isComplete: lists.isComplete(entries) };
+    },
+    expect: (recordings) => {
+      lists.remember(
+        recordings.map(({ media = '', fileState = '', ...ids }) => ({ ...ids, kind: kindListed(media, fileState) })),
+      );
     },
     locate: async (recording, caller, signal) => {
       const kind = lists.kindOf(recording) ?? (await kindOf(recording, caller, signal));

@@ -6,7 +6,7 @@ import type { DayProof } from '../days/day.ts';
 import type { DeliveryNeeds } from '../delivery.ts';
 import type { Genesys } from '../genesys/genesys.ts';
 import { GenesysCensus } from '../genesys/open-census.ts';
-import { createGenesys } from '../genesys/open-genesys.ts';
+import { BULK_PATIENCE_MS, createGenesys } from '../genesys/open-genesys.ts';
 import { IndexDays } from '../days/index-days.ts';
 import { type BulkWork, mendDays } from '../days/mend-days.ts';
 import { daysSinceFirstLook, incompleteSince, isOverdue } from '../days/prove-day.ts';
@@ -16,8 +16,8 @@ import { handleWithoutQueue, type StudioContext } from './open.ts';
 
 /** Of Genesys' calls a minute; a token of its own is taken, and any 429 halves it. */
 const SHARE = 0.5;
-/** Encoders at once, of those that there are. */
-const SLOTS = 1;
+/** Recordings at once, and encoders of those that there are. */
+const AT_ONCE = 1;
 /** As doctor counts it. */
 const CLOCK_OFF_MS = 60_000;
 
@@ -76,7 +76,7 @@ export class NightlyLook {
         index,
         now,
         bulk,
-        slots: SLOTS,
+        atOnce: AT_ONCE,
         run: 'night',
         again: false,
         wasKilled: false,
@@ -109,7 +109,11 @@ export class NightlyLook {
   #bulkIn(open: AsyncDisposableStack): BulkWork {
     const { config, metrics, log, version } = this.#context;
     const { archive, studio, followUps } = this.#needs;
-    const genesys = createGenesys(config.genesys, { proxies: config.proxies, share: SHARE });
+    const genesys = createGenesys(config.genesys, {
+      proxies: config.proxies,
+      share: SHARE,
+      patienceMs: BULK_PATIENCE_MS,
+    });
     open.defer(() => genesys.close());
     const pipeline = studio.pipelineOver(genesys);
     const after = followUps === undefined ? {} : { followUps };

@@ -88,6 +88,8 @@ export interface Studio {
 export interface StudioOptions {
   /** Of Genesys' rate windows: all of them, but for whoever makes way for live work. */
   readonly share?: number;
+  /** How long a question to Genesys may wait for its turn before the work is handed back; a second by default. */
+  readonly patienceMs?: number;
   /** Whether recordings are archived here: then listeners never have the last encoder. */
   readonly archives: boolean;
 }
@@ -95,7 +97,7 @@ export interface StudioOptions {
 export async function openStudio(
   context: StudioContext,
   { archive }: Pick<OpenArchive, 'archive'>,
-  { share = 1, archives }: StudioOptions,
+  { archives, ...limits }: StudioOptions,
 ): Promise<Studio> {
   const { config, metrics, log } = context;
   const ffmpeg = await checkFfmpeg({ cage: config.encoderCage });
@@ -107,7 +109,7 @@ export async function openStudio(
   context.opened.defer(() => encoders.close());
   const slots = new Slots({ slots: config.transcodeSlots, maxWaiting: config.transcodeQueue, archives });
   const spools = new Spools();
-  const genesys = createGenesys(config.genesys, { proxies: config.proxies, share });
+  const genesys = createGenesys(config.genesys, { proxies: config.proxies, ...limits });
   context.opened.defer(() => genesys.close());
   const threads = threadsFor(config.transcodeSlots, availableParallelism());
   const tools = { ffmpeg, slots, spools, encoders, maxDurationMs: config.maxDurationS * 1000, threads };

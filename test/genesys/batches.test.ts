@@ -68,6 +68,8 @@ test('250 recordings take three batches and no call of their own', async (t) => 
 
 const OWN_WAY = { metadata: 1, recording: 1 };
 
+const LISTED = { media: 'audio', fileState: 'AVAILABLE' } as const;
+
 const LEFT: Readonly<Record<string, Partial<SimulatedRecording>>> = {
   'of two files, whose sides a batch does not name': {
     files: ['0', '1'].map((channel) => ({
@@ -86,6 +88,25 @@ for (const [name, odd] of Object.entries(LEFT))
     const { server, locateAll } = await setUp(t);
     const recordings = [add(server, 0, odd), add(server, 1)];
     assert.deepEqual(kinds(await locateAll(recordings)), { batch: 1, 'batch-status': 2, ...OWN_WAY });
+  });
+
+test('what its list told of a recording that no batch gives is not asked for again', async (t) => {
+  const { server, locateAll } = await setUp(t);
+  const recordings = [0, 1, 2].map((index) => ({ ...add(server, index), ...LISTED }));
+  const sides = ['0', '1'].map((channel) => ({
+    channel,
+    contentType: 'audio/ogg',
+    bytes: Buffer.from('sound of r-1'),
+  }));
+  server.update('r-1', { files: sides });
+  assert.deepEqual(kinds(await locateAll(recordings)), { batch: 1, 'batch-status': 2, recording: 1 });
+});
+
+for (const fileState of ['', 'UPLOADING', 'ARCHIVED'])
+  test(`a list that does not say that there is media (${fileState || 'nothing'}) is not relied on`, async (t) => {
+    const { server, locateAll } = await setUp(t);
+    const one = { ...add(server, 0), startedAt: undefined, media: 'audio', fileState };
+    assert.deepEqual(kinds(await locateAll([one])), OWN_WAY);
   });
 
 test('what a batch does not know goes its own way, and is what that says', async (t) => {

@@ -68,6 +68,9 @@ export interface LoggedRequest {
   readonly hasAuthorization: boolean;
   readonly range: string | undefined;
   readonly formatId: string | undefined;
+  /** Which token it bore, in the order they were given out, and how many calls its window had then, this one included. */
+  readonly token?: number;
+  readonly count?: number;
 }
 
 export interface GenesysServer {
@@ -122,6 +125,7 @@ export interface SimulatedTranscript {
 }
 
 interface Token {
+  readonly number: number;
   readonly client: SimulatedClient;
   readonly expiresAt: number;
   windowEnd: number;
@@ -172,6 +176,7 @@ class SimulatedGenesys implements GenesysServer {
   readonly #voicemails = new SimulatedVoicemails();
   readonly #transcripts: SimulatedTranscript[] = [];
   readonly #log: LoggedRequest[] = [];
+  readonly #logged = new WeakMap<IncomingMessage, LoggedRequest>();
   readonly #arrivals = new EventEmitter();
   readonly #api: Server;
   readonly #media: Server;
@@ -353,7 +358,7 @@ class SimulatedGenesys implements GenesysServer {
 
   #record(request: IncomingMessage, url: URL, route: string): void {
     const names = [...url.searchParams.keys()].join('&');
-    this.#log.push({
+    const entry: LoggedRequest = {
       route,
       method: request.method ?? '',
       path: names === '' ? url.pathname : `${url.pathname}?${names}`,
@@ -361,7 +366,9 @@ class SimulatedGenesys implements GenesysServer {
       hasAuthorization: request.headers.authorization !== undefined,
       range: request.headers.range,
       formatId: url.searchParams.get('formatId') ?? undefined,
-    });
+    };
+    this.#log.push(entry);
+    this.#logged.set(request, entry);
     this.#arrivals.emit('request');
   }
 
@@ -383,7 +390,7 @@ class SimulatedGenesys implements GenesysServer {
 
   async #decide(call: Call, route: Route | undefined, bearer: string | undefined): Promise<Reply> {
     const { token, fault } = call;
-    if (token !== undefined) this.#count(token);
+    if (token !== undefined) this.#count(token, call.request);
     if (fault?.status !== undefined) return faultReply(fault, route?.name === 'token');
     if (route?.name === 'token') return route.answer(call);
     if (bearer === undefined)
@@ -410,10 +417,11 @@ class SimulatedGenesys implements GenesysServer {
     return this.#options.rateLimit ?? { allowed: 300, windowS: 60 };
   }
 
-  #count(token: Token): void {
+  #count(token: Token, request: IncomingMessage): void {
     const now = performance.now();
     if (now >= token.windowEnd) Object.assign(token, { windowEnd: now + this.#limit.windowS * 1_000, count: 0 });
     token.count += 1;
+    Object.assign(this.#logged.get(request) ?? {}, { token: token.number, count: token.count });
   }
 
   #rateHeaders(token: Token | undefined): Record<string, string> {
@@ -679,7 +687,8 @@ class SimulatedGenesys implements GenesysServer {
     const value = randomBytes(32).toString('base64url');
     this.#givenTokens.push(value);
     const lifetimeS = this.#options.tokenLifetimeS ?? 86_399;
-    this.#tokens.set(value, { client, expiresAt: Date.now() + lifetimeS * 1_000, windowEnd: 0, count: 0 });
+    const number = this.#givenTokens.length;
+    this.#tokens.set(value, { number, client, expiresAt: Date.now() + lifetimeS * 1_000, windowEnd: 0, count: 0 });
     return jsonReply(200, { access_token: value, token_type: 'bearer', expires_in: lifetimeS });
   }
 
