@@ -66,12 +66,18 @@ interface SpawnNeeds {
   readonly encoder: Encoder;
 }
 
+/**
+ * ffmpeg 7 and later have a thread for each step, and malloc(3) would reserve 64 MiB of address space for each that waits for another
+ * on a busy machine: good media met the limit of 1 GiB. mallopt(3), M_ARENA_MAX.
+ */
+const ONE_ARENA = { MALLOC_ARENA_MAX: '1' };
+
 /** A group of its own, so that all of it can be killed; shell and inherited environment are none of its business. */
 function spawnChild(command: readonly string[], { inputs, lifeline, encoder }: SpawnNeeds): ChildProcess {
   const [program = '', ...args] = command;
   const pipes = 2 + inputs + (lifeline === undefined ? 0 : 1);
   const stdio = Array.from({ length: pipes }, (): 'pipe' => 'pipe');
-  const env = { PATH: encoder.searchPath };
+  const env = { PATH: encoder.searchPath, ...ONE_ARENA };
   const { filter } = encoder.confinement.tools;
   try {
     if (filter !== undefined) keepFilterFile(filter);

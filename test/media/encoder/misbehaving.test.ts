@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
@@ -295,6 +296,20 @@ test(
 );
 
 const invisible = existsSync('/proc/self/environ') ? false : 'needs /proc';
+
+test('an encoder has one arena for its memory, however many threads it has', { ...HANG, skip: invisible }, async () => {
+  const stop = new AbortController();
+  const ended = failureOf(start({ ffmpeg: await staging.fake('silent'), signal: stop.signal }).then(drain));
+  const ids = await staging.appearance();
+  const told = await Promise.all(ids.map((id) => readFile(`/proc/${id}/environ`, 'latin1').catch(() => '')));
+  stop.abort(new Failure('stopped', 'The test has seen it.'));
+  await ended;
+  assert.ok(
+    told.some((environment) => environment.split('\0').includes('MALLOC_ARENA_MAX=1')),
+    told.join('\n'),
+  );
+  assert.deepEqual(await staging.leftovers(), []);
+});
 
 test(
   'invariant 5: with two slots there are never more than two encoders (FF-13)',
