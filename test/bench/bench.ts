@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { NO_CENSUS } from '../support/service/children.ts';
 import { auditRows } from './audit.ts';
+import { backfillRows } from './backfill.ts';
 import { boundsRows } from './bounds.ts';
 import { cloudRow } from './cloud.ts';
 import { cloudEventsRow } from './cloud-events.ts';
@@ -52,6 +53,7 @@ const WORK: Readonly<Record<string, Work>> = {
   'cloud-events': cloudEventsRow,
   'cloud-memory': cloudMemoryRow,
   verify: verifyRows,
+  backfill: backfillRows,
   listing: listingRows,
   search: searchRows,
   console: consoleRows,
