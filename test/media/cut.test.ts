@@ -63,6 +63,15 @@ for (const [what, whole] of FRAMED) {
   });
 }
 
+test('(D1) WAV that ends within its first moments: refused, as later on', HANG, async () => {
+  const bytes = await inFile('a.wav', ...TONE);
+  const start = bytes.indexOf('data') + 8;
+  for (const ms of [0, 1, 10, 49, 50, 51, 200]) {
+    const cut = archived([bytes.subarray(0, start + ms * 32)]);
+    await assert.rejects(cut, { code: 'incomplete', message: /bytes before its sound does/ }, `${String(ms)} ms`);
+  }
+});
+
 test('(D1) fragmented MP4, cut between two fragments: refused by Genesys, or said in the manifest', HANG, async () => {
   const bytes = await ffmpeg(...FILM, '-c:a', 'aac', ...FRAGMENTS);
   assert.doesNotMatch((await archived([bytes], { seconds: 4 })).why, /end mark/);

@@ -115,7 +115,7 @@ class WavSound {
       const heardBytes = end.position - startByte;
       const ms = this.#ms(heardBytes);
       if (isOpen || end.missing === 0) return ofSound(ms);
-      const isAsGenesysSays = Math.abs((ms ?? Infinity) - (genesysMs ?? 0)) <= GENESYS_SLACK_MS;
+      const isAsGenesysSays = genesysMs !== undefined && Math.abs((ms ?? Infinity) - genesysMs) <= GENESYS_SLACK_MS;
       if (!isAsGenesysSays && !countsItsHeader(end.missing, startByte)) {
         if (announcedBytes < NONSENSE_BYTES)
           throw incomplete(`${String(end.missing)} bytes before its sound does`, end);
