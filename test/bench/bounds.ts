@@ -23,10 +23,10 @@ export async function boundsRows(bench: Bench): Promise<readonly Row[]> {
 }
 
 async function crowdRows(bench: Bench, calls: typeof OF_ONE_TOKEN): Promise<readonly Row[]> {
+  const quiet = await probeIdle(bench);
   await using rig = await startRig(bench.folder, 'serve', calls);
   const wav = await bench.inputs.wav(10);
   const alone = await archiveAll(rig, wav);
-  const quiet = await probe(rig, bench.quick ? 3000 : 10_000);
   const idleBytes = residentBytesOf(rig.service.pid);
   using memory = watchMemory(rig.service.pid);
   const crowd = await gather(bench, rig);
@@ -72,9 +72,11 @@ async function archiveAll(rig: Rig, wav: string): Promise<number> {
   return Math.max(...walls);
 }
 
-async function probe(rig: Rig, ms: number): Promise<readonly number[]> {
+/** Of a receiver that nobody works behind: events of recordings that nobody knows would cost archiving its calls. */
+async function probeIdle(bench: Bench): Promise<readonly number[]> {
+  await using rig = await startRig(bench.folder, 'receiver');
   const prober = startProber(rig);
-  await delay(ms);
+  await delay(bench.quick ? 3000 : 10_000);
   return (await prober.stop()).webhook;
 }
 
