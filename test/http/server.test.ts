@@ -182,6 +182,17 @@ test('both lengths at once, and other ways to smuggle, are refused (IN-26)', asy
   assert.equal(queue.messages.length, 0);
 });
 
+test('a request that names two hosts is refused, whichever of them is ours (B3)', async () => {
+  await using app = await receiver(new ListQueue());
+  for (const second of ['evil.example', 'x', ''])
+    for (const name of ['Host', 'host', 'HOST']) {
+      const text = `GET /healthz HTTP/1.1\r\nHost: x\r\nA: host\r\n${name}: ${second}\r\n\r\n`;
+      assert.match(await exchange(app.port, text), /^HTTP\/1\.1 400 /, text);
+    }
+  const one = 'GET /healthz HTTP/1.1\r\nA: host\r\nHost: x\r\nConnection: close\r\n\r\n';
+  assert.match(await exchange(app.port, one), /^HTTP\/1\.1 200 /);
+});
+
 test('what is no HTTP at all is answered in the same shape (IN-26)', async () => {
   await using app = await receiver(new ListQueue());
   assert.match(await exchange(app.port, 'hello\r\n\r\n'), /^HTTP\/1\.1 400 [\s\S]*"requestId":"[0-9a-f-]{36}"/);
