@@ -54,6 +54,7 @@ export class CaseFolder implements CasePlace {
     const path = join(this.root, name);
     const draft = `${path}.part`;
     await mkdir(dirname(path), { recursive: true, mode: FOLDER_MODE });
+    signal.throwIfAborted();
     try {
       const counted = new CountedBytes();
       await pipeline(source, counted, createWriteStream(draft, { mode: FILE_MODE, flush: true }), { signal });

@@ -34,6 +34,7 @@ export class CaseZip implements CasePlace {
 
   async stream(name: string, source: Readable, signal: AbortSignal): Promise<CaseFile> {
     const { zip } = await this.#opened();
+    signal.throwIfAborted();
     const counted = new CountedBytes();
     // What fails is heard where the bytes are read.
     await zip.add(

@@ -112,7 +112,7 @@ export class FolderArchive extends ObjectArchive implements Archive, LinkVerifie
       const { start, end } = clipRange(range, manifest.webm.sizeBytes);
       const file = await this.#files.open(webmName(recordingOf(manifest)));
       if (file === undefined) throw notArchived();
-      return addAbortSignal(signal, file.createReadStream({ start, end }));
+      return readable(file.createReadStream({ start, end }), signal);
     });
   }
 
@@ -163,7 +163,7 @@ export class FolderArchive extends ObjectArchive implements Archive, LinkVerifie
       signal.throwIfAborted();
       const file = await this.#files.open(besideName(recordingOf(manifest), name));
       if (file === undefined) throw notArchived();
-      return addAbortSignal(signal, file.createReadStream());
+      return readable(file.createReadStream(), signal);
     });
   }
 
@@ -279,5 +279,13 @@ function fileNotAsStated(): Failure {
   return new Failure(
     'conflict',
     'What lies in the archive folder (ARCHIVE_URL) is not what its manifest says: restore recording.webm from a copy, or move the folder out of recordings/ and replay the recording.',
+  );
+}
+
+/** Whoever reads hears of an error by reading: one that comes before there is a reader ends no process. */
+function readable(stream: Readable, signal: AbortSignal): Readable {
+  return addAbortSignal(
+    signal,
+    stream.on('error', () => undefined),
   );
 }

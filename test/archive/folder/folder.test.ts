@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { chmod, mkdir, readdir, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { folderFailure } from '../../../src/archive/folder/failure.ts';
 import { openFolderArchive } from '../../../src/archive/folder/folder.ts';
 import { verifyStored } from '../../../src/archive/verify.ts';
@@ -40,6 +42,19 @@ test('staged clusters that the disk changed are noticed when they are read back,
     const commit = deposit.commit(CONTENT.head, 'audio/webm', (stored) => manifestOf(CALL, stored));
     await assert.rejects(commit, isFailure('archive-unavailable', /gave back other bytes/));
     assert.deepEqual(await filesIn(join(path, 'recordings')), []);
+  });
+});
+
+test('a reader that stops while its file is opened ends nobody else, and reads nothing', async () => {
+  await withFolder(async ({ archive }) => {
+    const manifest = await store(archive, CALL, CONTENT);
+    const stop = new AbortController();
+    const opening = archive.read(manifest, undefined, stop.signal);
+    stop.abort();
+    const stream = await opening;
+    // An error that nobody hears would have ended this process by then.
+    while (!stream.closed) await nextTurn();
+    await assert.rejects(buffer(stream), (error) => Failure.from(error).code === 'stopped');
   });
 });
 
