@@ -1,6 +1,6 @@
 /** A case and what it is about → held, or released again, on record before; by the same steps whoever asks. */
 import type { Archive } from '../archive/archive.ts';
-import { isErased, listErased, takeBackErasure } from '../archive/erased.ts';
+import { erasedMark, isErased, listErased, takeBackErasure } from '../archive/erased.ts';
 import {
   flagByHolds,
   flagWithout,
@@ -13,6 +13,7 @@ import {
 import type { Subject } from '../archive/names.ts';
 import type { Audit, AuditEntry } from '../audit/audit.ts';
 import type { Recording } from '../recording.ts';
+import { isHeldFirst } from './erasure.ts';
 
 export interface HoldingNeeds {
   readonly archive: Archive;
@@ -65,13 +66,24 @@ export async function holdSubject(
   await flagByHolds(subject, archive, signal);
   const gone = await goneOf(subject, archive, signal);
   if (gone !== 'all') return { state: isNew ? 'held' : 'already', gone };
-  await removeHold(hold, archive.notes, signal);
+  if (isNew || !(await wasHeldFirst(hold, archive, signal))) await removeHold(hold, archive.notes, signal);
   await flagByHolds(subject, archive, signal);
   await audit.record(
     { action: 'refused', ...by, ...subject, about: { ...about, command: 'hold', because: 'erased' } },
     signal,
   );
   return { state: 'too-late', gone: [] };
+}
+
+/** By an earlier run of the same case, of what never lay here: that one was told that it holds, and its note is not ours to remove. */
+async function wasHeldFirst(hold: HoldRecord, { notes }: Archive, signal: AbortSignal): Promise<boolean> {
+  const subject = subjectOfHold(hold);
+  const lying = (await holdsOn(subject, notes, signal)).filter((other) => other.case === hold.case);
+  const marks = [await erasedMark(subject, notes, signal)];
+  const { recordingId, conversationId } = subject;
+  if (recordingId !== undefined && conversationId !== undefined)
+    marks.push(await erasedMark({ recordingId: undefined, conversationId }, notes, signal));
+  return marks.some((mark) => mark !== undefined && isHeldFirst(mark, lying));
 }
 
 /**

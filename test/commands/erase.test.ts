@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { openSqliteQueue } from '../../src/queue/sqlite/sqlite.ts';
+import { holdsOn } from '../../src/archive/holds.ts';
 import { erasedMark, markErased } from '../../src/archive/erased.ts';
 import { detailsName, recordingNoteName, transcriptName } from '../../src/archive/details.ts';
 import { partName, readIndexDay } from '../../src/archive/day-index.ts';
@@ -202,6 +203,32 @@ for (const [where, open] of SCENES)
         assert.equal((await found(scene.archive, R1)).recordingId, 'r1');
       },
     );
+
+    for (const [what, named, marked] of [
+      ['recording', ['--recording', 'c1/r1'], { conversationId: 'c1', recordingId: 'r1' }],
+      ['conversation', ['--conversation', 'c1'], { conversationId: 'c1', recordingId: null }],
+    ] as const)
+      check(
+        `a case that holds a ${what} to come is not released by naming it again behind the mark of a killed erasure`,
+        async (scene) => {
+          const hold = ['hold', 'K', ...named, '--reason', 'x'];
+          assert.equal((await scene.run(...hold)).code, 0);
+          const mark = {
+            version: 1,
+            ...marked,
+            reason: 'x',
+            by: 'y',
+            erasedAt: new Date().toISOString(),
+            days: [],
+          } as const;
+          await markErased(mark, scene.archive.notes, signal());
+          assert.equal((await scene.run(...hold)).code, 4);
+          assert.equal((await holdsOn(R1, scene.archive.notes, signal())).length, 1);
+          assert.equal((await scene.run('erase', ...named, '--reason', 'x', '--confirm', '1')).code, 4);
+          await scene.store(R1);
+          assert.equal((await found(scene.archive, R1)).recordingId, 'r1');
+        },
+      );
 
     check('what never came is erased by its mark alone, and then does not come', async (scene) => {
       const erased = await scene.run('erase', '--recording', 'c9/r9,_/m1', '--reason', 'x', '--confirm', '2');

@@ -22,6 +22,9 @@ import { haveFolders } from './probe.ts';
 /** The key is in a staging name for whoever looks there; what makes it unique follows behind the dot. */
 const LONGEST_PREFIX = 200;
 
+/** At who was first, before what lies there is taken for a folder without a manifest. */
+const LOOKS = 3;
+
 export function stagedPrefix(recording: Recording): string {
   return `${keyOf(recording).slice(0, LONGEST_PREFIX)}.`;
 }
@@ -215,13 +218,30 @@ export class FolderDeposit implements Deposit {
     const day = dayName(dayOf(manifest), this.#recording);
     await files.have(day);
     await files.makeFolder(dirname(name));
-    const isFirst = await this.#rename(name);
-    if (isFirst) await this.#takeBackIfErased(name);
+    const there = await this.#place(name, manifest);
     await files.sync(dirname(name));
     await files.sync(STAGING);
-    const there = isFirst ? manifest : await this.#winner();
     await reasons.forget(this.#recording);
     return there;
+  }
+
+  /**
+   * Ours, or that of whoever was first: its day entry was made before it, as ours is. An erasure may take that one away, and a hold
+   * bring it back, between the rename and the look.
+   */
+  async #place(name: string, manifest: Manifest): Promise<Manifest> {
+    for (let look = 0; look < LOOKS; look += 1) {
+      if (await this.#rename(name)) {
+        await this.#takeBackIfErased(name);
+        return manifest;
+      }
+      const there = await this.#needs.find(this.#recording, this.#signal);
+      if (there !== undefined) return there;
+    }
+    throw new Failure(
+      'conflict',
+      'A folder without a manifest lies where this recording belongs, which this service never makes: move it out of recordings/ and replay the recording.',
+    );
   }
 
   /** An erasure writes its mark before it looks for what to remove: whoever is later of the two sees the other. */
@@ -246,18 +266,6 @@ export class FolderDeposit implements Deposit {
       if (await files.isThere(name)) return false;
       throw error;
     }
-  }
-
-  /** The manifest of whoever was first: its day entry was made before it, as ours is. */
-  async #winner(): Promise<Manifest> {
-    const there = await this.#needs.find(this.#recording, this.#signal);
-    if (there === undefined) {
-      throw new Failure(
-        'conflict',
-        'A folder without a manifest lies where this recording belongs, which this service never makes: move it out of recordings/ and replay the recording.',
-      );
-    }
-    return there;
   }
 
   async #open(name: string): Promise<FileHandle> {
