@@ -58,7 +58,12 @@ export class Puller {
   /** Resolves when everything that is held is settled, or has been given back after a while. */
   async close(): Promise<void> {
     const settled = async (): Promise<void> => {
-      while (this.#held.size > 0) await (this.#telling ?? this.#freed.promise);
+      while (this.#held.size > 0) {
+        const freed = this.#freed;
+        await (this.#telling ?? freed.promise);
+        // One that stays resolved would be asked again and again, and nothing else would ever run.
+        if (this.#freed === freed) this.#freed = Promise.withResolvers();
+      }
     };
     if (await endsWithin(settled(), CLOSE_WITHIN_MS)) return;
     for (const ackId of this.#held.keys()) if (!this.#acked.has(ackId)) this.#nacked.add(ackId);
