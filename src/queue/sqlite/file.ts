@@ -90,6 +90,8 @@ export function openQueueFile(path: string): QueueFile {
 /** Under its final name the file appears whole or not at all, so that an empty one can only be a damaged one. */
 function createFile(path: string): void {
   if (existsSync(`${path}-wal`)) {
+    // Another process that starts now may have made both since we looked: the file comes before its -wal.
+    if (existsSync(path)) return;
     throw fileRefusal(
       path,
       'is missing, but its -wal file is there; put the file back, or move the -wal away to start empty',
