@@ -1,4 +1,4 @@
-/** Time as it passes: whoever has to wait for it takes it from here, so that a test can let it pass at once. */
+/** Time as it passes: whoever has to wait for it takes it from here, so that a test can let it pass at once; and when a clock is wrong. */
 
 export interface Clock {
   /** Milliseconds that only ever grow. */
@@ -14,3 +14,11 @@ export const SYSTEM_CLOCK: Clock = {
     return { [Symbol.dispose]: () => clearTimeout(timer) };
   },
 };
+
+/** Where signatures and tokens begin to be refused. */
+const WRONG_FROM_MS = 60_000;
+
+/** Of two clocks that differ by so many milliseconds, whether that is more than drift. */
+export function isWrongClock(skewMs: number): boolean {
+  return Math.abs(skewMs) >= WRONG_FROM_MS;
+}

@@ -93,6 +93,17 @@ export async function erasedMark(
   return text === undefined ? undefined : parseErasedMark(text, name);
 }
 
+/** Its own mark and its conversation's, those that there are. @throws Failure `conflict` where one cannot be read */
+export async function erasedMarks(
+  subject: Subject,
+  notes: Notes,
+  signal: AbortSignal,
+): Promise<readonly ErasedRecord[]> {
+  const names = erasedNames(subject);
+  const texts = await Promise.all(names.map((name) => notes.read(name, signal)));
+  return names.flatMap((name, at) => (texts[at] === undefined ? [] : [parseErasedMark(texts[at], name)]));
+}
+
 /** By name; of one conversation, or all. @throws Failure `conflict` where one cannot be read */
 export async function* listErased(
   notes: Notes,

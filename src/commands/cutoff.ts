@@ -5,7 +5,8 @@ import { askTime } from '../genesys/ask-time.ts';
 import { DAY_MS, dayAt } from '../instant.ts';
 import { UsageError } from './flags.ts';
 import type { Report } from './report.ts';
-import { isWrongClock, skewText } from './skew.ts';
+import { isWrongClock } from '../clock.ts';
+import { skewText } from './skew.ts';
 
 export interface CutoffNeeds {
   readonly archive: Archive;

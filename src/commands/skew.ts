@@ -1,8 +1,7 @@
 /** A clock that differs from this machine's → what an operator is told of it. */
+import { isWrongClock } from '../clock.ts';
 import type { Task } from './task.ts';
 
-/** As doctor counts it. */
-const OFF_MS = 60_000;
 const UNITS = [
   ['days', 86_400_000],
   ['h', 3_600_000],
@@ -18,10 +17,6 @@ export function tellSkew(
     report.problem(
       `The clock of this machine is ${skewText(heardSkewMs)} Genesys': ages and the days of today were taken from Genesys'. Set it right (NTP).`,
     );
-}
-
-export function isWrongClock(skewMs: number): boolean {
-  return Math.abs(skewMs) >= OFF_MS;
 }
 
 /** How far ours is off, where the other one goes so much before it: `3 days behind`. */

@@ -1,6 +1,6 @@
 /** A case and what it is about → held, or released again, on record before; by the same steps whoever asks. */
 import type { Archive } from '../archive/archive.ts';
-import { erasedMark, isErased, listErased, takeBackErasure } from '../archive/erased.ts';
+import { erasedMarks, isErased, listErased, takeBackErasure } from '../archive/erased.ts';
 import {
   flagByHolds,
   flagWithout,
@@ -79,11 +79,8 @@ export async function holdSubject(
 async function wasHeldFirst(hold: HoldRecord, { notes }: Archive, signal: AbortSignal): Promise<boolean> {
   const subject = subjectOfHold(hold);
   const lying = (await holdsOn(subject, notes, signal)).filter((other) => other.case === hold.case);
-  const marks = [await erasedMark(subject, notes, signal)];
-  const { recordingId, conversationId } = subject;
-  if (recordingId !== undefined && conversationId !== undefined)
-    marks.push(await erasedMark({ recordingId: undefined, conversationId }, notes, signal));
-  return marks.some((mark) => mark !== undefined && isHeldFirst(mark, lying));
+  const marks = await erasedMarks(subject, notes, signal);
+  return marks.some((mark) => isHeldFirst(mark, lying));
 }
 
 /**

@@ -1,4 +1,5 @@
 /** An archive and its Genesys → at night, what no event told of is looked for and fetched, with calls that live work can spare. */
+import { isWrongClock } from '../clock.ts';
 import type { Archive } from '../archive/archive.ts';
 import { flagAllHeld } from '../archive/holds.ts';
 import type { Config } from '../config/config.ts';
@@ -18,8 +19,6 @@ import { handleWithoutQueue, type StudioContext } from './open.ts';
 const SHARE = 0.5;
 /** Recordings at once, and encoders of those that there are. */
 const AT_ONCE = 1;
-/** As doctor counts it. */
-const CLOCK_OFF_MS = 60_000;
 
 export interface NightContext extends Omit<StudioContext, 'opened'> {
   readonly config: Config;
@@ -62,7 +61,7 @@ export class NightlyLook {
     });
     // What is over, and how old something is, goes by the clock of who recorded it.
     const skewMs = await census.skewMs(signal);
-    if (Math.abs(skewMs) >= CLOCK_OFF_MS)
+    if (isWrongClock(skewMs))
       log.warn("The clock of this machine differs from Genesys'; Genesys' was used.", { skewMs });
     const now = (): Date => census.now();
     const days = await daysSinceFirstLook(archive.notes, now(), signal);
