@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
 import { test } from 'node:test';
 import { EncryptJWT, SignJWT, UnsecuredJWT } from 'jose';
+import type { Page } from 'playwright-core';
 import { ConsoleKeys } from '../../src/console/who/console-keys.ts';
 import { KeyDoor } from '../../src/console/who/key.ts';
 import { Seal } from '../../src/console/who/sealed.ts';
@@ -350,6 +351,9 @@ test('a form elsewhere signs nobody in or out', async () => {
 
 const chromium = chromiumForTests();
 
+/** A browser gives the field its focus some time after the page has loaded; what is typed before goes nowhere. */
+const focused = (page: Page): Promise<void> => page.locator('input[name=key]:focus').waitFor();
+
 for (const view of VIEWS)
   test(
     `signing in, ${view.theme}, ${String(view.width)} px: nothing axe, policy or browser complains of`,
@@ -360,6 +364,7 @@ for (const view of VIEWS)
       await opened.page.goto(`${scene.url}/console/home`);
       assert.deepEqual(await opened.problems(), []);
       await picture(opened.page, `sign-in-${view.theme}-${String(view.width)}`);
+      await focused(opened.page);
       await opened.page.keyboard.type('canary-wrong-key');
       await opened.page.keyboard.press('Enter');
       await opened.page.getByRole('alert').waitFor();
@@ -379,6 +384,7 @@ test(
     await using opened = await openView(chromium.browser(), { theme: 'light', width: 1440 });
     const { page } = opened;
     await page.goto(`${scene.url}/console/home?x=1`);
+    await focused(page);
     await page.keyboard.type(KEY);
     await page.keyboard.press('Enter');
     await page.waitForURL(`${scene.url}/console/home?x=1`);
