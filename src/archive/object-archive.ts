@@ -46,8 +46,9 @@ export abstract class ObjectArchive {
     return isThere;
   }
 
-  async retainedUntil(recording: Recording, signal: AbortSignal): Promise<string | undefined> {
-    for await (const { isLive, retainedUntil } of this.objects.generations(webmName(recording), signal))
+  async retainedUntil(manifest: Manifest, signal: AbortSignal): Promise<string | undefined> {
+    const name = webmName(recordingOf(manifest));
+    for await (const { isLive, retainedUntil } of this.objects.generations(name, signal))
       if (isLive) return retainedUntil;
     return undefined;
   }

@@ -106,7 +106,7 @@ async function aboutPart(
   const recording = recordingOf(manifest);
   const [divisions, kept, listeners] = await Promise.all([
     needs.divisions.known(),
-    keptFact(recording, needs, visit.signal),
+    keptFact(manifest, needs, visit.signal),
     listenersPart(recording, visit, needs),
   ]);
   return html`<div class="two">${factsPart(call, { manifest, divisions, kept, visit })}${listeners}</div>`;
@@ -114,11 +114,11 @@ async function aboutPart(
 
 /** What the store says itself; nobody else forbids a removal by date. */
 async function keptFact(
-  recording: Recording,
+  manifest: Manifest,
   { archive, now, patienceMs }: ConsoleNeeds,
   signal: AbortSignal,
 ): Promise<Html> {
-  const asked = async (inTime: AbortSignal): Promise<string> => (await archive.retainedUntil(recording, inTime)) ?? '';
+  const asked = async (inTime: AbortSignal): Promise<string> => (await archive.retainedUntil(manifest, inTime)) ?? '';
   const until = await ifInTime(asked, { otherwise: undefined, patienceMs }, signal);
   if (until === undefined) return html`not known just now`;
   if (until === '') return html`it is erased; no date is set`;

@@ -23,6 +23,8 @@ export interface ArchiveHarness {
   bytes(name: string): Promise<Buffer>;
   /** Changes whenever the object is written again, even with the same bytes (inode and time, generation). */
   fingerprint(name: string): Promise<string>;
+  /** A retention policy keeps every generation of it there is now until then; absent where the store has none. */
+  retain?(name: string, until: Date): void;
   /** What a browser gets that follows a link. */
   follow(url: string): Promise<Buffer>;
   close(): Promise<void>;
@@ -575,6 +577,36 @@ export function archiveSuite(name: string, open: () => Promise<ArchiveHarness>):
         const capitals = { conversationId: guid.toLowerCase(), recordingId: 'R4' };
         assert.equal(await harness.archive.flag(capitals, true, signal()), true);
       });
+    });
+
+    describe('retention', () => {
+      const guid = 'ABCDEF01-0000-4000-8000-00000000000A';
+      const CAPITALS = { recordingId: 'R1', conversationId: guid };
+
+      for (const [recording, asked] of [
+        [CALL, CALL],
+        [CAPITALS, { ...CAPITALS, conversationId: guid.toLowerCase() }],
+      ] as const)
+        check(
+          `of what lies there is the WebM's own, where the store has any: ${pathOf(recording)}`,
+          async (harness) => {
+            const { archive } = harness;
+            await store(archive, recording, { ...small('a'), originals: [bytesOf('o', 99)] });
+            const manifest = await found(archive, asked);
+            const until = async (): Promise<string | undefined> => archive.retainedUntil(manifest, signal());
+            assert.equal(await until(), undefined, 'no policy keeps it');
+            const [over, ahead] = [new Date('2026-01-02T03:04:05.678Z'), new Date('2036-01-02T03:04:05.678Z')];
+            const folder = `recordings/${pathOf(recording)}/`;
+            for (const name of await harness.objects())
+              if (name.startsWith(folder) && !name.endsWith('/recording.webm')) harness.retain?.(name, ahead);
+            assert.equal(await until(), undefined, 'what lies beside it is not it');
+            for (const date of [over, ahead]) {
+              harness.retain?.(`${folder}recording.webm`, date);
+              assert.equal(await until(), harness.retain === undefined ? undefined : date.toISOString());
+            }
+            await assert.rejects(archive.retainedUntil(manifest, AbortSignal.abort()));
+          },
+        );
     });
 
     describe('the longest ids', () => {

@@ -32,6 +32,7 @@ export interface BucketHarness {
   objects(): Promise<readonly string[]>;
   bytes(name: string): Promise<Buffer>;
   fingerprint(name: string): Promise<string>;
+  retain(name: string, until: Date): void;
   follow(url: string): Promise<Buffer>;
   close(): Promise<void>;
 }
@@ -63,6 +64,7 @@ export async function openBucketHarness(options: GcsServerOptions = {}): Promise
     objects: async () => server.names().map((name) => name.slice(PREFIX.length + 1)),
     bytes: async (name) => server.store.bytes(full(name)),
     fingerprint: async (name) => server.store.objects.get(full(name))?.generation ?? 'gone',
+    retain: (name, until) => server.store.retain(full(name), until),
     async follow(url) {
       const answer = await fetch(url);
       if (!answer.ok) throw new Error(`the link answered ${String(answer.status)}: ${await answer.text()}`);
