@@ -17,6 +17,8 @@ const DAY = '2026-11-26';
 const RANGE = ['--from', DAY, '--to', DAY] as const;
 const HOW = { skip: NO_MOUNT, timeout: 300_000 };
 const MIB = 1024 * 1024;
+/** Eight are tried at once: four may fail before each one that gets through, five before it ends, and seven are under way then. */
+const mostInVain = (stored: number): number => 4 * stored + 5 + 7;
 const signal = (): AbortSignal => AbortSignal.timeout(200_000);
 
 interface Scene {
@@ -104,7 +106,8 @@ test(
     const first = await recordingsIn(path);
     assert.ok(first.size > 0 && first.size < 13, String(first.size));
     const downloads = genesys.requests('media:*').length;
-    assert.ok(downloads <= first.size + 5, `${String(downloads)} downloads for ${String(first.size)} recordings`);
+    const inVain = downloads - first.size;
+    assert.ok(inVain <= mostInVain(first.size), `${String(inVain)} in vain for ${String(first.size)} recordings`);
     assert.deepEqual(await stagedIn(path), [], 'nothing half is left, and no mark of a run');
     const verified = await run('verify', '--all', '--read', '--json');
     assert.deepEqual(
