@@ -16,11 +16,11 @@ import { openSqliteQueue } from '../src/queue/sqlite/sqlite.ts';
 import type { Recording } from '../src/recording.ts';
 import { filesIn } from './support/archive/folder.ts';
 import { freePort } from './support/free-port.ts';
-import { survivors } from './support/service/children.ts';
+import { childrenOf, survivors } from './support/service/children.ts';
 import { type Fixture, FIXTURES, simulated } from './support/media/fixtures.ts';
 import { startGenesysServer } from './support/genesys/server.ts';
 import { send, tokenHeader } from './support/service/senders.ts';
-import { COMPILED, type Service, startService, until } from './support/service/service.ts';
+import { COMPILED, type Service, startService, startServices, until } from './support/service/service.ts';
 
 const HANG_GUARD = { timeout: 400_000 };
 const CLI = join(import.meta.dirname, '../src/cli.ts');
@@ -270,6 +270,17 @@ const SERVED: Readonly<
   worker: { routes: [404, 404, 404, 404, 404], dependencies: ['queue', 'archive', 'ffmpeg', 'genesys'] },
   playback: { routes: [404, 401, 401, 401, 403], dependencies: ['archive', 'ffmpeg', 'genesys'] },
 };
+
+test('of services that are started together none is left running where one does not start', HANG_GUARD, async () => {
+  await using site = await openSite();
+  await using opened = new AsyncDisposableStack();
+  const before = childrenOf(process.pid);
+  const commands = ['receiver', 'no-such-command', 'playback'];
+  await assert.rejects(startServices(commands, site.env, opened), /^Error: The service did not start:/);
+  assert.equal(childrenOf(process.pid).length, before.length + 2);
+  await opened.disposeAsync();
+  assert.deepEqual(childrenOf(process.pid), before);
+});
 
 for (const [command, { routes, dependencies }] of Object.entries(SERVED)) {
   test(`${command} serves its own routes only, is ready, and ends at SIGTERM (invariant 10)`, HANG_GUARD, async () => {

@@ -61,7 +61,7 @@ function configOf(kms: Kms) {
   return readConfig(env, 'verify');
 }
 
-test('a key in Cloud KMS signs what it is sent, and never leaves', { timeout: 60_000 }, async (t) => {
+test('a key in Cloud KMS signs what it is sent, and never leaves', { timeout: 300_000 }, async (t) => {
   const kms = await startKms(t, {});
   const signer = await openSigner(configOf(kms), signal);
   assert.ok(signer !== undefined);
@@ -81,7 +81,7 @@ for (const [what, faults, code, message] of [
   ['a key of another algorithm', { pem: 'no key' }, 'misconfigured', /EC_SIGN_ED25519/],
   ['a signature that was damaged', { flips: true }, 'archive-unavailable', /does not fit/],
 ] as const) {
-  test(`${what}: said with what to do, and nothing is signed`, { timeout: 60_000 }, async (t) => {
+  test(`${what}: said with what to do, and nothing is signed`, { timeout: 300_000 }, async (t) => {
     const kms = await startKms(t, faults);
     const signing = async (): Promise<unknown> =>
       (await openSigner(configOf(kms), signal))?.sign(Buffer.from('x'), signal);

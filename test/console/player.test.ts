@@ -24,7 +24,8 @@ let browser: Browser;
 let scene: ConsoleScene;
 before(async () => {
   if (executable === undefined) return;
-  [browser, scene] = await Promise.all([launchChromium(executable), openConsoleScene()]);
+  scene = await openConsoleScene();
+  browser = await launchChromium(executable);
   scene.now = new Date('2026-11-27T17:09:00Z');
   await addCall(scene.archive, { conversationId: C, recordingId: R }, { agent: 'Ines Carvalho', seconds: 20 });
   await addCall(

@@ -20,7 +20,8 @@ let call: Recording;
 let screen: Recording;
 before(async () => {
   if (executable === undefined) return;
-  [browser, scene] = await Promise.all([launchChromium(executable), openFaultScene()]);
+  scene = await openFaultScene();
+  browser = await launchChromium(executable);
   [call, screen] = [scene.add(FIXTURES.dual), scene.add(FIXTURES.webm)];
   await using service = await startService('serve', scene.env);
   await scene.accept(service, [call, screen]);

@@ -11,7 +11,7 @@ const LOG = new URL('../../src/telemetry/log.ts', import.meta.url).href;
 
 /** Runs a program of its own, for half a minute at most. */
 function run(program: string): Promise<{ readonly stdout: string; readonly stderr: string }> {
-  return promisify(execFile)(process.execPath, ['--input-type=module', '-e', program], { timeout: 30_000 });
+  return promisify(execFile)(process.execPath, ['--input-type=module', '-e', program], { timeout: 300_000 });
 }
 
 type Entry = Readonly<Record<string, unknown>>;

@@ -81,7 +81,7 @@ const TRAPS: Readonly<Record<string, (trap: Trap) => Promise<void>>> = {
 };
 
 for (const [what, set] of Object.entries(TRAPS)) {
-  test(`${what}: it is never read, and named (B5)`, { timeout: 30_000 }, async (t) => {
+  test(`${what}: it is never read, and named (B5)`, { timeout: 300_000 }, async (t) => {
     await withFolder(async (harness) => {
       const trap = await prepare(harness);
       const before = await harness.archive.find(CALL, signal());

@@ -23,6 +23,8 @@ import { wav } from '../../support/media/wav.ts';
 const run = promisify(execFile);
 const NEVER = new AbortController().signal;
 const HANG = { timeout: 300_000 };
+/** Nothing here is about encoders that stand still: beside others a picture of 4K may take its time. */
+const STALL_MS = 240_000;
 const staging = await openStaging();
 const traceable = await run('strace', ['-f', '-o', '/dev/null', 'true']).then(
   () => false,
@@ -49,7 +51,7 @@ function encodeFiles(
     parts.kind === undefined ? requireMedia(sniff(file.subarray(0, 4096))) : known(parts.kind),
   );
   const job = { media, sources: files.map((file) => source(file, 65_536)), maxDurationMs: 3_600_000 };
-  return encode(job, { ffmpeg: parts.ffmpeg ?? staging.real, stallMs: 20_000 }, NEVER);
+  return encode(job, { ffmpeg: parts.ffmpeg ?? staging.real, stallMs: STALL_MS }, NEVER);
 }
 
 async function stored(encoded: Encoded): Promise<{ readonly path: string; readonly durationMs: number }> {

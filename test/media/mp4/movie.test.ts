@@ -55,7 +55,10 @@ test('a late start, ALAC and PCM of QuickTime are read', async () => {
   const alac = await withFile('a.m4a', (path) => ffmpeg(...tone(400, 2, 'stereo'), '-c:a', 'alac', path));
   assert.partialDeepStrictEqual(movieOf(alac).tracks, [{ codec: 'alac', channels: 2, sampleRate: 16_000 }]);
   const pcm = await withFile('a.mov', (path) => ffmpeg(...tone(400, 2, '7.1'), '-c:a', 'pcm_s24le', path));
-  assert.partialDeepStrictEqual(movieOf(pcm).tracks, [{ codec: 'in24', channels: 8, sampleRate: 16_000 }]);
+  const [surround] = movieOf(pcm).tracks;
+  assert.partialDeepStrictEqual(surround, { channels: 8, sampleRate: 16_000, samples: 32_000 });
+  // From version 9 on, ffmpeg calls it by the general name, with a description of version 2.
+  assert.match(surround?.codec ?? '', /^(in24|lpcm)$/);
 });
 
 test('the sum of fragments is read where the index announces it', () => {

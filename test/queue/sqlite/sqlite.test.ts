@@ -49,7 +49,7 @@ interface Place {
 
 /** A test with a folder of its own, whose queues are closed at its end. */
 function fileTest(title: string, body: (place: Place) => Promise<void>): void {
-  test(title, { timeout: 30_000 }, async (t) => {
+  test(title, { timeout: 300_000 }, async (t) => {
     const folder = await mkdtemp(join(tmpdir(), 'queue-'));
     const path = join(folder, 'queue.db');
     const opened: SqliteQueue[] = [];

@@ -25,7 +25,7 @@ export interface Emulator {
 
 export const PROJECT = 'archiver-test';
 const START_COMMAND = 'gcloud beta emulators pubsub start --host-port=127.0.0.1:8085';
-const START_WITHIN_MS = 60_000;
+const START_WITHIN_MS = 240_000;
 
 /** Why the emulator cannot run here; `false` where it can. CI has to have it: there a missing emulator is no reason to skip. */
 export function emulatorMissing(): string | false {

@@ -10,9 +10,13 @@ import { PROJECT, startEmulator } from '../pubsub/emulator.ts';
 
 /** As terraform makes it; the server audits every object in the instant it becomes visible, unless told otherwise. */
 export async function openCloud(options: GcsServerOptions = {}): Promise<Environment> {
-  const emulator = await startEmulator();
-  const key = await keyInEnvironment();
-  const server = await startGcsServer({ audits: [auditArchive({ ebml: true })], signer: key.signer, ...options });
+  await using opened = new AsyncDisposableStack();
+  const emulator = opened.adopt(await startEmulator(), (started) => started.close());
+  const key = opened.adopt(await keyInEnvironment(), (made) => made.remove());
+  const server = opened.adopt(
+    await startGcsServer({ audits: [auditArchive({ ebml: true })], signer: key.signer, ...options }),
+    (started) => started.close(),
+  );
   server.deny('delete', 'calls/recordings/');
   server.deny('delete', 'calls/days/');
   const name = `messages-${randomUUID().slice(0, 8)}`;
@@ -33,14 +37,13 @@ export async function openCloud(options: GcsServerOptions = {}): Promise<Environ
     GOOGLE_APPLICATION_CREDENTIALS: process.env['GOOGLE_APPLICATION_CREDENTIALS'] ?? '',
   };
   const { archive } = await openArchive(readConfig({ ...env, WEBHOOK_AUTH: 'none' }, 'receiver'), { publicUrl: '' });
+  opened.defer(() => archive.close());
+  const kept = opened.move();
   return {
     env,
     archive,
     async close() {
-      await archive.close();
-      await server.close();
-      await key.remove();
-      await emulator.close();
+      await kept.disposeAsync();
       server.assertSound();
     },
   };

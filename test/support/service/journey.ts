@@ -20,7 +20,7 @@ import { probeDuration } from '../media/ffmpeg.ts';
 import { bytesOfFixture, type Fixture, FIXTURES, simulated, sourceFacts } from '../media/fixtures.ts';
 import { type GenesysServer, type SimulatedRecording, startGenesysServer } from '../genesys/server.ts';
 import { basic, bearer, hubSignature, type Proof, send, standardWebhook, tokenHeader, unsigned } from './senders.ts';
-import { type LogEntry, type Service, startService } from './service.ts';
+import { type LogEntry, type Service, startService, startServices } from './service.ts';
 import { checkWebm } from '../media/webm-check.ts';
 
 /** Where a journey takes place: empty, and nobody else's. */
@@ -47,7 +47,7 @@ const SECRETS = {
 
 const SIGNED = standardWebhook(SECRETS.webhook);
 
-interface World {
+interface World extends AsyncDisposable {
   readonly environment: Environment;
   readonly genesys: GenesysServer;
   readonly service: Service;
@@ -55,17 +55,17 @@ interface World {
   readonly census: Census;
   /** For what ffprobe is shown. */
   readonly folder: string;
-  close(): Promise<void>;
 }
 
 /** Registers the tests of the journey in the environment that `open` makes. */
 export function journey(name: string, open: () => Promise<Environment>): void {
   describe(`the journey (${name})`, HANG_GUARD, () => {
+    const entered = new AsyncDisposableStack();
     let world: World;
     before(async () => {
-      world = await enter(open);
+      world = entered.use(await enter(open));
     });
-    after(() => world.close());
+    after(() => entered.disposeAsync());
     describe('all at once', { ...HANG_GUARD, concurrency: 64 }, () => passages(() => world));
     describe('afterwards', HANG_GUARD, () => conclusions(() => world));
   });
@@ -87,7 +87,7 @@ async function enter(open: () => Promise<Environment>): Promise<World> {
   const census = opened.use(takeCensus(service.pid, 20));
   const kept = opened.move();
   const caller = new Caller(service.url, SECRETS.key);
-  return { environment, genesys, service, caller, census, folder, close: () => kept.disposeAsync() };
+  return { environment, genesys, service, caller, census, folder, [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }
 
 function simulatedGenesys(): Promise<GenesysServer> {
@@ -449,8 +449,8 @@ async function deployables(open: () => Promise<Environment>): Promise<void> {
   opened.defer(() => environment.close());
   const genesys = opened.adopt(await simulatedGenesys(), (server) => server.close());
   const env = { ...environmentOf(environment, genesys), TRANSCODE_SLOTS: '1' };
-  const start = async (command: string): Promise<Service> => opened.use(await startService(command, env));
-  const [receiver, left, right, playback] = await Promise.all(['receiver', 'worker', 'worker', 'playback'].map(start));
+  const commands = ['receiver', 'worker', 'worker', 'playback'];
+  const [receiver, left, right, playback] = await startServices(commands, env, opened);
   assert.ok(receiver && left && right && playback);
   const caller = new Caller(playback.url, SECRETS.key);
   const recordings = Array.from({ length: 12 }, (_, index) => ({

@@ -59,7 +59,8 @@ const { NODE_COMPILE_CACHE: compiled } = process.env;
 export const COMPILED: Readonly<Record<string, string>> =
   compiled === undefined ? {} : { NODE_COMPILE_CACHE: compiled };
 
-const START_WITHIN_MS = 60_000;
+/** It decides nothing but whether a test hangs. */
+const START_WITHIN_MS = 240_000;
 const LAST_LINES = 20;
 
 /** Resolves once it serves. `env` is all of its environment, but for PATH, PORT and PUBLIC_URL. */
@@ -75,9 +76,27 @@ export async function startService(command: string, env: Readonly<Record<string,
     await service.logged({ message: 'Service started.' }, AbortSignal.timeout(START_WITHIN_MS));
     return service;
   } catch (cause) {
-    child.kill('SIGKILL');
+    await service[Symbol.asyncDispose]();
     throw new Error(`The service did not start:\n${service.output()}`, { cause });
   }
+}
+
+/**
+ * One of each command, started at once; disposing `opened` ends them. Where one does not start the others are waited for, so
+ * that none is left running that nobody knows of.
+ */
+export async function startServices(
+  commands: readonly string[],
+  env: Readonly<Record<string, string>>,
+  opened: AsyncDisposableStack,
+): Promise<readonly Service[]> {
+  const started = await Promise.allSettled(
+    commands.map(async (command) => opened.use(await startService(command, env))),
+  );
+  return started.map((outcome) => {
+    if (outcome.status === 'rejected') throw outcome.reason;
+    return outcome.value;
+  });
 }
 
 class RunningService implements Service {
