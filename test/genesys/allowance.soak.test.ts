@@ -11,6 +11,7 @@ import { Api } from '../../src/genesys/api.ts';
 import type { GenesysCaller } from '../../src/genesys/genesys.ts';
 import { portOf } from '../support/genesys/media-host.ts';
 import { runs, SEED } from '../support/soak.ts';
+import { VirtualTime } from '../support/virtual-time.ts';
 
 interface Scene {
   readonly allowed: number;
@@ -37,26 +38,6 @@ const SCENE: fc.Arbitrary<Scene> = fc.record({
     { minLength: 1, maxLength: 120 },
   ),
 });
-
-/** Time that passes from event to event, in the order of its moments. */
-class VirtualTime {
-  now = 0;
-  readonly #due: { readonly at: number; readonly happens: () => void }[] = [];
-
-  after(ms: number, happens: () => void): void {
-    this.#due.push({ at: this.now + ms, happens });
-  }
-
-  run(): void {
-    for (let steps = 0; this.#due.length > 0; steps++) {
-      assert.ok(steps < 100_000, 'nobody waits for ever');
-      const next = this.#due.reduce((first, each) => (each.at < first.at ? each : first));
-      this.#due.splice(this.#due.indexOf(next), 1);
-      this.now = next.at;
-      next.happens();
-    }
-  }
-}
 
 const BELIEVED_MS = 15 * 60_000;
 

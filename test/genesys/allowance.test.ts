@@ -15,20 +15,20 @@ function headers(count: number, allowed: number, resetS: number): Record<string,
 /** An allowance whose first call was answered at 0 so. */
 function answered(count: number, allowed: number, resetS: number, share = 1): Allowance {
   const allowance = new Allowance(share);
-  allowance.settle(allowance.book('worker', 0), headers(count, allowed, resetS), 0);
+  const turn = allowance.book('worker', 0);
+  assert.equal(allowance.leftMs(turn, 0), 0);
+  allowance.settle(turn, headers(count, allowed, resetS), 0);
   return allowance;
 }
 
 test('spreads the last tenth of the allowance over the rest of the window', () => {
   const allowance = answered(90, 100, 30);
-  const waits = Array.from({ length: 11 }, () => {
-    const waitMs = allowance.delayMs('worker', 0);
-    allowance.book('worker', 0);
-    return Math.round(waitMs);
-  });
-  assert.deepEqual(waits.slice(0, 3), [0, 3_000, 6_333]);
-  assert.ok(waits.every((wait, index) => wait >= (waits[index - 1] ?? 0) && wait <= 30_000));
-  assert.equal(waits.at(-1), 30_000);
+  const waits = Array.from({ length: 11 }, () => Math.round(allowance.book('worker', 0).dueAt));
+  assert.deepEqual(
+    waits,
+    Array.from({ length: 11 }, (_, index) => index * 3_000),
+    'the eleventh has no room in it',
+  );
 });
 
 test('what no window has room for is due in the one after it', () => {
@@ -129,10 +129,35 @@ test('what was called in a window is told once Genesys told of it, and begins an
   const allowance = new Allowance();
   assert.equal(allowance.spent(0), undefined);
   const turn = allowance.book('worker', 0);
+  allowance.leftMs(turn, 0);
   const headers = { 'inin-ratelimit-allowed': '300', 'inin-ratelimit-count': '29', 'inin-ratelimit-reset': '60' };
   allowance.settle(turn, headers, 0);
   assert.deepEqual(allowance.spent(1), { made: 29, allowed: 300 });
   allowance.book('worker', 2);
   assert.deepEqual(allowance.spent(3), { made: 30, allowed: 300 });
   assert.deepEqual(allowance.spent(61_000), { made: 1, allowed: 300 }, 'a new window, but for what is still out');
+});
+
+test('a window ends when the earliest of its answers says: each tells whole seconds, rounded up', () => {
+  const allowance = new Allowance(0.5);
+  for (const [at, resetS] of [
+    [0, 30],
+    [900, 30],
+    [1_010, 29],
+    [1_700, 29],
+  ] as const) {
+    const turn = allowance.book('worker', at);
+    allowance.leftMs(turn, at);
+    allowance.settle(turn, headers(150, 300, resetS), at);
+  }
+  assert.equal(allowance.delayMs('worker', 2_000), 28_000);
+});
+
+test('a new token has a window of its own: what the old one used is not counted there', () => {
+  const allowance = answered(149, 300, 20, 0.5);
+  const turn = allowance.book('worker', 5_000);
+  allowance.leftMs(turn, 5_000);
+  allowance.settle(turn, headers(1, 300, 60), 5_050);
+  assert.deepEqual(allowance.spent(5_100), { made: 1, allowed: 300 });
+  assert.equal(allowance.delayMs('worker', 5_100), 0);
 });

@@ -1,0 +1,170 @@
+/** What answers tell of the rate windows of one token, in whole seconds → when each ends, nearly to the millisecond, and how much of it is used. */
+import type { JsonAnswer } from './exchange.ts';
+
+/**
+ * Per token, until an answer says otherwise: 300 a minute, and a second for the way there and back.
+ * https://developer.genesys.cloud/organization/organization/limits#platform-api
+ */
+const USUAL = { allowed: 300, lengthMs: 61_000 };
+/** The end of a window is told in whole seconds. */
+const SECOND_MS = 1_000;
+
+export interface RateWindow {
+  readonly allowed: number;
+  /** Calls that left before belong to the window before this one, as far as is known here. */
+  readonly beganAt: number;
+  /** A guess until an answer tells one; then the earliest of all that were told, for none of them is before the true one. */
+  readonly endsAt: number;
+  readonly isTold: boolean;
+  /** The most that an answer said. */
+  readonly counted: number;
+  /** Counted beyond what was sent from here. */
+  readonly others: number;
+  /** Booked since it began, or out when it did. */
+  ours: number;
+}
+
+/** What one answer says of the window that its call was counted in. */
+interface ToldWindow {
+  readonly allowed: number;
+  /** The call included. */
+  readonly counted: number;
+  /** To the end; undefined where the answer does not say. */
+  readonly leftMs: number | undefined;
+}
+
+/** When a call was sent, and when it was answered. */
+interface CallTimes {
+  readonly sentAt: number;
+  readonly now: number;
+}
+
+/**
+ * `inin-ratelimit-count`, `-allowed` and `-reset` (seconds to the end of the window) are counted per token:
+ * https://developer.genesys.cloud/platform/api/rate-limits. All times are `performance.now()` milliseconds.
+ */
+export class RateWindows {
+  #window: RateWindow | undefined;
+  #lengthMs: number | undefined;
+  /** In the window before this one. */
+  #countedBefore = 0;
+  /** What is added to an end that was told: a second, once calls went out before the end because seconds are rounded down. */
+  #roundedMs = 0;
+  /** Calls that were booked and are not over. */
+  #out = 0;
+  /** Of those, the ones that were sent. */
+  #flying = 0;
+
+  /** As answers told; the usual one before they did. */
+  get lengthMs(): number {
+    return this.#lengthMs ?? USUAL.lengthMs;
+  }
+
+  get isTold(): boolean {
+    return this.#lengthMs !== undefined;
+  }
+
+  /** After its end, a new window that nobody has told of yet: of the same size, used by what is still out. */
+  at(now: number): RateWindow {
+    const before = this.#window;
+    if (before !== undefined && now < before.endsAt) return before;
+    this.#countedBefore = before?.counted ?? 0;
+    return (this.#window = {
+      allowed: before?.allowed ?? USUAL.allowed,
+      beganAt: now,
+      endsAt: now + this.lengthMs,
+      isTold: false,
+      counted: 0,
+      others: 0,
+      ours: this.#out,
+    });
+  }
+
+  /** Calls that it counts, or will. */
+  usedAt(now: number): number {
+    const { ours, others } = this.at(now);
+    return ours + others;
+  }
+
+  /** The same without those that are booked and wait. */
+  sentAt(now: number): number {
+    return this.usedAt(now) - this.#waiting;
+  }
+
+  book(now: number): void {
+    this.at(now).ours += 1;
+    this.#out += 1;
+  }
+
+  send(): void {
+    this.#flying += 1;
+  }
+
+  /** A booked call is over that was never sent. */
+  forget(now: number): void {
+    const window = this.at(now);
+    window.ours = Math.max(0, window.ours - 1);
+    this.#out -= 1;
+  }
+
+  /** A call is over that was sent; without headers where nothing answered it. */
+  settle(headers: JsonAnswer['headers'] | undefined, times: CallTimes): void {
+    this.#out -= 1;
+    this.#flying -= 1;
+    const told = toldIn(headers ?? {});
+    if (told !== undefined) this.#hear(told, times);
+  }
+
+  get #waiting(): number {
+    return this.#out - this.#flying;
+  }
+
+  /**
+   * Each answer bounds the end of its window to the second, and the tightest of many bounds is nearly the end itself; what the last
+   * of them says would be half a second late on the average, in each window.
+   */
+  #hear(told: ToldWindow, { sentAt, now }: CallTimes): void {
+    const window = this.at(now);
+    const { allowed, counted, leftMs } = told;
+    this.#lengthMs = Math.max(this.#lengthMs ?? 0, leftMs ?? USUAL.lengthMs);
+    // Perhaps counted before this window began; as one of those that were out then, it is among ours already.
+    if (sentAt < window.beganAt) return;
+    if (this.#goesOn(counted, window.isTold, now)) this.#roundedMs = SECOND_MS;
+    if (leftMs !== undefined && this.#isFollowed(window, leftMs, sentAt)) {
+      const begun = { allowed, beganAt: sentAt, endsAt: now + leftMs + this.#roundedMs };
+      this.#window = { ...begun, isTold: true, counted, others: counted, ours: this.#out };
+      return;
+    }
+    const endsAt = leftMs === undefined ? window.endsAt : now + leftMs + this.#roundedMs;
+    this.#window = {
+      ...window,
+      allowed,
+      endsAt: window.isTold ? Math.min(window.endsAt, endsAt) : endsAt,
+      isTold: true,
+      counted: Math.max(window.counted, counted),
+      others: Math.max(window.others, counted - (this.sentAt(now) - window.others)),
+    };
+  }
+
+  /** More were counted than were sent since the window is thought to have begun: the one before it had not ended. */
+  #goesOn(counted: number, isTold: boolean, now: number): boolean {
+    return !isTold && this.#countedBefore > 0 && counted > this.#countedBefore && counted > this.sentAt(now);
+  }
+
+  /** Another window has begun than the one that was told of: that of a new token. */
+  #isFollowed(window: RateWindow, leftMs: number, sentAt: number): boolean {
+    return window.isTold && sentAt + leftMs - SECOND_MS > window.endsAt;
+  }
+}
+
+function toldIn(headers: JsonAnswer['headers']): ToldWindow | undefined {
+  const allowed = countInHeader(headers['inin-ratelimit-allowed']);
+  const counted = countInHeader(headers['inin-ratelimit-count']);
+  const resetS = countInHeader(headers['inin-ratelimit-reset']);
+  if (allowed === undefined || counted === undefined || allowed === 0) return undefined;
+  return { allowed, counted, leftMs: resetS === undefined ? undefined : resetS * SECOND_MS };
+}
+
+function countInHeader(header: string | string[] | undefined): number | undefined {
+  return typeof header === 'string' && /^\d{1,6}$/.test(header) ? Number(header) : undefined;
+}
