@@ -1,5 +1,5 @@
 /** A key as an operator writes it (`secret`, `name:secret`, `name:secret:2027-01-01`) → who it is, what it is, and until when. */
-import { isDay } from './instant.ts';
+import { DAY_MS, isDay } from './instant.ts';
 
 /** What somebody proves with that they may do something. */
 export interface Key {
@@ -54,5 +54,10 @@ function checkStrength(secret: string, problem: (what: string) => void): void {
 
 /** Whether the key's last day is over, by UTC. */
 export function hasEnded(key: Pick<Key, 'lastDay'>, nowMs: number): boolean {
-  return key.lastDay !== undefined && new Date(nowMs).toISOString().slice(0, 10) > key.lastDay;
+  return nowMs >= endOfKey(key);
+}
+
+/** The first moment after its last day; milliseconds of `Date.now()`, Infinity where it has no end. */
+export function endOfKey({ lastDay }: Pick<Key, 'lastDay'>): number {
+  return lastDay === undefined ? Infinity : Date.parse(lastDay) + DAY_MS;
 }

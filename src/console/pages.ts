@@ -10,6 +10,7 @@ import { showHealth, tellHealth } from './health.ts';
 import { verifyFromPage } from './verify-page.ts';
 import { data, redirect, type AnswerVisit } from './visit.ts';
 import type { Role } from '../config/console.ts';
+import type { SessionEnd } from './who/identity.ts';
 
 export interface PageRoute {
   readonly method: 'GET' | 'POST';
@@ -28,8 +29,20 @@ export interface PageRoute {
 const tellWho: AnswerVisit = async ({ who: { id, ends } }) =>
   data(
     'application/json; charset=utf-8',
-    JSON.stringify({ id, ends: ends?.at ?? null, isFinal: ends?.isFinal ?? false }),
+    JSON.stringify({
+      id,
+      ends: ends?.at ?? null,
+      isFinal: ends !== undefined && ends.why !== 'idle',
+      because: ends === undefined ? null : ENDS_BECAUSE[ends.why],
+    }),
   );
+
+/** As the warning goes on after "In 5 minutes: ". */
+const ENDS_BECAUSE: Readonly<Record<SessionEnd['why'], string>> = {
+  idle: 'nothing was done here for nearly an hour.',
+  hours: 'a session ends after eight hours, whatever is done. Sign in again in another tab; this page stays.',
+  key: 'the key that you signed in with is good until then, and nothing puts that off. Sign in with another key in another tab; this page stays until you come back.',
+};
 
 const RECORDING = ':conversationId/:recordingId';
 

@@ -7,17 +7,20 @@ export interface SignInState {
   readonly to: string;
   /** Why the last attempt did not work. */
   readonly problem?: string;
+  /** Why a session has ended before its time. */
+  readonly ended?: string | undefined;
   readonly status?: number;
 }
 
 /** A key never reaches a script, nor is it kept: browsers are asked to store it like a password. */
-export function signInPage({ to, problem, status = 200 }: SignInState): ShownPage {
+export function signInPage({ to, problem, ended, status = 200 }: SignInState): ShownPage {
   return {
     kind: 'page',
     title: 'Sign in',
     status,
     main: html`<section class="card sec notice">
       <h1>Sign in</h1>
+      ${ended !== undefined && html`<p class="said" role="status"><b>You are signed out.</b> ${ended}</p>`}
       ${
         problem !== undefined &&
         html`<p class="said bad" role="alert" id="problem"><b>That did not work.</b> ${problem}</p>`
@@ -36,7 +39,10 @@ export function signInPage({ to, problem, status = 200 }: SignInState): ShownPag
             ${problem !== undefined && html`aria-describedby="problem" aria-invalid="true"`}
           />
         </label>
-        <p class="muted small">One of API_KEYS. It stays here for eight hours at most, and for one without use.</p>
+        <p class="muted small">
+          One of API_KEYS. It stays here for eight hours at most, for one without use, and never longer than the key is
+          good.
+        </p>
         <p class="acts"><button class="btn pri" type="submit">Sign in</button></p>
       </form>
     </section>`,

@@ -30,7 +30,11 @@ export class MadeOfKeys<T> {
 export class KeyRing {
   readonly #digests: MadeOfKeys<Buffer>;
 
-  constructor(keys: () => readonly Key[]) {
+  readonly #now: () => number;
+
+  /** `now`: milliseconds of `Date.now()`. */
+  constructor(keys: () => readonly Key[], now: () => number = Date.now) {
+    this.#now = now;
     this.#digests = new MadeOfKeys(keys, (key) => digest(key.secret));
   }
 
@@ -38,14 +42,14 @@ export class KeyRing {
   find(presented: string): Key | undefined {
     const candidate = digest(presented);
     const matching = this.#digests.pairs.filter(([, known]) => timingSafeEqual(known, candidate)).map(([key]) => key);
-    return stillGood(matching);
+    return stillGood(matching, this.#now());
   }
 }
 
 /** One of these keys, which all matched, that has not ended; undefined where none matched. @throws Failure `unauthorized` where all have */
-export function stillGood(matching: readonly Key[]): Key | undefined {
+export function stillGood(matching: readonly Key[], nowMs: number): Key | undefined {
   const [first] = matching;
-  const good = matching.find((key) => !hasEnded(key, Date.now()));
+  const good = matching.find((key) => !hasEnded(key, nowMs));
   if (first === undefined || good !== undefined) return good;
   throw new Failure('unauthorized', `This key was good until ${first.lastDay ?? ''} (UTC); ask for another one.`);
 }

@@ -31,7 +31,10 @@ export function createVerify(auth: WebhookAuth, now: () => number = Date.now): V
     if (!auth.required) return;
     if (tokensIn(headers).some((token) => tokens.find(token) !== undefined)) return;
     const signedBy = (isSigned: IsSigned): Key | undefined =>
-      stillGood(secrets.pairs.filter(([, key]) => isSigned(key)).map(([key]) => key));
+      stillGood(
+        secrets.pairs.filter(([, key]) => isSigned(key)).map(([key]) => key),
+        Date.now(),
+      );
     if (signedBy(standardWebhook(headers, body)) !== undefined) return requireFresh(headers, now());
     if (signedBy(hub(headers, body)) !== undefined) return;
     throw new Failure(

@@ -274,6 +274,7 @@ async function rigged(slowdown = new Slowdown()): Promise<Rig & AsyncDisposable>
     publicUrl: undefined,
     proxies: 0,
     slowdown,
+    now: () => new Date(),
   });
   const scene = await openConsoleScene({ options: { pages: HOME, doorkeeper } });
   return Object.assign(state, { scene, [Symbol.asyncDispose]: () => scene[Symbol.asyncDispose]() });
@@ -294,6 +295,29 @@ test('a session ends with the key it was opened by, also where another one takes
   assert.equal(await status(), 401);
   rig.keys = [{ name: 'priya', secret: KEY, lastDay: '2020-01-01' }];
   assert.equal(await status(), 401);
+});
+
+test('why a session ended before its time is said where one signs in again, and to nobody else', async () => {
+  await using rig = await rigged();
+  const { jar } = await signIn(rig.scene);
+  const said = async (headers: Readonly<Record<string, string>>): Promise<string | undefined> => {
+    const home = await rig.scene.get('/console/home', headers);
+    if (home.status === 200) return undefined;
+    const signIn = await rig.scene.get(home.headers.get('location') ?? '', headers);
+    assert.equal(signIn.status, 200);
+    const [, words] = /You are signed out\.<\/b> ([^<]+)</.exec(await signIn.text()) ?? [];
+    return words ?? 'nothing';
+  };
+  assert.equal(await said(jar.headers), undefined);
+  rig.keys = keyOf('priya', 'canary-new-key-of-priya');
+  assert.equal(await said(jar.headers), 'The key that you signed in with was taken away: sign in with another one.');
+  assert.equal(await said({}), 'nothing');
+  assert.equal(await said({ cookie: 'archiver=made-up' }), 'nothing');
+  rig.keys = [{ name: 'priya', secret: KEY, lastDay: '2020-01-01' }];
+  assert.match((await said(jar.headers)) ?? '', /good until 2020-01-01 \(UTC\): sign in with another one/);
+  const good = { name: 'again', secret: KEY, lastDay: '2999-01-01' };
+  rig.keys = [...rig.keys, good];
+  assert.equal(await said(jar.headers), undefined, 'the same secret is good under another name');
 });
 
 test('sessions outlive a new session key in front of theirs, and end when theirs is taken away', async () => {
@@ -328,6 +352,7 @@ test('nobody gets a session that is not on record', async () => {
     witness,
     publicUrl: undefined,
     proxies: 0,
+    now: () => new Date(),
   });
   await using scene = await openConsoleScene({ options: { pages: HOME, doorkeeper: door } });
   const { answer, jar } = await signIn(scene);

@@ -2,6 +2,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Page } from 'playwright-core';
+import { parseGrants } from '../../src/config/console.ts';
+import { ConsoleKeys } from '../../src/console/who/console-keys.ts';
+import { KeyDoor } from '../../src/console/who/key.ts';
+import { Seal } from '../../src/console/who/sealed.ts';
+import { Sessions } from '../../src/console/who/session.ts';
+import { Witness } from '../../src/http/witness.ts';
+import type { Key } from '../../src/key.ts';
+import { ListAudit } from '../http/far-ends.ts';
 import { addCall } from '../support/console/calls.ts';
 import {
   chromiumForTests,
@@ -11,16 +19,17 @@ import {
   picture,
   VIEWS,
 } from '../support/console/chromium.ts';
-import { type ConsoleScene, openConsoleScene } from '../support/console/console.ts';
+import { type ConsoleScene, openConsoleScene, type SceneOptions } from '../support/console/console.ts';
 
 const { options, browser } = chromiumForTests();
 const DESK = { theme: 'light', width: 1440 } as const;
 const KEY = 'canary-console-key-1';
+const OTHER_KEY = 'canary-console-key-2';
 const HERE = '/console/recordings/c1/r1';
 const MINUTE_MS = 60_000;
 
-async function sceneWithCall(): Promise<ConsoleScene> {
-  const scene = await openConsoleScene({ env: { API_KEYS: `priya:${KEY}` } });
+async function sceneWithCall(options: SceneOptions = { env: { API_KEYS: `priya:${KEY}` } }): Promise<ConsoleScene> {
+  const scene = await openConsoleScene(options);
   await addCall(scene.archive, { conversationId: 'c1', recordingId: 'r1' }, { agent: 'Ines Carvalho', seconds: 20 });
   return scene;
 }
@@ -136,6 +145,89 @@ test('eight hours end whatever is done: one signs in again in another tab, and t
   await warning(page).waitFor({ state: 'detached' });
 });
 
+/** A key that ends at midnight, and half an hour of its last day. */
+async function sceneOfLastDay(): Promise<ConsoleScene> {
+  const scene = await sceneWithCall({ env: { API_KEYS: `priya:${KEY}:2031-03-30,ruth:${OTHER_KEY}` } });
+  scene.now = new Date('2031-03-30T23:20:00Z');
+  return scene;
+}
+
+for (const view of VIEWS)
+  test(
+    `a key that ends at midnight, ${view.theme}, ${String(view.width)} px: said in time, and another one goes on`,
+    options,
+    async () => {
+      await using scene = await sceneOfLastDay();
+      await using opened = await openView(browser(), view);
+      const { page, context } = opened;
+      await signedIn(scene, opened);
+      assert.equal(await endOf(page), '2031-03-31T00:00:00.000Z');
+      await pass(36, scene, page);
+      await warning(page).waitFor();
+      const words = (await warning(page).textContent()) ?? '';
+      assert.match(words, /In 4 minutes: the key that you signed in with is good until then/);
+      assert.match(words, /Sign in with another key/);
+      assert.equal(await warning(page).getByRole('button', { name: 'Stay signed in' }).count(), 0);
+      assert.deepEqual(await opened.problems(), []);
+      assert.deepEqual(await namelessControls(page), []);
+      await picture(page, `session-end-key-${view.theme}-${String(view.width)}`);
+      const [other] = await Promise.all([context.waitForEvent('page'), page.keyboard.press('Enter')]);
+      await other.getByLabel('API key').fill(OTHER_KEY);
+      await other.keyboard.press('Enter');
+      await other.waitForURL(`${scene.url}${HERE}`);
+      // The same person or another one: what forms carry is theirs.
+      const anew = page.waitForEvent('load');
+      await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))");
+      await anew;
+      assert.equal(await page.locator('.me summary b').textContent(), 'ruth');
+      assert.equal(await warning(page).count(), 0);
+      assert.equal(await endOf(page), '2031-03-31T00:56:00.000Z');
+    },
+  );
+
+test('a key that ends within its five minutes is warned of at once, and its end says what to do', options, async () => {
+  await using scene = await sceneOfLastDay();
+  await using opened = await openView(browser(), DESK);
+  const { page, context } = opened;
+  scene.now = new Date('2031-03-30T23:57:00Z');
+  await signedIn(scene, opened);
+  await page.clock.fastForward(3_000);
+  await warning(page).waitFor();
+  await warning(page).getByRole('button', { name: 'Not now' }).click();
+  await pass(4, scene, page);
+  await signedOut(page).waitFor();
+  const [other] = await Promise.all([context.waitForEvent('page'), page.keyboard.press('Enter')]);
+  await other.getByText('good until 2031-03-30 (UTC): sign in with another one').waitFor();
+  await other.getByLabel('API key').fill(KEY);
+  await other.keyboard.press('Enter');
+  await other.getByRole('alert').filter({ hasText: 'This key was good until 2031-03-30' }).waitFor();
+});
+
+test('a key that is taken out of its file: the next answer says it, and the page stays', options, async () => {
+  let keys: readonly Key[] = [{ name: 'priya', secret: KEY, lastDay: undefined }];
+  const sessionKeys = new ConsoleKeys(() => []);
+  const now = (): Date => new Date();
+  const doorkeeper = new KeyDoor({
+    keys: () => keys,
+    grants: parseGrants('listen=priya', assert.fail),
+    sessions: new Sessions(new Seal(sessionKeys, now), now),
+    witness: new Witness(new ListAudit(), { proxies: 0 }),
+    publicUrl: undefined,
+    proxies: 0,
+    now,
+  });
+  await using scene = await sceneWithCall({ options: { doorkeeper } });
+  await using opened = await openView(browser(), DESK);
+  const { page, context } = opened;
+  await signedIn(scene, opened);
+  keys = [{ name: 'ruth', secret: OTHER_KEY, lastDay: undefined }];
+  await page.getByRole('button', { name: 'Play', exact: true }).click();
+  await signedOut(page).waitFor();
+  assert.equal(page.url(), `${scene.url}${HERE}#t=0`, 'the position is kept');
+  const [other] = await Promise.all([context.waitForEvent('page'), page.keyboard.press('Enter')]);
+  await other.getByText('was taken away: sign in with another one').waitFor();
+});
+
 test('the service is away when one wants to stay: it is said, and tried again', options, async () => {
   await using scene = await sceneWithCall();
   await using opened = await openView(browser(), DESK);
@@ -184,5 +276,6 @@ test('only a page of ours puts off an end: not another site, not a made-up form,
     id: 'priya',
     ends: new Date(Math.floor(scene.now.getTime() / 1000) * 1000 + 60 * MINUTE_MS).toISOString(),
     isFinal: false,
+    because: 'nothing was done here for nearly an hour.',
   });
 });

@@ -14,6 +14,8 @@ interface SignedIn {
   /** Milliseconds since 1970, by the clock of the service; NaN where it has no end. */
   readonly endsAtMs: number;
   readonly isFinal: boolean;
+  /** Why it ends, and what to do. */
+  readonly because: string;
 }
 
 /** undefined where nobody can tell just now. */
@@ -21,9 +23,14 @@ async function whoIsIn(path = 'who.json', request: RequestInit = {}): Promise<Si
   const answer = await fetch(`/console/${path}`, { cache: 'no-store', ...request }).catch(() => undefined);
   if (answer?.status === 401) return 'nobody';
   const told: unknown = answer?.ok === true ? await answer.json().catch(() => undefined) : undefined;
-  if (typeof told !== 'object' || told === null || !('id' in told && 'ends' in told && 'isFinal' in told))
+  if (
+    typeof told !== 'object' ||
+    told === null ||
+    !('id' in told && 'ends' in told && 'isFinal' in told && 'because' in told)
+  )
     return undefined;
-  return { id: String(told.id), endsAtMs: Date.parse(String(told.ends)), isFinal: told.isFinal === true };
+  const { id, ends, isFinal, because } = told;
+  return { id: String(id), endsAtMs: Date.parse(String(ends)), isFinal: isFinal === true, because: String(because) };
 }
 
 export async function isSignedOut(): Promise<boolean> {
@@ -121,6 +128,7 @@ class EndWatch {
     const now = await whoIsIn();
     if (now === undefined) return this.#lookIn(AGAIN_MS);
     if (now === 'nobody') return this.#over();
+    if (now.id !== personOfPage()) return location.reload();
     if (now.endsAtMs !== this.#said) {
       this.#warning?.close();
       if (now.endsAtMs - serviceNow() <= WARN_MS + OVER_MS) this.#warn(now);
@@ -140,16 +148,13 @@ class EndWatch {
   }
 
   /** What puts it off has the focus: Enter is enough. */
-  #warn({ endsAtMs, isFinal }: SignedIn): void {
+  #warn({ endsAtMs, isFinal, because }: SignedIn): void {
     this.#said = endsAtMs;
     const minutes = Math.max(1, Math.round((endsAtMs - serviceNow()) / 60_000));
-    const when = `In ${minutes === 1 ? 'a minute' : `${String(minutes)} minutes`}`;
     this.#warning = notice({
       title: 'You will be signed out',
       role: 'alertdialog',
-      words: isFinal
-        ? `${when}: a session ends after eight hours, whatever is done. Sign in again in another tab; this page stays.`
-        : `${when}: nothing was done here for nearly an hour.`,
+      words: `In ${minutes === 1 ? 'a minute' : `${String(minutes)} minutes`}: ${because}`,
       acts: [
         isFinal
           ? signInLink('Sign in again', `/console/sign-in?to=${encodeURIComponent(pageHere())}`)

@@ -18,8 +18,8 @@ export interface Identity {
 export interface SessionEnd {
   /** ISO 8601, UTC. */
   readonly at: string;
-  /** Nothing that somebody does puts it off. */
-  readonly isFinal: boolean;
+  /** An hour without a deed is put off by one; eight hours, and the last day of the key that was signed in with, by nothing. */
+  readonly why: 'idle' | 'hours' | 'key';
 }
 
 /** Who somebody is, before it is looked up what they may. */

@@ -5,12 +5,12 @@ import type { Grant } from '../../config/console.ts';
 import { Failure } from '../../failure.ts';
 import { KeyRing } from '../../http/constant-time.ts';
 import { addressOf, type Witness } from '../../http/witness.ts';
-import { hasEnded, type Key } from '../../key.ts';
+import { endOfKey, hasEnded, type Key } from '../../key.ts';
 import type { Doorkeeper, DoorExchange, ShowPage } from '../console.ts';
 import { readForm, returnPath } from '../forms.ts';
 import { signInPage } from '../sign-in.ts';
 import { identityOf, type Identity } from './identity.ts';
-import { endOfSession, type Sessions } from './session.ts';
+import { endOfSession, type Session, type Sessions, type WebExchange } from './session.ts';
 import { Slowdown } from './slowdown.ts';
 
 export interface DoorNeeds {
@@ -26,6 +26,8 @@ export interface KeyDoorNeeds extends DoorNeeds {
   /** Asked for at each use. */
   readonly keys: () => readonly Key[];
   readonly slowdown?: Slowdown;
+  /** Wall clock. */
+  readonly now: () => Date;
 }
 
 export class KeyDoor implements Doorkeeper {
@@ -35,16 +37,34 @@ export class KeyDoor implements Doorkeeper {
 
   constructor(needs: KeyDoorNeeds) {
     this.#needs = needs;
-    this.#ring = new KeyRing(needs.keys);
+    this.#ring = new KeyRing(needs.keys, () => needs.now().getTime());
     this.#slowdown = needs.slowdown ?? new Slowdown();
   }
 
   async identify({ req, res, isUse }: DoorExchange): Promise<Identity | undefined> {
     const session = await this.#needs.sessions.of({ req, res }, isUse);
     if (session === undefined || session.way !== 'key') return undefined;
-    const now = Date.now();
-    const isThere = this.#needs.keys().some((key) => markOf(key) === session.keyMark && !hasEnded(key, now));
-    return isThere ? { ...identityOf(session, this.#needs.grants), ends: endOfSession(session) } : undefined;
+    const key = this.#keyOf(session);
+    if (key === undefined || hasEnded(key, this.#needs.now().getTime())) return undefined;
+    return { ...identityOf(session, this.#needs.grants), ends: endOfSession(session, endOfKey(key)) };
+  }
+
+  /** The one that is good the longest, of those with its secret. */
+  #keyOf({ keyMark }: Session): Key | undefined {
+    return this.#needs
+      .keys()
+      .filter((key) => markOf(key) === keyMark)
+      .toSorted((a, b) => (endOfKey(a) < endOfKey(b) ? 1 : -1))[0];
+  }
+
+  /** Why a session that was not over has ended all the same; undefined where there is none, or it goes on. */
+  async #whyEnded(exchange: WebExchange): Promise<string | undefined> {
+    const session = await this.#needs.sessions.of(exchange, false);
+    if (session === undefined || session.way !== 'key') return undefined;
+    const key = this.#keyOf(session);
+    if (key === undefined) return 'The key that you signed in with was taken away: sign in with another one.';
+    if (!hasEnded(key, this.#needs.now().getTime())) return undefined;
+    return `The key that you signed in with was good until ${key.lastDay ?? ''} (UTC): sign in with another one.`;
   }
 
   signInAt(to: string): string {
@@ -52,12 +72,14 @@ export class KeyDoor implements Doorkeeper {
   }
 
   routes(app: Express, show: ShowPage): void {
-    app.get('/sign-in', (req, res) => {
-      const to = returnPath(new URLSearchParams(URL.parse(req.originalUrl, 'http://localhost')?.search).get('to'));
-      return show(signInPage({ to }), { req, res, who: undefined });
-    });
+    app.get('/sign-in', (req, res) => this.#offer(show, { req, res }));
     app.post('/sign-in', (req, res) => this.#signIn(show, { req, res }));
     app.post('/sign-out', (req, res) => this.#signOut(req, res));
+  }
+
+  async #offer(show: ShowPage, { req, res }: { readonly req: Request; readonly res: Response }): Promise<void> {
+    const to = returnPath(new URLSearchParams(URL.parse(req.originalUrl, 'http://localhost')?.search).get('to'));
+    await show(signInPage({ to, ended: await this.#whyEnded({ req, res }) }), { req, res, who: undefined });
   }
 
   async #signOut(req: Request, res: Response): Promise<void> {

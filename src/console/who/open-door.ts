@@ -42,7 +42,7 @@ async function doorFor({ config, publicUrl, witness, log, now }: DoorContext, ke
   const needs = { grants, sessions, witness, publicUrl, proxies: config.trustedProxies };
   if (auth === 'key') {
     const { KeyDoor } = await import('./key.ts');
-    return new KeyDoor({ ...needs, keys: () => config.api.keys });
+    return new KeyDoor({ ...needs, keys: () => config.api.keys, now });
   }
   const { OidcDoor } = await import('./oidc.ts');
   const { issuer, clientId, groups } = oidc;

@@ -24,10 +24,15 @@ export interface Session extends Person {
   readonly usedAtS: number;
 }
 
-/** Whichever comes first: eight hours, or one without a deed. */
-export function endOfSession({ signedInAtS, usedAtS }: Session): SessionEnd {
-  const [last, idle] = [signedInAtS + LIFETIME_S, usedAtS + IDLE_S];
-  return { at: new Date(Math.min(last, idle) * 1000).toISOString(), isFinal: last <= idle };
+/** Whichever comes first: eight hours, one without a deed, or the end of the key; milliseconds of `Date.now()`. */
+export function endOfSession({ signedInAtS, usedAtS }: Session, keyEndsAtMs = Infinity): SessionEnd {
+  const ends = [
+    [keyEndsAtMs, 'key'],
+    [(signedInAtS + LIFETIME_S) * 1000, 'hours'],
+    [(usedAtS + IDLE_S) * 1000, 'idle'],
+  ] as const;
+  const [atMs, why] = ends.reduce((first, end) => (end[0] < first[0] ? end : first));
+  return { at: new Date(atMs).toISOString(), why };
 }
 
 export interface WebExchange {
