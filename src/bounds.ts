@@ -35,6 +35,24 @@ export const LISTS = {
   withoutScreen: 100,
 } as const;
 
+/** Answers with a list of recordings or days under way: a page may have a megabyte, and costs the archive as many looks (http/recordings.ts). */
+export const LISTINGS = {
+  all: 32,
+  perKey: 24,
+  retryAfterMs: 5_000,
+} as const;
+
+/** A request, of whatever kind (http/server.ts), and the events in one (http/webhook.ts). */
+export const ONE_REQUEST = {
+  headBytes: 16 * KIB,
+  /** To receive its head. */
+  headMs: 10_000,
+  /** To receive all of it. */
+  wholeMs: 15_000,
+  eventsBytes: 256 * KIB,
+  events: 1_000,
+} as const;
+
 /** HTTP connections (http/connections.ts). */
 export const CONNECTIONS = {
   all: 1_000,
@@ -48,6 +66,11 @@ export const REQUESTS = {
   perSecond: 50,
   /** Seconds' worth that may come at once. */
   burstS: 5,
+} as const;
+
+/** Messages that Pub/Sub pushes (services/push.ts): those that wait for an encoder are looked up meanwhile. */
+export const PUSHES = {
+  perSlot: 2,
 } as const;
 
 /** What may lie on disk of MP4 whose index comes last, from hosts without ranges (media/mp4/spool.ts). */
@@ -131,8 +154,16 @@ export const BOUNDS: readonly Bound[] = [
     resource: 'connections',
     bound: `${CONNECTIONS.all.toLocaleString('en')} at once`,
     waits: 'nobody',
-    refused: 'the one idle for longest, then the one that sends its request for longest',
+    refused:
+      'the one idle for longest, then the one that sends its request for longest, then the newest that does not take its answer',
     answer: 'the connection is closed',
+  },
+  {
+    resource: 'a request',
+    bound: `${kibibytes(ONE_REQUEST.headBytes)} of head within ${seconds(ONE_REQUEST.headMs)}, all of it within ${seconds(ONE_REQUEST.wholeMs)}; events: ${kibibytes(ONE_REQUEST.eventsBytes)}, ${ONE_REQUEST.events.toLocaleString('en')} at once`,
+    waits: 'nobody',
+    refused: 'what is more, or later',
+    answer: '431, 408, 413, 400',
   },
   {
     resource: 'requests on a connection',
@@ -149,6 +180,20 @@ export const BOUNDS: readonly Bound[] = [
     answer: '429, Retry-After until the next may come',
   },
   {
+    resource: 'lists of recordings and of days',
+    bound: `${String(LISTINGS.all)} answers at once, ${String(LISTINGS.perKey)} per key`,
+    waits: 'nobody',
+    refused: 'one more',
+    answer: `429, Retry-After ${seconds(LISTINGS.retryAfterMs)}`,
+  },
+  {
+    resource: 'pushes of Pub/Sub',
+    bound: `${String(PUSHES.perSlot)} for each of \`TRANSCODE_SLOTS\` at once`,
+    waits: 'nobody',
+    refused: 'one more',
+    answer: '429; Pub/Sub delivers it again',
+  },
+  {
     resource: "calls of Genesys' API",
     bound: `listeners ${String(Math.round(CALLS.listenersShare * 100))} % of each window, archiving all of it; what Genesys does not know is not asked again for ${seconds(CALLS.absentMs)} by listeners`,
     waits: 'archiving, for the next window',
@@ -157,15 +202,19 @@ export const BOUNDS: readonly Bound[] = [
   },
   {
     resource: 'time without reading',
-    bound: `${seconds(POURING.stallMs)} for ${String(POURING.pieceBytes / KIB)} KiB`,
-    waits: 'what is played, unread',
-    refused: 'the listener',
+    bound: `${seconds(POURING.stallMs)} for ${kibibytes(POURING.pieceBytes)}`,
+    waits: 'what is played or listed, unread',
+    refused: 'the listener, or reader',
     answer: 'the connection is closed',
   },
 ];
 
 function seconds(ms: number): string {
   return `${String(ms / 1000)} s`;
+}
+
+function kibibytes(bytes: number): string {
+  return `${String(bytes / KIB)} KiB`;
 }
 
 function mebibytes(bytes: number): string {

@@ -79,12 +79,16 @@ export function isGlobalUnicast(address: string): boolean {
   return GLOBAL_IPV6.check(address, 'ipv6') && !SPECIAL_IPV6.check(address, 'ipv6');
 }
 
-/** https://www.iana.org/assignments/iana-ipv4-special-registry, plus multicast (224/4). */
+/**
+ * https://www.iana.org/assignments/iana-ipv4-special-registry, plus multicast (224/4), plus the one public address that leads to
+ * a cloud's own services (Azure, https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16).
+ */
 const SPECIAL_IPV4 = ranges('ipv4', [
   ['0.0.0.0', 8],
   ['10.0.0.0', 8],
   ['100.64.0.0', 10],
   ['127.0.0.0', 8],
+  ['168.63.129.16', 32],
   ['169.254.0.0', 16],
   ['172.16.0.0', 12],
   ['192.0.0.0', 24],

@@ -1,9 +1,8 @@
 /** The parts a deployable has → its routes: the table of contents of everything that arrives over HTTP. */
 import express, { type Express, type RequestHandler } from 'express';
 import type { Audit } from '../audit/audit.ts';
-import { LISTENERS } from '../bounds.ts';
+import { LISTENERS, LISTINGS, REQUESTS } from '../bounds.ts';
 import type { Clock } from '../clock.ts';
-import { REQUESTS } from '../bounds.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { createIdentify, requireApiKey, type ApiAuth } from './auth.ts';
@@ -66,6 +65,7 @@ export function createApp(parts: AppNeeds): Express {
   const { all, perKey, live, livePerKey, retryAfterMs } = LISTENERS;
   const listeners = new Turnstile({ all, perKey, retryAfterMs, what: 'listeners' });
   const liveListeners = new Turnstile({ all: live, perKey: livePerKey, retryAfterMs, what: 'live listeners' });
+  const lists = new Turnstile({ ...LISTINGS, what: 'lists' });
   const playing = { metrics, log, witness, listeners, ...(clock === undefined ? {} : { clock }) };
   metrics.gauge('listeners', () => listeners.inside);
   const app = bareApp(log);
@@ -97,7 +97,7 @@ export function createApp(parts: AppNeeds): Express {
   get('/metrics', allowed, answerMetrics(metrics));
   const way = auth.required ? 'key' : 'none';
   if (parts.overview !== undefined) {
-    const needs = { overview: parts.overview, witness, way } as const;
+    const needs = { overview: parts.overview, witness, lists, way } as const;
     get('/status', ...permitted, showStatus(needs));
     get('/days', ...permitted, showDays(needs));
   }
@@ -105,7 +105,7 @@ export function createApp(parts: AppNeeds): Express {
     const { transcode: live, recordings } = parts.playback;
     if (live !== undefined) get('/transcode', ...permitted, transcode({ ...live, ...playing, liveListeners, way }));
     if (recordings !== undefined) {
-      const needs = { ...recordings, witness, way } as const;
+      const needs = { ...recordings, witness, lists, way, ...(clock === undefined ? {} : { clock }) } as const;
       get('/recordings', ...permitted, listRecordings(needs));
       get('/recordings/:conversationId/:recordingId', ...permitted, showRecording(needs));
       get('/recordings/:conversationId/:recordingId/link', ...permitted, linkRecording(needs));

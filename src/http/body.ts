@@ -1,6 +1,6 @@
 /** A request → its raw bytes, or a refusal before they are all here. */
 import type { IncomingMessage } from 'node:http';
-import { Failure } from '../failure.ts';
+import { Failure, systemCode } from '../failure.ts';
 import { readWithin } from '../within-size.ts';
 
 /**
@@ -14,8 +14,15 @@ export async function readBody(req: IncomingMessage, limitBytes: number): Promis
     return await readWithin(req, limitBytes, () => bodyTooLarge(limitBytes));
   } catch (error) {
     if (error instanceof Failure) throw error;
-    throw new Failure('bad-request', 'The request ended before its body was complete.', { cause: error });
+    throw brokenOff(error);
   }
+}
+
+/** The server's time for a request is over, its chunks are none, or its sender left. */
+function brokenOff(cause: unknown): Failure {
+  const isLate = systemCode(cause) === 'ERR_HTTP_REQUEST_TIMEOUT';
+  if (isLate) return new Failure('bad-request', 'The request did not arrive in time.', { status: 408, cause });
+  return new Failure('bad-request', 'The request ended before its body was complete.', { cause });
 }
 
 function bodyTooLarge(limitBytes: number): Failure {

@@ -32,10 +32,13 @@ export class Connections {
     this.#bounds = bounds;
   }
 
-  /** Where there are too many, the longest idle one makes room, or else the one that has longest not sent its request whole. */
+  /**
+   * Where there are too many, the longest idle one makes room, or else the one that has longest not sent its request whole, or
+   * the last that was answered and does not take the end of it: those who play, and rest, have been there for longer.
+   */
   admit(socket: Socket): void {
     if (this.#idle.size + this.#busy.size >= this.#bounds.maxConnections) {
-      const leaving = this.#longestIdle() ?? this.#longestSending() ?? socket;
+      const leaving = this.#longestIdle() ?? this.#longestSending() ?? this.#lastUnread() ?? socket;
       this.#forget(leaving);
       leaving.destroy();
       if (leaving === socket) return;
@@ -92,5 +95,9 @@ export class Connections {
   #longestSending(): Socket | undefined {
     for (const [socket, { current }] of this.#busy) if (!current.req.complete) return socket;
     return undefined;
+  }
+
+  #lastUnread(): Socket | undefined {
+    return [...this.#busy].findLast(([, { current }]) => current.res.writableEnded)?.[0];
   }
 }

@@ -1,4 +1,5 @@
 /** What senders call an event → messages for the queue; what is not for us is counted. */
+import { ONE_REQUEST } from '../bounds.ts';
 import { Failure } from '../failure.ts';
 import { Fields } from '../fields.ts';
 import type { Message } from '../queue/queue.ts';
@@ -9,9 +10,6 @@ export interface Events {
   /** Kinds this service does not archive. */
   readonly ignored: number;
 }
-
-/** More at once is refused: a batch is one transaction. */
-const MAX_EVENTS = 1000;
 
 /**
  * Topics that carry a recording: transcoding done, or restored from the long-term archive.
@@ -64,7 +62,9 @@ function listOf(body: unknown): readonly unknown[] | undefined {
       ? new Failure('bad-request', 'The body: expected an object or an array.')
       : eventRefused('events', 'expected an array');
   }
-  if (list.length > MAX_EVENTS) throw eventRefused('events', `expected at most ${String(MAX_EVENTS)} at once`);
+  // A batch is one transaction.
+  if (list.length > ONE_REQUEST.events)
+    throw eventRefused('events', `expected at most ${String(ONE_REQUEST.events)} at once`);
   return list;
 }
 

@@ -1,4 +1,4 @@
-/** Bytes → an answer, at the listener's pace and no faster; a listener that takes nothing is let go by a clock of our own. */
+/** Bytes → an answer, at its reader's pace and no faster; whoever takes nothing is let go by a clock of our own. */
 import type { ServerResponse } from 'node:http';
 import { POURING } from '../bounds.ts';
 import type { Clock } from '../clock.ts';
@@ -28,6 +28,22 @@ export async function pour(body: AsyncIterable<Buffer>, res: ServerResponse, clo
   }
   res.end();
   await until('finish', res, clock);
+}
+
+/** JSON at its reader's pace: whoever stops reading is let go like a listener. What was asked for in vain is no fault. */
+export async function pourJson(value: unknown, res: ServerResponse, clock: Clock): Promise<void> {
+  const body = Buffer.from(JSON.stringify(value));
+  res.setHeader('Content-Type', 'application/json; charset=utf-8').setHeader('Content-Length', body.length);
+  try {
+    await pour(inOnePiece(body), res, clock);
+  } catch (thrown) {
+    if (!(thrown instanceof ListenerGone)) throw thrown;
+    res.destroy();
+  }
+}
+
+async function* inOnePiece(body: Buffer): AsyncGenerator<Buffer, void, void> {
+  yield body;
 }
 
 /** So small that a slow listener is told from one that stands still. */

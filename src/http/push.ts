@@ -1,6 +1,7 @@
 /** A pushed message, wrapped or not, → work, and how that ended → an answer Pub/Sub acts on. */
 import type { ErrorRequestHandler, RequestHandler, Response } from 'express';
 import type { IncomingHttpHeaders } from 'node:http';
+import { ONE_REQUEST } from '../bounds.ts';
 import { Failure } from '../failure.ts';
 import { Fields } from '../fields.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -20,15 +21,12 @@ export interface PushNeeds {
   readonly limit: number;
 }
 
-/** Ours have 1 KiB; as much as the webhook takes. */
-const MAX_BODY_BYTES = 256 * 1024;
-
 /** 204 acknowledges; every other answer brings the message again after the subscription's backoff, whatever Retry-After says. */
 export function receivePush(parts: PushNeeds): RequestHandler {
   let running = 0;
   return async (req, res) => {
     await parts.verify(req.headers);
-    const pushed = parsePush(req.headers, await readBody(req, MAX_BODY_BYTES));
+    const pushed = parsePush(req.headers, await readBody(req, ONE_REQUEST.eventsBytes));
     if (running >= parts.limit) throw new Failure('busy', 'All slots are taken; the message is delivered again.');
     running += 1;
     try {

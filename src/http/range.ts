@@ -20,6 +20,15 @@ export function isUnchanged(headers: IncomingHttpHeaders, etag: string): boolean
   return given.trim() === '*' || given.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag);
 }
 
+/** Whoever goes on with what they have of another object is told so; strong comparison (13.1.1). @throws Failure with status 412 */
+export function requireMatch(headers: IncomingHttpHeaders, etag: string): void {
+  const given = headers['if-match'];
+  if (given === undefined || given.trim() === '*' || given.split(',').some((tag) => tag.trim() === etag)) return;
+  throw new Failure('bad-request', 'The recording is another one than If-Match names; ask for it anew.', {
+    status: 412,
+  });
+}
+
 /** The part that a GET asks for; undefined where it is to be answered whole. @throws RangeNotSatisfiable */
 export function partAsked(
   headers: IncomingHttpHeaders,
@@ -34,13 +43,16 @@ function isMeantFor(headers: IncomingHttpHeaders, etag: string): boolean {
   return typeof condition !== 'string' || condition.trim() === etag;
 }
 
+/** A list may have blanks and empty elements around its only member (5.6.1.2). */
+const ONE_RANGE = /^bytes=[ \t,]*(\d*)-(\d*)[ \t,]*$/i;
+
 /**
  * One byte range (14.1.2), cut to the object. undefined means "answer whole": no header, another unit, several
  * ranges, or nonsense, all of which the RFC lets a server ignore.
  * @throws RangeNotSatisfiable
  */
 function parseRange(header: string | undefined, sizeBytes: number): ByteRange | undefined {
-  const match = /^bytes=(\d{0,15})-(\d{0,15})$/i.exec(header?.replaceAll(' ', '') ?? '');
+  const match = ONE_RANGE.exec(header ?? '');
   if (match === null) return undefined;
   const [first, last] = [numberOf(match[1]), numberOf(match[2])];
   if (first === undefined) return last === undefined ? undefined : suffix(last, sizeBytes);
@@ -54,6 +66,7 @@ function suffix(length: number, sizeBytes: number): ByteRange {
   return { start: Math.max(0, sizeBytes - length), end: sizeBytes - 1 };
 }
 
+/** Beyond all sizes it is Infinity. */
 function numberOf(digits: string | undefined): number | undefined {
   return digits === undefined || digits === '' ? undefined : Number(digits);
 }

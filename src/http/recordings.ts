@@ -1,11 +1,14 @@
 /** Questions about the archive → lists, manifests and signed links. */
 import type { Request, RequestHandler } from 'express';
 import { STATUSES, type Archive, type Entry, type ListQuery } from '../archive/archive.ts';
+import { type Clock, SYSTEM_CLOCK } from '../clock.ts';
 import { Failure } from '../failure.ts';
 import { isDay } from '../instant.ts';
 import { type Recording, canonicalId, isId, parseId } from '../recording.ts';
 import { callerOf } from './auth.ts';
 import { leavingSignal } from './play.ts';
+import { pourJson } from './pour.ts';
+import type { Turnstile } from './turnstile.ts';
 import type { Witness } from './witness.ts';
 
 export interface RecordingsSource {
@@ -15,6 +18,9 @@ export interface RecordingsSource {
 
 export interface RecordingsNeeds extends RecordingsSource {
   readonly witness: Witness;
+  /** All that are answered with a list. */
+  readonly lists: Turnstile;
+  readonly clock?: Clock;
   /** Whether a key is asked for. */
   readonly way: 'key' | 'none';
 }
@@ -27,9 +33,10 @@ const MAX_LIMIT = 1000;
  * `GET /recordings?from=&to=&conversationId=&status=&cursor=&limit=` → `{recordings, cursor}`; the last page has no cursor.
  * What was asked for is personal at times, so the record names the fields of a question, not their values.
  */
-export function listRecordings({ archive, witness, way }: RecordingsNeeds): RequestHandler {
+export function listRecordings({ archive, witness, lists, clock, way }: RecordingsNeeds): RequestHandler {
   return async (req, res) => {
     const query = parseListQuery(req.query);
+    using _place = lists.enter(callerOf(req).name);
     const recorded = witness.record(req, {
       action: 'looked',
       way,
@@ -37,7 +44,7 @@ export function listRecordings({ archive, witness, way }: RecordingsNeeds): Requ
     });
     const page = await archive.list(query, leavingSignal(res));
     await recorded;
-    res.json({ recordings: page.entries.map(describeEntry), cursor: page.cursor });
+    await pourJson({ recordings: page.entries.map(describeEntry), cursor: page.cursor }, res, clock ?? SYSTEM_CLOCK);
   };
 }
 

@@ -2,11 +2,12 @@
 import { randomUUID } from 'node:crypto';
 import type { RequestListener, Server, ServerResponse } from 'node:http';
 import { isIPv6, type Socket } from 'node:net';
-import { CONNECTIONS } from '../bounds.ts';
+import type { Duplex } from 'node:stream';
+import { CONNECTIONS, ONE_REQUEST } from '../bounds.ts';
 import { Failure, systemCode } from '../failure.ts';
 import { isUnspecified } from '../loopback.ts';
 import { Connections, type ConnectionBounds } from './connections.ts';
-import { withTarget } from './target.ts';
+import { withPlainHead } from './head.ts';
 
 /** Imported it would load, for a name nobody asks for (WebSocket), all of Node's own undici: 45 ms of CPU at each start. */
 const { createServer, STATUS_CODES } = process.getBuiltinModule('node:http');
@@ -31,14 +32,13 @@ interface ServerLimits extends ConnectionBounds {
 }
 
 const LIMITS: ServerLimits = {
-  headersTimeoutMs: 10_000,
-  requestTimeoutMs: 15_000,
+  headersTimeoutMs: ONE_REQUEST.headMs,
+  requestTimeoutMs: ONE_REQUEST.wholeMs,
   keepAliveTimeoutMs: 65_000,
   checkIntervalMs: 2000,
   maxConnections: CONNECTIONS.all,
   maxPipelined: CONNECTIONS.pipelined,
 };
-const MAX_HEADER_BYTES = 16_384;
 
 export interface Listener {
   /** `http://HOST:PORT` as bound; of a service that listens everywhere, as this machine calls it. */
@@ -51,7 +51,7 @@ export interface Listener {
 /** @throws Failure `misconfigured` naming HOST or PORT where the address cannot be had */
 export async function listen(routes: RequestListener, options: ListenOptions): Promise<Listener> {
   const limits = { ...LIMITS, ...options.limits };
-  const app = withTarget(routes);
+  const app = withPlainHead(routes);
   const connections = new Connections(limits);
   const server = createServer(
     {
@@ -59,16 +59,20 @@ export async function listen(routes: RequestListener, options: ListenOptions): P
       requestTimeout: limits.requestTimeoutMs,
       keepAliveTimeout: limits.keepAliveTimeoutMs,
       connectionsCheckingInterval: limits.checkIntervalMs,
-      maxHeaderSize: MAX_HEADER_BYTES,
+      maxHeaderSize: ONE_REQUEST.headBytes,
+      // A missing one is refused with all other heads.
+      requireHostHeader: false,
     },
     (req, res) => connections.take({ req, res, begin: () => app(req, res) }),
   );
   server.on('connection', (socket: Socket) => connections.admit(socket));
   const open = trackAnswers(server);
+  server.on('checkExpectation', (req, res) => server.emit('request', req, res));
+  server.on('connect', (_req, socket) => refuseRaw('CONNECT', socket, open));
   server.on('clientError', (error: Error & { readonly code?: string }, socket) => {
-    const answering = [...open].some((res) => res.socket === socket);
-    if (!socket.writable || answering || error.code === 'ECONNRESET') socket.destroy();
-    else socket.end(rawRefusal(error.code));
+    const reading = [...open].find((res) => res.socket === socket && awaitsBody(res));
+    if (reading !== undefined && error.code !== 'ECONNRESET') reading.req.emit('error', error);
+    else refuseRaw(error.code, socket, open);
   });
   await bound(server, options);
   const port = portOf(server);
@@ -93,6 +97,18 @@ function trackAnswers(server: Server): ReadonlySet<ServerResponse> {
   return open;
 }
 
+/** Somebody reads the body and will answer for it, in whatever way it ends. */
+function awaitsBody({ req, headersSent }: ServerResponse): boolean {
+  return !req.complete && !headersSent && req.listenerCount('error') > 0;
+}
+
+/** Behind an answer that is under way nothing more can be said on a connection. */
+function refuseRaw(code: string | undefined, socket: Duplex, open: ReadonlySet<ServerResponse>): void {
+  const answering = [...open].some((res) => res.socket === socket);
+  if (!socket.writable || answering || code === 'ECONNRESET') socket.destroy();
+  else socket.end(rawRefusal(code));
+}
+
 /** What never became a request (or not in time) is answered in the same shape as everything else. */
 function rawRefusal(code: string | undefined): string {
   const [status, message] = REFUSALS.get(code ?? '') ?? [400, 'The request is not valid HTTP.'];
@@ -109,8 +125,9 @@ function rawRefusal(code: string | undefined): string {
 
 const REFUSALS: ReadonlyMap<string, readonly [status: number, message: string]> = new Map([
   ['ERR_HTTP_REQUEST_TIMEOUT', [408, 'The request did not arrive in time.']],
-  ['HPE_HEADER_OVERFLOW', [431, `The request's head is larger than ${String(MAX_HEADER_BYTES)} bytes.`]],
+  ['HPE_HEADER_OVERFLOW', [431, `The request's head is larger than ${String(ONE_REQUEST.headBytes)} bytes.`]],
   ['HPE_CHUNK_EXTENSIONS_OVERFLOW', [413, 'The chunk extensions of the request are too large.']],
+  ['CONNECT', [400, 'This is no proxy: ask for a path.']],
 ]);
 
 function bound(server: Server, options: ListenOptions): Promise<void> {

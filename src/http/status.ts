@@ -1,14 +1,20 @@
 /** Questions about how the archive is doing → the figures of `archiver status`, and what the proofs of days say. */
 import type { Request, RequestHandler } from 'express';
+import { SYSTEM_CLOCK } from '../clock.ts';
 import { Failure } from '../failure.ts';
 import { dayAt, dayBefore, daysBetween, isDay } from '../instant.ts';
 import { lastDays, type OverviewNeeds, Overviews, statesOfDays } from '../overview.ts';
+import { callerOf } from './auth.ts';
 import { leavingSignal } from './play.ts';
+import { pourJson } from './pour.ts';
+import type { Turnstile } from './turnstile.ts';
 import type { Witness } from './witness.ts';
 
 export interface StatusNeeds {
   readonly overview: OverviewNeeds;
   readonly witness: Witness;
+  /** All that are answered with a list. */
+  readonly lists: Turnstile;
   /** Whether a key is asked for. */
   readonly way: 'key' | 'none';
   readonly now?: () => Date;
@@ -29,12 +35,13 @@ export function showStatus({ overview, witness, way }: StatusNeeds): RequestHand
 }
 
 /** `GET /days?from=&to=` → `{days}`, newest first; the last seven unless told. */
-export function showDays({ overview, witness, way, now = () => new Date() }: StatusNeeds): RequestHandler {
+export function showDays({ overview, witness, lists, way, now = () => new Date() }: StatusNeeds): RequestHandler {
   return async (req, res) => {
     const days = parseDayRange(req.query, dayAt(now().getTime()));
     const [to = '', from = to] = [days.at(0), days.at(-1)];
+    using _place = lists.enter(callerOf(req).name);
     await witness.record(req, { action: 'looked', way, about: { page: 'days', from, to } });
-    res.json({ days: await statesOfDays(days, overview.archive.notes, leavingSignal(res)) });
+    await pourJson({ days: await statesOfDays(days, overview.archive.notes, leavingSignal(res)) }, res, SYSTEM_CLOCK);
   };
 }
 

@@ -4,7 +4,7 @@ import type { Archive } from '../archive/archive.ts';
 import { etagOf, recordingOf, type Manifest } from '../archive/manifest.ts';
 import type { Recording } from '../recording.ts';
 import { countingFailures, describeAnswer, play, type PlayNeeds } from './play.ts';
-import { isUnchanged, partAsked } from './range.ts';
+import { isUnchanged, partAsked, requireMatch } from './range.ts';
 
 export interface StoredNeeds extends PlayNeeds {
   readonly archive: Pick<Archive, 'find' | 'read'>;
@@ -23,7 +23,7 @@ export interface StoredRequest {
 /**
  * The one place that serves what is stored, whichever route was asked. The archive is asked once, and read only where a
  * body is wanted. False where it does not hold the recording: nothing was answered then.
- * @throws Failure before anything was sent: `range-not-satisfiable`, or why the archive cannot be read
+ * @throws Failure before anything was sent: `range-not-satisfiable`, `bad-request` (If-Match), or why the archive cannot be read
  */
 export async function serveStored(recording: Recording, needs: StoredNeeds, exchange: StoredRequest): Promise<boolean> {
   const { leaving } = exchange;
@@ -40,6 +40,7 @@ async function answerWith(manifest: Manifest, needs: StoredNeeds, exchange: Stor
   const { contentType, sizeBytes } = manifest.webm;
   const recording = recordingOf(manifest);
   const whole = { sizeBytes, etag: etagOf(manifest), part: undefined };
+  requireMatch(req.headers, whole.etag);
   if (isUnchanged(req.headers, whole.etag)) {
     await recorded;
     return void res.status(304).setHeader('ETag', whole.etag).end();

@@ -1,5 +1,6 @@
 /** A signed event → messages that are durable on the queue, and only then a 202. */
 import type { ErrorRequestHandler, RequestHandler } from 'express';
+import { ONE_REQUEST } from '../bounds.ts';
 import { Failure } from '../failure.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -22,7 +23,6 @@ export interface WebhookNeeds {
   readonly deadlineMs?: number;
 }
 
-const MAX_BODY_BYTES = 256 * 1024;
 /** Senders give up after 10 s (Genesys Open Messaging) to 30 s: they get an honest 503 before. */
 const DEADLINE_MS = 5000;
 
@@ -30,7 +30,7 @@ const DEADLINE_MS = 5000;
 export function receiveEvents(parts: WebhookNeeds): RequestHandler {
   return async (req, res) => {
     requireJson(req);
-    const body = await readBody(req, MAX_BODY_BYTES);
+    const body = await readBody(req, ONE_REQUEST.eventsBytes);
     parts.verify(req.headers, body);
     const { messages, ignored } = parseEvents(parseJson(body));
     const step = {

@@ -1,4 +1,5 @@
 /** Pushed messages → archived recordings; what a push is too short for is left to a worker that pulls. */
+import { PUSHES } from '../bounds.ts';
 import { createDelivery, type DeliveryNeeds } from '../delivery.ts';
 import type { AppNeeds } from '../http/app.ts';
 import type { OpenQueue } from '../queue/open-queue.ts';
@@ -19,7 +20,7 @@ export async function pushRoute(
   return {
     push: {
       verify: createVerifyPush(push),
-      limit: 2 * transcodeSlots,
+      limit: PUSHES.perSlot * transcodeSlots,
       take: (pushed, signal) => take(pushed, handle, AbortSignal.any([signal, context.stopping])),
     },
   };

@@ -1,5 +1,6 @@
 /** POST /pubsub/push: who may push, what a push may look like, and what the answers make Pub/Sub do. */
 import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
 import { after, before, suite, test } from 'node:test';
@@ -123,6 +124,48 @@ const WRONG_TOKENS: Readonly<Record<string, () => string>> = {
   'that names a key nobody has': () => oidc.token({}, { kid: 'key-2' }),
   'that claims to need no signature': () => `${oidc.token({}, { alg: 'none' }).split('.').slice(0, 2).join('.')}.`,
   'that is no token': () => 'abc',
+  'for several audiences': () => oidc.token({ aud: [AUDIENCE] }),
+  'for an audience in another case': () => oidc.token({ aud: AUDIENCE.toUpperCase() }),
+  'for an audience with more to it': () => oidc.token({ aud: `${AUDIENCE}/` }),
+  'for no audience': () => oidc.token({ aud: '' }),
+  'whose audience is an object': () => oidc.token({ aud: { 0: AUDIENCE } }),
+  'whose audience is nothing': () => oidc.token({ aud: null }),
+  'of an issuer without TLS': () => oidc.token({ iss: 'http://accounts.google.com' }),
+  'of an issuer with more to it': () => oidc.token({ iss: 'https://accounts.google.com/' }),
+  'of several issuers': () => oidc.token({ iss: ['https://accounts.google.com'] }),
+  'of no issuer': () => oidc.token({ iss: undefined }),
+  'of several accounts': () => oidc.token({ email: [PUSHER] }),
+  'of an account with more to it': () => oidc.token({ email: `${PUSHER} ` }),
+  'whose email is verified as a number': () => oidc.token({ email_verified: 1 }),
+  'whose email is verified in a list': () => oidc.token({ email_verified: [true] }),
+  'that is good for years': () => oidc.token({ exp: HOUR_AGO + 400 * 24 * 3600 }),
+  'that never ends': () => oidc.token({ exp: undefined }),
+  'that ends at no time': () => oidc.token({ exp: 'never' }),
+  'made at no time': () => oidc.token({ iat: undefined }),
+  'made tomorrow': () => oidc.token({ iat: HOUR_AGO + 26 * 3600, exp: HOUR_AGO + 27 * 3600 }),
+  'signed by the public key as a secret': () => {
+    const text = oidc.token({}, { alg: 'HS256' }).split('.').slice(0, 2).join('.');
+    return `${text}.${createHmac('sha256', oidc.publicPem).update(text).digest('base64url')}`;
+  },
+  'whose signature is empty': () => `${oidc.token().split('.').slice(0, 2).join('.')}.`,
+  'whose signature is missing': () => oidc.token().split('.').slice(0, 2).join('.'),
+  'with a part too many': () => `${oidc.token()}.e30`,
+  'whose claims were exchanged': () => {
+    const [head = '', , signature = ''] = oidc.token({ email: 'a@b.example' }).split('.');
+    return [head, oidc.token().split('.')[1], signature].join('.');
+  },
+  'whose claims are none': () => [oidc.token().split('.')[0], 'bnVsbA', oidc.token().split('.')[2]].join('.'),
+  ...Object.fromEntries(
+    ['../../key-1', '/etc/passwd', '__proto__', 'constructor', 'toString', '', 'key-1\0', 'KEY-1', null, 0].map(
+      (kid) => [`that names the key ${JSON.stringify(kid)}`, () => oidc.token({}, { kid })],
+    ),
+  ),
+  ...Object.fromEntries(
+    (['jku', 'x5u'] as const).map((name) => [
+      `that says by ${name} where its key lies`,
+      () => oidc.token({}, { kid: 'mine', [name]: oidc.certsUrl }),
+    ]),
+  ),
 };
 for (const [what, token] of Object.entries(WRONG_TOKENS)) {
   test(`a token ${what} is refused with 401`, async () => {

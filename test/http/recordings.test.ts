@@ -1,22 +1,27 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { LISTINGS } from '../../src/bounds.ts';
+import type { Entry } from '../../src/archive/archive.ts';
 import { dial, errorOf, eventually, MapArchive, start, type Started } from './far-ends.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 import { keysOf } from '../support/keys.ts';
 
 const R = '8f1c7a52-6f0a-4e0e-9a41-2f6f3c2a1b77';
 const C = 'b0c5b9e0-5b5c-4a52-8a3e-0d8c2f5c1f11';
 const KEY = 'an-api-key';
+const OTHER_KEY = 'another-api-key';
 const BYTES = Buffer.from(Array.from({ length: 1000 }, (_, i) => i % 256));
 const CALL = { recordingId: R, conversationId: C };
 
-async function playback(): Promise<
-  Started & { archive: MapArchive; ask: (path: string, headers?: object) => Promise<Response> }
-> {
+async function playback(
+  clock?: FakeClock,
+): Promise<Started & { archive: MapArchive; ask: (path: string, headers?: object) => Promise<Response> }> {
   const archive = new MapArchive();
   const started = await start({
-    auth: { required: true, keys: keysOf(KEY) },
+    auth: { required: true, keys: keysOf(KEY, OTHER_KEY) },
     playback: { recordings: { archive, linkLifetimeS: 900 } },
     media: archive,
+    ...(clock === undefined ? {} : { clock }),
   });
   const ask = (path: string, headers: object = {}): Promise<Response> =>
     fetch(started.url + path, { redirect: 'manual', headers: { 'x-api-key': KEY, ...headers } });
@@ -95,6 +100,56 @@ test('a recording that waits is shown with its reason, since when, and when it i
   for (const status of ['waiting', 'no-recordings', 'no-media', 'failed', 'archived']) {
     assert.equal((await app.ask(`/recordings?status=${status}`)).status, 200, status);
   }
+});
+
+test('one list too many of a key gets 429 with Retry-After, another key does not (A3)', async () => {
+  await using app = await playback();
+  const go = Promise.withResolvers<void>();
+  let asked = 0;
+  app.archive.list = async () => {
+    asked += 1;
+    await go.promise;
+    return { entries: [], cursor: undefined };
+  };
+  const answers = Array.from({ length: LISTINGS.perKey }, () => app.ask('/recordings'));
+  await eventually(() => asked === LISTINGS.perKey);
+  const refused = await errorOf(await app.ask('/recordings'));
+  assert.deepEqual([refused.status, refused.code, refused.headers.get('retry-after')], [429, 'busy', '5']);
+  const other = app.ask('/recordings', { 'x-api-key': OTHER_KEY });
+  go.resolve();
+  for (const answer of [...answers, other]) assert.deepEqual(await (await answer).json(), { recordings: [] });
+  assert.equal((await app.ask('/recordings')).status, 200, 'and then there is room again');
+});
+
+test('who asks for a list and does not read it is let go after 120 s, which is no fault (A3)', async () => {
+  const clock = new FakeClock();
+  await using app = await playback(clock);
+  const failure = {
+    version: 1,
+    recordingId: R,
+    conversationId: C,
+    attempts: 1,
+    failedAt: '',
+    status: 'failed',
+  } as const;
+  const reason = 'x'.repeat(40_000_000);
+  const entry: Entry = {
+    status: 'failed',
+    recording: CALL,
+    failure: { ...failure, code: 'gone', reason, service: '0' },
+  };
+  app.archive.list = async () => ({ entries: [entry], cursor: undefined });
+  const wire = await dial(app.port);
+  wire.socket.pause();
+  wire.socket.write(`GET /recordings HTTP/1.1\r\nHost: x\r\nX-API-Key: ${KEY}\r\n\r\n`);
+  const isOver = (): boolean => app.lines.some((line) => line.includes('"complete":false'));
+  while (!isOver()) {
+    clock.advance(1_000);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.ok(clock.now() >= 120_000, `let go after ${String(clock.now())} ms`);
+  assert.ok(!app.lines.some((line) => /WARNING|ERROR/.test(line)));
+  wire.socket.destroy();
 });
 
 test('a path is two ids, or 400 (IN-13)', async () => {

@@ -116,6 +116,35 @@ test('a connection whose request is at work is not closed for another: where all
   for (const wire of busy) await wire.until(/ 202 /);
 });
 
+test('connections whose answers nobody takes keep nobody out, and those that play stay (A6)', async (t) => {
+  const large = Buffer.alloc(32 * 1024 ** 2);
+  let answered = 0;
+  const app = await listen(
+    (req, res) => {
+      if (req.url === '/plays') return void res.write('a beginning');
+      answered += 1;
+      res.end(req.url === '/large' ? large : 'small');
+    },
+    { host: '127.0.0.1', port: 0, limits: { maxConnections: 6 } },
+  );
+  t.after(() => app.close(0));
+  const player = await dial(app.port);
+  player.socket.write('GET /plays HTTP/1.1\r\nHost: x\r\n\r\n');
+  await player.until(/a beginning/);
+  for (let i = 0; i < 5; i += 1) {
+    const { socket } = await dial(app.port);
+    socket.pause().write('GET /large HTTP/1.1\r\nHost: x\r\n\r\n');
+    await eventually(() => answered === i + 1);
+  }
+  for (let i = 0; i < 8; i += 1) {
+    const caller = await dial(app.port);
+    caller.socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+    await caller.until(/small/);
+  }
+  assert.equal(player.socket.closed, false);
+  player.socket.destroy();
+});
+
 test('of what is sent in one go on a connection one request is at work at a time, in order (A4)', async () => {
   const queue = new ListQueue();
   await using app = await receiver(queue);

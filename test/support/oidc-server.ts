@@ -6,6 +6,8 @@ import { createServer } from 'node:http';
 
 export interface OidcServer {
   readonly certsUrl: string;
+  /** What lies there of its key. */
+  readonly publicPem: string;
   /** How often the keys were fetched. */
   readonly fetches: () => number;
   /** Fetching fails from now on. */
@@ -27,6 +29,7 @@ export function forgedToken(server: OidcServer): string {
 
 export async function startOidcServer(): Promise<OidcServer> {
   const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const publicPem = publicKey.export({ type: 'spki', format: 'pem' }).toString();
   let fetches = 0;
   let broken = false;
   const server = createServer((_, response) => {
@@ -34,13 +37,14 @@ export async function startOidcServer(): Promise<OidcServer> {
     if (broken) return void response.writeHead(404).end();
     response.setHeader('Cache-Control', 'public, max-age=3600');
     response.setHeader('Content-Type', 'application/json');
-    response.end(JSON.stringify({ 'key-1': publicKey.export({ type: 'spki', format: 'pem' }) }));
+    response.end(JSON.stringify({ 'key-1': publicPem }));
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();
   assert.ok(address !== null && typeof address === 'object');
   return {
     certsUrl: `http://127.0.0.1:${String(address.port)}/certs`,
+    publicPem,
     fetches: () => fetches,
     breakDown: () => {
       broken = true;
