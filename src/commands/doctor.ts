@@ -7,6 +7,7 @@ import { deploymentProbes } from '../doctor/deployment-checks.ts';
 import { noGenesys } from '../doctor/genesys-checks.ts';
 import { queueProbes, storageProbes } from '../doctor/google-checks.ts';
 import { UNCONFIRMED } from '../doctor/unconfirmed.ts';
+import { checkFfmpeg } from '../media/encoder/check.ts';
 import { alignProxyVariables } from '../outbound.ts';
 import { openQueue, type OpenQueue } from '../queue/open-queue.ts';
 import { inspectSubscription } from '../queue/pubsub/inspection.ts';
@@ -63,7 +64,7 @@ async function probesOf(task: Task): Promise<readonly Probe[]> {
     ...(isWhole ? probesOfGenesys(config, task.opened) : [noGenesys()]),
     ...storageProbes({ archive, inspection: bucket }),
     ...queueProbes({ queue, ...subscriptionOf(config) }),
-    ...probesOfMachine(config),
+    ...probesOfMachine(config, () => checkFfmpeg({ cage: config.encoderCage })),
     ...deploymentProbes({ archive, depth: () => queue.depth() }),
   ];
 }

@@ -14,7 +14,7 @@ import { problemsOf, Readiness, type Dependency, type HealthState } from '../htt
 import { Encoders } from '../media/encoder/encoders.ts';
 import { threadsFor } from '../media/encoder/arguments.ts';
 import { isLoose } from '../media/encoder/cage.ts';
-import { checkFfmpeg, requireFfmpeg } from '../media/encoder/check.ts';
+import { checkFfmpeg, type Ffmpeg, requireFfmpeg } from '../media/encoder/check.ts';
 import { Slots } from '../media/encoder/slots.ts';
 import { Spools } from '../media/mp4/spool.ts';
 import type { ServiceFigures } from '../overview.ts';
@@ -78,6 +78,8 @@ export type StudioContext = Pick<Context, 'config' | 'log' | 'metrics' | 'versio
 export interface Studio {
   readonly genesys: OpenGenesys;
   readonly pipeline: Pipeline;
+  /** What encodes, as it was found at the start; starts nothing. @throws Failure `misconfigured` once it is gone */
+  readonly ffmpeg: () => Promise<Ffmpeg>;
   readonly dependencies: readonly Dependency[];
   /** The same encoders and bounds behind another way of asking Genesys. */
   readonly pipelineOver: (genesys: Genesys) => Pipeline;
@@ -129,8 +131,12 @@ export async function openStudio(
   metrics.gauge('genesys_calls_left', () => callsLeft() ?? NaN);
   metrics.gauge('spooled_bytes', () => spools.heldBytes);
   metrics.gauge('webm_held_bytes', () => pipeline.heldBytes);
+  const stillThere = async (): Promise<Ffmpeg> => {
+    await requireFfmpeg(ffmpeg);
+    return ffmpeg;
+  };
   const dependencies = [
-    { name: 'ffmpeg', check: () => requireFfmpeg(ffmpeg), facts: { version, cage } },
+    { name: 'ffmpeg', check: async () => void (await stillThere()), facts: { version, cage } },
     { name: 'genesys', check: (signal: AbortSignal) => genesys.check(signal) },
   ];
   const startedAt = new Date().toISOString();
@@ -140,7 +146,7 @@ export async function openStudio(
     encodersRunning: slots.running,
     genesysCallsLeft: callsLeft() ?? null,
   });
-  return { genesys, pipeline, dependencies, pipelineOver, figures };
+  return { genesys, pipeline, ffmpeg: stillThere, dependencies, pipelineOver, figures };
 }
 
 /** What a message is worked on with, however it came. */

@@ -3,15 +3,17 @@ import { readFileSync } from 'node:fs';
 import type { Config } from '../config/config.ts';
 import type { Probe } from '../doctor/check.ts';
 import { genesysProbes } from '../doctor/genesys-checks.ts';
-import { machineProbes } from '../doctor/machine-checks.ts';
+import { type MachineNeeds, machineProbes } from '../doctor/machine-checks.ts';
 import { Fields } from '../fields.ts';
 import { GenesysInspection } from '../genesys/inspection.ts';
-import { checkFfmpeg } from '../media/encoder/check.ts';
 import type { Context } from './run.ts';
 
 /** All of them. */
-export function ownProbes({ config, opened }: Pick<Context, 'config' | 'opened'>): readonly Probe[] {
-  return [...probesOfGenesys(config, opened), ...probesOfMachine(config)];
+export function ownProbes(
+  { config, opened }: Pick<Context, 'config' | 'opened'>,
+  ffmpeg: MachineNeeds['ffmpeg'],
+): readonly Probe[] {
+  return [...probesOfGenesys(config, opened), ...probesOfMachine(config, ffmpeg)];
 }
 
 /** Its inspections are closed with `opened`. */
@@ -27,11 +29,14 @@ export function probesOfGenesys(
   return genesysProbes(inspections);
 }
 
-export function probesOfMachine(config: Pick<Config, 'archive' | 'queue' | 'encoderCage'>): readonly Probe[] {
+export function probesOfMachine(
+  config: Pick<Config, 'archive' | 'queue'>,
+  ffmpeg: MachineNeeds['ffmpeg'],
+): readonly Probe[] {
   return machineProbes({
     nodeVersion: process.version,
     oldestNode: oldestNode(),
-    ffmpeg: () => checkFfmpeg({ cage: config.encoderCage }),
+    ffmpeg,
     places: growingPlaces(config),
   });
 }

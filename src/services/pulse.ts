@@ -2,9 +2,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Archive } from '../archive/archive.ts';
 import type { DeliveryNeeds } from '../delivery.ts';
-import type { OpenGenesys } from '../genesys/open-genesys.ts';
 import { endPulse, type PulseTally, writePulse } from '../pulse.ts';
 import { beginCheckup } from './checkup.ts';
+import type { Studio } from './open.ts';
 import { ownProbes } from './own-probes.ts';
 import type { Context } from './run.ts';
 
@@ -18,21 +18,21 @@ export interface PulseSources {
   readonly command: string;
   readonly tally: PulseTally;
   readonly waiting: DeliveryNeeds['waiting'];
-  readonly genesys: Pick<OpenGenesys, 'callsSpent'>;
+  readonly studio: Pick<Studio, 'genesys' | 'ffmpeg'>;
 }
 
 /** What cannot be written is a warning at most: archiving goes on without it. */
-export function beginPulse(context: Context, { archive, command, tally, waiting, genesys }: PulseSources): void {
+export function beginPulse(context: Context, { archive, command, tally, waiting, studio }: PulseSources): void {
   const { config, log, version, opened } = context;
   const instance = `${command}-${randomUUID().slice(0, 8)}`;
   const startedAt = new Date().toISOString();
-  const checks = beginCheckup(ownProbes(context), context);
+  const checks = beginCheckup(ownProbes(context, studio.ffmpeg), context);
   let [isWritten, hasFailed] = [false, false];
   const write = async (): Promise<void> => {
     isWritten = true;
     const about = { version: 1, instance, command, service: version, startedAt, slots: config.transcodeSlots } as const;
     const waits = waiting.totals().reduce((sum, { count }) => sum + count, 0);
-    const said = { waiting: waits, calls: genesys.callsSpent ?? null, checks: checks(), beats: tally.beats() };
+    const said = { waiting: waits, calls: studio.genesys.callsSpent ?? null, checks: checks(), beats: tally.beats() };
     const pulse = { ...about, at: new Date().toISOString(), ...said };
     await writePulse(pulse, archive.notes, AbortSignal.timeout(WRITTEN_WITHIN_MS));
   };

@@ -43,9 +43,8 @@ export const serve: Deployable = async (given) => {
   const keeping = config.archive.kind === 'folder' ? keepingOf(config, audit) : undefined;
   const sources = { archive: open.archive, queue, audit, dependencies, search, listen, keeping };
   const pages = await consoleRoutes(context, sources);
-  const { genesys } = studio;
-  beginDivisions(context, { archive: open.archive, genesys });
-  beginPulse(context, { archive: open.archive, command: 'serve', tally, waiting: parts.waiting, genesys });
+  beginDivisions(context, { archive: open.archive, genesys: studio.genesys });
+  beginPulse(context, { archive: open.archive, command: 'serve', tally, waiting: parts.waiting, studio });
   const pushed = await pushRoute(context, queue, parts);
   const working = Promise.all([
     consumeQueue(context, queue, parts),

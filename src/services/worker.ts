@@ -13,9 +13,8 @@ export const worker: Deployable = async (given) => {
   const open = await openTheArchive(context);
   const studio = await openStudio(context, open, { archives: true });
   const parts = deliveryNeeds(context, queue, { archive: open.archive, studio });
-  const { genesys } = studio;
-  beginDivisions(context, { archive: open.archive, genesys });
-  beginPulse(context, { archive: open.archive, command: 'worker', tally, waiting: parts.waiting, genesys });
+  beginDivisions(context, { archive: open.archive, genesys: studio.genesys });
+  beginPulse(context, { archive: open.archive, command: 'worker', tally, waiting: parts.waiting, studio });
   const pushed = await pushRoute(context, queue, parts);
   const consuming = consumeQueue(context, queue, parts);
   const dependencies = [
