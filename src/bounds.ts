@@ -53,6 +53,14 @@ export const ONE_REQUEST = {
   events: 1_000,
 } as const;
 
+/** Bodies that have not come whole, of whoever they are (http/body-room.ts). */
+export const BODIES = {
+  /** Of what each has beyond `smallBytes`. */
+  allBytes: 32 * MIB,
+  smallBytes: 32 * KIB,
+  retryAfterMs: 5_000,
+} as const;
+
 /** HTTP connections (http/connections.ts). */
 export const CONNECTIONS = {
   all: 1_000,
@@ -164,6 +172,13 @@ export const BOUNDS: readonly Bound[] = [
     waits: 'nobody',
     refused: 'what is more, or later',
     answer: '431, 408, 413, 400',
+  },
+  {
+    resource: 'memory of bodies on their way',
+    bound: `${kibibytes(BODIES.smallBytes)} of each, and ${mebibytes(BODIES.allBytes)} more for all`,
+    waits: 'nobody',
+    refused: 'the large one whose next piece has no room',
+    answer: `429, Retry-After ${seconds(BODIES.retryAfterMs)}`,
   },
   {
     resource: 'requests on a connection',

@@ -2,18 +2,19 @@
 import type { Readable } from 'node:stream';
 
 /**
- * Rejects as soon as it is larger than `limitBytes`, with what `tooLarge` makes, or with the stream's own error; the stream is
- * left as it is then: whoever has no answer to give destroys it.
+ * Rejects with what `refuse` says of the bytes that have come so far, or with the stream's own error; the stream is left as it
+ * is then: whoever has no answer to give destroys it.
  */
-export function readWithin(stream: Readable, limitBytes: number, tooLarge: () => Error): Promise<Buffer> {
+export function readWithin(stream: Readable, refuse: (sizeBytes: number) => Error | undefined): Promise<Buffer> {
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
   // Listeners, not an async iterator: that alone costs a seventh of a webhook's CPU (test/bench/webhook-bench.ts).
   stream.on('data', (chunk: Buffer) => {
     sizeBytes += chunk.length;
-    if (sizeBytes > limitBytes) reject(tooLarge());
-    else chunks.push(chunk);
+    const refusal = refuse(sizeBytes);
+    if (refusal === undefined) chunks.push(chunk);
+    else reject(refusal);
   });
   stream.once('end', () => resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)));
   stream.on('error', reject);
@@ -25,7 +26,8 @@ export function readWithin(stream: Readable, limitBytes: number, tooLarge: () =>
 /** The same of an answer nobody has to answer to: it is destroyed, and with it its connection, where it is not read to its end. */
 export async function readAnswerWithin(body: Readable, limitBytes: number, tooLarge: () => Error): Promise<string> {
   try {
-    return (await readWithin(body, limitBytes, tooLarge)).toString('utf8');
+    const bytes = await readWithin(body, (sizeBytes) => (sizeBytes > limitBytes ? tooLarge() : undefined));
+    return bytes.toString('utf8');
   } catch (error) {
     body.destroy();
     throw error;

@@ -1,11 +1,12 @@
 /** The parts a deployable has → its routes: the table of contents of everything that arrives over HTTP. */
 import express, { type Express, type RequestHandler } from 'express';
 import type { Audit } from '../audit/audit.ts';
-import { LISTENERS, LISTINGS, REQUESTS } from '../bounds.ts';
+import { BODIES, LISTENERS, LISTINGS, REQUESTS } from '../bounds.ts';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { createIdentify, requireApiKey, type ApiAuth } from './auth.ts';
+import { BodyRoom } from './body-room.ts';
 import { createErrorAnswers, pathnameOf, refuseMethod, refusePath, requestIdFor } from './errors.ts';
 import { answerAlive, answerMetrics, answerReady, type Readiness } from './health.ts';
 import { requireOwnHost } from './host.ts';
@@ -39,7 +40,7 @@ export interface AppNeeds {
     readonly deadlineMs?: number;
   };
   /** Worker that Pub/Sub pushes to. */
-  readonly push?: PushNeeds;
+  readonly push?: Omit<PushNeeds, 'bodies'>;
   /** Where listens are put on record before their first byte; without one nothing is played, shown or linked. */
   readonly audit?: Pick<Audit, 'record'>;
   /** Proxies in front of this service whose X-Forwarded-For is believed; none by default. */
@@ -65,6 +66,7 @@ export function createApp(parts: AppNeeds): Express {
   const { all, perKey, live, livePerKey, retryAfterMs } = LISTENERS;
   const listeners = new Turnstile({ all, perKey, retryAfterMs, what: 'listeners' });
   const liveListeners = new Turnstile({ all: live, perKey: livePerKey, retryAfterMs, what: 'live listeners' });
+  const bodies = new BodyRoom(BODIES);
   const lists = new Turnstile({ ...LISTINGS, what: 'lists' });
   const playing = { metrics, log, witness, listeners, ...(clock === undefined ? {} : { clock }) };
   metrics.gauge('listeners', () => listeners.inside);
@@ -74,13 +76,13 @@ export function createApp(parts: AppNeeds): Express {
   if (parts.webhook !== undefined) {
     const verify = createVerify(parts.webhook.auth);
     const path = '/webhooks/genesys';
-    app.post(path, receiveEvents({ ...parts.webhook, verify, metrics }));
+    app.post(path, receiveEvents({ ...parts.webhook, verify, metrics, bodies }));
     app.all(path, refuseMethod('POST'));
     app.use(path, refuseEvents(log, metrics));
   }
   if (parts.push !== undefined) {
     const path = '/pubsub/push';
-    app.post(path, receivePush(parts.push));
+    app.post(path, receivePush({ ...parts.push, bodies }));
     app.all(path, refuseMethod('POST'));
     app.use(path, refusePush(log));
   }

@@ -2,16 +2,20 @@
 import type { IncomingMessage } from 'node:http';
 import { Failure, systemCode } from '../failure.ts';
 import { readWithin } from '../within-size.ts';
+import type { BodyRoom } from './body-room.ts';
 
 /**
  * The body as sent. Not express.raw: that reads a body which is too large to its end before it answers,
- * and an endless one never gets its 413.
- * @throws Failure `body-too-large` as soon as it is known, `bad-request` where the sender left midway
+ * and an endless one never gets its 413. Without `room` it is small enough for a thousand at once.
+ * @throws Failure `body-too-large` or `busy` as soon as it is known, `bad-request` where the sender left midway
  */
-export async function readBody(req: IncomingMessage, limitBytes: number): Promise<Buffer> {
+export async function readBody(req: IncomingMessage, limitBytes: number, room?: BodyRoom): Promise<Buffer> {
   if (Number(req.headers['content-length'] ?? 0) > limitBytes) throw bodyTooLarge(limitBytes);
+  using place = room?.enter();
+  const refuse = (sizeBytes: number): Failure | undefined =>
+    sizeBytes > limitBytes ? bodyTooLarge(limitBytes) : place?.hold(sizeBytes);
   try {
-    return await readWithin(req, limitBytes, () => bodyTooLarge(limitBytes));
+    return await readWithin(req, refuse);
   } catch (error) {
     if (error instanceof Failure) throw error;
     throw brokenOff(error);

@@ -6,6 +6,7 @@ import { Failure } from '../failure.ts';
 import { Fields } from '../fields.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Envelope } from '../queue/envelope.ts';
+import type { BodyRoom } from './body-room.ts';
 import { readBody } from './body.ts';
 import { answerFailure, failureOf } from './errors.ts';
 import { FirstOfMinute } from '../telemetry/first-of-minute.ts';
@@ -15,6 +16,8 @@ import type { VerifyPush } from './push-token.ts';
 
 export interface PushNeeds {
   readonly verify: VerifyPush;
+  /** What may be held of bodies on their way. */
+  readonly bodies: BodyRoom;
   /** Resolves when the message may be acknowledged. @throws Failure where it has to be delivered again */
   readonly take: (pushed: Envelope, signal: AbortSignal) => Promise<void>;
   /** More at once are sent back: each holds an encoder, or waits for one while its deadline passes. */
@@ -26,7 +29,7 @@ export function receivePush(parts: PushNeeds): RequestHandler {
   let running = 0;
   return async (req, res) => {
     await parts.verify(req.headers);
-    const pushed = parsePush(req.headers, await readBody(req, ONE_REQUEST.eventsBytes));
+    const pushed = parsePush(req.headers, await readBody(req, ONE_REQUEST.eventsBytes, parts.bodies));
     if (running >= parts.limit) throw new Failure('busy', 'All slots are taken; the message is delivered again.');
     running += 1;
     try {

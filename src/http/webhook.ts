@@ -7,6 +7,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { Message, Queue } from '../queue/queue.ts';
 import { traced } from '../telemetry/trace.ts';
 import { inTime } from '../waiting.ts';
+import type { BodyRoom } from './body-room.ts';
 import { readBody, requireJson } from './body.ts';
 import { answerFailure, failureOf } from './errors.ts';
 import { parseEvents } from './event.ts';
@@ -18,6 +19,8 @@ import { givenTraceparent, incomingTraceparent } from './trace.ts';
 export interface WebhookNeeds {
   readonly queue: Pick<Queue, 'publish'>;
   readonly verify: Verify;
+  /** What may be held of bodies on their way. */
+  readonly bodies: BodyRoom;
   readonly metrics: Metrics;
   /** Patience with the queue, milliseconds; 5000 unless a test is in a hurry. */
   readonly deadlineMs?: number;
@@ -30,7 +33,7 @@ const DEADLINE_MS = 5000;
 export function receiveEvents(parts: WebhookNeeds): RequestHandler {
   return async (req, res) => {
     requireJson(req);
-    const body = await readBody(req, ONE_REQUEST.eventsBytes);
+    const body = await readBody(req, ONE_REQUEST.eventsBytes, parts.bodies);
     parts.verify(req.headers, body);
     const { messages, ignored } = parseEvents(parseJson(body));
     const step = {

@@ -34,7 +34,7 @@ interface Route extends Started {
   readonly taken: readonly Envelope[];
 }
 
-async function startRoute(parts: Partial<PushNeeds> = {}): Promise<Route> {
+async function startRoute(parts: Partial<Omit<PushNeeds, 'bodies'>> = {}): Promise<Route> {
   const taken: Envelope[] = [];
   const take: PushNeeds['take'] = async (pushed, signal) => {
     taken.push(pushed);

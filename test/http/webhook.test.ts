@@ -5,9 +5,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { BODIES } from '../../src/bounds.ts';
 import { Failure } from '../../src/failure.ts';
 import { openSqliteQueue } from '../../src/queue/sqlite/sqlite.ts';
-import { dial, errorOf, eventually, exchange, ListQueue, start, type Started } from './far-ends.ts';
+import { dial, errorOf, eventually, exchange, ListQueue, start, type Started, type Wire } from './far-ends.ts';
 import { keysOf } from '../support/keys.ts';
 
 const SECRET = 'a webhook secret';
@@ -194,6 +195,22 @@ test('a body without end gets its 413 and the connection closes, whatever the se
   }
   assert.match(await wire.ended(), /^HTTP\/1\.1 413 [\s\S]*connection: close/i);
   assert.ok(sent < 64 * 1024 * 1024, 'it was not read on and on');
+});
+
+test('bodies that never end share what memory there is for them: small events pass meanwhile, and large ones afterwards (A3)', async () => {
+  await using app = await receiver(new ListQueue());
+  const begun = filled(256 * 1024).slice(0, 250 * 1024);
+  const most = Math.floor(BODIES.allBytes / (begun.length - BODIES.smallBytes));
+  const wires = await Promise.all(Array.from({ length: most + 20 }, () => dial(app.port)));
+  for (const { socket } of wires) socket.write(raw(`Content-Type: application/json\r\nContent-Length: 262144`, begun));
+  const refused = (): readonly Wire[] => wires.filter((wire) => wire.text().includes(' 429 '));
+  await eventually(() => refused().length >= 20);
+  for (const wire of refused()) assert.match(await wire.ended(), /"code":"busy"/);
+  assert.equal((await post(app, EVENT)).status, 202);
+  const large = await errorOf(await post(app, filled(256 * 1024)));
+  assert.deepEqual([large.status, large.code, large.headers.get('retry-after')], [429, 'busy', '5']);
+  for (const { socket } of wires) socket.destroy();
+  while ((await post(app, filled(256 * 1024))).status !== 202) await new Promise((resolve) => setImmediate(resolve));
 });
 
 test('a length that is too large is refused before a byte of the body came (IN-08)', async () => {
