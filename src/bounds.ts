@@ -61,6 +61,20 @@ export const BODIES = {
   retryAfterMs: 5_000,
 } as const;
 
+/** What waits for the disk of the embedded queue and archive (queue/sqlite/group-commit.ts, audit/folder-audit.ts). */
+export const DISK = {
+  queueChanges: 20_000,
+  auditRecords: 10_000,
+} as const;
+
+/** Keys that were no keys, tried at the console by one address (console/who/slowdown.ts). */
+export const SIGN_INS = {
+  free: 5,
+  /** Of the next try; twice as long each time. */
+  firstWaitMs: 2_000,
+  longestWaitMs: 60_000,
+} as const;
+
 /** HTTP connections (http/connections.ts). */
 export const CONNECTIONS = {
   all: 1_000,
@@ -200,6 +214,20 @@ export const BOUNDS: readonly Bound[] = [
     waits: 'nobody',
     refused: 'one more',
     answer: `429, Retry-After ${seconds(LISTINGS.retryAfterMs)}`,
+  },
+  {
+    resource: 'what waits for the disk (embedded queue and archive)',
+    bound: `${DISK.queueChanges.toLocaleString('en')} changes of the queue, ${DISK.auditRecords.toLocaleString('en')} records of the audit`,
+    waits: 'who sent an event, or listens',
+    refused: 'one more',
+    answer: '503, Retry-After 5 s',
+  },
+  {
+    resource: 'wrong keys at the console, by address',
+    bound: `${String(SIGN_INS.free)}, then one each ${seconds(SIGN_INS.firstWaitMs)}, ${seconds(2 * SIGN_INS.firstWaitMs)} … ${seconds(SIGN_INS.longestWaitMs)}`,
+    waits: 'nobody',
+    refused: 'what is tried sooner',
+    answer: '429, Retry-After until the next may be tried',
   },
   {
     resource: 'pushes of Pub/Sub',

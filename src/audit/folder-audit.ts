@@ -7,6 +7,7 @@ import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { DISK } from '../bounds.ts';
 import { syncFolder } from '../durable.ts';
 import { Failure, systemCode } from '../failure.ts';
 import { isDay } from '../instant.ts';
@@ -34,8 +35,6 @@ export interface FolderAuditOptions {
   readonly now?: () => Date;
 }
 
-/** Beyond so many waiting records new ones are refused: memory is bounded. */
-const MAX_WAITING = 10_000;
 /** A record is at most some kilobytes; a line that is longer is not ours. */
 const TAIL_BYTES = 256 * 1024;
 
@@ -71,7 +70,7 @@ export class FolderAudit implements Audit {
 
   async record(entry: AuditEntry, signal: AbortSignal): Promise<void> {
     if (signal.aborted) throw reasonOf(signal);
-    if (this.#closed || this.#waiting.length >= MAX_WAITING)
+    if (this.#closed || this.#waiting.length >= DISK.auditRecords)
       throw unavailable('it is closed, or too much waits for the disk');
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#waiting.push({ entry, settle: (failure) => (failure === undefined ? resolve() : reject(failure)) });

@@ -1,8 +1,6 @@
 /** Attempts that failed, by address → how long that address has to wait: a guess costs more each time, and nobody is shut out for good. */
+import { SIGN_INS } from '../../bounds.ts';
 
-const FREE = 5;
-const FIRST_WAIT_MS = 2_000;
-const LONGEST_WAIT_MS = 60_000;
 /** Forgotten after so long without a failure. */
 const REMEMBERED_MS = 900_000;
 /** Addresses remembered; beyond that the oldest are forgotten. */
@@ -25,8 +23,8 @@ export class Slowdown {
   /** Milliseconds until this address may try again; 0 where it may now. */
   waitMs(address: string): number {
     const tries = this.#of(address);
-    if (tries === undefined || tries.count < FREE) return 0;
-    const pauseMs = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (tries.count - FREE));
+    if (tries === undefined || tries.count < SIGN_INS.free) return 0;
+    const pauseMs = Math.min(SIGN_INS.longestWaitMs, SIGN_INS.firstWaitMs * 2 ** (tries.count - SIGN_INS.free));
     return Math.max(0, tries.atMs + pauseMs - this.#now());
   }
 

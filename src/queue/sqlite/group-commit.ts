@@ -1,4 +1,5 @@
 /** Changes that arrive together → one durable transaction: one fsync for many, and nobody is told before it. */
+import { DISK } from '../../bounds.ts';
 import type { QueueFile } from './file.ts';
 import { Failure } from '../../failure.ts';
 import { changeFailure, isBusy, isFatal } from './file.ts';
@@ -21,8 +22,6 @@ export interface ChangeOptions {
 
 /** Rows: keeps one transaction, which blocks the event loop until its fsync, in the order of 10 ms. A larger change has one of its own. */
 const MAX_PER_TRANSACTION = 512;
-/** Beyond this many waiting changes new ones are refused: memory is bounded. */
-const MAX_WAITING = 20_000;
 /** Rows; at most 8 MB of WAL. The file shrinks back to its limit afterwards. */
 const CHECKPOINT_EVERY = 500;
 const RETRY_MS = 20;
@@ -55,7 +54,7 @@ export class GroupCommit {
    */
   write<T>(change: () => T, { signal, size = 1 }: ChangeOptions = {}): Promise<T> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
-    if (this.#waiting.length >= MAX_WAITING) return Promise.reject(overfull());
+    if (this.#waiting.length >= DISK.queueChanges) return Promise.reject(overfull());
     return new Promise<T>((resolve, reject) => {
       const prepared = (): (() => void) => {
         const result = change();
