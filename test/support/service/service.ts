@@ -5,7 +5,6 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
-import { freePort } from '../free-port.ts';
 import { type Child, childrenOf, familyOf, untilFrozen } from './children.ts';
 
 export type LogEntry = Readonly<Record<string, unknown>>;
@@ -63,15 +62,13 @@ export const COMPILED: Readonly<Record<string, string>> =
 const START_WITHIN_MS = 240_000;
 const LAST_LINES = 20;
 
-/** Resolves once it serves. `env` is all of its environment, but for PATH, PORT and PUBLIC_URL. */
+/** Resolves once it serves, on a port that it has found free. `env` is all of its environment, but for PATH and PORT. */
 export async function startService(command: string, env: Readonly<Record<string, string>>): Promise<Service> {
-  const port = await freePort();
-  const url = `http://127.0.0.1:${String(port)}`;
   const child = spawn(process.execPath, [...NODE_FLAGS, CLI, command], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env['PATH'], ...ALLOCATOR, ...COMPILED, PORT: String(port), ...env },
+    env: { PATH: process.env['PATH'], ...ALLOCATOR, ...COMPILED, PORT: '0', ...env },
   });
-  const service = new RunningService(child, url);
+  const service = new RunningService(child);
   try {
     await service.logged({ message: 'Service started.' }, AbortSignal.timeout(START_WITHIN_MS));
     return service;
@@ -100,7 +97,6 @@ export async function startServices(
 }
 
 class RunningService implements Service {
-  readonly url: string;
   readonly #child: ChildProcess;
   readonly #entries: LogEntry[] = [];
   readonly #output: string[] = [];
@@ -108,8 +104,7 @@ class RunningService implements Service {
   readonly #ended: Promise<void>;
   #over = false;
 
-  constructor(child: ChildProcess, url: string) {
-    this.url = url;
+  constructor(child: ChildProcess) {
     this.#child = child;
     for (const stream of [child.stdout, child.stderr])
       if (stream !== null) createInterface({ input: stream }).on('line', (line) => this.#take(line));
@@ -117,6 +112,12 @@ class RunningService implements Service {
       this.#over = true;
       this.#heard.emit('end');
     });
+  }
+
+  get url(): string {
+    const { url } = this.#entries.find(({ message }) => message === 'Service started.') ?? {};
+    const { port } = new URL(String(url));
+    return `http://127.0.0.1:${port}`;
   }
 
   get pid(): number {
