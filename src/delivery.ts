@@ -13,6 +13,7 @@ import { LATE_MS, MAX_AGE_MS, nextTryOf, SEEN_AFTER_MS } from './delivery/schedu
 import { settleFailure } from './delivery/settle-failure.ts';
 import { traced } from './telemetry/trace.ts';
 import type { WaitingList } from './delivery/waiting-list.ts';
+import { Deadline, Scope } from './waiting.ts';
 
 export interface DeliveryNeeds {
   readonly pipeline: Pick<Pipeline, 'archive'>;
@@ -52,8 +53,8 @@ export function createDelivery(parts: DeliveryNeeds): Handle {
 
 async function deliver(delivery: Delivery, parts: DeliveryNeeds, stop: AbortSignal): Promise<Settlement> {
   const started = performance.now();
-  using deadline = deadlineOf(delivery);
-  const signal = AbortSignal.any([stop, deadline.signal]);
+  using time = boundOf(delivery, stop);
+  const { signal } = time;
   const about = { ...idsOf(delivery.message), attempt: delivery.attempt, traceparent: delivery.message.traceparent };
   const key = messageKey(delivery.message);
   if (parts.waiting.delivered(key)) reportStuck(about, parts);
@@ -110,7 +111,9 @@ async function workBeside(
   try {
     if (delivery.lost >= MAX_LOST) throw poisonous(delivery.lost);
     if (ageOf(delivery) >= MAX_AGE_MS) throw tooOld();
-    return (await parts.beside?.[kind]?.(delivery, signal)) ?? { outcome: 'done' };
+    const settlement = (await parts.beside?.[kind]?.(delivery, signal)) ?? { outcome: 'done' };
+    if (settlement.outcome === 'done') parts.waiting.forget(messageKey(delivery.message));
+    return settlement;
   } catch (error) {
     const failure = failureOfWork(error, { stop, signal });
     const settlement = settleBeside(failure, delivery);
@@ -134,11 +137,9 @@ function reportStuck(about: Readonly<Record<string, unknown>>, { log, metrics }:
   log.error('A message was delivered 50 times within an hour without progress.', about);
 }
 
-/** Aborts with `too-long` when the transport's time is over; never where it has no bound. */
-function deadlineOf({ withinMs }: Delivery): Disposable & { readonly signal: AbortSignal } {
-  const deadline = new AbortController();
-  const timer = withinMs === undefined ? undefined : setTimeout(() => deadline.abort(late()), withinMs);
-  return { signal: deadline.signal, [Symbol.dispose]: () => clearTimeout(timer) };
+/** Over with `stop`, and, where the transport's time is bounded, with that: `too-long`. */
+function boundOf({ withinMs }: Delivery, stop: AbortSignal): Disposable & { readonly signal: AbortSignal } {
+  return withinMs === undefined ? new Scope(stop) : new Deadline(withinMs, { signal: stop, late });
 }
 
 function late(): Failure {

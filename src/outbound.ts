@@ -1,8 +1,9 @@
 /** The limits of a connection → the way out of this service: direct, or through the proxies the environment names. */
-import { Agent, type buildConnector, type Dispatcher, EnvHttpProxyAgent, fetch, Pool } from 'undici';
+import { Agent, type buildConnector, Client, type Dispatcher, EnvHttpProxyAgent, fetch, Pool } from 'undici';
 import type { Proxies } from './config/proxies.ts';
+import { atArmsLength } from './relay.ts';
 
-interface OutboundOptions {
+export interface OutboundOptions {
   readonly connectTimeoutMs: number;
   /** Until an answer begins; also that of a proxy to CONNECT. */
   readonly headersTimeoutMs: number;
@@ -10,7 +11,7 @@ interface OutboundOptions {
   readonly bodyTimeoutMs: number;
   readonly keepAliveMs?: number;
   readonly maxHeaderBytes?: number;
-  /** Per origin. */
+  /** Per origin; requests wait for one another where there is one. */
   readonly connections?: number;
   /** Opens direct connections, where somebody judges addresses; a proxy judges those it opens. */
   readonly connect?: buildConnector.connector;
@@ -36,13 +37,15 @@ export function openOutbound(options: OutboundOptions, proxies: Proxies | undefi
     ...(options.connections === undefined ? {} : { connections: options.connections }),
   };
   // A proxy's own pools are opened with nothing but its connector: the limits are ours to add.
-  const openPool = (origin: string | URL, given: object): Pool => {
-    const pool = new Pool(origin, { ...limits, ...given });
-    return pool.on('disconnect', (_origin, _targets, error) => options.onDisconnect?.(error));
+  const openPool = (origin: string | URL, given: object): Client | Pool => {
+    const all = { ...limits, ...given };
+    // A pool alone takes 16 KB for those that wait.
+    const pool = options.connections === 1 ? new Client(origin, all) : new Pool(origin, all);
+    return pool.on('disconnect', (_origin: URL, _targets: unknown, error: Error) => options.onDisconnect?.(error));
   };
   const connect = options.connect ?? { timeout: options.connectTimeoutMs, allowH2: false };
-  if (proxies === undefined) return new Agent({ ...limits, connect, factory: openPool });
-  return new EnvHttpProxyAgent({
+  if (proxies === undefined) return new Agent({ ...limits, connect, factory: openPool }).compose(atArmsLength);
+  const agent = new EnvHttpProxyAgent({
     ...limits,
     connect,
     connectTimeout: options.connectTimeoutMs,
@@ -52,6 +55,7 @@ export function openOutbound(options: OutboundOptions, proxies: Proxies | undefi
     httpsProxy: proxies.https,
     noProxy: directHosts(proxies),
   });
+  return agent.compose(atArmsLength);
 }
 
 interface SmallRequest {

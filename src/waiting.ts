@@ -119,25 +119,67 @@ export async function inTime<T>(work: (signal: AbortSignal) => Promise<T>, ms: n
 }
 
 /**
- * As `AbortSignal.timeout()`, for what is done many times a second: disposed of once it is over. That one's timer keeps all that
- * hears of it until it rings, also where the work was over within a millisecond.
+ * As `AbortSignal.any()`, for what is done many times a second: disposed of once what it rules is over. That one's signal holds
+ * all that ever heard of it until V8 has looked through its whole heap, twice: that, and not the work, fills the heap.
  */
-export class Deadline implements Disposable {
-  readonly #over = new AbortController();
-  readonly #timer: NodeJS.Timeout;
+export class Scope implements Disposable {
+  readonly #controller = new AbortController();
+  readonly #signals: readonly AbortSignal[];
+  readonly #follow = (): void => this.abort(this.#signals.find(({ aborted }) => aborted)?.reason);
 
-  constructor(ms: number) {
-    const late = (): void => this.#over.abort(new DOMException('The time for it is over.', 'TimeoutError'));
-    this.#timer = setTimeout(late, Math.min(ms, LONGEST_TIMER_MS));
+  /** Aborts when one of `signals` does, with its reason. */
+  constructor(...signals: readonly AbortSignal[]) {
+    this.#signals = signals;
+    for (const signal of signals) signal.addEventListener('abort', this.#follow);
+    if (signals.some(({ aborted }) => aborted)) this.#follow();
   }
 
   get signal(): AbortSignal {
-    return this.#over.signal;
+    return this.#controller.signal;
+  }
+
+  abort(reason: unknown): void {
+    this[Symbol.dispose]();
+    this.#controller.abort(reason);
+  }
+
+  [Symbol.dispose](): void {
+    for (const signal of this.#signals) signal.removeEventListener('abort', this.#follow);
+  }
+}
+
+export interface DeadlineOptions {
+  /** Aborts it earlier, with its reason. */
+  readonly signal?: AbortSignal;
+  /** The reason when the time is over. */
+  readonly late?: () => Error;
+}
+
+/**
+ * As `AbortSignal.timeout()`, for the same: that one's timer keeps all that hears of it until it rings, also where the work was over
+ * within a millisecond.
+ */
+export class Deadline implements Disposable {
+  readonly #scope: Scope;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(ms: number, { signal, late = timeIsOver }: DeadlineOptions = {}) {
+    this.#scope = new Scope(...(signal === undefined ? [] : [signal]));
+    this.#timer = setTimeout(() => this.#scope.abort(late()), Math.min(ms, LONGEST_TIMER_MS));
+  }
+
+  get signal(): AbortSignal {
+    return this.#scope.signal;
   }
 
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);
+    this.#scope[Symbol.dispose]();
   }
+}
+
+function timeIsOver(): DOMException {
+  return new DOMException('The time for it is over.', 'TimeoutError');
 }
 
 /** Resolves when the signal aborts, also where it did before anyone listened. */

@@ -1,5 +1,6 @@
 /** How a delivery ends: every failure to its settlement, over the real folder archive; only Genesys and the making are played. */
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -430,18 +431,25 @@ test('no wait is below a second, whatever the reason, the age or the time that t
   }
 });
 
-test('the signal of the delivery is the signal of the work', async () => {
-  await using around = await setUp();
-  const stop = new AbortController();
-  let given: AbortSignal | undefined;
-  around.archiving = async (_work, signal) => {
-    given = signal;
-    return { manifest: MANIFEST, fresh: true };
-  };
-  await around.deliver({}, stop.signal);
-  stop.abort();
-  assert.equal(given?.aborted, true);
-});
+for (const withinMs of [undefined, 60_000]) {
+  test(`the signal of the delivery is the signal of the work, until it is over (within ${String(withinMs)} ms)`, async () => {
+    await using around = await setUp();
+    const stop = new AbortController();
+    let seen: readonly boolean[] = [];
+    around.archiving = async (_work, signal) => {
+      const before = signal.aborted;
+      stop.abort();
+      seen = [before, signal.aborted];
+      return { manifest: MANIFEST, fresh: true };
+    };
+    await around.deliver(withinMs === undefined ? {} : { withinMs }, stop.signal);
+    assert.deepEqual(seen, [false, true]);
+    const other = new AbortController();
+    around.archiving = async () => ({ manifest: MANIFEST, fresh: true });
+    await around.deliver(withinMs === undefined ? {} : { withinMs }, other.signal);
+    assert.equal(getEventListeners(other.signal, 'abort').length, 0);
+  });
+}
 
 // ── records ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

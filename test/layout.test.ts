@@ -85,7 +85,7 @@ const PARTS: readonly Part[] = [
     why: 'an error of the network means the same whoever was spoken to',
   },
   {
-    has: ['outbound.ts'],
+    has: ['outbound.ts', 'relay.ts'],
     may: ['config/'],
     why: 'whoever speaks to another host takes the same way out, through the same proxies',
   },
@@ -567,7 +567,7 @@ const PACKAGES: readonly Package[] = [
   { name: /^prom-client\//, only: /^telemetry\/metrics\.ts$/, why: 'the names of all figures stand in one file' },
   {
     name: /^undici$/,
-    only: /^((genesys|download|archive\/bucket)\/|(outbound|delivery\/notify|certificate\/kms)\.ts$)/,
+    only: /^((genesys|download|archive\/bucket)\/|(outbound|relay|delivery\/notify|certificate\/kms)\.ts$)/,
     why: 'only these talk to other hosts, each behind its own rules for hosts and deadlines',
   },
   { name: /^@google-cloud\/storage$/, only: /^archive\/bucket\//, why: 'the bucket is one archive of several' },

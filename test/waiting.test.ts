@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import fc from 'fast-check';
@@ -10,6 +11,7 @@ import {
   parseRetryAfter,
   persist,
   reasonOf,
+  Scope,
   sleep,
   unlessAborted,
   untilAborted,
@@ -202,6 +204,33 @@ test('the reason of a signal is a Failure, its own where it has one', async () =
   const other = reasonOf(AbortSignal.abort(new Error('x')), 'Left.');
   assert.deepEqual([other.code, other.message], ['stopped', 'Left.']);
   await untilAborted(AbortSignal.abort());
+});
+
+test('a scope ends with the first of its signals or when it is told to, and hears of none once it is over', () => {
+  const [one, two] = [new AbortController(), new AbortController()];
+  using first = new Scope(one.signal, two.signal);
+  using told = new Scope(one.signal, two.signal);
+  using over = new Scope(one.signal, two.signal);
+  told.abort('told');
+  over[Symbol.dispose]();
+  assert.equal(getEventListeners(one.signal, 'abort').length, 1);
+  two.abort('two');
+  one.abort('one');
+  assert.deepEqual([first.signal.reason, told.signal.reason, over.signal.aborted], ['two', 'told', false]);
+  assert.equal(new Scope(one.signal).signal.reason, 'one');
+  for (const { signal } of [one, two]) assert.equal(getEventListeners(signal, 'abort').length, 0);
+});
+
+test('a deadline also ends with the signal that it was given, or with the reason it was told to have', async () => {
+  const stop = new AbortController();
+  using stopped = new Deadline(30_000, { signal: stop.signal });
+  stop.abort('stopped');
+  assert.equal(stopped.signal.reason, 'stopped');
+  using late = new Deadline(1, { signal: new AbortController().signal, late: () => new Error('late') });
+  await untilAborted(late.signal);
+  assert.throws(() => late.signal.throwIfAborted(), /^Error: late$/);
+  using already = new Deadline(30_000, { signal: stop.signal });
+  assert.equal(already.signal.reason, 'stopped');
 });
 
 test('a deadline ends what hears of it, and leaves no timer behind what was over in time', async () => {

@@ -24,6 +24,7 @@ import {
 } from './names.ts';
 import { writtenAt, type Objects, type StoredObject } from './objects.ts';
 import { parseFailureRecord, parseWaitingRecord, isUnreadable, subjectOf, unreadableRecord } from './records.ts';
+import { Deadline } from '../waiting.ts';
 
 export type ReasonStatus = Exclude<Status, 'archived'>;
 
@@ -105,8 +106,8 @@ export class Reasons {
 
   /** Best effort, once a recording is archived: what stays is ruled out by the manifest. */
   async forget(recording: Recording): Promise<void> {
-    const signal = AbortSignal.timeout(FORGET_TIMEOUT_MS);
-    await Promise.allSettled(KINDS.map((kind) => this.remove(kind, recording, signal)));
+    using deadline = new Deadline(FORGET_TIMEOUT_MS);
+    await Promise.allSettled(KINDS.map((kind) => this.remove(kind, recording, deadline.signal)));
   }
 
   /** Whether every record of this status has its marks. */

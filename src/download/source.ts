@@ -3,7 +3,7 @@ import type { Dispatcher } from 'undici';
 import { setImmediate } from 'node:timers/promises';
 import type { Proxies } from '../config/proxies.ts';
 import { Failure } from '../failure.ts';
-import { openOutbound } from '../outbound.ts';
+import { openOutbound, type OutboundOptions } from '../outbound.ts';
 import type { Hosts } from './hosts.ts';
 import { Interruption, requestMedia, type MediaAnswer, type MediaLocation, type MediaRange } from './answer.ts';
 
@@ -35,6 +35,8 @@ export class MediaSource {
   #aside: Dispatcher | undefined;
   #location: MediaLocation | undefined;
   #surplus = false;
+  /** Of the signal that it was given. */
+  readonly #letGo: () => void;
 
   /** Closes itself when `signal` aborts. */
   constructor(locate: Locate, limits: SourceLimits, signal: AbortSignal) {
@@ -43,10 +45,15 @@ export class MediaSource {
     this.signal = this.#scope.signal;
     this.closed = this.#allClosed.promise;
     // Bytes after the announced end reach no body: the parser finds no request for them and drops the connection.
-    this.#main = openConnections(limits, (error) => (this.#surplus ||= error.message === 'bad response'));
+    this.#main = openConnections(limits, {
+      connections: 1,
+      onDisconnect: (error) => (this.#surplus ||= error.message === 'bad response'),
+    });
     this.#limits = limits;
-    if (signal.aborted) void this.close(signal.reason);
-    else signal.addEventListener('abort', () => void this.close(signal.reason), { signal: this.signal });
+    const onAbort = (): void => void this.close(signal.reason);
+    this.#letGo = () => signal.removeEventListener('abort', onAbort);
+    signal.addEventListener('abort', onAbort);
+    if (signal.aborted) onAbort();
   }
 
   /** The media from its start. */
@@ -82,6 +89,7 @@ export class MediaSource {
   /** Breaks off what is still running. May be called twice; the first reason counts. */
   close(reason: unknown): Promise<void> {
     if (this.signal.aborted) return this.closed;
+    this.#letGo();
     this.#scope.abort(reason);
     this.#location = undefined;
     void Promise.allSettled([this.#main.destroy(), this.#aside?.destroy()]).then(() =>
@@ -105,13 +113,14 @@ export class MediaSource {
   }
 }
 
-function openConnections(limits: SourceLimits, onDisconnect?: (error: Error) => void): Dispatcher {
+function openConnections(limits: SourceLimits, more: Partial<OutboundOptions> = {}): Dispatcher {
   const options = {
     connect: limits.hosts.connect,
     connectTimeoutMs: limits.connectTimeoutMs,
     headersTimeoutMs: limits.headersTimeoutMs,
     bodyTimeoutMs: limits.idleMs,
     maxHeaderBytes: MAX_HEADER_BYTES,
+    ...more,
   };
-  return openOutbound(onDisconnect === undefined ? options : { ...options, onDisconnect }, limits.proxies);
+  return openOutbound(options, limits.proxies);
 }

@@ -52,7 +52,7 @@ export function createAgent(proxies?: Proxies): Dispatcher {
  * Genesys does not send), `misconfigured` (a certificate that cannot be trusted). Rejects with the signal's reason when it aborts.
  */
 export async function exchange(asked: JsonRequest, agent: Dispatcher, signal: AbortSignal): Promise<JsonAnswer> {
-  using deadline = new Deadline(EXCHANGE_WITHIN_MS);
+  using deadline = new Deadline(EXCHANGE_WITHIN_MS, { signal });
   const askedMs = Date.now();
   try {
     const response = await request(asked.url, {
@@ -60,7 +60,7 @@ export async function exchange(asked: JsonRequest, agent: Dispatcher, signal: Ab
       method: asked.method,
       headers: { accept: 'application/json', 'accept-encoding': 'identity', ...asked.headers },
       body: asked.body ?? null,
-      signal: AbortSignal.any([signal, deadline.signal]),
+      signal: deadline.signal,
     });
     const toldMs = Date.now();
     return { ...(await readJsonAnswer(response, asked)), askedMs, toldMs };

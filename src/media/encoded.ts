@@ -1,6 +1,6 @@
 /** Inputs that WebM cannot hold → packets that it can, by an encoder in a slot: held until the last packet, or the first reason to stop. */
 import { Failure } from '../failure.ts';
-import { reasonOf } from '../waiting.ts';
+import { reasonOf, Scope } from '../waiting.ts';
 import { decoderSlackMs } from './decoder-slack.ts';
 import type { Ffmpeg } from './encoder/check.ts';
 import { encode } from './encoder/encode.ts';
@@ -46,7 +46,7 @@ export interface EncodingNeeds {
 export async function openEncoded(plan: Plan, needs: EncodingNeeds, signal: AbortSignal): Promise<SourceStream> {
   const { tools, purpose, letGo } = needs;
   const slot = await tools.slots.acquire(purpose, signal);
-  const stop = AbortSignal.any([signal, purpose.yielded]);
+  const { signal: stop } = new Scope(signal, purpose.yielded);
   purpose.yielded.addEventListener('abort', letGo, { once: true });
   try {
     return await encodeIn(slot, { ...needs, plan }, stop);

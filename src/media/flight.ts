@@ -169,19 +169,21 @@ class Flight<T extends Webm> implements Keeper {
     const reader: FlightReader = { kind, next: 0, doneBytes: 0, heldBytes: 0, waits: false };
     this.#readers.add(reader);
     if (kind === 'archiving') this.#purpose.become(kind);
-    const leave = (): void => this.#leave(reader);
-    signal.addEventListener('abort', leave, { once: true });
+    const leave = (): void => {
+      signal.removeEventListener('abort', leave);
+      this.#leave(reader);
+    };
+    signal.addEventListener('abort', leave);
     try {
       const webm = await unlessAborted(this.#webm, signal);
-      return { ...webm, clusters: this.#read(reader, signal) };
+      return { ...webm, clusters: this.#read(reader, leave, signal) };
     } catch (error) {
-      signal.removeEventListener('abort', leave);
       leave();
       throw error;
     }
   }
 
-  async *#read(reader: FlightReader, signal: AbortSignal): AsyncGenerator<Buffer, void, void> {
+  async *#read(reader: FlightReader, leave: () => void, signal: AbortSignal): AsyncGenerator<Buffer, void, void> {
     try {
       for (;;) {
         signal.throwIfAborted();
@@ -200,7 +202,7 @@ class Flight<T extends Webm> implements Keeper {
         }
       }
     } finally {
-      this.#leave(reader);
+      leave();
     }
   }
 

@@ -9,6 +9,7 @@ import { closeInputs, openInputs, totalBytes, type MediaInput } from './input.ts
 import type { SourceStream } from './packet.ts';
 import { formatOf, planWebm, type Plan } from './plan.ts';
 import type { Purpose } from './purpose.ts';
+import { Scope } from '../waiting.ts';
 import { requireWhole } from './proof.ts';
 import { requireInTime } from './effort.ts';
 import type { Webm, WebmResult } from './webm/webm.ts';
@@ -41,9 +42,9 @@ export interface MadeWebm extends Webm {
  * can be made with `ways: 'encode'` only
  */
 export async function makeWebm(order: WebmOrder, tools: MakingNeeds, signal: AbortSignal): Promise<MadeWebm> {
-  const reading = new AbortController();
+  const reading = new Scope(signal);
   const letGo = (): void => reading.abort(new Failure('stopped', 'The media was left before its end.'));
-  const inputs = await openInputs(order.files, AbortSignal.any([signal, reading.signal]));
+  const inputs = await openInputs(order.files, reading.signal);
   try {
     const plan = planWebm(
       inputs.map(({ sniffed }) => sniffed),

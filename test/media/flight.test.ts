@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { Failure } from '../../src/failure.ts';
@@ -167,6 +168,17 @@ test('a reader that never starts to read leaves by its signal', async () => {
   await flights.join(listens(make), leaving.signal);
   leaving.abort();
   assert.equal(seen.stopped, true);
+});
+
+test('whoever has read to the end, left or failed is heard of no more through its signal', async () => {
+  const { signal } = new AbortController();
+  const flights = new Flights({ eachBytes: 1_000 });
+  await all(await flights.join(archives(making(3).make), signal));
+  const left = (await flights.join(listens(making(3).make, 'b'), signal)).clusters[Symbol.asyncIterator]();
+  await left.next();
+  await left.return?.();
+  await assert.rejects(all(await flights.join(archives(making(3, 1).make, 'c'), signal)), { code: 'incomplete' });
+  assert.equal(getEventListeners(signal, 'abort').length, 0);
 });
 
 test('a failure reaches every reader, and the next one starts anew', async () => {

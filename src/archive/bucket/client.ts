@@ -112,10 +112,9 @@ export class BucketClient {
 
   /** One exchange; any status is an answer. @throws Failure `archive-unavailable` where none came */
   async exchange(asked: ApiRequest, signal: AbortSignal): Promise<ApiAnswer> {
-    using deadline = new Deadline(this.retry.requestTimeoutMs);
-    const either = AbortSignal.any([signal, deadline.signal]);
+    using deadline = new Deadline(this.retry.requestTimeoutMs, { signal });
     try {
-      const answer = await this.#authorized(asked, either);
+      const answer = await this.#authorized(asked, deadline.signal);
       const text = await textOfBody(answer);
       return { status: answer.statusCode, header: (name) => answerHeader(answer, name), text };
     } catch (thrown) {

@@ -13,6 +13,7 @@ import {
   type BucketClient,
 } from './client.ts';
 import { bucketFailure, isMissingBucket, parseRefusal } from './failure.ts';
+import { Scope } from '../../waiting.ts';
 
 export interface Wanted {
   readonly name: string;
@@ -48,9 +49,9 @@ export async function* download(wanted: Wanted, client: BucketClient, signal: Ab
 
 /** A stream that stops its request at once when it is destroyed. */
 export function downloadStream(wanted: Wanted, client: BucketClient, signal: AbortSignal): Readable {
-  const left = new AbortController();
-  const bytes = download(wanted, client, AbortSignal.any([signal, left.signal]));
-  return Readable.from(bytes, { objectMode: false }).once('close', () => left.abort());
+  const reading = new Scope(signal);
+  const bytes = download(wanted, client, reading.signal);
+  return Readable.from(bytes, { objectMode: false }).once('close', () => reading.abort(undefined));
 }
 
 /** The text of a small object; undefined where there is none. @throws Failure `misconfigured` | `archive-unavailable` */

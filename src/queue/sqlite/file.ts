@@ -204,10 +204,12 @@ function openOurs(path: string): QueueFile {
   }
 }
 
+const syncData = promisify(fdatasync);
+
 /** Whatever the disk says: after a failed fsync a second one reports success. */
 async function syncLog(descriptor: number): Promise<void> {
   try {
-    await promisify(fdatasync)(descriptor);
+    await syncData(descriptor);
   } catch (error) {
     throw new Unsynced('The WAL of the queue could not be synced.', { cause: error });
   }
