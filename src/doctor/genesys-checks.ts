@@ -1,6 +1,7 @@
 /** Genesys Cloud → what of tokens, rights, divisions, limits, analytics and triggers is not as the archive needs it. */
 import { Failure } from '../failure.ts';
-import { divisionsWith, type GenesysInspection, type DivisionGrant, type TriggerState } from '../genesys/inspection.ts';
+import { type DivisionGrant, divisionsWith } from '../genesys/grants.ts';
+import type { GenesysInspection, TriggerState } from '../genesys/inspection.ts';
 import { broken, type Opinion, type Probe, well, worthALook } from './check.ts';
 import { judgeClock } from './clock-check.ts';
 

@@ -7,14 +7,7 @@ import { Fields } from '../fields.ts';
 import { dataAvailableUntil } from './analytics.ts';
 import { Api } from './api.ts';
 import { createAgent, type JsonAnswer } from './exchange.ts';
-
-/** What a role allows in one division. */
-export interface DivisionGrant {
-  /** `*` is every division. */
-  readonly division: string;
-  /** `domain:entity:action`; each part may be `*`. */
-  readonly permissions: readonly string[];
-}
+import { type DivisionGrant, GRANTS_PATH, grantsIn } from './grants.ts';
 
 export interface TriggerState {
   readonly name: string;
@@ -59,11 +52,10 @@ export class GenesysInspection {
     return id;
   }
 
-  /** `GET /api/v2/authorization/subjects/me` */
   async grants(signal: AbortSignal): Promise<readonly DivisionGrant[]> {
-    const list = Fields.in((await this.#get('/api/v2/authorization/subjects/me', signal)).body)?.array('grants');
-    if (list === undefined) throw unexpected('no grants');
-    return list.flatMap((grant) => grantOf(Fields.in(grant)));
+    const grants = grantsIn((await this.#get(GRANTS_PATH, signal)).body);
+    if (grants === undefined) throw unexpected('no grants');
+    return grants;
   }
 
   /** Whether it may read recordings at all, found out by asking for none. */
@@ -149,27 +141,6 @@ export class GenesysInspection {
 function localPath(uri: string | undefined, path: string): string | undefined {
   const url = uri === undefined ? null : URL.parse(uri, 'https://api.invalid');
   return url !== null && url.pathname === path ? `${url.pathname}${url.search}` : undefined;
-}
-
-function grantOf(grant: Fields | undefined): readonly DivisionGrant[] {
-  const division = grant?.fields('division')?.text('id');
-  const policies = grant?.fields('role')?.array('policies');
-  if (division === undefined || policies === undefined) return [];
-  return [{ division, permissions: policies.flatMap((policy) => permissionsOf(Fields.in(policy))) }];
-}
-
-function permissionsOf(policy: Fields | undefined): readonly string[] {
-  const [domain, entity, actions] = [policy?.text('domain'), policy?.text('entityName'), policy?.array('actions')];
-  if (domain === undefined || entity === undefined) return [];
-  return (actions ?? []).flatMap((action) => (typeof action === 'string' ? [`${domain}:${entity}:${action}`] : []));
-}
-
-/** Divisions in which the permission is granted; `*` alone where it is in all of them. */
-export function divisionsWith(permission: string, grants: readonly DivisionGrant[]): readonly string[] {
-  const wanted = permission.split(':');
-  const allows = (given: string): boolean => given.split(':').every((part, at) => part === '*' || part === wanted[at]);
-  const divisions = grants.filter(({ permissions }) => permissions.some(allows)).map(({ division }) => division);
-  return divisions.includes('*') ? ['*'] : [...new Set(divisions)].toSorted();
 }
 
 function unexpected(what: string): Failure {

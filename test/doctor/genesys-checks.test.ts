@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import type { Check } from '../../src/doctor/check.ts';
 import { genesysProbes } from '../../src/doctor/genesys-checks.ts';
-import { divisionsWith, GenesysInspection } from '../../src/genesys/inspection.ts';
+import { divisionsWith } from '../../src/genesys/grants.ts';
+import { GenesysInspection } from '../../src/genesys/inspection.ts';
 import { examined, troubles } from '../support/doctor.ts';
 import { type GenesysServer, type GenesysServerOptions, startGenesysServer } from '../support/genesys/server.ts';
 
