@@ -311,8 +311,13 @@ const PARTS: readonly Part[] = [
   },
   {
     has: ['days/day.ts'],
-    may: ['archive/archive.ts', 'archive/manifest.ts', 'genesys/census.ts'],
+    may: ['days/sight.ts', 'archive/archive.ts', 'archive/manifest.ts', 'genesys/census.ts'],
     why: 'a day is compared over contracts: any Genesys, any archive',
+  },
+  {
+    has: ['days/sight.ts'],
+    may: ['genesys/census.ts', 'genesys/grants.ts'],
+    why: 'whether a client is shown all of a day is for Genesys to say, and for the look at the day to draw its conclusions from',
   },
   {
     has: ['days/index-days.ts'],
@@ -326,7 +331,7 @@ const PARTS: readonly Part[] = [
   },
   {
     has: ['days/prove-day.ts'],
-    may: ['days/day.ts', 'days/proven-day.ts', 'days/index-days.ts', 'archive/', 'genesys/census.ts'],
+    may: ['days/day.ts', 'days/sight.ts', 'days/proven-day.ts', 'days/index-days.ts', 'archive/', 'genesys/census.ts'],
     why: 'a day is proven the same way by a command and by the service at night',
   },
   {
@@ -478,6 +483,7 @@ const PARTS: readonly Part[] = [
       'overview.ts',
       'archive/archive.ts',
       'archive/bucket/inspection.ts',
+      'genesys/grants.ts',
       'genesys/inspection.ts',
       'media/encoder/cage.ts',
       'queue/queue.ts',

@@ -72,6 +72,8 @@ async function backfill(task: Task, { part, share, ...needs }: BackfillNeeds): P
         onLook: (day, done) => report.progress(`${day}  looking  ${String(done)} conversations`),
         onFetched: (day, fetched, of) =>
           report.progress(`${day}  fetching  ${String(fetched)} of ${String(of)}`, { day, fetched, of }),
+        onLeft: (day, count, { message }) =>
+          report.problem(`${day}: ${String(count)} recording${count === 1 ? ' was' : 's were'} left: ${message}`),
         onElsewhere: () =>
           report.problem('The same days are being fetched elsewhere: harmless, each recording is stored once.'),
       },

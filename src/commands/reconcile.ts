@@ -122,6 +122,7 @@ export class ReconcileTally {
   readonly #verdicts = { complete: 0, accounted: 0, incomplete: 0, open: 0 };
   readonly #lines: (readonly string[])[] = [];
   #findings = 0;
+  #hindered = 0;
   #overdue = 0;
   #known = 0;
   #fetchable: string[] = [];
@@ -170,6 +171,7 @@ export class ReconcileTally {
   day(proof: DayProof): void {
     this.#verdicts[proof.verdict] += 1;
     if (proof.verdict === 'incomplete') this.#fetchable.push(proof.day);
+    if (proof.hindered !== undefined) this.#hindered += 1;
     this.#report.line(dayLine(proof), { type: 'day', ...proof });
   }
 
@@ -206,8 +208,8 @@ export class ReconcileTally {
     report.text(
       `\n${String(complete)} of ${String(days)} days complete.${accounted > 0 ? ` ${String(accounted)} accounted for: what they lack is gone at Genesys too.` : ''}${this.#overdue > 0 ? ` ${String(this.#overdue)} incomplete for two days or more.` : ''}${this.#knownText()}${this.#advice()}`,
     );
-    const exit = this.#findings > 0 ? EXIT.findings : EXIT.well;
-    report.summary({ days, ...this.#verdicts, findings: this.#findings }, exit);
+    const exit = this.#findings + this.#hindered > 0 ? EXIT.findings : EXIT.well;
+    report.summary({ days, ...this.#verdicts, findings: this.#findings, hindered: this.#hindered }, exit);
     return exit;
   }
 
@@ -224,10 +226,11 @@ export class ReconcileTally {
 }
 
 function dayLine(proof: DayProof): string {
-  const { day, verdict, dataUntil } = proof;
+  const { day, verdict, dataUntil, hindered } = proof;
   const head = `${day}  ${verdict.padEnd(10)}`;
-  if (verdict === 'open' && proof.recordings === 0)
-    return `${head}  Genesys' data reach to ${dataUntil.slice(0, 16)}Z; ask again tomorrow`;
+  const reach = `Genesys' data reach to ${dataUntil.slice(0, 16)}Z`;
+  if (verdict === 'open' && proof.recordings === 0 && hindered === undefined)
+    return `${head}  ${reach}; ask again tomorrow`;
   const counts = [
     ['conversations', proof.conversations],
     ['recordings', proof.recordings],
@@ -243,5 +246,5 @@ function dayLine(proof: DayProof): string {
   ] as const;
   const shown = counts.filter(([, count], index) => index < 3 || count > 0);
   const text = shown.map(([name, count]) => `${String(count).padStart(5)} ${name}`).join('  ');
-  return `${head}  ${text}${verdict === 'open' ? `  (Genesys' data reach to ${dataUntil.slice(0, 16)}Z)` : ''}`;
+  return `${head}  ${text}${verdict === 'open' ? `  (${hindered ?? reach})` : ''}`;
 }

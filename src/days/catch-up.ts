@@ -11,8 +11,8 @@ export interface CatchUpNeeds {
   readonly handle: Handle;
   /** How many at once. */
   readonly slots: number;
-  /** Told of each recording once it is over with it: archived (or there already), given up and recorded, or left. */
-  readonly onEnd?: (recording: Recording, end: CatchUpEnd) => void;
+  /** Told of each recording once it is over with it: archived (or there already), given up and recorded, or left, and for what. */
+  readonly onEnd?: (recording: Recording, end: CatchUpEnd, because?: Failure) => void;
   /** Milliseconds that an item is held from its first attempt on. */
   readonly holdMs?: number;
 }
@@ -27,6 +27,8 @@ const MAX_HELD = 1_000;
 
 /** What keeps every recording from being stored: an archive that is full or may not be written, credentials that hold no more. */
 const STANDSTILLS: ReadonlySet<FailureCode> = new Set(['archive-unavailable', 'misconfigured']);
+/** What only a person can change is not waited for: the next run asks again. */
+const LEFT_AT_ONCE: ReadonlySet<FailureCode> = new Set(['forbidden']);
 /** So many in a row without one that got anywhere: the next ones would only cost calls, downloads and encoders. */
 const STANDSTILL_AFTER = 5;
 
@@ -134,14 +136,16 @@ class CatchUp {
     const afterMs = 'afterMs' in settlement ? settlement.afterMs : 0;
     const dueMs = performance.now() + afterMs;
     const isTooLate = dueMs - item.firstMs > (this.#needs.holdMs ?? HOLD_MS);
-    if (isTooLate || this.#held.length >= MAX_HELD) return this.#over(item.recording, 'left');
+    const because = settlement.outcome === 'wait' ? settlement.because : undefined;
+    const isForAPerson = because !== undefined && LEFT_AT_ONCE.has(because.code);
+    if (isForAPerson || isTooLate || this.#held.length >= MAX_HELD) return this.#over(item.recording, 'left', because);
     const attempt = item.attempt + (settlement.outcome === 'again' ? 1 : 0);
     this.#held = [...this.#held, { ...item, attempt, dueMs }].toSorted((a, b) => a.dueMs - b.dueMs);
     return undefined;
   }
 
-  #over(recording: Recording, end: CatchUpEnd): void {
+  #over(recording: Recording, end: CatchUpEnd, because?: Failure): void {
     this.#counts[end] += 1;
-    this.#needs.onEnd?.(recording, end);
+    this.#needs.onEnd?.(recording, end, because);
   }
 }

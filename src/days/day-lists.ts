@@ -35,6 +35,10 @@ export class DayLists implements Census {
     return this.#census.dataUntil(signal);
   }
 
+  grants(signal: AbortSignal): ReturnType<Census['grants']> {
+    return this.#census.grants(signal);
+  }
+
   conversationsOf(day: string, isClosed: boolean, signal: AbortSignal): CountedDay {
     return this.#census.conversationsOf(day, isClosed, signal);
   }

@@ -4,7 +4,8 @@ import type { Archive } from '../archive/archive.ts';
 import type { Manifest } from '../archive/manifest.ts';
 import { Failure } from '../failure.ts';
 import type { Census, CountedConversation, CountedRecording } from '../genesys/census.ts';
-import { keyOf, type Recording } from '../recording.ts';
+import { keyOf, type Recording, recordingOfKey } from '../recording.ts';
+import { type EarlierLook, mendingOfView, type Shown, Sight } from './sight.ts';
 
 /** Why a recording is not archived; in this order, and the first that holds. */
 export type State = 'failed' | 'waiting' | 'stored-away' | 'missing' | 'lost' | 'unlisted';
@@ -24,7 +25,8 @@ export interface Finding {
  * - `complete`    all that Genesys has is here, or has no media, or was erased on purpose
  * - `accounted`   what is not here is gone at Genesys too: nothing is left to fetch
  * - `incomplete`  something can still be fetched
- * - `open`        Genesys' data do not reach to the end of the day yet, or leave something of it out: never a proof
+ * - `open`        Genesys' data do not reach to the end of the day yet, or leave something of it out, or this client is not shown all
+ *                 that it was: never a proof
  */
 export type Verdict = 'complete' | 'accounted' | 'incomplete' | 'open';
 
@@ -53,6 +55,8 @@ export interface DayProof {
   readonly keysSha256: string;
   /** Divisions that the client was shown: completeness is claimed for these alone. */
   readonly divisions: readonly string[];
+  /** Why it is open though it is over: what this client was not shown, and what to do. */
+  readonly hindered?: string;
 }
 
 /** One recording (or a whole conversation) of a day, and what was found of it. */
@@ -79,6 +83,8 @@ export interface DayNeeds {
     signal: AbortSignal,
   ) => Promise<void>;
   readonly now?: () => Date;
+  /** What was shown of the day before. */
+  readonly earlier?: EarlierLook | undefined;
 }
 
 /** Data are complete for the watermark and before; two hours more for what was under way at midnight. */
@@ -96,14 +102,16 @@ export async function examineDay(day: string, needs: DayNeeds, signal: AbortSign
   const dataUntil = await census.dataUntil(signal);
   const isClosed = isDayClosed(day, dataUntil);
   const tally = new DayTally(day, needs.onFinding);
+  const sight = new Sight(census);
   const counted = census.conversationsOf(day, isClosed, signal);
   await inParallel(counted.conversations, WIDTH, async (conversation) => {
     const seen: SeenSubject[] = [];
-    await examineConversation(conversation, { tally, needs, now: now(), seen }, signal);
+    await examineConversation(conversation, { tally, needs, sight, now: now(), seen }, signal);
     if (seen.length > 0) await needs.onConversation?.(conversation, seen, signal);
     needs.onProgress?.(tally.conversations);
   });
-  const isWhole = isClosed && counted.isWhole();
+  const hindered = isClosed ? await sight.hindrance(tally.shown(), needs.earlier, signal) : undefined;
+  const isWhole = isClosed && counted.isWhole() && hindered === undefined;
   return {
     ...tally.counts(isWhole),
     dataUntil: dataUntil.toISOString(),
@@ -111,6 +119,7 @@ export async function examineDay(day: string, needs: DayNeeds, signal: AbortSign
     calls: census.calls.made - before.made,
     polls: census.calls.polls - before.polls,
     seconds: Math.round((performance.now() - started) / 1000),
+    ...(hindered === undefined ? {} : { hindered }),
   };
 }
 
@@ -123,6 +132,7 @@ interface Examination {
   readonly seen: SeenSubject[];
   readonly tally: DayTally;
   readonly needs: DayNeeds;
+  readonly sight: Sight;
   readonly now: Date;
 }
 
@@ -131,28 +141,23 @@ async function examineConversation(
   examination: Examination,
   signal: AbortSignal,
 ): Promise<void> {
-  const { tally, needs, now } = examination;
+  const { tally, needs } = examination;
   const { conversationId } = conversation;
   const listed = await listedOf(conversationId, needs.census, signal);
   if (listed instanceof Failure) {
     tally.conversation(conversation);
-    const { code, message } = listed;
-    report(
-      `${conversationId}._`,
-      code === 'not-found' ? { state: 'unlisted', reason: UNLISTED } : { state: 'failed', code, reason: message },
-      examination,
-    );
+    const found = listed.code === 'not-found' ? await unlistedOf(conversation, examination, signal) : refusedBy(listed);
+    report(`${conversationId}._`, found, examination);
     return;
   }
   if (listed.length === 0 && !conversation.isRecorded) return;
   tally.conversation(conversation);
   if (listed.length === 0) {
-    const isYoung = isYoungerThanSettled(conversation, now);
-    report(
-      `${conversationId}._`,
-      isYoung ? { state: 'waiting', reason: YOUNG } : { state: 'unlisted', reason: UNLISTED },
-      examination,
-    );
+    const isYoung = isYoungerThanSettled(conversation, examination.now);
+    const found: Found = isYoung
+      ? { state: 'waiting', reason: YOUNG }
+      : await unlistedOf(conversation, examination, signal);
+    report(`${conversationId}._`, found, examination);
     return;
   }
   for (const counted of listed) {
@@ -160,6 +165,45 @@ async function examineConversation(
     tally.recording(recording);
     await examineRecording(recording, { counted, conversation, ...examination }, signal);
   }
+  for (const view of await viewsWithheld(conversation, { listed, sight: examination.sight }, signal))
+    report(`${conversationId}._`, withheld(view, conversation), examination);
+}
+
+/** Of calls and screens those that were recorded, that the list has none of, and that this client would not be shown. */
+async function viewsWithheld(
+  { hasCall, hasScreen, divisions }: CountedConversation,
+  { listed, sight }: { readonly listed: readonly CountedRecording[]; readonly sight: Sight },
+  signal: AbortSignal,
+): Promise<readonly ('recordings' | 'screens')[]> {
+  const screens = listed.filter(({ media }) => media === 'screen').length;
+  const lacking = [
+    ...(hasCall && screens === listed.length ? (['recordings'] as const) : []),
+    ...(hasScreen && screens === 0 ? (['screens'] as const) : []),
+  ];
+  const covered = await Promise.all(lacking.map((view) => sight.covers(view, divisions, signal)));
+  return lacking.filter((_, index) => covered[index] !== true);
+}
+
+/** That nothing is listed says something only where this client would see it. */
+async function unlistedOf(
+  conversation: CountedConversation,
+  { sight }: Pick<Examination, 'sight'>,
+  signal: AbortSignal,
+): Promise<Found> {
+  const isSeen = await sight.covers('recordings', conversation.divisions, signal);
+  return isSeen ? { state: 'unlisted', reason: UNLISTED } : withheld('recordings', conversation);
+}
+
+function withheld(view: 'recordings' | 'screens', { divisions }: CountedConversation): Found {
+  return {
+    state: 'failed',
+    code: 'forbidden',
+    reason: `forbidden: its ${view} are not shown to this client; ${mendingOfView(view, divisions)}`,
+  };
+}
+
+function refusedBy({ code, message }: Failure): Found {
+  return { state: 'failed', code, reason: message };
 }
 
 const UNLISTED =
@@ -253,6 +297,8 @@ class DayTally {
   readonly #well = { archived: 0, 'no-media': 0, erased: 0 };
   readonly #states = { failed: 0, waiting: 0, 'stored-away': 0, missing: 0, lost: 0, unlisted: 0 };
   conversations = 0;
+  /** Conversations that are not shown, or not whole. */
+  #refused = 0;
 
   constructor(day: string, onFinding: (finding: Finding) => void) {
     this.#day = day;
@@ -262,6 +308,10 @@ class DayTally {
   conversation({ divisions }: CountedConversation): void {
     this.conversations += 1;
     for (const division of divisions) this.#divisions.add(division);
+  }
+
+  shown(): Shown {
+    return { conversations: this.conversations, divisions: [...this.#divisions], refused: this.#refused };
   }
 
   recording(recording: Recording): void {
@@ -274,6 +324,7 @@ class DayTally {
 
   found(key: string, found: Found): void {
     this.#states[found.state] += 1;
+    if (found.code === 'forbidden' && recordingOfKey(key) === undefined) this.#refused += 1;
     this.#onFinding({ day: this.#day, key, ...found });
   }
 

@@ -3,9 +3,10 @@
  * archive: killed at any moment, the next run goes on, and what killed it twice is passed over.
  */
 import type { Archive } from '../archive/archive.ts';
-import { catchUp } from './catch-up.ts';
+import { catchUp, type CatchUpEnd } from './catch-up.ts';
 import { DayLists } from './day-lists.ts';
 import type { DayProof } from './day.ts';
+import type { Failure } from '../failure.ts';
 import type { ExpectedRecording } from '../genesys/census.ts';
 import { type DayWatcher, isProven, mendDay, type ProofNeeds } from './prove-day.ts';
 import type { Handle } from '../queue/queue.ts';
@@ -33,6 +34,8 @@ export interface MendDaysNeeds extends ProofNeeds, Omit<DayWatcher, 'onProgress'
   readonly wasKilled: boolean;
   readonly onDay: (proof: DayProof) => void;
   readonly onLook?: (day: string, conversations: number) => void;
+  /** Recordings of the day that were left because only a person can change what keeps them; told once for each reason. */
+  readonly onLeft?: (day: string, count: number, because: Failure) => void;
   readonly onFetched?: (day: string, over: number, of: number) => void;
   /** The same work is under way elsewhere: harmless, each recording is stored once. */
   readonly onElsewhere?: () => void;
@@ -90,13 +93,20 @@ async function fetchAll(
 ): Promise<void> {
   const { bulk, atOnce } = needs;
   let over = 0;
-  const onEnd = (): void => {
+  const left = new Map<string, { readonly because: Failure; count: number }>();
+  const onEnd = (_: Recording, end: CatchUpEnd, because?: Failure): void => {
     over += 1;
+    if (end === 'left' && because?.code === 'forbidden') {
+      const reason = left.get(because.message) ?? { because, count: 0 };
+      reason.count += 1;
+      left.set(because.message, reason);
+    }
     needs.onFetched?.(day, over, recordings.length);
   };
   const how = isCareful ? { handle: marking(needs), slots: 1 } : { handle: bulk.handle, slots: atOnce };
   const expect = (some: readonly Recording[]): void => bulk.expect(some.flatMap((one) => census.expected(one)));
   await catchUp(announced(recordings, expect), { ...how, onEnd }, signal);
+  for (const { because, count } of left.values()) needs.onLeft?.(day, count, because);
 }
 
 /** Leaves a mark beside each recording while it is worked on. */

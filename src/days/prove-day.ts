@@ -2,8 +2,9 @@
 import type { Archive } from '../archive/archive.ts';
 import type { Notes } from '../archive/notes.ts';
 import { newestProof, proofsOf, writeProof, type WrittenProof } from '../archive/proofs.ts';
-import { type DayProof, examineDay, type Finding } from './day.ts';
+import { type DayNeeds, type DayProof, examineDay, type Finding } from './day.ts';
 import { parseProvenDay, type ProvenDay } from './proven-day.ts';
+import type { EarlierLook } from './sight.ts';
 import { Fields } from '../fields.ts';
 import type { DayLines, IndexDays } from './index-days.ts';
 import type { Census } from '../genesys/census.ts';
@@ -27,11 +28,29 @@ export interface DayWatcher {
   readonly onProgress?: (conversations: number) => void;
 }
 
+type LookNeeds = ProofNeeds & DayWatcher & Pick<DayNeeds, 'earlier'>;
+
 /** Looks at a day; what is over is put on record. */
-export async function proveDay(day: string, needs: ProofNeeds & DayWatcher, signal: AbortSignal): Promise<DayProof> {
+export async function proveDay(day: string, needs: LookNeeds, signal: AbortSignal): Promise<DayProof> {
   const { proof, lines } = await lookAtDay(day, needs, signal);
   await recordDay(proof, { needs, lines }, signal);
   return proof;
+}
+
+/** What the newest proof was shown, or this run before. */
+async function earlierLookAt(
+  day: string,
+  { archive, earlier }: ProofNeeds & Pick<DayNeeds, 'earlier'>,
+  signal: AbortSignal,
+): Promise<EarlierLook | undefined> {
+  const written = await newestProof('complete', day, archive.notes, signal);
+  const known = written === undefined ? undefined : parseProvenDay(written);
+  if (known === undefined) return earlier;
+  const { conversations, divisions } = known.proof;
+  const look = { conversations, divisions, provenAt: isSettled(written) ? known.at : undefined };
+  return earlier === undefined || earlier.conversations < conversations
+    ? look
+    : { ...earlier, provenAt: look.provenAt };
 }
 
 interface DayLook {
@@ -39,10 +58,11 @@ interface DayLook {
   readonly lines: DayLines | undefined;
 }
 
-async function lookAtDay(day: string, needs: ProofNeeds & DayWatcher, signal: AbortSignal): Promise<DayLook> {
+async function lookAtDay(day: string, needs: LookNeeds, signal: AbortSignal): Promise<DayLook> {
   const lines = await needs.index?.begin(day, signal);
   const onConversation = lines?.seen.bind(lines);
-  const watching = onConversation === undefined ? needs : { ...needs, onConversation };
+  const looking = { ...needs, earlier: await earlierLookAt(day, needs, signal) };
+  const watching = onConversation === undefined ? looking : { ...looking, onConversation };
   return { proof: await examineDay(day, watching, signal), lines };
 }
 
@@ -61,7 +81,7 @@ export async function mendDay(day: string, needs: MendNeeds, signal: AbortSignal
   if (wanted.length > 0) {
     await needs.fetch(wanted, signal);
     signal.throwIfAborted();
-    return proveDay(day, needs, signal);
+    return proveDay(day, { ...needs, earlier: first.proof }, signal);
   }
   for (const finding of found) needs.onFinding(finding);
   await recordDay(first.proof, { needs, lines: first.lines }, signal);

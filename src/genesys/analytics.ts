@@ -231,7 +231,9 @@ function parseConversation(value: unknown): CountedConversation | undefined {
       conversationId: parseId(fields.raw('conversationId'), 'conversationId'),
       startedAt,
       endedAt: fields.instant('conversationEnd'),
-      isRecorded: participants.length === 0 || participants.some(isRecorded),
+      isRecorded: participants.length === 0 || participants.some((one) => hasCall(one) || hasScreen(one)),
+      hasCall: participants.some(hasCall),
+      hasScreen: participants.some(hasScreen),
       divisions: (fields.array('divisionIds') ?? []).filter((id) => typeof id === 'string'),
       answer: value,
     };
@@ -240,13 +242,17 @@ function parseConversation(value: unknown): CountedConversation | undefined {
   }
 }
 
-/** https://developer.genesys.cloud: AnalyticsParticipant.screenRecording, AnalyticsSession.recording and .snippetRecording */
-function isRecorded(participant: Fields): boolean {
-  if (participant.boolean('screenRecording') === true) return true;
+/** https://developer.genesys.cloud: AnalyticsSession.recording and .snippetRecording */
+function hasCall(participant: Fields): boolean {
   const sessions = (participant.array('sessions') ?? []).flatMap((one) => Fields.in(one) ?? []);
   return sessions.some(
     (session) => session.boolean('recording') === true || session.boolean('snippetRecording') === true,
   );
+}
+
+/** https://developer.genesys.cloud: AnalyticsParticipant.screenRecording */
+function hasScreen(participant: Fields): boolean {
+  return participant.boolean('screenRecording') === true;
 }
 
 function startDayOf({ startedAt }: CountedConversation): string {

@@ -1,4 +1,5 @@
 /** What can be asked of Genesys Cloud to find out what it has, rather than what an event says: the contract, without the asking. */
+import type { DivisionGrant } from './grants.ts';
 
 /** A conversation as analytics lists it. */
 export interface CountedConversation {
@@ -8,6 +9,9 @@ export interface CountedConversation {
   readonly endedAt: Date | undefined;
   /** Analytics says that a recording of it was started; that it was kept is not said. */
   readonly isRecorded: boolean;
+  /** Which of both it was, as far as analytics says so. */
+  readonly hasCall: boolean;
+  readonly hasScreen: boolean;
   /** Divisions it belongs to. */
   readonly divisions: readonly string[];
   /** As analytics answered, personal as it is: to be kept, or let go at once. */
@@ -54,6 +58,8 @@ export interface Census {
   conversationsOf(day: string, isClosed: boolean, signal: AbortSignal): CountedDay;
   /** One call. @throws Failure `forbidden`, `not-found`, … */
   recordingsOf(conversationId: string, signal: AbortSignal): Promise<readonly CountedRecording[]>;
+  /** What the role of this client allows, by division; undefined where Genesys does not say. */
+  grants(signal: AbortSignal): Promise<readonly DivisionGrant[] | undefined>;
   /** Calls made so far, polls of a job's state counted apart. */
   readonly calls: { readonly made: number; readonly polls: number };
 }

@@ -10,6 +10,7 @@ import { type AskAnalytics, countClosedDay, countOpenDay, dataAvailableUntil } f
 import { Api } from './api.ts';
 import type { Census, CountedDay, CountedRecording } from './census.ts';
 import { createAgent } from './exchange.ts';
+import { type DivisionGrant, GRANTS_PATH, grantsIn } from './grants.ts';
 
 export interface CensusOptions {
   /** How much of each rate window this process may use, from 0 to 1. */
@@ -29,6 +30,9 @@ const PATIENCE_MS = 15 * 60_000;
 const TRIES = 60;
 /** A page of analytics tells of a thousand conversations, each in full: some 10 kB for a call with one agent, more with each transfer. */
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
+
+/** That it may not know of its own role says nothing of what it may see. */
+const UNTOLD: ReadonlySet<string> = new Set(['forbidden', 'not-found', 'bad-request']);
 
 export class GenesysCensus implements Census {
   readonly #agent: Dispatcher;
@@ -81,6 +85,15 @@ export class GenesysCensus implements Census {
       throw new Failure('upstream-error', 'Genesys answered with a list of recordings that is no array.');
     const counted = body.flatMap((entry: unknown) => countedOf(entry));
     return [...new Map(counted.map((one) => [one.recordingId, one])).values()];
+  }
+
+  async grants(signal: AbortSignal): Promise<readonly DivisionGrant[] | undefined> {
+    try {
+      return grantsIn((await this.#ask({ method: 'GET', path: GRANTS_PATH }, signal)).body);
+    } catch (thrown) {
+      if (thrown instanceof Failure && UNTOLD.has(thrown.code)) return undefined;
+      throw thrown;
+    }
   }
 
   async close(): Promise<void> {

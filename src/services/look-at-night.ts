@@ -82,6 +82,13 @@ export class NightlyLook {
         onFinding: () => undefined,
         onDay: (proof) => tally.day(proof),
         onFetched: () => tally.fetched(),
+        onLeft: (day, count, { code, message: reason }) =>
+          log.warn('Recordings of a day were left: only a person can change what keeps them.', {
+            day,
+            count,
+            code,
+            reason,
+          }),
       },
       signal,
     );
@@ -89,6 +96,8 @@ export class NightlyLook {
     await flagAllHeld(archive, signal).catch((error: unknown) => {
       log.warn('What is held could not be flagged; it is not erased all the same.', { error });
     });
+    for (const { day, hindered } of tally.hindered)
+      log.warn('A day could not be looked at whole: nothing is proven of it.', { day, reason: hindered });
     for (const proof of tally.incomplete) await this.#sayIncomplete(proof, signal);
     await this.#notify(tally.incomplete, signal);
     this.#incomplete = tally.incomplete.length;
@@ -134,11 +143,13 @@ export class NightlyLook {
 class NightTally {
   readonly #verdicts = { complete: 0, accounted: 0, incomplete: 0, open: 0 };
   readonly incomplete: DayProof[] = [];
+  readonly hindered: DayProof[] = [];
   #fetched = 0;
 
   day(proof: DayProof): void {
     this.#verdicts[proof.verdict] += 1;
     if (proof.verdict === 'incomplete') this.incomplete.push(proof);
+    if (proof.hindered !== undefined) this.hindered.push(proof);
   }
 
   fetched(): void {

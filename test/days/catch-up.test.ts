@@ -61,6 +61,20 @@ test('what would have to be held longer is left for the next run; what was given
   assert.deepEqual(ends.toSorted(), ['r0 left', 'r1 failed']);
 });
 
+test('what a role does not allow is left at once, with the words of what is missing; others go on', async () => {
+  const because = new Failure('forbidden', 'Genesys denied access; give the role recording:recording:view.');
+  const handle = async (delivery: Delivery): Promise<Settlement> =>
+    idOf(delivery) === 'r1' ? { outcome: 'wait', afterMs: 60_000, because } : { outcome: 'done' };
+  const ends: (string | undefined)[] = [];
+  const counts = await catchUp(
+    recordings(3),
+    { handle, slots: 1, onEnd: ({ recordingId }, end, why) => ends.push(recordingId, end, why?.code) },
+    signal,
+  );
+  assert.deepEqual(counts, { done: 2, failed: 0, left: 1 });
+  assert.deepEqual(ends.slice(3, 6), ['r1', 'left', 'forbidden']);
+});
+
 test('a stop takes nothing more, waits for what is under way, and leaves what is held', async () => {
   const stop = new AbortController();
   let begun = 0;
@@ -130,7 +144,7 @@ test('one that gets somewhere in between, or waits for a reason of its own, ends
   const handle = async (delivery: Delivery): Promise<Settlement> => {
     begun += 1;
     if (begun % 5 === 0) return { outcome: 'done' };
-    return begun > 40 ? { outcome: 'done' } : standing(idOf(delivery) === 'r0' ? 'forbidden' : 'archive-unavailable');
+    return begun > 40 ? { outcome: 'done' } : standing(idOf(delivery) === 'r0' ? 'not-ready' : 'archive-unavailable');
   };
   assert.deepEqual(await catchUp(recordings(10), { handle, slots: 1 }, signal), { done: 10, failed: 0, left: 0 });
 });

@@ -31,10 +31,16 @@ class SaidByGenesys implements Census {
       startedAt: new Date(`${DAY}T10:00:00Z`),
       endedAt: new Date(`${DAY}T10:05:00Z`),
       isRecorded: true,
+      hasCall: true,
+      hasScreen: false,
       divisions: ['Home'],
       answer: {},
       ...more,
     }));
+  }
+
+  async grants(): Promise<undefined> {
+    await Promise.resolve();
   }
 
   async dataUntil(): Promise<Date> {
@@ -141,10 +147,11 @@ test('a conversation that Genesys lists nothing of is unlisted, denied is failed
   const gone = new Failure('not-found', 'Genesys does not know it.');
   const denied = new Failure('forbidden', 'The role lacks the division.');
   const { findings, proof } = await examine(t, new SaidByGenesys({ a: [], b: gone, c: denied }));
-  assert.deepEqual(
-    findings.map(({ key, state }) => `${key} ${state}`),
-    ['a._ unlisted', 'b._ unlisted', 'c._ failed'],
-  );
+  assert.deepEqual(findings.map(({ key, state }) => `${key} ${state}`).toSorted(), [
+    'a._ unlisted',
+    'b._ unlisted',
+    'c._ failed',
+  ]);
   assert.deepEqual([proof.unlisted, proof.failed, proof.verdict, proof.recordings], [2, 1, 'incomplete', 0]);
   const young = new SaidByGenesys({ a: [], b: [audio('r')] }, { endedAt: new Date('2026-11-28T08:00:00Z') });
   assert.deepEqual(

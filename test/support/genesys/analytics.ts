@@ -11,7 +11,7 @@ export interface AnalyzedConversation {
   /** ISO 8601, UTC. */
   readonly start: string;
   readonly end?: string;
-  readonly recorded?: 'voice' | 'screen' | 'snippet' | 'no';
+  readonly recorded?: 'voice' | 'screen' | 'both' | 'snippet' | 'no';
   readonly divisionIds?: readonly string[];
   /** Told of in full, as long as real ones are, rather than in a few words. */
   readonly whole?: boolean;
@@ -39,6 +39,9 @@ export interface AnalyticsScript {
   /** The `dataAvailabilityDate` of results, where it is another than `dataUntil`. */
   resultsUntil: string | undefined;
 }
+
+/** Whether who asks sees what belongs to these divisions. */
+type Sees = (divisions: readonly string[]) => boolean;
 
 interface Job {
   readonly conversations: readonly AnalyzedConversation[];
@@ -95,15 +98,20 @@ export class SimulatedAnalytics {
     return jsonReply(200, { state: isPending ? 'PENDING' : job.state, submissionDate: '2026-11-28T09:00:00.000Z' });
   }
 
-  results(jobId: string, url: URL): Reply {
+  divisionsOf(conversationId: string): readonly string[] {
+    return this.#conversations.get(conversationId)?.divisionIds ?? ['home'];
+  }
+
+  results(jobId: string, url: URL, sees: Sees): Reply {
     const job = this.#jobs.get(jobId);
     if (job === undefined) return notFound();
     const page = Number(url.searchParams.get('cursor') ?? '1');
     if (job.expireAtPage !== undefined && page >= job.expireAtPage)
       return errorReply(404, 'not.found', 'The results have expired.');
+    const seen = job.conversations.filter(({ divisionIds = ['home'] }) => sees(divisionIds));
     const size = Math.min(this.script.pageSize, Number(url.searchParams.get('pageSize') ?? '1000'));
-    const list = job.conversations.slice((page - 1) * size, page * size);
-    const isLast = page * size >= job.conversations.length;
+    const list = seen.slice((page - 1) * size, page * size);
+    const isLast = page * size >= seen.length;
     return jsonReply(200, {
       conversations: list.map(bodyOf),
       ...(isLast ? {} : { cursor: String(page + 1) }),
@@ -117,11 +125,11 @@ export class SimulatedAnalytics {
     return conversation === undefined ? notFound() : jsonReply(200, bodyOf(conversation));
   }
 
-  async query(request: IncomingMessage): Promise<Reply> {
+  async query(request: IncomingMessage, sees: Sees): Promise<Reply> {
     const query = parseQuery(await text(request));
     if (query === undefined) return errorReply(400, 'bad.request', 'The interval is not valid.');
     if (query.filters && this.script.refusesFilters) return refusedFilter();
-    const found = this.#within(query);
+    const found = this.#within(query).filter(({ divisionIds = ['home'] }) => sees(divisionIds));
     const ordered = query.descending ? found.toReversed() : found;
     const { pageSize, pageNumber } = query.paging ?? { pageSize: 25, pageNumber: 1 };
     const list = ordered.slice((pageNumber - 1) * pageSize, pageNumber * pageSize);
@@ -200,8 +208,14 @@ function bodyOf({
       {
         participantId: `${conversationId}-agent`,
         purpose: 'agent',
-        screenRecording: recorded === 'screen',
-        sessions: [{ mediaType: 'voice', recording: recorded === 'voice', snippetRecording: recorded === 'snippet' }],
+        screenRecording: recorded === 'screen' || recorded === 'both',
+        sessions: [
+          {
+            mediaType: 'voice',
+            recording: recorded === 'voice' || recorded === 'both',
+            snippetRecording: recorded === 'snippet',
+          },
+        ],
       },
     ],
   };

@@ -18,6 +18,13 @@ export interface OrganizationScript {
   organization: string;
   /** Of each client; `default` of those that are not named. */
   grants: Readonly<Record<string, readonly SimulatedGrant[]>>;
+  /**
+   * Where set, grants are not only told of but hold: without a permission its routes answer 403; what lies in divisions without it
+   * is left out by analytics, and as a conversation of its own answered so.
+   */
+  hides: 'forbidden' | 'not-found' | 'empty' | undefined;
+  /** Told of each request before it is answered, by its route: rights may change just then. */
+  onRequest: ((route: string) => void) | undefined;
   /** Minutes. */
   playbackUrlTtl: number;
   limits: Readonly<Record<string, number>>;
@@ -49,6 +56,8 @@ export class SimulatedOrganization {
         },
       ],
     },
+    hides: undefined,
+    onRequest: undefined,
     playbackUrlTtl: 60,
     limits: { 'client.credentials.token.rate.per.minute': 300, 'token.rate.per.minute': 300 },
     triggers: [{ name: 'archive-recording', topicName: TOPICS[0] ?? '', enabled: true }],
@@ -59,6 +68,20 @@ export class SimulatedOrganization {
   get dateHeader(): Record<string, string> {
     const { clockOffsetMs } = this.script;
     return clockOffsetMs === 0 ? {} : { date: new Date(Date.now() + clockOffsetMs).toUTCString() };
+  }
+
+  /** Whether the client has one of the permissions, in one of the divisions where they are given; true where grants do not hold. */
+  may(clientId: string, permissions: readonly string[], divisions?: readonly string[]): boolean {
+    if (this.script.hides === undefined) return true;
+    return this.#grantsOf(clientId).some(
+      ({ division, permissions: given }) =>
+        permissions.some((one) => given.includes(one)) &&
+        (divisions === undefined || division === '*' || divisions.includes(division)),
+    );
+  }
+
+  #grantsOf(clientId: string): readonly SimulatedGrant[] {
+    return this.script.grants[clientId] ?? this.script.grants['default'] ?? [];
   }
 
   /** A TokenInfo of the SDK. */
@@ -74,7 +97,7 @@ export class SimulatedOrganization {
 
   /** An AuthzSubject of the SDK. */
   subject(clientId: string): Reply {
-    const grants = this.script.grants[clientId] ?? this.script.grants['default'] ?? [];
+    const grants = this.#grantsOf(clientId);
     return jsonReply(200, {
       id: clientId,
       grants: grants.map(({ division, permissions }) => ({

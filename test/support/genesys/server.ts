@@ -149,6 +149,10 @@ interface Route {
 
 const SIMULATED_CLIENT: SimulatedClient = { id: 'simulated-client', secret: 'simulated-client-secret' };
 const FORMATS = new Set(['WAV', 'WEBM', 'WAV_ULAW', 'OGG_VORBIS', 'OGG_OPUS', 'MP3', 'NONE']);
+const VIEWS_ANALYTICS = ['analytics:conversationDetail:view'];
+const VIEWS_MEDIA = ['recording:recording:view', 'recording:screenRecording:view'];
+const ABOUT_A_CONVERSATION = new Set(['list', 'metadata', 'recordings', 'recording']);
+const RECORDING_ROUTES = new Set([...ABOUT_A_CONVERSATION, 'batch', 'batch-status']);
 const TRANSCRIPTS = new Set(['chat', 'email', 'message', 'messaging']);
 
 export async function startGenesysServer(options: GenesysServerOptions = {}): Promise<GenesysServer> {
@@ -336,6 +340,7 @@ class SimulatedGenesys implements GenesysServer {
     const url = new URL(request.url ?? '/', 'http://simulated.invalid');
     const route = this.#routeOf(request, url);
     this.#record(request, url, route.label);
+    this.#organization.script.onRequest?.(route.label);
     const fault = this.#faults.take(route.label);
     if (fault?.reset === true) {
       request.socket.resetAndDestroy();
@@ -410,7 +415,34 @@ class SimulatedGenesys implements GenesysServer {
         'missing.any.permissions',
         'Unable to perform the requested action. You must have at least one of the following permissions assigned: [recording:recording:view, recording:recordingSegment:view, recording:screenRecording:view]',
       );
-    return route.answer(call);
+    return this.#refusal(route.name, call) ?? route.answer(call);
+  }
+
+  #maySee(token: Token | undefined, permissions: readonly string[], conversationId?: string): boolean {
+    const divisions = conversationId === undefined ? undefined : this.#analytics.divisionsOf(conversationId);
+    return this.#organization.may(token?.client.id ?? '', permissions, divisions);
+  }
+
+  #seesOf(token: Token | undefined): (divisions: readonly string[]) => boolean {
+    return (divisions) => this.#organization.may(token?.client.id ?? '', VIEWS_ANALYTICS, divisions);
+  }
+
+  /** Of what the grants do not give, where they hold. */
+  #refusal(route: string, { token, ids: [conversationId] }: Call): Reply | undefined {
+    const needed = route.startsWith('analytics-')
+      ? VIEWS_ANALYTICS
+      : RECORDING_ROUTES.has(route)
+        ? VIEWS_MEDIA
+        : undefined;
+    if (needed === undefined) return undefined;
+    const missing = `Unable to perform the requested action. You must have at least one of the following permissions assigned: [${needed.join(', ')}]`;
+    if (!this.#maySee(token, needed)) return errorReply(403, 'missing.any.permissions', missing);
+    if (!ABOUT_A_CONVERSATION.has(route) || this.#maySee(token, needed, conversationId)) return undefined;
+    const { hides } = this.#organization.script;
+    if (hides === 'empty' && route === 'list') return jsonReply(200, []);
+    return hides === 'forbidden'
+      ? errorReply(403, 'not.authorized', 'You are not authorized to perform the requested action.')
+      : notFound();
   }
 
   get #limit(): { readonly allowed: number; readonly windowS: number } {
@@ -455,11 +487,13 @@ class SimulatedGenesys implements GenesysServer {
       name: 'list',
       method: 'GET',
       path: /^\/api\/v2\/conversations\/([^/]+)\/recordingmetadata$/,
-      answer: ({ ids: [conversationId = ''] }) =>
+      answer: ({ ids: [conversationId = ''], token }) =>
         this.#conversations.has(conversationId)
           ? jsonReply(
               200,
-              this.#of(conversationId).map((each) => metadataBody(each, undefined)),
+              this.#of(conversationId)
+                .filter((each) => this.#maySee(token, [viewOf(each)], conversationId))
+                .map((each) => metadataBody(each, undefined)),
             )
           : notFound(),
     },
@@ -560,13 +594,13 @@ class SimulatedGenesys implements GenesysServer {
       name: 'analytics-results',
       method: 'GET',
       path: /^\/api\/v2\/analytics\/conversations\/details\/jobs\/([^/]+)\/results$/,
-      answer: ({ ids: [jobId = ''], url }) => this.#analytics.results(jobId, url),
+      answer: ({ ids: [jobId = ''], url, token }) => this.#analytics.results(jobId, url, this.#seesOf(token)),
     },
     {
       name: 'analytics-query',
       method: 'POST',
       path: /^\/api\/v2\/analytics\/conversations\/details\/query$/,
-      answer: ({ request }) => this.#analytics.query(request),
+      answer: ({ request, token }) => this.#analytics.query(request, this.#seesOf(token)),
     },
     {
       name: 'details',
@@ -819,6 +853,10 @@ interface Matched {
   readonly ids: readonly string[];
   /** The route's name and its last id. */
   readonly label: string;
+}
+
+function viewOf({ definition: { media } }: ScriptedRecording): string {
+  return media === 'screen' ? 'recording:screenRecording:view' : 'recording:recording:view';
 }
 
 function secondsLeft(token: Token): number {
