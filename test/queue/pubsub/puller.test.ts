@@ -2,10 +2,25 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Leased } from '../../../src/queue/pubsub/library.ts';
+import type { Failure } from '../../../src/failure.ts';
+import type { Leased, Pulled } from '../../../src/queue/pubsub/library.ts';
 import { Puller } from '../../../src/queue/pubsub/puller.ts';
+import { untilAborted } from '../../../src/waiting.ts';
 
 const HANG = { timeout: 300_000 };
+
+const quiet = {
+  name: 'messages',
+  leaseS: 600,
+  giveBack: (leased: Leased) => leased.nack(),
+  onLost: () => assert.fail('nothing was lost'),
+  onTrouble: (failure: Failure) => assert.fail(failure),
+};
+
+function messageOf(index: number): Pulled {
+  const [ackId, id] = [`a${String(index)}`, `m${String(index)}`];
+  return { ackId, id, data: '', attributes: {}, publishedAt: new Date(), deliveryAttempt: 1 };
+}
 
 interface Scene {
   readonly puller: Puller;
@@ -21,19 +36,13 @@ async function holding(count: number): Promise<Scene> {
   const [held, told]: [Leased[], string[]] = [[], []];
   const stop = new AbortController();
   let isFirst = true;
-  const messages = Array.from({ length: count }, (_, index) => ({
-    ackId: `a${String(index)}`,
-    id: `m${String(index)}`,
-    data: '',
-    attributes: {},
-    publishedAt: new Date(),
-    deliveryAttempt: 1,
-  }));
+  const messages = Array.from({ length: count }, (_, index) => messageOf(index));
   const tell = async (_name: string, ackIds: readonly string[]): Promise<void> => {
     await nextTurn();
     told.push(...ackIds);
   };
   const puller = new Puller({
+    ...quiet,
     library: {
       pull: async () => {
         if (!isFirst) throw new Error('nothing more is asked for');
@@ -45,13 +54,8 @@ async function holding(count: number): Promise<Scene> {
         if (seconds === 0) await tell(name, ackIds);
       },
     },
-    name: 'messages',
     slots: count,
-    leaseS: 600,
     take: (leased) => held.push(leased),
-    giveBack: (leased) => leased.nack(),
-    onLost: () => assert.fail('nothing was lost'),
-    onTrouble: (failure) => assert.fail(failure),
   });
   const pulling = puller.run(stop.signal);
   while (held.length < count) await nextTurn();
@@ -88,3 +92,77 @@ for (const settle of ['ack', 'nack'] as const)
           );
         },
       );
+
+test('what comes next is asked for while Pub/Sub is still being told of the last', HANG, async () => {
+  const told = Promise.withResolvers<void>();
+  const asked: number[] = [];
+  const taken: Leased[] = [];
+  const stop = new AbortController();
+  const puller = new Puller({
+    ...quiet,
+    library: {
+      pull: async ({ maxMessages }) => {
+        asked.push(maxMessages);
+        if (asked.length > 2) await untilAborted(stop.signal);
+        return asked.length > 2 ? [] : [messageOf(asked.length)];
+      },
+      acknowledge: () => told.promise,
+      extend: async () => undefined,
+    },
+    slots: 1,
+    take: (leased) => taken.push(leased),
+  });
+  const pulling = puller.run(stop.signal);
+  while (taken.length < 1) await nextTurn();
+  for (let turn = 0; turn < 20; turn += 1) await nextTurn();
+  assert.deepEqual(asked, [1], 'while the slot is taken nothing is asked for');
+  taken[0]?.ack();
+  while (taken.length < 2) await nextTurn();
+  taken[1]?.ack();
+  while (asked.length < 3) await nextTurn();
+  stop.abort();
+  await pulling;
+  const order: string[] = [];
+  const closing = puller.close().then(() => order.push('closed'));
+  for (let turn = 0; turn < 20; turn += 1) await nextTurn();
+  order.push('told');
+  told.resolve();
+  await closing;
+  assert.deepEqual(order, ['told', 'closed'], 'it ended before Pub/Sub knew');
+});
+
+test('a lease is extended 2 s after it was taken, unless its work has ended by then', HANG, async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const extended: (readonly string[])[] = [];
+  const taken: Leased[] = [];
+  const stop = new AbortController();
+  const pulls: number[] = [];
+  const puller = new Puller({
+    ...quiet,
+    library: {
+      pull: async ({ maxMessages }) => {
+        pulls.push(maxMessages);
+        if (pulls.length > 1) await untilAborted(stop.signal);
+        return pulls.length > 1 ? [] : [messageOf(1), messageOf(2)];
+      },
+      acknowledge: async () => undefined,
+      extend: async (_name, ackIds) => void extended.push(ackIds),
+    },
+    slots: 2,
+    take: (leased) => taken.push(leased),
+  });
+  const pulling = puller.run(stop.signal);
+  while (taken.length < 2) await nextTurn();
+  t.mock.timers.tick(1_999);
+  assert.deepEqual(extended, []);
+  taken[0]?.ack();
+  t.mock.timers.tick(1);
+  assert.deepEqual(extended, [['a2']]);
+  taken[1]?.ack();
+  while (pulls.length < 2) await nextTurn();
+  t.mock.timers.tick(2_000);
+  assert.equal(extended.length, 1);
+  stop.abort();
+  await pulling;
+  await puller.close();
+});
