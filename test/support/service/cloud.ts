@@ -1,4 +1,4 @@
-/** A topic with its subscriptions on the Pub/Sub emulator, a bucket on the loopback, and what a service is told of them. */
+/** A topic with its subscriptions on a Pub/Sub server (the emulator, unless told otherwise), a bucket on the loopback, and what a service is told of them. */
 import { randomUUID } from 'node:crypto';
 import { openArchive } from '../../../src/archive/open-archive.ts';
 import { readConfig } from '../../../src/config/config.ts';
@@ -6,12 +6,15 @@ import { keyInEnvironment } from '../archive/bucket.ts';
 import { auditArchive } from '../gcs/audit.ts';
 import { startGcsServer, type GcsServerOptions } from '../gcs/server.ts';
 import type { Environment } from './journey.ts';
-import { PROJECT, startEmulator } from '../pubsub/emulator.ts';
+import { PROJECT, startEmulator, type Emulator } from '../pubsub/emulator.ts';
 
 /** As terraform makes it; the server audits every object in the instant it becomes visible, unless told otherwise. */
-export async function openCloud(options: GcsServerOptions = {}): Promise<Environment> {
+export async function openCloud(
+  options: GcsServerOptions = {},
+  startPubsub: () => Promise<Emulator> = startEmulator,
+): Promise<Environment> {
   await using opened = new AsyncDisposableStack();
-  const emulator = opened.adopt(await startEmulator(), (started) => started.close());
+  const emulator = opened.adopt(await startPubsub(), (started) => started.close());
   const key = opened.adopt(await keyInEnvironment(), (made) => made.remove());
   const server = opened.adopt(
     await startGcsServer({ audits: [auditArchive({ ebml: true })], signer: key.signer, ...options }),
