@@ -68,10 +68,13 @@ export class FlagValues {
     return text === undefined ? undefined : Number(text);
   }
 
-  /** Each value of a `list`; values with commas in them are several. */
+  /** Each value of a `list`; values with commas in them are several. @throws UsageError where commas are all there is */
   list(name: string): readonly string[] {
     const value = this.#values.get(name);
-    return typeof value === 'object' ? value.flatMap((text) => text.split(',')).filter((text) => text !== '') : [];
+    if (typeof value !== 'object') return [];
+    const named = value.flatMap((text) => text.split(',')).filter((text) => text.trim() !== '');
+    if (named.length === 0) throw new UsageError(`--${name} ${value.join(' ')}: this names nothing.`);
+    return named;
   }
 }
 

@@ -1,5 +1,5 @@
 /** What commands open, each with the part of the environment that it needs; all of it closes when the task ends. */
-import { stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { openArchive } from '../archive/open-archive.ts';
 import type { Archive } from '../archive/archive.ts';
 import { type Config, readConfig } from '../config/config.ts';
@@ -43,7 +43,7 @@ export async function openArchiveOf(
   { opened, report }: Task,
   readOnly: boolean,
 ): Promise<Archive> {
-  if (config.archive.kind === 'folder') await lookAtFolder(config.archive.path, readOnly ? report : undefined);
+  if (config.archive.kind === 'folder') await lookAtFolder(config.archive.path, { report, readOnly });
   // No command gives out links, so nobody needs to know where they would lead.
   const { archive } = await openArchive(config, { publicUrl: config.publicUrl ?? 'http://localhost', readOnly });
   opened.defer(() => archive.close());
@@ -51,11 +51,27 @@ export async function openArchiveOf(
 }
 
 /** A slip in ARCHIVE_URL would else be an archive in which nothing is, and nothing wrong. */
-async function lookAtFolder(path: string, report: Report | undefined): Promise<void> {
+async function lookAtFolder(
+  path: string,
+  { report, readOnly }: { readonly report: Report; readonly readOnly: boolean },
+): Promise<void> {
   const there = await stat(path).catch((error: unknown) => systemCode(error));
   if (typeof there === 'object' && !there.isDirectory()) throw notAFolder(path);
   if (there === 'ENOTDIR') throw notAFolder(path);
-  if (there === 'ENOENT') report?.problem(`ARCHIVE_URL: there is no folder ${path} (yet): nothing is found in it.`);
+  if (there === 'ENOENT' && readOnly)
+    report.problem(`ARCHIVE_URL: there is no folder ${path} (yet): nothing is found in it.`);
+  if (await holdsOnlyOthers(path))
+    report.problem(`ARCHIVE_URL: in ${path} there is something, but no archive: is it the folder that the worker has?`);
+}
+
+/** What lies in an archive from its first recording or its first look on. */
+const OF_AN_ARCHIVE = ['recordings', 'days', 'failures', 'staging', 'waiting', 'proofs', 'audit', 'index', 'status'];
+
+/** A new disk has its lost+found, and nobody looks at hidden files. */
+async function holdsOnlyOthers(path: string): Promise<boolean> {
+  const names = await readdir(path).catch(() => []);
+  const visible = names.filter((name) => !name.startsWith('.') && name !== 'lost+found');
+  return visible.length > 0 && !visible.some((name) => OF_AN_ARCHIVE.includes(name));
 }
 
 function notAFolder(path: string): Failure {

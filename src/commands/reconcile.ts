@@ -15,6 +15,7 @@ import {
 import type { ProvenDay } from '../days/proven-day.ts';
 import { readVersion } from '../version.ts';
 import { daysAsked } from './days.ts';
+import { UsageError } from './flags.ts';
 import { forecast } from './forecast.ts';
 import { indexDaysOf, openArchiveToWrite, openCensusOf, openInquiryOf, openWorkplace } from './open.ts';
 import { rebuildIndex } from './rebuild-index.ts';
@@ -23,7 +24,10 @@ import { columnsOf, EXIT, type Exit, type Report } from './report.ts';
 import type { Task } from './task.ts';
 
 export async function runReconcile(task: Task): Promise<Exit> {
-  if (task.flags.isOn('index')) return rebuildIndex(task);
+  if (task.flags.isOn('index')) {
+    if (task.flags.isOn('why')) throw new UsageError('--index asks Genesys nothing: leave out --why.');
+    return rebuildIndex(task);
+  }
   // What cannot be meant is said before anything is opened.
   const asked = daysAsked(task.flags, new Date());
   const workplace = openWorkplace(task, 'reconcile');

@@ -33,7 +33,11 @@ export async function runRestore(task: Task): Promise<Exit> {
   const workplace = openWorkplace(task, 'restore');
   const archive = await openArchiveOf(workplace, task, true);
   const needs = { archive, census: openCensusOf(workplace, task, 1), retention: openRetentionOf(workplace, task, 1) };
-  const wanted = await storedAway(task, targets, needs);
+  const { wanted, unknown } = await storedAway(task, targets, needs);
+  for (const subject of unknown)
+    report.problem(
+      `${textOfSubject(subject)}: Genesys does not know it, or does not show it to this client: correct it.`,
+    );
   for (const recording of wanted)
     report.line(`stored away  ${textOfSubject(recording)}`, { type: 'planned', ...recording });
   const count = wanted.length;
@@ -44,8 +48,9 @@ export async function runRestore(task: Task): Promise<Exit> {
         ? 'Nothing is stored away.'
         : `\n${String(count)} to ask for, for ${String(days)} days. Do it:  archiver restore ${words} --confirm ${String(count)}`,
     );
-    report.summary({ toRestore: count }, EXIT.well);
-    return EXIT.well;
+    const exit = unknown.length > 0 ? EXIT.findings : EXIT.well;
+    report.summary({ toRestore: count, unknown: unknown.length }, exit);
+    return exit;
   }
   if (confirmed !== count) {
     report.text(`\nNothing was asked for: it is ${String(count)} now, not ${String(confirmed)}.`);
@@ -54,7 +59,7 @@ export async function runRestore(task: Task): Promise<Exit> {
   }
   const audit = await openAuditOf({ workplace, archive }, task);
   const until = new Date((await needs.retention.now(task.signal)).getTime() + days * DAY_MS);
-  return restoreAll(task, { ...needs, wanted, audit, until });
+  return restoreAll(task, { ...needs, wanted, audit, until, unknown: unknown.length });
 }
 
 function targetWord(subject: Subject): string {
@@ -68,12 +73,15 @@ async function storedAway(
   { signal }: Task,
   targets: readonly Subject[],
   needs: RestoreNeeds,
-): Promise<readonly SourceRecording[]> {
+): Promise<{ readonly wanted: readonly SourceRecording[]; readonly unknown: readonly Subject[] }> {
   const found = new Map<string, SourceRecording>();
+  const unknown: Subject[] = [];
   const wanted =
-    targets.length === 0 ? missedBecause('needs-restore', needs.archive, signal) : ofTargets(targets, needs, signal);
+    targets.length === 0
+      ? missedBecause('needs-restore', needs.archive, signal)
+      : ofTargets(targets, { ...needs, unknown }, signal);
   for await (const recording of wanted) found.set(subjectKey(recording), recording);
-  return [...found.values()];
+  return { wanted: [...found.values()], unknown };
 }
 
 async function* missedBecause(code: string, archive: Archive, signal: AbortSignal): AsyncGenerator<SourceRecording> {
@@ -94,29 +102,45 @@ async function* missedBecause(code: string, archive: Archive, signal: AbortSigna
 
 async function* ofTargets(
   targets: readonly Subject[],
+  { unknown, ...needs }: RestoreNeeds & { readonly unknown: Subject[] },
+  signal: AbortSignal,
+): AsyncGenerator<SourceRecording> {
+  for (const target of targets) {
+    try {
+      yield* ofTarget(target, needs, signal);
+    } catch (thrown) {
+      // One slip among a hundred names keeps the others from nothing.
+      if (!(thrown instanceof Failure) || thrown.code !== 'not-found') throw thrown;
+      unknown.push(target);
+    }
+  }
+}
+
+async function* ofTarget(
+  { recordingId, conversationId }: Subject,
   { census, retention }: RestoreNeeds,
   signal: AbortSignal,
 ): AsyncGenerator<SourceRecording> {
-  for (const { recordingId, conversationId } of targets) {
-    if (conversationId === undefined)
-      throw new UsageError(`--recording _/${recordingId ?? ''}: Genesys restores recordings of a conversation only.`);
-    if (recordingId !== undefined) {
-      const recording = { recordingId, conversationId };
-      if ((await retention.stateOf(recording, signal)).fileState === 'ARCHIVED') yield recording;
-      continue;
-    }
-    for (const counted of await census.recordingsOf(conversationId, signal))
-      if (counted.fileState === 'ARCHIVED') yield { recordingId: counted.recordingId, conversationId };
+  if (conversationId === undefined)
+    throw new UsageError(`--recording _/${recordingId ?? ''}: Genesys restores recordings of a conversation only.`);
+  if (recordingId !== undefined) {
+    const recording = { recordingId, conversationId };
+    if ((await retention.stateOf(recording, signal)).fileState === 'ARCHIVED') yield recording;
+    return;
   }
+  for (const counted of await census.recordingsOf(conversationId, signal))
+    if (counted.fileState === 'ARCHIVED') yield { recordingId: counted.recordingId, conversationId };
 }
 
 interface Restoring extends RestoreNeeds {
   readonly wanted: readonly SourceRecording[];
   readonly audit: Audit;
   readonly until: Date;
+  /** Of those that were named. */
+  readonly unknown: number;
 }
 
-async function restoreAll(task: Task, { wanted, retention, audit, until }: Restoring): Promise<Exit> {
+async function restoreAll(task: Task, { wanted, retention, audit, until, unknown }: Restoring): Promise<Exit> {
   const { report, signal } = task;
   const tally = { restoring: 0, failed: 0 };
   for (const recording of wanted) {
@@ -142,7 +166,7 @@ async function restoreAll(task: Task, { wanted, retention, audit, until }: Resto
   report.text(
     `\n${String(tally.restoring)} are being restored, which takes hours; ${String(tally.failed)} were refused. What waits comes by itself; what was given up:  archiver replay --code needs-restore`,
   );
-  const exit = tally.failed > 0 ? EXIT.findings : EXIT.well;
-  report.summary({ toRestore: wanted.length, ...tally, until: until.toISOString() }, exit);
+  const exit = tally.failed + unknown > 0 ? EXIT.findings : EXIT.well;
+  report.summary({ toRestore: wanted.length, ...tally, unknown, until: until.toISOString() }, exit);
   return exit;
 }

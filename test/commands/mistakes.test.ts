@@ -1,6 +1,6 @@
 /** What people type by mistake: each line says what is wrong with it and what to write instead, asks nobody, and changes nothing. */
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -32,16 +32,22 @@ for (const [name, text] of [
   ['comments', '# nothing\n\n'],
   ['table.csv', 'conversation,recording\nc1,r1\n'],
   ['nonsense', 'nonsense'],
+  ['utf16', 'c\u00001\u0000\n\u0000'],
 ] as const)
   await writeFile(join(out, name), text);
 
+await mkdir(join(out, 'folder.zip'));
+await mkdir(join(out, 'letters'));
+await writeFile(join(out, 'letters', 'letter.txt'), 'x');
+
+const pathOfArchive = (scene.env['ARCHIVE_URL'] ?? '').replace(/^file:/, '');
 const env = { ...genesys.environment(), ...scene.env, CERTIFICATE_KEY_FILE: '' };
 const run = (args: readonly string[], more: Readonly<Record<string, string>> = {}): Promise<Printed> =>
   runInProcess(args, { ...env, ...more });
 
 /** OUT is a folder of the test; ␣ a blank inside a word. */
 function wordsOf(line: string): readonly string[] {
-  return line.split(' ').map((word) => word.replace('OUT', out).replaceAll('␣', ' '));
+  return line.split(' ').map((word) => word.replace('OUT', out).replace('ARCHIVE', pathOfArchive).replaceAll('␣', ' '));
 }
 
 const DAYS = ['2026-11-31', '26.11.2026', '2026-1-5', 'yesterday', `${DAY}T00:00:00Z`, '2026-02-29', '20261126', '-1'];
@@ -111,6 +117,43 @@ const USAGE: readonly (readonly [line: string, says: RegExp])[] = [
   ['retire --grace 0d', /expected 1 to 90 days/],
   ['export --conversation c1 --to OUT/nonsense --reason x', /is a file: name another one/],
   ['doctor --only Genesis', /expected genesys, google, machine, deployment/],
+  ...['doctor --only', 'replay --code', 'erase --reason x --conversation', 'hold K1 --reason x --conversation'].flatMap(
+    (line) => [
+      [`${line} ,`, /this names nothing/] as const,
+      [`${line} ,,`, /this names nothing/] as const,
+      [line, / needs a value: --/] as const,
+    ],
+  ),
+  ['reconcile --index --why', /--index asks Genesys nothing: leave out --why/],
+  ['verify --read today/0', /--read today\/0: expected a part/],
+  ['verify --read 0/3', /--read 0\/3: expected a part/],
+  [`verify --all --from ${DAY}`, /--all is everything: leave it out, or leave out --from and --to/],
+  ['verify --audit --read', /leave out --read/],
+  ['verify --certificate', /--certificate needs a value/],
+  [`certificate --day ${DAY} --erased`, /--erased is about a recording/],
+  ['export --conversation c1 --reason x', /--to FOLDER is needed/],
+  ['export --to OUT/e --reason x', /Say what to export/],
+  ['export --conversation c1 --to ARCHIVE/exported --reason x', /lies in the archive itself: name a folder elsewhere/],
+  ['export --conversation c1 --to OUT/folder.zip --reason x', /is a folder: name another one/],
+  ['export --recording c1 --to OUT/e --reason x', /expected CONVERSATION\/RECORDING/],
+  ['hold --release', /name of a case is needed/],
+  ['hold .. --conversation c1 --reason x', /cannot name a case/],
+  ['hold ümläut --conversation c1 --reason x', /cannot name a case/],
+  [`hold ${'K'.repeat(101)} --conversation c1 --reason x`, /cannot name a case/],
+  ['hold K1 --recording /r1 --reason x', /expected CONVERSATION\/RECORDING/],
+  ['hold K1 --file OUT/utf16 --reason x', /utf16 line 1: expected CONVERSATION/],
+  ['erase', /Say what to erase/],
+  ['erase --conversation c1 --confirm 1', /--reason is needed/],
+  ['erase --recording c1 --reason x', /expected CONVERSATION\/RECORDING/],
+  ['restore', /Say what to restore/],
+  ['restore --failed --days 0', /expected 1 to 365 days/],
+  ['restore --failed --days 9999', /expected 1 to 365 days/],
+  ['retire --confirm', /--confirm needs a value/],
+  ['audit --who', /--who needs a value/],
+  ['audit --recording c1', /expected CONVERSATION\/RECORDING/],
+  ['audit --who "a b"', /is not expected here/],
+  ['backfill', /--from is needed/],
+  [`backfill --to ${DAY}`, /--from is needed/],
 ];
 
 test('a line that cannot be meant ends with 2 and says what to write, before anybody is asked anything', async () => {
@@ -148,6 +191,18 @@ const CONFIGURATION: readonly (readonly [line: string, env: Readonly<Record<stri
   ['reconcile', { GENESYS_CLIENT_SECRET_FILE: join(out, 'nonsense') }, /set one of them, not both/],
   ['reconcile', { GENESYS_CLIENT_ID: 'a,b' }, /GENESYS_CLIENT_ID has 2/],
   ['reconcile', { GENESYS_CLIENT_SECRET: 'wrong' }, /Genesys gave no token \(invalid_client\)/],
+  ['status', { ARCHIVE_URL: 'file:' }, /ARCHIVE_URL: expected file:PATH/],
+  ['status', { ARCHIVE_URL: '/var/archive' }, /ARCHIVE_URL: expected file:PATH/],
+  ['status', { ARCHIVE_URL: 'gs://Bad_Bucket!' }, /ARCHIVE_URL: expected/],
+  ['status', { QUEUE_URL: 'redis://x' }, /QUEUE_URL: expected sqlite:PATH/],
+  ['status', { LOG_LEVEL: 'loud' }, /LOG_LEVEL: expected "error" or "warn"/],
+  ['verify', { KEEP_DETAILS: 'maybe' }, /KEEP_DETAILS: expected "details"/],
+  ['verify', { PUBLIC_URL: 'archive.example.com' }, /PUBLIC_URL: expected an http or https URL/],
+  ['reconcile', { RECONCILE: 'maybe' }, /RECONCILE: expected "nightly" or "no"/],
+  ['reconcile', { GENESYS_REGION: 'mars' }, /GENESYS_REGION: expected a domain such as mypurecloud\.de/],
+  ['reconcile', { GENESYS_API_URL: 'localhost:1' }, /GENESYS_API_URL: expected an http or https URL/],
+  [`backfill --from ${DAY}`, { CLOUD_RUN_TASK_COUNT: '0' }, /CLOUD_RUN_TASK_COUNT: expected a whole number from 1/],
+  [`backfill --from ${DAY}`, { CLOUD_RUN_TASK_INDEX: 'x' }, /CLOUD_RUN_TASK_INDEX: expected a whole number from 0/],
   [
     `backfill --from ${DAY} --to ${DAY}`,
     { CLOUD_RUN_TASK_INDEX: '5', CLOUD_RUN_TASK_COUNT: '3' },
@@ -171,6 +226,36 @@ test('an archive folder that is not there is empty, which is said: the name may 
     const printed = await run(wordsOf(line), { ARCHIVE_URL: `file:${join(out, 'archve')}` });
     assert.equal(printed.code, 0, printed.stderr);
     assert.match(printed.stderr, /ARCHIVE_URL: there is no folder .*archve \(yet\)/);
+  }
+});
+
+test('a folder of other things is no archive, which is said, and they stay as they are', async () => {
+  for (const line of ['status', 'verify', 'hold --list', `reconcile --from ${DAY} --to ${DAY}`]) {
+    const printed = await run(wordsOf(line), { ARCHIVE_URL: `file:${join(out, 'letters')}` });
+    assert.match(printed.stderr, /ARCHIVE_URL: in .*letters there is something, but no archive/, line);
+  }
+  assert.ok((await readdir(join(out, 'letters'))).includes('letter.txt'));
+});
+
+test('what is not known where it is looked for ends with 3 or 4, and says where to look', async () => {
+  for (const [line, code, says] of [
+    ['restore --conversation never', 3, /never: Genesys does not know it, or does not show it to this client/],
+    ['restore --conversation never --confirm 0', 3, /never: Genesys does not know it/],
+    ['restore --recording never/r', 3, /never\/r: Genesys does not know it/],
+    ['export NOCASE --to OUT/e --reason x', 4, /See what is held: {2}archiver hold --list/],
+    ['export --conversation never --to OUT/e --reason x', 4, /Nothing is archived of what was named/],
+    ['certificate --recording c1/never', 4, /It is not archived\. Say that it was erased/],
+    ['certificate --recording c1/r1 --erased', 4, /It was not erased\. Say what is there/],
+    [`certificate --day ${DAY}`, 4, /is not sealed: prove that it is complete, and seal it: {2}archiver reconcile/],
+    ['hold NOCASE --release', 4, /NOCASE holds nothing of that\. See all holds/],
+    ['erase --conversation c1 --reason x --confirm 7', 4, /now, not 7/],
+    ['retire --confirm 3', 4, /it is 0 now, not 3/],
+  ] as const) {
+    const printed = await run(wordsOf(line));
+    const said = `${line}\n${printed.stdout}${printed.stderr}`;
+    assert.equal(printed.code, code, said);
+    assert.match(said, says);
+    assert.doesNotMatch(printed.stderr, /^\s+at .+:\d+/m, line);
   }
 });
 
