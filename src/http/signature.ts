@@ -33,7 +33,7 @@ export function createVerify(auth: WebhookAuth, now: () => number = Date.now): V
     const signedBy = (isSigned: IsSigned): Key | undefined =>
       stillGood(
         secrets.pairs.filter(([, key]) => isSigned(key)).map(([key]) => key),
-        Date.now(),
+        now(),
       );
     if (signedBy(standardWebhook(headers, body)) !== undefined) return requireFresh(headers, now());
     if (signedBy(hub(headers, body)) !== undefined) return;
