@@ -7,7 +7,7 @@ import { archivedRow, failedRow, indexDayOf, type IndexRow, movedRow, waitingRow
 import { type FailureRecord, type Manifest, recordingOf, type WaitingRecord } from '../archive/manifest.ts';
 import type { Notes } from '../archive/notes.ts';
 import { ageOf, type Delivery, type Message, type NoticeEvent, type Queue } from '../queue/queue.ts';
-import { isArchivedEarly, SEEN_AFTER_MS } from './schedule.ts';
+import { isArchivedEarly, SEEN_AFTER_MS, SETTLED_AFTER_MS } from './schedule.ts';
 
 export interface FollowUpNeeds {
   readonly queue: Pick<Queue, 'publish'>;
@@ -31,7 +31,9 @@ export class FollowUps {
     const { queue, keepsDetails, notifies, index } = this.#needs;
     const { recordingId, conversationId } = recordingOf(manifest);
     const details: Message[] =
-      keepsDetails && conversationId !== undefined ? [{ kind: 'details', conversationId, ...traceOf(delivery) }] : [];
+      keepsDetails && conversationId !== undefined
+        ? [{ kind: 'details', conversationId, afterMs: SETTLED_AFTER_MS, ...traceOf(delivery) }]
+        : [];
     const event = { event: 'recording.archived', at: manifest.finishedAt } as const;
     const notices = notifies ? [noticeOf({ ...event, recordingId, conversationId }, delivery)] : [];
     const messages = [...details, ...notices];

@@ -24,7 +24,13 @@ export type Message =
       readonly traceparent?: string;
     }
   /** What is kept of a conversation beside its recordings. */
-  | { readonly kind: 'details'; readonly conversationId: string; readonly traceparent?: string }
+  | {
+      readonly kind: 'details';
+      readonly conversationId: string;
+      /** To whoever publishes it: it is delivered no sooner than so long from then. It is no part of what lies on the queue. */
+      readonly afterMs?: number;
+      readonly traceparent?: string;
+    }
   /** Levels of what was archived without them. */
   | {
       readonly kind: 'levels';
@@ -54,7 +60,8 @@ export type Message =
  */
 export function encodeMessage(message: Message): string {
   const { traceparent: _, ...ids } = message;
-  if (ids.kind === 'details') return JSON.stringify({ v: 1, ...ids, kind: 'conversation', details: true });
+  if (ids.kind === 'details')
+    return JSON.stringify({ v: 1, kind: 'conversation', conversationId: ids.conversationId, details: true });
   if (ids.kind === 'levels') return JSON.stringify({ v: 1, ...ids, kind: 'recording', levels: true });
   return JSON.stringify({ v: 1, ...ids });
 }
@@ -122,6 +129,11 @@ function parseNotice(fields: Fields): Message {
     ...(day === undefined ? {} : { day }),
     ...(code === undefined ? {} : { code }),
   };
+}
+
+/** How long it waits from its publication on, where its key is not on the queue already; 0 for most. */
+export function delayOf(message: Message): number {
+  return message.kind === 'details' ? (message.afterMs ?? 0) : 0;
 }
 
 /** Messages with the same key are the same work. */

@@ -10,8 +10,8 @@ import { Failure, type FailureCode } from '../../src/failure.ts';
 import { FollowUps } from '../../src/delivery/follow-ups.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
-import type { Delivery, Message, Settlement } from '../../src/queue/queue.ts';
-import { MAX_AGE_MS } from '../../src/delivery/schedule.ts';
+import { delayOf, type Delivery, type Message, type Settlement } from '../../src/queue/queue.ts';
+import { MAX_AGE_MS, SETTLED_AFTER_MS } from '../../src/delivery/schedule.ts';
 import { WaitingList } from '../../src/delivery/waiting-list.ts';
 import { manifestOf } from '../support/archive/content.ts';
 import { type FolderHarness, openFolderHarness } from '../support/archive/folder.ts';
@@ -95,6 +95,7 @@ test('what was archived has its details asked for, is told of, and has its line'
   const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
   await around.deliver({ message: { kind: 'recording', ...RECORDING, traceparent } });
   assert.deepEqual(kindsOf(around.published), ['details', 'recording.archived']);
+  assert.deepEqual(around.published.map(delayOf), [SETTLED_AFTER_MS, 0], 'nobody takes details up before they settle');
   for (const one of around.published) assert.equal(one.traceparent?.slice(3, 35), traceparent.slice(3, 35));
   assert.deepEqual(around.rows, [['c.r', 'archived', undefined]]);
 });

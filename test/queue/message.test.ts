@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { Failure } from '../../src/failure.ts';
 import type { Message } from '../../src/queue/queue.ts';
-import { encodeMessage, isForNewer, messageKey, parseMessage } from '../../src/queue/queue.ts';
+import { delayOf, encodeMessage, isForNewer, messageKey, parseMessage } from '../../src/queue/queue.ts';
 
 const id = fc.stringMatching(/^[0-9A-Za-z_-]{1,128}$/).filter((text) => text !== '_');
 const plain = { noNullPrototype: true };
@@ -68,6 +68,12 @@ test('details are a look at a conversation to a revision that does not know them
     conversationId: string;
   };
   assert.deepEqual({ v, kind, conversationId }, { v: 1, kind: 'conversation', conversationId: 'c' });
+});
+
+test('how long details wait is told to the queue, and lies not on it', () => {
+  const details = { kind: 'details', conversationId: 'c' } as const;
+  assert.equal(encodeMessage({ ...details, afterMs: 7 }), encodeMessage(details));
+  assert.deepEqual([delayOf({ ...details, afterMs: 7 }), delayOf(details)], [7, 0]);
 });
 
 test('levels are a recording, which is archived already, to a revision that does not know them', () => {

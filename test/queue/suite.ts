@@ -1,6 +1,6 @@
 /** The contract of a queue (src/queue/queue.ts) → tests that every queue has to pass. */
 import type { Delivery, Message, Queue, Settlement } from '../../src/queue/queue.ts';
-import { idsOf } from '../../src/queue/queue.ts';
+import { delayOf, idsOf } from '../../src/queue/queue.ts';
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
@@ -241,6 +241,18 @@ export function queueSuite(name: string, open: () => Promise<OpenedQueue>, trait
       assert.equal(last.message.traceparent, trace);
     },
   );
+
+  check('what asks for a delay is delivered no sooner', async ({ queue }, waitMs) => {
+    const publishedMs = Date.now();
+    await queue.publish([{ kind: 'details', conversationId: 'slow', afterMs: waitMs }], NEVER);
+    await queue.publish([recordingMessage('quick')], NEVER);
+    const consumer = consuming(queue, () => DONE);
+    const slow = (await consumer.first(2)).find(({ name }) => name === 'slow');
+    await consumer.stop();
+    assert.ok(slow !== undefined && slow.atMs >= publishedMs + waitMs, 'came too early');
+    assert.ok(slow.acceptedAt.getTime() + waitMs <= slow.atMs, 'its age counts from its publication');
+    assert.deepEqual([slow.attempt, slow.message.kind, delayOf(slow.message)], [1, 'details', 0]);
+  });
 
   check('a dead message delays no other and does not come back by itself (QU-04)', async ({ queue }) => {
     await queue.publish([recordingMessage('poison')], NEVER);

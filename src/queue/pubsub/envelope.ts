@@ -4,7 +4,7 @@
  */
 import { Failure } from '../../failure.ts';
 import type { Envelope, Outgoing } from '../envelope.ts';
-import { encodeMessage, parseMessage, type Delivery, type Message } from '../queue.ts';
+import { delayOf, encodeMessage, parseMessage, type Delivery, type Message } from '../queue.ts';
 
 /**
  * The attributes. Lower case, because an unwrapped push makes HTTP headers of them, which have no other.
@@ -26,6 +26,8 @@ type Attributes = { [name in AttributeName]?: string };
 /** A message that nobody has worked on yet. */
 export function encodeEvent(message: Message, acceptedAt: Date): Outgoing {
   const attributes: Attributes = { kind: message.kind, 'accepted-at': acceptedAt.toISOString(), attempt: '1' };
+  const delayMs = delayOf(message);
+  if (delayMs > 0) attributes['not-before'] = new Date(acceptedAt.getTime() + delayMs).toISOString();
   if (message.conversationId !== undefined) attributes['conversation-id'] = message.conversationId;
   if (message.kind === 'recording' || message.kind === 'levels') attributes['recording-id'] = message.recordingId;
   if (message.traceparent !== undefined) attributes.traceparent = message.traceparent;

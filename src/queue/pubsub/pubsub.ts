@@ -10,6 +10,7 @@ import { WaitingRoom } from './later.ts';
 import { PubsubLibrary } from './library.ts';
 import { laterNameOf, longNameOf, settle, type Desk } from './settle.ts';
 import {
+  delayOf,
   isForNewer,
   messageKey,
   UNKNOWN_WAITS_MS,
@@ -84,9 +85,16 @@ class QueueOnPubsub implements PubsubQueue {
     const acceptedAt = new Date();
     const once = [...new Map(messages.map((message) => [messageKey(message), message])).values()];
     for (let start = 0; start < once.length; start += TURN) {
-      const outgoing = once.slice(start, start + TURN).map((message) => encodeEvent(message, acceptedAt));
-      await unlessLeft(this.#library.publish(this.#config.topic, outgoing), signal);
+      const turn = Map.groupBy(once.slice(start, start + TURN), (message) => this.#topicFor(message));
+      for (const [topic, some] of turn) {
+        const outgoing = some.map((message) => encodeEvent(message, acceptedAt));
+        await unlessLeft(this.#library.publish(topic, outgoing), signal);
+      }
     }
+  }
+
+  #topicFor(message: Message): string {
+    return delayOf(message) > 0 ? this.#desk.laterTopic : this.#desk.topic;
   }
 
   /** The waiting room is kept beside it. */

@@ -99,9 +99,9 @@ export class Consumer {
       this.#assertUsable();
       await this.#rebase();
       await this.#purge();
-      await this.#fill(signal);
+      const dueAt = await this.#fill(signal);
       this.#troubled = false;
-      await this.#rest(signal);
+      await this.#rest(dueAt, signal);
     } catch (error) {
       if (this.#needs.commit.ended !== undefined) throw error;
       if (!this.#troubled) this.#needs.onTrouble(changeFailure(error));
@@ -115,10 +115,18 @@ export class Consumer {
     if (this.#needs.commit.ended !== undefined) throw this.#needs.commit.ended;
   }
 
-  async #fill(signal: AbortSignal): Promise<void> {
-    const { table, leaseMs, now } = this.#needs;
-    const limit = this.#slots - this.#leases.size;
-    if (limit <= 0 || table.nextDueAt(this.#clock.mayReclaim()) > now()) return;
+  /** When there is something to take next, wall clock ms; whoever has no slot left hears of none. */
+  async #fill(signal: AbortSignal): Promise<number> {
+    const { table, now } = this.#needs;
+    if (this.#leases.size >= this.#slots) return Number.POSITIVE_INFINITY;
+    const dueAt = table.nextDueAt(this.#clock.mayReclaim());
+    if (dueAt > now()) return dueAt;
+    await this.#take(this.#slots - this.#leases.size, signal);
+    return this.#leases.size >= this.#slots ? Number.POSITIVE_INFINITY : table.nextDueAt(this.#clock.mayReclaim());
+  }
+
+  async #take(limit: number, signal: AbortSignal): Promise<void> {
+    const { table, leaseMs } = this.#needs;
     const { died, claims } = await this.#write(() => ({
       died: this.#clock.mayReclaim() ? this.#reclaim() : [],
       claims: table.claim({ token: randomUUID(), leaseMs, limit }),
@@ -137,8 +145,9 @@ export class Consumer {
   }
 
   /** Until something rings, the next message is due, or the poll notices what nobody rang for. */
-  async #rest(signal: AbortSignal): Promise<void> {
-    const restMs = this.#restMs();
+  async #rest(dueAt: number, signal: AbortSignal): Promise<void> {
+    const { pollMs, now } = this.#needs;
+    const restMs = Math.min(Math.max(dueAt - now(), 0), pollMs);
     if (!this.#rung && !signal.aborted && restMs > 0) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, restMs);
@@ -150,13 +159,6 @@ export class Consumer {
     }
     this.#wake = undefined;
     this.#rung = false;
-  }
-
-  #restMs(): number {
-    const { table, pollMs, now } = this.#needs;
-    if (this.#leases.size >= this.#slots) return pollMs;
-    const dueInMs = table.nextDueAt(this.#clock.mayReclaim()) - now();
-    return Math.min(Math.max(dueInMs, 0), pollMs);
   }
 
   #ring(): void {

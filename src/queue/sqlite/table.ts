@@ -2,7 +2,7 @@
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite';
 import type { Depth, Message, Settlement } from '../queue.ts';
 import { Failure } from '../../failure.ts';
-import { encodeMessage, messageKey } from '../queue.ts';
+import { delayOf, encodeMessage, messageKey } from '../queue.ts';
 
 /** A message taken by one consumer. Only who knows the token may settle it: an owner that slept through its lease cannot. */
 export interface Claim {
@@ -47,7 +47,7 @@ const REBASE = `UPDATE message SET due_at = :now + max(due_at - changed_at, 0), 
 const SQL = {
   put: `
     INSERT INTO message (key, body, traceparent, state, due_at, accepted_at, changed_at)
-    VALUES (:key, :body, :traceparent, 'queued', :now, :now, :now)
+    VALUES (:key, :body, :traceparent, 'queued', :due, :now, :now)
     ON CONFLICT (key) DO UPDATE SET
       body = excluded.body, traceparent = excluded.traceparent, state = 'queued',
       due_at = excluded.due_at, accepted_at = excluded.accepted_at, changed_at = excluded.changed_at,
@@ -60,8 +60,10 @@ const SQL = {
     WHERE key = :key AND state = 'queued' AND rerun_at IS NOT NULL`,
   /** A conversation that is being looked up is looked up once more: the event may tell of what came meanwhile. */
   rerun: `UPDATE message SET rerun_at = coalesce(rerun_at, :now) WHERE key = :key AND state = 'running'`,
-  nextQueued: `SELECT min(due_at) AS due FROM message WHERE state = 'queued'`,
-  nextLease: `SELECT min(due_at) AS due FROM message WHERE state = 'running'`,
+  nextDue: `
+    SELECT
+      (SELECT min(due_at) FROM message WHERE state = 'queued') AS queued,
+      (SELECT min(due_at) FROM message WHERE state = 'running') AS lease`,
   reclaim: `
     UPDATE message SET
       state = iif(lost + 1 >= :limit, 'dead', 'queued'), reason = iif(lost + 1 >= :limit, :reason, NULL),
@@ -137,7 +139,8 @@ export class MessageTable {
   put(message: Message): void {
     const now = this.#now();
     const key = messageKey(message);
-    const row = { key, body: encodeMessage(message), traceparent: message.traceparent ?? null, now };
+    const due = now + wholeMs(delayOf(message));
+    const row = { key, body: encodeMessage(message), traceparent: message.traceparent ?? null, now, due };
     if (this.#of('put').run(row).changes > 0) return;
     if (this.#of('bringForward').run({ key, now }).changes > 0) return;
     if (message.kind === 'conversation' || message.kind === 'details') this.#of('rerun').run({ key, now });
@@ -145,9 +148,9 @@ export class MessageTable {
 
   /** When there is something to take next, wall clock ms; `leases` counts those that will have run out. */
   nextDueAt(leases: boolean): number {
-    const queued = this.#of('nextQueued').get()?.['due'];
-    const lease = leases ? this.#of('nextLease').get()?.['due'] : null;
-    return Math.min(...[queued, lease].filter((due) => typeof due === 'number'), Number.POSITIVE_INFINITY);
+    const { queued, lease } = this.#of('nextDue').get() ?? {};
+    const dues = [queued, leases ? lease : null].filter((due) => typeof due === 'number');
+    return Math.min(...dues, Number.POSITIVE_INFINITY);
   }
 
   /**
