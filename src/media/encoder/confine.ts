@@ -17,6 +17,8 @@ export const UNCONFINED: Confinement = { layers: [], tools: {} };
 
 /** What cages are built of: programs by their absolute path, and what was found out about the encoder. */
 export interface CageTools {
+  /** Of coreutils; everywhere. */
+  readonly nice?: string | undefined;
   readonly prlimit?: string | undefined;
   readonly setpriv?: string | undefined;
   readonly sh?: string | undefined;
@@ -35,6 +37,8 @@ export interface EncoderCommand {
   readonly limits: EncoderLimits;
   /** Files on pipes: 1 or 2. */
   readonly inputs: number;
+  /** It takes what is left of the cores: of whatever it starts, nothing begins before that holds. */
+  readonly givesWay?: boolean;
 }
 
 export interface ConfinedCommand {
@@ -47,7 +51,13 @@ export interface ConfinedCommand {
 export function confine({ layers, tools }: Confinement, order: EncoderCommand): ConfinedCommand {
   const lifeline = !layers.includes('namespaces') ? undefined : order.inputs > 1 ? 4 : 3;
   const cage = new Rings(layers, tools);
-  const rings = [cage.tether(lifeline), cage.limits(order.limits), cage.rooms(), cage.rights()];
+  const rings = [
+    cage.patience(order.givesWay),
+    cage.tether(lifeline),
+    cage.limits(order.limits),
+    cage.rooms(),
+    cage.rights(),
+  ];
   return { command: [...rings.flat(), order.path, ...order.args], lifeline };
 }
 
@@ -62,6 +72,12 @@ class Rings {
     this.#tools = tools;
     this.#has = new Set(layers);
     this.#filteredBy = !this.#has.has('seccomp') ? undefined : tools.rights === undefined ? 'bwrap' : 'setpriv';
+  }
+
+  /** Around all others: a ring that is told from outside may have started somebody by then, who is never told. */
+  patience(givesWay = false): readonly string[] {
+    const { nice } = this.#tools;
+    return givesWay && nice !== undefined && this.#has.size > 0 ? [nice, '-n', String(NICE)] : [];
   }
 
   /**
@@ -159,6 +175,9 @@ const DROP_IDS: readonly string[] = [
   '--bounding-set=-all',
   '--inh-caps=-all',
 ];
+
+/** An encoder nobody listens to takes what is left of the cores: whoever asks the service something is answered first. */
+export const NICE = 10;
 
 /** Descriptors an encoder may have open. */
 const OPEN_FILES = 64;

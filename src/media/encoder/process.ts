@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { constants, setPriority } from 'node:os';
 import { Readable, Writable } from 'node:stream';
 import type { EncoderLimits } from './arguments.ts';
-import { confine, type Confinement } from './confine.ts';
+import { confine, type Confinement, NICE } from './confine.ts';
 import { type Ending, LEFT_OUT, spawnFailure } from './failure.ts';
 import { keepFilterFile } from './filter-file.ts';
 
@@ -45,9 +45,10 @@ export async function startEncoder(
   encoder: Encoder,
   { args, limits, inputs, listened = false }: EncoderOrder,
 ): Promise<EncoderProcess> {
-  const { command, lifeline } = confine(encoder.confinement, { path: encoder.path, args, limits, inputs });
+  const { confinement, path } = encoder;
+  const { command, lifeline } = confine(confinement, { path, args, limits, inputs, givesWay: !listened });
   const child = spawnChild(command, { inputs, lifeline, encoder });
-  if (!listened) giveWay(child);
+  if (!listened) giveWay(child, command[0] !== confinement.tools.nice);
   const exited = new Promise<{ ok: boolean }>((resolve) => {
     child.once('exit', (code) => {
       // What it may have started and left behind; and pipes that nobody reads any more would never close.
@@ -87,17 +88,14 @@ function spawnChild(command: readonly string[], { inputs, lifeline, encoder }: S
   }
 }
 
-/** An encoder nobody listens to takes what is left of the cores: whoever asks the service something is answered first. */
-const NICE = 10;
-
 /** Who is not root may change one session in a tenth of a second, of all on the machine. */
 const AGAIN_MS = 150;
 const MOST_TRIES = 20;
 
-/** By setpriority(2): among the threads of its session. */
-function giveWay(child: ChildProcess): void {
+/** Among the threads of its session, where no `nice` has told it, and as a session. */
+function giveWay(child: ChildProcess, isUntold: boolean): void {
   try {
-    if (child.pid !== undefined) setPriority(child.pid, NICE);
+    if (isUntold && child.pid !== undefined) setPriority(child.pid, NICE);
   } catch {
     // It is gone already, or may not be told: it works all the same.
   }

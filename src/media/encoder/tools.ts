@@ -17,13 +17,13 @@ export interface CageSurroundings {
 
 /** `path` is the encoder, absolute and without links; `searchPath` folders as in PATH. Never rejects. */
 export async function surroundingsOf(path: string, searchPath: string): Promise<CageSurroundings> {
-  const names = ['prlimit', 'setpriv', 'sh', 'bwrap'];
-  const [[prlimit, setpriv, sh, bwrap], contents] = await Promise.all([
+  const names = ['nice', 'prlimit', 'setpriv', 'sh', 'bwrap'];
+  const [[nice, prlimit, setpriv, sh, bwrap], contents] = await Promise.all([
     Promise.all(names.map((name) => findProgram(name, searchPath))),
     contentsOf(path).catch(() => undefined),
   ]);
   const rights = await rightsOf(setpriv);
-  const tools = { prlimit, setpriv, sh, bwrap, contents, rights, filter: filterFor(contents) };
+  const tools = { nice, prlimit, setpriv, sh, bwrap, contents, rights, filter: filterFor(contents) };
   return { tools, obstacles: obstaclesTo(tools) };
 }
 

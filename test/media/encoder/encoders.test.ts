@@ -6,8 +6,11 @@ import { test } from 'node:test';
 import { Encoders } from '../../../src/media/encoder/encoders.ts';
 import { encodeArguments, limitsOf } from '../../../src/media/encoder/arguments.ts';
 import { checkFfmpeg } from '../../../src/media/encoder/check.ts';
+import { confine } from '../../../src/media/encoder/confine.ts';
 import type { EncoderProcess } from '../../../src/media/encoder/process.ts';
 import type { Media } from '../../../src/media/sniff.ts';
+import { type Child, familyOf } from '../../support/service/children.ts';
+import { until } from '../../support/service/service.ts';
 
 const linux = process.platform === 'linux' ? {} : { skip: 'the census of processes reads /proc' };
 const ffmpeg = await checkFfmpeg();
@@ -81,6 +84,12 @@ test('after somebody listened the next encoder is there already, and gives the s
   await closeAll(encoders);
 });
 
+/** All that this process has started, once ffmpeg itself is among it. */
+function familyWithFfmpeg(): readonly Child[] | undefined {
+  const family = familyOf(process.pid);
+  return family.some(({ name }) => name === 'ffmpeg') ? family : undefined;
+}
+
 test(
   'an encoder nobody listens to leaves the cores to the service, also where the kernel shares them between sessions',
   linux,
@@ -89,12 +98,14 @@ test(
     if (!groups) t.diagnostic('this kernel has no autogroups');
     for (const [listened, nice] of [
       [true, getPriority()],
-      [false, 10],
+      [false, Math.min(getPriority() + 10, 19)],
     ] as const) {
       const encoders = new Encoders(ffmpeg, 1);
       const child = await encoders.start(order(8000, listened));
       const [pid = 0] = census();
-      assert.equal(getPriority(pid), nice);
+      // Once ffmpeg itself is there, all that its cage has started is there, too.
+      const family = await until(() => familyWithFfmpeg(), AbortSignal.timeout(60_000));
+      for (const member of family) assert.equal(getPriority(member.pid), nice);
       if (groups)
         assert.match(readFileSync(`/proc/${String(pid)}/autogroup`, 'utf8'), listened ? /nice 0$/m : /nice 10$/m);
       await work(child);
@@ -102,6 +113,14 @@ test(
     }
   },
 );
+
+test('who gives way is told so by the first program of its cage, before any other can start one', linux, () => {
+  const { confinement, path } = ffmpeg;
+  const command = (givesWay: boolean) => confine(confinement, { path, ...order(8000), givesWay }).command;
+  const { nice } = confinement.tools;
+  assert.ok(nice !== undefined && confinement.layers.length > 0);
+  assert.deepEqual(command(true), [nice, '-n', '10', ...command(false)]);
+});
 
 test('nothing is started ahead where nobody listens', linux, async () => {
   const encoders = new Encoders(ffmpeg, 2);
