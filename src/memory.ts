@@ -14,14 +14,6 @@ export function release(bytes: Buffer): void {
   buffer.transfer(0);
 }
 
-/** The same bytes to be kept for long: a part of a larger memory would keep all of that. */
-export function keepable(bytes: Buffer): Buffer {
-  if (bytes.length === bytes.buffer.byteLength) return bytes;
-  const copy = Buffer.allocUnsafeSlow(bytes.length);
-  bytes.copy(copy);
-  return copy;
-}
-
 /**
  * The heap grows to no more than twice what was alive before it is looked through. Left alone, V8 lets one that could have
  * gigabytes grow fourfold: a look at 8 days went from 135 to 257 MiB with 33 MB alive; this way one at 30 days ends at 164.

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { keepable, release } from '../src/memory.ts';
+import { release } from '../src/memory.ts';
 
 test('released bytes are gone, and their memory with them', () => {
   const bytes = Buffer.allocUnsafeSlow(65_536).fill(1);
@@ -17,11 +17,4 @@ test('what shares its memory with other bytes is not released', () => {
   const pooled = Buffer.from('short');
   release(pooled);
   assert.equal(pooled.toString(), 'short');
-});
-
-test('what is kept for long is kept in memory of its own, and copied only for that', () => {
-  const whole = Buffer.allocUnsafeSlow(20_000).fill(7);
-  assert.equal(keepable(whole), whole);
-  const kept = keepable(whole.subarray(10, 12));
-  assert.deepEqual([kept.buffer.byteLength, ...kept], [2, 7, 7]);
 });

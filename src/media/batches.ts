@@ -1,6 +1,6 @@
 /** Chunks of bytes → batches of what a parser finds in them, after its head was read. */
 import { setImmediate } from 'node:timers/promises';
-import { keepable, release } from '../memory.ts';
+import { release } from '../memory.ts';
 
 /** Some seconds of sound: what is found in so much is gone before the garbage collector has to move it. */
 const SLICE_BYTES = 16 * 1024;
@@ -10,6 +10,7 @@ const TURN_MS = 3;
 
 /** A parser that is given its input in pieces. Both methods throw a Failure for input that is damaged or ends too early. */
 export interface Parser<T> {
+  /** The chunk is given up afterwards: what is found in it is a copy. */
   push(chunk: Buffer): readonly T[];
   end(): readonly T[];
 }
@@ -33,7 +34,7 @@ const NOTHING: Buffer = Buffer.alloc(0);
 class Batches<T> implements AsyncIterableIterator<readonly T[]> {
   readonly #source: AsyncIterator<Buffer>;
   readonly #parser: Parser<T>;
-  #found: T[] = [];
+  #found: readonly T[] = [];
   #ended = false;
   /** The chunk that is being handed on, and how far it was. */
   #chunk = NOTHING;
@@ -63,7 +64,7 @@ class Batches<T> implements AsyncIterableIterator<readonly T[]> {
       this.#chunk = step.value;
     }
     try {
-      this.#keep(this.#parser.push(this.#slice()));
+      this.#parseSlice();
       return true;
     } catch (error) {
       await this.return();
@@ -71,19 +72,15 @@ class Batches<T> implements AsyncIterableIterator<readonly T[]> {
     }
   }
 
-  /** A copy: packets point into it, and would otherwise keep the whole chunk. */
-  #slice(): Buffer {
-    const chunk = this.#chunk;
-    const slice = keepable(chunk.subarray(this.#at, this.#at + SLICE_BYTES));
+  #parseSlice(): void {
+    const slice = this.#chunk.subarray(this.#at, this.#at + SLICE_BYTES);
+    this.#keep(this.#parser.push(slice));
     this.#at += slice.length;
-    if (this.#at === chunk.length) {
-      this.#leaveChunk();
-      if (slice.buffer !== chunk.buffer) release(chunk);
-    }
-    return slice;
+    if (this.#at === this.#chunk.length) this.#leaveChunk();
   }
 
   #leaveChunk(): void {
+    release(this.#chunk);
     this.#chunk = NOTHING;
     this.#at = 0;
   }
@@ -112,7 +109,6 @@ class Batches<T> implements AsyncIterableIterator<readonly T[]> {
   }
 
   #keep(found: readonly T[]): void {
-    if (this.#found.length === 0) this.#found = [...found];
-    else for (const item of found) this.#found.push(item);
+    this.#found = this.#found.length === 0 ? found : [...this.#found, ...found];
   }
 }

@@ -9,7 +9,7 @@ async function* once(): AsyncGenerator<Buffer> {
 }
 
 test('a chunk is handed on in slices, every byte once and in order', async () => {
-  const parser: Parser<Buffer> = { push: (slice) => [slice], end: () => [] };
+  const parser: Parser<Buffer> = { push: (slice) => [Buffer.from(slice)], end: () => [] };
   const slices: Buffer[] = [];
   for await (const batch of await openBatches(once(), parser, () => true)) slices.push(...batch);
   assert.ok(slices.length > 1);
@@ -61,13 +61,18 @@ test('one that is left while it gives way asks its source for nothing more', asy
   assert.equal(asked, 1);
 });
 
-test('a chunk of exactly one slice is not taken from under it', async () => {
-  const parser: Parser<Buffer> = { push: (slice) => [slice], end: () => [] };
-  const record = Buffer.allocUnsafeSlow(16 * 1024).fill(1);
-  const slices: Buffer[] = [];
+test('the memory of a chunk is given back once its last slice is parsed, and not before', async () => {
+  const lengths: number[] = [];
+  const chunks = [1, 16 * 1024, 40 * 1024, 64 * 1024].map((sizeBytes) => Buffer.allocUnsafeSlow(sizeBytes));
   const source = async function* (): AsyncGenerator<Buffer> {
-    yield record;
+    yield* chunks;
   };
-  for await (const batch of await openBatches(source(), parser, () => true)) slices.push(...batch);
-  assert.deepEqual(Buffer.concat(slices), Buffer.alloc(16 * 1024, 1));
+  const parser: Parser<number> = { push: (slice) => [slice.length], end: () => [] };
+  for await (const batch of await openBatches(source(), parser, () => true)) lengths.push(...batch);
+  assert.deepEqual(lengths, [1, ...[1, 1, 1, 0.5, 1, 1, 1, 1].map((slices) => slices * 16 * 1024)]);
+  // What is too small to be worth it is left to the garbage collector.
+  assert.deepEqual(
+    chunks.map(({ length }) => length),
+    [1, 0, 0, 0],
+  );
 });

@@ -2,16 +2,16 @@
 import type { RangeDecoder } from './range-decoder.ts';
 
 /**
- * The lowest bands, up to 4 kHz, which every bandwidth has: what is above them adds little to how loud speech is, and comes behind
- * them, so that it need not be read.
+ * The lowest bands, up to 2.4 kHz, where the tones of telephones lie as well: what is above them adds nothing to how well the
+ * level goes with that of the decoded speech, and comes behind them, so that it need not be read.
  */
-const BANDS = 13;
+const BANDS = 10;
 
 /** Edges of the bands in steps of 200 Hz (xiph/opus celt/modes.c, eband5ms). */
-const EDGES = [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20];
+const EDGES = [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12];
 
 /** Mean energy of each band, in sixteenths of 6 dB (xiph/opus celt/quant_bands.c, eMeans). */
-const MEANS = [103, 100, 92, 85, 81, 77, 72, 70, 78, 75, 73, 71, 78];
+const MEANS = [103, 100, 92, 85, 81, 77, 72, 70, 78, 75];
 
 /** Energies are whole numbers: so many make one step of 6 dB. */
 const STEP_BITS = 10;
@@ -22,14 +22,14 @@ const SMALL_STEP = Uint8Array.of(2, 1, 0);
 
 /** Probability of no step and its decay by band, for each frame length: after another frame, and alone (quant_bands.c, e_prob_model). */
 const PROBABILITIES: readonly (readonly number[])[] = [
-  [72, 127, 65, 129, 66, 128, 65, 128, 64, 128, 62, 128, 64, 128, 64, 128, 92, 78, 92, 79, 92, 78, 90, 79, 116, 41],
-  [24, 179, 48, 138, 54, 135, 54, 132, 53, 134, 56, 133, 55, 132, 55, 132, 61, 114, 70, 96, 74, 88, 75, 88, 87, 74],
-  [83, 78, 84, 81, 88, 75, 86, 74, 87, 71, 90, 73, 93, 74, 93, 74, 109, 40, 114, 36, 117, 34, 117, 34, 143, 17],
-  [23, 178, 54, 115, 63, 102, 66, 98, 69, 99, 74, 89, 71, 91, 73, 91, 78, 89, 86, 80, 92, 66, 93, 64, 102, 59],
-  [61, 90, 93, 60, 105, 42, 107, 41, 110, 45, 116, 38, 113, 38, 112, 38, 124, 26, 132, 27, 136, 19, 140, 20, 155, 14],
-  [21, 178, 59, 110, 71, 86, 75, 85, 84, 83, 91, 66, 88, 73, 87, 72, 92, 75, 98, 72, 105, 58, 107, 54, 115, 52],
-  [42, 121, 96, 66, 108, 43, 111, 40, 117, 44, 123, 32, 120, 36, 119, 33, 127, 33, 134, 34, 139, 21, 147, 23, 152, 20],
-  [22, 178, 63, 114, 74, 82, 84, 83, 92, 82, 103, 62, 96, 72, 96, 67, 101, 73, 107, 72, 113, 55, 118, 52, 125, 52],
+  [72, 127, 65, 129, 66, 128, 65, 128, 64, 128, 62, 128, 64, 128, 64, 128, 92, 78, 92, 79],
+  [24, 179, 48, 138, 54, 135, 54, 132, 53, 134, 56, 133, 55, 132, 55, 132, 61, 114, 70, 96],
+  [83, 78, 84, 81, 88, 75, 86, 74, 87, 71, 90, 73, 93, 74, 93, 74, 109, 40, 114, 36],
+  [23, 178, 54, 115, 63, 102, 66, 98, 69, 99, 74, 89, 71, 91, 73, 91, 78, 89, 86, 80],
+  [61, 90, 93, 60, 105, 42, 107, 41, 110, 45, 116, 38, 113, 38, 112, 38, 124, 26, 132, 27],
+  [21, 178, 59, 110, 71, 86, 75, 85, 84, 83, 91, 66, 88, 73, 87, 72, 92, 75, 98, 72],
+  [42, 121, 96, 66, 108, 43, 111, 40, 117, 44, 123, 32, 120, 36, 119, 33, 127, 33, 134, 34],
+  [22, 178, 63, 114, 74, 82, 84, 83, 92, 82, 103, 62, 96, 72, 96, 67, 101, 73, 107, 72],
 ];
 
 /** In 32768, by frame length: how far a band follows itself in the frame before, and how little the steps below it (pred_coef, beta_coef). */

@@ -1,6 +1,6 @@
 /** The bytes of an Ogg file, as they come in → pages of sound and pictures with the packets that end on them (RFC 3533). */
 import { Failure } from '../../failure.ts';
-import { Backlog } from '../backlog.ts';
+import { KeptBytes } from '../kept-bytes.ts';
 import type { Parser } from '../batches.ts';
 import { ID3_HEADER_BYTES, id3Bytes } from '../id3.ts';
 import { MediaTail } from '../tail.ts';
@@ -106,7 +106,7 @@ class LogicalStream {
 export class OggParser implements Parser<OggPage> {
   /** Streams of sound and pictures in the link that is being read; complete behind its first pages. */
   mediaStreams = 0;
-  readonly #backlog = new Backlog();
+  readonly #backlog = new KeptBytes();
   #need = HEADER;
   /** Bytes of a tag in front that are still to come. */
   #skip = 0;

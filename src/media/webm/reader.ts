@@ -1,6 +1,6 @@
 /** The bytes of a WebM or Matroska file, as they stream in → its tracks and packets (RFC 9559). */
 import { Failure } from '../../failure.ts';
-import { Backlog } from '../backlog.ts';
+import { KeptBytes } from '../kept-bytes.ts';
 import { openBatches, type Parser } from '../batches.ts';
 import type { FileStream, Packet, Track } from '../packet.ts';
 import { isText, MediaTail } from '../tail.ts';
@@ -62,7 +62,7 @@ class WebmParser implements Parser<Packet> {
   durationMs: number | undefined;
   /** Whether every Segment so far has a size. */
   isSized = true;
-  readonly #backlog = new Backlog();
+  readonly #backlog = new KeptBytes();
   readonly #line = new TimeLine();
   #level: Level = 'file';
   #document = new WebmDocument();
