@@ -35,7 +35,7 @@ interface HoleFinder {
 /** What is missing in front of a packet. */
 interface Hole {
   readonly timeNs: number;
-  readonly packets: Generator<Buffer, void, void>;
+  readonly packets: Generator<Uint8Array, void, void>;
 }
 
 function finderOf(codecId: string, codecPrivate: Buffer | undefined): HoleFinder | undefined {
@@ -52,7 +52,7 @@ class OpusHoles implements HoleFinder {
   /** How much was heard, silence included. */
   #heardNs = 0;
   #endNs = 0;
-  #last: Buffer | undefined;
+  #last: Uint8Array | undefined;
 
   constructor(head: OpusHead) {
     this.#head = head;
@@ -67,7 +67,7 @@ class OpusHoles implements HoleFinder {
     return hole;
   }
 
-  #fill(missingNs: number, like: Buffer): Hole {
+  #fill(missingNs: number, like: Uint8Array): Hole {
     const missing = nsToSamples(missingNs);
     const samples = missing - (missing % SILENCE_STEP);
     this.#heardNs += samplesToNs(samples);

@@ -33,7 +33,7 @@ function silence(samples: number, toc: number): Buffer {
 }
 
 /** A packet of silence as long as `like`, of its bandwidth and channels. Undefined where `like` is no valid packet. */
-export function silenceLike(like: Buffer): Buffer | undefined {
+export function silenceLike(like: Uint8Array): Buffer | undefined {
   const toc = like[0];
   const samples = packetSamples(like);
   return toc === undefined || samples === undefined ? undefined : silence(samples, toc);
@@ -43,7 +43,7 @@ export function silenceLike(like: Buffer): Buffer | undefined {
  * A packet of the same shape whose frames are all empty, which a decoder takes for lost (RFC 6716 §3.2.1): at the very
  * beginning it gives silence and leaves the decoder as new. Undefined where `like` is no valid packet.
  */
-export function lostLike(like: Buffer): Buffer | undefined {
+export function lostLike(like: Uint8Array): Buffer | undefined {
   const toc = like[0];
   if (toc === undefined || packetSamples(like) === undefined) return undefined;
   if ((toc & 3) === 0) return Buffer.from([toc]);
@@ -52,7 +52,7 @@ export function lostLike(like: Buffer): Buffer | undefined {
 }
 
 /** Packets that are silent for so many samples, rounded down to whole steps: as long as `like`, and the rest in a shorter one. */
-export function* silentPackets(samples: number, like: Buffer, head: OpusHead): Generator<Buffer, void, void> {
+export function* silentPackets(samples: number, like: Uint8Array, head: OpusHead): Generator<Buffer, void, void> {
   const whole = Math.min(packetSamples(like) ?? MAX_PACKET_SAMPLES, MAX_PACKET_SAMPLES);
   const packet = silenceOfStreams(whole, like, head);
   let left = samples;
@@ -62,7 +62,7 @@ export function* silentPackets(samples: number, like: Buffer, head: OpusHead): G
 }
 
 /** All streams of a packet but the last are self-delimited (RFC 7845 §3, RFC 6716 appendix B). */
-function silenceOfStreams(samples: number, like: Buffer, { streams, coupled }: OpusHead): Buffer {
+function silenceOfStreams(samples: number, like: Uint8Array, { streams, coupled }: OpusHead): Buffer {
   const toc = like[0] ?? 0;
   const parts = Array.from({ length: streams }, (_, index) => {
     // A stream that is not of several codes its own channels in each packet.
@@ -72,7 +72,7 @@ function silenceOfStreams(samples: number, like: Buffer, { streams, coupled }: O
   return Buffer.concat(parts.map((part, index) => (index === streams - 1 ? part : selfDelimited(part))));
 }
 
-function selfDelimited(packet: Buffer): Buffer {
+function selfDelimited(packet: Uint8Array): Buffer {
   const target = Buffer.alloc(packet.length + 2);
   return target.subarray(0, writeSelfDelimited(target, 0, packet));
 }

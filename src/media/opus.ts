@@ -41,7 +41,7 @@ export function frameSamples(toc: number): number {
 }
 
 /** Samples a packet decodes to; undefined where it is no valid packet (empty, no frame, longer than 120 ms). */
-export function packetSamples(packet: Buffer): number | undefined {
+export function packetSamples(packet: Uint8Array): number | undefined {
   const toc = packet[0];
   if (toc === undefined) return undefined;
   const frame = frameSamples(toc);
@@ -66,7 +66,7 @@ export interface OpusFraming {
 }
 
 /** Whether a packet keeps the rules of RFC 6716 §3.4. */
-export function isValidPacket(packet: Buffer): boolean {
+export function isValidPacket(packet: Uint8Array): boolean {
   const toc = packet[0];
   // Most hold one frame, and there is nothing to take apart.
   if (toc !== undefined && isOneFrame(toc)) return !isNoFrameSize(packet.length - 1);
@@ -79,7 +79,7 @@ export function isOneFrame(toc: number): boolean {
 }
 
 /** Takes a packet apart; undefined where it breaks a rule of RFC 6716 §3.4. */
-export function parsePacket(packet: Buffer): OpusFraming | undefined {
+export function parsePacket(packet: Uint8Array): OpusFraming | undefined {
   const toc = packet[0];
   if (toc === undefined || packetSamples(packet) === undefined) return undefined;
   const framing = parseFrames(packet, toc);
@@ -91,7 +91,7 @@ export function isNoFrameSize(size: number): boolean {
   return size < 0 || size > 1275;
 }
 
-function parseFrames(packet: Buffer, toc: number): OpusFraming | undefined {
+function parseFrames(packet: Uint8Array, toc: number): OpusFraming | undefined {
   const code = toc & 3;
   if (code === 0) return { toc, code, sizes: [packet.length - 1], start: 1, padding: 0 };
   if (code === 1) {
@@ -106,7 +106,7 @@ function parseFrames(packet: Buffer, toc: number): OpusFraming | undefined {
   return parseCode3(packet, toc);
 }
 
-function parseCode3(packet: Buffer, toc: number): OpusFraming | undefined {
+function parseCode3(packet: Uint8Array, toc: number): OpusFraming | undefined {
   const info = packet[1];
   if (info === undefined) return undefined;
   const count = info & 63;
@@ -138,7 +138,7 @@ export interface SelfDelimited {
 }
 
 /** The reverse of {@link writeSelfDelimited}: the packet that `bytes` begin with; undefined where there is none. */
-export function parseSelfDelimited(bytes: Buffer): SelfDelimited | undefined {
+export function parseSelfDelimited(bytes: Uint8Array): SelfDelimited | undefined {
   const toc = bytes[0];
   if (toc === undefined || packetSamples(bytes) === undefined) return undefined;
   const code = toc & 3;
@@ -160,7 +160,7 @@ const AT_FIRST = { padding: 0, next: 1 };
 const AT_SECOND = { padding: 0, next: 2 };
 
 function readLengths(
-  bytes: Buffer,
+  bytes: Uint8Array,
   at: number,
   count: number,
 ): { readonly sizes: readonly number[]; readonly next: number } | undefined {
@@ -176,7 +176,7 @@ function readLengths(
 }
 
 /** Frame length in one or two bytes (RFC 6716 §3.2.1). */
-function readLength(packet: Buffer, at: number): { readonly size: number; readonly next: number } | undefined {
+function readLength(packet: Uint8Array, at: number): { readonly size: number; readonly next: number } | undefined {
   const first = packet[at];
   if (first === undefined) return undefined;
   if (first < 252) return { size: first, next: at + 1 };
@@ -185,7 +185,10 @@ function readLength(packet: Buffer, at: number): { readonly size: number; readon
 }
 
 /** Padding length in any number of bytes, 255 meaning 254 and more to come (RFC 6716 §3.2.5). */
-function readPadding(packet: Buffer, offset: number): { readonly padding: number; readonly next: number } | undefined {
+function readPadding(
+  packet: Uint8Array,
+  offset: number,
+): { readonly padding: number; readonly next: number } | undefined {
   let padding = 0;
   for (let at = offset; at < packet.length; at += 1) {
     const byte = packet[at] ?? 0;
@@ -202,7 +205,7 @@ export const SELF_DELIMITING_BYTES = 2;
  * Writes a packet so that its end can be told without its length (RFC 6716 appendix B): the length of the last frame (codes 1
  * and 3 CBR: of every frame) goes where the other lengths end. Returns the offset behind it, undefined for an invalid packet.
  */
-export function writeSelfDelimited(target: Buffer, offset: number, packet: Buffer): number | undefined {
+export function writeSelfDelimited(target: Uint8Array, offset: number, packet: Uint8Array): number | undefined {
   if (!isValidPacket(packet)) return undefined;
   const framing = isOneFrame(packet[0] ?? 0) ? undefined : parsePacket(packet);
   const start = framing?.start ?? 1;
@@ -217,11 +220,12 @@ function lengthBytes(size: number): number {
   return size < 252 ? 1 : 2;
 }
 
-function writeLength(target: Buffer, offset: number, size: number): number {
-  if (size < 252) return target.writeUInt8(size, offset);
-  const first = 252 + (size & 3);
-  target.writeUInt8(first, offset);
-  return target.writeUInt8((size - first) / 4, offset + 1);
+function writeLength(target: Uint8Array, offset: number, size: number): number {
+  const first = size < 252 ? size : 252 + (size & 3);
+  target[offset] = first;
+  if (first < 252) return offset + 1;
+  target[offset + 1] = (size - first) / 4;
+  return offset + 2;
 }
 
 /** The identification header (RFC 7845 §5.1), which Matroska keeps as CodecPrivate. */

@@ -33,7 +33,8 @@ export interface Packet {
   readonly track: number;
   /** Presentation time, nanoseconds from the start; includes the codec delay, as Matroska block times do. */
   readonly timeNs: number;
-  readonly data: Buffer;
+  /** No Buffer: there are many of them, and a view of this sort costs half. */
+  readonly data: Uint8Array;
   readonly keyframe: boolean;
   /** Where known: every Opus packet (RFC 6716 §3.1). */
   readonly durationNs: number | undefined;

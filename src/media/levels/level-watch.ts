@@ -157,7 +157,7 @@ class StreamMeter {
   }
 
   /** The last part of a packet, from `at` on, which begins to play at `sample`. */
-  read(data: Buffer, at: number, sample: number): void {
+  read(data: Uint8Array, at: number, sample: number): void {
     const toc = data[at] ?? 0;
     const size = data.length - at - 1;
     // Mostly it is one frame, and nothing has to be taken apart.
@@ -168,7 +168,7 @@ class StreamMeter {
   }
 
   /** A part that others follow tells its own length (appendix B). Returns the offset behind it, -1 where it is invalid. */
-  readDelimited(data: Buffer, at: number, sample: number): number {
+  readDelimited(data: Uint8Array, at: number, sample: number): number {
     const toc = data[at] ?? 0;
     const size = data[at + 1] ?? 0;
     const end = at + 2 + size;

@@ -141,7 +141,7 @@ class Channel {
   #slotSamples = 0;
   /** Samples from its own times to those of both. */
   #delay = 0;
-  #last: Buffer | undefined;
+  #last: Uint8Array | undefined;
   #lastSlot = -1;
 
   constructor(stream: OggOpus) {
@@ -181,7 +181,7 @@ class Channel {
   }
 
   /** The packet for a slot: its own, or one that fills the slot, in the shape of `other` where it has none to take after. */
-  take(slot: number, other: Buffer | undefined): Buffer {
+  take(slot: number, other: Uint8Array | undefined): Uint8Array {
     const packet = this.#batch[this.#index];
     if (packet === undefined || this.#slotOf(packet) > slot) return this.#filling(packet?.data ?? other);
     if (packetSamples(packet.data) !== this.#slotSamples) throw unjoinable('their packets differ in length');
@@ -205,14 +205,14 @@ class Channel {
   }
 
   /** Before the first packet "lost" ones: they sound of nothing and leave the decoder as new. Later ones have to be silence. */
-  #filling(like: Buffer | undefined): Buffer {
+  #filling(like: Uint8Array | undefined): Uint8Array {
     const filling = this.#last === undefined ? lostLike(like ?? EMPTY) : silenceLike(this.#last);
     if (filling === undefined) throw unjoinable('a packet is invalid');
     return filling;
   }
 
   /** The packet that is next, or was last: what the other channel takes after where it has none at all. */
-  get sample(): Buffer | undefined {
+  get sample(): Uint8Array | undefined {
     return this.#batch[this.#index]?.data ?? this.#last;
   }
 }
@@ -281,7 +281,7 @@ class Joined implements AsyncIterableIterator<readonly Packet[]> {
     return batch;
   }
 
-  #packet(left: Buffer, right: Buffer): Packet {
+  #packet(left: Uint8Array, right: Uint8Array): Packet {
     return {
       track: 0,
       timeNs: samplesToNs(this.#slot * this.#slotSamples),
@@ -308,7 +308,7 @@ class Slab {
   #used = 0;
 
   /** All streams of a packet but the last are self-delimited (RFC 6716 appendix B). */
-  join(left: Buffer, right: Buffer): Buffer {
+  join(left: Uint8Array, right: Uint8Array): Uint8Array {
     const most = left.length + SELF_DELIMITING_BYTES + right.length;
     if (this.#used + most > this.#bytes.length) {
       this.#bytes = Buffer.allocUnsafeSlow(Math.max(most, SLAB_BYTES));
@@ -320,6 +320,6 @@ class Slab {
     if (at === undefined || !isValidPacket(right)) throw unjoinable('a packet is invalid');
     this.#bytes.set(right, at);
     this.#used = at + right.length;
-    return this.#bytes.subarray(start, this.#used);
+    return new Uint8Array(this.#bytes.buffer, start, this.#used - start);
   }
 }

@@ -4,7 +4,7 @@ import { OPUS_RATE, packetSamples, parseOpusHead } from '../opus.ts';
 import type { MediaKind } from '../sniff.ts';
 import type { Contents, SoundContents } from '../source/contents.ts';
 import type { Lengths, SourceFigures } from '../source/tally.ts';
-import { OggParser, type OggPage } from './ogg.ts';
+import { headerOf, OggParser, type OggPage } from './ogg.ts';
 import { parseVorbisHead, parseVorbisModes, VorbisClock, type VorbisHead } from './vorbis.ts';
 
 const KINDS = ['ogg-opus', 'ogg-vorbis', 'ogg'] as const;
@@ -86,7 +86,7 @@ export class OggMeter implements SourceFigures {
       this.#endedS = this.#heardS();
       this.#spans = new Map();
     }
-    const packet = packets[0] ?? NOTHING;
+    const packet = headerOf(packets[0] ?? NOTHING);
     const span = openSpan(packet);
     this.#spans.set(serial, span);
     if (span === undefined) this.#leaveOut(packet);
@@ -148,7 +148,7 @@ interface OggSound {
   readonly preSkip: number;
   /** 1/256 dB. */
   readonly gain?: number;
-  readonly samplesOf: (packet: Buffer) => number;
+  readonly samplesOf: (packet: Uint8Array) => number;
 }
 
 const READERS: readonly ((firstPacket: Buffer) => OggSound | undefined)[] = [
@@ -202,10 +202,10 @@ function flacSound(packet: Buffer): OggSound | undefined {
 }
 
 /** SoundContents alone is counted: the packets that come before it are headers. */
-function vorbisSamples(head: VorbisHead): (packet: Buffer) => number {
+function vorbisSamples(head: VorbisHead): (packet: Uint8Array) => number {
   let clock: VorbisClock | undefined;
   return (packet) => {
-    const modes = clock === undefined ? parseVorbisModes(packet) : undefined;
+    const modes = clock === undefined ? parseVorbisModes(headerOf(packet)) : undefined;
     if (modes !== undefined) clock = new VorbisClock(head, modes);
     return clock?.samplesOf(packet) ?? 0;
   };
@@ -218,7 +218,7 @@ class Span {
   readonly name: string;
   readonly #rate: number;
   readonly #preSkip: number;
-  readonly #samplesOf: (packet: Buffer) => number;
+  readonly #samplesOf: (packet: Uint8Array) => number;
   #first: number | undefined;
   #last = 0;
 

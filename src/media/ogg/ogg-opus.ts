@@ -1,7 +1,7 @@
 /** An Ogg Opus file, as it streams in → Opus packets with their true times (RFC 7845). */
 import { Failure } from '../../failure.ts';
 import { openBatches, type Parser } from '../batches.ts';
-import { damagedOgg, type OggPage, OggParser } from './ogg.ts';
+import { damagedOgg, headerOf, type OggPage, OggParser } from './ogg.ts';
 import {
   canDecode,
   isSameShape,
@@ -156,13 +156,13 @@ class OggOpusParser implements Parser<OpusPacket> {
     if (packet === undefined && this.#expects === 'tags') return;
     if (packet === undefined || more.length > 0) throw damagedOgg(page.offset, 'a header shares its page');
     if (this.#expects === 'tags') {
-      if (packet.toString('latin1', 0, 8) !== 'OpusTags')
+      if (headerOf(packet).toString('latin1', 0, 8) !== 'OpusTags')
         throw damagedOgg(page.offset, 'the comment header is missing');
       this.#expects = 'sound';
       return;
     }
     this.#expects = 'tags';
-    this.#takeHead(packet);
+    this.#takeHead(headerOf(packet));
     this.#origin = undefined;
   }
 
@@ -188,10 +188,9 @@ class OggOpusParser implements Parser<OpusPacket> {
    * (ffmpeg: -stream_loop, concat) write less: which samples are meant to go is stated nowhere, only that all are there.
    */
   #sound(page: OggPage, found: OpusPacket[]): void {
-    const packets = page.packets.filter(({ length }) => length > 0);
-    const durations = packets.map((packet) => samplesOf(packet, page.offset));
+    const durations = page.packets.map((packet) => samplesOf(packet, page.offset));
     const total = durations.reduce((sum, samples) => sum + samples, 0);
-    if (packets.length === 0 && !(page.isLast && page.granule >= 0)) return;
+    if (total === 0 && !(page.isLast && page.granule >= 0)) return;
     if (page.granule < 0) throw damagedOgg(page.offset, 'a page of sound has no granule position');
     this.#start(page, total);
     const early = this.#next + total - ((this.#origin ?? 0) + page.granule);
@@ -201,7 +200,7 @@ class OggOpusParser implements Parser<OpusPacket> {
     if (-early > MAX_GAP) throw damagedOgg(page.offset, 'the granule position jumps by more than a day');
     if (overlaps || -early >= MIN_GAP) this.#next -= early;
     if (-early >= MIN_GAP) this.#late = Math.max(0, this.#late + early);
-    this.#lay({ ...page, packets }, { durations, heard: total - (page.isLast ? Math.max(0, early) : 0) }, found);
+    this.#lay(page, { durations, heard: total - (page.isLast ? Math.max(0, early) : 0) }, found);
   }
 
   /** The first page of sound tells where the time line begins; what begins before zero has to be rejected (RFC 7845 §4.5). */
@@ -218,20 +217,19 @@ class OggOpusParser implements Parser<OpusPacket> {
   #lay(page: OggPage, { durations, heard }: Laying, found: OpusPacket[]): void {
     if (heard < 0) this.#trimHeld(-heard, page.offset);
     let left = heard;
-    let index = 0;
-    for (const data of page.packets) {
+    for (const [index, data] of page.packets.entries()) {
       if (left <= 0) break;
       const samples = durations[index] ?? 0;
+      if (samples === 0) continue;
       if (this.#held !== undefined) found.push(this.#held);
       this.#hold(data, samples, Math.max(0, samples - left));
       left -= samples;
-      index += 1;
     }
     this.#next += Math.min(0, left);
   }
 
   /** `trim` samples at its end must not be heard. */
-  #hold(data: Buffer, samples: number, trim: number): void {
+  #hold(data: Uint8Array, samples: number, trim: number): void {
     const mute = this.#muteOf(samples, trim);
     this.#latest = Math.max(this.#next, this.#latest);
     this.#held = {
@@ -279,8 +277,9 @@ interface Laying {
   readonly heard: number;
 }
 
-function samplesOf(packet: Buffer, offset: number): number {
-  const samples = packetSamples(packet);
+/** 0 for an empty packet, which is none. */
+function samplesOf(packet: Uint8Array, offset: number): number {
+  const samples = packet.length === 0 ? 0 : packetSamples(packet);
   if (samples === undefined) throw damagedOgg(offset, 'the page holds an invalid Opus packet');
   return samples;
 }

@@ -16,7 +16,7 @@ export interface OggPage {
   /** What it means is the codec's business; -1 where no packet ends on the page. */
   readonly granule: number;
   /** The packets that end here, whole, whichever page they began on; views of larger buffers where they fit into one. */
-  readonly packets: readonly Buffer[];
+  readonly packets: readonly Uint8Array[];
   /** All of the page. */
   readonly bytes: Buffer;
 }
@@ -61,27 +61,27 @@ class LogicalStream {
     this.sequence = sequence;
   }
 
-  packetsOf(page: Buffer, offset: number): Buffer[] {
+  packetsOf(page: Buffer, offset: number): Uint8Array[] {
     const segments = page.readUInt8(26);
     const continues = (page.readUInt8(5) & 1) !== 0;
     if (segments > 0 && continues !== this.unfinished.length > 0) {
       throw damagedOgg(offset, continues ? 'a packet is continued that never began' : 'a packet is not continued');
     }
-    const packets: Buffer[] = [];
+    const packets: Uint8Array[] = [];
     let start = HEADER + segments;
     let end = start;
     for (let i = 0; i < segments; i += 1) {
       const lace = page[HEADER + i] ?? 0;
       end += lace;
       if (lace === 255) continue;
-      packets.push(this.#finish(page.subarray(start, end)));
+      packets.push(this.#finish(new Uint8Array(page.buffer, page.byteOffset + start, end - start)));
       start = end;
     }
     if (segments > 0 && page[HEADER + segments - 1] === 255) this.#keep(page.subarray(start, end), offset);
     return packets;
   }
 
-  #finish(rest: Buffer): Buffer {
+  #finish(rest: Uint8Array): Uint8Array {
     if (this.unfinished.length === 0) return rest;
     const packet = Buffer.concat([...this.unfinished, rest]);
     this.unfinished = [];
@@ -270,6 +270,11 @@ export class OggParser implements Parser<OggPage> {
     if (sequence === (stream.sequence + 1) >>> 0) return stream;
     throw damagedOgg(offset, `page ${sequence} follows page ${stream.sequence}: some are missing`);
   }
+}
+
+/** A packet that is a header, whose fields are read. */
+export function headerOf(packet: Uint8Array): Buffer {
+  return Buffer.from(packet.buffer, packet.byteOffset, packet.length);
 }
 
 function heldPages(streams: readonly LogicalStream[]): readonly OggPage[] {

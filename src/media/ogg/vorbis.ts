@@ -98,7 +98,7 @@ export class VorbisClock {
   }
 
   /** 0 for the very first packet, and for what is no packet of sound. */
-  samplesOf(packet: Buffer): number {
+  samplesOf(packet: Uint8Array): number {
     const first = packet[0];
     if (first === undefined || (first & 1) === 1) return 0;
     const mode = (first >> 1) & ((1 << this.#modeBits) - 1);

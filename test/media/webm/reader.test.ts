@@ -14,12 +14,12 @@ import {
   uintElement,
   UNKNOWN_SIZE,
 } from '../../../src/media/webm/ebml.ts';
-import type { Packet } from '../../../src/media/packet.ts';
 import { readWebm } from '../../../src/media/webm/reader.ts';
 import { WebmWriter } from '../../../src/media/webm/writer.ts';
 import { ffmpeg, probeComplaints } from '../../support/media/ffmpeg.ts';
 import {
   allPackets,
+  type BufferPacket,
   OPUS_TRACK,
   opusHead,
   opusPacket,
@@ -35,7 +35,7 @@ let folder = '';
 before(async () => (folder = await mkdtemp(path.join(tmpdir(), 'webm-reader-'))));
 after(() => rm(folder, { recursive: true }));
 
-async function read(bytes: Buffer, chunkSize?: number): Promise<Packet[]> {
+async function read(bytes: Buffer, chunkSize?: number): Promise<readonly BufferPacket[]> {
   return allPackets(await readWebm(source(bytes, chunkSize)));
 }
 

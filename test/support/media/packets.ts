@@ -20,10 +20,17 @@ export function source(bytes: Buffer, chunkSize = 4096): AsyncIterable<Buffer> &
   };
 }
 
-export async function allPackets(stream: PacketStream): Promise<Packet[]> {
+export type BufferPacket = Omit<Packet, 'data'> & { readonly data: Buffer };
+
+export async function allPackets(stream: PacketStream): Promise<BufferPacket[]> {
   const packets: Packet[] = [];
   for await (const batch of stream.packets) packets.push(...batch);
-  return packets;
+  return packets.map((packet) => ({ ...packet, data: asBuffer(packet.data) }));
+}
+
+/** The same bytes, to be compared and searched. */
+export function asBuffer({ buffer, byteOffset, length }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, length);
 }
 
 /** The file and the live stream that the writer makes of a stream. */
