@@ -152,7 +152,9 @@ function readTrack(trak: BoxContent, movieScale: number, defaults: ReadonlyMap<n
   const kind = KINDS.get(hdlr?.body.toString('latin1', 8, 12) ?? '') ?? 'other';
   const timescale = mdhd === undefined ? 0 : readTimes(mdhd).timescale;
   const { samples, units } = readTimeTable(boxes.get('stts'), countOfSizes(boxes.get('stsz')));
-  const [edits] = descendantsOf(trak, ['edts', 'elst']);
+  const [elst] = descendantsOf(trak, ['edts', 'elst']);
+  const edits = readEdits(elst, movieScale, timescale);
+  if (kind === 'sound') requireUnbroken(edits, elst?.offset ?? trak.offset);
   const id = readTrackId(trak);
   return {
     track: {
@@ -160,7 +162,7 @@ function readTrack(trak: BoxContent, movieScale: number, defaults: ReadonlyMap<n
       kind,
       ...readEntry(boxes.get('stsd'), kind),
       timescale,
-      ...presented(timescale === 0 ? 0 : units / timescale, readEdits(edits, movieScale, timescale)),
+      ...presented(timescale === 0 ? 0 : units / timescale, edits),
       samples,
       fragmentUnits: defaults.get(id) ?? 0,
     },
@@ -219,22 +221,34 @@ interface Edits {
   readonly emptyS: number;
   /** Seconds of media that are presented; undefined where all of them are. */
   readonly shownS: number | undefined;
+  /** There is nothing in between or behind as well. */
+  readonly pauses: boolean;
 }
+
+const WITHOUT_EDITS: Edits = { emptyS: 0, shownS: undefined, pauses: false };
 
 /** elst (§8.6.6): segments of the movie's time, each at a time of the media or, at -1, without any. */
 function readEdits(elst: BoxContent | undefined, movieScale: number, mediaScale: number): Edits {
-  if (elst === undefined || movieScale === 0 || mediaScale === 0) return { emptyS: 0, shownS: undefined };
+  if (elst === undefined || movieScale === 0 || mediaScale === 0) return WITHOUT_EDITS;
   const wide = elst.body[0] === 1;
   const entryBytes = wide ? 20 : 12;
   const count = tableEntries(elst, { head: 8, entryBytes });
-  let [emptyS, shownS] = [0, 0];
+  let [emptyS, shownS, pauses] = [0, 0, false];
   for (let at = 8; at < 8 + count * entryBytes; at += entryBytes) {
     const units = wide ? Number(elst.body.readBigUInt64BE(at)) : elst.body.readUInt32BE(at);
     const isEmpty = wide ? elst.body.readBigInt64BE(at + 8) === -1n : elst.body.readInt32BE(at + 4) === -1;
     if (!isEmpty) shownS += units / movieScale;
     else if (shownS === 0) emptyS += units / movieScale;
+    else pauses ||= units > 0;
   }
-  return { emptyS, shownS: shownS === 0 ? undefined : shownS };
+  return { emptyS, shownS: shownS === 0 ? undefined : shownS, pauses };
+}
+
+/** ffmpeg plays some of the sound twice where its edits pause. */
+function requireUnbroken({ pauses }: Edits, offset: number): void {
+  if (!pauses) return;
+  const text = `The edit list ("elst") of the MP4 at byte ${String(offset)} has a pause behind its beginning, which cannot be kept.`;
+  throw new Failure('unsupported-media', text);
 }
 
 function presented(mediaS: number, { emptyS, shownS }: Edits): Pick<Mp4Track, 'startS' | 'endS'> {
