@@ -4,7 +4,7 @@ import { OPUS_RATE, packetSamples, parseOpusHead } from '../opus.ts';
 import type { MediaKind } from '../sniff.ts';
 import type { Contents, SoundContents } from '../source/contents.ts';
 import type { Lengths, SourceFigures } from '../source/tally.ts';
-import { headerOf, OggParser, type OggPage } from './ogg.ts';
+import { packetBuffer, OggParser, type OggPage } from './ogg.ts';
 import { parseVorbisHead, parseVorbisModes, VorbisClock, type VorbisHead } from './vorbis.ts';
 
 const KINDS = ['ogg-opus', 'ogg-vorbis', 'ogg'] as const;
@@ -86,7 +86,7 @@ export class OggMeter implements SourceFigures {
       this.#endedS = this.#heardS();
       this.#spans = new Map();
     }
-    const packet = headerOf(packets[0] ?? NOTHING);
+    const packet = packetBuffer(packets[0] ?? NOTHING);
     const span = openSpan(packet);
     this.#spans.set(serial, span);
     if (span === undefined) this.#leaveOut(packet);
@@ -205,7 +205,7 @@ function flacSound(packet: Buffer): OggSound | undefined {
 function vorbisSamples(head: VorbisHead): (packet: Uint8Array) => number {
   let clock: VorbisClock | undefined;
   return (packet) => {
-    const modes = clock === undefined ? parseVorbisModes(headerOf(packet)) : undefined;
+    const modes = clock === undefined ? parseVorbisModes(packetBuffer(packet)) : undefined;
     if (modes !== undefined) clock = new VorbisClock(head, modes);
     return clock?.samplesOf(packet) ?? 0;
   };

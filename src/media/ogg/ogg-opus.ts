@@ -1,7 +1,7 @@
 /** An Ogg Opus file, as it streams in → Opus packets with their true times (RFC 7845). */
 import { Failure } from '../../failure.ts';
 import { openBatches, type Parser } from '../batches.ts';
-import { damagedOgg, headerOf, type OggPage, OggParser } from './ogg.ts';
+import { damagedOgg, packetBuffer, type OggPage, OggParser } from './ogg.ts';
 import {
   canDecode,
   isSameShape,
@@ -156,13 +156,13 @@ class OggOpusParser implements Parser<OpusPacket> {
     if (packet === undefined && this.#expects === 'tags') return;
     if (packet === undefined || more.length > 0) throw damagedOgg(page.offset, 'a header shares its page');
     if (this.#expects === 'tags') {
-      if (headerOf(packet).toString('latin1', 0, 8) !== 'OpusTags')
+      if (packetBuffer(packet).toString('latin1', 0, 8) !== 'OpusTags')
         throw damagedOgg(page.offset, 'the comment header is missing');
       this.#expects = 'sound';
       return;
     }
     this.#expects = 'tags';
-    this.#takeHead(headerOf(packet));
+    this.#takeHead(packetBuffer(packet));
     this.#origin = undefined;
   }
 

@@ -273,7 +273,7 @@ export class OggParser implements Parser<OggPage> {
 }
 
 /** A packet that is a header, whose fields are read. */
-export function headerOf(packet: Uint8Array): Buffer {
+export function packetBuffer(packet: Uint8Array): Buffer {
   return Buffer.from(packet.buffer, packet.byteOffset, packet.length);
 }
 
