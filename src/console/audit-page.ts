@@ -3,8 +3,10 @@ import type { AuditQuery, AuditRecord } from '../audit/audit.ts';
 import { Failure } from '../failure.ts';
 import { dayBefore, daysBetween, isDay } from '../instant.ts';
 import { canonicalId, isId } from '../recording.ts';
+import { awayPart } from './away.ts';
 import { html, named, type Html } from './html.ts';
 import { grouped, momentTag } from './moments.ts';
+import type { FoundRecords } from './page-facts.ts';
 import { idsCell, wideTable } from './table-part.ts';
 import { type AnswerVisit, type ConsoleNeeds, page, SENT, type Visit } from './visit.ts';
 
@@ -14,13 +16,21 @@ const DAYS_BACK = 6;
 const MOST_DAYS = 400;
 
 export const showAudit: AnswerVisit = async (visit, needs) => {
-  const query = parseAuditQuery(visit.query, needs.now());
-  await onRecord('looked', { visit, query }, needs);
-  const { records, count } = await newestOfAudit(query, needs, visit.signal);
+  const now = needs.now();
+  const query = parseAuditQuery(visit.query, now);
+  const look = async (signal: AbortSignal): Promise<FoundRecords> => {
+    await onRecord('looked', { visit, query }, needs);
+    return newestOfAudit(query, needs, signal);
+  };
+  const asked = { of: JSON.stringify(query), who: visit.who };
+  const { facts, at, problem } = await needs.lastShown.audit.look(asked, look, visit.signal);
+  const away = problem && awayPart({ facts, at, problem, part: 'audit' }, now);
   const main = html`<h1>Audit</h1>
     <p class="muted">Written before each act, and changed by nobody; <code>archiver verify --audit</code> proves it.</p>
-    ${auditForm(query)} ${auditTable({ records, count }, { query, now: needs.now() })}`;
-  return page({ title: 'Audit', section: 'audit', main });
+    ${auditForm(query)}
+    <div data-part="records">${away}${facts !== undefined && auditTable(facts, { query, now })}</div>
+    <p class="vh" role="status" data-said></p>`;
+  return page({ title: 'Audit', section: 'audit', main, problem, modules: away === undefined ? [] : ['live'] });
 };
 
 /** The same records, all of them, as they lie there: one JSON a line. */
@@ -78,12 +88,6 @@ function parseAuditQuery(asked: URLSearchParams, now: Date): AuditQuery {
     return canonicalId(value);
   };
   return { from, to, who: text('who'), conversationId: id(conversation), recordingId: id(recording) };
-}
-
-interface FoundRecords {
-  /** Newest first. */
-  readonly records: readonly AuditRecord[];
-  readonly count: number;
 }
 
 /** In the memory of what is shown, however many there are. */

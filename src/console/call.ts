@@ -36,14 +36,17 @@ export async function readCall(
   signal: AbortSignal,
 ): Promise<Call> {
   const { conversationId } = subject;
-  const details = await detailsFor(subject, { archive, who }, signal);
-  const [state, holds, conversation] = await Promise.all([
+  const rest = Promise.all([
     callState(subject, archive, signal),
     holdsOn(subject, archive.notes, signal),
     conversationId === undefined
       ? []
       : archive.list({ conversationId, limit: MOST_OF_CONVERSATION }, signal).then(({ entries }) => entries),
   ]);
+  rest.catch(() => undefined);
+  // Whoever may not hear it is told nothing else of it, not even what is wrong with it.
+  const details = await detailsFor(subject, { archive, who }, signal);
+  const [state, holds, conversation] = await rest;
   return { subject, state, details, holds, conversation };
 }
 

@@ -14,6 +14,9 @@ import { withPatience } from './patience.ts';
 import { PAGES, type PageRoute } from './pages.ts';
 import { refusalPage } from './refusal.ts';
 import type { ConsoleNeeds, ShownPage, Visit, VisitAnswer } from './visit.ts';
+import { Returns } from './returns.ts';
+import { LastShown } from './last-shown.ts';
+import type { CallFacts, FailureFacts, FoundFacts, FoundRecords } from './page-facts.ts';
 import { cookieOf } from './who/cookies.ts';
 import type { Role } from '../config/console.ts';
 import type { Identity } from './who/identity.ts';
@@ -43,6 +46,8 @@ export interface ConsoleOptions {
   /** As people call the service; undefined where that is the address it listens on. */
   readonly publicUrl: string | undefined;
   readonly pages?: readonly PageRoute[];
+  /** For so long it is believed whether a part that was away is there again; milliseconds. */
+  readonly returnsFreshMs?: number;
   /** Recordings that somebody has to look after, as far as that is known now. */
   readonly needsSomeone?: () => number;
 }
@@ -71,8 +76,14 @@ const POLICY = [
   "require-trusted-types-for 'script'",
 ].join('; ');
 
+/** What pages are made of, without what the console keeps itself. */
+export type ConsoleGiven = Omit<ConsoleNeeds, 'lastShown' | 'returns'>;
+
+/** Seconds after which a program asks anew for a page that was not of now; open pages look by themselves as often. */
+const AGAIN_AFTER_S = 10;
+
 /** For `app.use('/console', …)`. */
-export function createConsole(needs: ConsoleNeeds, options: ConsoleOptions): RequestHandler {
+export function createConsole(needs: ConsoleGiven, options: ConsoleOptions): RequestHandler {
   return new Console(needs, options).app;
 }
 
@@ -81,8 +92,14 @@ class Console {
   readonly #needs: ConsoleNeeds;
   readonly #options: ConsoleOptions;
 
-  constructor(needs: ConsoleNeeds, options: ConsoleOptions) {
-    this.#needs = needs;
+  constructor(needs: ConsoleGiven, options: ConsoleOptions) {
+    const lastShown = {
+      find: new LastShown<FoundFacts>(needs),
+      calls: new LastShown<CallFacts>(needs),
+      failures: new LastShown<FailureFacts>(needs),
+      audit: new LastShown<FoundRecords>(needs),
+    };
+    this.#needs = { ...needs, lastShown, returns: new Returns(needs, options.returnsFreshMs) };
     this.#options = options;
     this.app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
     this.app.use((_req, res, next) => {
@@ -165,13 +182,26 @@ class Console {
   async #send(answer: VisitAnswer, { req, res, who }: Visit): Promise<void> {
     if (answer.kind === 'sent' || res.destroyed) return;
     if (answer.kind === 'redirect') return seeOther(answer.to, res);
-    if (answer.kind === 'page') return this.#show(answer, { req, res, who });
+    if (answer.kind === 'page') {
+      if (answer.problem !== undefined) this.#noteAway(answer.problem, { req, res });
+      return this.#show(answer, { req, res, who });
+    }
     if (answer.etag !== undefined) {
       res.setHeader('ETag', answer.etag);
       if (req.headers['if-none-match'] === answer.etag) return void res.status(304).end();
     }
     res.setHeader('Content-Type', answer.type);
     await sendText(answer.text, req, res);
+  }
+
+  #noteAway(problem: Failure, { req, res }: Pick<Exchange, 'req' | 'res'>): void {
+    res.setHeader('Retry-After', AGAIN_AFTER_S);
+    const requestId = res.getHeader('X-Request-Id');
+    this.#needs.log.warn('A page was shown without what is away.', {
+      path: pathnameOf(req),
+      requestId,
+      error: problem,
+    });
   }
 
   async #show(shown: ShownPage, { req, res, who }: Exchange): Promise<void> {
@@ -185,7 +215,9 @@ class Console {
       divisions: who === undefined || who.divisions === 'all' ? new Map() : await this.#needs.divisions.known(),
       needsSomeone: needsSomeone?.() ?? 0,
     };
-    res.status(shown.status ?? 200).setHeader('Content-Type', 'text/html; charset=utf-8');
+    res
+      .status(shown.status ?? (shown.problem === undefined ? 200 : 503))
+      .setHeader('Content-Type', 'text/html; charset=utf-8');
     await sendText(pageDocument(shown, frame).toString(), req, res);
   }
 
@@ -214,7 +246,10 @@ class Console {
     });
     if (gives === 'data' || res.headersSent || res.destroyed) return answerFailure(failure, req, res);
     if (!req.complete) res.setHeader('Connection', 'close');
-    await this.#show(refusalPage(failure, String(requestId)), { req, res, who });
+    if (failure.status === 503) res.setHeader('Retry-After', AGAIN_AFTER_S);
+    const back = req.method === 'GET' ? undefined : pageBefore(req);
+    const refused = refusalPage({ failure, requestId: String(requestId), back }, this.#needs.now());
+    await this.#show(refused, { req, res, who });
   }
 }
 

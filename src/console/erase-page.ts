@@ -127,6 +127,7 @@ async function eraseSeen(
     }
   }
   await keeping.forgetBeside(erased);
+  for (const shown of Object.values(needs.lastShown)) shown.forget();
   return page({
     title: held === 0 ? 'Erased' : 'Not all erased',
     section: 'find',

@@ -15,8 +15,10 @@ import {
   type ReplayResult,
 } from './failed-list.ts';
 import type { Trouble } from './health-facts.ts';
+import { awayPart } from './away.ts';
 import { html, named, type Html } from './html.ts';
 import { grouped, momentTag, plural } from './moments.ts';
+import type { FailureFacts } from './page-facts.ts';
 import { progressPart, replayProgress, type ReplayProgress, sentIn } from './replay-progress.ts';
 import { ACTIONS, idsCell, wideTable } from './table-part.ts';
 import { type AnswerVisit, type ConsoleNeeds, data, page, redirect, tokenField, type Visit } from './visit.ts';
@@ -26,17 +28,37 @@ const SHOWN = 50;
 export const showFailures: AnswerVisit = async (visit, needs) => {
   const filter = parseFailureFilter(visit.query);
   if (visit.query.get('replay') === 'ask') return askReplay(filter, visit, needs);
-  const [{ facts }, { rows, isMore }, progress] = await Promise.all([
+  const now = needs.now();
+  const look = async (signal: AbortSignal): Promise<FailureFacts> => {
+    const [first, progress] = await Promise.all([
+      firstOf(filter, needs, signal),
+      progressFor(filter, { ...visit, signal }, needs),
+    ]);
+    return { ...first, progress };
+  };
+  const asked = { of: visit.query.toString(), who: visit.who };
+  const [{ facts: health }, { facts, at, problem }] = await Promise.all([
     needs.health.known(),
-    firstOf(filter, needs, visit.signal),
-    progressFor(filter, visit, needs),
+    needs.lastShown.failures.look(asked, look, visit.signal),
   ]);
-  const parts = html`<div data-part="reasons">${reasonsPart(facts?.troubles ?? [], filter)}</div>
+  const away = problem && awayPart({ facts, at, problem, part: 'archive' }, now);
+  const parts = html`<div data-part="reasons">${reasonsPart(health?.troubles ?? [], filter)}</div>
     ${failureFilterForm(filter)}
-    <div data-part="list">${listPart({ rows, isMore, filter }, { visit, now: needs.now() })}</div>`;
+    <div data-part="list">
+      ${away}${facts !== undefined && listPart({ ...facts, filter }, { visit, now, isNow: away === undefined })}
+    </div>`;
+  const progress = away === undefined ? facts?.progress : undefined;
   const main = html`<h1>Failures</h1>
-    ${progress === undefined ? parts : html`<live-page data-watch="/console/failures.json?${withoutAsking(visit.query)}">${progressPart(progress, needs.now())} ${parts}</live-page>`}`;
-  return page({ title: 'Failures', section: 'health', main, modules: progress === undefined ? [] : ['live'] });
+    ${
+      progress === undefined
+        ? html`${parts}
+            <p class="vh" role="status" data-said></p>`
+        : html`<live-page data-watch="/console/failures.json?${withoutAsking(visit.query)}"
+            >${progressPart(progress, now)} ${parts}</live-page
+          >`
+    }`;
+  const isLive = progress !== undefined || away !== undefined;
+  return page({ title: 'Failures', section: 'health', main, problem, modules: isLive ? ['live'] : [] });
 };
 
 /** How far a replay has come, for the page to see that it has come further. */
@@ -182,7 +204,14 @@ interface ListState {
   readonly filter: FailureFilter;
 }
 
-function listPart({ rows, isMore, filter }: ListState, at: { readonly visit: Visit; readonly now: Date }): Html {
+interface ListPlace {
+  readonly visit: Visit;
+  readonly now: Date;
+  /** Else nothing can be tried again. */
+  readonly isNow: boolean;
+}
+
+function listPart({ rows, isMore, filter }: ListState, at: ListPlace): Html {
   if (rows.length === 0)
     return html`<section class="card sec">
       <p>
@@ -190,7 +219,7 @@ function listPart({ rows, isMore, filter }: ListState, at: { readonly visit: Vis
         <a href="/console/health">back to health</a>.
       </p>
     </section>`;
-  const mayReplay = at.visit.who.roles.has('operate');
+  const mayReplay = at.isNow && at.visit.who.roles.has('operate');
   const count = isMore ? `more than ${grouped(SHOWN)}` : grouped(rows.length);
   return html`<section class="card troubles" aria-labelledby="list">
     <div class="sec h">

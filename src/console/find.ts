@@ -3,8 +3,11 @@ import { Failure } from '../failure.ts';
 import { dayAt, dayBefore } from '../instant.ts';
 import { statesOfDays, type DayState } from '../overview.ts';
 import type { FoundRow, SearchPage } from '../search/search.ts';
+import { awayPart } from './away.ts';
 import { findHref, parseFindAddress, searchOf, type FindAddress } from './find-address.ts';
 import { html, named, type Html } from './html.ts';
+import type { LastFacts } from './last-shown.ts';
+import type { FoundFacts } from './page-facts.ts';
 import { ifInTime } from './patience.ts';
 import { recordingArticle } from './recording.ts';
 import { sparkOf } from './spark.ts';
@@ -21,47 +24,79 @@ import {
   timeOf,
 } from './words-for.ts';
 
+/** List and recording are looked at side by side: neither waits for the other, and each may be away alone. */
 export const showFound: AnswerVisit = async (visit, needs) => {
-  const today = dayAt(needs.now().getTime());
+  const now = needs.now();
+  const today = dayAt(now.getTime());
   const address = parseFindAddress(visit.query, today);
-  const found = await search(address, visit, needs).catch(wrongQuestion);
-  if (found instanceof Failure)
-    return findPage({ title: 'Find and play', status: found.status, address, today, list: sayWrong(found) });
-  const [days, isEmpty] = await Promise.all([
-    completeness(daysShown(found.rows), needs, visit.signal),
-    found.rows.length === 0 && isNothingArchived(needs, visit.signal),
+  const [known, chosen] = await Promise.all([
+    lookForFound(address, visit, needs).catch(wrongQuestion),
+    address.open === undefined ? undefined : recordingArticle(address.open, visit, needs),
   ]);
-  const chosen = address.open === undefined ? undefined : await recordingArticle(address.open, visit, needs);
-  const list =
-    isEmpty && !isNarrowed(address) ? firstSteps() : listCard({ address, found, today, who: visit.who }, days);
+  const at = { address, today };
+  if (known instanceof Failure)
+    return findPage({ title: 'Find and play', status: known.status, ...at, list: sayWrong(known) });
   return findPage({
     title: chosen?.title ?? 'Find and play',
-    status: 200,
-    address,
-    today,
-    list,
+    // A list that is of now is an answer, whatever becomes of the recording beside it.
+    problem: known.problem,
+    isWaiting: known.problem !== undefined || chosen?.problem !== undefined,
+    ...at,
+    list: foundPart(known, { ...at, who: visit.who, now }),
     article: chosen?.article,
   });
 };
 
+interface FoundPlace {
+  readonly address: FindAddress;
+  readonly today: string;
+  readonly who: Identity;
+  readonly now: Date;
+}
+
+function foundPart({ facts, at, problem }: LastFacts<FoundFacts>, { address, today, who, now }: FoundPlace): Html {
+  const away = problem && awayPart({ facts, at, problem, part: 'index' }, now);
+  if (facts === undefined)
+    return html`<section class="card list" aria-labelledby="found" data-part="list">
+      ${away}
+      <div class="cap">
+        <h2 id="found"><span role="status">What there is cannot be told just now</span></h2>
+      </div>
+    </section>`;
+  const { found, days, isEmpty } = facts;
+  if (isEmpty && away === undefined && !isNarrowed(address)) return firstSteps();
+  return listCard({ address, found, today, who, away }, new Map(days.map((state) => [state.day, state])));
+}
+
 interface FindContents {
   readonly title: string;
-  readonly status: number;
+  readonly status?: number;
+  readonly problem?: Failure | undefined;
+  /** Some of it is not of now. */
+  readonly isWaiting?: boolean;
   readonly address: FindAddress;
   readonly today: string;
   readonly list: Html;
   readonly article?: Html | undefined;
 }
 
-function findPage({ title, status, address, today, list, article = NOTHING_CHOSEN }: FindContents): VisitAnswer {
+function findPage({
+  address,
+  today,
+  list,
+  article = NOTHING_CHOSEN,
+  isWaiting = false,
+  ...shown
+}: FindContents): VisitAnswer {
+  const player = article === NOTHING_CHOSEN ? [] : ['player'];
   return page({
-    title,
-    status,
+    ...shown,
     section: 'find',
-    modules: article === NOTHING_CHOSEN ? ['list'] : ['list', 'player'],
+    modules: ['list', ...player, ...(isWaiting ? ['live'] : [])],
     main: html`<h1 class="vh">Find and play a recording</h1>
       ${filterForm(address, today)}
-      <div class="split">${list} ${article}</div>`,
+      <div class="split">${list} ${article}</div>
+      <p class="vh" role="status" data-said></p>`,
   });
 }
 
@@ -80,6 +115,19 @@ function sayWrong({ message }: Failure): Html {
     <h2 id="found"><span role="status">That cannot be searched</span></h2>
     <p>${message}</p>
   </section>`;
+}
+
+function lookForFound(address: FindAddress, visit: Visit, needs: ConsoleNeeds): Promise<LastFacts<FoundFacts>> {
+  const { open: _open, ...asked } = address;
+  const look = async (signal: AbortSignal): Promise<FoundFacts> => {
+    const found = await search(address, { ...visit, signal }, needs);
+    const [days, isEmpty] = await Promise.all([
+      completeness(daysShown(found.rows), needs, signal),
+      found.rows.length === 0 && isNothingArchived(needs, signal),
+    ]);
+    return { found, days, isEmpty };
+  };
+  return needs.lastShown.find.look({ of: JSON.stringify(asked), who: visit.who }, look, visit.signal);
 }
 
 async function search(address: FindAddress, visit: Visit, needs: ConsoleNeeds): Promise<SearchPage> {
@@ -110,13 +158,13 @@ function daysShown(rows: readonly FoundRow[]): readonly string[] {
 }
 
 /** What the proofs of these days say; nothing where they cannot be read: the list does not depend on them. */
-async function completeness(
+function completeness(
   days: readonly string[],
   { archive, patienceMs }: ConsoleNeeds,
   signal: AbortSignal,
-): Promise<ReadonlyMap<string, DayState>> {
+): Promise<readonly DayState[]> {
   const states = (inTime: AbortSignal): Promise<readonly DayState[]> => statesOfDays(days, archive.notes, inTime);
-  return new Map((await ifInTime(states, { otherwise: [], patienceMs }, signal)).map((state) => [state.day, state]));
+  return ifInTime(states, { otherwise: [], patienceMs }, signal);
 }
 
 function isNothingArchived({ archive, patienceMs }: ConsoleNeeds, signal: AbortSignal): Promise<boolean> {
@@ -228,12 +276,15 @@ interface FoundList {
   readonly found: SearchPage;
   readonly today: string;
   readonly who: Identity;
+  /** Where it is not of now. */
+  readonly away: Html | undefined;
 }
 
 function listCard(list: FoundList, days: ReadonlyMap<string, DayState>): Html {
   const { address, found, today } = list;
   const groups = Map.groupBy(found.rows, ({ startedAt }) => startedAt.slice(0, 10));
-  return html`<section class="card list" aria-labelledby="found">
+  return html`<section class="card list" aria-labelledby="found" data-part="list">
+    ${list.away}
     <div class="cap">
       <h2 id="found"><span role="status">${countWords(found)}</span></h2>
       <span class="muted small">${rangeWords(address)}${freshness(found)}</span>
@@ -396,7 +447,7 @@ function listFoot({ address, found }: FoundList): Html | undefined {
 
 /** Nothing lies in the archive yet: what has to happen until something does. */
 function firstSteps(): Html {
-  return html`<section class="card sec" aria-labelledby="first">
+  return html`<section class="card sec" aria-labelledby="first" data-part="list">
     <h2 id="first">Nothing is archived yet</h2>
     <ol class="steps">
       <li>

@@ -8,6 +8,7 @@ import { newestOf, statesOfDays, type DayState, type Overview } from '../overvie
 import { type Pulse, readPulses } from '../pulse.ts';
 import type { Depth, Queue } from '../queue/queue.ts';
 import { inTime } from '../waiting.ts';
+import { SharedLook } from './shared-look.ts';
 
 type GivenUpEntry = Extract<Entry, { readonly failure: unknown }>;
 export type UnreadyEntry = Extract<Entry, { readonly waiting: unknown }>;
@@ -89,13 +90,12 @@ const LOOK_WITHIN_MS = 20_000;
 /** However many pages are open, the archive is asked once in a while. */
 export class HealthWatch {
   readonly #needs: HealthNeeds;
-  readonly #freshMs: number;
-  #look: { readonly result: Promise<KnownFacts>; freshUntil: number } | undefined;
+  readonly #look: SharedLook<KnownFacts>;
   #last: HealthFacts | undefined;
 
   constructor(needs: HealthNeeds, freshMs = FRESH_MS) {
     this.#needs = needs;
-    this.#freshMs = freshMs;
+    this.#look = new SharedLook(() => this.#known(), freshMs);
   }
 
   /** Recordings that somebody has to look after, as far as that is known without asking anew. */
@@ -105,11 +105,7 @@ export class HealthWatch {
 
   /** Never throws. */
   known(): Promise<KnownFacts> {
-    if (this.#look !== undefined && performance.now() < this.#look.freshUntil) return this.#look.result;
-    const look = { result: this.#known(), freshUntil: Infinity };
-    void look.result.then(() => (look.freshUntil = performance.now() + this.#freshMs));
-    this.#look = look;
-    return look.result;
+    return this.#look.known();
   }
 
   async #known(): Promise<KnownFacts> {

@@ -1,9 +1,10 @@
 /** A case and a recording, from a form → held or released at once, on record before; what is wrong is said beside the form. */
 import { holdsOn, requireCase, subjectOfHold } from '../archive/holds.ts';
-import { subjectKey, type Subject } from '../archive/names.ts';
+import { subjectKey, subjectOfKey, type Subject } from '../archive/names.ts';
 import { Failure } from '../failure.ts';
 import { holdSubject, newHold, releaseHold } from '../retention/holding.ts';
 import { html } from './html.ts';
+import { isAway } from './last-shown.ts';
 import { holdForm } from './keep-part.ts';
 import {
   addressOfSubject,
@@ -14,9 +15,20 @@ import {
   requireKeeping,
   wordsOfSubject,
 } from './keep-form.ts';
-import { page, redirect, type AnswerVisit, type Visit, type VisitAnswer } from './visit.ts';
+import { page, redirect, type AnswerVisit, type ConsoleNeeds, type Visit, type VisitAnswer } from './visit.ts';
 
 export const holdFromPage: AnswerVisit = async (visit, needs) => {
+  try {
+    return await holdNow(visit, needs);
+  } catch (thrown) {
+    const subject = subjectOfKey(visit.form.get('of') ?? '');
+    if (!isAway(thrown) || subject === undefined) throw thrown;
+    // What was typed stays.
+    return askAgain(subject, thrown, visit);
+  }
+};
+
+async function holdNow(visit: Visit, needs: ConsoleNeeds): Promise<VisitAnswer> {
   const { audit } = requireKeeping(needs, 'hold');
   const subject = await keptSubject(visit.form.get('of'), visit, needs);
   const asked = holdAsked(visit.form);
@@ -26,7 +38,7 @@ export const holdFromPage: AnswerVisit = async (visit, needs) => {
   const { state, gone } = await holdSubject(hold, holding, AbortSignal.timeout(KEPT_WITHIN_MS));
   const said = state === 'held' && gone.length > 0 ? 'held-rest' : state;
   return redirect(`${addressOfSubject(subject)}?said=${said}`);
-};
+}
 
 export const releaseFromPage: AnswerVisit = async (visit, needs) => {
   const { audit } = requireKeeping(needs, 'hold');
@@ -51,12 +63,12 @@ function holdAsked(form: URLSearchParams): { readonly caseName: string; readonly
   }
 }
 
-function askAgain(subject: Subject, { message }: Failure, visit: Visit): VisitAnswer {
+function askAgain(subject: Subject, { message, status }: Failure, visit: Visit): VisitAnswer {
   const [caseName, reason] = [visit.form.get('case') ?? '', visit.form.get('reason') ?? ''];
   return page({
     title: 'Hold',
     section: 'find',
-    status: 400,
+    status,
     main: html`<section class="card sec notice">
       <h1>Hold ${wordsOfSubject(subject)}</h1>
       <p class="said bad" role="alert"><b>That did not work.</b> ${message}</p>

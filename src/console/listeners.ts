@@ -12,9 +12,12 @@ const DAYS = 2;
 const MOST_SHOWN = 8;
 const HEARD = new Set(['listened', 'played', 'downloaded', 'linked', 'exported']);
 
-export async function listenersPart(recording: Recording, visit: Visit, needs: ConsoleNeeds): Promise<Html> {
-  const heard = await heardOf(recording, visit, needs);
-  const all = visit.who.roles.has('audit');
+export function listenersPart(
+  recording: Recording,
+  heard: readonly AuditRecord[] | undefined,
+  { who }: Pick<Visit, 'who'>,
+): Html {
+  const all = who.roles.has('audit');
   return html`<section aria-labelledby="listeners">
     <h3 id="listeners">Who listened, today and yesterday</h3>
     ${
@@ -31,7 +34,7 @@ export async function listenersPart(recording: Recording, visit: Visit, needs: C
 }
 
 /** The newest first; undefined where the audit is away: the sound does not wait for it. */
-function heardOf(
+export function heardOf(
   recording: Recording,
   { signal }: Visit,
   needs: ConsoleNeeds,

@@ -6,10 +6,14 @@ import { html, named, type Html } from './html.ts';
 import type { ConsoleNeeds, Visit } from './visit.ts';
 import { timeOf } from './words-for.ts';
 
-export function missingPart(
-  call: Call,
-  { visit, needs }: { readonly visit: Visit; readonly needs: ConsoleNeeds },
-): Html {
+interface MissingPlace {
+  readonly visit: Visit;
+  readonly needs: ConsoleNeeds;
+  /** Else nothing can be done with it. */
+  readonly isNow: boolean;
+}
+
+export function missingPart(call: Call, { visit, needs, isNow }: MissingPlace): Html {
   const { state, subject } = call;
   switch (state.kind) {
     case 'erased':
@@ -34,11 +38,11 @@ export function missingPart(
             by itself. ${nextOf(state.waiting.code)}
           </p>`,
         'warn',
-      )}${liveOffer(call, needs)}`;
+      )}${isNow && liveOffer(call, needs)}`;
     case 'missing':
-      return missingBox(call, state.failure, { visit, needs });
+      return missingBox(call, state.failure, { visit, needs, isNow });
     case 'unknown':
-      return html`${stateBox('Not in the archive', unknownWords(call))}${liveOffer(call, needs)}`;
+      return html`${stateBox('Not in the archive', unknownWords(call))}${isNow && liveOffer(call, needs)}`;
     case 'archived':
       throw new Failure('internal', 'What is archived is not missing.');
   }
@@ -66,11 +70,7 @@ const TITLES: Readonly<Record<MissingState['status'], string>> = {
 /** Genesys has nothing of it that could be played. */
 const NOWHERE: ReadonlySet<string> = new Set(['gone', 'erased', 'not-found']);
 
-function missingBox(
-  call: Call,
-  failure: MissingState,
-  at: { readonly visit: Visit; readonly needs: ConsoleNeeds },
-): Html {
+function missingBox(call: Call, failure: MissingState, at: MissingPlace): Html {
   const isFailed = failure.status === 'failed';
   const box = stateBox(
     TITLES[failure.status],
@@ -81,11 +81,11 @@ function missingBox(
         ${failure.attempts === 1 ? 'one attempt' : `${String(failure.attempts)} attempts`} · last at
         ${timeOf(failure.failedAt, 'moment')}
       </p>
-      ${isFailed && at.visit.who.roles.has('operate') && html`<p class="acts"><a class="btn" href="${`/console/failures?code=${failure.code}`}">Replay</a></p>`}
+      ${isFailed && at.isNow && at.visit.who.roles.has('operate') && html`<p class="acts"><a class="btn" href="${`/console/failures?code=${failure.code}`}">Replay</a></p>`}
       ${idsPart(call)}`,
     isFailed ? 'bad' : '',
   );
-  return html`${box}${isFailed && !NOWHERE.has(failure.code) && liveOffer(call, at.needs)}`;
+  return html`${box}${isFailed && at.isNow && !NOWHERE.has(failure.code) && liveOffer(call, at.needs)}`;
 }
 
 function idsPart({ subject: { conversationId, recordingId } }: Call): Html {

@@ -1,5 +1,6 @@
 /** Every page of the console, one line each: its address, who may see it, and what answers. */
 import { exportAudit, showAudit } from './audit-page.ts';
+import { tellAway } from './away.ts';
 import { askErase, eraseFromPage } from './erase-page.ts';
 import { showFound } from './find.ts';
 import { holdFromPage, releaseFromPage } from './hold-page.ts';
@@ -51,6 +52,7 @@ export const PAGES: readonly PageRoute[] = [
   { method: 'GET', path: '/who.json', role: undefined, gives: 'data', answer: tellWho },
   // A deed and nothing else: it puts off the end of a session.
   { method: 'POST', path: '/stay', role: undefined, gives: 'data', isUse: true, answer: tellWho },
+  { method: 'GET', path: '/away.json', role: undefined, gives: 'data', answer: tellAway },
   { method: 'GET', path: '/find', role: 'listen', gives: 'page', answer: showFound },
   { method: 'GET', path: '/recordings/:conversationId', role: 'listen', gives: 'page', answer: showRecording },
   { method: 'GET', path: `/recordings/${RECORDING}`, role: 'listen', gives: 'page', answer: showRecording },

@@ -11,8 +11,7 @@ export function withPatience<T>(
   ms: number,
   signal: AbortSignal,
 ): Promise<T> {
-  const late = (): Failure =>
-    new Failure('archive-unavailable', 'The archive does not answer in time; try again in a moment.');
+  const late = (): Failure => new Failure('archive-unavailable', 'The archive does not answer in time.');
   return inTime((deadline) => work(AbortSignal.any([signal, deadline])), ms, late);
 }
 

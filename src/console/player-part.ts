@@ -31,6 +31,12 @@ export function playerPart(
   </call-player>`;
 }
 
+/** What is known of its sound while it cannot be played. */
+export function heardPart({ webm, levels, medium }: Manifest, { hearing }: ConsoleNeeds): Html {
+  return html`<p>It cannot be played until the archive answers.</p>
+    ${medium !== 'video' && levels !== undefined && statsPart(levels, lanesOf(webm.channels, hearing.channelNames))}`;
+}
+
 function mainAudio(path: string): Html {
   return html`<audio
     class="main"

@@ -5,15 +5,17 @@ import { recordingOf } from '../archive/manifest.ts';
 import { subjectKey, subjectOfKey, type Subject } from '../archive/names.ts';
 import { Failure } from '../failure.ts';
 import { parseId, parseOptionalId, pathOf, type Recording } from '../recording.ts';
+import { awayPart } from './away.ts';
 import { readCall, type Call } from './call.ts';
 import type { NamesOfDivisions } from './divisions.ts';
 import { html, named, type Html } from './html.ts';
 import { SAID } from './hold-page.ts';
 import { keepPart } from './keep-part.ts';
-import { listenersPart } from './listeners.ts';
+import { heardOf, listenersPart } from './listeners.ts';
 import { missingPart } from './missing-part.ts';
-import { ifInTime, withPatience } from './patience.ts';
-import { playerPart } from './player-part.ts';
+import type { CallFacts, CallSurroundings } from './page-facts.ts';
+import { ifInTime } from './patience.ts';
+import { heardPart, playerPart } from './player-part.ts';
 import { verifyForm } from './verify-page.ts';
 import { page, type AnswerVisit, type ConsoleNeeds, type Visit } from './visit.ts';
 import { lengthWords, dateWords, numberFor, peopleOf, sizeOf, timeOf } from './words-for.ts';
@@ -21,6 +23,8 @@ import { lengthWords, dateWords, numberFor, peopleOf, sizeOf, timeOf } from './w
 export interface ShownCall {
   readonly title: string;
   readonly article: Html;
+  /** Why it is not of now. */
+  readonly problem: Failure | undefined;
 }
 
 /** `/recordings/C/R`, and `/recordings/C` for all of a conversation. */
@@ -30,14 +34,16 @@ export const showRecording: AnswerVisit = async (visit, needs) => {
     conversationId: parseOptionalId(conversationId === '_' ? undefined : conversationId, 'conversation'),
     recordingId: recordingId === undefined ? undefined : parseId(recordingId, 'recording'),
   };
-  const { title, article } = await shownCall(subject, visit, needs);
+  const { title, article, problem } = await shownCall(subject, visit, needs);
   const said = SAID.get(visit.query.get('said') ?? '');
   return page({
     title,
+    problem,
     section: 'find',
-    modules: ['player'],
+    modules: problem === undefined ? ['player'] : ['player', 'live'],
     main: html`<h1 class="vh">${title}</h1>
-      <div class="alone">${said !== undefined && html`<p class="card said" role="status">${said}</p>`}${article}</div>`,
+      <div class="alone">${said !== undefined && html`<p class="card said" role="status">${said}</p>`}${article}</div>
+      <p class="vh" role="status" data-said></p>`,
   });
 };
 
@@ -46,26 +52,34 @@ export async function recordingArticle(key: string, visit: Visit, needs: Console
   try {
     const subject = subjectOfKey(key);
     if (subject === undefined) throw new Failure('bad-request', 'open: expected the key of a recording.');
-    return await withPatience(
-      (signal) => shownCall(subject, { ...visit, signal }, needs),
-      needs.patienceMs,
-      visit.signal,
-    );
+    return await shownCall(subject, visit, needs);
   } catch (thrown) {
     visit.signal.throwIfAborted();
     if (!(thrown instanceof Failure) || thrown.code === 'internal') throw thrown;
-    const title = thrown.status === 403 ? 'Not for you to see' : 'Cannot be shown just now';
-    return {
-      title,
-      article: html`<article class="card det" id="recording" aria-labelledby="dt" tabindex="-1">
-        <h2 id="dt" class="h1">${title}</h2>
-        <p>${thrown.message}</p>
-      </article>`,
-    };
+    const title = thrown.status === 403 ? 'Not for you to see' : CANNOT_BE_SHOWN;
+    return { title, article: sayInstead(title, html`<p>${thrown.message}</p>`), problem: undefined };
   }
 }
 
+const CANNOT_BE_SHOWN = 'Cannot be shown just now';
+
+function sayInstead(title: string, words: Html): Html {
+  return html`<article class="card det" id="recording" aria-labelledby="dt" tabindex="-1" data-part="call">
+    <h2 id="dt" class="h1">${title}</h2>
+    ${words}
+  </article>`;
+}
+
 async function shownCall(subject: Subject, visit: Visit, needs: ConsoleNeeds): Promise<ShownCall> {
+  const asked = { of: subjectKey(subject), who: visit.who };
+  const look = (signal: AbortSignal): Promise<CallFacts> => lookForCall(subject, { ...visit, signal }, needs);
+  const { facts, at, problem } = await needs.lastShown.calls.look(asked, look, visit.signal);
+  const away = problem && awayPart({ facts, at, problem, part: 'archive' }, needs.now());
+  if (facts !== undefined) return { ...callArticle(facts, away, { visit, needs }), problem };
+  return { title: CANNOT_BE_SHOWN, article: sayInstead(CANNOT_BE_SHOWN, html`${away}`), problem };
+}
+
+async function lookForCall(subject: Subject, visit: Visit, needs: ConsoleNeeds): Promise<CallFacts> {
   const { req, who, signal } = visit;
   const recorded = needs.witness.record(req, {
     action: 'looked',
@@ -75,55 +89,85 @@ async function shownCall(subject: Subject, visit: Visit, needs: ConsoleNeeds): P
       ? { about: { conversation: subject.conversationId ?? '' } }
       : { recording: { recordingId: subject.recordingId, conversationId: subject.conversationId } }),
   });
+  const { recordingId, conversationId } = subject;
+  const heard = recordingId === undefined ? undefined : heardOf({ recordingId, conversationId }, visit, needs);
+  heard?.catch(() => undefined);
   const [call] = await Promise.all([readCall(subject, { archive: needs.archive, who }, signal), recorded]);
+  const { state } = call;
+  if (state.kind !== 'archived') return { call, about: undefined };
+  const [divisions, keptUntil] = await Promise.all([
+    needs.divisions.known(),
+    keptUntilOf(state.manifest, needs, signal),
+  ]);
+  return { call, about: { divisions: [...divisions], keptUntil, heard: await heard } };
+}
+
+/** What the store says itself; nobody else forbids a removal by date. */
+function keptUntilOf(
+  manifest: Manifest,
+  { archive, patienceMs }: ConsoleNeeds,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const asked = async (inTime: AbortSignal): Promise<string> => (await archive.retainedUntil(manifest, inTime)) ?? '';
+  return ifInTime(asked, { otherwise: undefined, patienceMs }, signal);
+}
+
+interface ArticlePlace {
+  readonly visit: Visit;
+  readonly needs: ConsoleNeeds;
+}
+
+/** `away`: why it is not of now; then nothing can be done with it, nor can it be heard. */
+function callArticle(
+  { call, about }: CallFacts,
+  away: Html | undefined,
+  { visit, needs }: ArticlePlace,
+): Pick<ShownCall, 'title' | 'article'> {
   const title = titleOf(call, visit);
   const { state } = call;
-  const parts =
-    state.kind === 'archived'
-      ? html`${playerPart(call, state.manifest, { visit, needs })}
-        ${await aboutPart(call, state.manifest, { visit, needs })}`
-      : missingPart(call, { visit, needs });
+  const isNow = away === undefined;
   return {
     title: title.text,
-    article: html`<article class="card det" id="recording" aria-labelledby="dt" tabindex="-1">
+    article: html`<article class="card det" id="recording" aria-labelledby="dt" tabindex="-1" data-part="call">
+      ${away}
       <div class="dh">
         <div>
           <h2 id="dt" class="h1">${title.markup}</h2>
           <p>${whenPart(call)}</p>
         </div>
-        ${state.kind === 'archived' && actionsPart(state.manifest)}
+        ${isNow && state.kind === 'archived' && actionsPart(state.manifest)}
       </div>
-      ${parts} ${othersPart(call)} ${keepPart(call, { visit, needs })}
+      ${
+        state.kind === 'archived'
+          ? html`${isNow ? playerPart(call, state.manifest, { visit, needs }) : heardPart(state.manifest, needs)}
+            ${about !== undefined && aboutPart(call, state.manifest, { about, visit, needs, isNow })}`
+          : missingPart(call, { visit, needs, isNow })
+      }
+      ${othersPart(call)} ${isNow && keepPart(call, { visit, needs })}
     </article>`,
   };
 }
 
-async function aboutPart(
-  call: Call,
-  manifest: Manifest,
-  { visit, needs }: { readonly visit: Visit; readonly needs: ConsoleNeeds },
-): Promise<Html> {
-  const recording = recordingOf(manifest);
-  const [divisions, kept, listeners] = await Promise.all([
-    needs.divisions.known(),
-    keptFact(manifest, needs, visit.signal),
-    listenersPart(recording, visit, needs),
-  ]);
-  return html`<div class="two">${factsPart(call, { manifest, divisions, kept, visit })}${listeners}</div>`;
+interface AboutPlace extends ArticlePlace {
+  readonly about: CallSurroundings;
+  readonly isNow: boolean;
 }
 
-/** What the store says itself; nobody else forbids a removal by date. */
-async function keptFact(
-  manifest: Manifest,
-  { archive, now, patienceMs }: ConsoleNeeds,
-  signal: AbortSignal,
-): Promise<Html> {
-  const asked = async (inTime: AbortSignal): Promise<string> => (await archive.retainedUntil(manifest, inTime)) ?? '';
-  const until = await ifInTime(asked, { otherwise: undefined, patienceMs }, signal);
+function aboutPart(call: Call, manifest: Manifest, { about, visit, needs, isNow }: AboutPlace): Html {
+  const facts = factsPart(call, {
+    manifest,
+    divisions: new Map(about.divisions),
+    kept: keptWords(about.keptUntil, needs.now()),
+    verify: isNow && visit.who.roles.has('audit') ? verifyForm(call.subject, visit) : undefined,
+  });
+  return html`<div class="two">${facts}${listenersPart(recordingOf(manifest), about.heard, visit)}</div>`;
+}
+
+function keptWords(until: string | undefined, now: Date): Html {
   if (until === undefined) return html`not known just now`;
   if (until === '') return html`it is erased; no date is set`;
   const date = html`<time datetime="${until}" title="${until}">${dateWords(until)}</time>`;
-  return until > now().toISOString()
+  return until > now.toISOString()
     ? html`${date}, by the archive’s retention`
     : html`${date}: that is over, it may be erased`;
 }
@@ -202,10 +246,10 @@ interface FactSources {
   readonly divisions: NamesOfDivisions;
   /** Until when it is kept. */
   readonly kept: Html;
-  readonly visit: Visit;
+  readonly verify: Html | undefined;
 }
 
-function factsPart({ subject, holds, details }: Call, { manifest, divisions, kept, visit }: FactSources): Html {
+function factsPart({ holds, details }: Call, { manifest, divisions, kept, verify }: FactSources): Html {
   const { conversationId, recordingId, webm, way, why, finishedAt, recordedAt, service } = manifest;
   return html`<section aria-labelledby="facts">
     <h3 id="facts">Facts</h3>
@@ -227,7 +271,7 @@ function factsPart({ subject, holds, details }: Call, { manifest, divisions, kep
       <dt>Proof</dt>
       <dd class="acts">
         <span class="st good"><i></i>has its manifest</span>
-        ${visit.who.roles.has('audit') && verifyForm(subject, visit)}
+        ${verify}
       </dd>
       <dt>SHA-256</dt>
       <dd title="${webm.sha256}">

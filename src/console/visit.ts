@@ -2,12 +2,15 @@
 import type { Request, Response } from 'express';
 import type { Archive } from '../archive/archive.ts';
 import type { Audit } from '../audit/audit.ts';
+import type { Failure } from '../failure.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { Turnstile } from '../http/turnstile.ts';
 import type { Witness } from '../http/witness.ts';
 import type { Search } from '../search/search.ts';
+import type { Returns } from './returns.ts';
+import type { ShownBefore } from './page-facts.ts';
 import type { Hearing } from './hearing.ts';
 import type { HealthWatch } from './health-facts.ts';
 import type { DivisionNames } from './divisions.ts';
@@ -26,6 +29,8 @@ export interface ConsoleNeeds {
   readonly metrics: Metrics;
   readonly log: Log;
   readonly version: string;
+  readonly lastShown: ShownBefore;
+  readonly returns: Pick<Returns, 'isThere'>;
   /** undefined where there is no index to search in. */
   readonly search: Search | undefined;
   readonly hearing: Hearing;
@@ -72,6 +77,8 @@ export interface ShownPage {
   /** Modules of browser/, by their names without ending; `frame` is on every page. */
   readonly modules?: readonly string[];
   readonly status?: number;
+  /** Why what is shown is not of now: answered with 503, and a page all the same. */
+  readonly problem?: Failure | undefined;
   /** Where it leads by itself without scripts; with them its module does. */
   readonly goesOnTo?: string;
 }

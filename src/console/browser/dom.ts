@@ -49,3 +49,13 @@ export function spoken(seconds: number): string {
   );
   return parts.length === 0 ? '0 seconds' : parts.join(' ');
 }
+
+/** The parser of the browser itself makes the document: no text becomes markup here, and no script of it runs. Ends however that ends. */
+export function askForPage(href: string, request = new XMLHttpRequest()): Promise<XMLHttpRequest> {
+  request.open('GET', href);
+  request.responseType = 'document';
+  return new Promise((resolve) => {
+    request.addEventListener('loadend', () => resolve(request));
+    request.send();
+  });
+}

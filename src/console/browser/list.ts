@@ -1,6 +1,6 @@
 /** The list of the find page: keys that go through it, and recordings that open beside it without the page being loaded anew. */
 import { localTimes } from './frame.ts';
-import { make } from './dom.ts';
+import { askForPage, make } from './dom.ts';
 import { onKey } from './keys.ts';
 import type { CallPlayer } from './player.ts';
 import { isSignedOut, saySignedOut } from './session.ts';
@@ -32,22 +32,19 @@ function withoutHash(href: string): string {
   return pathname + search;
 }
 
-/** The parser of the browser itself makes the document: no text becomes markup here, and no script of it runs. */
-function ask(href: string): Promise<Document> {
+/** undefined where another one was asked for meanwhile, or it was given up. @throws where another page came, or none */
+async function ask(href: string): Promise<Document | undefined> {
   asking?.abort();
-  const request = new XMLHttpRequest();
-  asking = request;
-  request.open('GET', href);
-  request.responseType = 'document';
-  return new Promise((resolve, reject) => {
-    request.addEventListener('load', () => {
-      const { response } = request;
-      if (response instanceof Document && request.responseURL.includes('/console/find')) resolve(response);
-      else reject(new Error('another page'));
-    });
-    for (const name of ['error', 'abort'] as const) request.addEventListener(name, () => reject(new Error(name)));
-    request.send();
-  });
+  const request = (asking = new XMLHttpRequest());
+  const { response } = await askForPage(href, request);
+  if (request !== asking) return undefined;
+  if (response instanceof Document && response.getElementById('recording') !== null) return response;
+  throw new Error('another page');
+}
+
+function endAsking(): void {
+  asking?.abort();
+  asking = undefined;
 }
 
 let player: Promise<unknown> | undefined;
@@ -68,11 +65,12 @@ async function open(href: string, { isNew, playFocus }: Opening): Promise<void> 
   const slow = setTimeout(() => offerCancel(), SLOW_MS);
   try {
     const [answer] = await Promise.all([ask(href), needPlayer()]);
+    if (answer === undefined) return;
+    if (answer.querySelector('live-page') !== null) void import('./live.ts');
     if (isNew) history.pushState(null, '', href);
     shown = withoutHash(href);
     replace(answer, playFocus);
-  } catch (error) {
-    if (error instanceof Error && error.message === 'abort') return;
+  } catch {
     if (await isSignedOut())
       return saySignedOut({ stays: 'The list stays.', back: () => void open(href, { isNew, playFocus }) });
     // Refused or away: the page itself says so.
@@ -111,7 +109,7 @@ function showBars(): void {
 function offerCancel(): void {
   const cancel = make('button', { type: 'button', class: 'btn' }, 'Cancel');
   cancel.addEventListener('click', () => {
-    asking?.abort();
+    endAsking();
     const article = document.getElementById('recording');
     article?.removeAttribute('aria-busy');
     article?.replaceChildren(make('p', { class: 'muted' }, 'Not loaded.'));
@@ -134,7 +132,7 @@ document.addEventListener('click', (event) => {
 
 /** A step to a place within the page leaves what is shown, and what plays, as it is. */
 addEventListener('popstate', () => {
-  if (withoutHash(location.href) === shown) asking?.abort();
+  if (withoutHash(location.href) === shown) endAsking();
   else void open(location.href, { isNew: false, playFocus: false });
 });
 

@@ -1,16 +1,20 @@
 /** A page that looks again every ten seconds and takes over what has changed: nothing else moves, and focus stays where it is. */
+import { askForPage } from './dom.ts';
 import { localTimes, serviceNow, toldNow } from './frame.ts';
 import { saySignedOut } from './session.ts';
 
 const EVERY_MS = 10_000;
 
-/** `<live-page data-watch="/console/health.json">`: its `data-part`s are those of the page as it is now. */
+/**
+ * `<live-page data-watch="/console/health.json">`: its `data-part`s are those of the page as it is now. One that stands in such a
+ * part itself waits for what is away (`data-etag` is what it saw), and takes over that part alone.
+ */
 class LivePage extends HTMLElement {
   #timer: ReturnType<typeof setInterval> | undefined;
   #etag: string | undefined;
-  #isCutOff = false;
 
   connectedCallback(): void {
+    this.#etag = this.dataset['etag'];
     const pause = this.querySelector<HTMLButtonElement>('[data-pause]');
     if (pause !== null) {
       pause.hidden = false;
@@ -40,69 +44,56 @@ class LivePage extends HTMLElement {
     if (document.hidden) return;
     const headers = this.#etag === undefined ? {} : { 'If-None-Match': this.#etag };
     const answer = await fetch(this.dataset['watch'] ?? '', { headers, cache: 'no-store' }).catch(() => undefined);
-    if (answer?.status === 401) return this.#signedOut();
-    if (answer === undefined || (!answer.ok && answer.status !== 304)) return this.#cutOff();
+    if (answer?.status === 401) {
+      clearInterval(this.#timer);
+      return saySignedOut({ stays: 'What is shown is what was known until now.', back: () => this.#start() });
+    }
+    if (answer === undefined || (!answer.ok && answer.status !== 304)) return this.#say('No connection; still trying.');
     toldNow(answer.headers.get('Date'));
-    const isFirst = this.#etag === undefined;
+    const seen = this.#etag;
     const isNew = answer.status === 200;
     this.#etag = answer.headers.get('ETag') ?? undefined;
     // The page is what the service said last; its connection is free again once the answer was let go.
     void answer.body?.cancel().catch(() => undefined);
-    if (isNew && !isFirst) await this.#takeOver();
-    else if (this.#isCutOff) this.#say('');
-    this.#isCutOff = false;
+    if (isNew && seen !== undefined) {
+      if (!(await this.#takeOver())) this.#etag = seen;
+    } else this.#say('');
     const asOf = this.querySelector('#as-of time');
-    if (asOf instanceof HTMLTimeElement && !this.#isStale()) asOf.dateTime = new Date(serviceNow()).toISOString();
+    if (asOf instanceof HTMLTimeElement && this.querySelector('.stale') === null)
+      asOf.dateTime = new Date(serviceNow()).toISOString();
     localTimes(this);
   }
 
-  #signedOut(): void {
-    clearInterval(this.#timer);
-    saySignedOut({ stays: 'What is shown is what was known until now.', back: () => this.#start() });
-  }
-
-  #cutOff(): void {
-    this.#isCutOff = true;
-    this.#say('No connection; still trying.');
-  }
-
-  #isStale(): boolean {
-    return this.querySelector('.stale') !== null;
-  }
-
-  /** The page is asked for as a document: no markup is ever made of a text here. */
-  async #takeOver(): Promise<void> {
-    const fresh = await documentAt(location.href);
-    if (fresh === undefined) return;
+  /** False where there is no such page now: it is asked for again. */
+  async #takeOver(): Promise<boolean> {
+    const { status, response: fresh } = await askForPage(location.href);
+    if (status !== 200 || !(fresh instanceof Document)) return false;
+    const mine = this.closest<HTMLElement>('[data-part]');
     const verdict = this.querySelector('#verdict')?.textContent;
-    const focused = document.activeElement?.id ?? '';
-    for (const part of this.querySelectorAll<HTMLElement>('[data-part]')) {
+    const focused = document.activeElement;
+    for (const part of mine === null ? this.querySelectorAll<HTMLElement>('[data-part]') : [mine]) {
       const other = fresh.querySelector(`[data-part="${part.dataset['part'] ?? ''}"]`);
+      // A page that could not be shown at all.
+      if (other === null && mine !== null) location.reload();
       if (other !== null && other.innerHTML !== part.innerHTML) part.replaceWith(document.importNode(other, true));
     }
-    if (focused !== '' && document.activeElement === document.body) document.getElementById(focused)?.focus();
-    localTimes(this);
-    const now = this.querySelector('#verdict')?.textContent;
+    if (focused !== null && !focused.isConnected) refind(focused);
+    localTimes(document);
+    const now = mine === null ? this.querySelector('#verdict')?.textContent : 'What is shown is of now again.';
     if (typeof now === 'string' && now !== verdict) this.#say(now);
+    return true;
   }
 
   #say(text: string): void {
-    const said = this.querySelector('[data-said]');
+    const said = document.querySelector('[data-said]');
     if (said !== null && said.textContent !== text) said.textContent = text;
   }
 }
 
-function documentAt(address: string): Promise<Document | undefined> {
-  return new Promise((resolve) => {
-    const request = new XMLHttpRequest();
-    request.open('GET', address);
-    request.responseType = 'document';
-    request.addEventListener('load', () =>
-      resolve(request.status === 200 ? (request.responseXML ?? undefined) : undefined),
-    );
-    request.addEventListener('error', () => resolve(undefined));
-    request.send();
-  });
+/** The focus goes on in what came in the place of what had it. */
+function refind(gone: Element): void {
+  const same = `[id="${gone.id}"], [href="${gone.getAttribute('href') ?? ''}"]`;
+  document.querySelector<HTMLElement>(same)?.focus();
 }
 
 customElements.define('live-page', LivePage);

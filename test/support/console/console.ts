@@ -7,11 +7,15 @@ import { compileForBrowsers } from '../../../.ci/browser.mjs';
 import { openFolderArchive, type FolderArchive } from '../../../src/archive/folder/folder.ts';
 import { FolderAudit } from '../../../src/audit/folder-audit.ts';
 import { openAssets } from '../../../src/console/assets.ts';
-import { createConsole, type ConsoleOptions, type Doorkeeper } from '../../../src/console/console.ts';
+import {
+  type ConsoleGiven,
+  createConsole,
+  type ConsoleOptions,
+  type Doorkeeper,
+} from '../../../src/console/console.ts';
 import { DivisionNames } from '../../../src/console/divisions.ts';
 import { HealthWatch } from '../../../src/console/health-facts.ts';
 import type { Hearing } from '../../../src/console/hearing.ts';
-import type { ConsoleNeeds } from '../../../src/console/visit.ts';
 import { ConsoleKeys } from '../../../src/console/who/console-keys.ts';
 import { FormTokens } from '../../../src/console/who/form-tokens.ts';
 import type { Identity } from '../../../src/console/who/identity.ts';
@@ -61,7 +65,7 @@ function hearingOf(): Hearing {
 }
 
 export interface SceneOptions {
-  readonly needs?: Partial<ConsoleNeeds>;
+  readonly needs?: Partial<ConsoleGiven>;
   readonly options?: Partial<ConsoleOptions>;
   /** Signing in as `archiver console` would have it, instead of `who`. */
   readonly env?: Readonly<Record<string, string>>;
@@ -96,7 +100,7 @@ export async function openConsoleScene(change: SceneOptions = {}): Promise<Conso
   const door =
     change.env &&
     (await openDoor({ config: readConfig(change.env, 'console'), publicUrl: url, witness, log, now: () => state.now }));
-  const needs: ConsoleNeeds = {
+  const needs: ConsoleGiven = {
     archive,
     queue,
     audit,
