@@ -336,7 +336,7 @@ const PARTS: readonly Part[] = [
   },
   {
     has: ['days/run-marks.ts'],
-    may: ['archive/notes.ts'],
+    may: ['archive/notes.ts', 'archive/place-time.ts'],
     why: 'what a killed run leaves behind means the same to whoever runs next',
   },
   {

@@ -13,7 +13,10 @@ export interface WrittenProof {
   readonly [field: string]: unknown;
 }
 
-/** At the instant of `at`; two at the same millisecond are two proofs. */
+/**
+ * Named by the instant of `at`; two at the same millisecond are two proofs. What is written last is the newest, whatever clocks said
+ * before: one that was far ahead names no proof that hides all later ones.
+ */
 export async function writeProof(
   kind: ProofKind,
   proof: WrittenProof,
@@ -21,10 +24,25 @@ export async function writeProof(
   signal: AbortSignal,
 ): Promise<void> {
   const text = `${JSON.stringify({ version: 1, kind, at: at.toISOString(), ...proof }, null, 2)}\n`;
+  const after = Math.max(at.getTime(), (await newestInstant(kind, { day: proof.day, notes }, signal)) + 1);
   for (let later = 0; ; later += 1) {
-    const instant = new Date(at.getTime() + later).toISOString();
+    const instant = new Date(after + later).toISOString();
     if (await notes.create(`proofs/${proof.day}/${instant}.${kind}.json`, text, signal)) return;
   }
+}
+
+/** Of the name; -1 where there is none. */
+async function newestInstant(
+  kind: ProofKind,
+  { day, notes }: { readonly day: string; readonly notes: Notes },
+  signal: AbortSignal,
+): Promise<number> {
+  let newest = -1;
+  for await (const { name } of notes.list(`proofs/${day}/`, signal)) {
+    const instant = Date.parse(name.slice(`proofs/${day}/`.length, -`.${kind}.json`.length));
+    if (name.endsWith(`.${kind}.json`) && instant > newest) newest = instant;
+  }
+  return newest;
 }
 
 /** The newest of its kind; undefined where there is none that can be read. */

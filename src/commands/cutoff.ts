@@ -1,5 +1,6 @@
 /** `--older-than DAYS` → the first day that stays, by the clock that is behind. */
 import type { Archive } from '../archive/archive.ts';
+import { timeInPlace } from '../archive/place-time.ts';
 import type { Config } from '../config/config.ts';
 import { askTime } from '../genesys/ask-time.ts';
 import { DAY_MS, dayAt } from '../instant.ts';
@@ -23,7 +24,7 @@ export async function cutoffOf(text: string, needs: CutoffNeeds, signal: AbortSi
   const [, days] = /^([1-9]\d{0,4})d$/.exec(text) ?? [];
   if (days === undefined) throw new UsageError(`--older-than ${text}: expected a number of days, such as 2555d.`);
   const { archive, config, report } = needs;
-  const others = [await clockOf(archive, signal), ...(await timesAtGenesys(config, signal))];
+  const others = [await timeInPlace(archive.notes, signal), ...(await timesAtGenesys(config, signal))];
   const ours = Date.now();
   const now = Math.min(ours, ...others);
   for (const skewMs of others.map((other) => other - ours).filter(isWrongClock))
@@ -37,19 +38,4 @@ async function timesAtGenesys(
 ): Promise<readonly number[]> {
   const time = genesys.loginUrl === '' ? undefined : await askTime(genesys.loginUrl, proxies, signal);
   return time === undefined ? [] : [time.getTime()];
-}
-
-/** Less than a command has to end in. */
-const TIDY_WITHIN_MS = 4_000;
-
-async function clockOf({ notes }: Archive, signal: AbortSignal): Promise<number> {
-  const name = `staging/clock.${String(process.pid)}.${String(Date.now())}`;
-  try {
-    await notes.create(name, '{}', signal);
-    for await (const { writtenAt } of notes.list(name, signal)) return Date.parse(writtenAt);
-    return Date.now();
-  } finally {
-    // Also where somebody stopped us meanwhile: nobody else knows of it.
-    await notes.remove(name, AbortSignal.timeout(TIDY_WITHIN_MS));
-  }
 }

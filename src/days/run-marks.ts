@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Notes } from '../archive/notes.ts';
+import { timeInPlace } from '../archive/place-time.ts';
 import { keyOf, type Recording, recordingOfKey } from '../recording.ts';
 
 const RENEW_MS = 60_000;
@@ -24,22 +25,38 @@ export interface EarlierRuns {
 
 /** Marks of killed runs are removed once they are known. `task` names the work, e.g. its days. */
 export async function findEarlierRuns(task: string, notes: Notes, signal: AbortSignal): Promise<EarlierRuns> {
+  const ages = new Ages(notes);
   let [isUnderWay, wasKilled] = [false, false];
   for await (const { name, writtenAt } of notes.list(`${RUNS}${task}.`, signal)) {
-    const isStale = Date.now() - Date.parse(writtenAt) > STALE_MS;
+    const isStale = (await ages.of(writtenAt, signal)) > STALE_MS;
     if (isStale) await notes.remove(name, signal);
     wasKilled ||= isStale;
     isUnderWay ||= !isStale;
   }
-  return { isUnderWay, wasKilled, culprits: isUnderWay ? [] : await takeCulprits(notes, signal) };
+  return { isUnderWay, wasKilled, culprits: isUnderWay ? [] : await takeCulprits(notes, ages, signal) };
 }
 
-async function takeCulprits(notes: Notes, signal: AbortSignal): Promise<readonly Recording[]> {
+/** How old marks are, by the clock that stamped them: by ours, a run elsewhere would look dead where ours is ahead, and never where it is behind. */
+class Ages {
+  readonly #notes: Notes;
+  #now: Promise<number> | undefined;
+
+  constructor(notes: Notes) {
+    this.#notes = notes;
+  }
+
+  /** Milliseconds; the clock is asked once there is a mark. */
+  async of(writtenAt: string, signal: AbortSignal): Promise<number> {
+    this.#now ??= timeInPlace(this.#notes, signal);
+    return (await this.#now) - Date.parse(writtenAt);
+  }
+}
+
+async function takeCulprits(notes: Notes, ages: Ages, signal: AbortSignal): Promise<readonly Recording[]> {
   const culprits: Recording[] = [];
   for await (const { name, writtenAt } of notes.list(TRYING, signal)) {
     const recording = recordingOfKey(name.slice(TRYING.length));
-    if (Date.now() - Date.parse(writtenAt) < STALE_MS || recording === undefined) continue;
-    culprits.push(recording);
+    if (recording !== undefined && (await ages.of(writtenAt, signal)) >= STALE_MS) culprits.push(recording);
   }
   return culprits;
 }

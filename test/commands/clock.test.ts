@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import { writeProof, writeReading } from '../../src/archive/proofs.ts';
 import { openBucketScene, openFolderScene } from '../support/commands/archive-scene.ts';
 import { linesOf, type Printed, runArchiver } from '../support/commands/run.ts';
 import { type GenesysServer, startGenesysServer } from '../support/genesys/server.ts';
@@ -166,4 +167,58 @@ test('what is proven of a day is the same in every time zone, also where clocks 
     }),
   );
   assert.equal(new Set(proofs).size, 1, 'byte for byte, but for when it was made');
+});
+
+for (const [kind, open] of [
+  ['a folder', openFolderScene],
+  ['a bucket', openBucketScene],
+] as const)
+  test(`a hold in ${kind} ends by no clock: whatever it says, what is held is not erased, by name or by age`, async (t) => {
+    const scene = await open();
+    t.after(() => scene.close());
+    await scene.store({ recordingId: 'r', conversationId: 'c' }, { recordedAt: `${dayAgo(300)}T10:00:00.000Z` });
+    const hold = ['hold', 'K', '--conversation', 'c', '--reason', 'x'];
+    assert.equal((await runArchiver(hold, { ...scene.env, ...shifted(-400 * DAY_MS) })).code, 0);
+    const before = await scene.names();
+    for (const shiftMs of [-1_000 * DAY_MS, 30_000 * DAY_MS]) {
+      const env = { ...scene.env, ...shifted(shiftMs) };
+      const named = await runArchiver(['erase', '--recording', 'c/r', '--reason', 'x', '--confirm', '1'], env);
+      assert.equal(named.code, 4, named.stdout + named.stderr);
+      assert.match(named.stdout, /held by K/);
+      const old = await runArchiver(['erase', '--older-than', '1d', '--reason', 'x', '--confirm', 'any'], env);
+      assert.doesNotMatch(old.stdout, /1 gone/, old.stdout);
+      const recordings = (names: readonly string[]): readonly string[] =>
+        names.filter((name) => name.startsWith('recordings/') || name.startsWith('holds/'));
+      assert.deepEqual(recordings(await scene.names()), recordings(before), String(shiftMs));
+    }
+  });
+
+test('retire goes by the clock of Genesys: what is young stays there, and what is old is asked for once', async (t) => {
+  const [scene, server] = [await openFolderScene(), await startGenesysServer()];
+  t.after(async () => {
+    await scene.close();
+    await server.close();
+  });
+  const { notes } = scene.archive;
+  const signal = AbortSignal.timeout(200_000);
+  for (const [recordingId, days] of AGES) {
+    const day = dayAgo(days);
+    const recording = { recordingId, conversationId: `c-${recordingId}` };
+    await scene.store(recording, { recordedAt: `${day}T10:00:00.000Z` });
+    server.addRecording({ ...recording, files: [] });
+    await writeProof('complete', { day, verdict: 'complete' }, { notes, at: new Date() }, signal);
+    const run = { part: { part: 1, of: 1 }, days: [day, day], recordings: 1, findings: 0, damagedDays: [] } as const;
+    await writeReading(run, { notes, at: new Date(), service: '0' }, signal);
+  }
+  const line = ['retire', '--from', dayAgo(110), '--to', dayAgo(5), '--grace', '7d', '--json'];
+  for (const shiftMs of [-2 * HOUR_MS, 3 * HOUR_MS, 400 * DAY_MS]) {
+    const printed = await runArchiver([...line, '--confirm', '1'], {
+      ...server.environment(),
+      ...scene.env,
+      ...shifted(shiftMs),
+    });
+    assert.deepEqual(server.requests('restore:young'), [], 'ten days old, by whatever clock');
+    assert.ok(printed.code === 0 || printed.code === 4, printed.stdout + printed.stderr);
+  }
+  assert.equal(server.requests('restore:old').length, 1);
 });
