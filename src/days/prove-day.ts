@@ -140,7 +140,8 @@ export async function incompleteSince(day: string, notes: Notes, signal: AbortSi
   let since: Date | undefined;
   for await (const proof of proofsOf('complete', day, notes, signal)) {
     if (proof.verdict !== 'incomplete') break;
-    since = Fields.in(proof)?.instant('at') ?? since;
+    const at = Fields.in(proof)?.instant('at');
+    if (at !== undefined && (since === undefined || at < since)) since = at;
   }
   return since;
 }
