@@ -106,6 +106,8 @@ export class FolderDeposit implements Deposit {
       this.#signal.throwIfAborted();
       await requireNotErased(this.#recording, this.#needs.objects, this.#signal);
       const committed = await this.#publish(manifest);
+      // In its place: nothing is staged any more.
+      if (committed === manifest) this.#made = undefined;
       this.#ended = new Failure('internal', 'A deposit can be committed only once.');
       return committed;
     });
