@@ -1,4 +1,4 @@
-/** GET /metrics of a worker, for what only the queue sees. Against the Pub/Sub emulator, with the wiring every deployable has. */
+/** GET /metrics of a worker, for what only the queue sees. Against a Pub/Sub broker, with the wiring every deployable has. */
 import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import { suite, test } from 'node:test';
@@ -9,17 +9,18 @@ import { takeDoor } from '../../src/http/door.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import type { Envelope } from '../../src/queue/envelope.ts';
-import { emulatorMissing, PROJECT, startEmulator } from '../support/pubsub/emulator.ts';
+import { startBroker } from '../support/pubsub/broker/start-broker.ts';
+import { PROJECT } from '../support/pubsub/emulator.ts';
 
-suite('GET /metrics', { skip: emulatorMissing() }, () => {
+suite('GET /metrics', () => {
   test(
     'messages nobody can read are counted, pulled or pushed, and nothing else is (QU-04)',
     { timeout: 300_000 },
     async (t) => {
-      const emulator = await startEmulator();
-      t.after(() => emulator.close());
+      const broker = await startBroker();
+      t.after(() => broker.close());
       for (const name of ['jobs', 'jobs-later', 'jobs-long']) {
-        const [topic] = await emulator.admin.createTopic(name);
+        const [topic] = await broker.admin.createTopic(name);
         await topic.createSubscription(name);
       }
       const stop = new AbortController();
@@ -75,7 +76,7 @@ suite('GET /metrics', { skip: emulatorMissing() }, () => {
       await queue.publish([{ kind: 'recording', recordingId: 'r-1', conversationId: 'c-1' }], stop.signal);
       await handled.promise;
       assert.equal(await unreadable(), 0);
-      await emulator.admin.topic('jobs').publishMessage({ data: Buffer.from('{"v":0}') });
+      await broker.admin.topic('jobs').publishMessage({ data: Buffer.from('{"v":0}') });
       while ((await unreadable()) === 0) await delay(20);
       rest.abort();
       await consuming;
