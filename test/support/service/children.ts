@@ -57,22 +57,28 @@ export interface Census extends Disposable {
   readonly samples: number;
   /** The most that ran at the same instant. */
   readonly most: number;
+  /** Which they were. */
+  readonly names: readonly string[];
 }
 
 /** Counts the children of a process every `everyMs`, until disposed. */
 export function takeCensus(pid: number, everyMs: number): Census {
   let samples = 0;
-  let most = 0;
+  let names: readonly string[] = [];
   const timer = setInterval(() => {
     samples += 1;
-    most = Math.max(most, childrenOf(pid).length);
+    const children = childrenOf(pid);
+    if (children.length > names.length) names = children.map(({ name }) => name);
   }, everyMs);
   return {
     get samples() {
       return samples;
     },
     get most() {
-      return most;
+      return names.length;
+    },
+    get names() {
+      return names;
     },
     [Symbol.dispose]: () => clearInterval(timer),
   };
