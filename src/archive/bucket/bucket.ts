@@ -225,12 +225,15 @@ export class BucketArchive extends ObjectArchive implements Archive {
       return;
     }
     const name = stagingName(`probe.${randomBytes(8).toString('hex')}`);
-    await insertObject({ object: { name, contentType: 'text/plain' }, parts: [Buffer.from(name)] }, client, signal);
+    let isThere = false;
     try {
+      await insertObject({ object: { name, contentType: 'text/plain' }, parts: [Buffer.from(name)] }, client, signal);
+      isThere = true;
       if ((await readObject(name, client, signal)) !== name) throw objectNotAsStated();
       await removeObject({ name }, client, signal);
     } catch (thrown) {
-      await removeAll([name], client);
+      // Stopped on its way, it may have come there all the same.
+      if (isThere || signal.aborted) await removeAll([name], client);
       throw thrown;
     }
   }
