@@ -29,6 +29,7 @@ export const showFound: AnswerVisit = async (visit, needs) => {
   const now = needs.now();
   const today = dayAt(now.getTime());
   const address = parseFindAddress(visit.query, today);
+  if (visit.query.get('part') === 'recording') return recordingAlone(address, visit, needs);
   const [known, chosen] = await Promise.all([
     lookForFound(address, visit, needs).catch(wrongQuestion),
     address.open === undefined ? undefined : recordingArticle(address.open, visit, needs),
@@ -52,6 +53,12 @@ interface FoundPlace {
   readonly today: string;
   readonly who: Identity;
   readonly now: Date;
+}
+
+/** For a list that stands on the page already: nothing is searched for anew, nor put on record as if it were. */
+async function recordingAlone({ open }: FindAddress, visit: Visit, needs: ConsoleNeeds): Promise<VisitAnswer> {
+  const chosen = open === undefined ? undefined : await recordingArticle(open, visit, needs);
+  return page({ title: chosen?.title ?? 'Find and play', section: 'find', main: chosen?.article ?? NOTHING_CHOSEN });
 }
 
 function foundPart({ facts, at, problem }: LastFacts<FoundFacts>, { address, today, who, now }: FoundPlace): Html {

@@ -276,6 +276,17 @@ test('a search is on record by its fields and a keyed hash: the same for the sam
   assert.equal(records[0]?.who, 'maya.okoro@example.com');
 });
 
+test('a recording that is opened beside a list is asked for alone: nothing is searched for, and only the look is on record', async () => {
+  const before = (await audited('searched')).length;
+  const looks = (await audited('looked')).length;
+  const page = await pageAt(`/console/find?part=recording&q=carvalho&open=${C}.${R}`);
+  assert.match(wordsIn(page), /Ines Carvalho/);
+  assert.doesNotMatch(page, /<table|class="spark"|name="q"/);
+  assert.equal((await audited('searched')).length, before);
+  assert.equal((await audited('looked')).length, looks + 1);
+  assert.match(wordsIn(await pageAt('/console/find?part=recording')), /Choose a recording to hear it/);
+});
+
 test('sound comes in ranges, is on record before its first byte, and says the strict policy of all pages', async () => {
   const path = `/console/media/${C}/${R}`;
   const before = (await audited('listened')).length;

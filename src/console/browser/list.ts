@@ -61,10 +61,13 @@ interface Opening {
 }
 
 async function open(href: string, { isNew, playFocus }: Opening): Promise<void> {
-  const waiting = setTimeout(() => showBars(), QUIET_MS);
-  const slow = setTimeout(() => offerCancel(), SLOW_MS);
+  const waiting = setTimeout(showBars, QUIET_MS);
+  const slow = setTimeout(offerCancel, SLOW_MS);
   try {
-    const [answer] = await Promise.all([ask(href), needPlayer()]);
+    const [answer] = await Promise.all([
+      ask(`/console/find?part=recording&${new URL(href).search.slice(1)}`),
+      needPlayer(),
+    ]);
     if (answer === undefined) return;
     if (answer.querySelector('live-page') !== null) void import('./live.ts');
     if (isNew) history.pushState(null, '', href);
@@ -81,16 +84,18 @@ async function open(href: string, { isNew, playFocus }: Opening): Promise<void> 
   }
 }
 
+/** The list stays as it is, and with it the place where one reads. */
 function replace(answer: Document, playFocus: boolean): void {
   document.title = answer.title;
-  const focused = rows().findIndex((row) => row === document.activeElement);
-  for (const place of ['.list', '#recording']) {
-    const [old, fresh] = [document.querySelector(place), answer.querySelector(place)];
-    if (old !== null && fresh !== null) old.replaceWith(document.importNode(fresh, true));
+  const fresh = answer.getElementById('recording');
+  if (fresh !== null) document.getElementById('recording')?.replaceWith(document.importNode(fresh, true));
+  for (const row of rows()) {
+    const isOpen = withoutHash(row.href) === shown;
+    row.closest('tr')?.classList.toggle('sel', isOpen);
+    row.ariaCurrent = isOpen ? 'true' : null;
   }
   localTimes(document);
-  showHints();
-  if (!playFocus) return rows()[focused]?.focus();
+  if (!playFocus) return;
   const player = document.querySelector<CallPlayer>('call-player');
   if (player === null) document.getElementById('recording')?.focus();
   else player.focusPlay();
@@ -117,10 +122,6 @@ function offerCancel(): void {
   });
   const said = document.querySelector('#recording [role=status]');
   said?.replaceChildren('The archive is slow; still trying. ', cancel);
-}
-
-function showHints(): void {
-  for (const hint of document.querySelectorAll<HTMLElement>('.foot .keys')) hint.hidden = false;
 }
 
 document.addEventListener('click', (event) => {
@@ -155,5 +156,5 @@ onKey('Escape', {
   },
 });
 
-showHints();
+for (const hint of document.querySelectorAll<HTMLElement>('.foot .keys')) hint.hidden = false;
 addEventListener('load', () => requestAnimationFrame(() => void needPlayer().catch(() => undefined)));

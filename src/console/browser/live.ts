@@ -51,11 +51,10 @@ class LivePage extends HTMLElement {
     if (answer === undefined || (!answer.ok && answer.status !== 304)) return this.#say('No connection; still trying.');
     toldNow(answer.headers.get('Date'));
     const seen = this.#etag;
-    const isNew = answer.status === 200;
     this.#etag = answer.headers.get('ETag') ?? undefined;
     // The page is what the service said last; its connection is free again once the answer was let go.
     void answer.body?.cancel().catch(() => undefined);
-    if (isNew && seen !== undefined) {
+    if (answer.status === 200 && seen !== undefined) {
       if (!(await this.#takeOver())) this.#etag = seen;
     } else this.#say('');
     const asOf = this.querySelector('#as-of time');
@@ -79,8 +78,8 @@ class LivePage extends HTMLElement {
     }
     if (focused !== null && !focused.isConnected) refind(focused);
     localTimes(document);
-    const now = mine === null ? this.querySelector('#verdict')?.textContent : 'What is shown is of now again.';
-    if (typeof now === 'string' && now !== verdict) this.#say(now);
+    const now = mine === null ? this.querySelector('#verdict')?.textContent : 'It is of now again.';
+    if (now != null && now !== verdict) this.#say(now);
     return true;
   }
 
