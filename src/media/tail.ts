@@ -7,6 +7,16 @@ const MAX_TAIL_BYTES = 1024 * 1024;
 /** ID3v1 (128 bytes at the very end) and APEv2: what taggers put behind whatever they are given. */
 const TAGS = ['TAG', 'APETAGEX'];
 
+/** What files of media begin with, and at which byte: another recording, of which nothing would be kept. */
+const FILES: readonly (readonly [number, string])[] = [
+  [0, 'OggS'],
+  [0, '\x1a\x45\xdf\xa3'],
+  [0, 'RIFF'],
+  [0, 'fLaC'],
+  [4, 'ftyp'],
+];
+const FILE_BYTES = 8;
+
 export interface MediaTailRules {
   /** With what more of the media would begin. */
   readonly marker: Buffer;
@@ -23,6 +33,7 @@ export class MediaTail {
   readonly #rules: MediaTailRules;
   readonly #start: number;
   #length = 0;
+  #first: Buffer = Buffer.alloc(0);
   #isTag: boolean | undefined;
   #last: Buffer = Buffer.alloc(0);
 
@@ -36,10 +47,17 @@ export class MediaTail {
     const { marker, damaged } = this.#rules;
     this.#length += bytes.length;
     if (this.#length > MAX_TAIL_BYTES) throw damaged(this.#start, 'too much stands behind its end');
+    this.#requireNoFile(bytes);
     const seen = Buffer.concat([this.#last, bytes]);
     if (seen.includes(marker)) throw damaged(this.#start, this.#rules.otherwise);
     if (!this.#rules.isBehindEnd) this.#requireForeign(seen);
     this.#last = Buffer.from(seen.subarray(Math.max(0, seen.length - marker.length + 1)));
+  }
+
+  #requireNoFile(bytes: Buffer): void {
+    if (this.#first.length >= FILE_BYTES) return;
+    this.#first = Buffer.concat([this.#first, bytes.subarray(0, FILE_BYTES)]);
+    if (beginsFile(this.#first)) throw this.#rules.damaged(this.#start, 'another recording begins behind its end');
   }
 
   /** What damage left of the media is neither text nor begins like a tag. */
@@ -49,6 +67,11 @@ export class MediaTail {
     if (this.#isTag) return;
     if (!seen.every(isText)) throw this.#rules.damaged(this.#start, this.#rules.otherwise);
   }
+}
+
+/** Whether a file of media begins here, as far as eight bytes tell. */
+export function beginsFile(bytes: Buffer): boolean {
+  return FILES.some(([at, start]) => bytes.toString('latin1', at, at + start.length) === start);
 }
 
 /** Printable ASCII and white space. */

@@ -5,6 +5,7 @@ import { ID3_HEADER_BYTES, id3Bytes } from '../id3.ts';
 import { oneSound } from './contents.ts';
 import { walkForeign } from './foreign.ts';
 import { incomplete, ofSound, type Tally } from './tally.ts';
+import { beginsFile } from '../tail.ts';
 import { parseWavFormat, plainFormat, type WavFormat } from './wav-format.ts';
 
 /** A format with all that codecs put behind it; MS ADPCM takes 50 bytes. */
@@ -158,7 +159,7 @@ function* walkToNext(sieve: Sieve): Walk<WavBeginning | undefined> {
       yield { drop: 12 };
       return yield* walkToSound();
     }
-    if (head.length < 8 || !CHUNK.test(head.toString('latin1', 0, 4))) {
+    if (head.length < 8 || beginsFile(head) || !CHUNK.test(head.toString('latin1', 0, 4))) {
       yield* walkForeign(sieve, 'the end of its sound');
       return undefined;
     }
