@@ -9,6 +9,7 @@ import { findChromium, launchChromium } from '../support/browser/browser.ts';
 import { addCall } from '../support/console/calls.ts';
 import { namelessControls, type Opened, openView, picture, type View, VIEWS } from '../support/console/chromium.ts';
 import { type ConsoleScene, EVERYBODY, openConsoleScene } from '../support/console/console.ts';
+import { takeableParts, type TakenParts } from '../support/console/parts.ts';
 import { runs } from '../support/soak.ts';
 
 const executable = findChromium();
@@ -105,6 +106,19 @@ const DONE: readonly (readonly [string, string, (page: Page) => Promise<void>])[
   ['menu', '/console/find', (page) => page.locator('.me summary').click()],
 ];
 
+/** What was shown before archive, index and audit went away, and is shown still. */
+const KNOWN: readonly (readonly [string, string])[] = [
+  ['known-find', '/console/find?open=b0c5b9e0.r1'],
+  ['known-recording', '/console/recordings/b0c5b9e0/r1'],
+  ['known-conversation', '/console/recordings/b0c5b9e0'],
+  ['known-waiting', '/console/recordings/w/w1'],
+  ['known-failed', '/console/recordings/f/f1'],
+  ['known-hostile', '/console/find?open=evil.r1'],
+  ['known-erased', '/console/recordings/gone/r9'],
+  ['known-failures', '/console/failures'],
+  ['known-audit', '/console/audit?from=2026-11-20&to=2026-11-29'],
+];
+
 /** A recording is asked for and does not come. */
 async function slowly(page: Page, said: RegExp): Promise<void> {
   await page.route('**/console/find?*open=*', () => undefined);
@@ -116,6 +130,8 @@ let browser: Browser;
 let scene: ConsoleScene;
 let empty: ConsoleScene;
 let away: ConsoleScene;
+let taken: TakenParts;
+let known: ConsoleScene;
 before(async () => {
   if (executable === undefined) return;
   const gone = async (): Promise<never> => {
@@ -127,7 +143,9 @@ before(async () => {
     openConsoleScene(),
     openConsoleScene({ needs: { search: { search: gone, close: async () => undefined } } }),
   ]);
-  scene.now = new Date('2026-11-27T17:09:00Z');
+  taken = takeableParts(scene);
+  known = await openConsoleScene({ needs: taken.needs });
+  for (const one of [scene, known]) one.now = new Date('2026-11-27T17:09:00Z');
   const { archive } = scene;
   const call = { conversationId: 'b0c5b9e0', recordingId: 'r1' };
   await addCall(archive, call, { agent: 'Ines Carvalho', seconds: 20 });
@@ -167,6 +185,7 @@ after(async () => {
   await scene[Symbol.asyncDispose]();
   await empty[Symbol.asyncDispose]();
   await away[Symbol.asyncDispose]();
+  await known[Symbol.asyncDispose]();
 });
 
 /** Every state in all four in the long run; else each in one of a light phone and a dark desk. */
@@ -222,6 +241,15 @@ for (const view of views) {
       ['away', away, '/console/find'],
     ] as const) {
       await page.goto(url + path);
+      assert.deepEqual(await faultsOf(opened), [], name);
+      await picture(page, `state-${name}-${view.theme}-${String(view.width)}`);
+    }
+    for (const [name, path] of inView(KNOWN, view)) {
+      Object.assign(taken.state, { archive: 'there', index: 'there', audit: 'there' });
+      await page.goto(known.url + path);
+      Object.assign(taken.state, { archive: 'throws', index: 'throws', audit: 'throws' });
+      await page.reload();
+      assert.ok((await page.getByText('What is shown is what was known then.').count()) > 0, name);
       assert.deepEqual(await faultsOf(opened), [], name);
       await picture(page, `state-${name}-${view.theme}-${String(view.width)}`);
     }
