@@ -7,6 +7,7 @@ import type { Archive } from '../archive/archive.ts';
 import { inBatches } from '../archive/in-batches.ts';
 import type { IndexRow } from '../archive/index-row.ts';
 import { type Clock, SYSTEM_CLOCK } from '../clock.ts';
+import { Failure, systemCode } from '../failure.ts';
 import { ArchiveRows } from './archive-rows.ts';
 import { ChangedDays } from './changed-days.ts';
 import { openIndexDatabase } from './index-database.ts';
@@ -62,9 +63,13 @@ export class SqliteSearch implements Search {
     await this.#look(daysOfSearch(query), signal);
     signal.throwIfAborted();
     this.#takeNoted();
-    const page = new PageInParts(query);
-    page.add(this.#table, placesOf(query.from, query.to));
-    return { ...page.end(false), upTo: this.#upTo, backTo: this.#backTo(query) };
+    try {
+      const page = new PageInParts(query);
+      page.add(this.#table, placesOf(query.from, query.to));
+      return { ...page.end(false), upTo: this.#upTo, backTo: this.#backTo(query) };
+    } catch (error) {
+      throw asAway(error);
+    }
   }
 
   /** A row as it is made in this process: found at once here, by other processes a little later. What a crash takes with it is read again. */
@@ -138,6 +143,14 @@ export class SqliteSearch implements Search {
     const { backTo } = this.#source;
     return backTo !== undefined && from < backTo ? backTo : undefined;
   }
+}
+
+/** A file that was damaged, locked or taken away while it is open: the archive is as it was, and the file comes again. */
+function asAway(error: unknown): unknown {
+  if (systemCode(error) !== 'ERR_SQLITE_ERROR') return error;
+  const text =
+    'The index cannot be read just now. If that stays: stop the service, remove index.db beside the archive, and start it: it is made anew.';
+  return new Failure('archive-unavailable', text, { cause: error });
 }
 
 /** Beside the archive, like the queue: it can be made anew at any time. */

@@ -311,3 +311,16 @@ test('a file that is damaged, cut short or of another version is made anew; one 
     await harness.close();
   }
 });
+
+test('a file that is damaged while it is open is an index that is away, and says what makes it anew', async () => {
+  const harness = await openFolderHarness();
+  const search = searchOver(harness, { onTrouble: () => undefined });
+  search.put([rowAt('2026-03-01T09:30:00.000Z', 'c.r', {})]);
+  assert.deepEqual(await keysOf(search), ['c.r']);
+  const other = new DatabaseSync(pathIn(harness));
+  other.exec('DROP TABLE word; DROP TABLE row');
+  other.close();
+  await assert.rejects(keysOf(search), { code: 'archive-unavailable', message: /remove index\.db beside the archive/ });
+  await search.close();
+  await harness.close();
+});
