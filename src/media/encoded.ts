@@ -96,7 +96,7 @@ async function encodeIn(
     durationMs: longest(lengthsOf(sources, beginnings, ({ figures }) => figures.declaredMs)),
     expectedMs: () => longest(lengthsOf(sources, beginnings, ({ figures }) => overallMs(figures.lengths))),
     isStated: false,
-    isSized: () => true,
+    isSized: () => !sources.some(({ figures }) => figures.lacksEndMark),
     countedMs: () => ({
       soundMs: longest(lengthsOf(sources, beginnings, ({ figures }) => figures.lengths.soundMs)),
       picturesMs: longest(sources.map(({ figures }) => figures.lengths.picturesMs)),

@@ -51,8 +51,10 @@ export function requireWhole(counted: EndFigures): WholeEnd {
   const picturesUntilMs = picturesUntil(figures);
   requireCounted(figures, picturesUntilMs);
   requireAgreement({ ...figures, picturesMs: picturesUntilMs ?? figures.picturesMs });
-  const notes = proof === 'download' ? ['it ends without its end mark'] : [];
-  if (figures.isSized) notes.push(...earlySound(figures.soundMs, picturesUntilMs ?? figures.picturesMs));
+  const notes = [
+    ...(proof === 'download' ? ['it ends without its end mark'] : []),
+    ...earlySound(figures.soundMs, picturesUntilMs ?? figures.picturesMs),
+  ];
   return { note: notes.length === 0 ? undefined : notes.join('; '), picturesUntilMs };
 }
 
@@ -107,7 +109,11 @@ function endsOf({ soundMs, picturesMs, isSized }: EndFigures): readonly TrackEnd
   const sound = soundMs === undefined ? [] : [{ what: 'sound', ms: soundMs } as const];
   const pictures = picturesMs === undefined ? [] : [{ what: 'pictures', ms: picturesMs } as const];
   const ends = [...sound, ...pictures];
-  return isSized ? ends.toSorted((a, b) => b.ms - a.ms).slice(0, 1) : ends;
+  return isSized ? latestOf(ends) : ends;
+}
+
+function latestOf(ends: readonly TrackEnd[]): readonly TrackEnd[] {
+  return ends.toSorted((a, b) => b.ms - a.ms).slice(0, 1);
 }
 
 function requireMarkless(figures: EndFigures): void {
@@ -147,16 +153,20 @@ function requireCounted(
 function requireAgreement(figures: EndFigures): void {
   const { sourceMs, genesysMs, isStated, isSized } = figures;
   const ends = endsOf(figures);
-  for (const { what, ms } of ends) {
-    const who =
-      ends.length === 1 ? 'The WebM plays' : `The ${what} in the WebM ${what === 'sound' ? 'ends' : 'end'} at`;
+  // What was counted is the length of both together: each was held to its own already.
+  for (const { what, ms } of isStated ? ends : latestOf(ends)) {
     // More than a header says is no loss where every byte is accounted for.
     const isMore = isStated && isSized && ms > (sourceMs ?? 0);
     if (sourceMs !== undefined && !isMore && !isNear(ms - sourceMs, sourceSlack(sourceMs), what))
-      throw disagreement(who, ms, { by: 'its source', ms: sourceMs });
-    if (genesysMs !== undefined && !isNear(ms - genesysMs, genesysSlack(genesysMs), what))
-      throw disagreement(who, ms, { by: 'Genesys', ms: genesysMs });
+      throw disagreement(sayWho(what, ends), ms, { by: 'its source', ms: sourceMs });
   }
+  for (const { what, ms } of ends)
+    if (genesysMs !== undefined && !isNear(ms - genesysMs, genesysSlack(genesysMs), what))
+      throw disagreement(sayWho(what, ends), ms, { by: 'Genesys', ms: genesysMs });
+}
+
+function sayWho(what: TrackEnd['what'], ends: readonly TrackEnd[]): string {
+  return ends.length === 1 ? 'The WebM plays' : `The ${what} in the WebM ${what === 'sound' ? 'ends' : 'end'} at`;
 }
 
 function isNear(lateMs: number, slackMs: number, what: TrackEnd['what']): boolean {

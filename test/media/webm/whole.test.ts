@@ -96,6 +96,22 @@ test('without sizes and without a Duration, they are held to what Genesys says (
   assert.equal(whole.way, 'rewrap');
 });
 
+test('what has to be encoded is held to Genesys as what is re-wrapped: sound and pictures each to their end (D2)', async () => {
+  const film = (picturesS: number, soundS: number): Promise<Buffer> =>
+    ffmpeg(...call(picturesS, soundS), '-c:v', 'mpeg4', '-c:a', 'pcm_s16le', '-f', 'matroska', 'pipe:1');
+  for (const [picturesS, soundS] of [
+    [12, 8.3],
+    [5, 12],
+  ] as const) {
+    const bytes = await film(picturesS, soundS);
+    await assert.rejects(madeOf({ files: [bytes], seconds: 12 }), isRefused(UNMARKED), `${picturesS} and ${soundS} s`);
+  }
+  const whole = await madeOf({ files: [await film(12, 11.5)], seconds: 12 });
+  assert.equal(whole.way, 'encode-video');
+  const { result } = await madeOf({ files: [await film(12, 8.3)] });
+  assert.match(result.note ?? '', /^it ends without its end mark; its sound ends 3\.\d\d s before its pictures$/);
+});
+
 test('with sizes, sound that ended early when it was recorded is kept, and the manifest says so (D2)', async () => {
   const { result } = await madeOf({ files: [await sized(...call(12, 8.3))], seconds: 12 });
   assert.match(result.note ?? '', /^its sound ends 3\.\d\d s before its pictures$/);
