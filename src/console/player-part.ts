@@ -33,7 +33,7 @@ export function playerPart(
 
 /** What is known of its sound while it cannot be played. */
 export function heardPart({ webm, levels, medium }: Manifest, { hearing }: ConsoleNeeds): Html {
-  return html`<p>It cannot be played until the archive answers.</p>
+  return html`<p>It cannot be played meanwhile.</p>
     ${medium !== 'video' && levels !== undefined && statsPart(levels, lanesOf(webm.channels, hearing.channelNames))}`;
 }
 

@@ -32,7 +32,7 @@ export function refusalPage({ failure, requestId, back }: RefusedPage, now: Date
     main: html`<section class="card sec notice" data-part="refusal">
       <h1>${title}</h1>
       ${waits ? awayPart({ facts: undefined, at: '', problem: failure, part: 'archive' }, now) : html`<p>${failure.message}</p>`}
-      <p class="acts">${againLink(failure, back)} <a class="btn" href="/console/">To the start</a></p>
+      <p class="acts">${!waits && againLink(failure, back)} <a class="btn" href="/console/">To the start</a></p>
       <p class="muted small">Request <code>${requestId}</code></p>
     </section>`,
   };
