@@ -69,9 +69,12 @@ async function holdAll(task: Task, work: CaseWork & { readonly reason: string })
     const about = retention === undefined ? {} : { atSource: true };
     const end = await holdSubject(hold, { archive, audit, by: operator(), about }, signal);
     tally[end.state] += 1;
-    report.line(`${WORDS[end.state].padEnd(12)}  ${textOfSubject(target)}`, {
+    const isToCome = end.state !== 'too-late' && !end.isHere && end.gone.length === 0;
+    const toCome = isToCome ? '  nothing of it is archived: what comes is held' : '';
+    report.line(`${WORDS[end.state].padEnd(12)}  ${textOfSubject(target)}${toCome}`, {
       type: 'hold',
       state: end.state,
+      archived: end.isHere,
       ...hold,
     });
     for (const key of end.gone.map(textOfSubject))

@@ -32,6 +32,8 @@ export async function runRetire(task: Task): Promise<Exit> {
   const isUndo = flags.isOn('undo');
   const targets = await targetsOf(flags);
   if (targets.length > 0 && !isUndo) throw new UsageError('What is named goes with --undo: retire takes whole days.');
+  if (isUndo && flags.text('grace') !== undefined)
+    throw new UsageError('--grace: --undo gives back the date from before, and knows no grace.');
   const grace = daysFlag('grace', flags.text('grace') ?? '7d', MOST_GRACE_DAYS);
   const confirmed = confirmedCount(flags.text('confirm'));
   const asked = daysAsked(flags, new Date());

@@ -48,6 +48,8 @@ export interface HoldEnd {
   readonly state: 'held' | 'already' | 'too-late';
   /** Recordings of a held conversation that had been erased before. */
   readonly gone: readonly Subject[];
+  /** Something of it is archived; where nothing is, what comes later is held. */
+  readonly isHere: boolean;
 }
 
 /**
@@ -63,16 +65,16 @@ export async function holdSubject(
   const about = { case: hold.case, ...more };
   await audit.record({ action: 'held', ...by, ...subject, why: hold.reason, about }, signal);
   const isNew = await placeHold(hold, archive.notes, signal);
-  await flagByHolds(subject, archive, signal);
+  const isHere = await flagByHolds(subject, archive, signal);
   const gone = await goneOf(subject, archive, signal);
-  if (gone !== 'all') return { state: isNew ? 'held' : 'already', gone };
+  if (gone !== 'all') return { state: isNew ? 'held' : 'already', gone, isHere };
   if (isNew || !(await wasHeldFirst(hold, archive, signal))) await removeHold(hold, archive.notes, signal);
   await flagByHolds(subject, archive, signal);
   await audit.record(
     { action: 'refused', ...by, ...subject, about: { ...about, command: 'hold', because: 'erased' } },
     signal,
   );
-  return { state: 'too-late', gone: [] };
+  return { state: 'too-late', gone: [], isHere: false };
 }
 
 /** By an earlier run of the same case, of what never lay here: that one was told that it holds, and its note is not ours to remove. */

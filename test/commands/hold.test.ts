@@ -56,8 +56,10 @@ for (const [where, open] of SCENES)
     );
 
     check('a conversation is held with what comes later; held twice is held once', async (scene) => {
+      const early = await scene.run('hold', 'K', '--conversation', 'c1', '--reason', 'x');
+      assert.equal(early.code, 0);
+      assert.match(early.stdout, /^held {10}c1 {2}nothing of it is archived: what comes is held$/m);
       await scene.store(R1);
-      assert.equal((await scene.run('hold', 'K', '--conversation', 'c1', '--reason', 'x')).code, 0);
       await scene.store(R2);
       assert.equal((await holdsOn(R2, scene.archive.notes, signal())).length, 1);
       const again = await scene.run('hold', 'K', '--conversation', 'c1', '--reason', 'y');

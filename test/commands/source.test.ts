@@ -272,6 +272,7 @@ test('what cannot be meant is refused with what to write', async (t) => {
     [['retire', '--grace', '0d'], /1 to 90 days/],
     [['retire', '--grace', '91d'], /1 to 90 days/],
     [['retire', '--conversation', 'c'], /goes with --undo/],
+    [['retire', '--undo', '--grace', '7d'], /--grace: --undo gives back the date from before/],
     [['retire', '--confirm', 'any'], /expected the number/],
     [['retire', '--from', '2026-09-02', '--to', '2026-09-01'], /swap them/],
   ];
