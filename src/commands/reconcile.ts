@@ -213,7 +213,8 @@ export class ReconcileTally {
       `\n${String(complete)} of ${String(days)} days complete.${accounted > 0 ? ` ${String(accounted)} accounted for: what they lack is gone at Genesys too.` : ''}${this.#overdue > 0 ? ` ${String(this.#overdue)} incomplete for two days or more.` : ''}${this.#knownText()}${this.#advice()}`,
     );
     const exit = this.#findings + this.#hindered > 0 ? EXIT.findings : EXIT.well;
-    report.summary({ days, ...this.#verdicts, findings: this.#findings, hindered: this.#hindered }, exit);
+    const hindered = this.#hindered === 0 ? {} : { hindered: this.#hindered };
+    report.summary({ days, ...this.#verdicts, findings: this.#findings, ...hindered }, exit);
     return exit;
   }
 
