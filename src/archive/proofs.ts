@@ -24,25 +24,26 @@ export async function writeProof(
   signal: AbortSignal,
 ): Promise<void> {
   const text = `${JSON.stringify({ version: 1, kind, at: at.toISOString(), ...proof }, null, 2)}\n`;
-  const after = Math.max(at.getTime(), (await newestInstant(kind, { day: proof.day, notes }, signal)) + 1);
+  const after = Math.max(at.getTime(), (await newestInstant(kind, proof.day, notes, signal)) + 1);
   for (let later = 0; ; later += 1) {
     const instant = new Date(after + later).toISOString();
     if (await notes.create(`proofs/${proof.day}/${instant}.${kind}.json`, text, signal)) return;
   }
 }
 
-/** Of the name; -1 where there is none. */
-async function newestInstant(
-  kind: ProofKind,
-  { day, notes }: { readonly day: string; readonly notes: Notes },
-  signal: AbortSignal,
-): Promise<number> {
-  let newest = -1;
-  for await (const { name } of notes.list(`proofs/${day}/`, signal)) {
-    const instant = Date.parse(name.slice(`proofs/${day}/`.length, -`.${kind}.json`.length));
-    if (name.endsWith(`.${kind}.json`) && instant > newest) newest = instant;
-  }
-  return newest;
+/** As its name says; -1 where there is none. */
+async function newestInstant(kind: ProofKind, day: string, notes: Notes, signal: AbortSignal): Promise<number> {
+  const instants = (await proofNames(kind, day, notes, signal)).map((name) =>
+    Date.parse(name.slice(`proofs/${day}/`.length, -`.${kind}.json`.length)),
+  );
+  return Math.max(-1, ...instants.filter(Number.isFinite));
+}
+
+async function proofNames(kind: ProofKind, day: string, notes: Notes, signal: AbortSignal): Promise<readonly string[]> {
+  const names: string[] = [];
+  for await (const { name } of notes.list(`proofs/${day}/`, signal))
+    if (name.endsWith(`.${kind}.json`)) names.push(name);
+  return names;
 }
 
 /** The newest of its kind; undefined where there is none that can be read. */
@@ -79,10 +80,7 @@ export async function* proofNotesOf(
   notes: Notes,
   signal: AbortSignal,
 ): AsyncGenerator<ProofNote> {
-  const names: string[] = [];
-  for await (const { name } of notes.list(`proofs/${day}/`, signal))
-    if (name.endsWith(`.${kind}.json`)) names.push(name);
-  for (const name of names.toSorted().toReversed()) {
+  for (const name of (await proofNames(kind, day, notes, signal)).toSorted().toReversed()) {
     const text = (await notes.read(name, signal)) ?? '';
     const proof = parseProof(text);
     if (proof !== undefined) yield { name, text, proof };

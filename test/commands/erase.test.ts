@@ -59,6 +59,16 @@ function summaryOf(printed: Printed): Readonly<Record<string, unknown>> {
   return linesOf(printed).at(-1) ?? {};
 }
 
+/** As an erasure leaves it that was killed behind it. */
+async function leaveMark(
+  ids: { readonly conversationId: string; readonly recordingId: string | null },
+  { archive }: ArchiveScene,
+  erasedAt = new Date().toISOString(),
+): Promise<void> {
+  const mark = { version: 1, ...ids, reason: 'x', by: 'y', erasedAt, days: [] } as const;
+  await markErased(mark, archive.notes, signal());
+}
+
 for (const [where, open] of SCENES)
   describe(`in ${where}`, () => {
     const check = (sentence: string, run: (scene: ArchiveScene) => Promise<void>): void => {
@@ -176,8 +186,7 @@ for (const [where, open] of SCENES)
         await scene.store(R1);
         await scene.run('hold', 'K', '--recording', 'c1/r1', '--reason', 'x');
         const ids = { conversationId: 'c1', recordingId: 'r1' };
-        const mark = { version: 1, ...ids, reason: 'x', by: 'y', erasedAt: '2026-11-28T10:00:00Z', days: [] } as const;
-        await markErased(mark, scene.archive.notes, signal());
+        await leaveMark(ids, scene, '2026-11-28T10:00:00Z');
         assert.equal((await scene.run('erase', '--recording', 'c1/r1', '--reason', 'x', '--confirm', '1')).code, 4);
         assert.equal(await erasedMark(R1, scene.archive.notes, signal()), undefined);
         assert.equal((await found(scene.archive, R1)).recordingId, 'r1');
@@ -189,15 +198,7 @@ for (const [where, open] of SCENES)
       async (scene) => {
         await scene.run('hold', 'K', '--recording', 'c1/r1', '--reason', 'x');
         const ids = { conversationId: 'c1', recordingId: 'r1' };
-        const mark = {
-          version: 1,
-          ...ids,
-          reason: 'x',
-          by: 'y',
-          erasedAt: new Date().toISOString(),
-          days: [],
-        } as const;
-        await markErased(mark, scene.archive.notes, signal());
+        await leaveMark(ids, scene);
         assert.equal((await scene.run('erase', '--recording', 'c1/r1', '--reason', 'x', '--confirm', '1')).code, 4);
         await scene.store(R1);
         assert.equal((await found(scene.archive, R1)).recordingId, 'r1');
@@ -213,15 +214,7 @@ for (const [where, open] of SCENES)
         async (scene) => {
           const hold = ['hold', 'K', ...named, '--reason', 'x'];
           assert.equal((await scene.run(...hold)).code, 0);
-          const mark = {
-            version: 1,
-            ...marked,
-            reason: 'x',
-            by: 'y',
-            erasedAt: new Date().toISOString(),
-            days: [],
-          } as const;
-          await markErased(mark, scene.archive.notes, signal());
+          await leaveMark(marked, scene);
           assert.equal((await scene.run(...hold)).code, 4);
           assert.equal((await holdsOn(R1, scene.archive.notes, signal())).length, 1);
           assert.equal((await scene.run('erase', ...named, '--reason', 'x', '--confirm', '1')).code, 4);

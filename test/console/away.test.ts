@@ -8,6 +8,7 @@ import { Failure } from '../../src/failure.ts';
 import { addCall } from '../support/console/calls.ts';
 import {
   chromiumForTests,
+  DESK,
   namelessControls,
   type Opened,
   openView,
@@ -19,7 +20,6 @@ import { type PartName, type PartState, takeableParts, type TakenParts } from '.
 import { addFailed } from '../support/console/troubles.ts';
 
 const { options, browser } = chromiumForTests();
-const DESK = { theme: 'light', width: 1440 } as const;
 const NOW = new Date('2026-11-27T17:09:00Z');
 const LATER = new Date('2026-11-27T17:32:00Z');
 const HERE = '/console/recordings/c1/r1';

@@ -6,11 +6,10 @@ import type { Page } from 'playwright-core';
 import type { Levels } from '../../src/levels.ts';
 import { failureOf } from '../support/archive/content.ts';
 import { addCall } from '../support/console/calls.ts';
-import { chromiumForTests, namelessControls, openView } from '../support/console/chromium.ts';
+import { chromiumForTests, DESK, namelessControls, openView } from '../support/console/chromium.ts';
 import { type ConsoleScene, openConsoleScene } from '../support/console/console.ts';
 
 const signal = (): AbortSignal => AbortSignal.timeout(120_000);
-const DESK = { theme: 'light', width: 1440 } as const;
 const chromium = chromiumForTests();
 
 /** Tenths of a second of two channels, and where somebody speaks on each. */

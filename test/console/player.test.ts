@@ -8,7 +8,7 @@ import { findChromium, launchChromium } from '../support/browser/browser.ts';
 import { rowAt } from '../support/search/rows.ts';
 import { openAssets } from '../../src/console/assets.ts';
 import { addCall } from '../support/console/calls.ts';
-import { openView, picture } from '../support/console/chromium.ts';
+import { DESK, openView, picture } from '../support/console/chromium.ts';
 import { type ConsoleScene, openConsoleScene } from '../support/console/console.ts';
 
 const executable = findChromium();
@@ -18,7 +18,6 @@ const signal = (): AbortSignal => AbortSignal.timeout(120_000);
 const C = 'b0c5b9e0-5b5c-4a52-8a3e-0d8c2f5c1f11';
 const R = '8f1c7a52-6f0a-4e0e-9a41-2f6f3c2a1b77';
 const HERE = `/console/recordings/${C}/${R}`;
-const DESK = { theme: 'light', width: 1440 } as const;
 
 let browser: Browser;
 let scene: ConsoleScene;

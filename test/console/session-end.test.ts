@@ -13,6 +13,7 @@ import { ListAudit } from '../http/far-ends.ts';
 import { addCall } from '../support/console/calls.ts';
 import {
   chromiumForTests,
+  DESK,
   namelessControls,
   type Opened,
   openView,
@@ -22,7 +23,6 @@ import {
 import { type ConsoleScene, openConsoleScene, type SceneOptions } from '../support/console/console.ts';
 
 const { options, browser } = chromiumForTests();
-const DESK = { theme: 'light', width: 1440 } as const;
 const KEY = 'canary-console-key-1';
 const OTHER_KEY = 'canary-console-key-2';
 const HERE = '/console/recordings/c1/r1';

@@ -5,12 +5,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Page } from 'playwright-core';
 import { waitingOf } from '../support/archive/content.ts';
 import { addCall } from '../support/console/calls.ts';
-import { chromiumForTests, openView, picture, VIEWS } from '../support/console/chromium.ts';
+import { chromiumForTests, DESK, openView, picture, VIEWS } from '../support/console/chromium.ts';
 import { type ConsoleScene, EVERYBODY, openConsoleScene } from '../support/console/console.ts';
 import { type Provider, startProvider } from '../support/console/provider.ts';
 
 const { options, browser } = chromiumForTests();
-const DESK = { theme: 'light', width: 1440 } as const;
 const HERE = '/console/recordings/c1/r1';
 const MEDIA = "document.querySelector('call-player .main')";
 const signal = (): AbortSignal => AbortSignal.timeout(120_000);

@@ -20,6 +20,8 @@ export const VIEWS: readonly View[] = (['light', 'dark'] as const).flatMap((them
   [390, 1440].map((width) => ({ theme, width })),
 );
 
+export const DESK: View = { theme: 'light', width: 1440 };
+
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 export interface TestedBrowser {
