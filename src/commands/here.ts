@@ -20,7 +20,8 @@ function here(env: NodeJS.ProcessEnv): Surroundings {
       for (const name of names) process.on(name, listener);
       return {
         [Symbol.dispose]: () => {
-          for (const name of names) process.off(name, listener);
+          // One more signal than it took, from a hand or a terminal that closes, must not change how the command has ended.
+          for (const name of names) process.on(name, () => undefined).off(name, listener);
         },
       };
     },

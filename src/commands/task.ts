@@ -60,8 +60,8 @@ export async function runCommand(
   } catch (thrown) {
     return stop.exit ?? explain(thrown, table, report);
   } finally {
-    stop[Symbol.dispose]();
     await report.flushed();
+    stop[Symbol.dispose]();
   }
 }
 

@@ -91,6 +91,21 @@ for (const name of ['reconcile', 'verify', 'doctor', 'audit'])
     assert.doesNotMatch(stderr, /EPIPE|^\s+at .+:\d+/m);
   });
 
+/** Sends itself one more signal as the last thing before the process ends, as a hand that is too quick does. */
+const ONE_MORE = `data:text/javascript,process.on('exit',()=>process.kill(process.pid,process.env.ONE_MORE))`;
+
+for (const [name, signal] of [
+  ...Object.keys(LINES).map((each) => [each, 'SIGINT'] as const),
+  ['verify', 'SIGTERM'] as const,
+])
+  test(`${name}: one more ${signal} once it has ended does not change how it has`, { timeout: 240_000 }, async () => {
+    const line = [name, ...(LINES[name] ?? [])];
+    const child = startCommand(line, { ...env, NODE_OPTIONS: `--import="${ONE_MORE}"`, ONE_MORE: signal });
+    const [ended, said] = await Promise.all([once(child, 'close'), text(child.stderr), text(child.stdout)]);
+    const [code, by] = ended as [number | null, NodeJS.Signals | null];
+    assert.ok(by === null && ENDS.has(Number(code)), `${String(code)} ${String(by)} ${said}`);
+  });
+
 test('what is wrong with a line is said by the flag, with the nearest one, before anything is opened', async () => {
   for (const { table } of COMMANDS) {
     for (const [wrong, message] of [
