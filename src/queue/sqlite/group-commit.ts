@@ -1,23 +1,35 @@
-/** Changes that arrive together → one durable transaction: one fsync for many, and nobody is told before it. */
+/** Changes that arrive together → one transaction, and one fsync for all that are to be durable: whoever asked for those is told after it. */
 import { DISK } from '../../bounds.ts';
 import type { QueueFile } from './file.ts';
 import { Failure } from '../../failure.ts';
 import { changeFailure, isBusy, isFatal } from './file.ts';
 
 interface PendingChange {
-  /** Makes the change inside the transaction; what it returns is called once the transaction is durable. */
+  /** Makes the change inside the transaction; what it returns tells whoever asked for it. */
   readonly change: () => () => void;
   readonly refuse: (failure: Failure) => void;
   readonly signal: AbortSignal | undefined;
   /** Rows it changes, about. */
   readonly size: number;
+  readonly durable: boolean;
   readonly sinceMs: number;
+}
+
+/** Committed: who is to be told once the disk has it. */
+interface UnsyncedChange {
+  readonly tell: () => void;
+  readonly refuse: (failure: Failure) => void;
 }
 
 export interface ChangeOptions {
   readonly signal?: AbortSignal;
   /** Rows it changes, about (1). */
   readonly size?: number;
+  /**
+   * Whether the disk has to have it before it is told (true). What is done once more after a power failure need not wait, and
+   * keeps nobody waiting: no crash of the process takes it back, and the next fsync is for it as well.
+   */
+  readonly durable?: boolean;
 }
 
 /** Rows: keeps one transaction, which blocks the event loop until its fsync, in the order of 10 ms. A larger change has one of its own. */
@@ -30,9 +42,10 @@ export class GroupCommit {
   readonly #file: QueueFile;
   readonly #patienceMs: number;
   #waiting: PendingChange[] = [];
-  /** A turn is due, or under way. */
   #scheduled = false;
-  #flushing: Promise<void> | undefined;
+  #unsynced: UnsyncedChange[] = [];
+  /** The disk is being waited for. */
+  #syncing: Promise<void> | undefined;
   #sinceCheckpoint = 0;
   #ended: Failure | undefined;
 
@@ -48,11 +61,12 @@ export class GroupCommit {
   }
 
   /**
-   * Resolves with the result of `change` after COMMIT and its fsync returned. `change` is synchronous and may run more than once.
+   * Resolves with the result of `change` after COMMIT and, where it is to be durable, its fsync returned. `change` is synchronous
+   * and may run more than once.
    * @throws Failure `queue-unavailable`: nothing of the transaction happened, or, once `ended`, nobody can say; `stopped` when
    * the signal aborted before it
    */
-  write<T>(change: () => T, { signal, size = 1 }: ChangeOptions = {}): Promise<T> {
+  write<T>(change: () => T, { signal, size = 1, durable = true }: ChangeOptions = {}): Promise<T> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
     if (this.#waiting.length >= DISK.queueChanges) return Promise.reject(overfull());
     return new Promise<T>((resolve, reject) => {
@@ -60,49 +74,76 @@ export class GroupCommit {
         const result = change();
         return () => resolve(result);
       };
-      this.#waiting.push({ change: prepared, refuse: reject, signal, size, sinceMs: performance.now() });
-      this.#schedule();
+      this.#waiting.push({ change: prepared, refuse: reject, signal, size, durable, sinceMs: performance.now() });
+      if (!durable || this.#syncing === undefined) this.#schedule();
     });
   }
 
   /** Waits for what has been asked for so far, then refuses everything. */
   async close(): Promise<void> {
     await this.write(() => undefined).catch(() => undefined);
-    await this.#flushing;
+    await this.#syncing;
     this.#ended ??= new Failure('queue-unavailable', 'The queue is closed; send the event again in a moment.');
   }
 
-  /** After the I/O callbacks of this turn: whatever they ask for shares the fsync. */
+  /** After the I/O callbacks of this turn: whatever they ask for shares the transaction. */
   #schedule(afterMs = 0): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    const flush = (): void => void (this.#flushing = this.#flush());
+    const flush = (): void => this.#flush();
     if (afterMs > 0) setTimeout(flush, afterMs);
     else setImmediate(flush);
   }
 
-  /** Until the disk has it nothing else begins: what is asked for meanwhile shares the next fsync. */
-  async #flush(): Promise<void> {
+  #flush(): void {
+    this.#scheduled = false;
     const batch = this.#take();
     let retryMs = 0;
     try {
-      if (batch.length > 0) await this.#store(batch);
+      if (batch.length > 0) this.#store(batch);
     } catch (error) {
       retryMs = isBusy(error) ? RETRY_MS : 0;
       this.#fail(batch, error);
     }
-    this.#scheduled = false;
-    if (this.#waiting.length > 0) this.#schedule(retryMs);
+    if (this.#isDue) this.#schedule(retryMs);
   }
 
-  async #store(batch: readonly PendingChange[]): Promise<void> {
+  /** What is to be durable, and is asked for while the disk is waited for, shares the next transaction and fsync. */
+  get #isDue(): boolean {
+    return this.#syncing === undefined ? this.#waiting.length > 0 : this.#waiting.some(({ durable }) => !durable);
+  }
+
+  #store(batch: readonly PendingChange[]): void {
     const tellings = this.#transaction(batch);
-    await this.#file.sync();
-    // A checkpoint may have found the disk broken meanwhile.
-    if (this.#ended !== undefined) throw this.#ended;
-    for (const tell of tellings) tell();
+    for (const [index, tell] of tellings.entries()) {
+      const work = batch[index];
+      if (work?.durable === true) this.#unsynced.push({ tell, refuse: work.refuse });
+      else tell();
+    }
     this.#sinceCheckpoint += batch.reduce((rows, { size }) => rows + size, 0);
-    if (this.#sinceCheckpoint >= CHECKPOINT_EVERY) setImmediate(() => this.#checkpoint());
+    if (this.#unsynced.length > 0) this.#syncing ??= this.#sync();
+    else if (this.#syncing === undefined) this.#checkpointLater();
+  }
+
+  /** Until the disk has all that is to be durable. */
+  async #sync(): Promise<void> {
+    while (this.#unsynced.length > 0) {
+      const committed = this.#unsynced;
+      this.#unsynced = [];
+      try {
+        await this.#file.sync();
+      } catch (error) {
+        this.#end(changeFailure(error));
+      }
+      // A checkpoint may have found the disk broken meanwhile.
+      for (const { tell, refuse } of committed) {
+        if (this.#ended === undefined) tell();
+        else refuse(this.#ended);
+      }
+      this.#checkpointLater();
+    }
+    this.#syncing = undefined;
+    if (this.#isDue) this.#schedule();
   }
 
   #take(): PendingChange[] {
@@ -149,11 +190,16 @@ export class GroupCommit {
   }
 
   #end(failure: Failure): void {
-    this.#ended = failure;
-    for (const work of this.#waiting.splice(0)) work.refuse(failure);
+    this.#ended ??= failure;
+    for (const work of this.#waiting.splice(0)) work.refuse(this.#ended);
   }
 
-  /** In a turn of its own: those who wait for their commit have been answered by then. PASSIVE waits for nobody. */
+  /** In a turn of its own: those who wait for their commit have been answered by then. */
+  #checkpointLater(): void {
+    if (this.#sinceCheckpoint >= CHECKPOINT_EVERY) setImmediate(() => this.#checkpoint());
+  }
+
+  /** PASSIVE waits for nobody. */
   #checkpoint(): void {
     if (this.#sinceCheckpoint < CHECKPOINT_EVERY || this.#ended !== undefined) return;
     this.#sinceCheckpoint = 0;

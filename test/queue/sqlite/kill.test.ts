@@ -16,6 +16,7 @@ import { consuming } from '../suite.ts';
 
 const PROCESS = join(import.meta.dirname, '../../support/queue/process.ts');
 const PUBLISHER = join(import.meta.dirname, '../../support/queue/publisher.ts');
+const IN_STEP = join(import.meta.dirname, '../../support/queue/in-step.ts');
 const KILLS = 24;
 
 const strace = spawnSync('strace', ['-o', '/dev/null', 'true']).status === 0;
@@ -105,19 +106,26 @@ async function drain(path: string, count: number): Promise<string[]> {
   return consumer.seen.map((one) => one.name);
 }
 
+interface Tracing {
+  readonly folder: string;
+  readonly count: number;
+  readonly program?: string;
+  readonly faults?: string;
+}
+
 /**
- * Runs the publisher under strace: what it told, and its system calls in the order in which they returned. SQLite works in its
+ * Runs a publisher under strace: what it told, and its system calls in the order in which they returned. SQLite works in its
  * main thread; the WAL is synced in another, a single one here, because faults are counted per thread. `faults` are injected
  * into calls on the WAL, which are then the only ones that are traced.
  */
-async function trace(folder: string, count: number, faults?: string): Promise<readonly [string[], string[]]> {
+async function trace({ folder, count, program = PUBLISHER, faults }: Tracing): Promise<readonly [string[], string[]]> {
   const log = join(folder, 'trace');
   const path = join(folder, 'queue.db');
   const inject = faults === undefined ? [] : ['-P', `${path}-wal`, '-e', `inject=${faults}`];
   const calls = ['-f', '-y', '-e', 'trace=pwrite64,write,fsync,fdatasync', ...inject, '-o', log];
-  const program = [process.execPath, PUBLISHER, path, String(count)];
+  const command = [process.execPath, program, path, String(count)];
   const env = { ...process.env, UV_THREADPOOL_SIZE: '1' };
-  const { stdout } = await promisify(execFile)('strace', [...calls, ...program], { env });
+  const { stdout } = await promisify(execFile)('strace', [...calls, ...command], { env });
   return [stdout.trim().split('\n'), returned((await readFile(log, 'utf8')).split('\n'))];
 }
 
@@ -138,7 +146,7 @@ function returned(lines: readonly string[]): string[] {
 
 test('invariant 1: the disk has the event before its sender is told (QU-18)', { timeout: 300_000, ...traced }, () =>
   inFolder(async (folder) => {
-    const [told, calls] = await trace(folder, 20);
+    const [told, calls] = await trace({ folder, count: 20 });
     assert.equal(told.filter((line) => line.startsWith('acked')).length, 20);
     let written = false;
     let onDisk = false;
@@ -162,9 +170,23 @@ test('invariant 1: the disk has the event before its sender is told (QU-18)', { 
   }),
 );
 
+test(
+  'a message costs the disk one fsync, that of its sender: what is worked on waits for none (QU-18)',
+  { timeout: 300_000, ...traced },
+  () =>
+    inFolder(async (folder) => {
+      const [told, calls] = await trace({ folder, count: 20, program: IN_STEP });
+      assert.equal(told.filter((line) => line.startsWith('acked')).length, 20);
+      const threadOf = (call: string): string => call.slice(0, call.indexOf(' '));
+      const teller = calls.find((call) => /write\(1<.*"acked r-/.test(call)) ?? '';
+      const syncs = calls.filter((call) => /f(data)?sync\(\d+<[^>]*queue\.db-wal>/.test(call));
+      assert.equal(syncs.filter((call) => threadOf(call) !== threadOf(teller)).length, 20);
+    }),
+);
+
 test('after one failed fsync nothing is acknowledged until the restart (QU-19)', { timeout: 300_000, ...traced }, () =>
   inFolder(async (folder) => {
-    const [told, calls] = await trace(folder, 40, 'fsync,fdatasync:error=EIO:when=12');
+    const [told, calls] = await trace({ folder, count: 40, faults: 'fsync,fdatasync:error=EIO:when=12' });
     assert.equal(
       calls.filter((call) => /queue\.db-wal>.*EIO.*\(INJECTED\)/.test(call)).length,
       1,
@@ -188,7 +210,7 @@ test(
   { timeout: 300_000, ...traced },
   () =>
     inFolder(async (folder) => {
-      const [told] = await trace(folder, 40, 'pwrite64:error=ENOSPC:when=60..70');
+      const [told] = await trace({ folder, count: 40, faults: 'pwrite64:error=ENOSPC:when=60..70' });
       const refused = told.filter((line) => line.startsWith('refused'));
       assert.ok(refused.length > 0, 'nothing was refused');
       for (const line of refused) assert.match(line, /disk of the queue is full; free some space/);
