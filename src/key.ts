@@ -61,3 +61,13 @@ export function hasEnded(key: Pick<Key, 'lastDay'>, nowMs: number): boolean {
 export function endOfKey({ lastDay }: Pick<Key, 'lastDay'>): number {
   return lastDay === undefined ? Infinity : Date.parse(lastDay) + DAY_MS;
 }
+
+/**
+ * Keys to make something with that is good for so long, and to understand it by: the first makes it. As they were given, without
+ * those that have ended; whose end is near comes behind the others, the nearest last, so that nothing ends with a key that has a
+ * successor.
+ */
+export function keysInUse(keys: readonly Key[], goodForMs: number, nowMs: number): readonly Key[] {
+  const left = (key: Key): number => Math.min(endOfKey(key) - nowMs, goodForMs);
+  return keys.filter((key) => !hasEnded(key, nowMs)).toSorted((one, other) => left(other) - left(one));
+}

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { hasEnded, parseKey, type Key } from '../src/key.ts';
+import { hasEnded, type Key, keysInUse, parseKey } from '../src/key.ts';
 import { SEED } from './support/soak.ts';
 
 function parse(text: string, position = 1): { readonly key: Key; readonly problems: readonly string[] } {
@@ -97,4 +97,25 @@ test('a key is good to the end of its last day, UTC', () => {
   ] as const)
     assert.equal(hasEnded(key, Date.parse(now)), ended, now);
   assert.equal(hasEnded({ lastDay: undefined }, Date.parse('2999-01-01')), false);
+});
+
+test('what is made is made by a key that outlives it, where there is one; by the one with the longest life where there is none', () => {
+  const endMs = Date.parse('2027-01-02T00:00:00Z');
+  const key = (name: string, lastDay?: string): Key => ({ name, secret: `a-secret-of-${name}`, lastDay });
+  const [ends, lasts, later] = [key('ends', '2027-01-01'), key('lasts'), key('later', '2027-02-01')];
+  for (const [keys, beforeEndMs, expected] of [
+    [[ends, lasts], 60_001, 'ends lasts'],
+    [[ends, lasts], 60_000, 'ends lasts'],
+    [[ends, lasts], 59_999, 'lasts ends'],
+    [[ends, later, lasts], 1, 'later lasts ends'],
+    [[lasts, ends], 1, 'lasts ends'],
+    [[ends], 1, 'ends'],
+    [[key('sooner', '2026-12-31'), ends, key('beside', '2027-01-01')], 1, 'ends beside'],
+    [[ends, lasts], 0, 'lasts'],
+    [[ends], 0, ''],
+    [[], 1, ''],
+  ] as const) {
+    const inUse = keysInUse(keys, 60_000, endMs - beforeEndMs).map(({ name }) => name);
+    assert.equal(inUse.join(' '), expected, `${keys.map(({ name }) => name).join()}, ${String(beforeEndMs)} ms before`);
+  }
 });

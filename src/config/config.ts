@@ -1,7 +1,7 @@
 /** An environment → one frozen configuration, or a list of everything that is wrong with it. */
 import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
-import { hasEnded, type Key } from '../key.ts';
+import { type Key, keysInUse } from '../key.ts';
 import { isLoopback } from '../loopback.ts';
 import { readConsole, type AccessConfig } from './console.ts';
 import { readCertificate, type CertificateConfig } from './certificate.ts';
@@ -9,7 +9,7 @@ import { readGenesys, type GenesysConfig } from './genesys.ts';
 import { readProxies, type Proxies } from './proxies.ts';
 import { Reader } from './reader.ts';
 import type { SecretFile } from './secret-file.ts';
-import type { Changing, KeyList } from './secrets.ts';
+import type { KeyList } from './secrets.ts';
 import type { Environment } from './text.ts';
 import { readTracing, type TraceExportOptions } from './tracing.ts';
 import { hasPart, VARIABLES, type ChoiceOf, type Command } from './variables.ts';
@@ -107,6 +107,7 @@ export function readConfig(env: Environment, command: Command): Config {
   const host = readHost(read, 'HOST');
   const access: Access = { command, isLoopback: isLoopback(host) };
   const transcodeSlots = read.count('TRANSCODE_SLOTS', availableParallelism());
+  const linkLifetimeS = read.count('LINK_LIFETIME_S');
   const config: Config = {
     host,
     port: read.count('PORT'),
@@ -115,7 +116,7 @@ export function readConfig(env: Environment, command: Command): Config {
     genesys: readGenesys(read, hasPart(command, 'genesys')),
     proxies: readProxies(read),
     queue: readQueue(read, command),
-    archive: readArchive(read),
+    archive: readArchive(read, linkLifetimeS),
     certificate: readCertificate(read),
     archiveOriginal: read.isOn('ARCHIVE_ORIGINAL'),
     archiveOnListen: read.isOn('ARCHIVE_ON_LISTEN'),
@@ -128,7 +129,7 @@ export function readConfig(env: Environment, command: Command): Config {
     transcodeSlots,
     transcodeQueue: read.count('TRANSCODE_QUEUE', 2 * transcodeSlots),
     encoderCage: read.choice('ENCODER_CAGE'),
-    linkLifetimeS: read.count('LINK_LIFETIME_S'),
+    linkLifetimeS,
     linkOrigins: readOrigins(read),
     channelNames: readChannelNames(read),
     trustedProxies: read.count('TRUSTED_PROXIES'),
@@ -170,9 +171,10 @@ function parseQueueUrl(text: string): QueueConfig | undefined {
   return { kind: 'pubsub', project, topic, subscription };
 }
 
-function readArchive(read: Reader): ArchiveConfig {
+function readArchive(read: Reader, linkLifetimeS: number): ArchiveConfig {
   const value = read.text('ARCHIVE_URL');
-  const linkKeys = read.secrets.keys('LINK_KEYS');
+  const keys = read.secrets.keys('LINK_KEYS');
+  const linkKeys = (): readonly Key[] => keysInUse(keys.now, linkLifetimeS * 1000, Date.now());
   const apiEndpoint = read.url('GCS_API_ENDPOINT');
   const linkHost = readLinkHost(read);
   if (value.startsWith('file:') && value.length > 'file:'.length)
@@ -186,12 +188,12 @@ function readArchive(read: Reader): ArchiveConfig {
   return folderAt('', linkKeys);
 }
 
-function folderAt(path: string, keys: Changing<readonly Key[]>): ArchiveConfig {
+function folderAt(path: string, linkKeys: () => readonly Key[]): ArchiveConfig {
   return {
     kind: 'folder',
     path,
     get linkKeys() {
-      return keys.now.filter((key) => !hasEnded(key, Date.now())).map((key) => key.secret);
+      return linkKeys().map((key) => key.secret);
     },
   };
 }

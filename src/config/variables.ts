@@ -303,7 +303,7 @@ export const VARIABLES = {
     kind: 'secret',
     otherwise: 'made anew at each start',
     meaning:
-      'keys that encrypt sessions, written like keys, the first is used and all are understood; several instances need them, and without any a restart ends all sessions',
+      'keys that encrypt sessions, written like keys; the first that lives 8 h more is used, all are understood; several instances need them, and without any a restart ends all sessions',
   },
   CONSOLE_IAP_AUDIENCE: {
     part: 'console',

@@ -284,6 +284,21 @@ function keyOf(name: string, secret: string): readonly Key[] {
   return [{ name, secret, lastDay: undefined }];
 }
 
+test('sessions are sealed by a key that outlives them, where there is one, and opened by all', () => {
+  const key = (name: string, lastDay?: string): Key => ({ name, secret: `canary-session-key-${name}`, lastDay });
+  const [ends, lasts] = [key('ends', '2027-01-01'), key('lasts')];
+  const alone = new ConsoleKeys(() => [lasts]).sessions[0] ?? assert.fail();
+  const isSealedByIt = (moment: string): boolean => {
+    const { sessions } = new ConsoleKeys(
+      () => [ends, lasts],
+      () => Date.parse(moment),
+    );
+    assert.equal(sessions.length, 2);
+    return sessions[0]?.equals(alone) === true;
+  };
+  assert.deepEqual(['2027-01-01T16:00:00Z', '2027-01-01T16:00:01Z'].map(isSealedByIt), [false, true]);
+});
+
 test('a session ends with the key it was opened by, also where another one takes its name', async () => {
   await using rig = await rigged();
   const { jar } = await signIn(rig.scene);

@@ -1,7 +1,10 @@
 /** CONSOLE_SESSION_KEYS → the keys that sessions are encrypted and forms are signed with. */
 import { createHmac, hkdfSync, randomBytes } from 'node:crypto';
 import type { Key } from '../../key.ts';
-import { hasEnded } from '../../key.ts';
+import { keysInUse } from '../../key.ts';
+
+/** As long as anything that is sealed or signed; milliseconds. */
+const GOOD_FOR_MS = 8 * 3_600_000;
 
 interface DerivedKeys {
   readonly from: string;
@@ -10,15 +13,20 @@ interface DerivedKeys {
   readonly searches: readonly Buffer[];
 }
 
-/** The first makes, all are understood: so they rotate. Asked for at each use, since their file may change. */
+/**
+ * All are understood, and the first makes that outlives what it makes: so they rotate, and nobody's session ends with a key that
+ * has a successor. Asked for at each use, since their file may change.
+ */
 export class ConsoleKeys {
   readonly #given: () => readonly Key[];
+  readonly #now: () => number;
   readonly #own = randomBytes(32).toString('hex');
   #derived: DerivedKeys | undefined;
 
   /** Without any, one of this process alone: sessions end with it. */
-  constructor(given: () => readonly Key[]) {
+  constructor(given: () => readonly Key[], now: () => number = () => Date.now()) {
     this.#given = given;
+    this.#now = now;
   }
 
   /** 32 bytes each. */
@@ -37,7 +45,7 @@ export class ConsoleKeys {
   }
 
   #current(): DerivedKeys {
-    const given = this.#given().filter((key) => !hasEnded(key, Date.now()));
+    const given = keysInUse(this.#given(), GOOD_FOR_MS, this.#now());
     const secrets = given.length === 0 ? [this.#own] : given.map(({ secret }) => secret);
     const from = secrets.join('\n');
     if (this.#derived?.from === from) return this.#derived;
