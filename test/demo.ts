@@ -46,15 +46,17 @@ const LOST: readonly SimulatedRecording[] = [
   { ...screen('lost-screen', 'screen-vp8-silent.webm', 'video/webm'), conversationId: LOST_CALL },
 ].map((recording) => ({ ...recording, startTime: `${YESTERDAY}T10:00:00.000Z` }));
 /** Deleted at its source before its event came: it is given up with its reason, and shown. */
+const GONE_CALL = '91d0c2b7-4f5e-4c1a-9d65-0c3e7b8a3d03';
 const GONE: SimulatedRecording = {
   ...audio('deleted-call', ['stereo.opus'], 'audio/ogg'),
-  conversationId: '91d0c2b7-4f5e-4c1a-9d65-0c3e7b8a3d03',
+  conversationId: GONE_CALL,
   fileState: 'DELETED',
 };
 /** Still on its way from a phone at home: its event came twenty minutes ago, and it waits, with its reason. */
+const LATE_CALL = '4ae7f0c9-1b8d-4f3e-8c52-6d9a2b7f4e04';
 const LATE: SimulatedRecording = {
   ...audio('late-call', ['stereo.opus'], 'audio/ogg'),
-  conversationId: '4ae7f0c9-1b8d-4f3e-8c52-6d9a2b7f4e04',
+  conversationId: LATE_CALL,
   fileState: 'UPLOADING',
 };
 const LATE_MS = 20 * 60_000;
@@ -77,6 +79,18 @@ const CONVERSATIONS = [
     agent: 'Ruth Weber',
     queue: 'Claims',
     number: '+49 30 901820',
+  }),
+  talk(GONE_CALL, {
+    start: new Date(Date.now() - 900_000).toISOString(),
+    agent: 'Ruth Weber',
+    queue: 'Claims',
+    number: '+49 30 901774',
+  }),
+  talk(LATE_CALL, {
+    start: new Date(Date.now() - LATE_MS - 300_000).toISOString(),
+    agent: 'Amara Okafor',
+    queue: 'Sales',
+    number: '+44 20 7946 0107',
   }),
 ];
 
@@ -105,7 +119,7 @@ async function demo(): Promise<number> {
     say(`\nFind and hear all of it, see what did not arrive and why, and who has listened:\n  ${service.url}/console/`);
     if (onlyOnce || failed || !isWhole) return failed || !isWhole ? 1 : 0;
     say('\nCtrl-C ends it.');
-    await once(process, 'SIGINT');
+    await Promise.race(['SIGINT', 'SIGTERM', 'SIGHUP'].map((signal) => once(process, signal)));
     return 0;
   } finally {
     service.process.kill('SIGTERM');
