@@ -11,9 +11,11 @@ export const ENCODERS = {
   retryAfterMs: 5_000,
 } as const;
 
-/** What is kept of WebM in the making (media/flight.ts). */
+/** What is held of recordings in the making (media/flight.ts). */
 export const FLIGHTS = {
-  allBytes: 64 * MIB,
+  allBytes: 32 * MIB,
+  /** Of these, for each while it is read: what lies ready of its files, and what is being parsed (download/body.ts). */
+  readingBytes: 512 * KIB,
   /** Of one recording: for late listeners, and ahead of slow ones. */
   eachBytes: 8 * MIB,
   /** A listener's encoder may rest for as long as what it made plays, and so much longer. */
@@ -152,8 +154,8 @@ export const BOUNDS: readonly Bound[] = [
     answer: 'a slower stream',
   },
   {
-    resource: 'memory of WebM in the making',
-    bound: `${mebibytes(FLIGHTS.allBytes)} in all, ${mebibytes(FLIGHTS.eachBytes)} of a recording`,
+    resource: 'memory of recordings in the making',
+    bound: `${mebibytes(FLIGHTS.allBytes)} in all: ${kibibytes(FLIGHTS.readingBytes)} of each while it is read, and up to ${mebibytes(FLIGHTS.eachBytes)} of its WebM`,
     waits: 'what nobody reads yet is not made',
     refused: 'late listeners, and slow ones beside faster',
     answer: 'a making of their own',

@@ -6,7 +6,7 @@ import type { Dispatcher } from 'undici';
 import { isCompressed } from '../content-coding.ts';
 import { Failure, type FailureCode, type FailureOptions } from '../failure.ts';
 import { networkFailure, proxyRefusal } from '../network-failure.ts';
-import { READ_BYTES, readChunks } from './body.ts';
+import { readChunks } from './body.ts';
 import type { Hosts } from './hosts.ts';
 import { parseRetryAfter } from '../waiting.ts';
 
@@ -104,7 +104,6 @@ async function followRedirects(
     const response = await request(url, {
       dispatcher: through.dispatcher,
       headers: { ...headers, 'accept-encoding': 'identity', ...rangeHeaders(asked.range) },
-      highWaterMark: READ_BYTES,
       signal,
     });
     if (![301, 302, 303, 307, 308].includes(response.statusCode)) return { response, host: url.host };

@@ -2,8 +2,11 @@
 import { finished, type Readable } from 'node:stream';
 import { release } from '../memory.ts';
 
-/** Bytes that may lie ready before the network has to wait. The socket's own bound stays small: what it joins itself nobody gives back. */
-export const READ_BYTES = 512 * 1024;
+/**
+ * Bytes that may lie ready before the network has to wait. More make no recording cheaper, and whoever stands still holds as
+ * much three times: here, in the body itself, and in the hands of a parser (FLIGHTS.readingBytes).
+ */
+const READ_BYTES = 64 * 1024;
 
 /** Leaving early destroys the body, and with it the connection. The chunks are the reader's own. @throws what the body fails with */
 export async function* readChunks(body: Readable): AsyncGenerator<Buffer, undefined> {

@@ -28,6 +28,8 @@ export interface FlightsOptions {
   readonly allBytes?: number;
   /** What one making keeps for late listeners, and ahead of slow ones. */
   readonly eachBytes?: number;
+  /** Of that together: what a making has in its hands of its source while it reads. */
+  readonly readingBytes?: number;
   readonly clock?: Clock;
 }
 
@@ -36,19 +38,22 @@ export class Flights<T extends Webm> {
   readonly #memory: FlightMemory;
   readonly #turns = new Turns();
   readonly #eachBytes: number;
+  readonly #readingBytes: number;
   readonly #clock: Clock;
 
   constructor({
     allBytes = FLIGHTS.allBytes,
     eachBytes = FLIGHTS.eachBytes,
+    readingBytes = FLIGHTS.readingBytes,
     clock = SYSTEM_CLOCK,
   }: FlightsOptions = {}) {
     this.#memory = new FlightMemory(allBytes);
     this.#eachBytes = eachBytes;
+    this.#readingBytes = readingBytes;
     this.#clock = clock;
   }
 
-  /** Kept now, of all makings. */
+  /** Held now by all makings: what is set aside for reading, and what they made. */
   get heldBytes(): number {
     return this.#memory.heldBytes;
   }
@@ -78,6 +83,7 @@ export class Flights<T extends Webm> {
       memory: this.#memory,
       turns: this.#turns,
       eachBytes: this.#eachBytes,
+      readingBytes: this.#readingBytes,
       clock: this.#clock,
       ended: () => {
         if (this.#flights.get(order.key) === flight) this.#flights.delete(order.key);
@@ -93,9 +99,20 @@ interface FlightNeeds {
   /** Of what only listeners wait for. */
   readonly turns: Turns;
   readonly eachBytes: number;
+  readonly readingBytes: number;
   readonly clock: Clock;
   /** Nobody may join any more. */
   readonly ended: () => void;
+}
+
+interface KeptCluster {
+  readonly bytes: Buffer;
+  /** Readers that have it and did not ask for the next. */
+  hands: number;
+  /** It is counted for as long as somebody has it. */
+  isDropped: boolean;
+  /** Whoever left with it may still look at it. */
+  isLeft: boolean;
 }
 
 interface FlightReader {
@@ -104,8 +121,8 @@ interface FlightReader {
   next: number;
   /** Of the clusters before that, but for the one in its hands. */
   doneBytes: number;
-  /** Of the one in its hands: it is the last before `next`. */
-  heldBytes: number;
+  /** In its hands: the last before `next`. */
+  held: KeptCluster | undefined;
   /** It asked for a cluster that is not there yet. */
   waits: boolean;
 }
@@ -127,8 +144,9 @@ class Flight<T extends Webm> implements Keeper {
   readonly #webm: Promise<T>;
   readonly #readers = new Set<FlightReader>();
   /** Clusters from number `#first` on. */
-  readonly #kept: Buffer[] = [];
+  readonly #kept: KeptCluster[] = [];
   #first = 0;
+  #isReading = false;
   /** Of all clusters made, and of those no longer kept. */
   #madeBytes = 0;
   #droppedBytes = 0;
@@ -151,6 +169,8 @@ class Flight<T extends Webm> implements Keeper {
   async #begin(make: FlightOrder<T>['make']): Promise<T> {
     await this.#turn();
     this.#stop.signal.throwIfAborted();
+    this.#isReading = true;
+    this.#needs.memory.take(this.#needs.readingBytes);
     return make(this.#purpose, this.#stop.signal);
   }
 
@@ -166,7 +186,7 @@ class Flight<T extends Webm> implements Keeper {
   }
 
   async board(kind: FlightReader['kind'], signal: AbortSignal): Promise<T> {
-    const reader: FlightReader = { kind, next: 0, doneBytes: 0, heldBytes: 0, waits: false };
+    const reader: FlightReader = { kind, next: 0, doneBytes: 0, held: undefined, waits: false };
     this.#readers.add(reader);
     if (kind === 'archiving') this.#purpose.become(kind);
     const leave = (): void => {
@@ -190,10 +210,9 @@ class Flight<T extends Webm> implements Keeper {
         if (reader.next < this.#first) throw new Lagged();
         const cluster = this.#kept[reader.next - this.#first];
         if (cluster !== undefined) {
-          this.#advance(reader, cluster.length);
-          yield cluster;
-          reader.doneBytes += reader.heldBytes;
-          reader.heldBytes = 0;
+          this.#advance(reader, cluster);
+          yield cluster.bytes;
+          this.#handBack(reader, cluster);
         } else if (this.#end === undefined) {
           await this.#untilMore(reader, signal);
         } else {
@@ -206,12 +225,21 @@ class Flight<T extends Webm> implements Keeper {
     }
   }
 
-  #advance(reader: FlightReader, sizeBytes: number): void {
+  #advance(reader: FlightReader, cluster: KeptCluster): void {
     reader.next += 1;
-    reader.heldBytes = sizeBytes;
+    reader.held = cluster;
+    cluster.hands += 1;
     reader.waits = false;
     if (this.#first > 0) this.dropSpare();
     this.#ring();
+  }
+
+  #handBack(reader: FlightReader, cluster: KeptCluster): void {
+    if (reader.held === undefined) return;
+    reader.held = undefined;
+    reader.doneBytes += cluster.bytes.length;
+    cluster.hands -= 1;
+    this.#free(cluster);
   }
 
   async #untilMore(reader: FlightReader, signal: AbortSignal): Promise<void> {
@@ -282,7 +310,7 @@ class Flight<T extends Webm> implements Keeper {
 
   #keep(cluster: Buffer): void {
     const { memory, eachBytes } = this.#needs;
-    this.#kept.push(cluster);
+    this.#kept.push({ bytes: cluster, hands: 0, isDropped: false, isLeft: false });
     this.#madeBytes += cluster.length;
     memory.take(cluster.length);
     const isTooMuch = (): boolean => this.#madeBytes - this.#droppedBytes > eachBytes || memory.isOver;
@@ -308,28 +336,41 @@ class Flight<T extends Webm> implements Keeper {
     const cluster = this.#kept.shift();
     if (cluster === undefined) return;
     this.#first += 1;
-    this.#droppedBytes += cluster.length;
-    const inHands = [...this.#readers].some(({ next, heldBytes }) => next === this.#first && heldBytes > 0);
-    this.#needs.memory.give(cluster.length);
-    if (!inHands) release(cluster);
+    this.#droppedBytes += cluster.bytes.length;
+    cluster.isDropped = true;
+    this.#free(cluster);
+  }
+
+  /** Once it is neither kept nor in anybody's hands. */
+  #free({ bytes, hands, isDropped, isLeft }: KeptCluster): void {
+    if (!isDropped || hands > 0) return;
+    this.#needs.memory.give(bytes.length);
+    if (!isLeft) release(bytes);
   }
 
   #leave(reader: FlightReader): void {
     if (!this.#readers.delete(reader)) return;
+    if (reader.held !== undefined) {
+      reader.held.isLeft = true;
+      this.#handBack(reader, reader.held);
+    }
     if (![...this.#readers].some(({ kind }) => kind === 'archiving')) this.#purpose.become('listening');
     if (this.#readers.size > 0) return this.#ring();
-    const { memory, ended } = this.#needs;
-    memory.remove(this);
-    memory.give(this.#madeBytes - this.#droppedBytes);
-    // Whoever leaves early may still hold one.
-    if (reader.heldBytes === 0) for (const cluster of this.#kept.splice(0)) release(cluster);
-    this.#kept.length = 0;
+    this.#needs.memory.remove(this);
+    while (this.#kept.length > 0) this.#dropFirst();
+    this.#endReading();
     this.#stop.abort();
-    ended();
+    this.#needs.ended();
+  }
+
+  #endReading(): void {
+    if (this.#isReading) this.#needs.memory.give(this.#needs.readingBytes);
+    this.#isReading = false;
   }
 
   #finish(failure: Failure | undefined): void {
     this.#end = { failure };
+    this.#endReading();
     if (failure !== undefined) this.#needs.ended();
     this.#ring();
   }

@@ -1,5 +1,6 @@
 /** A making, joined by a listener → one live stream that begins at once and goes on to its end, also where the listener falls behind. */
 import { createHash } from 'node:crypto';
+import { POURING } from '../bounds.ts';
 import { Lagged } from './flight.ts';
 import type { Webm } from './webm/webm.ts';
 
@@ -25,8 +26,8 @@ async function* follow(webm: Webm, join: () => Promise<Webm>): AsyncGenerator<Bu
   let heardBytes = 0;
   try {
     for await (const cluster of webm.clusters) {
-      // A copy: a listener may still hold one when it asks for the next.
-      yield Buffer.concat(heardBytes === 0 ? [webm.liveHead, cluster] : [cluster]);
+      if (heardBytes === 0) yield Buffer.concat([webm.liveHead, cluster.subarray(0, POURING.pieceBytes)]);
+      yield* copiesOf(heardBytes === 0 ? cluster.subarray(POURING.pieceBytes) : cluster);
       heard.update(cluster);
       heardBytes += cluster.length;
     }
@@ -48,7 +49,7 @@ async function* after(
   let skipped = 0;
   for await (const cluster of clusters) {
     if (skipped === sizeBytes) {
-      yield Buffer.from(cluster);
+      yield* copiesOf(cluster);
       continue;
     }
     hash.update(cluster);
@@ -57,6 +58,12 @@ async function* after(
   }
   // Shorter than what was heard: not the same, whatever its own completeness says.
   if (skipped < sizeBytes) throw new Lagged();
+}
+
+/** Its connection may still hold one when a listener asks for the next; of a large cluster, which is counted once for all, it holds no more. */
+function* copiesOf(cluster: Buffer): Generator<Buffer, void, void> {
+  for (let at = 0; at < cluster.length; at += POURING.pieceBytes)
+    yield Buffer.from(cluster.subarray(at, at + POURING.pieceBytes));
 }
 
 async function* beginningWith(
