@@ -6,7 +6,7 @@ import { entriesOf, HALF_QUOTED, isHalfQuoted, unquoted, type Environment } from
 import type { SecretName } from './variables.ts';
 
 /** A value that may be another one later: whoever needs it asks each time. */
-export class Changing<T> {
+class Changing<T> {
   #now: T;
 
   constructor(now: T) {
