@@ -13,6 +13,7 @@ import {
   checkQuery,
   compareEntries,
   comparePositions,
+  compareTexts,
   cutPage,
   isAsked,
   onPage,
@@ -116,37 +117,51 @@ function askedReasons(query: ListQuery): readonly ReasonStatus[] {
 
 /** Everything that may be shown, in the order of the listing. */
 async function* spotsInOrder(search: ListSearch): AsyncGenerator<Spot> {
-  const lanes = asksFor(search.query, 'archived') ? [marked(search, 'archived', DAYS)] : [];
+  const marked: Status[] = asksFor(search.query, 'archived') ? ['archived'] : [];
   const unmarked: ReasonStatus[] = [];
   for (const status of askedReasons(search.query)) {
-    const isMarked = await search.reasons.isMarked(status, search.signal);
-    if (isMarked) lanes.push(marked(search, status, folderOf(status)));
+    if (await search.reasons.isMarked(status, search.signal)) marked.push(status);
     else unmarked.push(status);
   }
+  const lanes = [dayByDay(search, marked)];
   if (unmarked.length > 0) lanes.push(withoutMarks(search, unmarked));
   yield* inTurn(lanes);
 }
 
-/** What is marked day by day under `folder`. */
-async function* marked(search: ListSearch, status: Status, folder: string): AsyncGenerator<Spot> {
-  const { objects, query, after, signal } = search;
-  for (const day of await askedDays(search, folder)) {
-    const start = after?.day === day ? { after: after.key } : {};
-    const expected = query.limit + WIDTH;
-    for await (const key of objects.children({ folder: `${folder}${day}/`, expected, ...start }, signal)) {
-      yield { status, day, key };
-    }
+/** What is marked. The folders of a day are gone through once it is its turn: a page seldom shows more than one. */
+async function* dayByDay(search: ListSearch, statuses: readonly Status[]): AsyncGenerator<Spot> {
+  const ofStatuses = await Promise.all(
+    statuses.map(async (status) => ({ status, days: new Set(await askedDays(search, marksFolder(status))) })),
+  );
+  const days = new Set(ofStatuses.flatMap((one) => [...one.days]));
+  for (const day of [...days].toSorted(compareTexts).toReversed()) {
+    const there = ofStatuses.filter((one) => one.days.has(day));
+    yield* inTurn(there.map(({ status }) => markedOn(search, status, day)));
   }
 }
 
-/** The newest first. */
+async function* markedOn(
+  { objects, query, after, signal }: ListSearch,
+  status: Status,
+  day: string,
+): AsyncGenerator<Spot> {
+  const start = after?.day === day ? { after: after.key } : {};
+  const asked = { folder: `${marksFolder(status)}${day}/`, expected: query.limit + WIDTH, ...start };
+  for await (const key of objects.children(asked, signal)) yield { status, day, key };
+}
+
+/** Holds what is marked of that status, day by day. */
+function marksFolder(status: Status): string {
+  return status === 'archived' ? DAYS : folderOf(status);
+}
+
 async function askedDays({ objects, query, after, signal }: ListSearch, folder: string): Promise<readonly string[]> {
   const days: string[] = [];
   for await (const name of objects.children({ folder }, signal)) {
     const day = name.replace(/\/$/, '');
     if (isDay(day) && isAsked(query, day) && day <= (after?.day ?? day)) days.push(day);
   }
-  return days.toReversed();
+  return days;
 }
 
 /** An archive that was never tidied: all records are read, as often as it takes. */

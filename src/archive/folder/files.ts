@@ -30,6 +30,11 @@ export interface FileFacts {
   readonly changedAt: Date;
 }
 
+interface OpenedFile {
+  readonly file: FileHandle;
+  readonly sizeBytes: number;
+}
+
 export class FolderFiles {
   readonly root: string;
   readonly #onUnsynced: () => void;
@@ -49,33 +54,21 @@ export class FolderFiles {
   }
 
   /** A plain file, to be read and closed by the caller; undefined where there is none. @throws Failure `conflict` where it is no plain file */
-  async open(name: string, triesLeft = 2): Promise<FileHandle | undefined> {
-    const path = this.path(name);
-    const file = await ifThere(open(path, READ_ONLY).catch(refuseLink));
-    if (file === undefined) return undefined;
-    try {
-      if (!(await file.stat()).isFile()) throw notPlain();
-      if (await this.#liesAt(file, path)) return file;
-      if (triesLeft === 0 && (await this.isThere(name))) throw notPlain();
-    } catch (error) {
-      await file.close();
-      throw error;
-    }
-    // An erasure took its folder away in between, or gave it back to a hold that was faster.
-    await file.close();
-    return triesLeft === 0 ? undefined : this.open(name, triesLeft - 1);
+  async open(name: string): Promise<FileHandle | undefined> {
+    return (await this.#open(name))?.file;
   }
 
   /** undefined where there is none. @throws Failure `conflict` where it is no plain file */
   async readBytes(name: string): Promise<Buffer | undefined> {
-    await using file = await this.open(name);
-    return file?.readFile();
+    const opened = await this.#open(name);
+    if (opened === undefined) return undefined;
+    await using file = opened.file;
+    return await readOpened(file, opened.sizeBytes);
   }
 
   /** undefined where there is none. @throws Failure `conflict` where it is no plain file */
   async readText(name: string): Promise<string | undefined> {
-    await using file = await this.open(name);
-    return file?.readFile('utf8');
+    return (await this.readBytes(name))?.toString();
   }
 
   /** Of a plain file; undefined where there is none. @throws Failure `conflict` where it is no plain file */
@@ -126,7 +119,7 @@ export class FolderFiles {
   /** An empty file, new or not; its name is not durable, nor are those of the folders made for it. */
   async mark(name: string): Promise<void> {
     await inFolder(
-      () => this.#makeMissing(dirname(this.path(name))),
+      () => this.#haveMarks(dirname(this.path(name))),
       () => this.#createEmpty(name),
     );
   }
@@ -134,7 +127,7 @@ export class FolderFiles {
   /** An empty file, new or not, and its name durable. */
   async have(name: string): Promise<void> {
     const folder = dirname(this.path(name));
-    await this.#makePath(folder);
+    await this.#confirmPath(folder);
     await this.#createEmpty(name);
     await this.#syncPath(folder);
   }
@@ -209,11 +202,33 @@ export class FolderFiles {
     return (await stat(this.path(name))).dev;
   }
 
+  async #open(name: string, triesLeft = 2): Promise<OpenedFile | undefined> {
+    const path = this.path(name);
+    const file = await ifThere(open(path, READ_ONLY).catch(refuseLink));
+    if (file === undefined) return undefined;
+    try {
+      const facts = await file.stat();
+      if (!facts.isFile()) throw notPlain();
+      if (await this.#liesAt(file, path)) return { file, sizeBytes: facts.size };
+      if (triesLeft === 0 && (await this.isThere(name))) throw notPlain();
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+    // An erasure took its folder away in between, or gave it back to a hold that was faster.
+    await file.close();
+    return triesLeft === 0 ? undefined : this.#open(name, triesLeft - 1);
+  }
+
   async #syncPath(path: string): Promise<void> {
     await syncFolder(path, () => {
       if (!this.#isUnsynced) this.#onUnsynced();
       this.#isUnsynced = true;
     });
+  }
+
+  async #haveMarks(path: string): Promise<void> {
+    if ((await ifThere(stat(path))) === undefined) await this.#makeMissing(path);
   }
 
   async #havePath(path: string): Promise<void> {
@@ -222,20 +237,39 @@ export class FolderFiles {
 
   async #makePath(path: string): Promise<void> {
     const made = await this.#makeMissing(path);
-    if ((await realpath(path)) !== join(await this.#rootPath(), path.slice(this.root.length))) throw notPlain();
-    for (const folder of made.length === 0 ? [path] : made.toReversed()) await this.#syncPath(dirname(folder));
+    await this.#requireReal(await realpath(path), path);
+    for (const folder of made.toReversed()) await this.#syncPath(dirname(folder));
   }
 
-  /** From the top down, so that an error is that of the first folder that cannot be made. Which were made. */
+  /** As {@link #makePath}, of a folder that is there nearly always. */
+  async #confirmPath(path: string): Promise<void> {
+    const real = await ifThere(realpath(path));
+    if (real === undefined) return this.#makePath(path);
+    await this.#requireReal(real, path);
+    await this.#syncPath(dirname(path));
+  }
+
+  async #requireReal(real: string, path: string): Promise<void> {
+    if (real !== join(await this.#rootPath(), path.slice(this.root.length))) throw notPlain();
+  }
+
+  /**
+   * Makes a folder that is hardly ever there, and what is missing above it. Which were missing: also those that somebody made meanwhile,
+   * who may not have come to make them durable. An error is that of the first one, from the top, that cannot be made.
+   */
   async #makeMissing(path: string): Promise<readonly string[]> {
-    const missing: string[] = [];
-    for (let folder = path; (await ifThere(stat(folder))) === undefined; folder = dirname(folder))
-      missing.unshift(folder);
-    for (const folder of missing) {
-      await mkdir(folder, { mode: FOLDER_MODE }).catch(unlessThere);
-      await grant(folder, FOLDER_MODE);
+    const above: string[] = [];
+    try {
+      await mkdir(path, { mode: FOLDER_MODE }).catch(async (error: unknown) => {
+        if (systemCode(error) !== 'ENOENT') throw error;
+        above.push(...(await this.#makeMissing(dirname(path))));
+        await mkdir(path, { mode: FOLDER_MODE });
+      });
+      await grant(path, FOLDER_MODE);
+    } catch (error) {
+      if (systemCode(error) !== 'EEXIST') throw error;
     }
-    return missing;
+    return [...above, path];
   }
 
   /** The root as the system calls it; it is there once anything below it was opened. */
@@ -313,6 +347,18 @@ export class FolderFiles {
   }
 }
 
+/** What it held as it was opened; `readFile` would ask for its size once more, and is for those that do not say it. */
+async function readOpened(file: FileHandle, sizeBytes: number): Promise<Buffer> {
+  if (sizeBytes === 0) return file.readFile();
+  const bytes = Buffer.allocUnsafeSlow(sizeBytes);
+  for (let at = 0; at < sizeBytes;) {
+    const { bytesRead } = await file.read(bytes, at, sizeBytes - at, at);
+    if (bytesRead === 0) return bytes.subarray(0, at);
+    at += bytesRead;
+  }
+  return bytes;
+}
+
 /** Somebody may remove a folder as its last file goes, just as another one comes. */
 async function inFolder<T>(haveFolder: () => Promise<unknown>, work: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries += 1) {
@@ -323,10 +369,6 @@ async function inFolder<T>(haveFolder: () => Promise<unknown>, work: () => Promi
       if (systemCode(error) !== 'ENOENT' || tries === 3) throw error;
     }
   }
-}
-
-function unlessThere(error: unknown): void {
-  if (systemCode(error) !== 'EEXIST') throw error;
 }
 
 async function removeIfEmpty(path: string): Promise<boolean> {

@@ -79,8 +79,8 @@ export class FolderObjects implements Objects {
     // A file system keeps nothing of what was removed, as far as it says.
   }
 
-  async *children({ folder, after = '' }: Children, signal: AbortSignal): AsyncGenerator<string> {
-    const names = this.#names.after(folder, after, signal);
+  async *children(asked: Children, signal: AbortSignal): AsyncGenerator<string> {
+    const names = this.#names.in(asked, signal);
     try {
       for (;;) {
         const next = await onFolder(() => names.next());
