@@ -210,3 +210,9 @@ export async function endsWithin(work: Promise<unknown>, ms: number): Promise<bo
     over.abort();
   }
 }
+
+/** Once the last of them is over, also where one has failed: nothing of it goes on by itself. @throws what the first in order failed with */
+export async function allOver(works: readonly Promise<unknown>[]): Promise<void> {
+  const failed = (await Promise.allSettled(works)).find((work) => work.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
+}

@@ -5,6 +5,7 @@ import { setTimeout } from 'node:timers/promises';
 import fc from 'fast-check';
 import { Failure } from '../src/failure.ts';
 import {
+  allOver,
   backoffMs,
   Deadline,
   inTime,
@@ -244,4 +245,21 @@ test('a deadline ends what hears of it, and leaves no timer behind what was over
   using late = new Deadline(1);
   await untilAborted(late.signal);
   assert.throws(() => late.signal.throwIfAborted(), { name: 'TimeoutError' });
+});
+
+test('works side by side end with the last of them, and fail as the first in order', async () => {
+  const ended: string[] = [];
+  const late = Promise.withResolvers<undefined>();
+  const works = [
+    late.promise.then(() => ended.push('late')),
+    late.promise.then(() => Promise.reject(new Error('first'))),
+    Promise.reject(new Error('second')),
+  ];
+  const over = allOver(works).catch((error: unknown) => ended.push(String(error)));
+  for (let turn = 0; turn < 5; turn += 1) await Promise.resolve();
+  assert.deepEqual(ended, []);
+  late.resolve(undefined);
+  await over;
+  assert.deepEqual(ended, ['late', 'Error: first']);
+  await allOver([]);
 });

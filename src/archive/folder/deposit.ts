@@ -5,6 +5,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Failure, systemCode } from '../../failure.ts';
 import { keyOf, pathOf, type Recording } from '../../recording.ts';
+import { allOver } from '../../waiting.ts';
 import type { Deposit, OriginalSink, Sink, Stored } from '../archive.ts';
 import { combineCrc32c, crc32c, createChecksum, createCrc32c, encodeCrc32c, type Checksum } from '../checksum.ts';
 import { requireNotErased } from '../erased.ts';
@@ -46,6 +47,11 @@ interface WrittenFile {
   readonly checksum: Checksum;
 }
 
+interface WrittenWebm {
+  readonly file: FileHandle;
+  readonly stored: Stored;
+}
+
 /** Writes nothing at all until it has to: a held-back WebM touches the disk only in `commit`. */
 export class FolderDeposit implements Deposit {
   readonly clusters: Sink = { write: (chunk) => this.#work(() => this.#writeCluster(chunk)) };
@@ -59,6 +65,7 @@ export class FolderDeposit implements Deposit {
   #levels: { readonly bytes: Uint8Array; readonly onLost: (reason: unknown) => void } | undefined;
   #sizeBytes = 0;
   #body: FileHandle | undefined;
+  #webm: FileHandle | undefined;
   #made: Promise<unknown> | undefined;
   #committing: Promise<Manifest> | undefined;
   #ended: Failure | undefined;
@@ -91,17 +98,22 @@ export class FolderDeposit implements Deposit {
     describe: (stored: Stored) => Manifest,
   ): Promise<Manifest> {
     const committing = this.#work(async () => {
-      const stored = await this.#writeWebm(head);
-      await this.#closeOriginals();
-      const manifest = requireProof(describe(stored), {
+      const webm = await this.#writeWebm(head);
+      const manifest = requireProof(describe(webm.stored), {
         recording: this.#recording,
         contentType,
-        stored,
+        stored: webm.stored,
         originals: this.#originals,
       });
       const { files } = this.#needs;
-      await this.#writeLevels();
-      await files.write(this.#staged('manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
+      const text = `${JSON.stringify(manifest, null, 2)}\n`;
+      // Side by side: the file system writes its journal once for all of them.
+      await allOver([
+        this.#closeWebm(webm),
+        ...[...this.#originals.values()].map(closeOriginal),
+        this.#writeLevels(),
+        files.write(this.#staged('manifest.json'), text),
+      ]);
       await files.sync(this.#staged());
       this.#signal.throwIfAborted();
       await requireNotErased(this.#recording, this.#needs.objects, this.#signal);
@@ -157,25 +169,26 @@ export class FolderDeposit implements Deposit {
   }
 
   /** Counts while it writes; staged clusters are counted as they are read back, and must be what was written. */
-  async #writeWebm(head: Buffer): Promise<Stored> {
+  async #writeWebm(head: Buffer): Promise<WrittenWebm> {
+    const file = await this.#open('recording.webm');
+    this.#webm = file;
     const checksum = createChecksum();
-    await using file = await this.#open('recording.webm');
     if (this.#body !== undefined) await this.#spill();
     for (const piece of [head, ...this.#held.pieces()]) await appendChunk({ file, checksum }, piece);
     this.#held.empty();
     if (this.#body !== undefined) await this.#copyBody(this.#body, { file, checksum });
-    await file.sync();
     const stored = checksum.stored();
-    const crc = encodeCrc32c(combineCrc32c(crc32c(head), this.#crc.value, this.#sizeBytes));
+    const crc32cWritten = encodeCrc32c(combineCrc32c(crc32c(head), this.#crc.value, this.#sizeBytes));
+    if (stored.crc32c !== crc32cWritten || stored.sizeBytes !== head.length + this.#sizeBytes)
+      throw brokenDisk({ stored, crc32cWritten });
+    return { file, stored };
+  }
+
+  async #closeWebm({ file, stored }: WrittenWebm): Promise<void> {
+    await file.sync();
     const { size } = await file.stat();
-    if (stored.crc32c !== crc || stored.sizeBytes !== head.length + this.#sizeBytes || size !== stored.sizeBytes) {
-      throw new Failure(
-        'archive-unavailable',
-        'The disk of the archive folder (ARCHIVE_URL) gave back other bytes than were written: check it (dmesg, smartctl) before trusting it again.',
-        { facts: { stored, size, crc32cWritten: crc } },
-      );
-    }
-    return stored;
+    if (size !== stored.sizeBytes) throw brokenDisk({ stored, size });
+    await file.close();
   }
 
   async #copyBody(body: FileHandle, to: WrittenFile): Promise<void> {
@@ -190,13 +203,6 @@ export class FolderDeposit implements Deposit {
     this.#body = undefined;
     await body.close();
     await rm(this.#needs.files.path(this.#staged('clusters')));
-  }
-
-  async #closeOriginals(): Promise<void> {
-    for (const { file } of this.#originals.values()) {
-      await file.sync();
-      await file.close();
-    }
   }
 
   /** The recording is whole without them. */
@@ -218,11 +224,9 @@ export class FolderDeposit implements Deposit {
     const name = `${RECORDINGS}${pathOf(this.#recording)}`;
     // A day entry without a manifest is ignored, a manifest without one would not be listed: so it comes first.
     const day = dayName(dayOf(manifest), this.#recording);
-    await files.have(day);
-    await files.makeFolder(dirname(name));
+    await allOver([files.have(day), files.makeFolder(dirname(name))]);
     const there = await this.#place(name, manifest);
-    await files.sync(dirname(name));
-    await files.sync(STAGING);
+    await allOver([files.sync(dirname(name)), files.sync(STAGING)]);
     await reasons.forget(this.#recording);
     return there;
   }
@@ -288,13 +292,26 @@ export class FolderDeposit implements Deposit {
 
   #openFiles(): readonly FileHandle[] {
     const originals = [...this.#originals.values()].map((original) => original.file);
-    return this.#body === undefined ? originals : [...originals, this.#body];
+    return [this.#body, this.#webm, ...originals].filter((file) => file !== undefined);
   }
 }
 
 async function appendChunk({ file, checksum }: WrittenFile, chunk: Buffer): Promise<void> {
   checksum.update(chunk);
   await file.writeFile(chunk);
+}
+
+async function closeOriginal({ file }: WrittenFile): Promise<void> {
+  await file.sync();
+  await file.close();
+}
+
+function brokenDisk(facts: Readonly<Record<string, unknown>>): Failure {
+  return new Failure(
+    'archive-unavailable',
+    'The disk of the archive folder (ARCHIVE_URL) gave back other bytes than were written: check it (dmesg, smartctl) before trusting it again.',
+    { facts },
+  );
 }
 
 function ignore(): undefined {

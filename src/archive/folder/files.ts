@@ -11,6 +11,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { syncFolder } from '../../durable.ts';
 import { Failure, systemCode } from '../../failure.ts';
+import { allOver } from '../../waiting.ts';
 import { stagingName } from '../names.ts';
 import { ifThere } from './failure.ts';
 
@@ -127,9 +128,9 @@ export class FolderFiles {
   /** An empty file, new or not, and its name durable. */
   async have(name: string): Promise<void> {
     const folder = dirname(this.path(name));
-    await this.#confirmPath(folder);
+    const isNew = await this.#confirmPath(folder);
     await this.#createEmpty(name);
-    await this.#syncPath(folder);
+    await allOver([this.#syncPath(folder), ...(isNew ? [] : [this.#syncPath(dirname(folder))])]);
   }
 
   /** An empty file and its name durable, new or not, in a folder that is there; where there is none, it stays so. */
@@ -241,12 +242,12 @@ export class FolderFiles {
     for (const folder of made.toReversed()) await this.#syncPath(dirname(folder));
   }
 
-  /** As {@link #makePath}, of a folder that is there nearly always. */
-  async #confirmPath(path: string): Promise<void> {
+  /** Of a folder that is there nearly always; where it is not, it is made and durable. Whether it was. */
+  async #confirmPath(path: string): Promise<boolean> {
     const real = await ifThere(realpath(path));
-    if (real === undefined) return this.#makePath(path);
-    await this.#requireReal(real, path);
-    await this.#syncPath(dirname(path));
+    if (real === undefined) await this.#makePath(path);
+    else await this.#requireReal(real, path);
+    return real === undefined;
   }
 
   async #requireReal(real: string, path: string): Promise<void> {

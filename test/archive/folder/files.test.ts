@@ -7,6 +7,7 @@ import {
   mkdir,
   readdir,
   readFile,
+  readlink,
   rename,
   rm,
   stat,
@@ -16,9 +17,10 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { openFolderArchive } from '../../../src/archive/folder/folder.ts';
 import { Failure, type FailureCode } from '../../../src/failure.ts';
 import { bytesOf, failureOf, store, type Content } from '../../support/archive/content.ts';
@@ -248,6 +250,68 @@ test('levels that the disk does not take cost the recording nothing, and nothing
     assert.deepEqual((await filesIn(`${path}/recordings`)).toSorted(), ['C1/R1/manifest.json', 'C1/R1/recording.webm']);
   });
 });
+
+test('all of a recording and every name of it is durable before it is visible, and its last name before that is said', async (t) => {
+  await withFolder(async ({ archive, path }) => {
+    const steps: string[] = [];
+    const named = (place: string): string => relative(path, place).replace(/^staging\/C1\.R1\.[0-9a-f]{16}/, 'staged');
+    await replaceHandle(t, 'sync', async (handle, real) => {
+      const place = named(await readlink(`/proc/self/fd/${String(handle.fd)}`));
+      await real();
+      steps.push(place);
+    });
+    replaceCall(t, 'rename', async (real, from = '', to = '') => {
+      await real(from, to);
+      steps.push(`${named(from)} > ${named(to)}`);
+    });
+    await archive.check(signal());
+    steps.length = 0;
+    await store(archive, CALL, { ...CONTENT, originals: [bytesOf('original', 50)], levels: bytesOf('levels', 777) });
+    const shown = steps.indexOf('staged > recordings/C1/R1');
+    const files = ['levels.bin', 'manifest.json', 'original.opus', 'recording.webm'].map((name) => `staged/${name}`);
+    const folders = ['days', 'days/2026-03-01', 'recordings', 'staged'];
+    assert.deepEqual([...new Set(steps.slice(0, shown))].toSorted(), [...folders, ...files].toSorted());
+    assert.ok(
+      files.every((file) => steps.indexOf(file) < steps.indexOf('staged')),
+      steps.join(', '),
+    );
+    assert.deepEqual(steps.slice(shown + 1).toSorted(), ['recordings/C1', 'staging']);
+  });
+});
+
+for (const failing of [
+  'recording.webm',
+  'manifest.json',
+  'original.opus',
+  'days',
+  'recordings',
+  'recordings/C1',
+  'staging',
+]) {
+  test(`where ${failing} cannot be made durable, what is written beside it is waited for, and nothing of it is left`, async (t) => {
+    await withFolder(async ({ archive, path }) => {
+      await archive.check(signal());
+      let underWay = 0;
+      let isSaid = false;
+      await replaceHandle(t, 'sync', async (handle, real) => {
+        const place = relative(path, await readlink(`/proc/self/fd/${String(handle.fd)}`));
+        if (place === failing || place.endsWith(`/${failing}`)) throw systemError('EIO', 'fsync');
+        underWay += 1;
+        for (let turn = 0; turn < 20; turn += 1) await setImmediate();
+        assert.equal(isSaid, false, `${place} was still being written`);
+        await real();
+        underWay -= 1;
+      });
+      const content = { ...CONTENT, originals: [bytesOf('original', 50)], levels: bytesOf('levels', 777) };
+      await assert.rejects(
+        store(archive, CALL, content).finally(() => (isSaid = true)),
+        isFailure('archive-unavailable', /input\/output error/),
+      );
+      assert.equal(underWay, 0);
+      assert.deepEqual(await filesIn(join(path, 'staging')), []);
+    });
+  });
+}
 
 test('levels of a recording that is erased while they are laid there are taken back, folder and all', async (t) => {
   await withFolder(async ({ archive, path }) => {
