@@ -172,6 +172,11 @@ export class Deadline implements Disposable {
     return this.#scope.signal;
   }
 
+  /** What it was for came in time: from now on only the signal that it was given aborts it. */
+  meet(): void {
+    clearTimeout(this.#timer);
+  }
+
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);
     this.#scope[Symbol.dispose]();

@@ -8,7 +8,7 @@ import { Failure, type FailureCode, type FailureOptions } from '../failure.ts';
 import { networkFailure, proxyRefusal } from '../network-failure.ts';
 import { readChunks } from './body.ts';
 import type { Hosts } from './hosts.ts';
-import { parseRetryAfter } from '../waiting.ts';
+import { Deadline, parseRetryAfter } from '../waiting.ts';
 
 /** Where media lies right now. Both parts are secrets: the URL is signed, the headers may hold a token. */
 export interface MediaLocation {
@@ -63,6 +63,13 @@ export class Interruption extends Error {
 
 const MAX_HOPS = 2;
 
+interface MediaWay {
+  readonly hosts: Hosts;
+  readonly dispatcher: Dispatcher;
+  /** From the request to the answer's own head, whatever comes before it. */
+  readonly beginsWithinMs: number;
+}
+
 /**
  * Answers 200 with the whole media, or 206 with exactly the range that was asked for. Undefined where the range is not to be
  * had (ignored conditions, another version, another extent): the media has to be read from its start.
@@ -70,7 +77,7 @@ const MAX_HOPS = 2;
  */
 export async function requestMedia(
   asked: MediaRequest,
-  through: { readonly hosts: Hosts; readonly dispatcher: Dispatcher },
+  through: MediaWay,
   signal: AbortSignal,
 ): Promise<MediaAnswer | undefined> {
   const { response, host } = await followRedirects(asked, through, signal);
@@ -95,22 +102,37 @@ function unusable(response: Dispatcher.ResponseData): undefined {
 
 async function followRedirects(
   asked: MediaRequest,
-  through: { readonly hosts: Hosts; readonly dispatcher: Dispatcher },
+  through: MediaWay,
   signal: AbortSignal,
 ): Promise<{ response: Dispatcher.ResponseData; host: string }> {
   let { url, headers } = asked.location;
   for (let hops = 0; ; hops++) {
     through.hosts.checkMedia(url);
-    const response = await request(url, {
-      dispatcher: through.dispatcher,
-      headers: { ...headers, 'accept-encoding': 'identity', ...rangeHeaders(asked.range) },
-      signal,
-    });
+    const sent = { ...headers, 'accept-encoding': 'identity', ...rangeHeaders(asked.range) };
+    const response = await begin({ url, headers: sent }, through, signal);
     if (![301, 302, 303, 307, 308].includes(response.statusCode)) return { response, host: url.host };
     discardBody(response.body);
     const target = redirectOf(response.headers, { from: url, hops, hosts: through.hosts });
     if (target.origin !== url.origin) headers = {};
     url = target;
+  }
+}
+
+/** undici's own clock starts anew with each interim answer (1xx), of which a host may send any number (RFC 9110 §15.2). */
+async function begin(
+  { url, headers }: MediaLocation,
+  { dispatcher, beginsWithinMs }: MediaWay,
+  signal: AbortSignal,
+): Promise<Dispatcher.ResponseData> {
+  const deadline = new Deadline(beginsWithinMs, { signal });
+  try {
+    const response = await request(url, { dispatcher, headers, signal: deadline.signal });
+    deadline.meet();
+    response.body.once('close', () => deadline[Symbol.dispose]());
+    return response;
+  } catch (thrown) {
+    deadline[Symbol.dispose]();
+    throw thrown;
   }
 }
 
@@ -174,9 +196,10 @@ function statusFailure(status: number, said: string, because: FailureOptions): I
 }
 
 function refusedText(said: string): string {
-  const isClock = said.includes('RequestTimeTooSkewed') || said.includes('RequestExpired');
-  const clock = isClock ? 'the clock of this machine is wrong' : 'check the clock of this machine';
-  return `The media host refused each fresh media URL (${said}): ${clock}, whether a web filter or proxy of the network stands before it, and the permissions of the OAuth client.`;
+  const refused = `The media host refused each fresh media URL (${said})`;
+  return /RequestTimeTooSkewed|RequestExpired/.test(said)
+    ? `${refused}: the clock of this machine is wrong; let it be set by the network (NTP).`
+    : `${refused}: check the clock of this machine, whether a web filter or proxy of the network stands before it, and the permissions of the OAuth client.`;
 }
 
 const MAX_WORD_BYTES = 4_096;
@@ -196,7 +219,7 @@ async function wordOf({ body }: Dispatcher.ResponseData): Promise<string> {
   } finally {
     clearTimeout(late);
   }
-  const [, code] = /<Code>([A-Za-z]{1,64})<\/Code>/.exec(text) ?? [];
+  const [, code] = /<Code>([A-Za-z.]{1,64})<\/Code>/.exec(text) ?? [];
   return code ?? (isPage(text) ? 'with a web page' : '');
 }
 

@@ -93,7 +93,7 @@ async function start(source: MediaSource, due: Due, limits: DownloadLimits): Pro
   try {
     const endurance = new Endurance(limits);
     const answer = await endurance.through(() => source.whole(), source.signal);
-    if (answer.totalBytes === 0) throw empty();
+    if (answer.totalBytes === 0) throw empty(answer.etag);
     if (answer.totalBytes !== undefined && answer.totalBytes > limits.maxBytes) throw mediaTooLarge(limits.maxBytes);
     return new MediaDownload(answer, { source, due, endurance, limits });
   } catch (thrown) {
@@ -267,7 +267,7 @@ class MediaDownload implements Download {
     this.#drop();
     if (this.#again !== undefined) throw changed();
     if (this.#totalBytes !== undefined && this.#deliveredBytes !== this.#totalBytes) throw changed();
-    if (this.#deliveredBytes === 0) throw empty();
+    if (this.#deliveredBytes === 0) throw empty(this.#etag);
     if (await this.#source.hasSurplus())
       throw new Failure('incomplete', 'The media host sent more bytes than it announced.', { sort: 'surroundings' });
   }
@@ -334,8 +334,14 @@ function stopping(): Failure {
   return new Failure('stopped', 'The downloads were stopped.');
 }
 
-function empty(): Failure {
-  return new Failure('unreadable-media', 'The media is empty: the media host sent 0 bytes.', { retry: 'again' });
+/** A file of 0 bytes has a version as any other; nothing at all is what gateways and filters answer in its place. */
+function empty(etag: string | undefined): Failure {
+  return etag === undefined
+    ? new Failure(
+        'upstream-error',
+        'Nothing came where media is due: a proxy or web filter stands before the media host.',
+      )
+    : new Failure('unreadable-media', 'The media is empty: the media host sent 0 bytes.', { retry: 'again' });
 }
 
 function mediaTooLarge(maxBytes: number): Failure {

@@ -98,6 +98,11 @@ export class MediaSource {
     return this.closed;
   }
 
+  /** A proxy takes the time of an answer for its own. */
+  #beginsWithinMs(): number {
+    return this.#limits.connectTimeoutMs + 2 * this.#limits.headersTimeoutMs;
+  }
+
   async #request(
     range: MediaRange | undefined,
     dispatcher: Dispatcher,
@@ -105,7 +110,8 @@ export class MediaSource {
   ): Promise<MediaAnswer | undefined> {
     const location = (this.#location ??= await this.#locate(signal));
     try {
-      return await requestMedia({ location, range }, { hosts: this.#hosts, dispatcher }, signal);
+      const way = { hosts: this.#hosts, dispatcher, beginsWithinMs: this.#beginsWithinMs() };
+      return await requestMedia({ location, range }, way, signal);
     } catch (thrown) {
       if (thrown instanceof Interruption && thrown.stale && this.#location === location) this.#location = undefined;
       throw thrown;

@@ -163,7 +163,8 @@ const REFUSED: readonly (readonly [string, Answer, RegExp])[] = [
     /\(403 RequestTimeTooSkewed\): the clock of this machine is wrong/,
   ],
   ['SignatureDoesNotMatch', s3Error('SignatureDoesNotMatch'), /SignatureDoesNotMatch/],
-  ['RequestExpired', s3Error('RequestExpired', 403), /\(403 RequestExpired\): the clock of this machine is wrong/],
+  ['RequestExpired', s3Error('RequestExpired', 403), /\(403 RequestExpired\): the clock of this machine is wrong; let/],
+  ['KMS.DisabledException', s3Error('KMS.DisabledException', 403), /\(403 KMS\.DisabledException\)/],
   ['AllAccessDisabled', s3Error('AllAccessDisabled', 403), /AllAccessDisabled/],
   ['InvalidAccessKeyId', s3Error('InvalidAccessKeyId', 403), /InvalidAccessKeyId/],
   ['JSON of a gateway', answer({ status: 403, body: Buffer.from('{"message":"canary"}') }), /\(403\)/],
@@ -546,11 +547,18 @@ test('a file exactly as large as the cap passes', async (t) => {
 
 for (const framing of ['length', 'chunked'] as const) {
   test(`takes an empty ${framing === 'length' ? 'file' : 'row of chunks'} for unreadable, to be tried again (SR-28)`, async (t) => {
+    const setup = await setUp(t, {
+      usual: answer({ framing, headers: { ETag: '"d41d8cd98f00b204e9800998ecf8427e"' } }),
+    });
+    const { code, retry } = await failureIn(setup);
+    assert.deepEqual([code, retry], ['unreadable-media', 'again']);
+  });
+
+  test(`nothing at all (${framing}) is what stands before the media host answers, and passes (C6)`, async (t) => {
     const setup = await setUp(t, { usual: answer({ framing }) });
-    await assert.rejects(
-      async () => (framing === 'length' ? setup.open() : bytesOf(await setup.open())),
-      (error: unknown) => failing('unreadable-media')(error) && error instanceof Failure && error.retry === 'again',
-    );
+    const { code, sort, retry, message } = await failureIn(setup);
+    assert.deepEqual([code, sort, retry], ['upstream-error', 'surroundings', 'wait']);
+    assert.match(message, /proxy or web filter/);
   });
 }
 
@@ -668,6 +676,27 @@ test('gives up a request that is never answered, and asks again (SR-14)', async 
   host.tell(() => {});
   await assertWhole(await open(), MEDIA);
   assert.equal(host.requests.length, 2);
+});
+
+test('gives up an answer that never begins, whatever comes in its place, and asks again (SR-14)', async (t) => {
+  const { host, open } = await setUp(t, { options: { headersTimeoutMs: 400, connectTimeoutMs: 200 } });
+  host.tell(({ socket }) => {
+    const timer = setInterval(() => socket.write('HTTP/1.1 102 Processing\r\n\r\n'), 20);
+    socket.on('close', () => clearInterval(timer));
+  });
+  await assertWhole(await open(), MEDIA);
+  assert.equal(host.untold(), 0);
+});
+
+test('an answer that has begun may take longer than its beginning may', async (t) => {
+  const { host, open } = await setUp(t, { options: { headersTimeoutMs: 1_000, connectTimeoutMs: 1_000 } });
+  host.tell(({ socket }) => {
+    socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${String(SMALL.length)}\r\n\r\n`);
+    socket.write(SMALL.subarray(0, 1_000));
+    setTimeout(() => socket.write(SMALL.subarray(1_000)), 3_500);
+  });
+  await assertWhole(await open(), SMALL);
+  assert.equal(host.requests.length, 1);
 });
 
 test('gives up a connection that trickles, however alive it looks, and goes on over another (SR-14)', async (t) => {
