@@ -27,6 +27,7 @@ export interface JsonAnswer {
   readonly body: unknown;
 }
 
+const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 const MIB = 1024 * 1024;
 const MAX_ANSWER_BYTES = 4 * MIB;
 const EXCHANGE_WITHIN_MS = 30_000;
@@ -77,7 +78,7 @@ async function readJsonAnswer(
   const { statusCode: status, headers } = response;
   const { url } = asked;
   const text = await readBodyText(response, asked);
-  if (status >= 300 && status < 400) throw redirected(headers['location'], url);
+  if (REDIRECTS.has(status)) throw redirected(headers['location'], url);
   if (status === 407)
     throw new Failure('upstream-unavailable', proxyRefusal(407, url.host), { facts: factsOfUrl(url) });
   return { status, headers, body: parseBody(text, status, url) };
@@ -108,8 +109,8 @@ function parseBody(text: string, status: number, url: URL): unknown {
 }
 
 function redirected(location: string | string[] | undefined, url: URL): Failure {
-  const isNamed = typeof location === 'string' && URL.canParse(location, url.href);
-  const to = isNamed ? `to ${new URL(location, url).origin}` : 'to nowhere';
+  const target = typeof location === 'string' && URL.canParse(location, url.href) ? new URL(location, url) : undefined;
+  const to = target === undefined ? 'to nowhere' : `to ${target.protocol}//${target.host}`;
   return new Failure(
     'upstream-error',
     `${url.host} redirects ${to} instead of answering; it was not followed. A login page or proxy stands in the way, or ${OUR_URLS} names another host.`,

@@ -10,7 +10,7 @@ export function refusalFailure(answer: JsonAnswer, path: string): Failure {
   const code = body?.text('code');
   const isCode = code !== undefined && /^[a-z0-9._-]{1,64}$/i.test(code);
   const { failureCode, text, isLate, afterMs } =
-    answer.status === 400 && !isCode ? BY_SOMEBODY_ELSE : refusalOfStatus(answer.status, path);
+    FINAL.has(answer.status) && !isCode ? BY_SOMEBODY_ELSE : refusalOfStatus(answer.status, path);
   const waitMs = parseRetryAfter(answer.headers['retry-after'], new Date()) ?? afterMs;
   return new Failure(failureCode, `${text} (${isCode ? code : `status ${String(answer.status)}`}).`, {
     ...(isLate === true ? { sort: 'recording', retry: 'wait' } : {}),
@@ -24,7 +24,9 @@ export function refusalFailure(answer: JsonAnswer, path: string): Failure {
   });
 }
 
-/** Proxies call whatever they do not like malformed, but never with a code of Genesys': that ends no recording. */
+/** What ends a recording at once; not where it has no code of Genesys': proxies call malformed or gone whatever they do not like. */
+const FINAL: ReadonlySet<number> = new Set([400, 410]);
+
 const BY_SOMEBODY_ELSE: StatusRefusal = {
   failureCode: 'upstream-error',
   text: 'Something before Genesys refused the request; check GENESYS_API_URL and any proxy',

@@ -75,3 +75,11 @@ test('invariant 7: what Genesys asks for in its outage is not shortened', () => 
   outage.failed('/4', new Failure('upstream-unavailable', 'Later.', { afterMs: 90_000 }), 0);
   assert.equal(waitAt(outage, 1_000), 89_000);
 });
+
+for (const afterMs of [15 * 60_000 + 1, 31_536_000_000, 1e15])
+  test(`an outage that is to last for ${String(afterMs)} ms is believed 15 min, then one finds out (A7)`, () => {
+    const outage = begin(4);
+    outage.failed('/4', new Failure('upstream-unavailable', 'Much later.', { afterMs }), 0);
+    assert.equal(waitAt(outage, 1_000), 15 * 60_000 - 1_000);
+    assert.equal(waitAt(outage, 15 * 60_000), 0);
+  });
