@@ -23,6 +23,8 @@ export const MAX_ATTEMPTS = 8;
 export const MAX_ATTEMPTS_OF_ITS_OWN = 2;
 /** Nobody comes back sooner, whatever the reason: no failure becomes a hot loop. */
 const SHORTEST_WAIT_MS = SECOND_MS;
+/** Nor later: whoever is told to come back in a year finds out before whether that still holds. */
+const LONGEST_WAIT_MS = MAX_AGE_MS;
 
 export interface Next {
   readonly outcome: 'again' | 'wait';
@@ -39,14 +41,16 @@ export interface Progress {
   readonly ageMs: number;
 }
 
-/** When a failed delivery is tried again; undefined where it is given up. A time that the other side named is never shortened. */
+/**
+ * When a failed delivery is tried again; undefined where it is given up. A time that the other side named is never shortened, but
+ * for one beyond {@link LONGEST_WAIT_MS}.
+ */
 export function nextTryOf(failure: Failure, { attempt, ageMs }: Progress): Next | undefined {
   if (failure.retry === 'never') return undefined;
   if (failure.retry === 'wait' && ageMs < patienceFor(failure))
     return { outcome: 'wait', afterMs: waitMs(failure, Math.max(0, ageMs)), ...soonest(failure) };
   if (attempt >= (failure.sort === 'recording' ? MAX_ATTEMPTS_OF_ITS_OWN : MAX_ATTEMPTS)) return undefined;
-  const afterMs = Math.max(failure.afterMs ?? backoffFor(attempt), SHORTEST_WAIT_MS);
-  return { outcome: 'again', afterMs, ...soonest(failure) };
+  return { outcome: 'again', afterMs: bounded(failure.afterMs ?? backoffFor(attempt)), ...soonest(failure) };
 }
 
 /** Whoever has mended something sends the event again: nobody waits for our guess then, only for a time that was asked for. */
@@ -85,8 +89,12 @@ const PACES: Readonly<Record<Sort, Pace>> = {
 function waitMs({ code, sort, afterMs }: Failure, ageMs: number): number {
   const { shortestMs, share, longestMs } = LINES.has(code) ? IN_LINE : PACES[sort];
   const byAgeMs = Math.min(ageMs * share, longestMs);
-  if (afterMs !== undefined) return Math.max(afterMs, byAgeMs, SHORTEST_WAIT_MS);
+  if (afterMs !== undefined) return bounded(Math.max(afterMs, byAgeMs));
   return Math.max(byAgeMs, shortestMs) * (0.75 + Math.random() / 2);
+}
+
+function bounded(ms: number): number {
+  return Math.min(Math.max(ms, SHORTEST_WAIT_MS), LONGEST_WAIT_MS);
 }
 
 /** From 10 s to 6 h, four times as long each time, half of it by chance: eight attempts outlast half a day without memory. */

@@ -57,6 +57,18 @@ test('whoever stands in line comes back within minutes of his time, however long
   }
 });
 
+test('a Retry-After of years is believed for a week: one bad hour loses nothing (A7)', () => {
+  const week = 7 * 24 * HOUR;
+  for (const afterMs of [week - 1, week, week + 1, 31_536_000_000, 1e15])
+    for (const failure of [
+      new Failure('upstream-unavailable', 'In a year.', { afterMs }),
+      new Failure('rate-limited', 'In a year.', { afterMs }),
+      new Failure('misconfigured', 'In a year.', { afterMs }),
+      new Failure('internal', 'In a year.', { afterMs }),
+    ])
+      assert.equal(nextTryOf(failure, { attempt: 1, ageMs: 0 })?.afterMs, Math.min(afterMs, week), failure.code);
+});
+
 test('what nobody can tell apart is tried eight times, over hours', () => {
   for (const code of ['internal', 'encoder-failed'] as const) {
     const ages = triesOf(code);
