@@ -10,51 +10,13 @@ import { newestProof } from '../../src/archive/proofs.ts';
 import { bytesOf, store } from '../support/archive/content.ts';
 import { runInProcess } from '../support/commands/archive-scene.ts';
 import { linesOf, type Printed } from '../support/commands/run.ts';
-import type { OrganizationScript, SimulatedGrant } from '../support/genesys/organization.ts';
+import { assertTrue, HIDES, loseAt, LOSSES, scriptTruth, TRUTH } from '../support/genesys/lost-rights.ts';
 import { type GenesysServer, startGenesysServer } from '../support/genesys/server.ts';
-import { pathOfFixture } from '../support/media/fixtures.ts';
 import { runs } from '../support/soak.ts';
 
 const DAY = '2026-11-25';
 const RANGE = ['--from', DAY, '--to', DAY] as const;
 const signal = (): AbortSignal => AbortSignal.timeout(300_000);
-
-const CALLS = 'recording:recording:view';
-const SCREENS = 'recording:screenRecording:view';
-const ANALYTICS = 'analytics:conversationDetail:view';
-const ALL = [CALLS, SCREENS, ANALYTICS];
-
-/** What is true, whoever sees it. */
-const TRUTH = [
-  { conversationId: 'c1', division: 'home', recordings: ['r1'] },
-  { conversationId: 'c2', division: 'home', recordings: ['r2'] },
-  { conversationId: 'c3', division: 'sales', recordings: ['r3'] },
-  { conversationId: 'c4', division: 'sales', recordings: ['r4', 's4'] },
-] as const;
-
-const everywhere = (permissions: readonly string[]): readonly SimulatedGrant[] => [{ division: '*', permissions }];
-const WHOLE = everywhere(ALL);
-
-/** What is left of the grants. */
-const LOSSES: Readonly<Record<string, readonly SimulatedGrant[]>> = {
-  'recordings of calls': everywhere([SCREENS, ANALYTICS]),
-  'recordings of screens': everywhere([CALLS, ANALYTICS]),
-  'all recordings': everywhere([ANALYTICS]),
-  analytics: everywhere([CALLS, SCREENS]),
-  'a division': [{ division: 'home', permissions: ALL }],
-  'recordings of a division': [
-    { division: '*', permissions: [ANALYTICS] },
-    { division: 'home', permissions: [CALLS, SCREENS] },
-  ],
-  'analytics of a division': [
-    { division: '*', permissions: [CALLS, SCREENS] },
-    { division: 'home', permissions: [ANALYTICS] },
-  ],
-  everything: [],
-};
-
-type Hides = NonNullable<OrganizationScript['hides']>;
-const HIDES: readonly Hides[] = ['forbidden', 'not-found', 'empty'];
 
 interface Scene {
   readonly server: GenesysServer;
@@ -73,50 +35,15 @@ async function setUp(t: TestContext, archived: boolean): Promise<Scene> {
     await server.close();
     await rm(folder, { recursive: true, force: true });
   });
-  server.analytics.pendingPolls = 0;
-  Object.assign(server.organization, { grants: { default: WHOLE } });
-  for (const { conversationId, division, recordings } of TRUTH) {
-    const hasScreen = recordings.length > 1;
-    const [start, end] = [`${DAY}T10:00:00.000Z`, `${DAY}T10:05:00.000Z`];
-    const recorded = hasScreen ? 'both' : 'voice';
-    server.analyze({ conversationId, start, end, divisionIds: [division], recorded });
+  scriptTruth(server, DAY);
+  for (const { conversationId, recordings } of TRUTH)
     for (const recordingId of recordings) {
-      const files = [{ channel: '0', contentType: 'audio/ogg', path: pathOfFixture('dual-0.opus') }];
-      const media = recordingId.startsWith('s') ? { media: 'screen' as const } : {};
-      server.addRecording({ recordingId, conversationId, startTime: start, files, ...media });
       const isMissing = !archived && (recordingId === 'r2' || recordingId === 'r3');
       if (!isMissing)
         await store(archive, { recordingId, conversationId }, { head: bytesOf('h', 10), clusters: [], facts: {} });
     }
-  }
   const env = { ...server.environment(), ARCHIVE_URL: `file:${path}`, LOG_LEVEL: 'error' };
   return { server, notes: archive.notes, run: (...args) => runInProcess([...args, '--json'], env) };
-}
-
-/** From the n-th request to the route on, that one included. */
-function loseAt(
-  { organization }: GenesysServer,
-  route: string,
-  nth: number,
-  loss: string,
-  hides: Hides,
-): () => boolean {
-  let count = 0;
-  Object.assign(organization, { hides, grants: { default: WHOLE } });
-  organization.onRequest = (asked) => {
-    if (asked.startsWith(route) && (count += 1) === nth) organization.grants = { default: LOSSES[loss] ?? [] };
-  };
-  return () => count >= nth;
-}
-
-/** Of the divisions that the proof claims, it counts all that is true of them. */
-function assertTrue(proof: Readonly<Record<string, unknown>>, where: string): void {
-  const claimed = TRUTH.filter(({ division }) => (proof['divisions'] as readonly string[]).includes(division));
-  assert.deepEqual(
-    [proof['conversations'], proof['recordings'], proof['archived']],
-    [claimed.length, ...Array.from({ length: 2 }, () => claimed.flatMap(({ recordings }) => recordings).length)],
-    where,
-  );
 }
 
 /** How it ended, judged by what is true; `proven`: the day was complete before. */

@@ -1,120 +1,17 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { getPriority, tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { PassThrough } from 'node:stream';
-import { test, type TestContext } from 'node:test';
-import type { Archive } from '../../src/archive/archive.ts';
-import { openFolderArchive } from '../../src/archive/folder/folder.ts';
+import { getPriority } from 'node:os';
+import { test } from 'node:test';
 import { newestProof, writeProof } from '../../src/archive/proofs.ts';
-import { readConfig } from '../../src/config/config.ts';
-import { dayAt, dayBefore } from '../../src/instant.ts';
-import { createLog } from '../../src/telemetry/log.ts';
-import { createMetrics, type Metrics } from '../../src/telemetry/metrics.ts';
-import { NightlyLook } from '../../src/services/look-at-night.ts';
-import type { Message, Settlement } from '../../src/queue/queue.ts';
-import { handleWithoutQueue, openStudio } from '../../src/services/open.ts';
 import { failureOf } from '../support/archive/content.ts';
-import { type GenesysServer, startGenesysServer } from '../support/genesys/server.ts';
 import { pathOfFixture } from '../support/media/fixtures.ts';
 import { familyOf, NO_CENSUS } from '../support/service/children.ts';
+import { daysAgo, has, NOW, openNight } from '../support/service/night.ts';
 import { startService, until } from '../support/service/service.ts';
 
 const signal = (): AbortSignal => AbortSignal.timeout(300_000);
-/** Days are told from here, so that midnight may come while the test runs. */
-const NOW = Date.now();
-const daysAgo = (days: number): string => dayBefore(dayAt(NOW), days);
-
-interface Night {
-  readonly genesys: GenesysServer;
-  readonly archive: Archive;
-  readonly metrics: Metrics;
-  readonly env: Readonly<Record<string, string>>;
-  /** What was put on the queue. */
-  readonly published: readonly Message[];
-  /** A recording that no event told of. */
-  lose(name: string, day: string): void;
-  /** A recording whose event has just come, worked on as the queue would have it worked on: with the encoders that there are. */
-  live(name: string, files?: Parameters<GenesysServer['addRecording']>[0]['files']): Promise<Settlement>;
-  /** One night's look; the lines that it logged. */
-  look(stop?: AbortSignal): Promise<readonly Readonly<Record<string, unknown>>[]>;
-}
-
-/** `fetches`: with real encoders; else nothing may be fetched. */
-async function setUp(
-  t: TestContext,
-  fetches = false,
-  more: Readonly<Record<string, string>> = {},
-  rateLimit = { allowed: 100_000, windowS: 60 },
-): Promise<Night> {
-  const genesys = await startGenesysServer({ rateLimit });
-  genesys.analytics.pendingPolls = 0;
-  const folder = await mkdtemp(join(tmpdir(), 'night-'));
-  const opened = new AsyncDisposableStack();
-  t.after(async () => {
-    await opened.disposeAsync();
-    await genesys.close();
-    await rm(folder, { recursive: true, force: true });
-  });
-  const env = {
-    ...genesys.environment(),
-    ARCHIVE_URL: `file:${join(folder, 'archive')}`,
-    QUEUE_URL: `sqlite:${join(folder, 'queue.db')}`,
-    WEBHOOK_AUTH: 'none',
-    API_AUTH: 'none',
-    ...more,
-  };
-  const config = readConfig(env, 'serve');
-  const archive = openFolderArchive({ path: join(folder, 'archive'), linkKeys: [], publicUrl: 'http://localhost' });
-  const stream = new PassThrough();
-  const log = createLog({ level: 'info', secrets: [], stream });
-  const metrics = createMetrics();
-  const context = { config, log, metrics, version: '9', opened, stopping: signal() };
-  const making = fetches ? await openStudio(context, { archive }, { archives: true }) : undefined;
-  const studio = making ?? { pipelineOver: () => ({ archive: () => assert.fail('nothing is to be fetched') }) };
-  const published: Message[] = [];
-  const queue = { publish: async (messages: readonly Message[]) => void published.push(...messages) };
-  const night = new NightlyLook(context, { archive, studio, queue });
-  return {
-    published,
-    genesys,
-    archive,
-    metrics,
-    env,
-    lose(name, day) {
-      const [conversationId, start] = [`c-${name}`, `${day}T00:10:00.000Z`];
-      genesys.addRecording({
-        recordingId: `r-${name}`,
-        conversationId,
-        startTime: start,
-        files: [{ channel: '0', contentType: 'audio/ogg', path: pathOfFixture('stereo.opus') }],
-      });
-      genesys.analyze({ conversationId, start, end: `${day}T00:15:00.000Z` });
-    },
-    live(name, files = [{ channel: '0', contentType: 'audio/ogg', path: pathOfFixture('stereo.opus') }]) {
-      assert.ok(making !== undefined);
-      const recording = { recordingId: `r-${name}`, conversationId: `c-${name}` };
-      genesys.addRecording({ ...recording, startTime: `${daysAgo(0)}T00:10:00.000Z`, files });
-      const handle = handleWithoutQueue({ ...making, archive, metrics, log, version: '9' });
-      const message = { kind: 'recording', ...recording } as const;
-      return handle({ message, attempt: 1, lost: 0, acceptedAt: new Date() }, signal());
-    },
-    async look(stop = signal()) {
-      await night.run(stop);
-      const lines = String(stream.read() ?? '').split('\n');
-      return lines.filter(Boolean).map((line) => ({ ...(JSON.parse(line) as Record<string, unknown>) }));
-    },
-  };
-}
-
-function has({ archive }: Night, name: string): Promise<boolean> {
-  return archive
-    .find({ recordingId: `r-${name}`, conversationId: `c-${name}` }, signal())
-    .then((manifest) => manifest !== undefined);
-}
 
 test('what no event told of is fetched by the service itself, and the days are proven', async (t) => {
-  const night = await setUp(t, true);
+  const night = await openNight(t, true);
   night.lose('yesterday', daysAgo(1));
   night.lose('before', daysAgo(1));
   const lines = await night.look();
@@ -128,7 +25,7 @@ test('what no event told of is fetched by the service itself, and the days are p
 });
 
 test('a fresh archive is not filled with years of calls: only what is since its first look', async (t) => {
-  const night = await setUp(t, true);
+  const night = await openNight(t, true);
   night.lose('long-ago', daysAgo(20));
   night.lose('since', daysAgo(6));
   await night.look();
@@ -140,7 +37,7 @@ test('a fresh archive is not filled with years of calls: only what is since its 
 });
 
 test('a day that stays incomplete is named with what to do, and after two days as an error', async (t) => {
-  const night = await setUp(t);
+  const night = await openNight(t);
   const day = daysAgo(1);
   night.lose('refused', day);
   await night.archive.recordFailure(
@@ -178,7 +75,7 @@ test('whoever is named is told of each incomplete day; nobody is where nobody is
     [named, ['day.incomplete']],
     [{}, []],
   ] as const) {
-    const night = await setUp(t, false, more);
+    const night = await openNight(t, false, more);
     const day = daysAgo(1);
     night.lose('refused', day);
     const recording = { recordingId: 'r-refused', conversationId: 'c-refused' };
@@ -193,7 +90,7 @@ test('whoever is named is told of each incomplete day; nobody is where nobody is
 });
 
 test('live work is never behind the night’s list: at most what is under way goes before it', async (t) => {
-  const night = await setUp(t, true, { TRANSCODE_SLOTS: '1' });
+  const night = await openNight(t, true, { TRANSCODE_SLOTS: '1' });
   for (let index = 0; index < 6; index += 1) night.lose(`lost-${String(index)}`, daysAgo(1));
   const { genesys } = night;
   const looking = night.look();
@@ -212,7 +109,7 @@ test('live work is never behind the night’s list: at most what is under way go
 
 test('the night makes half of the calls that a token has and waits for the next window; live work does not wait with it', async (t) => {
   const allowed = 60;
-  const night = await setUp(t, true, {}, { allowed, windowS: 600 });
+  const night = await openNight(t, true, {}, { allowed, windowS: 600 });
   for (let index = 0; index < allowed; index += 1) night.lose(`lost-${String(index)}`, daysAgo(1));
   const { genesys } = night;
   const stop = new AbortController();
@@ -226,7 +123,7 @@ test('the night makes half of the calls that a token has and waits for the next 
 });
 
 test('encoders of the night give way as those of a backfill do', { skip: NO_CENSUS }, async (t) => {
-  const night = await setUp(t, true, { TRANSCODE_SLOTS: '1' });
+  const night = await openNight(t, true, { TRANSCODE_SLOTS: '1' });
   const [conversationId, start] = ['c-wave', `${daysAgo(1)}T00:10:00.000Z`];
   const files = [{ channel: '0', contentType: 'audio/wav', path: pathOfFixture('stereo-pcm.wav') }];
   night.genesys.addRecording({ recordingId: 'r-wave', conversationId, startTime: start, files });
@@ -251,7 +148,7 @@ function niceOf(pid: number): number | undefined {
 }
 
 test('with a single encoder a new recording takes it from the one that the night is at, which is made afterwards', async (t) => {
-  const night = await setUp(t, true, { TRANSCODE_SLOTS: '1' });
+  const night = await openNight(t, true, { TRANSCODE_SLOTS: '1' });
   const { genesys } = night;
   const files = [{ channel: '0', contentType: 'audio/wav', path: pathOfFixture('stereo-pcm.wav') }];
   const [conversationId, start] = ['c-wave', `${daysAgo(1)}T00:10:00.000Z`];
@@ -268,14 +165,14 @@ test('with a single encoder a new recording takes it from the one that the night
 });
 
 test('a night that cannot ask Genesys says so, and what was done until then stays', async (t) => {
-  const night = await setUp(t);
+  const night = await openNight(t);
   night.lose('yesterday', daysAgo(1));
   night.genesys.fault('analytics-availability', 'return-403;code:missing.any.permissions', 1_000);
   await assert.rejects(night.look(), /analytics:conversationDetail:view/);
 });
 
 test('serve looks at night unless RECONCILE says no', async (t) => {
-  const { env } = await setUp(t);
+  const { env } = await openNight(t);
   for (const [RECONCILE, shown] of [
     ['nightly', true],
     ['no', false],
