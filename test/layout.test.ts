@@ -457,6 +457,7 @@ const PARTS: readonly Part[] = [
       'overview.ts',
       'days/day.ts',
       'days/prove-day.ts',
+      'days/sight.ts',
       'days/index-days.ts',
       'days/mend-days.ts',
       'survey/survey.ts',

@@ -47,6 +47,7 @@ const MISSING_OR_FAILED = new Set(['missing', 'failed'] as const);
 /** How many days were looked at: not those that are proven. Ends early, and well, once `signal` aborts. */
 export async function mendDays(days: Iterable<string>, needs: MendDaysNeeds, signal: AbortSignal): Promise<number> {
   const { archive, run, again } = needs;
+  const inSight = await needs.inSight?.(signal);
   const earlier = await findEarlierRuns(run, archive.notes, signal);
   if (earlier.isUnderWay) needs.onElsewhere?.();
   for (const culprit of earlier.culprits) await giveUp(culprit, needs, signal);
@@ -55,7 +56,7 @@ export async function mendDays(days: Iterable<string>, needs: MendDaysNeeds, sig
   let looked = 0;
   for (const day of days) {
     if (signal.aborted) break;
-    if (!again && (await isProven(day, archive.notes, signal))) continue;
+    if (!again && (await isProven(day, { notes: archive.notes, inSight }, signal))) continue;
     looked += 1;
     await mendOne(day, mending, signal).then(needs.onDay, (error: unknown) => {
       if (!signal.aborted) throw error;

@@ -4,7 +4,7 @@ import type { Notes } from '../archive/notes.ts';
 import { newestProof, proofsOf, writeProof, type WrittenProof } from '../archive/proofs.ts';
 import { type DayNeeds, type DayProof, examineDay, type Finding } from './day.ts';
 import { parseProvenDay, type ProvenDay } from './proven-day.ts';
-import type { EarlierLook } from './sight.ts';
+import { divisionsLost, type EarlierLook } from './sight.ts';
 import { Fields } from '../fields.ts';
 import type { DayLines, IndexDays } from './index-days.ts';
 import type { Census } from '../genesys/census.ts';
@@ -19,6 +19,8 @@ export interface ProofNeeds {
   /** Puts the lines of each day that is looked at together anew. */
   readonly index?: IndexDays | undefined;
   readonly now?: () => Date;
+  /** Which divisions the client is shown just now, for the proof; undefined where Genesys does not say. */
+  readonly inSight?: (signal: AbortSignal) => Promise<readonly string[] | undefined>;
 }
 
 /** Whoever tells an operator what is found. */
@@ -96,7 +98,9 @@ async function recordDay(
   await lines?.end(signal);
   if (proof.verdict === 'open') return;
   const { archive, version, now = () => new Date() } = needs;
-  await writeProof('complete', { ...proof, service: version }, { notes: archive.notes, at: now() }, signal);
+  const inSight = await needs.inSight?.(signal);
+  const written = { ...proof, service: version, ...(inSight === undefined ? {} : { inSight }) };
+  await writeProof('complete', written, { notes: archive.notes, at: now() }, signal);
 }
 
 /** The last three days, and of the last thirty each that is not proven to be complete or accounted for; oldest first. */
@@ -104,7 +108,7 @@ export async function daysInNeed(notes: Notes, now: Date, signal: AbortSignal): 
   const today = dayAt(now.getTime());
   const open: string[] = [];
   for (const day of daysBetween(dayBefore(today, 29), dayBefore(today, 3)))
-    if (!(await isProven(day, notes, signal))) open.push(day);
+    if (!(await isProven(day, { notes }, signal))) open.push(day);
   return [...open, ...daysBetween(dayBefore(today, 2), today)];
 }
 
@@ -112,16 +116,33 @@ export async function daysInNeed(notes: Notes, now: Date, signal: AbortSignal): 
  * What the service looks at by itself: the last three days, and of the last thirty those without such a proof since somebody
  * first looked. What lies before an archive began is fetched by whoever asks for it; oldest first.
  */
-export async function daysSinceFirstLook(notes: Notes, now: Date, signal: AbortSignal): Promise<readonly string[]> {
+export async function daysSinceFirstLook(
+  { notes, now, inSight }: DaysKnown,
+  signal: AbortSignal,
+): Promise<DaysSinceFirstLook> {
   const today = dayAt(now.getTime());
-  const open: string[] = [];
+  const [open, seen]: [string[], Set<string>] = [[], new Set()];
   let isSeen = false;
-  for (const day of daysBetween(dayBefore(today, 29), dayBefore(today, 3))) {
+  for (const day of daysBetween(dayBefore(today, 29), today)) {
     const proof = await newestProof('complete', day, notes, signal);
+    for (const division of sightOf(proof) ?? []) seen.add(division);
     isSeen ||= proof !== undefined;
-    if (isSeen && !isSettled(proof)) open.push(day);
+    if (day >= dayBefore(today, 2) || (isSeen && !isSettled(proof, inSight))) open.push(day);
   }
-  return [...open, ...daysBetween(dayBefore(today, 2), today)];
+  return { days: open, seen: [...seen] };
+}
+
+interface DaysKnown {
+  readonly notes: Notes;
+  readonly now: Date;
+  /** Divisions that the client is shown now; a day that was proven without one of them is not settled. */
+  readonly inSight: readonly string[] | undefined;
+}
+
+interface DaysSinceFirstLook {
+  readonly days: readonly string[];
+  /** Divisions that it was shown when one of the last thirty was proven. */
+  readonly seen: readonly string[];
 }
 
 /** When one of the last days was last looked at; undefined where none was. */
@@ -163,11 +184,22 @@ export async function provenComplete(day: string, notes: Notes, signal: AbortSig
   return written?.verdict === 'complete' ? parseProvenDay(written) : undefined;
 }
 
-/** Nothing is left to fetch of it. */
-export async function isProven(day: string, notes: Notes, signal: AbortSignal): Promise<boolean> {
-  return isSettled(await newestProof('complete', day, notes, signal));
+/** Nothing is left to fetch of it, of the divisions `inSight`, where these are known. */
+export async function isProven(
+  day: string,
+  { notes, inSight }: { readonly notes: Notes; readonly inSight?: readonly string[] | undefined },
+  signal: AbortSignal,
+): Promise<boolean> {
+  return isSettled(await newestProof('complete', day, notes, signal), inSight);
 }
 
-function isSettled(proof: WrittenProof | undefined): boolean {
-  return proof?.verdict === 'complete' || proof?.verdict === 'accounted';
+function isSettled(proof: WrittenProof | undefined, inSight?: readonly string[]): boolean {
+  if (proof?.verdict !== 'complete' && proof?.verdict !== 'accounted') return false;
+  const then = sightOf(proof);
+  return then === undefined || inSight === undefined || divisionsLost(inSight, then).length === 0;
+}
+
+/** Earlier versions, and commands, do not write it down. */
+function sightOf(proof: WrittenProof | undefined): readonly string[] | undefined {
+  return Fields.in(proof)?.array('inSight')?.map(String);
 }

@@ -32,6 +32,16 @@ export function mendingOfView(view: View, divisions: readonly string[]): string 
   return `give the role of GENESYS_CLIENT_ID ${VIEWS[view]} for ${where}`;
 }
 
+/** Divisions of which the role shows conversations; `*` alone where it is all of them. */
+export function divisionsInSight(grants: readonly DivisionGrant[]): readonly string[] {
+  return divisionsWith(VIEWS.conversations, grants);
+}
+
+/** Of those that were in sight, the ones that are not any more. */
+export function divisionsLost(before: readonly string[], now: readonly string[]): readonly string[] {
+  return now.includes('*') ? [] : before.filter((division) => !now.includes(division));
+}
+
 export class Sight {
   readonly #census: Pick<Census, 'grants'>;
   #first: Promise<readonly DivisionGrant[] | undefined> | undefined;

@@ -3,7 +3,7 @@ import { isWrongClock } from '../clock.ts';
 import type { Archive } from '../archive/archive.ts';
 import { flagAllHeld } from '../archive/holds.ts';
 import type { Config } from '../config/config.ts';
-import type { DayProof } from '../days/day.ts';
+import type { DayProof, Finding } from '../days/day.ts';
 import type { DeliveryNeeds } from '../delivery.ts';
 import type { Genesys } from '../genesys/genesys.ts';
 import { GenesysCensus } from '../genesys/open-census.ts';
@@ -11,6 +11,7 @@ import { BULK_PATIENCE_MS, createGenesys } from '../genesys/open-genesys.ts';
 import { IndexDays } from '../days/index-days.ts';
 import { type BulkWork, mendDays } from '../days/mend-days.ts';
 import { daysSinceFirstLook, incompleteSince, isOverdue } from '../days/prove-day.ts';
+import { divisionsInSight, divisionsLost, mendingOfView } from '../days/sight.ts';
 import { dayNotice, type FollowUps } from '../delivery/follow-ups.ts';
 import type { Queue } from '../queue/queue.ts';
 import { handleWithoutQueue, type StudioContext } from './open.ts';
@@ -64,7 +65,14 @@ export class NightlyLook {
     if (isWrongClock(skewMs))
       log.warn("The clock of this machine differs from Genesys'; Genesys' was used.", { skewMs });
     const now = (): Date => census.now();
-    const days = await daysSinceFirstLook(archive.notes, now(), signal);
+    const inSight = async (stop: AbortSignal): Promise<readonly string[] | undefined> => {
+      // An aid alone: a night is worked without it.
+      const grants = await census.grants(stop).catch(() => undefined);
+      stop.throwIfAborted();
+      return grants === undefined ? undefined : divisionsInSight(grants);
+    };
+    const known = { notes: archive.notes, now: now(), inSight: await inSight(signal) };
+    const { days, seen } = await daysSinceFirstLook(known, signal);
     const tally = new NightTally();
     await mendDays(
       days,
@@ -74,12 +82,13 @@ export class NightlyLook {
         version,
         index,
         now,
+        inSight,
         bulk,
         atOnce: AT_ONCE,
         run: 'night',
         again: false,
         wasKilled: false,
-        onFinding: () => undefined,
+        onFinding: (finding) => tally.finding(finding),
         onDay: (proof) => tally.day(proof),
         onFetched: () => tally.fetched(),
         onLeft: (day, count, { code, message: reason }) =>
@@ -96,12 +105,22 @@ export class NightlyLook {
     await flagAllHeld(archive, signal).catch((error: unknown) => {
       log.warn('What is held could not be flagged; it is not erased all the same.', { error });
     });
+    this.#sayLost([...seen, ...(known.inSight ?? [])], await inSight(signal));
     for (const { day, hindered } of tally.hindered)
       log.warn('A day could not be looked at whole: nothing is proven of it.', { day, reason: hindered });
-    for (const proof of tally.incomplete) await this.#sayIncomplete(proof, signal);
+    for (const proof of tally.incomplete)
+      await this.#sayIncomplete(proof, { reasons: tally.reasonsOf(proof.day) }, signal);
     await this.#notify(tally.incomplete, signal);
     this.#incomplete = tally.incomplete.length;
     log.info('Genesys was compared with the archive.', { ...tally.counts(), calls: census.calls.made });
+  }
+
+  /** What the role showed before and does not show now: what lies there is looked at once it is back. */
+  #sayLost(before: readonly string[], now: readonly string[] | undefined): void {
+    const lost = now === undefined ? [] : divisionsLost([...new Set(before)], now);
+    if (lost.length === 0) return;
+    const reason = mendingOfView('conversations', lost.includes('*') ? [] : lost);
+    this.#context.log.warn('Divisions that Genesys showed before are not shown any more.', { divisions: lost, reason });
   }
 
   async #notify(proofs: readonly DayProof[], signal: AbortSignal): Promise<void> {
@@ -129,10 +148,15 @@ export class NightlyLook {
     return { handle, expect: (recordings) => genesys.expect(recordings) };
   }
 
-  async #sayIncomplete(proof: DayProof, signal: AbortSignal): Promise<void> {
+  async #sayIncomplete(
+    proof: DayProof,
+    { reasons }: { readonly reasons: readonly string[] },
+    signal: AbortSignal,
+  ): Promise<void> {
     const { day, missing, failed, waiting, storedAway } = proof;
     const since = await incompleteSince(day, this.#needs.archive.notes, signal);
-    const facts = { day, missing, failed, waiting, storedAway, since: since?.toISOString() };
+    const refused = reasons.length === 0 ? {} : { reasons };
+    const facts = { day, missing, failed, waiting, storedAway, since: since?.toISOString(), ...refused };
     const next = `archiver reconcile --from ${day} --to ${day}`;
     if (isOverdue(since, new Date()))
       this.#context.log.error('A day has stayed incomplete for two days.', { ...facts, next });
@@ -140,11 +164,26 @@ export class NightlyLook {
   }
 }
 
+/** Of a day, in the log. */
+const MOST_REASONS = 5;
+
 class NightTally {
   readonly #verdicts = { complete: 0, accounted: 0, incomplete: 0, open: 0 };
   readonly incomplete: DayProof[] = [];
   readonly hindered: DayProof[] = [];
+  readonly #refused = new Map<string, Set<string>>();
   #fetched = 0;
+
+  finding({ day, code, reason }: Finding): void {
+    if (code !== 'forbidden') return;
+    const reasons = this.#refused.get(day) ?? new Set();
+    if (reasons.size < MOST_REASONS) this.#refused.set(day, reasons.add(reason));
+  }
+
+  /** What only a person can give. */
+  reasonsOf(day: string): readonly string[] {
+    return [...(this.#refused.get(day) ?? [])];
+  }
 
   day(proof: DayProof): void {
     this.#verdicts[proof.verdict] += 1;
