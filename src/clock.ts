@@ -15,6 +15,17 @@ export const SYSTEM_CLOCK: Clock = {
   },
 };
 
+/** A time on a wall clock, milliseconds of `Date.now()`. */
+export interface WallSpan {
+  readonly fromMs: number;
+  readonly untilMs: number;
+}
+
+/** Where the clock was set back behind its beginning it is over as well: nothing lasts longer than it was meant to. */
+export function isWithin({ fromMs, untilMs }: WallSpan, nowMs = Date.now()): boolean {
+  return fromMs <= nowMs && nowMs < untilMs;
+}
+
 /** Where signatures and tokens begin to be refused. */
 const WRONG_FROM_MS = 60_000;
 

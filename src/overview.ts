@@ -228,7 +228,7 @@ function countsOf(codes: readonly string[]): readonly FailureCount[] {
 async function runsUnderWay(notes: Archive['notes'], signal: AbortSignal): Promise<readonly string[]> {
   const runs: string[] = [];
   for await (const { name, writtenAt } of notes.list('staging/run.', signal))
-    if (Date.now() - Date.parse(writtenAt) < FRESH_MS) runs.push(runOf(name.slice('staging/run.'.length)));
+    if (Math.abs(Date.now() - Date.parse(writtenAt)) < FRESH_MS) runs.push(runOf(name.slice('staging/run.'.length)));
   return runs;
 }
 

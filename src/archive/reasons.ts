@@ -228,7 +228,7 @@ export class Reasons {
   async #wasTidied(kind: ReasonKind, signal: AbortSignal): Promise<boolean> {
     if (!this.#tidiedHere.has(kind)) return false;
     for await (const { name, writtenAt: at } of this.#objects.list(tidied(kind), signal)) {
-      if (name === tidied(kind)) return Date.now() - Date.parse(at) < TIDY_EVERY_MS;
+      if (name === tidied(kind)) return Math.abs(Date.now() - Date.parse(at)) < TIDY_EVERY_MS;
     }
     return false;
   }

@@ -1,5 +1,6 @@
 /** One OAuth client → a valid access token: cached, fetched once for all who wait, renewed before it expires. */
 import type { Dispatcher } from 'undici';
+import { isWithin, type WallSpan } from '../clock.ts';
 import type { GenesysConfig } from '../config/genesys.ts';
 import { Failure, type FailureOptions } from '../failure.ts';
 import { Fields } from '../fields.ts';
@@ -18,8 +19,14 @@ export interface AccessTokensNeeds {
 
 interface Token {
   readonly value: string;
+  /** When it was given, or last tried to be renewed; milliseconds of `Date.now()`, like the others. */
+  readonly fromMs: number;
   readonly renewAt: number;
   readonly expiresAt: number;
+}
+
+interface RefusedCredentials extends WallSpan {
+  readonly failure: Failure;
 }
 
 /** Refused credentials are asked about at most this often, however many recordings wait for them. */
@@ -41,7 +48,7 @@ export class AccessTokens {
   #token: Token | undefined;
   #wasGiven = false;
   #flight: Promise<Token> | undefined;
-  #refusal: { readonly failure: Failure; readonly until: number } | undefined;
+  #refusal: RefusedCredentials | undefined;
 
   constructor(client: GenesysConfig['clients'][number], needs: AccessTokensNeeds) {
     this.#client = client;
@@ -55,8 +62,8 @@ export class AccessTokens {
   async get(signal: AbortSignal): Promise<string> {
     signal.throwIfAborted();
     const now = Date.now();
-    if (this.#token !== undefined && now < this.#token.renewAt) return this.#token.value;
-    if (this.#refusal !== undefined && now < this.#refusal.until) throw stillRefused(this.#refusal, now);
+    if (this.#token !== undefined && isWithin(freshOf(this.#token), now)) return this.#token.value;
+    if (this.#refusal !== undefined && isWithin(this.#refusal, now)) throw stillRefused(this.#refusal, now);
     this.#flight ??= this.#renew().finally(() => (this.#flight = undefined));
     const token = await unlessAborted(this.#flight, signal);
     return token.value;
@@ -69,7 +76,7 @@ export class AccessTokens {
 
   /** Whether {@link get} would fail at once. */
   get refused(): boolean {
-    return this.#refusal !== undefined && Date.now() < this.#refusal.until;
+    return this.#refusal !== undefined && isWithin(this.#refusal);
   }
 
   close(): void {
@@ -87,10 +94,11 @@ export class AccessTokens {
       const failure = Failure.from(thrown);
       const now = Date.now();
       if (this.#token !== undefined && now < this.#token.expiresAt) {
-        return (this.#token = { ...this.#token, renewAt: Math.min(now + RENEW_AGAIN_MS, this.#token.expiresAt) });
+        const renewAt = Math.min(now + RENEW_AGAIN_MS, this.#token.expiresAt);
+        return (this.#token = { ...this.#token, fromMs: now, renewAt });
       }
       if (failure.afterMs !== undefined)
-        this.#refusal = { failure, until: now + Math.min(failure.afterMs, BELIEVED_MS) };
+        this.#refusal = { failure, fromMs: now, untilMs: now + Math.min(failure.afterMs, BELIEVED_MS) };
       throw failure;
     }
   }
@@ -133,7 +141,11 @@ function parseToken(body: unknown, now: number): Token {
     throw noToken('The Genesys login host answered with no token');
   const lifeMs = lifeSeconds(fields?.raw('expires_in')) * 1_000;
   const expiresAt = now + lifeMs;
-  return { value, expiresAt, renewAt: expiresAt - Math.min(EARLY_MS, lifeMs * EARLY_SHARE) };
+  return { value, fromMs: now, expiresAt, renewAt: expiresAt - Math.min(EARLY_MS, lifeMs * EARLY_SHARE) };
+}
+
+function freshOf({ fromMs, renewAt }: Token): WallSpan {
+  return { fromMs, untilMs: renewAt };
 }
 
 /** `bearer`, `BearerToken`, or nothing: another kind would have to be sent in another way. */
@@ -184,7 +196,7 @@ function whatToCheck(code: string): string {
 }
 
 /** The same deadline, seen from now. */
-function stillRefused(refusal: { readonly failure: Failure; readonly until: number }, now: number): Failure {
+function stillRefused(refusal: RefusedCredentials, now: number): Failure {
   const { code, message, sort, retry, status, facts } = refusal.failure;
   return new Failure(code, message, {
     cause: refusal.failure,
@@ -192,6 +204,6 @@ function stillRefused(refusal: { readonly failure: Failure; readonly until: numb
     retry,
     status,
     facts,
-    afterMs: refusal.until - now,
+    afterMs: refusal.untilMs - now,
   });
 }

@@ -170,9 +170,9 @@ export interface Delivery {
   readonly withinMs?: number;
 }
 
-/** Milliseconds since the event was accepted; negative where the clock was set back. */
+/** Milliseconds since the event was accepted; 0 where the clock was set back behind that, or another one goes before ours. */
 export function ageOf({ acceptedAt }: Delivery): number {
-  return Date.now() - acceptedAt.getTime();
+  return Math.max(0, Date.now() - acceptedAt.getTime());
 }
 
 export interface Later {

@@ -18,6 +18,8 @@ const SPREAD_MS = 45 * 60_000;
 const DAY_MS = 24 * 3_600_000;
 /** A machine that slept is noticed by its clock. */
 const LOOK_UP_MS = 5 * 60_000;
+/** No night is so far away: one that seems to be was named before the clock was set back. */
+const FURTHEST_MS = 26 * 3_600_000;
 
 /** Until `signal` aborts; then it resolves. */
 export async function everyNight(needs: NightsNeeds, signal: AbortSignal): Promise<void> {
@@ -27,8 +29,10 @@ export async function everyNight(needs: NightsNeeds, signal: AbortSignal): Promi
     const last = await lastAt(signal);
     let due = last === undefined || now().getTime() - last.getTime() > DAY_MS ? now() : nextNight(now());
     for (;;) {
-      for (let leftMs = NaN; (leftMs = due.getTime() - now().getTime()) > 0;)
-        await wait(Math.min(leftMs, LOOK_UP_MS), signal);
+      for (let leftMs = NaN; (leftMs = due.getTime() - now().getTime()) > 0;) {
+        if (leftMs > FURTHEST_MS) due = nextNight(now());
+        else await wait(Math.min(leftMs, LOOK_UP_MS), signal);
+      }
       await work(signal);
       due = nextNight(now());
     }

@@ -56,6 +56,24 @@ test('renews the token before it expires', async (t) => {
   assert.equal(server.requests('token').length, 2);
 });
 
+test('a clock that is set back keeps neither a token nor a refusal for longer than it was given for', async (t) => {
+  mock.timers.enable({ apis: ['Date'], now: Date.now() });
+  t.after(() => mock.timers.reset());
+  const { server, source, signal } = await setUp(t, { tokenLifetimeS: 3_600 });
+  const first = await source.get(signal);
+  mock.timers.setTime(Date.now() - 365 * 24 * 3_600_000);
+  const second = await source.get(signal);
+  assert.notEqual(second, first);
+  assert.equal(await source.get(signal), second, 'one new token is enough');
+  source.invalidate(second);
+  server.fault('token', 'return-401;code:invalid_client', 1);
+  await assert.rejects(source.get(signal), /invalid_client/);
+  await assert.rejects(source.get(signal), /invalid_client/);
+  mock.timers.setTime(Date.now() - 3_600_000);
+  assert.equal(typeof (await source.get(signal)), 'string');
+  assert.equal(server.requests('token').length, 4);
+});
+
 test('uses the old token while it still works and cannot be renewed', async (t) => {
   mock.timers.enable({ apis: ['Date'], now: Date.now() });
   t.after(() => mock.timers.reset());

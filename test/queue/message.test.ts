@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { Failure } from '../../src/failure.ts';
 import type { Message } from '../../src/queue/queue.ts';
-import { delayOf, encodeMessage, isForNewer, messageKey, parseMessage } from '../../src/queue/queue.ts';
+import { ageOf, delayOf, encodeMessage, isForNewer, messageKey, parseMessage } from '../../src/queue/queue.ts';
 
 const id = fc.stringMatching(/^[0-9A-Za-z_-]{1,128}$/).filter((text) => text !== '_');
 const plain = { noNullPrototype: true };
@@ -36,6 +36,12 @@ function work(one: Message): string {
     ? JSON.stringify([one.recordingId, one.conversationId ?? null])
     : JSON.stringify([one.conversationId, 'voicemail' in one]);
 }
+
+test('what was accepted by a clock that went ahead is as young as can be, and waits no longer for that', () => {
+  const message = { kind: 'conversation', conversationId: 'c' } as const;
+  const ahead = { message, attempt: 1, lost: 0, acceptedAt: new Date(Date.now() + 365 * 24 * 3_600_000) };
+  assert.equal(ageOf(ahead), 0);
+});
 
 test('a message survives being written and read', () => {
   fc.assert(fc.property(message, (one) => assert.deepEqual(parseMessage(encodeMessage(one)), one)));

@@ -71,6 +71,46 @@ test('a service that is stopped at once ends its waiting at once', async () => {
   await everyNight({ work: () => assert.fail(), lastAt: () => assert.fail() }, stopped);
 });
 
+test('a clock that is set back or forward leaves out no night, and works none twice', async () => {
+  const HOUR_MS = 3_600_000;
+  for (const jumpMs of [-36 * 365 * 24, -400 * 24, -27, -3, -0.2, 0.2, 3, 27, 400 * 24].map(
+    (hours) => hours * HOUR_MS,
+  )) {
+    let [ms, passedMs] = [NOON.getTime(), 0];
+    const worked: number[] = [];
+    const stop = new AbortController();
+    await everyNight(
+      {
+        now: () => new Date(ms),
+        sleep: async (waitMs, signal) => {
+          signal.throwIfAborted();
+          const before = passedMs;
+          passedMs += waitMs;
+          ms += waitMs;
+          // Four hours from the start, between two looks at the clock.
+          if (before < 4 * HOUR_MS && passedMs >= 4 * HOUR_MS) ms += jumpMs;
+          if (passedMs > 30 * 24 * HOUR_MS) stop.abort();
+        },
+        lastAt: async () => NOON,
+        work: async () => {
+          worked.push(passedMs);
+          ms += 60_000;
+          passedMs += 60_000;
+          if (worked.length === 4) stop.abort();
+        },
+      },
+      stop.signal,
+    );
+    const gaps = worked.map((at, index) => (at - (worked[index - 1] ?? 0)) / HOUR_MS);
+    assert.equal(worked.length, 4, `${String(jumpMs / HOUR_MS)} h: ${gaps.join()}`);
+    // One that is set by less than a day may make one night earlier or later by as much.
+    assert.ok(
+      gaps.every((hours, index) => hours < 32 && (index < 2 || hours > 22)),
+      `${String(jumpMs / HOUR_MS)} h: ${gaps.join()}`,
+    );
+  }
+});
+
 test('the next night is in the future, within a day and an hour, at any time of any day of the year', () => {
   for (let hour = 0; hour < 366 * 24; hour += 1) {
     const now = new Date(2026, 0, 1, hour, 30);

@@ -1,4 +1,5 @@
 /** A recording → a signed link, the same one again while more than half of its life is left. */
+import { isWithin, type WallSpan } from '../../clock.ts';
 import { pathOf } from '../../recording.ts';
 import type { Link, LinkTerms } from '../archive.ts';
 import { webmName } from '../names.ts';
@@ -19,7 +20,7 @@ export interface LinkRequest extends LinkTerms {
 export class LinkCache {
   readonly #signer: LinkSigner;
   readonly #client: BucketClient;
-  readonly #links = new Map<string, { readonly link: Link; readonly freshUntil: number }>();
+  readonly #links = new Map<string, { readonly link: Link; readonly fresh: WallSpan }>();
 
   constructor(signer: LinkSigner, client: BucketClient) {
     this.#signer = signer;
@@ -30,9 +31,10 @@ export class LinkCache {
     const lifetimeS = linkLifetimeS(asked.lifetimeS, asked.manifest.webm.durationMs);
     const key = `${pathOf(recordingOf(asked.manifest))} ${String(lifetimeS)} ${asked.who ?? ''}`;
     const known = this.#links.get(key);
-    if (known !== undefined && known.freshUntil > Date.now()) return known.link;
+    if (known !== undefined && isWithin(known.fresh)) return known.link;
+    const fromMs = Date.now();
     const link = await this.#sign(asked, lifetimeS, signal);
-    this.#keep(key, { link, freshUntil: Date.now() + lifetimeS * 500 });
+    this.#keep(key, { link, fresh: { fromMs, untilMs: fromMs + lifetimeS * 500 } });
     return link;
   }
 
@@ -57,7 +59,7 @@ export class LinkCache {
   }
 
   /** The oldest go first. */
-  #keep(key: string, entry: { readonly link: Link; readonly freshUntil: number }): void {
+  #keep(key: string, entry: { readonly link: Link; readonly fresh: WallSpan }): void {
     this.#links.delete(key);
     this.#links.set(key, entry);
     const [oldest] = this.#links.keys();

@@ -344,7 +344,7 @@ export class FolderFiles {
 
   async #isAbandoned(name: string): Promise<boolean> {
     const there = await this.facts(name);
-    return there?.sizeBytes === 0 && Date.now() - there.changedAt.getTime() > ABANDONED_MS;
+    return there?.sizeBytes === 0 && Math.abs(Date.now() - there.changedAt.getTime()) > ABANDONED_MS;
   }
 }
 

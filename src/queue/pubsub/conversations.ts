@@ -47,7 +47,9 @@ export class Conversations {
     if (known === undefined || known.lookedByMs === acceptedAt.getTime()) return 0;
     const nowMs = Date.now();
     if (nowMs >= known.soonestMs) return 0;
-    return Math.max(known.soonestMs, acceptedAt.getTime() + known.pauseMs) - nowMs;
+    const restMs = Math.max(known.soonestMs, acceptedAt.getTime() + known.pauseMs) - nowMs;
+    // Never longer than it was meant to be, also where the clock was set back meanwhile.
+    return Math.min(restMs, known.pauseMs);
   }
 
   begins(delivery: Delivery): void {

@@ -127,7 +127,7 @@ export class Consumer {
 
   async #take(limit: number, signal: AbortSignal): Promise<void> {
     const { table, leaseMs } = this.#needs;
-    const { died, claims } = await this.#write(() => ({
+    const { died, claims } = await this.#writeInTime(() => ({
       died: this.#clock.mayReclaim() ? this.#reclaim() : [],
       claims: table.claim({ token: randomUUID(), leaseMs, limit }),
     }));
@@ -173,10 +173,21 @@ export class Consumer {
     this.#clock.rebased();
   }
 
+  /** A change before which what a clock made older that was set forward is as old as it was: no patience ends before its time, no reason is forgotten. */
+  async #writeInTime<T>(change: () => T): Promise<T> {
+    const { agedMs, result } = await this.#write(() => {
+      const aged = this.#clock.agedMs();
+      if (aged > 0) this.#needs.table.rejuvenate(aged);
+      return { agedMs: aged, result: change() };
+    });
+    this.#clock.rejuvenated(agedMs);
+    return result;
+  }
+
   async #purge(): Promise<void> {
     const { table, keepDeadMs } = this.#needs;
     if (performance.now() < this.#purgeAtMs) return;
-    const purged = await this.#write(() => table.purge(keepDeadMs, PURGE_ROWS));
+    const purged = await this.#writeInTime(() => table.purge(keepDeadMs, PURGE_ROWS));
     this.#purgeAtMs = performance.now() + (purged < PURGE_ROWS ? PURGE_EVERY_MS : 0);
   }
 

@@ -42,7 +42,9 @@ export interface Taking {
  *             then, NULL where somebody else named the time
  * What ended has no row: the archive is the truth of it. `dead` is what only the queue knows of. `done` was written up to 0.1.0.
  */
-const REBASE = `UPDATE message SET due_at = :now + max(due_at - changed_at, 0), changed_at = :now`;
+const REBASE = `
+    UPDATE message SET
+      due_at = :now + max(due_at - changed_at, 0), rerun_at = :now + max(rerun_at - changed_at, 0), changed_at = :now`;
 
 const SQL = {
   put: `
@@ -105,6 +107,13 @@ const SQL = {
     WHERE id = :id AND token = :token`,
   rebaseQueued: `${REBASE} WHERE state = 'queued' AND changed_at > :now`,
   rebaseRunning: `${REBASE} WHERE state = 'running' AND changed_at > :now`,
+  rebaseAges: `
+    UPDATE message SET accepted_at = min(accepted_at, :now), changed_at = min(changed_at, :now)
+    WHERE accepted_at > :now OR changed_at > :now`,
+  rejuvenate: `
+    UPDATE message SET
+      accepted_at = min(accepted_at + :ms, max(accepted_at, :now)),
+      changed_at = iif(state = 'dead', min(changed_at + :ms, max(changed_at, :now)), changed_at)`,
   purgeDone: `DELETE FROM message WHERE id IN (SELECT id FROM message WHERE state = 'done' LIMIT :limit)`,
   purgeDead: `
     DELETE FROM message WHERE id IN (SELECT id FROM message WHERE state = 'dead' AND changed_at < :before LIMIT :limit)`,
@@ -165,8 +174,9 @@ export class MessageTable {
 
   claim(taking: Taking): Claim[] {
     const { token, leaseMs, limit } = taking;
-    const rows = this.#of('claim').all({ token, leaseMs, limit, now: this.#now() });
-    return rows.map((row) => ({ ...parseClaim(row), token }));
+    const now = this.#now();
+    const rows = this.#of('claim').all({ token, leaseMs, limit, now });
+    return rows.map((row) => ({ ...parseClaim(row, now), token }));
   }
 
   /** False where the lease was lost to somebody else. */
@@ -202,11 +212,17 @@ export class MessageTable {
     return `The work threw an unexpected error ${String(this.#maxLost)} times in a row; the log has it. Send the event again to retry.`;
   }
 
-  /** Waits and leases written before the clock was set back last from now on as long as they were asked to. */
+  /** Waits and leases written before the clock was set back last from now on as long as they were asked to; nothing is younger than just come. */
   rebase(): void {
     const now = this.#now();
     this.#of('rebaseQueued').run({ now });
     this.#of('rebaseRunning').run({ now });
+    this.#of('rebaseAges').run({ now });
+  }
+
+  /** Everything there is became so much older at once: it is as old as it was. */
+  rejuvenate(ms: number): void {
+    this.#of('rejuvenate').run({ ms: Math.round(ms), now: this.#now() });
   }
 
   /** Forgets at most `limit` rows of each kind that say nothing any more; returns how many. */
@@ -256,7 +272,7 @@ function wholeMs(ms: number): number {
 
 type MessageRow = Record<string, SQLOutputValue>;
 
-function parseClaim(row: MessageRow): Omit<Claim, 'token'> {
+function parseClaim(row: MessageRow, now: number): Omit<Claim, 'token'> {
   return {
     id: integer(row, 'id'),
     key: textColumn(row, 'key'),
@@ -264,7 +280,7 @@ function parseClaim(row: MessageRow): Omit<Claim, 'token'> {
     traceparent: row['traceparent'] === null ? undefined : textColumn(row, 'traceparent'),
     attempt: integer(row, 'attempt'),
     lost: integer(row, 'lost'),
-    acceptedAt: new Date(integer(row, 'accepted_at')),
+    acceptedAt: new Date(Math.min(integer(row, 'accepted_at'), now)),
   };
 }
 

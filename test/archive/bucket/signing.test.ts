@@ -114,6 +114,19 @@ describe('without a key', () => {
     });
   });
 
+  test('a clock that was wrong when a link was signed, and is set, brings a new one that plays', async () => {
+    await withKeyless(async ({ archive }) => {
+      await store(archive, CALL, CONTENT);
+      const now = Date.now();
+      mock.timers.enable({ apis: ['Date'], now: now + 365 * 24 * 3_600_000 });
+      const ahead = await archive.link(await found(archive, CALL), { lifetimeS: 600 }, signal());
+      mock.timers.setTime(now);
+      const second = await archive.link(await found(archive, CALL), { lifetimeS: 600 }, signal());
+      assert.notEqual(second.url, ahead.url);
+      assert.equal((await fetch(second.url)).status, 200);
+    });
+  });
+
   test('a link names whom it was given to, and in which request, for Cloud Storage’s own log; each person has his own', async () => {
     await withKeyless(async ({ archive }) => {
       await store(archive, CALL, CONTENT);
