@@ -1,5 +1,6 @@
 /** All seals, read from the first to the last and recomputed → which day is sealed how, and what is not as it was sealed. */
 import type { KeyObject } from 'node:crypto';
+import { isWrongClock } from '../clock.ts';
 import { Failure } from '../failure.ts';
 import { recordingOfKey } from '../recording.ts';
 import { checkSignature } from '../statement.ts';
@@ -16,6 +17,7 @@ import {
   sealNumbers,
   type ReadSeal,
   type SealedAuditDay,
+  type DaySeal,
   type SealedDay,
 } from './seals.ts';
 
@@ -26,6 +28,15 @@ export interface SealFault {
   readonly reason: string;
 }
 
+/** A seal that its maker dates before the one it was made behind: one of both clocks was wrong. Their numbers say what came first. */
+export interface ClockTurn {
+  readonly n: number;
+  /** ISO 8601, UTC. */
+  readonly at: string;
+  /** Of the seal before, the same. */
+  readonly behind: string;
+}
+
 export interface SealChain {
   readonly last: ReadSeal | undefined;
   /** Of each day the newest seal that names it. */
@@ -33,6 +44,7 @@ export interface SealChain {
   /** Days of the audit, each by the first seal that names it: it was over then. */
   readonly audit: ReadonlyMap<string, { readonly sealed: SealedAuditDay; readonly n: number }>;
   readonly faults: readonly SealFault[];
+  readonly turns: readonly ClockTurn[];
 }
 
 export interface ChainNeeds {
@@ -48,6 +60,7 @@ export async function readChain(needs: ChainNeeds, signal: AbortSignal): Promise
   const days = new Map<string, { readonly sealed: SealedDay; readonly n: number }>();
   const audit = new Map<string, { readonly sealed: SealedAuditDay; readonly n: number }>();
   const faults: SealFault[] = [];
+  const turns: ClockTurn[] = [];
   let last: ReadSeal | undefined;
   const numbers = await sealNumbers(notes, signal);
   for (let n = 1; n <= (numbers.at(-1) ?? 0); n += 1) {
@@ -57,6 +70,7 @@ export async function readChain(needs: ChainNeeds, signal: AbortSignal): Promise
       continue;
     }
     faults.push(...sealFaults(found, { n, last, key: needs.key }));
+    turns.push(...clockTurn(found.seal, last?.seal));
     for (const sealed of found.seal.days) {
       const before = days.get(sealed.day)?.sealed;
       if (needs.isRecomputed(sealed.day)) faults.push(...(await dayFaults({ sealed, before }, notes, signal)));
@@ -65,7 +79,12 @@ export async function readChain(needs: ChainNeeds, signal: AbortSignal): Promise
     for (const sealed of found.seal.audit) if (!audit.has(sealed.day)) audit.set(sealed.day, { sealed, n });
     last = found;
   }
-  return { last, days, audit, faults };
+  return { last, days, audit, faults, turns };
+}
+
+function clockTurn({ n, at }: DaySeal, before: DaySeal | undefined): readonly ClockTurn[] {
+  const backMs = before === undefined ? 0 : Date.parse(before.at) - Date.parse(at);
+  return before !== undefined && backMs > 0 && isWrongClock(backMs) ? [{ n, at, behind: before.at }] : [];
 }
 
 async function sealOrFault(n: number, notes: Notes, signal: AbortSignal): Promise<ReadSeal | SealFault> {

@@ -85,6 +85,13 @@ export interface AuditDay {
   readonly sha256: string;
 }
 
+export interface AuditDays {
+  readonly from?: string | undefined;
+  readonly to: string;
+  /** Of these days the hash of so many records that were written first, where their order is known; of the others, of all. */
+  readonly sealed?: ReadonlyMap<string, number>;
+}
+
 export interface Audit {
   /**
    * Resolves once the record is durable: only then may the act be done. @throws Failure `archive-unavailable` |
@@ -96,10 +103,7 @@ export interface Audit {
   /** Goes through every record of the chains. The newest records of a chain may be missing without a trace: nothing follows them. */
   verify(signal: AbortSignal): Promise<AuditProof>;
   /** Each day from `from` (the first there is, where it is absent) to `to`, both included, that has records; in order. */
-  days(
-    range: { readonly from?: string | undefined; readonly to: string },
-    signal: AbortSignal,
-  ): AsyncIterable<AuditDay>;
+  days(range: AuditDays, signal: AbortSignal): AsyncIterable<AuditDay>;
   close(): Promise<void>;
 }
 

@@ -9,6 +9,7 @@ import { daysBetween } from '../instant.ts';
 import {
   type Audit,
   type AuditDay,
+  type AuditDays,
   type AuditEntry,
   type AuditFinding,
   type AuditProof,
@@ -84,10 +85,7 @@ export class BucketAudit implements Audit {
     };
   }
 
-  async *days(
-    { from, to }: { readonly from?: string | undefined; readonly to: string },
-    signal: AbortSignal,
-  ): AsyncGenerator<AuditDay> {
+  async *days({ from, to }: AuditDays, signal: AbortSignal): AsyncGenerator<AuditDay> {
     const first = from ?? (await this.#firstDay(signal));
     for (const day of first === undefined || first > to ? [] : daysBetween(first, to)) {
       const hash = createHash('sha256');

@@ -1,6 +1,7 @@
 /** `archiver verify`: what lies in the archive against its manifests, and a proof of each day that was looked at. */
 import type { KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import type { ClockTurn } from '../archive/chain-of-seals.ts';
 import { parsePart } from '../archive/part.ts';
 import { openSigner } from '../certificate/open-signer.ts';
 import { dayFigures } from '../survey/seal-survey.ts';
@@ -46,10 +47,17 @@ async function verifyAll(key: KeyObject | undefined, task: Task): Promise<Exit> 
     onProgress: ({ recordings, bytes, read }: Survey) =>
       report.progress(`${String(recordings)} recordings`, { recordings, bytes, read }),
   };
-  const { survey, sealed, unwritten } = await verifyArchive(asked, needs, signal);
+  const { survey, sealed, turns, unwritten } = await verifyArchive(asked, needs, signal);
   for (const day of survey.days()) report.fact({ type: 'day', ...dayFigures(survey, day) });
+  for (const turn of turns)
+    report.line(turnLine(turn), { type: 'clock', seal: turn.n, at: turn.at, behind: turn.behind });
   if (unwritten !== undefined) report.problem(`No proof could be written: ${unwritten.message}`);
   return sumUp(survey, { ...asked, seals: sealed }, report);
+}
+
+/** No finding: nothing is damaged, and nothing can mend it. */
+function turnLine({ n, at, behind }: ClockTurn): string {
+  return `clock       seal ${String(n)} says ${at}, and was made after seal ${String(n - 1)}, which says ${behind}: the clock of one of both was wrong. Which came first, their numbers say.`;
 }
 
 interface Asked extends VerificationScope {

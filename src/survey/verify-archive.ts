@@ -1,6 +1,7 @@
 /** An archive → looked through, held against its seals, put on record, and sealed where it is proven: by a command, and by the service at night. */
 import type { KeyObject } from 'node:crypto';
 import type { Archive } from '../archive/archive.ts';
+import type { ClockTurn } from '../archive/chain-of-seals.ts';
 import type { ReadPart } from '../archive/part.ts';
 import type { Audit } from '../audit/audit.ts';
 import { Failure } from '../failure.ts';
@@ -36,6 +37,8 @@ export interface Verification {
   readonly survey: Survey;
   /** Days that were sealed. */
   readonly sealed: number;
+  /** Where the chain of seals says that a clock was wrong: nothing of it is damaged for that. */
+  readonly turns: readonly ClockTurn[];
   /** Why nothing could be put on record: that takes nothing from what was found. */
   readonly unwritten: Failure | undefined;
 }
@@ -54,9 +57,10 @@ export async function verifyArchive(
     const audit = await openAudit();
     const proving = { survey, chain, days, read, archive, audit, compared, service };
     await proveSurvey(proving, signal);
-    return { survey, sealed: await sealSurvey(proving, () => openSigner(signal), signal), unwritten: undefined };
+    const sealed = await sealSurvey(proving, () => openSigner(signal), signal);
+    return { survey, sealed, turns: chain.turns, unwritten: undefined };
   } catch (thrown) {
     if (!(thrown instanceof Failure) || thrown.code === 'stopped') throw thrown;
-    return { survey, sealed: 0, unwritten: thrown };
+    return { survey, sealed: 0, turns: chain.turns, unwritten: thrown };
   }
 }
