@@ -12,6 +12,8 @@ const BELIEVED_MS = 15 * 60_000;
 const TRIAL_MS = 30_000;
 /** A client that was told to wait, and shares its organization with live work, does with half of its share for so long. */
 const HALVED_MS = 10 * 60_000;
+/** So long after it was found out by calls of our own how seconds are rounded, what is refused is refused to those. */
+const OWN_FAULT_MS = 5_000;
 
 /** Of one window, or of several together. */
 export interface CallsSpent {
@@ -100,7 +102,8 @@ export class Allowance {
     const until = now + Math.min(ms, BELIEVED_MS);
     if (until >= this.#closedUntil) this.#trial = ms > BELIEVED_MS ? 'due' : 'none';
     this.#closedUntil = Math.max(this.#closedUntil, until);
-    if (this.#share < 1) this.#halvedUntil = now + HALVED_MS;
+    const isOwnFault = now - this.#windows.foundRoundedAt < OWN_FAULT_MS;
+    if (this.#share < 1 && !isOwnFault) this.#halvedUntil = now + HALVED_MS;
   }
 
   #dueAt(caller: GenesysCaller, now: number): number {

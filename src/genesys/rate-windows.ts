@@ -50,6 +50,7 @@ export class RateWindows {
   #countedBefore = 0;
   /** What is added to an end that was told: a second, once calls went out before the end because seconds are rounded down. */
   #roundedMs = 0;
+  #foundRoundedAt = -Infinity;
   /** Calls that were booked and are not over. */
   #out = 0;
   /** Of those, the ones that were sent. */
@@ -62,6 +63,11 @@ export class RateWindows {
 
   get isTold(): boolean {
     return this.#lengthMs !== undefined;
+  }
+
+  /** When calls that went out too early told how seconds are rounded; never, at first. */
+  get foundRoundedAt(): number {
+    return this.#foundRoundedAt;
   }
 
   /** After its end, a new window that nobody has told of yet: of the same size, used by what is still out. */
@@ -129,7 +135,10 @@ export class RateWindows {
     this.#lengthMs = Math.max(this.#lengthMs ?? 0, leftMs ?? USUAL.lengthMs);
     // Perhaps counted before this window began; as one of those that were out then, it is among ours already.
     if (sentAt < window.beganAt) return;
-    if (this.#goesOn(counted, window.isTold, now)) this.#roundedMs = SECOND_MS;
+    if (this.#goesOn(counted, window.isTold, now)) {
+      this.#roundedMs = SECOND_MS;
+      this.#foundRoundedAt = now;
+    }
     if (leftMs !== undefined && this.#isFollowed(window, leftMs, sentAt)) {
       const begun = { allowed, beganAt: sentAt, endsAt: now + leftMs + this.#roundedMs };
       this.#window = { ...begun, isTold: true, counted, others: counted, ours: this.#out };

@@ -162,6 +162,13 @@ const SCENES: Readonly<Record<string, Partial<Scene>>> = {
   'seconds rounded to the nearest, half': { rounding: 'nearest', share: 0.5, windowMs: 30_000 },
   'seconds rounded down': { rounding: 'down' },
   'seconds rounded down, half': { rounding: 'down', share: 0.5, windowMs: 30_000 },
+  'seconds rounded down, nearly all of it': { rounding: 'down', share: 0.98 },
+  'seconds rounded down, nearly all of half a minute': {
+    rounding: 'down',
+    share: 0.99,
+    windowMs: 30_000,
+    allowed: 150,
+  },
   'one second more than there is': { rounding: 'one more' },
   'an end that nobody tells': { rounding: 'untold' },
   'an end that nobody tells, of windows that follow each other': { rounding: 'untold', phaseMs: 20_000 },
@@ -179,7 +186,6 @@ for (const [name, changes] of Object.entries(SCENES))
 /** With enough time in each window for eight to make all the calls it has, and more calls than twice eight. */
 const ANY: fc.Arbitrary<Scene> = fc
   .record({
-    // Nearer to 1, calls that find out how seconds are rounded may be refused, and half of the share goes with that.
     share: fc.oneof(fc.constant(1), fc.double({ min: 0.17, max: 0.9, noNaN: true })),
     allowed: fc.integer({ min: 100, max: 400 }),
     windowMs: fc.integer({ min: 30_000, max: 90_000 }),
@@ -189,10 +195,22 @@ const ANY: fc.Arbitrary<Scene> = fc
     spreadMs: fc.integer({ min: 0, max: 100 }),
     workMs: fc.integer({ min: 1, max: 100 }),
   })
-  .map(({ leastMs, spreadMs, ...scene }) => ({ ...scene, latencyMs: [leastMs, leastMs + spreadMs] as const }));
+  .map(({ leastMs, spreadMs, phaseMs, ...scene }) => ({
+    ...scene,
+    // Whoever begins in the last seconds of a window is told too late how much is left of it, once.
+    phaseMs: phaseMs === undefined ? undefined : Math.min(phaseMs, scene.windowMs - 2_500),
+    latencyMs: [leastMs, leastMs + spreadMs] as const,
+  }));
 
 test('a share of each window is used, and no more, however long windows are and however their end is told', () => {
   fc.assert(fc.property(ANY, examine), { seed: SEED, numRuns: runs(60, 3_000) });
+});
+
+test('calls that find out how seconds are rounded, and are refused, cost nothing of a share that is nearly all', () => {
+  const nearlyAll = fc
+    .tuple(ANY, fc.double({ min: 0.9, max: 0.999, noNaN: true }))
+    .map(([scene, share]) => ({ ...scene, share }));
+  fc.assert(fc.property(nearlyAll, examine), { seed: SEED, numRuns: runs(60, 3_000) });
 });
 
 function examine(scene: Scene): void {
