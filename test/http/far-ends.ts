@@ -194,10 +194,21 @@ export async function dial(port: number): Promise<Wire> {
   const socket = connect({ port, host: '127.0.0.1' });
   let received = '';
   let closed = false;
+  let change = Promise.withResolvers<void>();
+  const changed = (): void => {
+    change.resolve();
+    change = Promise.withResolvers();
+  };
   // A reset is an end like any other here.
   socket.on('error', () => undefined);
-  socket.on('close', () => (closed = true));
-  socket.setEncoding('latin1').on('data', (chunk: string) => (received += chunk));
+  socket.on('close', () => {
+    closed = true;
+    changed();
+  });
+  socket.setEncoding('latin1').on('data', (chunk: string) => {
+    received += chunk;
+    changed();
+  });
   await once(socket, 'connect');
   return {
     socket,
@@ -205,12 +216,12 @@ export async function dial(port: number): Promise<Wire> {
     async until(pattern) {
       while (!pattern.test(received)) {
         if (closed) throw new Error(`the connection ended before ${String(pattern)}: ${received}`);
-        await Promise.race([once(socket, 'data'), once(socket, 'close')]);
+        await change.promise;
       }
       return received;
     },
     async ended() {
-      if (!closed) await once(socket, 'close');
+      while (!closed) await change.promise;
       return received;
     },
   };
