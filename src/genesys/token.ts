@@ -33,6 +33,8 @@ interface RefusedCredentials extends WallSpan {
 const REFUSAL_MS = 60_000;
 /** However long the login host wants to be left alone: then one question finds out. */
 const BELIEVED_MS = 15 * 60_000;
+/** A login host that is not reached, or answers with anything else: so often all that wait for a token ask together. */
+const ASK_AGAIN_MS = 1_000;
 /** A renewal that failed while the old token still works. */
 const RENEW_AGAIN_MS = 10_000;
 const EARLY_MS = 60_000;
@@ -57,7 +59,7 @@ export class AccessTokens {
 
   /**
    * @throws Failure `misconfigured` naming the variable to check (remembered for a minute), `rate-limited`,
-   * `upstream-unavailable`, `upstream-timeout`, `upstream-error`
+   * `upstream-unavailable`, `upstream-timeout`, `upstream-error` (remembered for a second)
    */
   async get(signal: AbortSignal): Promise<string> {
     signal.throwIfAborted();
@@ -97,8 +99,8 @@ export class AccessTokens {
         const renewAt = Math.min(now + RENEW_AGAIN_MS, this.#token.expiresAt);
         return (this.#token = { ...this.#token, fromMs: now, renewAt });
       }
-      if (failure.afterMs !== undefined)
-        this.#refusal = { failure, fromMs: now, untilMs: now + Math.min(failure.afterMs, BELIEVED_MS) };
+      const untilMs = now + Math.min(failure.afterMs ?? ASK_AGAIN_MS, BELIEVED_MS);
+      this.#refusal = { failure, fromMs: now, untilMs };
       throw failure;
     }
   }
@@ -195,7 +197,7 @@ function whatToCheck(code: string): string {
   return 'check GENESYS_REGION (or GENESYS_LOGIN_URL), GENESYS_CLIENT_ID and GENESYS_CLIENT_SECRET.';
 }
 
-/** The same deadline, seen from now. */
+/** The same deadline, seen from now; none where none was named. */
 function stillRefused(refusal: RefusedCredentials, now: number): Failure {
   const { code, message, sort, retry, status, facts } = refusal.failure;
   return new Failure(code, message, {
@@ -204,6 +206,6 @@ function stillRefused(refusal: RefusedCredentials, now: number): Failure {
     retry,
     status,
     facts,
-    afterMs: refusal.untilMs - now,
+    ...(refusal.failure.afterMs === undefined ? {} : { afterMs: refusal.untilMs - now }),
   });
 }

@@ -115,6 +115,29 @@ test('asks about refused credentials once a minute, however many recordings wait
   assert.equal(server.requests('token').length, 2);
 });
 
+for (const [fault, code] of [
+  ['body:html', 'upstream-error'],
+  ['body:zero', 'upstream-error'],
+  ['return-302', 'upstream-error'],
+  ['encoding:gzip', 'upstream-error'],
+  ['return-407', 'upstream-unavailable'],
+  ['return-502; body:html', 'upstream-unavailable'],
+] as const)
+  test(`a login host in whose place something else answers is asked once a second, however many wait: ${fault} (A1)`, async (t) => {
+    mock.timers.enable({ apis: ['Date'], now: Date.now() });
+    t.after(() => mock.timers.reset());
+    const { server, source, signal } = await setUp(t);
+    server.fault('token', fault, 100);
+    await assert.rejects(source.get(signal), { code });
+    const asked = server.requests('token').length;
+    for (let waiting = 0; waiting < 100; waiting += 1)
+      await assert.rejects(source.get(signal), { code, retry: 'wait', afterMs: undefined });
+    assert.equal(server.requests('token').length, asked);
+    server.mend('token');
+    mock.timers.tick(1_000);
+    assert.ok(await source.get(signal));
+  });
+
 test('says what to check for each way Genesys refuses a client (SR-02)', async (t) => {
   const unknown = await setUp(t);
   unknown.server.fault('token', 'return-400');
@@ -232,6 +255,8 @@ const IN_THE_WAY: readonly (readonly [string, RegExp])[] = [
 
 for (const [fault, message] of IN_THE_WAY) {
   test(`what stands before the login host passes, and blames no credentials: ${fault} (C6)`, async (t) => {
+    mock.timers.enable({ apis: ['Date'], now: Date.now() });
+    t.after(() => mock.timers.reset());
     const { server, source, signal } = await setUp(t);
     server.fault('token', fault, 4);
     const thrown: unknown = await source.get(signal).catch((reason: unknown) => reason);
@@ -239,17 +264,23 @@ for (const [fault, message] of IN_THE_WAY) {
     assert.deepEqual([thrown.sort, thrown.retry], ['surroundings', 'wait'], thrown.message);
     assert.match(thrown.message, message);
     assert.doesNotMatch(thrown.message, /canary/);
-    for (let i = 0; i < 4; i++) if ((await source.get(signal).catch(() => '')) !== '') return;
+    for (let i = 0; i < 4; i++) {
+      mock.timers.tick(1_000);
+      if ((await source.get(signal).catch(() => '')) !== '') return;
+    }
     assert.fail('it never came through');
   });
 }
 
 test('takes nothing but a token for a token', async (t) => {
+  mock.timers.enable({ apis: ['Date'], now: Date.now() });
+  t.after(() => mock.timers.reset());
   const { server, source, signal } = await setUp(t);
   const bodies = ['{}', '[]', '"x"', '{"access_token":"a b","token_type":"bearer","expires_in":60}', '<html>', ''];
   for (const body of bodies) {
     server.fault('token', `body:text:${body}`);
     await assert.rejects(source.get(signal), { code: 'upstream-error' }, body);
+    mock.timers.tick(1_000);
   }
   server.fault('token', 'body:text:{"access_token":"a\\r\\nx: y","token_type":"bearer","expires_in":60}');
   await assert.rejects(source.get(signal), { code: 'upstream-error' });
