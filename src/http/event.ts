@@ -2,7 +2,7 @@
 import { ONE_REQUEST } from '../bounds.ts';
 import { Failure } from '../failure.ts';
 import { Fields } from '../fields.ts';
-import type { Message } from '../queue/queue.ts';
+import { isNotice, type Message } from '../queue/queue.ts';
 import { parseId, parseOptionalId } from '../recording.ts';
 
 export interface Events {
@@ -100,7 +100,32 @@ function notified(fields: Fields, topic: string): Message | undefined {
 
 /** What an administrator wrote into a data action, or a script sends. */
 function plain(fields: Fields): Message | undefined {
-  const kind = ['type', 'eventType', 'event'].map((name) => fields.raw(name)).find((value) => value !== undefined);
+  const kind = statedKind(fields);
+  const isNamed = ['recordingId', 'conversationId'].some((name) => given(fields, name) !== undefined);
+  const message = (isNamed ? undefined : enveloped(fields, kind)) ?? identified(fields, kind);
+  if (message !== undefined || kind !== undefined) return message;
+  const expected = 'expected recordingId (or id), conversationId, or a Genesys notification';
+  throw eventRefused(fields.nameOf('recordingId'), expected);
+}
+
+/**
+ * Standard Webhooks and CloudEvents (structured) have what happened under `data`, beside a type, and an `id` of the event's own.
+ * Our own notices are news to nobody here.
+ */
+function enveloped(fields: Fields, kind: unknown): Message | undefined {
+  const data = fields.fields('data');
+  if (data === undefined || isNotice(kind)) return undefined;
+  if (data.raw('detail-type') !== undefined) return bridged(data);
+  if (data.raw('topicName') !== undefined) return notified(data, data.requireText('topicName'));
+  return identified(data, statedKind(data) ?? kind ?? 'unknown');
+}
+
+function statedKind(fields: Fields): unknown {
+  return ['type', 'eventType', 'event'].map((name) => fields.raw(name)).find((value) => value !== undefined);
+}
+
+/** undefined where it has no id of ours. */
+function identified(fields: Fields, kind: unknown): Message | undefined {
   // Beside a stated kind, `id` is the recording's only where the kind says so; else it is most likely the event's own.
   const idIsOurs = kind === undefined || (typeof kind === 'string' && /recording/i.test(kind));
   const named = given(fields, 'recordingId') === undefined ? 'id' : 'recordingId';
@@ -112,11 +137,8 @@ function plain(fields: Fields): Message | undefined {
       recordingId: parseId(recordingId, fields.nameOf(named)),
       conversationId: parseOptionalId(conversationId, fields.nameOf('conversationId')),
     };
-  if (conversationId !== undefined)
-    return { kind: 'conversation', conversationId: parseId(conversationId, fields.nameOf('conversationId')) };
-  if (kind !== undefined) return undefined;
-  const expected = 'expected recordingId (or id), conversationId, or a Genesys notification';
-  throw eventRefused(fields.nameOf('recordingId'), expected);
+  if (conversationId === undefined) return undefined;
+  return { kind: 'conversation', conversationId: parseId(conversationId, fields.nameOf('conversationId')) };
 }
 
 /** undefined for `null` and the empty text as well: templates leave a field empty where they know nothing for it. */

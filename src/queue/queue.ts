@@ -8,6 +8,11 @@ const NOTICES = ['recording.archived', 'recording.failed', 'day.incomplete'] as 
 
 export type NoticeEvent = (typeof NOTICES)[number];
 
+/** Whether something that came in is called as what we tell others. */
+export function isNotice(event: unknown): boolean {
+  return NOTICES.some((known) => known === event);
+}
+
 /** Work for one recording, for all recordings of a conversation, or beside them. Ids only. */
 export type Message =
   | {

@@ -107,6 +107,44 @@ const ACCEPTED: Readonly<Record<string, readonly [body: unknown, messages: reado
     { type: 'call.ended', id: 'evt-1', conversationId: C },
     [conversation],
   ],
+  'Standard Webhooks: the ids are under data': [
+    { type: 'call.ended', timestamp: '2026-08-05T12:00:00Z', data: { conversationId: C, recordingId: R } },
+    [recording()],
+  ],
+  'CloudEvents, structured': [
+    { specversion: '1.0', type: 'com.example.call.ended', source: '/pbx', id: 'evt-1', data: { conversationId: C } },
+    [conversation],
+  ],
+  'CloudEvents around a notification of Genesys': [
+    { specversion: '1.0', type: 'genesys', source: '/bus', id: 'evt-1', data: bridged('customer.end', 'VOICE') },
+    [conversation],
+  ],
+  'an id under data, beside a type that says recording': [
+    { type: 'recording.available', id: 'evt-1x', data: {} },
+    [{ kind: 'recording', recordingId: 'evt-1x', conversationId: undefined }],
+  ],
+  'the id of a CloudEvent is the event’s own, whatever its type says': [
+    {
+      specversion: '1.0',
+      type: 'recording.available',
+      source: '/pbx',
+      id: 'evt-1',
+      data: { recordingId: R, conversationId: C },
+    },
+    [recording()],
+  ],
+  'what stands at the top counts before what lies under data': [
+    { recordingId: R, conversationId: C, data: { recordingId: 'r-2', id: 'r-3' } },
+    [recording()],
+  ],
+  'an id at the top, beside data of something else': [{ id: R, conversationId: C, data: { id: 'r-3' } }, [recording()]],
+  'ids under data, without any type': [{ data: { conversationId: C } }, [conversation]],
+  'IN-25 something of no concern under data': [{ type: 'user.created', data: { id: 'u-1', name: 'canary' } }, [], 1],
+  'IN-25 a notice of our own': [
+    { type: 'recording.failed', timestamp: '2026-08-05T12:00:00Z', data: { conversationId: C, recordingId: R } },
+    [],
+    1,
+  ],
   'IN-25 a flow that ended': [bridged('flow.end', 'VOICE'), [], 1],
   'IN-25 a queue left': [bridged('acd.end', 'VOICE'), [], 1],
   'IN-25 a start': [bridged('customer.start', 'VOICE'), [], 1],
@@ -151,6 +189,8 @@ const REFUSED: Readonly<Record<string, readonly [body: unknown, field: string]>>
   'a number': [5, 'The body'],
   null: [null, 'The body'],
   'more than 1000 events': [Array.from({ length: 1001 }, () => ({ id: R })), 'events'],
+  'nothing known under data': [{ data: { name: 'x' } }, 'recordingId'],
+  'a path for an id under data': [{ type: 'x', data: { conversationId: '../a' } }, 'data.conversationId'],
   'a topic that is no text': [{ topicName: 5, eventBody: {} }, 'topicName'],
   'a topic of ours without a body': [{ ...transcoded, eventBody: undefined }, 'eventBody'],
   'a topic of ours without an id': [{ ...transcoded, eventBody: { conversationId: C } }, 'eventBody.id'],
