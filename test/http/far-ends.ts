@@ -193,7 +193,6 @@ export interface Wire {
 export async function dial(port: number): Promise<Wire> {
   const socket = connect({ port, host: '127.0.0.1' });
   let received = '';
-  let closed = false;
   let change = Promise.withResolvers<void>();
   const changed = (): void => {
     change.resolve();
@@ -201,10 +200,7 @@ export async function dial(port: number): Promise<Wire> {
   };
   // A reset is an end like any other here.
   socket.on('error', () => undefined);
-  socket.on('close', () => {
-    closed = true;
-    changed();
-  });
+  socket.on('close', changed);
   socket.setEncoding('latin1').on('data', (chunk: string) => {
     received += chunk;
     changed();
@@ -215,13 +211,13 @@ export async function dial(port: number): Promise<Wire> {
     text: () => received,
     async until(pattern) {
       while (!pattern.test(received)) {
-        if (closed) throw new Error(`the connection ended before ${String(pattern)}: ${received}`);
+        if (socket.closed) throw new Error(`the connection ended before ${String(pattern)}: ${received}`);
         await change.promise;
       }
       return received;
     },
     async ended() {
-      while (!closed) await change.promise;
+      while (!socket.closed) await change.promise;
       return received;
     },
   };
