@@ -18,6 +18,7 @@ const DEPLOYABLES = {
 } as const satisfies Record<keyof typeof SERVICES, unknown>;
 
 keepCompiled();
+requireFolder();
 const [name = '', ...rest] = process.argv.slice(2);
 if (isDeployable(name) && rest.length === 0) {
   const { runService } = await import('./services/run.ts');
@@ -25,6 +26,16 @@ if (isDeployable(name) && rest.length === 0) {
 } else {
   const { runLine } = await import('./commands/command-line.ts');
   await runLine(name, rest, process.env);
+}
+
+/** Paths are read from there, and libraries ask for it as they are loaded. */
+function requireFolder(): void {
+  try {
+    process.cwd();
+  } catch {
+    process.stderr.write('The folder this was started in is gone: change to another one (cd) and run it again.\n');
+    process.exit(1);
+  }
 }
 
 function isDeployable(text: string): text is keyof typeof DEPLOYABLES {

@@ -1,8 +1,8 @@
 /** A word that nobody knows → the known one that was probably meant. */
 
-/** The name with the fewest letters to change, where those are at most half of it. */
+/** The name with the fewest letters to change, in whatever case, where those are at most half of it. */
 export function nearestOf(text: string, names: readonly string[]): string | undefined {
-  const ranked = names.map((name) => ({ name, changes: changesBetween(text, name) }));
+  const ranked = names.map((name) => ({ name, changes: changesBetween(text.toLowerCase(), name.toLowerCase()) }));
   const [best] = ranked.toSorted((a, b) => a.changes - b.changes);
   return best !== undefined && best.changes <= Math.max(1, best.name.length / 2) ? best.name : undefined;
 }

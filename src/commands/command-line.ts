@@ -3,8 +3,10 @@ import { environmentHelp, isConfigured } from '../config/variables.ts';
 import { readVersion } from '../version.ts';
 import { completionOf } from './completion.ts';
 import { COMMANDS, commandNamed, SERVICES, tableOfContents, unknownCommand } from './contents.ts';
+import { systemCode } from '../failure.ts';
 import { helpOf } from './flags.ts';
 import { runHere } from './here.ts';
+import { unwritten } from './report.ts';
 
 /** Sets the exit code where they ask for nothing that there is. */
 export async function runLine(name: string, rest: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {
@@ -13,23 +15,34 @@ export async function runLine(name: string, rest: readonly string[], env: NodeJS
   if (name === 'help' && commandNamed(asked) !== undefined) {
     await runLine(asked, ['--help'], env);
   } else if (name === '--version' && rest.length === 0) {
-    process.stdout.write(`${readVersion()}\n`);
+    print(`${readVersion()}\n`);
   } else if (name === '--help' || name === 'help') {
-    process.stdout.write(tableOfContents());
+    print(tableOfContents());
   } else if (isService(name) && asked === '--help') {
-    process.stdout.write(`Usage: archiver ${name}\n\n${environmentHelp(name)}`);
+    print(`Usage: archiver ${name}\n\n${environmentHelp(name)}`);
   } else if (command !== undefined && asked === '--help') {
-    process.stdout.write(`${helpOf(command.table)}\n${isConfigured(name) ? environmentHelp(name) : ''}`);
+    print(`${helpOf(command.table)}\n${isConfigured(name) ? environmentHelp(name) : ''}`);
   } else if (command !== undefined) {
     await runHere(command, rest, env);
   } else if (name === 'completion' && (asked === 'bash' || asked === 'zsh')) {
     const tables = COMMANDS.map(({ table }) => table);
-    process.stdout.write(completionOf(asked, { tables, services: SERVICES }));
+    print(completionOf(asked, { tables, services: SERVICES }));
   } else {
     const isKnown = name === '' || isService(name) || name === 'completion';
     process.stderr.write(isKnown ? tableOfContents() : unknownCommand(name));
     process.exitCode = 2;
   }
+}
+
+/** A reader that goes away has read enough; what else keeps it from being written is said. */
+function print(text: string): void {
+  process.stdout.once('error', (error) => {
+    const code = systemCode(error);
+    if (code === 'EPIPE') return;
+    process.stderr.write(`${unwritten(code)}\n`);
+    process.exitCode = 1;
+  });
+  process.stdout.write(text);
 }
 
 function isService(text: string): text is keyof typeof SERVICES {

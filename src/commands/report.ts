@@ -1,5 +1,6 @@
 /** What a command found → lines for people or for programs on stdout, progress on stderr, and the exit code: the one place that prints. */
 import type { Writable } from 'node:stream';
+import { systemCode } from '../failure.ts';
 
 /** How a command ended; anything else is a failure (as documented in README.md beside this file). */
 export const EXIT = {
@@ -24,7 +25,7 @@ export interface ReportOptions {
   readonly json: boolean;
   readonly quiet: boolean;
   readonly out: Writable;
-  readonly err: Writable & { readonly isTTY?: boolean };
+  readonly err: Writable & { readonly isTTY?: boolean; readonly columns?: number };
   /** Milliseconds on a clock that only goes forward. */
   readonly now?: () => number;
 }
@@ -34,7 +35,8 @@ const ELSEWHERE_EVERY_MS = 30_000;
 
 /**
  * A reader that goes away (`| head -1`) ends the printing, not the work: `closed` says so. Progress is one line rewritten four
- * times a second on a terminal, a line every 30 s elsewhere, a JSON line with `--json`.
+ * times a second on a terminal, a line every 30 s elsewhere, a JSON line with `--json`. What else keeps the report from being
+ * written (a full disk) does not end the work either, but is said: {@link isWhole}.
  */
 export class Report {
   readonly #options: ReportOptions;
@@ -42,16 +44,22 @@ export class Report {
   #progressAt = -Infinity;
   #drawn = false;
   #closed = false;
+  #isWhole = true;
 
   constructor(options: ReportOptions) {
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
-    for (const stream of [options.out, options.err]) stream.on('error', (error) => this.#lost(error));
+    for (const stream of [options.out, options.err]) stream.on('error', (error) => this.#lost(stream, error));
   }
 
   /** Nobody reads any more. */
   get closed(): boolean {
     return this.#closed;
+  }
+
+  /** False once a part of it could not be written although somebody reads it. */
+  get isWhole(): boolean {
+    return this.#isWhole;
   }
 
   /** A fact, in both forms. */
@@ -77,7 +85,8 @@ export class Report {
     if (quiet || now - this.#progressAt < (terminal ? TERMINAL_EVERY_MS : ELSEWHERE_EVERY_MS)) return;
     this.#progressAt = now;
     if (json) err.write(`${JSON.stringify({ type: 'progress', text, ...facts })}\n`);
-    else err.write(terminal ? `\r\u001B[K${text}` : `${text}\n`);
+    // A line that is broken by the terminal could not be taken back.
+    else err.write(terminal ? `\r\u001B[K${text.slice(0, Math.max(1, (err.columns ?? Infinity) - 1))}` : `${text}\n`);
     this.#drawn = terminal;
   }
 
@@ -99,7 +108,8 @@ export class Report {
       [this.#options.out, this.#options.err].map(
         (stream) =>
           new Promise<void>((resolve) => {
-            if (stream.destroyed || stream.writableEnded) resolve();
+            // Why it was destroyed is told a little later.
+            if (stream.destroyed || stream.writableEnded) setImmediate(resolve);
             else stream.write('', () => resolve());
           }),
       ),
@@ -116,10 +126,22 @@ export class Report {
     this.#drawn = false;
   }
 
-  #lost(error: Error & { readonly code?: string }): void {
-    if (error.code !== 'EPIPE' && error.code !== 'ERR_STREAM_DESTROYED') throw error;
+  #lost(stream: Writable, error: unknown): void {
+    const code = systemCode(error);
+    // What cannot be said beside it takes nothing from the report.
+    if (stream !== this.#options.out && code !== 'EPIPE') return;
+    const isRead = code !== 'EPIPE' && code !== 'ERR_STREAM_DESTROYED';
+    if (isRead && !this.#closed) {
+      this.#isWhole = false;
+      this.problem(unwritten(code));
+    }
     this.#closed = true;
   }
+}
+
+/** What is said where stdout takes no more. */
+export function unwritten(code: string | undefined): string {
+  return `stdout could not be written (${code ?? 'unknown error'}): free space where it goes, and run the same line again.`;
 }
 
 /** What somebody else named, on one line: nothing in it commands a terminal, breaks the line or turns it around. */

@@ -1,5 +1,6 @@
 /** What a command line names (`--conversation`, `--recording`, `--file`) → recordings and conversations, each once. */
 import { readFile } from 'node:fs/promises';
+import { text as textOf } from 'node:stream/consumers';
 import { subjectKey, type Subject } from '../archive/names.ts';
 import { systemCode } from '../failure.ts';
 import { parseId, type Recording } from '../recording.ts';
@@ -13,7 +14,11 @@ export const TARGET_FLAGS = {
     meaning: 'a whole conversation, and what of it comes later; several with commas',
   },
   recording: { kind: 'list', value: 'C/R', meaning: 'a recording (_ for C where there is none); several with commas' },
-  file: { kind: 'text', value: 'FILE', meaning: 'one of these a line: C for a conversation, C/R for a recording' },
+  file: {
+    kind: 'text',
+    value: 'FILE',
+    meaning: 'one of these a line: C for a conversation, C/R for a recording; - for stdin',
+  },
 } as const satisfies Record<string, Flag>;
 
 /** Lines of a file: more than that is done in several runs. */
@@ -49,7 +54,7 @@ export function parseConversationFlag(text: string): Subject {
 }
 
 async function readTargets(file: string): Promise<readonly Subject[]> {
-  const text = await readFile(file, 'utf8').catch((error: unknown) => {
+  const text = await (file === '-' ? textOf(process.stdin) : readFile(file, 'utf8')).catch((error: unknown) => {
     throw new UsageError(`--file ${file} cannot be read (${systemCode(error) ?? 'unknown error'}).`);
   });
   const lines = text

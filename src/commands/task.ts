@@ -23,7 +23,7 @@ export type RunTask = (task: Task) => Promise<Exit>;
 export interface Surroundings {
   readonly env: NodeJS.ProcessEnv;
   readonly stdout: Writable;
-  readonly stderr: Writable & { readonly isTTY?: boolean };
+  readonly stderr: Writable & { readonly isTTY?: boolean; readonly columns?: number };
   /** Tells of signals until the command has ended. */
   onSignal(listener: (signal: 'SIGINT' | 'SIGTERM') => void): Disposable;
   /** Ends the process at once. */
@@ -51,18 +51,18 @@ export async function runCommand(
     out: around.stdout,
     err: around.stderr,
   });
-  const stop = new Stop(around, report);
-  try {
-    await using opened = new AsyncDisposableStack();
-    const run = await load();
-    const exit = await run({ flags, report, env: around.env, signal: stop.signal, opened });
-    return stop.exit ?? exit;
-  } catch (thrown) {
-    return stop.exit ?? explain(thrown, table, report);
-  } finally {
-    await report.flushed();
-    stop[Symbol.dispose]();
-  }
+  using stop = new Stop(around, report);
+  const given = { flags, report, env: around.env, signal: stop.signal };
+  const exit = await perform(load, given).catch((thrown: unknown) => explain(thrown, table, report));
+  await report.flushed();
+  // Nobody learns from half a report that all is well.
+  return stop.exit ?? (report.isWhole ? exit : EXIT.failed);
+}
+
+async function perform(load: () => Promise<RunTask>, given: Omit<Task, 'opened'>): Promise<Exit> {
+  await using opened = new AsyncDisposableStack();
+  const run = await load();
+  return await run({ ...given, opened });
 }
 
 function readFlags(table: CommandTable, args: readonly string[], around: Surroundings): FlagValues | undefined {

@@ -164,11 +164,16 @@ function readQueue(read: Reader, command: Command): QueueConfig {
 
 function parseQueueUrl(text: string): QueueConfig | undefined {
   const path = /^sqlite:(.+)$/.exec(text)?.[1];
-  if (path !== undefined) return { kind: 'sqlite', path };
+  if (path !== undefined) return isOfShell(path) ? undefined : { kind: 'sqlite', path };
   const [, project, topic, subscription] =
     /^pubsub:\/\/([^/?#]+)\/([^/?#]+)(?:\?subscription=([^&#]+))?$/.exec(text) ?? [];
   if (project === undefined || topic === undefined) return undefined;
   return { kind: 'pubsub', project, topic, subscription };
+}
+
+/** `~` is a home to a shell, and only where a word begins with it: here it would be a folder of that name. */
+function isOfShell(path: string): boolean {
+  return /^~(\/|$)/.test(path);
 }
 
 function readArchive(read: Reader, linkLifetimeS: number): ArchiveConfig {
@@ -177,8 +182,12 @@ function readArchive(read: Reader, linkLifetimeS: number): ArchiveConfig {
   const linkKeys = (): readonly Key[] => keysInUse(keys.now, linkLifetimeS * 1000, Date.now());
   const apiEndpoint = read.url('GCS_API_ENDPOINT');
   const linkHost = readLinkHost(read);
-  if (value.startsWith('file:') && value.length > 'file:'.length)
-    return folderAt(value.slice('file:'.length), linkKeys);
+  const path = /^file:(.+)$/s.exec(value)?.[1];
+  if (path !== undefined) {
+    if (isOfShell(path))
+      read.problem('ARCHIVE_URL', 'nobody reads ~ here: write the folder in full, such as file:/srv/archive');
+    return folderAt(path, linkKeys);
+  }
   const match = /^gs:\/\/([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])(?:\/([^?#]*))?$/.exec(value);
   if (match?.[1] !== undefined) {
     const prefix = (match[2] ?? '').replace(/^\/+|\/+$/g, '');

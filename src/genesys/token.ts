@@ -126,8 +126,9 @@ export class AccessTokens {
 function withoutHost(thrown: unknown): unknown {
   if (!(thrown instanceof Failure) || thrown.facts['networkError'] !== 'ENOTFOUND') return thrown;
   const host = String(thrown.facts['host']);
-  const region = nearestOf(host.replace(/^login\./, ''), Object.values(REGIONS));
-  const meant = region === undefined ? '' : ` Did you mean ${region}?`;
+  const asked = host.replace(/^login\./, '');
+  const region = nearestOf(asked, Object.values(REGIONS));
+  const meant = region === undefined || region === asked ? '' : ` Did you mean ${region}?`;
   return new Failure(
     'misconfigured',
     `There is no host ${host} (ENOTFOUND): check GENESYS_REGION (or GENESYS_LOGIN_URL), and the DNS of this machine.${meant}`,
