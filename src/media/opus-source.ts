@@ -6,7 +6,8 @@ import type { AudioTrack, Packet } from './packet.ts';
 import type { Contents } from './source/contents.ts';
 import { type Lengths, ofSound, type SourceFigures, UNKNOWN_LENGTHS } from './source/tally.ts';
 import { WebmWriter } from './webm/writer.ts';
-import { type OggOpus, type OpusPacket, opusTrack, readOggOpus } from './ogg/ogg-opus.ts';
+import { type OggOpus, opusTrack, readOggOpus } from './ogg/ogg-opus.ts';
+import type { OpusPacket } from './ogg/opus-run.ts';
 
 /**
  * ffmpeg reads chained Ogg with the gain, the pre-skip and, beside a second file, the times of the first link alone. Matroska

@@ -43,13 +43,16 @@ export function frameSamples(toc: number): number {
 /** Samples a packet decodes to; undefined where it is no valid packet (empty, no frame, longer than 120 ms). */
 export function packetSamples(packet: Uint8Array): number | undefined {
   const toc = packet[0];
-  if (toc === undefined) return undefined;
+  return toc === undefined ? undefined : samplesByHead(toc, packet[1] ?? 0);
+}
+
+/** The same by a packet's first bytes; the second is 0 where there is none. */
+export function samplesByHead(toc: number, second: number): number | undefined {
   const frame = frameSamples(toc);
   const code = toc & 3;
   if (code === 0) return frame;
   if (code < 3) return frame <= MAX_PACKET_SAMPLES / 2 ? frame * 2 : undefined;
-  const count = (packet[1] ?? 0) & 63;
-  const samples = frame * count;
+  const samples = frame * (second & 63);
   return samples > 0 && samples <= MAX_PACKET_SAMPLES ? samples : undefined;
 }
 
@@ -220,7 +223,8 @@ function lengthBytes(size: number): number {
   return size < 252 ? 1 : 2;
 }
 
-function writeLength(target: Uint8Array, offset: number, size: number): number {
+/** Frame length, in one or two bytes (RFC 6716 §3.2.1). Returns the offset behind it. */
+export function writeLength(target: Uint8Array, offset: number, size: number): number {
   const first = size < 252 ? size : 252 + (size & 3);
   target[offset] = first;
   if (first < 252) return offset + 1;

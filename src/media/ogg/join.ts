@@ -1,18 +1,21 @@
 /** Two mono Opus streams → one stereo stream without decoding: channel 0 left, channel 1 right (RFC 7845 §5.1.1.2). */
 import { Failure } from '../../failure.ts';
 import {
+  isNoFrameSize,
+  isOneFrame,
   isValidPacket,
-  nsToSamples,
   OPUS_RATE,
   type OpusHead,
-  packetSamples,
   samplesToNs,
   SELF_DELIMITING_BYTES,
+  writeLength,
   writeSelfDelimited,
 } from '../opus.ts';
 import { lostLike, silenceLike } from '../opus-silence.ts';
 import type { FileStream, Packet } from '../packet.ts';
+import { viewOf } from './ogg.ts';
 import { type OggOpus, opusTrack } from './ogg-opus.ts';
+import type { OpusRun } from './opus-run.ts';
 
 /** What is filled with silence at once, so that filling an hour does not hold an hour. */
 const MAX_BATCH = 512;
@@ -130,45 +133,67 @@ async function closeBoth(pair: Pair): Promise<void> {
   await Promise.allSettled(pair.map((channel) => channel.close()));
 }
 
+/** Where a packet lies. */
+interface PacketPlace {
+  memory: DataView;
+  start: number;
+  end: number;
+}
+
+const EMPTY = Buffer.alloc(0);
+
+function memoryOf({ buffer, byteOffset, length }: Uint8Array): DataView {
+  return new DataView(buffer, byteOffset, length);
+}
+
+function bytesAt({ memory, start, end }: PacketPlace): Uint8Array {
+  return new Uint8Array(memory.buffer, memory.byteOffset + start, end - start);
+}
+
 /** One channel: its packets, each in a slot of the time line that both share. */
 class Channel {
   /** Where its sound ends on the time line, in samples. */
   endSample = 0;
-  readonly #iterator: AsyncIterator<readonly Packet[]>;
-  #batch: readonly Packet[] = [];
+  readonly #iterator: AsyncIterator<readonly OpusRun[]>;
+  #runs: readonly OpusRun[] = [];
+  #nextRun = 0;
+  /** The run and in it the packet that is next. */
+  #run: OpusRun | undefined;
+  #memory = memoryOf(EMPTY);
   #index = 0;
   #isOver = false;
   #slotSamples = 0;
   /** Samples from its own times to those of both. */
   #delay = 0;
-  #last: Uint8Array | undefined;
+  /** The packet that was taken last; one for all, as there are so many. */
+  readonly #last: PacketPlace = { memory: memoryOf(EMPTY), start: 0, end: 0 };
   #lastSlot = -1;
 
   constructor(stream: OggOpus) {
-    this.#iterator = stream.packets[Symbol.asyncIterator]();
+    this.#iterator = stream.runs;
   }
 
   /** Whether it can tell what belongs into the next slot. */
   get isReady(): boolean {
-    return this.#isOver || this.#index < this.#batch.length;
+    return this.#isOver || this.#run !== undefined;
   }
 
   get hasEnded(): boolean {
-    return this.#isOver && this.#index >= this.#batch.length;
+    return this.#isOver && this.#run === undefined;
   }
 
   /** Duration of the packet that is next; undefined at the end. */
   get packetSamples(): number | undefined {
-    const packet = this.#batch[this.#index];
-    return packet === undefined ? undefined : packetSamples(packet.data);
+    return this.#run?.samples[this.#index];
   }
 
   async fill(): Promise<void> {
     while (!this.isReady) {
       const step = await this.#iterator.next();
-      this.#batch = step.done === true ? [] : heard(step.value);
-      this.#index = 0;
       this.#isOver = step.done === true;
+      this.#runs = step.done === true ? [] : step.value;
+      this.#nextRun = 0;
+      this.#findHeard();
     }
   }
 
@@ -180,51 +205,76 @@ class Channel {
     this.#lastSlot = firstSlot - 1;
   }
 
-  /** The packet for a slot: its own, or one that fills the slot, in the shape of `other` where it has none to take after. */
-  take(slot: number, other: Uint8Array | undefined): Uint8Array {
-    const packet = this.#batch[this.#index];
-    if (packet === undefined || this.#slotOf(packet) > slot) return this.#filling(packet?.data ?? other);
-    if (packetSamples(packet.data) !== this.#slotSamples) throw unjoinable('their packets differ in length');
-    this.endSample = (slot + 1) * this.#slotSamples - nsToSamples(packet.discardPaddingNs ?? 0);
-    this.#index += 1;
-    this.#last = packet.data;
+  /**
+   * The packet for a slot: its own, or one that fills the slot, in the shape of the other's where it has none to take after. Only
+   * until the next one is taken.
+   */
+  take(slot: number, other: Channel): PacketPlace {
+    const run = this.#run;
+    if (run === undefined || this.#slotOf(run) > slot) return this.#filling(other);
+    const index = this.#index;
+    if (run.samples[index] !== this.#slotSamples) throw unjoinable('their packets differ in length');
+    this.endSample = (slot + 1) * this.#slotSamples - run.muteOf(index);
+    const last = this.#last;
+    last.memory = this.#memory;
+    last.start = run.edges[index] ?? 0;
+    last.end = run.edges[index + 1] ?? 0;
     this.#lastSlot = slot;
-    return packet.data;
+    this.#index += 1;
+    this.#findHeard();
+    return last;
   }
 
   async close(): Promise<void> {
     await this.#iterator.return?.();
   }
 
-  /** The slot nearest to it, or the next one where it overlaps with the packet before (of a chained stream). */
-  #slotOf(packet: Packet): number {
-    const place = nsToSamples(packet.timeNs) + this.#delay;
+  /** Passes packets that only prepare the decoder, in chained streams: here they would be heard. */
+  #findHeard(): void {
+    for (;;) {
+      const run = this.#run;
+      if (run !== undefined && this.#index < run.length) {
+        if (!run.isMute(this.#index)) return;
+        this.#index += 1;
+      } else {
+        this.#run = this.#runs[this.#nextRun];
+        if (this.#run === undefined) return;
+        this.#memory = memoryOf(this.#run.bytes);
+        this.#nextRun += 1;
+        this.#index = 0;
+      }
+    }
+  }
+
+  /** The slot nearest to the next packet, or the next one where it overlaps with the packet before (of a chained stream). */
+  #slotOf(run: OpusRun): number {
+    const place = (run.starts[this.#index] ?? 0) + this.#delay;
     const slot = Math.max(Math.round(place / this.#slotSamples), this.#lastSlot + 1);
     if (Math.abs(slot * this.#slotSamples - place) > MAX_SHIFT) throw unjoinable('a packet is too far from its place');
     return slot;
   }
 
   /** Before the first packet "lost" ones: they sound of nothing and leave the decoder as new. Later ones have to be silence. */
-  #filling(like: Uint8Array | undefined): Uint8Array {
-    const filling = this.#last === undefined ? lostLike(like ?? EMPTY) : silenceLike(this.#last);
-    if (filling === undefined) throw unjoinable('a packet is invalid');
-    return filling;
+  #filling(other: Channel): PacketPlace {
+    const last = this.#taken;
+    const bytes = last === undefined ? lostLike(this.#next ?? other.sample) : silenceLike(last);
+    if (bytes === undefined) throw unjoinable('a packet is invalid');
+    return { memory: memoryOf(bytes), start: 0, end: bytes.length };
+  }
+
+  get #next(): Uint8Array | undefined {
+    return this.#run && viewOf(this.#run, this.#index);
+  }
+
+  get #taken(): Uint8Array | undefined {
+    return this.#last.end === 0 ? undefined : bytesAt(this.#last);
   }
 
   /** The packet that is next, or was last: what the other channel takes after where it has none at all. */
-  get sample(): Uint8Array | undefined {
-    return this.#batch[this.#index]?.data ?? this.#last;
+  get sample(): Uint8Array {
+    return this.#next ?? this.#taken ?? EMPTY;
   }
 }
-
-/** Without those that only prepare the decoder, in chained streams: here they would be heard. */
-function heard(packets: readonly Packet[]): readonly Packet[] {
-  const isMute = ({ durationNs, discardPaddingNs }: Packet): boolean =>
-    discardPaddingNs !== undefined && discardPaddingNs >= (durationNs ?? Infinity);
-  return packets.some(isMute) ? packets.filter((packet) => !isMute(packet)) : packets;
-}
-
-const EMPTY = Buffer.alloc(0);
 
 /** Both channels, slot by slot. */
 class Joined implements AsyncIterableIterator<readonly Packet[]> {
@@ -275,13 +325,13 @@ class Joined implements AsyncIterableIterator<readonly Packet[]> {
         return batch;
       }
       if (this.#held !== undefined) batch.push(this.#held);
-      this.#held = this.#packet(left.take(this.#slot, right.sample), right.take(this.#slot, left.sample));
+      this.#held = this.#packet(left.take(this.#slot, right), right.take(this.#slot, left));
       this.#slot += 1;
     }
     return batch;
   }
 
-  #packet(left: Uint8Array, right: Uint8Array): Packet {
+  #packet(left: PacketPlace, right: PacketPlace): Packet {
     return {
       track: 0,
       timeNs: samplesToNs(this.#slot * this.#slotSamples),
@@ -305,21 +355,51 @@ const SLAB_BYTES = 65_536;
 
 class Slab {
   #bytes = Buffer.allocUnsafeSlow(SLAB_BYTES);
+  #memory = memoryOf(this.#bytes);
   #used = 0;
 
   /** All streams of a packet but the last are self-delimited (RFC 6716 appendix B). */
-  join(left: Uint8Array, right: Uint8Array): Uint8Array {
-    const most = left.length + SELF_DELIMITING_BYTES + right.length;
-    if (this.#used + most > this.#bytes.length) {
-      this.#bytes = Buffer.allocUnsafeSlow(Math.max(most, SLAB_BYTES));
-      this.#used = 0;
-    }
+  join(left: PacketPlace, right: PacketPlace): Uint8Array {
+    this.#makeRoom(left.end - left.start + SELF_DELIMITING_BYTES + right.end - right.start);
     const start = this.#used;
-    const at = writeSelfDelimited(this.#bytes, start, left);
+    this.#addDelimited(left);
     // A decoder would drop the packets of both channels: an encoder can conceal the one.
-    if (at === undefined || !isValidPacket(right)) throw unjoinable('a packet is invalid');
-    this.#bytes.set(right, at);
-    this.#used = at + right.length;
+    if (!isOneFrameAt(right) && !isValidPacket(bytesAt(right))) throw unjoinable('a packet is invalid');
+    this.#add(right);
     return new Uint8Array(this.#bytes.buffer, start, this.#used - start);
   }
+
+  #makeRoom(sizeBytes: number): void {
+    if (this.#used + sizeBytes <= this.#bytes.length) return;
+    this.#bytes = Buffer.allocUnsafeSlow(Math.max(sizeBytes, SLAB_BYTES));
+    this.#memory = memoryOf(this.#bytes);
+    this.#used = 0;
+  }
+
+  #addDelimited(place: PacketPlace): void {
+    const { memory, start, end } = place;
+    if (isOneFrameAt(place)) {
+      this.#bytes[this.#used] = memory.getUint8(start);
+      this.#used = writeLength(this.#bytes, this.#used + 1, end - start - 1);
+      return this.#add({ memory, start: start + 1, end });
+    }
+    const at = writeSelfDelimited(this.#bytes, this.#used, bytesAt(place));
+    if (at === undefined) throw unjoinable('a packet is invalid');
+    this.#used = at;
+  }
+
+  /** By fours: of so few bytes, a view would take as long to make as they to copy. */
+  #add({ memory, start, end }: PacketPlace): void {
+    const target = this.#memory;
+    const shift = this.#used - start;
+    let at = start;
+    for (; at + 4 <= end; at += 4) target.setInt32(at + shift, memory.getInt32(at, true), true);
+    for (; at < end; at += 1) target.setUint8(at + shift, memory.getUint8(at));
+    this.#used = end + shift;
+  }
+}
+
+/** Most packets hold one frame, and there is nothing to take apart. */
+function isOneFrameAt({ memory, start, end }: PacketPlace): boolean {
+  return isOneFrame(memory.getUint8(start)) && !isNoFrameSize(end - start - 1);
 }

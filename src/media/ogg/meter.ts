@@ -4,7 +4,7 @@ import { OPUS_RATE, packetSamples, parseOpusHead } from '../opus.ts';
 import type { MediaKind } from '../sniff.ts';
 import type { Contents, SoundContents } from '../source/contents.ts';
 import type { Lengths, SourceFigures } from '../source/tally.ts';
-import { packetBuffer, OggParser, type OggPage } from './ogg.ts';
+import { packetBuffer, OggParser, type OggPage, viewsOf } from './ogg.ts';
 import { parseVorbisHead, parseVorbisModes, VorbisClock, type VorbisHead } from './vorbis.ts';
 
 const KINDS = ['ogg-opus', 'ogg-vorbis', 'ogg'] as const;
@@ -59,7 +59,7 @@ export class OggMeter implements SourceFigures {
   /** In one piece, and in memory of its own. */
   #handOn(pages: readonly OggPage[]): readonly Buffer[] {
     for (const page of pages) this.#page(page);
-    const decodable = pages.filter(({ packets }) => packets.length === 0 || packets.some(({ length }) => length > 0));
+    const decodable = pages.filter(({ packets: { edges } }) => edges.length === 1 || edges[0] !== edges.at(-1));
     return decodable.length === 0 ? [] : [Buffer.concat(decodable.map(({ bytes }) => bytes))];
   }
 
@@ -86,7 +86,7 @@ export class OggMeter implements SourceFigures {
       this.#endedS = this.#heardS();
       this.#spans = new Map();
     }
-    const packet = packetBuffer(packets[0] ?? NOTHING);
+    const packet = packetBuffer(viewsOf(packets)[0] ?? NOTHING);
     const span = openSpan(packet);
     this.#spans.set(serial, span);
     if (span === undefined) this.#leaveOut(packet);
@@ -244,7 +244,7 @@ class Span {
   add({ granule, packets }: OggPage): void {
     if (this.#first === undefined) {
       let samples = 0;
-      for (const packet of packets) samples += this.#samplesOf(packet);
+      for (const packet of viewsOf(packets)) samples += this.#samplesOf(packet);
       if (granule <= 0 || samples === 0) return;
       this.#first = Math.max(0, granule - samples);
     }

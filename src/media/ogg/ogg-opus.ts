@@ -1,19 +1,20 @@
 /** An Ogg Opus file, as it streams in → Opus packets with their true times (RFC 7845). */
 import { Failure } from '../../failure.ts';
 import { openBatches, type Parser } from '../batches.ts';
-import { damagedOgg, packetBuffer, type OggPage, OggParser } from './ogg.ts';
+import { damagedOgg, type LacedPackets, packetBuffer, type OggPage, OggParser, viewsOf } from './ogg.ts';
 import {
   canDecode,
   isSameShape,
   OPUS_RATE,
   type OpusHead,
   opusHeadBytes,
-  packetSamples,
   parseOpusHead,
+  samplesByHead,
   samplesToNs,
   SEEK_PRE_ROLL_NS,
 } from '../opus.ts';
-import type { AudioTrack, FileStream, Packet } from '../packet.ts';
+import type { AudioTrack, FileStream } from '../packet.ts';
+import { type OpusPacket, OpusRun, PacketsOfRuns } from './opus-run.ts';
 
 /**
  * A granule position that is less than the shortest frame (2.5 ms) away from where the packets end is a rounded one, not a gap:
@@ -33,13 +34,10 @@ const MAX_GAP = 24 * 3600 * OPUS_RATE;
  */
 export type OpusReader = 'player' | 'encoder';
 
-/** A packet, and the gain of the link that it came from, in 1/256 dB (RFC 7845 §5.1). */
-export interface OpusPacket extends Packet {
-  readonly gain: number;
-}
-
 export interface OggOpus extends FileStream {
   readonly packets: AsyncIterableIterator<readonly OpusPacket[]>;
+  /** The same as they lie in their pages: either this is read or `packets`. */
+  readonly runs: AsyncIterableIterator<readonly OpusRun[]>;
   /** Of the first logical stream; chained ones have the same but for their pre-skip and, for an encoder, gain. */
   readonly head: OpusHead;
   /**
@@ -63,7 +61,7 @@ export interface OggOpus extends FileStream {
  */
 export async function readOggOpus(bytes: AsyncIterable<Buffer>, reader: OpusReader = 'player'): Promise<OggOpus> {
   const parser = new OggOpusParser(reader);
-  const packets = await openBatches(bytes, parser, () => parser.isTimed);
+  const runs = await openBatches(bytes, parser, () => parser.isTimed);
   const { head } = parser;
   return {
     head,
@@ -71,7 +69,8 @@ export async function readOggOpus(bytes: AsyncIterable<Buffer>, reader: OpusRead
     durationMs: undefined,
     statedMs: undefined,
     startSamples: parser.startSamples,
-    packets,
+    packets: new PacketsOfRuns(runs),
+    runs,
     get hasEndMark() {
       return parser.hasEndMark;
     },
@@ -91,7 +90,7 @@ export function opusTrack(head: OpusHead): AudioTrack {
   };
 }
 
-class OggOpusParser implements Parser<OpusPacket> {
+class OggOpusParser implements Parser<OpusRun> {
   startSamples = 0;
   /** Whether the first packet has its time. */
   isTimed = false;
@@ -112,8 +111,7 @@ class OggOpusParser implements Parser<OpusPacket> {
   /** Samples of links' beginnings that a player could not be kept from hearing: what follows is late by them, up to the next gap. */
   #late = 0;
   /** The last packet is held back: an empty last page may still trim it. */
-  #held: OpusPacket | undefined;
-  #heldSamples = 0;
+  #held: OpusRun | undefined;
 
   constructor(reader: OpusReader) {
     this.#reader = reader;
@@ -129,21 +127,21 @@ class OggOpusParser implements Parser<OpusPacket> {
     return this.#head;
   }
 
-  push(chunk: Buffer): readonly OpusPacket[] {
-    const found: OpusPacket[] = [];
+  push(chunk: Buffer): readonly OpusRun[] {
+    const found: OpusRun[] = [];
     for (const page of this.#ogg.push(chunk)) this.#page(page, found);
     return found;
   }
 
-  end(): readonly OpusPacket[] {
-    const found: OpusPacket[] = [];
+  end(): readonly OpusRun[] {
+    const found: OpusRun[] = [];
     for (const page of this.#ogg.end()) this.#page(page, found);
     if (this.#expects !== 'sound') throw new Failure('incomplete', 'The Ogg stream ends within its headers.');
     if (this.#held !== undefined) found.push(this.#held);
     return found;
   }
 
-  #page(page: OggPage, found: OpusPacket[]): void {
+  #page(page: OggPage, found: OpusRun[]): void {
     if (page.isFirst) this.#expects = 'head';
     else if (this.#ogg.mediaStreams > 1) throw unfit('holds several streams side by side');
     if (this.#expects === 'sound') this.#sound(page, found);
@@ -152,7 +150,7 @@ class OggOpusParser implements Parser<OpusPacket> {
 
   /** Both headers have pages of their own (RFC 7845 §3). */
   #header(page: OggPage): void {
-    const [packet, ...more] = page.packets;
+    const [packet, ...more] = viewsOf(page.packets);
     if (packet === undefined && this.#expects === 'tags') return;
     if (packet === undefined || more.length > 0) throw damagedOgg(page.offset, 'a header shares its page');
     if (this.#expects === 'tags') {
@@ -187,8 +185,9 @@ class OggOpusParser implements Parser<OpusPacket> {
    * Within a stream a page ends where its packets do (RFC 7845 §4). Programs that copy trimmed recordings one behind the other
    * (ffmpeg: -stream_loop, concat) write less: which samples are meant to go is stated nowhere, only that all are there.
    */
-  #sound(page: OggPage, found: OpusPacket[]): void {
-    const durations = page.packets.map((packet) => samplesOf(packet, page.offset));
+  #sound(page: OggPage, found: OpusRun[]): void {
+    const packets = withoutEmpty(page.packets);
+    const durations = durationsOf(packets, page.offset);
     const total = durations.reduce((sum, samples) => sum + samples, 0);
     if (total === 0 && !(page.isLast && page.granule >= 0)) return;
     if (page.granule < 0) throw damagedOgg(page.offset, 'a page of sound has no granule position');
@@ -200,7 +199,10 @@ class OggOpusParser implements Parser<OpusPacket> {
     if (-early > MAX_GAP) throw damagedOgg(page.offset, 'the granule position jumps by more than a day');
     if (overlaps || -early >= MIN_GAP) this.#next -= early;
     if (-early >= MIN_GAP) this.#late = Math.max(0, this.#late + early);
-    this.#lay(page, { durations, heard: total - (page.isLast ? Math.max(0, early) : 0) }, found);
+    this.#lay(
+      { packets, durations, offset: page.offset, heard: total - (page.isLast ? Math.max(0, early) : 0) },
+      found,
+    );
   }
 
   /** The first page of sound tells where the time line begins; what begins before zero has to be rejected (RFC 7845 §4.5). */
@@ -214,35 +216,27 @@ class OggOpusParser implements Parser<OpusPacket> {
   }
 
   /** Lays the packets of a page on the time line, as far as they are heard: the last page may end early (§4.4). */
-  #lay(page: OggPage, { durations, heard }: Laying, found: OpusPacket[]): void {
-    if (heard < 0) this.#trimHeld(-heard, page.offset);
+  #lay({ packets, durations, heard, offset }: Laying, found: OpusRun[]): void {
+    if (heard < 0) this.#trimHeld(-heard, offset);
+    const run = new OpusRun(packets, durations, this.#gain);
     let left = heard;
-    for (const [index, data] of page.packets.entries()) {
-      if (left <= 0) break;
+    for (let index = 0; index < durations.length && left > 0; index += 1) {
       const samples = durations[index] ?? 0;
-      if (samples === 0) continue;
-      if (this.#held !== undefined) found.push(this.#held);
-      this.#hold(data, samples, Math.max(0, samples - left));
+      const mute = this.#muteOf(samples, Math.max(0, samples - left));
+      this.#latest = Math.max(this.#next, this.#latest);
+      run.place(this.#latest, mute);
+      this.#next += samples;
       left -= samples;
     }
     this.#next += Math.min(0, left);
+    this.#handOn(run, found);
   }
 
-  /** `trim` samples at its end must not be heard. */
-  #hold(data: Uint8Array, samples: number, trim: number): void {
-    const mute = this.#muteOf(samples, trim);
-    this.#latest = Math.max(this.#next, this.#latest);
-    this.#held = {
-      track: 0,
-      timeNs: samplesToNs(this.#latest),
-      data,
-      keyframe: true,
-      durationNs: samplesToNs(samples),
-      discardPaddingNs: mute === 0 ? undefined : samplesToNs(mute),
-      gain: this.#gain,
-    };
-    this.#heldSamples = samples;
-    this.#next += samples;
+  #handOn(run: OpusRun, found: OpusRun[]): void {
+    if (run.length === 0) return;
+    if (this.#held !== undefined) found.push(this.#held);
+    this.#held = run.takeLast();
+    if (run.length > 0) found.push(run);
   }
 
   /** Samples at its end that must not be heard; less than 0 for some at its beginning. */
@@ -259,10 +253,10 @@ class OggOpusParser implements Parser<OpusPacket> {
   }
 
   #trimHeld(samples: number, offset: number): void {
-    if (this.#held === undefined || this.#heldSamples < samples)
-      throw damagedOgg(offset, 'more is trimmed than there is');
-    const discardPaddingNs = Math.max(samplesToNs(samples), this.#held.discardPaddingNs ?? 0);
-    this.#held = this.#heldSamples === samples ? undefined : { ...this.#held, discardPaddingNs };
+    const [held = 0] = this.#held?.samples ?? [];
+    if (held < samples) throw damagedOgg(offset, 'more is trimmed than there is');
+    if (held === samples) this.#held = undefined;
+    else this.#held?.muteFirst(samples);
   }
 }
 
@@ -271,15 +265,32 @@ function unfit(why: string): Failure {
   return new Failure('unsupported-media', `The Ogg file ${why}.`);
 }
 
+/** What a page of sound holds. */
 interface Laying {
+  readonly packets: LacedPackets;
+  /** Samples of each packet. */
   readonly durations: readonly number[];
   /** Samples of the page to be heard; negative where it takes some of the packet before away. */
   readonly heard: number;
+  /** Of the page. */
+  readonly offset: number;
 }
 
-/** 0 for an empty packet, which is none. */
-function samplesOf(packet: Uint8Array, offset: number): number {
-  const samples = packet.length === 0 ? 0 : packetSamples(packet);
-  if (samples === undefined) throw damagedOgg(offset, 'the page holds an invalid Opus packet');
-  return samples;
+/** An empty packet is none. */
+function withoutEmpty(packets: LacedPackets): LacedPackets {
+  const { bytes, edges } = packets;
+  const isEmpty = (start: number, index: number): boolean => start === edges[index + 1];
+  return edges.some(isEmpty) ? { bytes, edges: edges.filter((edge, index) => !isEmpty(edge, index)) } : packets;
+}
+
+function durationsOf({ bytes, edges }: LacedPackets, offset: number): readonly number[] {
+  const durations: number[] = [];
+  for (let index = 0; index < edges.length - 1; index += 1) {
+    const start = edges[index] ?? 0;
+    const isOneByte = edges[index + 1] === start + 1;
+    const samples = samplesByHead(bytes[start] ?? 0, isOneByte ? 0 : (bytes[start + 1] ?? 0));
+    if (samples === undefined) throw damagedOgg(offset, 'the page holds an invalid Opus packet');
+    durations.push(samples);
+  }
+  return durations;
 }

@@ -5,6 +5,23 @@ import type { Parser } from '../batches.ts';
 import { ID3_HEADER_BYTES, id3Bytes } from '../id3.ts';
 import { MediaTail } from '../tail.ts';
 
+/** Packets one behind the other: there are so many of them that a view of each costs as much as to read it. */
+export interface LacedPackets {
+  readonly bytes: Uint8Array;
+  /** Where each of them begins, and where the last one ends. */
+  readonly edges: readonly number[];
+}
+
+/** One of them; no Buffer, whose views take twice as long to make. */
+export function viewOf({ bytes, edges }: LacedPackets, index: number): Uint8Array {
+  const start = edges[index] ?? 0;
+  return new Uint8Array(bytes.buffer, bytes.byteOffset + start, (edges[index + 1] ?? start) - start);
+}
+
+export function viewsOf(packets: LacedPackets): readonly Uint8Array[] {
+  return packets.edges.slice(1).map((_end, index) => viewOf(packets, index));
+}
+
 export interface OggPage {
   /** Absolute offset of the page, for messages. */
   readonly offset: number;
@@ -15,8 +32,8 @@ export interface OggPage {
   readonly isLast: boolean;
   /** What it means is the codec's business; -1 where no packet ends on the page. */
   readonly granule: number;
-  /** The packets that end here, whole, whichever page they began on; views of larger buffers where they fit into one. */
-  readonly packets: readonly Uint8Array[];
+  /** The packets that end here, whole, whichever page they began on. */
+  readonly packets: LacedPackets;
   /** All of the page. */
   readonly bytes: Buffer;
 }
@@ -43,6 +60,8 @@ export function damagedOgg(offset: number, what: string): Failure {
 
 const NO_PAGE = 'no page begins here';
 
+const NO_PACKETS: LacedPackets = { bytes: Buffer.alloc(0), edges: [0] };
+
 /** One logical stream of the link that is being read. */
 class LogicalStream {
   /** Sound or pictures. */
@@ -61,32 +80,34 @@ class LogicalStream {
     this.sequence = sequence;
   }
 
-  packetsOf(page: Buffer, offset: number): Uint8Array[] {
+  packetsOf(page: Buffer, offset: number): LacedPackets {
     const segments = page.readUInt8(26);
     const continues = (page.readUInt8(5) & 1) !== 0;
     if (segments > 0 && continues !== this.unfinished.length > 0) {
       throw damagedOgg(offset, continues ? 'a packet is continued that never began' : 'a packet is not continued');
     }
-    const packets: Uint8Array[] = [];
-    let start = HEADER + segments;
+    const start = HEADER + segments;
+    const edges = [start];
     let end = start;
-    for (let i = 0; i < segments; i += 1) {
-      const lace = page[HEADER + i] ?? 0;
+    for (let i = HEADER; i < start; i += 1) {
+      const lace = page[i] ?? 0;
       end += lace;
-      if (lace === 255) continue;
-      packets.push(this.#finish(new Uint8Array(page.buffer, page.byteOffset + start, end - start)));
-      start = end;
+      if (lace < 255) edges.push(end);
     }
-    if (segments > 0 && page[HEADER + segments - 1] === 255) this.#keep(page.subarray(start, end), offset);
+    const packets = edges.length > 1 ? this.#finish(page, edges) : NO_PACKETS;
+    if (segments > 0 && page[start - 1] === 255) this.#keep(page.subarray(edges.at(-1), end), offset);
     return packets;
   }
 
-  #finish(rest: Uint8Array): Uint8Array {
-    if (this.unfinished.length === 0) return rest;
-    const packet = Buffer.concat([...this.unfinished, rest]);
+  /** Puts what came before in front of the first packet. */
+  #finish(page: Buffer, edges: readonly number[]): LacedPackets {
+    if (this.unfinished.length === 0) return { bytes: page, edges };
+    const [start = 0, ...ends] = edges;
+    const bytes = Buffer.concat([...this.unfinished, page.subarray(start, edges.at(-1))]);
+    const shift = this.#unfinishedBytes - start;
     this.unfinished = [];
     this.#unfinishedBytes = 0;
-    return packet;
+    return { bytes, edges: [0, ...ends.map((end) => end + shift)] };
   }
 
   #keep(part: Buffer, offset: number): void {

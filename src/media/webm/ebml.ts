@@ -123,7 +123,8 @@ function idWidth(id: number): number {
 /** Bytes of the shortest data size field that can say `size`; all ones is kept for "unknown" (RFC 8794 §6.2). */
 export function sizeWidth(size: number): number {
   if (size < 0x7f) return 1;
-  let width = 2;
+  if (size < 0x3fff) return 2;
+  let width = 3;
   while (size >= 2 ** (7 * width) - 1) width += 1;
   return width;
 }
