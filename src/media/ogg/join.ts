@@ -388,12 +388,12 @@ class Slab {
     this.#used = at;
   }
 
-  /** By fours: of so few bytes, a view would take as long to make as they to copy. */
+  /** By eights: of so few bytes, a view would take as long to make as they to copy. */
   #add({ memory, start, end }: PacketPlace): void {
     const target = this.#memory;
     const shift = this.#used - start;
     let at = start;
-    for (; at + 4 <= end; at += 4) target.setInt32(at + shift, memory.getInt32(at, true), true);
+    for (; at + 8 <= end; at += 8) target.setBigInt64(at + shift, memory.getBigInt64(at, true), true);
     for (; at < end; at += 1) target.setUint8(at + shift, memory.getUint8(at));
     this.#used = end + shift;
   }

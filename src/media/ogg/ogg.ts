@@ -355,26 +355,23 @@ function crcTable(): Int32Array {
 
 /** The checksum a page should have: over all of it, the checksum's own four bytes taken as zero. */
 export function pageChecksum(page: Buffer): number {
-  const front = pageCrc(0, page.subarray(0, 22));
-  const zeros = pageCrc(front, FOUR_ZEROS);
-  return pageCrc(zeros, page.subarray(26)) >>> 0;
-}
-
-const FOUR_ZEROS = Buffer.alloc(4);
-
-function pageCrc(start: number, bytes: Buffer): number {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const whole = bytes.length - (bytes.length % 16);
-  let crc = start;
-  for (let at = 0; at < whole; at += 16) {
+  let crc = 0;
+  for (let at = 0; at < HEADER; at += 1) crc = withByte(crc, at < 22 || at >= 26 ? (page[at] ?? 0) : 0);
+  const view = new DataView(page.buffer, page.byteOffset, page.length);
+  let at = HEADER;
+  for (; at + 16 <= page.length; at += 16) {
     crc =
       crcOfFour(crc ^ view.getInt32(at), 3072) ^
       crcOfFour(view.getInt32(at + 4), 2048) ^
       crcOfFour(view.getInt32(at + 8), 1024) ^
       crcOfFour(view.getInt32(at + 12), 0);
   }
-  for (let at = whole; at < bytes.length; at += 1) crc = (crc << 8) ^ crcOfByte((crc >>> 24) ^ (bytes[at] ?? 0));
-  return crc;
+  for (; at < page.length; at += 1) crc = withByte(crc, page[at] ?? 0);
+  return crc >>> 0;
+}
+
+function withByte(crc: number, byte: number): number {
+  return (crc << 8) ^ crcOfByte((crc >>> 24) ^ byte);
 }
 
 /** Four bytes, the first in the highest bits; the last of them is followed by as many as the entries from `from` on stand for. */

@@ -3,14 +3,16 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import fc from 'fast-check';
 import { Failure } from '../../../src/failure.ts';
 import { joinMono } from '../../../src/media/ogg/join.ts';
 import { readOggOpus } from '../../../src/media/ogg/ogg-opus.ts';
 import { parseOpusHead, parsePacket } from '../../../src/media/opus.ts';
 import { decodeOpus, ffmpeg, firstDifference, probeComplaints } from '../../support/media/ffmpeg.ts';
-import { oggOpus } from '../../support/media/ogg-write.ts';
+import { oggOpus, oggPage, OPUS_TAGS } from '../../support/media/ogg-write.ts';
 import { allPackets, opusHead, source, writeWebm } from '../../support/media/packets.ts';
 import { checkWebm } from '../../support/media/webm-check.ts';
+import { SEED } from '../../support/soak.ts';
 
 const FIXTURES = path.join(import.meta.dirname, '../../fixtures');
 const PRE_SKIP = 312;
@@ -367,3 +369,80 @@ function code3(toc: number, a: Buffer, b: Buffer): Buffer {
 function code3Constant(toc: number, a: Buffer, b: Buffer): Buffer {
   return Buffer.concat([Buffer.from([toc | 3, 0x42, 7]), a, b, Buffer.alloc(7)]);
 }
+
+// ── pages that cut packets ──────────────────────────────────────────────────────────────────────────────────────
+
+const TOC = 0x48;
+const FRAME_SAMPLES = 960;
+
+/** One frame of 20 ms whose bytes tell where they are; every length is a valid one. */
+function frameOf(size: number, seed: number): Buffer {
+  return Buffer.from(Array.from({ length: size }, (_, at) => (at * 31 + seed * 7 + (at >> 8)) & 255));
+}
+
+/** Pages of so many segments each, wherever that cuts a packet; behind every packet come so many empty ones. */
+function cutFile(frames: readonly Buffer[], segments: number, empty: number): Buffer {
+  const parts = frames.flatMap((frame, index) => {
+    const packet = Buffer.concat([Buffer.of(TOC), frame]);
+    const count = Math.floor(packet.length / 255) + 1;
+    const own = Array.from({ length: count }, (_, at) => packet.subarray(at * 255, at * 255 + 255));
+    return [...own, ...Array.from({ length: empty }, () => Buffer.alloc(0))].map((bytes) => ({ bytes, index }));
+  });
+  const pages: Buffer[] = [];
+  let isOpen = false;
+  for (let at = 0; at < parts.length; at += segments) {
+    const page = parts.slice(at, at + segments);
+    const packets: Buffer[] = [];
+    let isNew = true;
+    for (const { bytes } of page) {
+      if (isNew) packets.push(bytes);
+      else packets.push(Buffer.concat([packets.pop() ?? bytes, bytes]));
+      isNew = bytes.length < 255;
+    }
+    const isLast = at + segments >= parts.length;
+    const ended = page.filter(({ bytes }) => bytes.length < 255).at(-1);
+    const granule = ended === undefined ? -1 : (ended.index + 1) * FRAME_SAMPLES;
+    const flags = (isOpen ? 1 : 0) | (isLast ? 4 : 0);
+    pages.push(oggPage({ packets, granule, sequence: pages.length + 2, flags, open: !isNew }));
+    isOpen = !isNew;
+  }
+  const head = oggPage({ packets: [opusHead(1)], granule: 0, flags: 2 });
+  return Buffer.concat([head, oggPage({ packets: [OPUS_TAGS], granule: 0, sequence: 1 }), ...pages]);
+}
+
+/** RFC 6716 §3.2.1 and appendix B, for one frame. */
+function delimited(frame: Buffer): Buffer {
+  const { length } = frame;
+  const size = length < 252 ? [length] : [252 + (length & 3), (length - 252 - (length & 3)) >> 2];
+  return Buffer.concat([Buffer.of(TOC, ...size), frame]);
+}
+
+test('joins packets of every length byte for byte, wherever pages cut them', async () => {
+  const size = fc.oneof(fc.nat(80), fc.integer({ min: 240, max: 270 }), fc.nat(1275));
+  const side = fc.record({
+    sizes: fc.array(size, { minLength: 12, maxLength: 12 }),
+    segments: fc.constantFrom(1, 2, 3, 5, 20, 255),
+    empty: fc.constantFrom(0, 0, 1, 2),
+    chunk: fc.constantFrom(7, 400, 70_000),
+  });
+  await fc.assert(
+    fc.asyncProperty(side, side, async (left, right) => {
+      const [lefts, rights] = [left, right].map(({ sizes }, seed) => sizes.map((each) => frameOf(each, seed)));
+      const [leftFile, rightFile] = [
+        cutFile(lefts ?? [], left.segments, left.empty),
+        cutFile(rights ?? [], right.segments, right.empty),
+      ];
+      const joined = await joinMono(
+        await readOggOpus(source(leftFile, left.chunk)),
+        await readOggOpus(source(rightFile, right.chunk)),
+      );
+      assert.deepEqual(
+        (await allPackets(joined)).map(({ data }) => data.toString('hex')),
+        lefts?.map((frame, at) =>
+          Buffer.concat([delimited(frame), Buffer.of(TOC), rights?.[at] ?? Buffer.alloc(0)]).toString('hex'),
+        ),
+      );
+    }),
+    { numRuns: 40, seed: SEED },
+  );
+});
