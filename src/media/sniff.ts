@@ -3,7 +3,7 @@ import { Failure } from '../failure.ts';
 import { id3Bytes } from './id3.ts';
 import { isDescription } from './ogg/ogg.ts';
 import { parseMpegHeader } from './source/mpeg-frame.ts';
-import { parseWavFormat } from './source/wav-format.ts';
+import { isChunkName, parseWavFormat } from './source/wav-format.ts';
 import { isContainer, unreadFormat, type UnreadFormat } from './unread-format.ts';
 
 export type MediaKind = 'ogg-opus' | 'ogg-vorbis' | 'ogg' | 'wav' | 'mp3' | 'flac' | 'aac-adts' | 'mp4' | 'webm';
@@ -136,15 +136,13 @@ function oggCodec(packet: Buffer): string | undefined {
   return textAt(packet, 0, 5) === '\x7fFLAC' ? 'flac' : undefined;
 }
 
-const CHUNK_NAME = /^[A-Za-z][A-Za-z0-9 _]{3}$/;
-
 /** RIFF WAVE and RF64: chunks of a four-letter name and a size; `fmt ` says what `data` holds. */
 function sniffWav(head: Buffer): Sniffed | undefined {
   if (!/^(RIFF|RF64|BW64)/.test(textAt(head, 0, 4)) || textAt(head, 8, 12) !== 'WAVE') return undefined;
   for (let at = 12; at + 8 <= head.length;) {
     const name = textAt(head, at, at + 4);
     if (name === 'fmt ') return media('wav', parseWavFormat(head.subarray(at + 8)));
-    if (!CHUNK_NAME.test(name) || name === 'data') return { kind: 'refused', found: 'unknown' };
+    if (!isChunkName(head.subarray(at)) || name === 'data') return { kind: 'refused', found: 'unknown' };
     const size = head.readUInt32LE(at + 4);
     at += 8 + size + (size % 2);
   }

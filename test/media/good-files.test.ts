@@ -8,7 +8,7 @@ import { withFile } from '../support/media/files.ts';
 import { amplitudeOf, decibels, hear, HEARD_RATE, stretchesOf } from '../support/media/hear.ts';
 import { archived } from '../support/media/made.ts';
 import { boxOf } from '../support/media/mp4-write.ts';
-import { voicesWav, wav } from '../support/media/wav.ts';
+import { chunk, voicesWav, wav } from '../support/media/wav.ts';
 
 const HANG = { timeout: 400_000 };
 
@@ -81,6 +81,45 @@ const CRLF = Buffer.from('\r\n');
 const ZEROS = Buffer.alloc(700);
 const join = (...parts: readonly Buffer[]): Buffer => Buffer.concat(parts);
 
+const samplesOf = (file: Buffer): Buffer => file.subarray(file.indexOf('data', 12, 'latin1') + 8);
+const riff = (...chunks: readonly Buffer[]): Buffer => {
+  const head = Buffer.from('RIFF\0\0\0\0WAVE');
+  head.writeUInt32LE(4 + chunks.reduce((sum, { length }) => sum + length, 0), 4);
+  return join(head, ...chunks);
+};
+const formatOf = (file: Buffer): Buffer => file.subarray(12, 36);
+
+function inTwoChunks(file: Buffer): Buffer {
+  const samples = samplesOf(file);
+  const [first, second] = [samples.subarray(0, 40_000), samples.subarray(40_000)];
+  return riff(formatOf(file), chunk('data', first), chunk('LIST', Buffer.from('INFO')), chunk('data', second));
+}
+
+const withHalf = (file: Buffer): Buffer => riff(formatOf(file), chunk('data', join(samplesOf(file), Buffer.from([7]))));
+
+function withChunks(file: Buffer): Buffer {
+  const odd = ['_PMX', '.smp', '3DIM', '(c) '].map((name) => chunk(name, Buffer.alloc(30, 0x99)));
+  return riff(...odd, formatOf(file), ...odd, chunk('data', samplesOf(file)), ...odd);
+}
+
+/** WAVEFORMATEXTENSIBLE of 32 bit, of which the upper 24 are valid. */
+function inMoreBits(file: Buffer): Buffer {
+  const samples = samplesOf(file);
+  const wide = Buffer.alloc(samples.length * 2);
+  for (let at = 0; at < samples.length; at += 2) samples.copy(wide, at * 2 + 2, at, at + 2);
+  const format = Buffer.from('feff010000000000000000000400200016001800040000000100000000001000800000aa00389b71', 'hex');
+  format.writeUInt16LE(0xfffe, 0);
+  format.writeUInt32LE(16_000, 4);
+  format.writeUInt32LE(64_000, 8);
+  return riff(chunk('fmt ', format), chunk('data', wide));
+}
+
+function withFrameBytes(file: Buffer, frameBytes: number): Buffer {
+  const copy = Buffer.from(file);
+  copy.writeUInt16LE(frameBytes, copy.indexOf('fmt ', 12, 'latin1') + 20);
+  return copy;
+}
+
 const GOOD: Readonly<Record<string, Buffer>> = {
   'a WAV as it is': WAV,
   'a WAV that announces 2,000,000,000 bytes (pocket-tts#229)': withDataSize(WAV, () => 2_000_000_000),
@@ -91,6 +130,12 @@ const GOOD: Readonly<Record<string, Buffer>> = {
   'a WAV with an ID3v1 tag behind it': join(WAV, ID3V1),
   'a WAV with zeros behind it': join(WAV, ZEROS),
   'a WAV behind an ID3v2 tag': join(id3(300), WAV),
+  'a WAV whose sound lies in two chunks': inTwoChunks(WAV),
+  'a WAV with half a sample behind its last one': withHalf(WAV),
+  'a WAV of no size with half a sample behind its last one': withDataSize(withHalf(WAV), () => 0),
+  'a WAV with chunks of odd names around its sound': withChunks(WAV),
+  'a WAV of 24 bit in 32': inMoreBits(WAV),
+  'a WAV that tells half the size of a frame': withFrameBytes(WAV, 1),
   'G.722 in WAV': await made('-c:a', 'g722', '-f', 'wav'),
   'G.722 in WAV by its other number': withTag(await made('-c:a', 'g722', '-f', 'wav'), 0x65),
   'ALAC in M4A': M4A,
@@ -250,6 +295,35 @@ test('what a WAV announces beyond what is there is settled by Genesys', HANG, as
   for (const seconds of [undefined, 2.5, 9]) {
     await assert.rejects(archived([wrong], { seconds }), { code: 'incomplete' }, String(seconds));
   }
+});
+
+test(
+  'what begins behind the sound of a WAV and is longer than the file is no chunk: the sound may go on there',
+  HANG,
+  async () => {
+    const long = withDataSize(join(WAV, Buffer.from('wave'), Buffer.alloc(4, 1)), (size) => size);
+    await assert.rejects(archived([join(long, Buffer.alloc(500, 0x99))]), { code: 'incomplete' });
+  },
+);
+
+test('a WAV of two channels in a codec of one is refused by its name', HANG, async () => {
+  const copy = Buffer.from(GOOD['G.722 in WAV'] ?? Buffer.alloc(0));
+  copy.writeUInt16LE(2, copy.indexOf('fmt ', 12, 'latin1') + 10);
+  await assert.rejects(archived([copy]), { code: 'unsupported-media', message: /g\.722 of 2 channels/ });
+});
+
+/** The frames of {@link MP3}, which have one size and one header, behind one that counts them. */
+function withVbri(frames: number): Buffer {
+  const head = Buffer.concat([MP3.subarray(0, 4), Buffer.alloc(MP3.indexOf(MP3.subarray(0, 2), 4) - 4)]);
+  head.write('VBRI\0\x01', 36, 'latin1');
+  head.writeUInt32BE(frames, 36 + 14);
+  return join(head, MP3);
+}
+
+test('(D1) an MP3 of fewer frames than its VBRI tag counts is refused', HANG, async () => {
+  const frames = MP3.length / MP3.indexOf(MP3.subarray(0, 2), 4);
+  assert.ok((await archived([withVbri(frames)])).result.durationMs > 3000);
+  await assert.rejects(archived([withVbri(frames * 2)]), { code: 'incomplete', message: /frames early/ });
 });
 
 test('two voices of another tool are told by their number, not by a mask', HANG, async () => {

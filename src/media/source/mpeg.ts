@@ -86,18 +86,24 @@ function isBeginning(bytes: Buffer, before: MpegFrame): boolean {
 const isLike = (a: MpegFrame, b: MpegFrame): boolean => a.layer === b.layer && a.sampleRate === b.sampleRate;
 
 function* walkFrame(frame: MpegFrame, frames: Frames, sieve: Sieve): Walk {
-  const tag = frames.mayBeTag(frame) ? parseFrameTag(frame, yield { look: frame.tagOffset + 12 }) : undefined;
+  const tag = frames.mayBeTag(frame) ? parseFrameTag(frame, yield { look: LAST_TAG_BYTE }) : undefined;
   frames.add(frame, tag, sieve.position);
   // The tag of the first file tells ffmpeg what to leave out at its beginning; others would be heard.
   yield frames.isTagToDrop(tag) ? { drop: frame.sizeBytes } : { keep: frame.sizeBytes };
   frames.end();
 }
 
-/** Xing or Info (its frame count is flag 1): a frame without sound. */
-function parseFrameTag(frame: MpegFrame, bytes: Buffer): FrameTag | undefined {
-  if (!/^(Xing|Info)$/.test(bytes.toString('latin1', frame.tagOffset, frame.tagOffset + 4))) return undefined;
-  const hasCount = bytes.length >= frame.tagOffset + 12 && (bytes.readUInt32BE(frame.tagOffset + 4) & 1) === 1;
-  return { frames: hasCount ? bytes.readUInt32BE(frame.tagOffset + 8) : undefined };
+/** Where VBRI begins, and the end of its count of frames; those of Xing lie in front of that. */
+const VBRI_OFFSET = 36;
+const LAST_TAG_BYTE = VBRI_OFFSET + 18;
+
+/** Xing or Info (its frame count is flag 1), or VBRI, which encoders of Fraunhofer write: a frame without sound. */
+function parseFrameTag({ tagOffset }: MpegFrame, bytes: Buffer): FrameTag | undefined {
+  if (bytes.length < LAST_TAG_BYTE) return undefined;
+  if (bytes.toString('latin1', VBRI_OFFSET, VBRI_OFFSET + 4) === 'VBRI')
+    return { frames: bytes.readUInt32BE(VBRI_OFFSET + 14) };
+  if (!/^(Xing|Info)$/.test(bytes.toString('latin1', tagOffset, tagOffset + 4))) return undefined;
+  return { frames: (bytes.readUInt32BE(tagOffset + 4) & 1) === 1 ? bytes.readUInt32BE(tagOffset + 8) : undefined };
 }
 
 interface FrameTag {

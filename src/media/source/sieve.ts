@@ -6,8 +6,8 @@ import { Backlog } from '../backlog.ts';
 export type SieveStep =
   /** So many bytes to look at; fewer come only at the end of the file. They stay where they are, and are gone after the next step. */
   | { readonly look: number }
-  /** So many bytes handed on. */
-  | { readonly keep: number }
+  /** So many bytes handed on; of what has units, whole ones alone. */
+  | { readonly keep: number; readonly unitBytes?: number | undefined }
   | { readonly drop: number }
   /** Handed on in between. */
   | { readonly put: Buffer };
@@ -88,13 +88,13 @@ export class Sieve {
         this.#next(NOTHING);
       } else {
         const asked = 'keep' in step ? step.keep : step.drop;
-        const passed = Math.min(asked, bytes.length - at);
+        const passed = Math.min(asked, wholeBytes(step, bytes.length - at));
         if ('drop' in step) handOn();
         at += passed;
         this.position += passed;
         if ('drop' in step) from = at;
         if (passed < asked) {
-          this.#step = 'keep' in step ? { keep: asked - passed } : { drop: asked - passed };
+          this.#step = 'keep' in step ? { ...step, keep: asked - passed } : { drop: asked - passed };
           break;
         }
         this.#next(NOTHING);
@@ -108,4 +108,10 @@ export class Sieve {
     const { value, done } = this.#walk.next(seen);
     this.#step = done === true || value === undefined ? { drop: Infinity } : value;
   }
+}
+
+/** Of so many bytes those that can be passed over now. */
+function wholeBytes(step: SieveStep, bytes: number): number {
+  const unit = 'keep' in step ? (step.unitBytes ?? 1) : 1;
+  return bytes - (bytes % unit);
 }

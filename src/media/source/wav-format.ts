@@ -9,6 +9,8 @@ export interface WavFormat {
   readonly sampleRate: number;
   /** Whether decoding gives exactly so many channels. */
   readonly isExact: boolean;
+  /** Of one sample of all channels; undefined where there is no such thing. */
+  readonly frameBytes: number | undefined;
   /** Milliseconds that so many bytes of sound play; undefined where the format does not tell. */
   readonly msOf: ((sizeBytes: number) => number) | undefined;
 }
@@ -18,18 +20,18 @@ interface WavCodec {
   /** What ffmpeg calls it, where that is another number. */
   readonly alias?: number;
   /** How its bytes become samples; by their average rate where absent. */
-  readonly count?: 'frames' | 'blocks' | 'half-bytes';
+  readonly count?: 'samples' | 'bytes' | 'blocks' | 'half-bytes';
   /** Its own header says how many channels it has. */
   readonly isInexact?: true;
 }
 
 /** Numbers of RFC 2361 and of Microsoft's mmreg.h that are decoded here. */
 const WAV_CODECS: ReadonlyMap<number, WavCodec> = new Map<number, WavCodec>([
-  [0x01, { name: 'pcm', count: 'frames' }],
+  [0x01, { name: 'pcm', count: 'samples' }],
   [0x02, { name: 'ms adpcm', count: 'blocks' }],
-  [0x03, { name: 'float', count: 'frames' }],
-  [0x06, { name: 'a-law', count: 'frames' }],
-  [0x07, { name: 'µ-law', count: 'frames' }],
+  [0x03, { name: 'float', count: 'samples' }],
+  [0x06, { name: 'a-law', count: 'bytes' }],
+  [0x07, { name: 'µ-law', count: 'bytes' }],
   [0x10, { name: 'oki adpcm' }],
   [0x11, { name: 'ima adpcm', count: 'blocks' }],
   [0x17, { name: 'dialogic oki adpcm' }],
@@ -60,7 +62,14 @@ const OTHERS: ReadonlyMap<number, string> = new Map([
   [0x2001, 'DTS'],
 ]);
 
+/** Of several channels nothing says how they lie in each other. */
+const MONO_ONLY = new Set(['gsm', 'g.722', 'g.726']);
+
 const EXTENSIBLE = 0xfffe;
+
+/** Whether the name of a chunk may stand here (`_PMX`, `.smp`, `3DIM` and `(c) ` are met), and not the beginning of a text. */
+export const isChunkName = (bytes: Buffer): boolean =>
+  /^[A-Za-z0-9_.(][\x20-\x7e]{3}/.test(bytes.toString('latin1', 0, 4));
 
 /** undefined where there are not even the 16 bytes of its oldest version. */
 export function parseWavFormat(chunk: Buffer): WavFormat | undefined {
@@ -74,8 +83,16 @@ export function parseWavFormat(chunk: Buffer): WavFormat | undefined {
     channels,
     sampleRate,
     isExact: codec?.isInexact !== true,
+    frameBytes: frameOf(codec?.count, chunk),
     msOf: lengthBy(codec?.count, chunk),
   };
+}
+
+/** Its own size of a frame some get wrong: no sample takes less than its bits. */
+function frameOf(count: WavCodec['count'], chunk: Buffer): number | undefined {
+  const [channels, block, bits] = [chunk.readUInt16LE(2), chunk.readUInt16LE(12), chunk.readUInt16LE(14)];
+  const frame = count === 'samples' ? Math.max(block, channels * Math.ceil(bits / 8)) : channels;
+  return (count === 'samples' || count === 'bytes') && frame > 0 ? frame : undefined;
 }
 
 function tagOf(chunk: Buffer): number {
@@ -94,7 +111,8 @@ function lengthBy(count: WavCodec['count'], chunk: Buffer): WavFormat['msOf'] {
   const [bytesPerSecond, block] = [chunk.readUInt32LE(8), chunk.readUInt16LE(12)];
   if (sampleRate === 0 || channels === 0) return undefined;
   const ms = (samples: number): number => (samples / sampleRate) * 1000;
-  if (count === 'frames' && block > 0) return (size) => ms(Math.floor(size / block));
+  const frame = frameOf(count, chunk);
+  if (frame !== undefined) return (size) => ms(Math.floor(size / frame));
   if (count === 'half-bytes') return (size) => ms((size * 2) / channels);
   const blockSamples = count === 'blocks' && chunk.length >= 20 ? chunk.readUInt16LE(18) : 0;
   if (blockSamples > 0 && block > 0) return (size) => ms((size / block) * blockSamples);
@@ -102,14 +120,18 @@ function lengthBy(count: WavCodec['count'], chunk: Buffer): WavFormat['msOf'] {
 }
 
 /**
- * The chunk's content for ffmpeg: channels by their number and not by the places that a mask gives them, and the codec by the
- * number that ffmpeg knows.
+ * The chunk's content for ffmpeg: channels by their number and not by the places that a mask gives them, samples by all of their
+ * bits, and the codec by the number that ffmpeg knows.
  * @throws Failure `unsupported-media` naming the codec, `unreadable-media` for a format that nothing can be decoded by
  */
 export function plainFormat(chunk: Buffer): Buffer {
   requireDecodable(parseWavFormat(chunk));
   const plain = Buffer.from(chunk);
-  if (plain.readUInt16LE(0) === EXTENSIBLE && plain.length >= 24) plain.writeUInt32LE(0, 20);
+  if (plain.readUInt16LE(0) === EXTENSIBLE && plain.length >= 24) {
+    // What of a sample is valid stands at its top: read as a whole it has the same level.
+    plain.copy(plain, 18, 14, 16);
+    plain.writeUInt32LE(0, 20);
+  }
   const alias = WAV_CODECS.get(tagOf(chunk))?.alias;
   if (alias !== undefined) plain.writeUInt16LE(alias, plain.readUInt16LE(0) === EXTENSIBLE ? 24 : 0);
   return plain;
@@ -128,6 +150,11 @@ export function requireDecodable(format: Pick<WavFormat, 'codec' | 'channels' | 
     throw new Failure(
       'unsupported-media',
       `The WAV has ${String(channels)} channels; up to ${String(MAX_CHANNELS)} are read.`,
+    );
+  if (channels > 1 && MONO_ONLY.has(codec))
+    throw new Failure(
+      'unsupported-media',
+      `The WAV holds ${codec} of ${String(channels)} channels; one is decoded here.`,
     );
   if (channels === 0 || sampleRate === 0)
     throw new Failure('unreadable-media', 'The WAV announces sound of no channels or no sample rate.');

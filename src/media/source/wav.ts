@@ -6,7 +6,7 @@ import { oneSound } from './contents.ts';
 import { walkForeign } from './foreign.ts';
 import { incomplete, ofSound, type Tally } from './tally.ts';
 import { beginsFile } from '../tail.ts';
-import { parseWavFormat, plainFormat, type WavFormat } from './wav-format.ts';
+import { isChunkName, parseWavFormat, plainFormat, type WavFormat } from './wav-format.ts';
 
 /** A format with all that codecs put behind it; MS ADPCM takes 50 bytes. */
 const MAX_FORMAT_BYTES = 1024;
@@ -41,8 +41,7 @@ export function* walkWav(tally: Tally, sieve: Sieve): Walk {
   };
   yield { put: chunkHead('data', ENDLESS) };
   const sound = new WavSound(format, tally);
-  yield* walkSound(first.sizeBytes, sound, sieve);
-  for (let more = yield* walkToNext(sieve); more !== undefined; more = yield* walkToNext(sieve)) {
+  for (let more: WavBeginning | undefined = first; more !== undefined; more = yield* walkToNext(more, sound, sieve)) {
     if (!plainFormat(more.format).equals(plain)) throw otherFormat(sieve);
     yield* walkSound(more.sizeBytes, sound, sieve);
   }
@@ -102,6 +101,10 @@ class WavSound {
     this.#tally = tally;
   }
 
+  get unitBytes(): number {
+    return this.#format?.frameBytes ?? 1;
+  }
+
   #ms(sizeBytes: number): number | undefined {
     return this.#format?.msOf?.(this.#doneBytes + sizeBytes);
   }
@@ -117,12 +120,13 @@ class WavSound {
       const ms = this.#ms(heardBytes);
       if (isOpen || end.missing === 0) return ofSound(ms);
       const isAsGenesysSays = genesysMs !== undefined && Math.abs((ms ?? Infinity) - genesysMs) <= GENESYS_SLACK_MS;
-      if (!isAsGenesysSays && !countsItsHeader(end.missing, startByte)) {
+      const missingBytes = end.missing + (announcedBytes % this.unitBytes);
+      if (!isAsGenesysSays && !countsItsHeader(missingBytes, startByte)) {
         if (announcedBytes < NONSENSE_BYTES)
-          throw incomplete(`${String(end.missing)} bytes before its sound does`, end);
+          throw incomplete(`${String(missingBytes)} bytes before its sound does`, end);
         this.#tally.lacksEndMark = true;
       }
-      this.#tally.notes.push(`its header announces ${String(end.missing)} bytes of sound more than there are`);
+      this.#tally.notes.push(`its header announces ${String(missingBytes)} bytes of sound more than there are`);
       return ofSound(ms);
     };
   }
@@ -131,6 +135,14 @@ class WavSound {
     this.#doneBytes += sizeBytes;
     this.#tally.settle = () => ofSound(this.#ms(0));
   }
+
+  /** What is longer than the file is no chunk, whatever its bytes spell: the sound may go on there. A pad byte may be missing. */
+  behind(chunk: string): void {
+    this.#tally.settle = (end) => {
+      if (end.missing > 1) throw incomplete(`within what may be a "${chunk}" chunk behind its sound`, end);
+      return ofSound(this.#ms(0));
+    };
+  }
 }
 
 /** Some write the size of the file, or what RIFF says of it, where that of the sound belongs. */
@@ -138,20 +150,25 @@ function countsItsHeader(missingBytes: number, startByte: number): boolean {
   return missingBytes === startByte || missingBytes === startByte - 8;
 }
 
+/** What is left behind the last whole sample of all channels is no sound: an encoder takes it for damage. */
 function* walkSound(sizeBytes: number, sound: WavSound, sieve: Sieve): Walk {
+  const { unitBytes } = sound;
+  const wholeBytes = sizeBytes - (sizeBytes % unitBytes);
   sound.begin(sieve.position, sizeBytes);
-  yield { keep: isPlaceholder(sizeBytes) ? Infinity : sizeBytes };
-  sound.end(sizeBytes);
+  yield { keep: isPlaceholder(sizeBytes) ? Infinity : wholeBytes, unitBytes };
+  sound.end(wholeBytes);
+  yield { drop: sizeBytes - wholeBytes };
   const pad = yield { look: sizeBytes % 2 };
   yield { drop: pad[0] === 0 ? 1 : 0 };
 }
 
 // ── behind it ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-const CHUNK = /^[A-Za-z][A-Za-z0-9 _]{3}$/;
+/** Four letters of text, read as a size, are more than 150 MB. */
+const LEAST_TEXT_SIZE = 0x0909_0909;
 
-/** Over what is no sound, to the sound of a further WAV; undefined where there is none. */
-function* walkToNext(sieve: Sieve): Walk<WavBeginning | undefined> {
+/** Over what is no sound, to where it goes on: in a further chunk, or in a further WAV. undefined where it does not. */
+function* walkToNext(before: WavBeginning, sound: WavSound, sieve: Sieve): Walk<WavBeginning | undefined> {
   for (;;) {
     const head = yield { look: 12 };
     const isWav = /^(RIFF|RF64|BW64)....WAVE$/s.test(head.toString('latin1'));
@@ -159,11 +176,19 @@ function* walkToNext(sieve: Sieve): Walk<WavBeginning | undefined> {
       yield { drop: 12 };
       return yield* walkToSound();
     }
-    if (head.length < 8 || beginsFile(head) || !CHUNK.test(head.toString('latin1', 0, 4))) {
-      yield* walkForeign(sieve, 'the end of its sound');
-      return undefined;
+    if (head.length < 8 || beginsFile(head) || !isChunkName(head)) return yield* walkTail(sieve);
+    const [name, sizeBytes] = [head.toString('latin1', 0, 4), head.readUInt32LE(4)];
+    if (name === 'data') {
+      yield { drop: 8 };
+      return { ...before, sizeBytes };
     }
-    const sizeBytes = head.readUInt32LE(4);
+    if (sizeBytes >= LEAST_TEXT_SIZE) return yield* walkTail(sieve);
+    sound.behind(name);
     yield { drop: 8 + sizeBytes + (sizeBytes % 2) };
   }
+}
+
+function* walkTail(sieve: Sieve): Walk<undefined> {
+  yield* walkForeign(sieve, 'the end of its sound');
+  return undefined;
 }
