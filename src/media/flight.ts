@@ -16,6 +16,9 @@ export class Lagged extends Failure {
   }
 }
 
+/** Made once: a signal without a reason makes one, with its stack, for each recording. */
+const LEFT = new Failure('stopped', 'Nobody reads any more what was being made.');
+
 export interface FlightOrder<T> {
   /** Readers with the same key share. */
   readonly key: string;
@@ -359,7 +362,7 @@ class Flight<T extends Webm> implements Keeper {
     this.#needs.memory.remove(this);
     while (this.#kept.length > 0) this.#dropFirst();
     this.#endReading();
-    this.#stop.abort();
+    this.#stop.abort(LEFT);
     this.#needs.ended();
   }
 

@@ -23,6 +23,9 @@ import { haveFolders } from './probe.ts';
 /** The key is in a staging name for whoever looks there; what makes it unique follows behind the dot. */
 const LONGEST_PREFIX = 200;
 
+/** Written at once. */
+const SMALL_BYTES = 256 * 1024;
+
 /** At who was first, before what lies there is taken for a folder without a manifest. */
 const LOOKS = 3;
 
@@ -174,7 +177,7 @@ export class FolderDeposit implements Deposit {
     this.#webm = file;
     const checksum = createChecksum();
     if (this.#body !== undefined) await this.#spill();
-    for (const piece of [head, ...this.#held.pieces()]) await appendChunk({ file, checksum }, piece);
+    for (const piece of fewer([head, ...this.#held.pieces()])) await appendChunk({ file, checksum }, piece);
     this.#held.empty();
     if (this.#body !== undefined) await this.#copyBody(this.#body, { file, checksum });
     const stored = checksum.stored();
@@ -226,7 +229,8 @@ export class FolderDeposit implements Deposit {
     const day = dayName(dayOf(manifest), this.#recording);
     await allOver([files.have(day), files.makeFolder(dirname(name))]);
     const there = await this.#place(name, manifest);
-    await allOver([files.sync(dirname(name)), files.sync(STAGING)]);
+    const isErased = there === manifest ? [this.#takeBackIfErased(name)] : [];
+    await allOver([...isErased, files.sync(dirname(name)), files.sync(STAGING)]);
     await reasons.forget(this.#recording);
     return there;
   }
@@ -237,10 +241,7 @@ export class FolderDeposit implements Deposit {
    */
   async #place(name: string, manifest: Manifest): Promise<Manifest> {
     for (let look = 0; look < LOOKS; look += 1) {
-      if (await this.#rename(name)) {
-        await this.#takeBackIfErased(name);
-        return manifest;
-      }
+      if (await this.#rename(name)) return manifest;
       const there = await this.#needs.find(this.#recording, this.#signal);
       if (there !== undefined) return there;
     }
@@ -299,6 +300,12 @@ export class FolderDeposit implements Deposit {
 async function appendChunk({ file, checksum }: WrittenFile, chunk: Buffer): Promise<void> {
   checksum.update(chunk);
   await file.writeFile(chunk);
+}
+
+/** What is small is joined: to copy it costs less than another write. */
+function fewer(pieces: readonly Buffer[]): readonly Buffer[] {
+  const sizeBytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  return sizeBytes > SMALL_BYTES ? pieces : [Buffer.concat(pieces, sizeBytes)];
 }
 
 async function closeOriginal({ file }: WrittenFile): Promise<void> {

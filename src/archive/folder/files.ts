@@ -90,8 +90,7 @@ export class FolderFiles {
   async create(name: string): Promise<FileHandle> {
     const file = await open(this.path(name), 'wx+', FILE_MODE);
     try {
-      const { mode } = await file.stat();
-      if ((mode & 0o777) !== FILE_MODE) await unlessUnsupported(file.chmod(FILE_MODE));
+      await grantFile(file);
       return file;
     } catch (error) {
       await file.close();
@@ -101,8 +100,8 @@ export class FolderFiles {
 
   /** A new file, whole and fsynced. An fsync that fails is never tried again: the kernel may have dropped the pages. */
   async write(name: string, content: string | Uint8Array): Promise<void> {
-    await using file = await this.create(name);
-    if (content.length > 0) await file.writeFile(content);
+    await using file = await open(this.path(name), 'wx+', FILE_MODE);
+    await allOver([grantFile(file), ...(content.length > 0 ? [file.writeFile(content)] : [])]);
     await file.sync();
   }
 
@@ -412,6 +411,11 @@ async function samePath(file: FileHandle, path: string): Promise<string | undefi
 async function grant(path: string, mode: number): Promise<void> {
   const { mode: given } = await lstat(path);
   if ((given & 0o777) !== mode) await unlessUnsupported(chmod(path, (given & 0o7000) | mode));
+}
+
+async function grantFile(file: FileHandle): Promise<void> {
+  const { mode } = await file.stat();
+  if ((mode & 0o777) !== FILE_MODE) await unlessUnsupported(file.chmod(FILE_MODE));
 }
 
 /** Where permissions belong to the mount (CIFS, FAT), they cannot be changed and need not be. */
