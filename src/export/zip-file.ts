@@ -100,7 +100,8 @@ export class ZipFile {
   #directoryEntry({ name, offset, sizeBytes, crc }: ZipEntry): Buffer {
     const [isLarge, isFar] = [sizeBytes >= this.#zip64From, offset >= this.#zip64From];
     const large = [...(isLarge ? [sizeBytes, sizeBytes] : []), ...(isFar ? [offset] : [])];
-    const extra = large.length === 0 ? Buffer.alloc(0) : zip64Field(large);
+    // Where an entry has a field in one place alone, Info-ZIP compares names by the locale, and warns where there is none.
+    const extra = large.length === 0 ? growthHint() : zip64Field(large);
     const header = Buffer.alloc(46);
     header.writeUInt32LE(0x02014b50, 0);
     header.writeUInt16LE(MADE_BY, 4);

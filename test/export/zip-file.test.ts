@@ -69,10 +69,12 @@ function assertReadByOthers(path: string, contents: Contents): void {
       contents.map(([name, bytes]) => [name, bytes.length, sha256(bytes), [2026, 11, 29, 2, 3, 4], 0o100600]),
     );
   }
-  for (const [program, ...args] of [['unzip', '-tqq'], ['zip', '-T'], JAVA_LISTS] as const) {
-    const read = spawnSync(program, [...args, path], { encoding: 'utf8' });
-    if (read.error === undefined) assert.equal(read.status, 0, `${program}: ${read.stdout}${read.stderr}`);
-  }
+  // In a container there is hardly ever a locale.
+  for (const LC_ALL of ['C', 'C.UTF-8'])
+    for (const [program, ...args] of [['unzip', '-tqq'], ['zip', '-T'], JAVA_LISTS] as const) {
+      const read = spawnSync(program, [...args, path], { encoding: 'utf8', env: { ...process.env, LC_ALL } });
+      if (read.error === undefined) assert.equal(read.status, 0, `${LC_ALL} ${program}: ${read.stdout}${read.stderr}`);
+    }
 }
 
 for (const [name, options] of [
