@@ -251,7 +251,10 @@ export class FolderDeposit implements Deposit {
     );
   }
 
-  /** An erasure writes its mark before it looks for what to remove: whoever is later of the two sees the other. */
+  /**
+   * An erasure writes its mark before it looks for what to remove: whoever is later of the two sees the other. Its place may be durable
+   * by then: so is that it was left.
+   */
   async #takeBackIfErased(name: string): Promise<void> {
     try {
       await requireNotErased(this.#recording, this.#needs.objects, this.#signal);
@@ -259,6 +262,7 @@ export class FolderDeposit implements Deposit {
       if (!(thrown instanceof Failure) || thrown.code !== 'erased') throw thrown;
       const { files } = this.#needs;
       await ifThere(rename(files.path(name), files.path(this.#staged())));
+      await allOver([ifThere(files.sync(dirname(name))), files.sync(STAGING)]);
       throw thrown;
     }
   }
