@@ -60,12 +60,18 @@ async function readFiles(way: PlanAsIs['way'], { inputs, genesysMs }: AsIsNeeds)
   return joinMono(left, right, genesysMs);
 }
 
-async function* fitting(packets: AsyncIterable<readonly Packet[]>): AsyncGenerator<readonly Packet[], void, void> {
-  try {
-    yield* packets;
-  } catch (error) {
-    throw unfitOr(error);
-  }
+/** No generator: one that waits for its reader keeps what it handed on last. */
+function fitting(packets: AsyncIterator<readonly Packet[]>): AsyncIterableIterator<readonly Packet[]> {
+  return {
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    next: () => unlessUnfit(packets.next()),
+    async return() {
+      await packets.return?.();
+      return { done: true, value: undefined };
+    },
+  };
 }
 
 async function unlessUnfit<T>(promise: Promise<T>): Promise<T> {

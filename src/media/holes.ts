@@ -147,7 +147,9 @@ class Filled implements AsyncIterableIterator<readonly Packet[]> {
       this.#unseen += 1;
     }
     if (this.#silence !== undefined) return batch.slice(start, this.#next);
-    this.#next = batch.length;
+    // Whoever waits for its reader keeps nothing that was handed on.
+    this.#batch = [];
+    this.#next = this.#unseen = 0;
     return start === 0 ? batch : batch.slice(start);
   }
 

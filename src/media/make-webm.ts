@@ -82,9 +82,12 @@ function writeWebm(stream: SourceStream, { inputs, genesysMs, maxDurationMs }: W
 
   /** The last Clusters are withheld until everything agrees. */
   async function* clusters(): AsyncGenerator<Buffer, void, void> {
-    for await (const batch of stream.packets) {
+    const finished = through(stream.packets, (batch) => {
       watch.add(batch);
-      yield* writer.add(batch);
+      return writer.add(batch);
+    });
+    for await (const made of finished) {
+      yield* made;
       if (writer.durationMs > maxDurationMs) throw tooLong(maxDurationMs);
     }
     const withheld = writer.flush();
@@ -123,6 +126,24 @@ function writeWebm(stream: SourceStream, { inputs, genesysMs, maxDurationMs }: W
     sources: () => inputs.map(sourceFactsOf),
     levels: () => levels,
     levelsFault: () => watch.fault,
+  };
+}
+
+/** No generator: one that waits for its reader keeps the batch, as thousands of objects that outlive what V8 takes for young. */
+function through<T, R>(batches: AsyncIterable<T>, make: (batch: T) => R): AsyncIterableIterator<R> {
+  const source = batches[Symbol.asyncIterator]();
+  return {
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    async next() {
+      const step = await source.next();
+      return step.done === true ? { done: true, value: undefined } : { done: false, value: make(step.value) };
+    },
+    async return() {
+      await source.return?.();
+      return { done: true, value: undefined };
+    },
   };
 }
 
