@@ -2,6 +2,7 @@
 import { Agent, type buildConnector, Client, type Dispatcher, EnvHttpProxyAgent, fetch, Pool } from 'undici';
 import type { Proxies } from './config/proxies.ts';
 import { atArmsLength } from './relay.ts';
+import { Deadline } from './waiting.ts';
 
 export interface OutboundOptions {
   readonly connectTimeoutMs: number;
@@ -67,21 +68,25 @@ interface SmallRequest {
 
 /** Of an answer that is read whole. */
 const SMALL_BYTES = 1_048_576;
+/** From the question to the last byte, however it drips. */
+const SMALL_WITHIN_MS = 30_000;
 const SMALL_LIMITS = { connectTimeoutMs: 5_000, headersTimeoutMs: 10_000, bodyTimeoutMs: 10_000 };
 
 /** A fetch for libraries that ask another host by themselves: the same way out, no redirect, small answers read whole. */
 export function openSmallFetch(
   proxies: Proxies | undefined,
+  withinMs = SMALL_WITHIN_MS,
 ): (url: string, request: SmallRequest) => Promise<Response> {
   const dispatcher = openOutbound(SMALL_LIMITS, proxies);
   return async (url, { method, headers, body, signal }) => {
+    using deadline = new Deadline(withinMs, signal === undefined ? {} : { signal });
     const answer = await fetch(url, {
       method,
       headers: Object.fromEntries(headers instanceof Headers ? headers.entries() : Object.entries(headers)),
-      body: body instanceof URLSearchParams || typeof body === 'string' ? body.toString() : null,
+      ...(body instanceof URLSearchParams || typeof body === 'string' ? { body: body.toString() } : {}),
       redirect: 'manual',
       dispatcher,
-      ...(signal === undefined ? {} : { signal }),
+      signal: deadline.signal,
     });
     const text = await smallText(answer.body);
     return new Response(answer.status === 204 || answer.status === 304 ? null : text, {

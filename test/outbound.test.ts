@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
+import { createServer as createTcpServer } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { gaxios } from 'google-auth-library';
@@ -13,7 +14,7 @@ import type { Proxies } from '../src/config/proxies.ts';
 import { createGenesys } from '../src/genesys/open-genesys.ts';
 import type { Genesys } from '../src/genesys/genesys.ts';
 import { networkFailure } from '../src/network-failure.ts';
-import { alignProxyVariables, openOutbound } from '../src/outbound.ts';
+import { alignProxyVariables, openOutbound, openSmallFetch } from '../src/outbound.ts';
 import { failureOf } from './support/failure-of.ts';
 import { type GenesysServer, startGenesysServer } from './support/genesys/server.ts';
 import { portOf } from './support/genesys/media-host.ts';
@@ -151,14 +152,18 @@ const REFUSALS: readonly (readonly [string, ProxyFault])[] = [
 ];
 
 test('whatever a proxy does instead of connecting passes, and comes by itself (E2) (C6)', async (t) => {
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
   const setting = await setUp(t, { scheme: 'https' });
   for (const [name, fault] of REFUSALS) {
+    // The login host is asked once a second.
+    t.mock.timers.tick(1_000);
     setting.proxy.spoil(fault);
     const failure = await failureOf(hashesOf(setting));
     assert.match(failure.code, /^upstream-(unavailable|timeout)$/, `${name}: ${failure.message}`);
     assert.match(failure.message, /api\.genesys\.test/, name);
   }
   setting.proxy.spoil(undefined);
+  t.mock.timers.tick(1_000);
   assert.deepEqual(await hashesOf(setting), await originals());
 });
 
@@ -287,3 +292,20 @@ test("Google's own clients take the same way out, whichever spelling was set (E2
   }
   assert.deepEqual(new Set(proxy.requests), new Set(['CONNECT storage.test:80']));
 });
+
+for (const [name, drip] of Object.entries({
+  'a body that drips': 'HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n',
+  'a head that never comes': 'HTTP/1.1 102 Processing\r\n\r\n',
+}))
+  test(`an identity provider is waited for so long in all, whatever it sends meanwhile: ${name}`, async (t) => {
+    const server = createTcpServer((socket) => {
+      socket.on('error', () => undefined).write(drip);
+      const timer = setInterval(() => socket.write(name.includes('body') ? ' ' : drip), 20);
+      socket.on('close', () => clearInterval(timer));
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    t.after(() => server.close());
+    const smallFetch = openSmallFetch(undefined, 500);
+    const asked = smallFetch(`http://127.0.0.1:${String(portOf(server))}/keys`, { method: 'GET', headers: {} });
+    await assert.rejects(asked, { name: 'TimeoutError' });
+  });
