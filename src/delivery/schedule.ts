@@ -24,7 +24,7 @@ export const MAX_ATTEMPTS_OF_ITS_OWN = 2;
 /** Nobody comes back sooner, whatever the reason: no failure becomes a hot loop. */
 const SHORTEST_WAIT_MS = SECOND_MS;
 /** Nor later: whoever is told to come back in a year finds out before whether that still holds. */
-const LONGEST_WAIT_MS = MAX_AGE_MS;
+const LONGEST_WAIT_MS = 30 * DAY_MS;
 
 export interface Next {
   readonly outcome: 'again' | 'wait';
