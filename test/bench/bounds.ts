@@ -1,4 +1,5 @@
 /** Everybody who may take too much, all at once → rows: what archiving, senders and memory notice of them. */
+import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startProber } from './latency.ts';
@@ -6,6 +7,7 @@ import { fileOf, startRig, type Rig } from './rig.ts';
 import { mebibytes, quantile, type Bench, type Row } from './row.ts';
 import { residentBytesOf, watchMemory } from './usage.ts';
 
+const SLOW = 2;
 const STOPPED = 200;
 const IDLE = 1000;
 const PIPELINED = 120;
@@ -39,7 +41,7 @@ async function crowdRows(bench: Bench, calls: typeof OF_ONE_TOKEN): Promise<read
     const [before, after] = [quantile(quiet, 0.99), quantile(webhook, 0.99)];
     return [
       {
-        work: `${String(EVENTS)} events beside ${String(STOPPED)} stopped and 2 slow listeners, ${String(IDLE)} idle connections, ${String(PIPELINED)} pipelined requests, ${String(UNKNOWN)} unknown ids, ${calls.allowed.toLocaleString('en')} calls a minute: the slowest is archived within`,
+        work: `${String(EVENTS)} events beside ${String(STOPPED)} stopped and ${String(SLOW)} slow listeners, ${String(IDLE)} idle connections, ${String(PIPELINED)} pipelined requests, ${String(UNKNOWN)} unknown ids, ${calls.allowed.toLocaleString('en')} calls a minute: the slowest is archived within`,
         reference: `${alone.toFixed(2)} s alone`,
         ours: `${beside.toFixed(2)} s`,
         target: `${String(LATER_S)} s later`,
@@ -82,13 +84,15 @@ async function probeIdle(bench: Bench): Promise<readonly number[]> {
 
 async function gather({ inputs, quick }: Bench, rig: Rig): Promise<readonly Socket[]> {
   const [opus, long] = [await inputs.stereoOpus(quick ? 300 : 3600), await inputs.wav(quick ? 60 : 600)];
-  const sockets = Array.from({ length: IDLE }, () => dial(rig));
+  // Before those who take all there is for one key.
+  const sockets = Array.from({ length: SLOW }, () => slow(listener(rig, rig.add([fileOf(long, '0')]))));
+  await Promise.all(sockets.map((socket) => once(socket, 'readable')));
+  sockets.push(...Array.from({ length: IDLE }, () => dial(rig)));
   for (let count = 0; count < STOPPED; count += 1) sockets.push(listener(rig, rig.add([fileOf(opus, '0')])));
   const pipelined = Array.from({ length: PIPELINED }, () => get(rig.add([fileOf(opus, '0')])));
   sockets.push(ask(rig, pipelined.join('')));
   const unknown = Array.from({ length: UNKNOWN }, (_, number) => get({ recordingId: `unknown-${String(number)}` }));
   for (const request of unknown) sockets.push(ask(rig, request));
-  for (let count = 0; count < 2; count += 1) sockets.push(slow(listener(rig, rig.add([fileOf(long, '0')]))));
   await delay(3000);
   return sockets;
 }
