@@ -10,15 +10,9 @@ const BELIEVED_MS = 15 * 60_000;
 /** How long the others wait for the word of the one that asks; longer than an answer may take. */
 const PROBE_MS = 20_000;
 
-/** No answer, an answer of something else (a portal, a proxy), or none to whoever we say we are: the next one fares no better. */
-const OUT_OF_ORDER: ReadonlySet<FailureCode> = new Set([
-  'upstream-unavailable',
-  'upstream-timeout',
-  'upstream-error',
-  'misconfigured',
-]);
+const OUT_OF_ORDER: ReadonlySet<FailureCode> = new Set(['upstream-unavailable', 'upstream-timeout']);
 /** Said by ourselves, or of our own rate: nothing of Genesys' health. */
-const NO_WORD: ReadonlySet<FailureCode> = new Set(['stopped', 'rate-limited', 'busy', 'internal']);
+const NO_WORD: ReadonlySet<FailureCode> = new Set(['stopped', 'rate-limited', 'busy', 'misconfigured', 'internal']);
 
 /** All times are `performance.now()` milliseconds. */
 export class Outage {
@@ -36,7 +30,7 @@ export class Outage {
     this.#closedUntil = now + PROBE_MS;
   }
 
-  /** The call ended with a failure: only that Genesys does not answer counts, whatever else it says is an answer. */
+  /** The call ended with a failure: only that nobody answers counts, whatever else is said is an answer. */
   failed(path: string, failure: Failure, now: number): void {
     if (NO_WORD.has(failure.code)) return;
     if (!OUT_OF_ORDER.has(failure.code)) return this.answered();
