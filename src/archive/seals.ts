@@ -7,6 +7,7 @@ import { Fields } from '../fields.ts';
 import { encodeSigned, parseSigned, type Signed, signStatement, type Signer, statedIn } from '../statement.ts';
 import { sha256Hex, type HashedNote } from './leaves.ts';
 import type { Notes } from './notes.ts';
+import { requireName } from './objects.ts';
 
 export interface SealedDay {
   readonly day: string;
@@ -111,10 +112,12 @@ export function parseSeal(fields: Fields, name: string): DaySeal {
 }
 
 const HASH = /^[0-9a-f]{64}$/;
+const DAY = /^\d{4}-\d{2}-\d{2}$/;
+const IN_PROOFS = /^proofs\//;
 
 function parseSealedDay(fields: Fields): SealedDay {
   return {
-    day: fields.requireText('day'),
+    day: fields.requireText('day', DAY),
     verdict: fields.requireText('verdict'),
     proofs: parseNotes(fields, 'proofs'),
     leaves: fields.requireCount('leaves'),
@@ -126,14 +129,16 @@ function parseSealedDay(fields: Fields): SealedDay {
 }
 
 function parseAuditDay(fields: Fields): SealedAuditDay {
-  const [day, records] = [fields.requireText('day'), fields.requireCount('records')];
+  const [day, records] = [fields.requireText('day', DAY), fields.requireCount('records')];
   return { day, records, sha256: fields.requireText('sha256', HASH) };
 }
 
 function parseNotes(fields: Fields, name: string): readonly HashedNote[] {
   return fields.requireArray(name).map((note) => {
     const named = Fields.of(note, fields.nameOf(name));
-    return { name: named.requireText('name'), sha256: named.requireText('sha256', HASH) };
+    // Whoever changed it leads nobody elsewhere.
+    const file = requireName(named.requireText('name', IN_PROOFS));
+    return { name: file, sha256: named.requireText('sha256', HASH) };
   });
 }
 
