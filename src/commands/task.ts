@@ -53,7 +53,8 @@ export async function runCommand(
   });
   using stop = new Stop(around, report);
   const given = { flags, report, env: around.env, signal: stop.signal };
-  const exit = await perform(load, given).catch((thrown: unknown) => explain(thrown, table, report));
+  // Whoever stopped it knows why it fails.
+  const exit = await perform(load, given).catch((thrown: unknown) => stop.exit ?? explain(thrown, table, report));
   await report.flushed();
   // Nobody learns from half a report that all is well.
   return stop.exit ?? (report.isWhole ? exit : EXIT.failed);

@@ -134,6 +134,21 @@ for (const [signal, code] of [
   });
 }
 
+test('what fails because it was stopped is no failure of its own: neither said nor summed up', async () => {
+  const terminal = new Terminal();
+  const running = Promise.withResolvers<void>();
+  const done = terminal.run(async ({ signal: stop }) => {
+    running.resolve();
+    await once(stop, 'abort');
+    throw stop.reason;
+  }, '--json');
+  await running.promise;
+  terminal.send('SIGINT');
+  assert.equal(await done, 130);
+  assert.equal(terminal.printed, '');
+  assert.doesNotMatch(terminal.said, /stopped:/);
+});
+
 test('a terminal sees one line rewritten, cleared before the report goes on', () => {
   const err: PassThrough & { isTTY?: boolean } = new PassThrough();
   err.isTTY = true;
