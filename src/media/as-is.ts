@@ -1,10 +1,11 @@
 /** Inputs whose packets WebM can hold → those packets, without decoding: one file re-wrapped, or two joined. */
 import { Failure } from '../failure.ts';
+import { eachBatch } from './batches.ts';
 import { withoutHoles } from './holes.ts';
 import type { MediaInput } from './input.ts';
 import { joinMono } from './ogg/join.ts';
 import { readOggOpus } from './ogg/ogg-opus.ts';
-import type { FileStream, Packet, SourceStream, Track } from './packet.ts';
+import type { FileStream, SourceStream, Track } from './packet.ts';
 import type { Plan } from './plan.ts';
 import { UNKNOWN_LENGTHS } from './source/tally.ts';
 import { readWebm } from './webm/reader.ts';
@@ -31,7 +32,7 @@ export async function openAsIs(plan: PlanAsIs, needs: AsIsNeeds): Promise<Source
   return {
     tracks,
     durationMs,
-    packets: { [Symbol.asyncIterator]: () => fitting(withoutHoles(tracks, file.packets)) },
+    packets: { [Symbol.asyncIterator]: () => eachBatch(withoutHoles(tracks, file.packets), (batch) => batch, unfitOr) },
     way: plan.way === 'join' ? 'join' : 'rewrap',
     why: [plan.why, ...unseen(tracks)].join('; '),
     encoder: undefined,
@@ -58,20 +59,6 @@ async function readFiles(way: PlanAsIs['way'], { inputs, genesysMs }: AsIsNeeds)
   if (way === 'rewrap-ogg' || second === undefined) return readOggOpus(first.bytes());
   const [left, right] = await Promise.all([readOggOpus(first.bytes()), readOggOpus(second.bytes())]);
   return joinMono(left, right, genesysMs);
-}
-
-/** No generator: one that waits for its reader keeps what it handed on last. */
-function fitting(packets: AsyncIterator<readonly Packet[]>): AsyncIterableIterator<readonly Packet[]> {
-  return {
-    [Symbol.asyncIterator]() {
-      return this;
-    },
-    next: () => unlessUnfit(packets.next()),
-    async return() {
-      await packets.return?.();
-      return { done: true, value: undefined };
-    },
-  };
 }
 
 async function unlessUnfit<T>(promise: Promise<T>): Promise<T> {

@@ -29,6 +29,38 @@ export async function openBatches<T>(
   return batches;
 }
 
+/**
+ * What `make` makes of each batch, one by one as they are asked for; an error of the batches is thrown as `failed` has it. No
+ * generator: one that waits for its reader keeps what it handed on last, as thousands of objects that outlive what V8 takes for
+ * young. The source is closed when `make` fails and when the returned iterator is left.
+ */
+export function eachBatch<T, R>(
+  batches: AsyncIterator<T>,
+  make: (batch: T) => R,
+  failed: (error: unknown) => unknown = (error) => error,
+): AsyncIterableIterator<R> {
+  const close = async (): Promise<IteratorResult<R>> => {
+    await batches.return?.();
+    return { done: true, value: undefined };
+  };
+  return {
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    async next() {
+      const step = await batches.next().catch((error: unknown) => Promise.reject(failed(error)));
+      if (step.done === true) return { done: true, value: undefined };
+      try {
+        return { done: false, value: make(step.value) };
+      } catch (error) {
+        await close();
+        throw error;
+      }
+    },
+    return: close,
+  };
+}
+
 const NOTHING: Buffer = Buffer.alloc(0);
 
 class Batches<T> implements AsyncIterableIterator<readonly T[]> {

@@ -3,6 +3,7 @@ import type { SourceFacts } from '../archive/manifest.ts';
 import { Failure } from '../failure.ts';
 import type { MediaFile } from '../media-file.ts';
 import { type AsIsNeeds, openAsIs } from './as-is.ts';
+import { eachBatch } from './batches.ts';
 import { openEncoded, type EncodingNeeds, type MakingNeeds } from './encoded.ts';
 import { LevelWatch, type MeasuredLevels } from './levels/level-watch.ts';
 import { closeInputs, openInputs, totalBytes, type MediaInput } from './input.ts';
@@ -82,7 +83,7 @@ function writeWebm(stream: SourceStream, { inputs, genesysMs, maxDurationMs }: W
 
   /** The last Clusters are withheld until everything agrees. */
   async function* clusters(): AsyncGenerator<Buffer, void, void> {
-    const finished = through(stream.packets, (batch) => {
+    const finished = eachBatch(stream.packets[Symbol.asyncIterator](), (batch) => {
       watch.add(batch);
       return writer.add(batch);
     });
@@ -126,24 +127,6 @@ function writeWebm(stream: SourceStream, { inputs, genesysMs, maxDurationMs }: W
     sources: () => inputs.map(sourceFactsOf),
     levels: () => levels,
     levelsFault: () => watch.fault,
-  };
-}
-
-/** No generator: one that waits for its reader keeps the batch, as thousands of objects that outlive what V8 takes for young. */
-function through<T, R>(batches: AsyncIterable<T>, make: (batch: T) => R): AsyncIterableIterator<R> {
-  const source = batches[Symbol.asyncIterator]();
-  return {
-    [Symbol.asyncIterator]() {
-      return this;
-    },
-    async next() {
-      const step = await source.next();
-      return step.done === true ? { done: true, value: undefined } : { done: false, value: make(step.value) };
-    },
-    async return() {
-      await source.return?.();
-      return { done: true, value: undefined };
-    },
   };
 }
 

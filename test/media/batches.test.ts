@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { Readable } from 'node:stream';
 import { test } from 'node:test';
-import { openBatches, type Parser } from '../../src/media/batches.ts';
+import { eachBatch, openBatches, type Parser } from '../../src/media/batches.ts';
 
 const BYTES = Buffer.from(Array.from({ length: 100_000 }, (_, at) => at & 255));
 
@@ -75,4 +76,32 @@ test('the memory of a chunk is given back once its last slice is parsed, and not
     chunks.map(({ length }) => length),
     [1, 0, 0, 0],
   );
+});
+
+test('what is made of each batch comes one for one; its source is closed where that fails, and where it is left', async () => {
+  let closed = 0;
+  async function* numbers(): AsyncGenerator<number> {
+    try {
+      yield* [1, 2, 3];
+    } finally {
+      closed += 1;
+    }
+  }
+  assert.deepEqual(await Readable.from(eachBatch(numbers(), String)).toArray(), ['1', '2', '3']);
+  const failing = eachBatch(numbers(), (number) => assert.notEqual(number, 2));
+  await assert.rejects(Readable.from(failing).toArray(), { code: 'ERR_ASSERTION' });
+  assert.equal(closed, 2);
+  for await (const text of eachBatch(numbers(), String)) if (text === '2') break;
+  assert.equal(closed, 3);
+});
+
+test('an error of the batches is thrown as it is meant, one of what is made of them as it is', async () => {
+  async function* broken(): AsyncGenerator<number> {
+    yield 1;
+    throw new Error('broken');
+  }
+  const meant = (): Error => new Error('meant');
+  await assert.rejects(Readable.from(eachBatch(broken(), String, meant)).toArray(), /meant/);
+  const failing = eachBatch(broken(), () => assert.fail('made'), meant);
+  await assert.rejects(Readable.from(failing).toArray(), /made/);
 });

@@ -1,6 +1,6 @@
 /** An Ogg Opus file, as it streams in → Opus packets with their true times (RFC 7845). */
 import { Failure } from '../../failure.ts';
-import { openBatches, type Parser } from '../batches.ts';
+import { eachBatch, openBatches, type Parser } from '../batches.ts';
 import { damagedOgg, type LacedPackets, packetBuffer, type OggPage, OggParser, viewsOf } from './ogg.ts';
 import {
   canDecode,
@@ -14,7 +14,7 @@ import {
   SEEK_PRE_ROLL_NS,
 } from '../opus.ts';
 import type { AudioTrack, FileStream } from '../packet.ts';
-import { type OpusPacket, OpusRun, PacketsOfRuns } from './opus-run.ts';
+import { type OpusPacket, OpusRun, packetsOf } from './opus-run.ts';
 
 /**
  * A granule position that is less than the shortest frame (2.5 ms) away from where the packets end is a rounded one, not a gap:
@@ -69,7 +69,7 @@ export async function readOggOpus(bytes: AsyncIterable<Buffer>, reader: OpusRead
     durationMs: undefined,
     statedMs: undefined,
     startSamples: parser.startSamples,
-    packets: new PacketsOfRuns(runs),
+    packets: eachBatch(runs, packetsOf),
     runs,
     get hasEndMark() {
       return parser.hasEndMark;

@@ -80,30 +80,8 @@ export class OpusRun implements LacedPackets {
   }
 }
 
-/** The packets of runs, batch by batch. */
-export class PacketsOfRuns implements AsyncIterableIterator<readonly OpusPacket[]> {
-  readonly #runs: AsyncIterator<readonly OpusRun[]>;
-
-  constructor(runs: AsyncIterator<readonly OpusRun[]>) {
-    this.#runs = runs;
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
-  }
-
-  async next(): Promise<IteratorResult<readonly OpusPacket[]>> {
-    const step = await this.#runs.next();
-    return step.done === true ? step : { done: false, value: packetsOf(step.value) };
-  }
-
-  async return(): Promise<IteratorResult<readonly OpusPacket[]>> {
-    await this.#runs.return?.();
-    return { done: true, value: undefined };
-  }
-}
-
-function packetsOf(runs: readonly OpusRun[]): readonly OpusPacket[] {
+/** The packets of runs, one behind the other. */
+export function packetsOf(runs: readonly OpusRun[]): readonly OpusPacket[] {
   const packets: OpusPacket[] = [];
   for (const run of runs) for (let index = 0; index < run.length; index += 1) packets.push(run.packet(index));
   return packets;
