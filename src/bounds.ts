@@ -22,10 +22,12 @@ export const FLIGHTS = {
   restMs: 10_000,
 } as const;
 
-/** Of each rate window of Genesys' API (genesys/allowance.ts), and what it does not know (genesys/absences.ts). */
+/** Of each rate window of Genesys' API (genesys/allowance.ts), what it does not know (genesys/absences.ts), and its pauses. */
 export const CALLS = {
   listenersShare: 2 / 3,
   absentMs: 30_000,
+  /** However long Genesys, or its login host, wants to be left alone by all: then one question finds out. */
+  believedMs: 15 * 60_000,
 } as const;
 
 /** What is remembered of lists (genesys/recent-lists.ts). */

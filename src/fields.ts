@@ -1,6 +1,6 @@
 /** Untrusted JSON → typed fields, with an error that names the field, or, where nobody needs it, without the field. */
 import { Failure } from './failure.ts';
-import { isInstant } from './instant.ts';
+import { isDay, isInstant } from './instant.ts';
 
 /** What a text says as JSON; undefined where it is none, or there is no text. */
 export function jsonIn(text: string | undefined): unknown {
@@ -108,6 +108,12 @@ export class Fields {
   requireInstant(name: string): string {
     const value = this.text(name);
     if (value === undefined || !isInstant(value)) throw this.#expected(name, 'a date such as 2026-08-05T12:00:00Z');
+    return value;
+  }
+
+  requireDay(name: string): string {
+    const value = this.text(name);
+    if (value === undefined || !isDay(value)) throw this.#expected(name, 'a day such as 2026-08-05');
     return value;
   }
 

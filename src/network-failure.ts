@@ -46,6 +46,13 @@ export function networkFailure(thrown: unknown, party: NetworkParty): Failure | 
   });
 }
 
+const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+
+/** Whether an answer leads elsewhere (RFC 9110 §15.4); 300, 304 and 305 do not. */
+export function isRedirect(status: number): boolean {
+  return REDIRECTS.has(status);
+}
+
 /** A proxy refused to connect, or wants to know who asks. */
 export function proxyRefusal(status: number, name: string): string {
   return status === 407

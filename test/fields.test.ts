@@ -40,6 +40,7 @@ test('names the field that is not what it must be, with its place', () => {
   said(() => fields.requireChoice('text', ['b', 'c']), 'events[3].text: expected b or c.');
   said(() => fields.requireFields('object').requireText('name'), 'events[3].object.name: expected a string.');
   said(() => fields.requireInstant('text'), 'events[3].text: expected a date such as 2026-08-05T12:00:00Z.');
+  said(() => fields.requireDay('text'), 'events[3].text: expected a day such as 2026-08-05.');
   said(() => Fields.of([], ''), 'The top level: expected an object.');
 });
 

@@ -112,12 +112,11 @@ export function parseSeal(fields: Fields, name: string): DaySeal {
 }
 
 const HASH = /^[0-9a-f]{64}$/;
-const DAY = /^\d{4}-\d{2}-\d{2}$/;
 const IN_PROOFS = /^proofs\//;
 
 function parseSealedDay(fields: Fields): SealedDay {
   return {
-    day: fields.requireText('day', DAY),
+    day: fields.requireDay('day'),
     verdict: fields.requireText('verdict'),
     proofs: parseNotes(fields, 'proofs'),
     leaves: fields.requireCount('leaves'),
@@ -129,7 +128,7 @@ function parseSealedDay(fields: Fields): SealedDay {
 }
 
 function parseAuditDay(fields: Fields): SealedAuditDay {
-  const [day, records] = [fields.requireText('day', DAY), fields.requireCount('records')];
+  const [day, records] = [fields.requireDay('day'), fields.requireCount('records')];
   return { day, records, sha256: fields.requireText('sha256', HASH) };
 }
 

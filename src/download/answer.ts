@@ -5,7 +5,7 @@ import { request } from 'undici';
 import type { Dispatcher } from 'undici';
 import { isCompressed } from '../content-coding.ts';
 import { Failure, type FailureCode, type FailureOptions } from '../failure.ts';
-import { networkFailure, proxyRefusal } from '../network-failure.ts';
+import { isRedirect, networkFailure, proxyRefusal } from '../network-failure.ts';
 import { readChunks } from './body.ts';
 import type { Hosts } from './hosts.ts';
 import { Deadline, parseRetryAfter } from '../waiting.ts';
@@ -110,7 +110,7 @@ async function followRedirects(
     through.hosts.checkMedia(url);
     const sent = { ...headers, 'accept-encoding': 'identity', ...rangeHeaders(asked.range) };
     const response = await begin({ url, headers: sent }, through, signal);
-    if (![301, 302, 303, 307, 308].includes(response.statusCode)) return { response, host: url.host };
+    if (!isRedirect(response.statusCode)) return { response, host: url.host };
     discardBody(response.body);
     const target = redirectOf(response.headers, { from: url, hops, hosts: through.hosts });
     if (target.origin !== url.origin) headers = {};

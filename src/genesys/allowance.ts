@@ -6,8 +6,6 @@ import { type RateWindow, RateWindows } from './rate-windows.ts';
 
 /** From this share of the window on, what is left is spread over the rest of it. */
 const SLOW_FROM = 0.9;
-/** A pause of the whole client is believed for so long at a time; then one call tries. */
-const BELIEVED_MS = 15 * 60_000;
 /** Nobody else is sent while that one call is out; it is over by then. */
 const TRIAL_MS = 30_000;
 /** A client that was told to wait, and shares its organization with live work, does with half of its share for so long. */
@@ -99,8 +97,8 @@ export class Allowance {
 
   /** Nothing is sent for so long: what a 429 asked for holds for every call with this token. */
   pause(ms: number, now: number): void {
-    const until = now + Math.min(ms, BELIEVED_MS);
-    if (until >= this.#closedUntil) this.#trial = ms > BELIEVED_MS ? 'due' : 'none';
+    const until = now + Math.min(ms, CALLS.believedMs);
+    if (until >= this.#closedUntil) this.#trial = ms > CALLS.believedMs ? 'due' : 'none';
     this.#closedUntil = Math.max(this.#closedUntil, until);
     const isOwnFault = now - this.#windows.foundRoundedAt < OWN_FAULT_MS;
     if (this.#share < 1 && !isOwnFault) this.#halvedUntil = now + HALVED_MS;

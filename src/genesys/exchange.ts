@@ -3,7 +3,7 @@ import { type Dispatcher, request } from 'undici';
 import type { Proxies } from '../config/proxies.ts';
 import { Failure } from '../failure.ts';
 import { isCompressed } from '../content-coding.ts';
-import { networkFailure, proxyRefusal } from '../network-failure.ts';
+import { isRedirect, networkFailure, proxyRefusal } from '../network-failure.ts';
 import { openOutbound } from '../outbound.ts';
 import { Deadline } from '../waiting.ts';
 import { readAnswerWithin } from '../within-size.ts';
@@ -27,7 +27,6 @@ export interface JsonAnswer {
   readonly body: unknown;
 }
 
-const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 const MIB = 1024 * 1024;
 const MAX_ANSWER_BYTES = 4 * MIB;
 const EXCHANGE_WITHIN_MS = 30_000;
@@ -78,7 +77,7 @@ async function readJsonAnswer(
   const { statusCode: status, headers } = response;
   const { url } = asked;
   const text = await readBodyText(response, asked);
-  if (REDIRECTS.has(status)) throw redirected(headers['location'], url);
+  if (isRedirect(status)) throw redirected(headers['location'], url);
   if (status === 407)
     throw new Failure('upstream-unavailable', proxyRefusal(407, url.host), { facts: factsOfUrl(url) });
   return { status, headers, body: parseBody(text, status, url) };

@@ -1,12 +1,11 @@
 /** Notices that Genesys is out of order for everybody, and then lets one call after the other find out whether it still is. */
+import { CALLS } from '../bounds.ts';
 import { Failure, type FailureCode } from '../failure.ts';
 
 /** So many different questions in a row without an answer are no longer the fault of one of them. */
 const ENOUGH = 5;
 const FIRST_MS = 1_000;
 const LONGEST_MS = 60_000;
-/** However long Genesys wants to be left alone: then one question finds out. */
-const BELIEVED_MS = 15 * 60_000;
 /** How long the others wait for the word of the one that asks; longer than an answer may take. */
 const PROBE_MS = 20_000;
 
@@ -38,7 +37,7 @@ export class Outage {
     if (this.#unanswered.size < ENOUGH) this.#unanswered.add(path);
     if (this.#unanswered.size < ENOUGH) return;
     this.#closedMs = Math.min(Math.max(this.#closedMs * 2, FIRST_MS), LONGEST_MS);
-    this.#closedUntil = now + Math.max(this.#closedMs, Math.min(failure.afterMs ?? 0, BELIEVED_MS));
+    this.#closedUntil = now + Math.max(this.#closedMs, Math.min(failure.afterMs ?? 0, CALLS.believedMs));
   }
 
   answered(): void {

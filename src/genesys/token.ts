@@ -1,5 +1,6 @@
 /** One OAuth client → a valid access token: cached, fetched once for all who wait, renewed before it expires. */
 import type { Dispatcher } from 'undici';
+import { CALLS } from '../bounds.ts';
 import { isWithin, type WallSpan } from '../clock.ts';
 import type { GenesysConfig } from '../config/genesys.ts';
 import { Failure, type FailureOptions } from '../failure.ts';
@@ -31,8 +32,6 @@ interface RefusedCredentials extends WallSpan {
 
 /** Refused credentials are asked about at most this often, however many recordings wait for them. */
 const REFUSAL_MS = 60_000;
-/** However long the login host wants to be left alone: then one question finds out. */
-const BELIEVED_MS = 15 * 60_000;
 /** A login host that is not reached, or answers with anything else: so often all that wait for a token ask together. */
 const ASK_AGAIN_MS = 1_000;
 /** A renewal that failed while the old token still works. */
@@ -99,7 +98,7 @@ export class AccessTokens {
         const renewAt = Math.min(now + RENEW_AGAIN_MS, this.#token.expiresAt);
         return (this.#token = { ...this.#token, fromMs: now, renewAt });
       }
-      const untilMs = now + Math.min(failure.afterMs ?? ASK_AGAIN_MS, BELIEVED_MS);
+      const untilMs = now + Math.min(failure.afterMs ?? ASK_AGAIN_MS, CALLS.believedMs);
       this.#refusal = { failure, fromMs: now, untilMs };
       throw failure;
     }

@@ -229,8 +229,8 @@ export class FolderDeposit implements Deposit {
     const day = dayName(dayOf(manifest), this.#recording);
     await allOver([files.have(day), files.makeFolder(dirname(name))]);
     const there = await this.#place(name, manifest);
-    const isErased = there === manifest ? [this.#takeBackIfErased(name)] : [];
-    await allOver([...isErased, files.sync(dirname(name)), files.sync(STAGING)]);
+    const looks = there === manifest ? [this.#takeBackIfErased(name)] : [];
+    await allOver([...looks, files.sync(dirname(name)), files.sync(STAGING)]);
     await reasons.forget(this.#recording);
     return there;
   }

@@ -1,7 +1,6 @@
 /** CONSOLE_SESSION_KEYS → the keys that sessions are encrypted and forms are signed with. */
 import { createHmac, hkdfSync, randomBytes } from 'node:crypto';
-import type { Key } from '../../key.ts';
-import { keysInUse } from '../../key.ts';
+import { type Key, keysInUse } from '../../key.ts';
 
 /** As long as anything that is sealed or signed; milliseconds. */
 const GOOD_FOR_MS = 8 * 3_600_000;
