@@ -54,7 +54,7 @@ export class Pipeline {
     this.#needs = needs;
   }
 
-  /** Bytes of WebM in the making that are kept for its readers. */
+  /** Bytes held of recordings in the making: what is set aside for reading them, and what was made of them. */
   get heldBytes(): number {
     return this.#flights.heldBytes;
   }
