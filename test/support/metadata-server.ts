@@ -1,9 +1,10 @@
 /** A port of the loopback → a Google metadata server and the IAM call that signs without a key. */
 import assert from 'node:assert/strict';
-import { generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
+import { sign, type KeyObject } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
+import { rsaPairOf } from './rsa.ts';
 
 export interface MetadataServer {
   /** `127.0.0.1:PORT`, for GCE_METADATA_HOST. */
@@ -24,7 +25,7 @@ export interface MetadataServer {
 }
 
 export async function startMetadataServer(): Promise<MetadataServer> {
-  const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const { publicKey, privateKey } = rsaPairOf('the service account');
   const email = 'playback@project-test.iam.gserviceaccount.com';
   const tokens = new Set<string>();
   const counts = new Map<string, number>();

@@ -1,8 +1,9 @@
 /** A port of the loopback → the place where Google publishes its keys, and makes tokens with one of them. */
 import assert from 'node:assert/strict';
-import { generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
+import { sign, type KeyObject } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
+import { rsaPairOf } from './rsa.ts';
 
 export interface OidcServer {
   readonly certsUrl: string;
@@ -23,12 +24,12 @@ export const PUSHER = 'pusher@project-test.iam.gserviceaccount.com';
 /** Signs with a key that is not published. */
 export function forgedToken(server: OidcServer): string {
   const [head = '', body = ''] = server.token().split('.');
-  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const { privateKey } = rsaPairOf('a forger');
   return signed(`${head}.${body}`, privateKey);
 }
 
 export async function startOidcServer(): Promise<OidcServer> {
-  const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const { publicKey, privateKey } = rsaPairOf('the key server');
   const publicPem = publicKey.export({ type: 'spki', format: 'pem' }).toString();
   let fetches = 0;
   let broken = false;

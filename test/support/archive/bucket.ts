@@ -1,5 +1,4 @@
 /** A Cloud Storage server on the loopback → what the archive suite needs of a store. */
-import { generateKeyPairSync } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,6 +10,7 @@ import {
 } from '../../../src/archive/bucket/bucket.ts';
 import { auditArchive } from '../gcs/audit.ts';
 import { startGcsServer, type GcsServer, type GcsServerOptions } from '../gcs/server.ts';
+import { rsaPairOf } from '../rsa.ts';
 
 /** Waits of milliseconds, so that many faults in a row take no time. */
 export const QUICK: RetryPolicy = {
@@ -84,7 +84,7 @@ export async function keyInEnvironment(): Promise<{
   readonly signer: NonNullable<GcsServerOptions['signer']>;
   remove(): Promise<void>;
 }> {
-  const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const { publicKey, privateKey } = rsaPairOf('playback');
   const email = 'playback@project-test.iam.gserviceaccount.com';
   const folder = await mkdtemp(join(tmpdir(), 'archiver-key-'));
   const path = join(folder, 'key.json');

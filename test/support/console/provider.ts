@@ -1,10 +1,11 @@
 /** A port of the loopback → an identity provider that speaks OpenID Connect, and lies when it is told to. */
 import assert from 'node:assert/strict';
-import { createHash, generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto';
+import { createHash, type KeyObject, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { exportJWK, SignJWT } from 'jose';
+import { rsaPairOf } from '../rsa.ts';
 
 /** One request to sign in, as it arrived. */
 export interface Asked {
@@ -33,8 +34,8 @@ export interface Provider extends AsyncDisposable {
 }
 
 export async function startProvider(): Promise<Provider> {
-  const own = generateKeyPairSync('rsa', { modulusLength: 2048 });
-  const forged = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const own = rsaPairOf('the provider');
+  const forged = rsaPairOf('a forger');
   const asked: Asked[] = [];
   const exchanged: string[] = [];
   const codes = new Map<string, Asked>();

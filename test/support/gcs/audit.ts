@@ -1,8 +1,7 @@
 /** An object that has just become visible → what is wrong with it by the rules of the archive. */
-import { createHash } from 'node:crypto';
 import type { Manifest } from '../../../src/archive/manifest.ts';
 import { parseManifest } from '../../../src/archive/records.ts';
-import type { Audit, StoredObject } from './store.ts';
+import { type Audit, digestOf, type StoredObject } from './store.ts';
 
 const EBML_MAGIC = '1a45dfa3';
 
@@ -47,9 +46,7 @@ function differences(object: StoredObject, stated: Manifest['webm']): string[] {
 }
 
 function sha256Of(object: StoredObject): string {
-  const hash = createHash('sha256');
-  for (const part of object.parts) hash.update(part);
-  return hash.digest('hex');
+  return digestOf(object, 'sha256').toString('hex');
 }
 
 function headOf(object: StoredObject): string {

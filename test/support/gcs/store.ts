@@ -243,6 +243,23 @@ export class GcsStore {
   }
 }
 
+const digests = new WeakMap<readonly Buffer[], Map<string, Buffer>>();
+
+/** Of all its bytes, counted once: they never change, and every answer and every look at it names one. */
+export function digestOf({ parts }: StoredObject, algorithm: 'md5' | 'sha256'): Buffer {
+  const known = digests.get(parts) ?? new Map<string, Buffer>();
+  digests.set(parts, known);
+  const digest = known.get(algorithm) ?? hashOf(parts, algorithm);
+  known.set(algorithm, digest);
+  return digest;
+}
+
+function hashOf(parts: readonly Buffer[], algorithm: string): Buffer {
+  const hash = createHash(algorithm);
+  for (const part of parts) hash.update(part);
+  return hash.digest();
+}
+
 function isRecording(name: string): boolean {
   return /(^|\/)recordings\//.test(name);
 }

@@ -1,10 +1,9 @@
 /** The bytes of HTTP → what the JSON API means by them, and objects → answers. */
-import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Fault } from './faults.ts';
-import { GcsError, type Resource, type SoftDeleted, type StoredObject } from './store.ts';
+import { digestOf, GcsError, type Resource, type SoftDeleted, type StoredObject } from './store.ts';
 
 export interface Context {
   readonly request: IncomingMessage;
@@ -119,7 +118,7 @@ export function resourceOf(object: StoredObject | SoftDeleted, bucket: string): 
     metageneration: String(object.metageneration),
     size: String(object.sizeBytes),
     crc32c: object.crc32c,
-    ...(composed ? { componentCount: object.componentCount } : { md5Hash: md5Of(object) }),
+    ...(composed ? { componentCount: object.componentCount } : { md5Hash: digestOf(object, 'md5').toString('base64') }),
     contentType: object.contentType,
     ...(object.cacheControl === undefined ? {} : { cacheControl: object.cacheControl }),
     metadata: object.metadata,
@@ -133,12 +132,6 @@ export function resourceOf(object: StoredObject | SoftDeleted, bucket: string): 
     updated: object.timeCreated,
     etag: object.generation,
   };
-}
-
-function md5Of(object: StoredObject): string {
-  const hash = createHash('md5');
-  for (const part of object.parts) hash.update(part);
-  return hash.digest('base64');
 }
 
 export async function sendMedia(context: Context, object: StoredObject, fault: Fault | undefined): Promise<void> {
