@@ -4,7 +4,7 @@ import { readIndexFile } from '../archive/day-index.ts';
 import { erasedMark, isErased, listErased } from '../archive/erased.ts';
 import { holdsOn } from '../archive/holds.ts';
 import { inBatches } from '../archive/in-batches.ts';
-import { subjectKey, subjectOfKey, type Subject } from '../archive/names.ts';
+import { canonicalSubject, subjectKey, subjectOfKey, type Subject } from '../archive/names.ts';
 import type { Removable, Remains } from '../archive/remains.ts';
 import { isHeldFirst } from './erasure.ts';
 
@@ -84,7 +84,7 @@ async function* reasonsOf(conversationId: string, archive: Archive, signal: Abor
 async function* withoutRepeats(removables: AsyncIterable<Removable>): AsyncGenerator<Removable> {
   const seen = new Set<string>();
   for await (const removable of removables) {
-    const key = subjectKey(removable.subject).toLowerCase();
+    const key = subjectKey(canonicalSubject(removable.subject));
     if (seen.has(key)) continue;
     seen.add(key);
     yield removable;
