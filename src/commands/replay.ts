@@ -2,10 +2,10 @@
 import type { Archive, Entry } from '../archive/archive.ts';
 import type { FailureRecord } from '../archive/manifest.ts';
 import { catchUp } from '../days/catch-up.ts';
-import type { Census } from '../genesys/census.ts';
+import type { Census, CountedList } from '../genesys/census.ts';
 import type { Handle } from '../queue/queue.ts';
 import type { Recording } from '../recording.ts';
-import { FAILURES, isFailureCode } from '../failure.ts';
+import { Failure, FAILURES, isFailureCode } from '../failure.ts';
 import { requireRange } from './days.ts';
 import { nearestOf } from '../nearest.ts';
 import { type FlagValues, UsageError } from './flags.ts';
@@ -87,11 +87,11 @@ async function replay(task: Task, needs: ReplayNeeds): Promise<Exit> {
     report.progress(`${String(over)} of ${String(found)}`, { over, found });
   };
   const handle = await needs.handle();
-  const ended = await catchUp(
-    recordingsOf(failed(flags, needs.archive, signal), needs, signal),
-    { handle, slots: needs.slots, onEnd },
-    signal,
-  );
+  let kept = 0;
+  const onKept = (): number => (kept += 1);
+  const recordings = recordingsOf(failed(flags, needs.archive, signal), { ...needs, onKept }, signal);
+  const tried = await catchUp(recordings, { handle, slots: needs.slots, onEnd }, signal);
+  const ended = { ...tried, left: tried.left + kept };
   report.text(
     `\n${String(ended.done)} archived, ${String(ended.failed)} failed again, ${String(ended.left)} left for another run.`,
   );
@@ -131,18 +131,39 @@ async function* failed(flags: FlagValues, archive: Archive, signal: AbortSignal)
   }
 }
 
-/** A conversation's failure is that of all its recordings: they are found out first, and then it no longer holds. */
+interface Unfolding extends Pick<ReplayNeeds, 'archive' | 'census'> {
+  /** Told of each conversation whose failure stays. */
+  readonly onKept: () => void;
+}
+
+/** A conversation's failure is that of all its recordings: it holds until all of them are found out. */
 async function* recordingsOf(
   entries: AsyncIterable<FailedEntry>,
-  { archive, census }: ReplayNeeds,
+  { archive, census, onKept }: Unfolding,
   signal: AbortSignal,
 ): AsyncGenerator<Recording> {
   for await (const { recording } of entries) {
     const { recordingId, conversationId } = recording;
     if (recordingId !== undefined) yield { recordingId, conversationId };
     if (recordingId !== undefined || conversationId === undefined) continue;
-    for (const counted of await census.recordingsOf(conversationId, signal))
-      yield { recordingId: counted.recordingId, conversationId };
-    await archive.removeFailure(recording, signal);
+    const { recordings, lacking } = await whatIsListed(conversationId, census, signal);
+    for (const counted of recordings) yield { recordingId: counted.recordingId, conversationId };
+    if (recordings.length === 0 || lacking !== undefined) onKept();
+    else await archive.removeFailure(recording, signal);
+  }
+}
+
+/** What is wrong with one conversation keeps the others from nothing. */
+async function whatIsListed(
+  conversationId: string,
+  census: ReplayNeeds['census'],
+  signal: AbortSignal,
+): Promise<CountedList> {
+  try {
+    return await census.recordingsOf(conversationId, signal);
+  } catch (thrown) {
+    const isItsOwn = thrown instanceof Failure && (thrown.code === 'not-found' || thrown.code === 'forbidden');
+    if (isItsOwn) return { recordings: [], lacking: thrown };
+    throw thrown;
   }
 }

@@ -128,7 +128,8 @@ async function* ofTarget(
     if ((await retention.stateOf(recording, signal)).fileState === 'ARCHIVED') yield recording;
     return;
   }
-  for (const counted of await census.recordingsOf(conversationId, signal))
+  const { recordings } = await census.recordingsOf(conversationId, signal);
+  for (const counted of recordings)
     if (counted.fileState === 'ARCHIVED') yield { recordingId: counted.recordingId, conversationId };
 }
 

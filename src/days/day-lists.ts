@@ -2,6 +2,7 @@
 import {
   type Census,
   type CountedDay,
+  type CountedList,
   type CountedRecording,
   type ExpectedRecording,
   SETTLED_STATES,
@@ -14,7 +15,7 @@ const MAX_REMEMBERED = 200_000;
 const REMEMBERED_MS = 6 * 3_600_000;
 
 interface RememberedList {
-  readonly recordings: readonly CountedRecording[];
+  readonly list: CountedList;
   readonly until: number;
 }
 
@@ -43,12 +44,12 @@ export class DayLists implements Census {
     return this.#census.conversationsOf(day, isClosed, signal);
   }
 
-  async recordingsOf(conversationId: string, signal: AbortSignal): Promise<readonly CountedRecording[]> {
+  async recordingsOf(conversationId: string, signal: AbortSignal): Promise<CountedList> {
     const known = this.#lists.get(conversationId);
-    if (known !== undefined && performance.now() < known.until) return known.recordings;
-    const recordings = await this.#census.recordingsOf(conversationId, signal);
-    this.#remember(conversationId, recordings);
-    return recordings;
+    if (known !== undefined && performance.now() < known.until) return known.list;
+    const list = await this.#census.recordingsOf(conversationId, signal);
+    this.#remember(conversationId, list);
+    return list;
   }
 
   /** What its list said of a recording. */
@@ -60,11 +61,13 @@ export class DayLists implements Census {
   }
 
   /** Whatever may still change is asked for again. */
-  #remember(conversationId: string, recordings: readonly CountedRecording[]): void {
+  #remember(conversationId: string, list: CountedList): void {
+    const { recordings, lacking } = list;
     if (this.#counted.size + recordings.length > MAX_REMEMBERED) return;
     for (const counted of recordings)
       this.#counted.set(keyOf({ recordingId: counted.recordingId, conversationId }), counted);
-    if (recordings.length === 0 || !recordings.every(({ fileState }) => SETTLED_STATES.has(fileState))) return;
-    this.#lists.set(conversationId, { recordings, until: performance.now() + REMEMBERED_MS });
+    if (lacking !== undefined || recordings.length === 0) return;
+    if (!recordings.every(({ fileState }) => SETTLED_STATES.has(fileState))) return;
+    this.#lists.set(conversationId, { list, until: performance.now() + REMEMBERED_MS });
   }
 }

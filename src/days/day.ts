@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { Archive } from '../archive/archive.ts';
 import type { Manifest } from '../archive/manifest.ts';
 import { Failure } from '../failure.ts';
-import type { Census, CountedConversation, CountedRecording } from '../genesys/census.ts';
+import type { Census, CountedConversation, CountedList, CountedRecording } from '../genesys/census.ts';
 import { keyOf, type Recording, recordingOfKey } from '../recording.ts';
 import { type EarlierLook, mendingOfView, type Shown, Sight } from './sight.ts';
 
@@ -110,7 +110,8 @@ export async function examineDay(day: string, needs: DayNeeds, signal: AbortSign
     if (seen.length > 0) await needs.onConversation?.(conversation, seen, signal);
     needs.onProgress?.(tally.conversations);
   });
-  const hindered = isClosed ? await sight.hindrance(tally.shown(), needs.earlier, signal) : undefined;
+  const illegible = counted.isLegible() ? undefined : ILLEGIBLE;
+  const hindered = isClosed ? (illegible ?? (await sight.hindrance(tally.shown(), needs.earlier, signal))) : undefined;
   const isWhole = isClosed && counted.isWhole() && hindered === undefined;
   return {
     ...tally.counts(isWhole),
@@ -122,6 +123,9 @@ export async function examineDay(day: string, needs: DayNeeds, signal: AbortSign
     ...(hindered === undefined ? {} : { hindered }),
   };
 }
+
+const ILLEGIBLE =
+  "Genesys' analytics list conversations of it without an id that can be asked for; ask Genesys support if it stays";
 
 /** Whether analytics promises to know all of it. */
 export function isDayClosed(day: string, dataUntil: Date): boolean {
@@ -150,9 +154,11 @@ async function examineConversation(
     report(`${conversationId}._`, found, examination);
     return;
   }
-  if (listed.length === 0 && !conversation.isRecorded) return;
+  const { recordings, lacking } = listed;
+  if (recordings.length === 0 && lacking === undefined && !conversation.isRecorded) return;
   tally.conversation(conversation);
-  if (listed.length === 0) {
+  if (lacking !== undefined) report(`${conversationId}._`, notAllOf(lacking), examination);
+  else if (recordings.length === 0) {
     const isYoung = isYoungerThanSettled(conversation, examination.now);
     const found: Found = isYoung
       ? { state: 'waiting', reason: YOUNG }
@@ -160,12 +166,13 @@ async function examineConversation(
     report(`${conversationId}._`, found, examination);
     return;
   }
-  for (const counted of listed) {
+  for (const counted of recordings) {
     const recording = { recordingId: counted.recordingId, conversationId };
     tally.recording(recording);
     await examineRecording(recording, { counted, conversation, ...examination }, signal);
   }
-  for (const view of await viewsWithheld(conversation, { listed, sight: examination.sight }, signal))
+  if (lacking !== undefined) return;
+  for (const view of await viewsWithheld(conversation, { listed: recordings, sight: examination.sight }, signal))
     report(`${conversationId}._`, withheld(view, conversation), examination);
 }
 
@@ -202,6 +209,11 @@ function withheld(view: 'recordings' | 'screens', { divisions }: CountedConversa
   };
 }
 
+/** Nothing is proven of a list that was not read in full. */
+function notAllOf({ code, message }: Failure): Found {
+  return { state: code === 'not-ready' ? 'waiting' : 'failed', code, reason: `${code}: ${message}` };
+}
+
 function refusedBy({ code, message }: Failure): Found {
   return { state: 'failed', code, reason: message };
 }
@@ -211,11 +223,7 @@ const UNLISTED =
 const YOUNG = 'the conversation ended less than two hours ago';
 
 /** 403 and 404 are answers about this conversation; whatever else is wrong ends the day. */
-async function listedOf(
-  conversationId: string,
-  census: Census,
-  signal: AbortSignal,
-): Promise<readonly CountedRecording[] | Failure> {
+async function listedOf(conversationId: string, census: Census, signal: AbortSignal): Promise<CountedList | Failure> {
   try {
     return await census.recordingsOf(conversationId, signal);
   } catch (thrown) {

@@ -50,14 +50,14 @@ export async function dataAvailableUntil({ ask }: AnalyticsNeeds, signal: AbortS
  */
 export function countClosedDay(day: string, needs: AnalyticsNeeds, signal: AbortSignal): CountedDay {
   let isWhole = false;
+  const count = new DayCount(day);
   async function* conversations(): AsyncGenerator<CountedConversation> {
-    const seen = new Set<string>();
     let until: Date | undefined;
     for (let submission = 1; ; submission++) {
       try {
         for await (const page of jobPages(day, needs, signal)) {
           until = earlier(until, page.dataUntil);
-          yield* freshOnes(page.conversations, day, seen);
+          yield* count.freshOnes(page.conversations);
         }
         break;
       } catch (thrown) {
@@ -66,18 +66,22 @@ export function countClosedDay(day: string, needs: AnalyticsNeeds, signal: Abort
       }
     }
     const reaches = until === undefined || until.getTime() >= endOfDay(day).getTime();
-    isWhole = reaches && !(await isTailMissing(day, { needs, seen }, signal));
+    isWhole = reaches && !(await isTailMissing(day, { needs, count }, signal));
   }
-  return { conversations: conversations(), isWhole: () => isWhole };
+  return {
+    conversations: conversations(),
+    isWhole: () => isWhole && count.isLegible,
+    isLegible: () => count.isLegible,
+  };
 }
 
 /** What there is of a day so far. It moves while it is paged: repeats are dropped, the present minute is left out. */
 export function countOpenDay(day: string, needs: AnalyticsNeeds, signal: AbortSignal): CountedDay {
+  const count = new DayCount(day);
   async function* conversations(): AsyncGenerator<CountedConversation> {
     const { now = () => new Date() } = needs;
     const end = new Date(Math.min(endOfDay(day).getTime(), now().getTime() - 60_000));
     if (end <= startOf(day)) return;
-    const seen = new Set<string>();
     for (let pageNumber = 1; pageNumber <= MAX_QUERY_PAGES; pageNumber++) {
       const paging = { pageSize: QUERY_PAGE_SIZE, pageNumber };
       const { body } = await askRecorded(
@@ -86,11 +90,11 @@ export function countOpenDay(day: string, needs: AnalyticsNeeds, signal: AbortSi
         signal,
       );
       const list = Fields.in(body)?.array('conversations') ?? [];
-      yield* freshOnes(list, day, seen);
+      yield* count.freshOnes(list);
       if (list.length < QUERY_PAGE_SIZE) return;
     }
   }
-  return { conversations: conversations(), isWhole: () => false };
+  return { conversations: conversations(), isWhole: () => false, isLegible: () => count.isLegible };
 }
 
 const ORDERED = { order: 'asc', orderBy: 'conversationStart' } as const;
@@ -189,7 +193,7 @@ async function resultsOf(
 /** The newest conversation of the day, by another witness. One that cannot answer proves nothing against the job. */
 async function isTailMissing(
   day: string,
-  { needs, seen }: { readonly needs: AnalyticsNeeds; readonly seen: ReadonlySet<string> },
+  { needs, count }: { readonly needs: AnalyticsNeeds; readonly count: DayCount },
   signal: AbortSignal,
 ): Promise<boolean> {
   const query = {
@@ -200,31 +204,43 @@ async function isTailMissing(
   };
   try {
     const { body } = await askRecorded(query, { needs, path: `${DETAILS}/query` }, signal);
-    const newest = (Fields.in(body)?.array('conversations') ?? []).map(parseConversation);
-    return newest.some(
-      (one) => one !== undefined && one.isRecorded && startDayOf(one) === day && !seen.has(one.conversationId),
-    );
+    const newest = Fields.in(body)?.array('conversations') ?? [];
+    return [...count.freshOnes(newest)].some(({ isRecorded }) => isRecorded);
   } catch (thrown) {
     if (thrown instanceof Failure && thrown.code === 'bad-request') return false;
     throw thrown;
   }
 }
 
-/** Each conversation once, on the day it started. One odd entry never spoils a page. */
-function* freshOnes(list: readonly unknown[], day: string, seen: Set<string>): Generator<CountedConversation> {
-  for (const conversation of list.map(parseConversation)) {
-    if (conversation === undefined || startDayOf(conversation) !== day || seen.has(conversation.conversationId))
-      continue;
-    seen.add(conversation.conversationId);
-    yield conversation;
+/** The conversations of one day, as page after page names them. */
+class DayCount {
+  readonly #day: string;
+  readonly #seen = new Set<string>();
+  /** Whether each entry named a conversation that can be asked for. */
+  isLegible = true;
+
+  constructor(day: string) {
+    this.#day = day;
+  }
+
+  /** Each once, on the day it started. One odd entry never spoils a page, but is not forgotten. */
+  *freshOnes(list: readonly unknown[]): Generator<CountedConversation> {
+    for (const value of list) {
+      const conversation = parseConversation(value, this.#day);
+      this.isLegible &&= conversation !== undefined;
+      if (conversation === undefined || startDayOf(conversation) !== this.#day) continue;
+      if (this.#seen.has(conversation.conversationId)) continue;
+      this.#seen.add(conversation.conversationId);
+      yield conversation;
+    }
   }
 }
 
-/** undefined without a usable id or start: no such conversation can be asked for, or belongs to a day. */
-function parseConversation(value: unknown): CountedConversation | undefined {
+/** undefined without a usable id: it cannot be asked for. Whose start cannot be read belongs to the day that was asked for. */
+function parseConversation(value: unknown, day: string): CountedConversation | undefined {
   const fields = Fields.in(value);
-  const startedAt = fields?.instant('conversationStart');
-  if (fields === undefined || startedAt === undefined) return undefined;
+  if (fields === undefined) return undefined;
+  const startedAt = fields.instant('conversationStart') ?? startOf(day);
   const participants = (fields.array('participants') ?? []).flatMap((one) => Fields.in(one) ?? []);
   try {
     return {

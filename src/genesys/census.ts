@@ -1,4 +1,5 @@
 /** What can be asked of Genesys Cloud to find out what it has, rather than what an event says: the contract, without the asking. */
+import type { Failure } from '../failure.ts';
 import type { DivisionGrant } from './grants.ts';
 
 /** A conversation as analytics lists it. */
@@ -33,6 +34,13 @@ export interface CountedRecording {
   readonly endedAt?: Date | undefined;
 }
 
+/** What Genesys lists of a conversation, each recording once. */
+export interface CountedList {
+  readonly recordings: readonly CountedRecording[];
+  /** Why that may not be all of it: `not-ready`, or `upstream-error` where entries cannot be read; undefined where it is all. */
+  readonly lacking: Failure | undefined;
+}
+
 /** A recording that will be asked for soon, as its list says it: a batch says nothing but where its bytes are. */
 export interface ExpectedRecording {
   readonly recordingId: string;
@@ -49,6 +57,8 @@ export interface CountedDay {
   readonly conversations: AsyncIterable<CountedConversation>;
   /** After the last one: whether nothing of the day is known to be left out. Never of a day that is not over. */
   isWhole(): boolean;
+  /** Whether each entry so far named a conversation that can be asked for. */
+  isLegible(): boolean;
 }
 
 export interface Census {
@@ -57,7 +67,7 @@ export interface Census {
   /** The conversations that started on the UTC day, each once, those with recordings and perhaps others. */
   conversationsOf(day: string, isClosed: boolean, signal: AbortSignal): CountedDay;
   /** One call. @throws Failure `forbidden`, `not-found`, … */
-  recordingsOf(conversationId: string, signal: AbortSignal): Promise<readonly CountedRecording[]>;
+  recordingsOf(conversationId: string, signal: AbortSignal): Promise<CountedList>;
   /** What the role of this client allows, by division; undefined where Genesys does not say. */
   grants(signal: AbortSignal): Promise<readonly DivisionGrant[] | undefined>;
   /** Calls made so far, polls of a job's state counted apart. */

@@ -3,14 +3,13 @@ import type { Dispatcher } from 'undici';
 import type { GenesysConfig } from '../config/genesys.ts';
 import type { Proxies } from '../config/proxies.ts';
 import { Failure } from '../failure.ts';
-import { Fields } from '../fields.ts';
-import { parseId } from '../recording.ts';
 import { backoffMs } from '../waiting.ts';
 import { type AskAnalytics, countClosedDay, countOpenDay, dataAvailableUntil } from './analytics.ts';
 import { Api } from './api.ts';
-import type { Census, CountedDay, CountedRecording } from './census.ts';
+import type { Census, CountedDay, CountedList } from './census.ts';
 import { createAgent } from './exchange.ts';
 import { type DivisionGrant, GRANTS_PATH, grantsIn } from './grants.ts';
+import { countedRecordings } from './recording-answer.ts';
 
 export interface CensusOptions {
   /** How much of each rate window this process may use, from 0 to 1. */
@@ -77,14 +76,9 @@ export class GenesysCensus implements Census {
   }
 
   /** `GET /api/v2/conversations/{c}/recordingmetadata`: a bare array; starts no transcoding. */
-  async recordingsOf(conversationId: string, signal: AbortSignal): Promise<readonly CountedRecording[]> {
+  async recordingsOf(conversationId: string, signal: AbortSignal): Promise<CountedList> {
     const path = `/api/v2/conversations/${encodeURIComponent(conversationId)}/recordingmetadata`;
-    const { body } = await this.#ask({ method: 'GET', path }, signal);
-    if (body === undefined) return [];
-    if (!Array.isArray(body))
-      throw new Failure('upstream-error', 'Genesys answered with a list of recordings that is no array.');
-    const counted = body.flatMap((entry: unknown) => countedOf(entry));
-    return [...new Map(counted.map((one) => [one.recordingId, one])).values()];
+    return countedRecordings(await this.#ask({ method: 'GET', path }, signal), conversationId);
   }
 
   async grants(signal: AbortSignal): Promise<readonly DivisionGrant[] | undefined> {
@@ -118,18 +112,4 @@ export class GenesysCensus implements Census {
     this.calls.made += 1;
     return this.#api.ask({ ...asked, caller: 'worker', maxAnswerBytes: MAX_ANSWER_BYTES }, signal);
   };
-}
-
-/** None where its id cannot be used: it cannot be fetched either. */
-function countedOf(entry: unknown): readonly CountedRecording[] {
-  const fields = Fields.in(entry);
-  if (fields === undefined) return [];
-  try {
-    const recordingId = parseId(fields.raw('id'), 'id');
-    const [media = '', fileState = ''] = [fields.text('media'), fields.text('fileState')];
-    const [startedAt, endedAt] = [fields.instant('startTime'), fields.instant('endTime')];
-    return [{ recordingId, media: media.toLowerCase(), fileState: fileState.toUpperCase(), startedAt, endedAt }];
-  } catch {
-    return [];
-  }
 }

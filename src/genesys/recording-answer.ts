@@ -6,7 +6,7 @@ import { Failure } from '../failure.ts';
 import { Fields } from '../fields.ts';
 import { parseId, type Recording } from '../recording.ts';
 import { parseRetryAfter } from '../waiting.ts';
-import { SETTLED_STATES } from './census.ts';
+import { type CountedList, SETTLED_STATES } from './census.ts';
 import type { JsonAnswer } from './exchange.ts';
 
 export interface ConversationRecording extends Recording {
@@ -30,27 +30,68 @@ const LONGEST_GUESS_MS = 60_000;
  * left out. @throws Failure `upstream-error` where that leaves nothing of something
  */
 export function listedRecordings(answer: JsonAnswer, conversationId: string): readonly ListedRecording[] {
-  const { body } = answer;
-  if (isEmpty(answer) && !Array.isArray(body)) return [];
-  if (!Array.isArray(body)) throw unexpectedAnswer('a list of recordings that is no array');
-  const entries = body.flatMap((entry: unknown) => listedIn(entry, conversationId));
-  if (entries.length === 0 && body.length > 0)
+  const list = listIn(answer);
+  if (list === undefined) return [];
+  const named = namedIn(list, conversationId);
+  if (named.size === 0 && list.length > 0)
     throw unexpectedAnswer('a list without one usable recording of this conversation');
-  return [...new Map(entries.map((entry) => [entry.recordingId, entry])).values()];
+  return [...named].map(([recordingId, fields]) => {
+    const [media, state] = [mediaOf(fields), stateOf(fields)];
+    return { recordingId, conversationId, kind: kindListed(media, state), isSettled: SETTLED_STATES.has(state) };
+  });
+}
+
+/** The same list as whoever counts reads it: what it says of each, and why it may not be all of them. */
+export function countedRecordings(answer: JsonAnswer, conversationId: string): CountedList {
+  const list = listIn(answer);
+  if (list === undefined)
+    return { recordings: [], lacking: notReady('Genesys has no list of its recordings yet', waitFor(answer)) };
+  const named = namedIn(list, conversationId);
+  const unread = list.filter((entry) => recordingIdIn(entry, conversationId) === undefined).length;
+  const recordings = [...named].map(([recordingId, fields]) => ({
+    recordingId,
+    media: mediaOf(fields),
+    fileState: stateOf(fields),
+    startedAt: fields.instant('startTime'),
+    endedAt: fields.instant('endTime'),
+  }));
+  return { recordings, lacking: unread === 0 ? undefined : unreadEntries(unread) };
+}
+
+function unreadEntries(count: number): Failure {
+  const entries = count === 1 ? '1 entry' : `${String(count)} entries`;
+  return unexpectedAnswer(
+    `${entries} in its list that name no recording of it: look at the conversation in Genesys Cloud, and ask its support if it stays`,
+  );
+}
+
+/** undefined where there is nothing yet. @throws Failure `upstream-error` */
+function listIn(answer: JsonAnswer): readonly unknown[] | undefined {
+  const { body } = answer;
+  if (Array.isArray(body)) return body;
+  if (isEmpty(answer)) return undefined;
+  throw unexpectedAnswer('a list of recordings that is no array');
+}
+
+/** By their ids: of several entries of one recording the last one counts. */
+function namedIn(list: readonly unknown[], conversationId: string): ReadonlyMap<string, Fields> {
+  return new Map(
+    list.flatMap((entry) => {
+      const [fields, recordingId] = [Fields.in(entry), recordingIdIn(entry, conversationId)];
+      return fields === undefined || recordingId === undefined ? [] : [[recordingId, fields] as const];
+    }),
+  );
+}
+
+/** undefined for what has no usable id, or is of another conversation. */
+function recordingIdIn(entry: unknown, conversationId: string): string | undefined {
+  const fields = Fields.in(entry);
+  return (idIn(fields, 'conversationId') ?? conversationId) === conversationId ? idIn(fields, 'id') : undefined;
 }
 
 /** 202 means that there is nothing yet, with a stub for a body or without one. */
 function isEmpty({ status, body }: JsonAnswer): boolean {
   return body === undefined || status === 202;
-}
-
-function listedIn(entry: unknown, conversationId: string): readonly ListedRecording[] {
-  const fields = Fields.in(entry);
-  const recordingId = idIn(fields, 'id');
-  if (fields === undefined || recordingId === undefined) return [];
-  if ((idIn(fields, 'conversationId') ?? conversationId) !== conversationId) return [];
-  const [media, state] = [mediaOf(fields), stateOf(fields)];
-  return [{ recordingId, conversationId, kind: kindListed(media, state), isSettled: SETTLED_STATES.has(state) }];
 }
 
 /** `media` in lower case, `fileState` in upper case; see {@link ListedRecording.kind}. */

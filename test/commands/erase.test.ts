@@ -125,20 +125,32 @@ for (const [where, open] of SCENES)
       },
     );
 
-    check('ids that differ by capitals alone are several, and each that was named or is old goes (C9)', async (scene) => {
-      const pairs = ['Call', 'call'].flatMap((conversationId) =>
-        ['Rec', 'rec'].map((recordingId) => ({ conversationId, recordingId })),
-      );
-      for (const recording of pairs) await scene.store(recording);
-      const old = await scene.run('erase', '--older-than', '30d', '--json');
-      assert.equal(summaryOf(old)['toErase'], 4);
-      const two = await scene.run('erase', '--recording', 'call/Rec,call/rec', '--reason', 'x', '--confirm', '2');
-      assert.match(two.stdout, /^2 gone\.$/m, two.stdout + two.stderr);
-      assert.deepEqual(await leftOf(scene, /call/), []);
-      const all = await scene.run('erase', '--conversation', 'Call,call', '--reason', 'x', '--confirm', '4', '--json');
-      assert.deepEqual([summaryOf(all)['gone'], summaryOf(all)['before'], all.code], [4, 2, 0]);
-      assert.deepEqual(await leftOf(scene, /call/i), []);
-    });
+    check(
+      'ids that differ by capitals alone are several, and each that was named or is old goes (C9)',
+      async (scene) => {
+        const pairs = ['Call', 'call'].flatMap((conversationId) =>
+          ['Rec', 'rec'].map((recordingId) => ({ conversationId, recordingId })),
+        );
+        for (const recording of pairs) await scene.store(recording);
+        const old = await scene.run('erase', '--older-than', '30d', '--json');
+        assert.equal(summaryOf(old)['toErase'], 4);
+        const two = await scene.run('erase', '--recording', 'call/Rec,call/rec', '--reason', 'x', '--confirm', '2');
+        assert.match(two.stdout, /^2 gone\.$/m, two.stdout + two.stderr);
+        assert.deepEqual(await leftOf(scene, /call/), []);
+        const all = await scene.run(
+          'erase',
+          '--conversation',
+          'Call,call',
+          '--reason',
+          'x',
+          '--confirm',
+          '4',
+          '--json',
+        );
+        assert.deepEqual([summaryOf(all)['gone'], summaryOf(all)['before'], all.code], [4, 2, 0]);
+        assert.deepEqual(await leftOf(scene, /call/i), []);
+      },
+    );
 
     check('one recording of a conversation is erased; the others keep all that is theirs', async (scene) => {
       await personal(scene);

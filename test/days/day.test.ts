@@ -7,7 +7,13 @@ import { test, type TestContext } from 'node:test';
 import { openFolderArchive } from '../../src/archive/folder/folder.ts';
 import { type DayProof, examineDay, type Finding, inParallel, isDayClosed } from '../../src/days/day.ts';
 import { Failure } from '../../src/failure.ts';
-import type { Census, CountedConversation, CountedDay, CountedRecording } from '../../src/genesys/census.ts';
+import type {
+  Census,
+  CountedConversation,
+  CountedDay,
+  CountedList,
+  CountedRecording,
+} from '../../src/genesys/census.ts';
 
 const DAY = '2026-11-26';
 const NOW = new Date('2026-11-28T09:00:00Z');
@@ -18,6 +24,8 @@ class SaidByGenesys implements Census {
   readonly calls = { made: 0, polls: 0 };
   until = new Date('2026-11-27T09:00:00Z');
   isWhole = true;
+  isLegible = true;
+  lacking: Failure | undefined;
   readonly #conversations: readonly CountedConversation[];
   readonly #recordings: ReadonlyMap<string, readonly CountedRecording[] | Failure>;
 
@@ -53,14 +61,14 @@ class SaidByGenesys implements Census {
     const conversations = (async function* () {
       yield* list;
     })();
-    return { conversations, isWhole: () => isClosed && this.isWhole };
+    return { conversations, isWhole: () => isClosed && this.isWhole, isLegible: () => this.isLegible };
   }
 
-  async recordingsOf(conversationId: string): Promise<readonly CountedRecording[]> {
+  async recordingsOf(conversationId: string): Promise<CountedList> {
     this.calls.made += 1;
     const said = this.#recordings.get(conversationId) ?? [];
     if (said instanceof Failure) throw said;
-    return said;
+    return { recordings: said, lacking: this.lacking };
   }
 }
 
@@ -158,6 +166,9 @@ test('a conversation that Genesys lists nothing of is unlisted, denied is failed
     (await examine(t, young)).findings.map(({ state }) => state),
     ['waiting', 'waiting'],
   );
+  const later = new SaidByGenesys({ a: [] });
+  later.lacking = new Failure('not-ready', 'No list yet.');
+  assert.deepEqual((await examine(t, later)).findings[0]?.reason, 'not-ready: No list yet.');
   const unrecorded = await examine(t, new SaidByGenesys({ a: [], b: [] }, { isRecorded: false }));
   assert.deepEqual([unrecorded.proof.conversations, unrecorded.proof.verdict], [0, 'complete']);
 });
@@ -170,6 +181,9 @@ test('beyond the watermark a day is open, whatever was found', async (t) => {
   const cut = new SaidByGenesys({ a: [] }, { isRecorded: false });
   cut.isWhole = false;
   assert.equal((await examine(t, cut)).proof.verdict, 'open', 'a tail that was left out');
+  const illegible = new SaidByGenesys({ a: [] }, { isRecorded: false });
+  [illegible.isWhole, illegible.isLegible] = [false, false];
+  assert.match((await examine(t, illegible)).proof.hindered ?? '', /without an id/);
   assert.ok(isDayClosed(DAY, new Date('2026-11-27T02:00:00Z')));
 });
 
