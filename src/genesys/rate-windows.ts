@@ -46,8 +46,8 @@ interface CallTimes {
 export class RateWindows {
   #window: RateWindow | undefined;
   #lengthMs: number | undefined;
-  /** In the window before this one. */
-  #countedBefore = 0;
+  /** When the window before this one ended; NaN where no answer told it. */
+  #lastEndedAt = NaN;
   /** What is added to an end that was told: a second, once calls went out before the end because seconds are rounded down. */
   #roundedMs = 0;
   #foundRoundedAt = -Infinity;
@@ -74,7 +74,7 @@ export class RateWindows {
   at(now: number): RateWindow {
     const before = this.#window;
     if (before !== undefined && now < before.endsAt) return before;
-    this.#countedBefore = before?.counted ?? 0;
+    this.#lastEndedAt = before?.isTold === true ? before.endsAt : NaN;
     return (this.#window = {
       allowed: before?.allowed ?? USUAL.allowed,
       beganAt: now,
@@ -108,13 +108,13 @@ export class RateWindows {
 
   /** A booked call is over that was never sent. */
   forget(now: number): void {
-    const window = this.at(now);
-    window.ours = Math.max(0, window.ours - 1);
+    this.#drop(now);
     this.#out -= 1;
   }
 
   /** A call is over that was sent; without headers where nothing answered it. */
   settle(headers: JsonAnswer['headers'] | undefined, times: CallTimes): void {
+    this.at(times.now);
     this.#out -= 1;
     this.#flying -= 1;
     const told = toldIn(headers ?? {});
@@ -129,21 +129,40 @@ export class RateWindows {
    * Each answer bounds the end of its window to the second, and the tightest of many bounds is nearly the end itself; what the last
    * of them says would be half a second late on the average, in each window.
    */
-  #hear(told: ToldWindow, { sentAt, now }: CallTimes): void {
-    const window = this.at(now);
-    const { allowed, counted, leftMs } = told;
-    this.#lengthMs = Math.max(this.#lengthMs ?? 0, leftMs ?? USUAL.lengthMs);
+  #hear(told: ToldWindow, times: CallTimes): void {
+    const window = this.at(times.now);
+    // "0" is said in the last moment of a window, and not of windows without length.
+    this.#lengthMs = Math.max(this.#lengthMs ?? SECOND_MS, told.leftMs ?? USUAL.lengthMs);
+    if (this.#isOfLast(window, told, times)) return this.#hearOfLast(window, told, times);
     // Perhaps counted before this window began; as one of those that were out then, it is among ours already.
-    if (sentAt < window.beganAt) return;
-    if (this.#goesOn(counted, window.isTold, now)) {
+    if (times.sentAt < window.beganAt) return;
+    if (this.#isFollowed(window, told, times)) this.#begin(told, times);
+    else this.#learn(window, told, times);
+  }
+
+  /** Of a call that another window than this one counted. */
+  #hearOfLast(window: RateWindow, told: ToldWindow, times: CallTimes): void {
+    const isEarly = times.sentAt >= this.#lastEndedAt;
+    if (isEarly && this.#roundedMs === 0) {
       this.#roundedMs = SECOND_MS;
-      this.#foundRoundedAt = now;
+      this.#foundRoundedAt = times.now;
+      if (window.isTold) this.#window = { ...window, endsAt: window.endsAt + SECOND_MS };
     }
-    if (leftMs !== undefined && this.#isFollowed(window, leftMs, sentAt)) {
-      const begun = { allowed, beganAt: sentAt, endsAt: now + leftMs + this.#roundedMs };
-      this.#window = { ...begun, isTold: true, counted, others: counted, ours: this.#out };
-      return;
-    }
+    // The window before has not ended: all that follows waits for it.
+    if (isEarly && !window.isTold) return this.#learn(window, told, times);
+    this.#drop(times.now);
+  }
+
+  /** A window that began while the one before it was thought to last: all that are out are counted there, and this answer's call. */
+  #begin(told: ToldWindow, { sentAt, now }: CallTimes): void {
+    const window = this.at(now);
+    this.#lastEndedAt = window.endsAt;
+    const begun = { ...window, beganAt: sentAt, isTold: false, counted: 0, others: 0, ours: this.#out + 1 };
+    this.#window = begun;
+    this.#learn(begun, told, { sentAt, now });
+  }
+
+  #learn(window: RateWindow, { allowed, counted, leftMs }: ToldWindow, { now }: CallTimes): void {
     const endsAt = leftMs === undefined ? window.endsAt : now + leftMs + this.#roundedMs;
     this.#window = {
       ...window,
@@ -155,14 +174,23 @@ export class RateWindows {
     };
   }
 
-  /** More were counted than were sent since the window is thought to have begun: the one before it had not ended. */
-  #goesOn(counted: number, isTold: boolean, now: number): boolean {
-    return !isTold && this.#countedBefore > 0 && counted > this.#countedBefore && counted > this.sentAt(now);
+  #drop(now: number): void {
+    const window = this.at(now);
+    window.ours = Math.max(0, window.ours - 1);
+  }
+
+  /** Its end is told to the second: that of the window before, and not of this one. */
+  #isOfLast(window: RateWindow, { leftMs }: ToldWindow, { sentAt, now }: CallTimes): boolean {
+    const halfMs = this.lengthMs / 2;
+    if (leftMs === undefined || leftMs >= halfMs) return false;
+    return window.isTold
+      ? now + leftMs + this.#roundedMs + Math.max(SECOND_MS, halfMs) < window.endsAt
+      : sentAt + leftMs <= this.#lastEndedAt + SECOND_MS;
   }
 
   /** Another window has begun than the one that was told of: that of a new token. */
-  #isFollowed(window: RateWindow, leftMs: number, sentAt: number): boolean {
-    return window.isTold && sentAt + leftMs - SECOND_MS > window.endsAt;
+  #isFollowed(window: RateWindow, { leftMs }: ToldWindow, { sentAt }: CallTimes): boolean {
+    return leftMs !== undefined && window.isTold && sentAt + leftMs - SECOND_MS > window.endsAt;
   }
 }
 

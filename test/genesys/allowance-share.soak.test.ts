@@ -119,6 +119,20 @@ function play(scene: Scene): readonly ServedWindow[] {
 
 const USED = 0.95;
 
+/**
+ * So much later than it ends may a window's end be thought to be, where few calls in its first moment are all that told it; once calls
+ * went out too early, a second is added to what is told (to the nearest: half a second too much, and that second).
+ */
+const LATE_MS = { up: 1_000, nearest: 1_500, down: 1_000, 'one more': 2_000, untold: NaN } as const;
+
+/**
+ * What can be used where each window begins with a call: nobody knows more of an end than whole seconds told him, so the next window
+ * begins so much later, and by a way there and back; a share of 17 of windows of 30.005 s, told as "32" each, is used to 0.938.
+ */
+function usableOf({ windowMs, rounding, latencyMs: [, most] }: Scene): number {
+  return Math.min(USED, windowMs / (windowMs + LATE_MS[rounding] + most));
+}
+
 interface Outcome {
   readonly windows: readonly ServedWindow[];
   /** Of what a share allows of the middle windows, how much was used: their calls, and their time. */
@@ -176,6 +190,31 @@ const SCENES: Readonly<Record<string, Partial<Scene>>> = {
   'more allowed midway': { allowed: 100, allowedLater: 300 },
   'less allowed midway': { allowed: 300, allowedLater: 100, share: 0.5 },
   'a limit below the number of callers': { allowed: 30, share: 0.1 },
+  'a limit below twenty, its seconds rounded to the nearest': {
+    rounding: 'nearest',
+    windowMs: 71_004,
+    allowed: 100,
+    share: 0.17,
+    latencyMs: [1, 11],
+    workMs: 1,
+  },
+  'a limit below twenty, told as ended when the window goes on': {
+    rounding: 'nearest',
+    windowMs: 59_004,
+    allowed: 100,
+    share: 0.17,
+    latencyMs: [1, 11],
+    workMs: 5,
+  },
+  'a start in the last half second of a window': {
+    rounding: 'nearest',
+    windowMs: 30_000,
+    allowed: 20,
+    share: 0.9,
+    phaseMs: 29_494,
+    latencyMs: [3, 59],
+    workMs: 1,
+  },
   'a limit of one': { allowed: 10, share: 0.1 },
   'a slow line': { latencyMs: [200, 900], allowed: 100 },
 };
@@ -183,41 +222,46 @@ const SCENES: Readonly<Record<string, Partial<Scene>>> = {
 for (const [name, changes] of Object.entries(SCENES))
   test(`a share of each window is used, and no more: ${name}`, () => examine({ ...USUAL, ...changes }));
 
-/** With enough time in each window for eight to make all the calls it has, and more calls than twice eight. */
+/** With enough time in each window for eight to make all the calls it has, and a call for each of them. */
 const ANY: fc.Arbitrary<Scene> = fc
   .record({
-    share: fc.oneof(fc.constant(1), fc.double({ min: 0.17, max: 0.9, noNaN: true })),
-    allowed: fc.integer({ min: 100, max: 400 }),
+    share: fc.oneof(fc.constant(1), fc.double({ min: 0.1, max: 0.9, noNaN: true })),
+    allowed: fc.integer({ min: 80, max: 400 }),
     windowMs: fc.integer({ min: 30_000, max: 90_000 }),
     rounding: fc.constantFrom('up', 'nearest', 'down', 'one more'),
-    phaseMs: fc.option(fc.integer({ min: 0, max: 30_000 }), { nil: undefined }),
+    phaseMs: fc.option(fc.double({ min: 0, max: 0.9999, noNaN: true }), { nil: undefined }),
     leastMs: fc.integer({ min: 1, max: 150 }),
     spreadMs: fc.integer({ min: 0, max: 100 }),
     workMs: fc.integer({ min: 1, max: 100 }),
   })
   .map(({ leastMs, spreadMs, phaseMs, ...scene }) => ({
     ...scene,
-    // Whoever begins in the last seconds of a window is told too late how much is left of it, once.
-    phaseMs: phaseMs === undefined ? undefined : Math.min(phaseMs, scene.windowMs - 2_500),
+    phaseMs: phaseMs === undefined ? undefined : Math.floor(phaseMs * scene.windowMs),
     latencyMs: [leastMs, leastMs + spreadMs] as const,
   }));
 
 test('a share of each window is used, and no more, however long windows are and however their end is told', () => {
-  fc.assert(fc.property(ANY, examine), { seed: SEED, numRuns: runs(60, 3_000) });
+  fc.assert(
+    fc.property(ANY, (scene) => examine(scene, usableOf(scene))),
+    { seed: SEED, numRuns: runs(60, 3_000) },
+  );
 });
 
 test('calls that find out how seconds are rounded, and are refused, cost nothing of a share that is nearly all', () => {
   const nearlyAll = fc
     .tuple(ANY, fc.double({ min: 0.9, max: 0.999, noNaN: true }))
     .map(([scene, share]) => ({ ...scene, share }));
-  fc.assert(fc.property(nearlyAll, examine), { seed: SEED, numRuns: runs(60, 3_000) });
+  fc.assert(
+    fc.property(nearlyAll, (scene) => examine(scene, usableOf(scene))),
+    { seed: SEED, numRuns: runs(60, 3_000) },
+  );
 });
 
-function examine(scene: Scene): void {
+function examine(scene: Scene, usable = USED): void {
   const { windows, used } = outcomeOf(scene);
   const said = windows.map(({ calls, allowed, refused }) => ({ calls, limit: limitOf(allowed, scene.share), refused }));
   const told = JSON.stringify(said);
-  assert.ok(used >= USED, `${used.toFixed(3)} of it: ${told}`);
+  assert.ok(used >= usable, `${used.toFixed(3)} of it: ${told}`);
   const over = said.filter(({ calls, limit }) => calls > limit);
   assert.ok(
     over.every(({ calls, limit }) => calls <= limit + WORKERS),
