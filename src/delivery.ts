@@ -167,11 +167,9 @@ async function work(delivery: Delivery, parts: DeliveryNeeds, signal: AbortSigna
   const { recordingId, conversationId, traceparent } = message;
   const recording = { recordingId, conversationId };
   const step = { name: 'archive', parent: traceparent, attributes: { recordingId, conversationId } } as const;
-  const { manifest, fresh } = await traced(step, (own) =>
-    parts.pipeline.archive(
-      { recording, attempt: delivery.attempt, traceparent: own.traceparent, withinMs: delivery.withinMs },
-      signal,
-    ),
+  const { attempt, withinMs, yieldSlot: onMade } = delivery;
+  const { manifest, fresh } = await traced(step, ({ traceparent: own }) =>
+    parts.pipeline.archive({ recording, attempt, traceparent: own, withinMs, onMade }, signal),
   );
   // Archived by an earlier delivery of this message, which may not have come so far.
   const isOurs = fresh || Date.parse(manifest.finishedAt) >= delivery.acceptedAt.getTime();

@@ -42,6 +42,8 @@ export interface Work {
   readonly traceparent: string | undefined;
   /** What may take longer is refused before anything is made: Failure `too-long`. */
   readonly withinMs?: number | undefined;
+  /** Called once it is made, and nothing is left but to store it. */
+  readonly onMade?: (() => void) | undefined;
 }
 
 type Ways = 'any' | 'encode';
@@ -82,6 +84,7 @@ export class Pipeline {
     const made = await this.#flights.join(this.#flightOf({ ...work, ways, keep, reader: 'archiving' }), signal);
     for await (const cluster of made.clusters) await deposit.clusters.write(cluster);
     this.#keepLevels(work.recording, made, deposit);
+    work.onMade?.();
     const storing = performance.now();
     const manifest = await deposit.commit(made.result().head, made.contentType, (stored) =>
       makeManifest(made, stored, { ...work, startedAt, version }),

@@ -652,8 +652,10 @@ test('a recording that was archived is done: one info line says what it cost', a
     return { manifest: MANIFEST, fresh: true };
   };
   const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
-  assert.deepEqual(await around.deliver({ message: { ...message(), traceparent }, attempt: 3 }), { outcome: 'done' });
-  assert.deepEqual(asked, { recording: RECORDING, attempt: 3, traceparent, withinMs: undefined });
+  const yieldSlot = (): void => undefined;
+  const delivery = { message: { ...message(), traceparent }, attempt: 3, yieldSlot };
+  assert.deepEqual(await around.deliver(delivery), { outcome: 'done' });
+  assert.deepEqual(asked, { recording: RECORDING, attempt: 3, traceparent, withinMs: undefined, onMade: yieldSlot });
   const [line, ...more] = around.entries();
   assert.deepEqual(more, []);
   const { timestamp: _, seconds, ...fields } = line ?? {};

@@ -1,6 +1,7 @@
 /** The way of one recording over real parts: a simulated Genesys Cloud, the folder archive, ffmpeg. What comes out is whole, or nothing does. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { readdirSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -266,6 +267,29 @@ test('without ARCHIVE_ORIGINAL nothing lies beside the WebM but its manifest and
     sourceFacts(FIXTURES.dual).map((fact, index) => ({ channel: String(index), contentType: 'audio/ogg', ...fact })),
   );
 });
+
+for (const fixture of [FIXTURES.dual, FIXTURES.wav])
+  test(
+    `who waits for an encoder is told once all is made and nothing is stored: ${fixture.way}`,
+    HANG_GUARD,
+    async () => {
+      await using place = await open();
+      const recording = add(fixture);
+      const told: unknown[] = [];
+      const onMade = (): void => {
+        const visible = readdirSync(place.path, { recursive: true, encoding: 'utf8' });
+        told.push([
+          place.slots.running,
+          visible.filter((name) => name.endsWith('.webm') && !name.startsWith('staging')),
+        ]);
+      };
+      const work = { recording, attempt: 1, traceparent: undefined, onMade };
+      const { manifest } = await place.pipeline.archive(work, running);
+      assert.deepEqual(told, [[0, []]]);
+      assert.deepEqual(await place.pipeline.archive(work, running), { manifest, fresh: false });
+      assert.equal(told.length, 1, 'nothing is made of what is there');
+    },
+  );
 
 test('invariant 8: neither a URL nor a signature is in the manifest', HANG_GUARD, async () => {
   await using place = await open();

@@ -173,6 +173,8 @@ export interface Delivery {
   readonly acceptedAt: Date;
   /** How long the transport waits for the settlement (a push); what takes longer settles as `long`. */
   readonly withinMs?: number;
+  /** To be called where nothing is left but to store what was made: the next one may be begun meanwhile. */
+  readonly yieldSlot?: () => void;
 }
 
 /** Milliseconds since the event was accepted; 0 where the clock was set back behind that, or another one goes before ours. */
@@ -221,8 +223,8 @@ export interface Queue {
    */
   publish(messages: readonly Message[], signal: AbortSignal): Promise<void>;
   /**
-   * Delivers at most `slots` messages at once until `signal` aborts; then takes no more, aborts the running ones,
-   * gives back whatever did not settle (uncounted) and resolves. Every message is delivered at least once; no two
+   * Delivers at most `slots` messages at once, and as many more whose handlers have yielded their slots, until `signal` aborts;
+   * then takes no more, aborts the running ones, gives back whatever did not settle (uncounted) and resolves. Every message is delivered at least once; no two
    * deliveries of one message run at once while its lease is kept.
    */
   consume(handle: Handle, slots: number, signal: AbortSignal): Promise<void>;

@@ -7,7 +7,7 @@ import { unreadableTopic } from './failure.ts';
 import type { Leased, PubsubLibrary } from './library.ts';
 import { settle, type Desk } from './settle.ts';
 import { endsWithin, untilAborted } from '../../waiting.ts';
-import { Puller } from './puller.ts';
+import { Puller, type Slotted } from './puller.ts';
 import { isForNewer, messageKey, UNKNOWN_WAITS_MS, type Delivery, type Handle, type Settlement } from '../queue.ts';
 
 export interface ConsumerNeeds extends Desk {
@@ -33,10 +33,16 @@ const SETTLE_AGAIN_AFTER_MS = 2_000;
 interface Job {
   readonly key: string;
   readonly delivery: Delivery;
-  readonly leases: Leased[];
+  readonly leases: Slotted[];
   readonly controller: AbortController;
   /** Its messages have been given back: how it ends no longer matters. */
   over: boolean;
+}
+
+/** A delivery with all that was delivered of it. */
+interface HeldDelivery {
+  readonly delivery: Delivery;
+  readonly leases: readonly Leased[];
 }
 
 export class PullConsumer {
@@ -73,7 +79,7 @@ export class PullConsumer {
     }
   }
 
-  #take(leased: Leased): void {
+  #take(leased: Slotted): void {
     let delivery: Delivery;
     try {
       delivery = parseEnvelope(leased);
@@ -86,7 +92,9 @@ export class PullConsumer {
     const key = jobKeyOf(leased, delivery);
     const running = [...this.#jobs.keys()].find((job) => job.key === key);
     if (running !== undefined) return void running.leases.push(leased);
-    const job = { key, delivery, leases: [leased], controller: new AbortController(), over: false };
+    const leases = [leased];
+    const yieldSlot = (): void => leases.forEach((each) => each.yieldSlot());
+    const job = { key, delivery: { ...delivery, yieldSlot }, leases, controller: new AbortController(), over: false };
     this.#jobs.set(
       job,
       this.#work(job).finally(() => this.#jobs.delete(job)),
@@ -153,7 +161,7 @@ export class PullConsumer {
     return false;
   }
 
-  async #publishCopy({ delivery, leases }: Pick<Job, 'delivery' | 'leases'>, settlement: Settlement): Promise<void> {
+  async #publishCopy({ delivery, leases }: HeldDelivery, settlement: Settlement): Promise<void> {
     const [first] = leases;
     if (first !== undefined) await settle(first, { ...settlement, attempt: delivery.attempt }, this.#parts);
   }
@@ -188,7 +196,7 @@ export class PullConsumer {
     }
   }
 
-  async #copyBack(held: Pick<Job, 'delivery' | 'leases'>): Promise<void> {
+  async #copyBack(held: HeldDelivery): Promise<void> {
     const published = this.#publishCopy(held, { outcome: 'back' }).then(
       () => true,
       () => false,

@@ -8,15 +8,20 @@ import { endsWithin, sleep } from '../../waiting.ts';
 import { pubsubFailure } from './failure.ts';
 import type { Leased, PubsubLibrary, Pulled } from './library.ts';
 
+/** A message that takes a slot until it is settled, or yields it before. */
+export interface Slotted extends Leased {
+  yieldSlot(): void;
+}
+
 export interface PullerNeeds {
   readonly library: Pick<PubsubLibrary, 'pull' | 'acknowledge' | 'extend'>;
   /** Short name of the subscription. */
   readonly name: string;
-  /** Held at once. */
+  /** Held at once; of those that have yielded theirs as many again. */
   readonly slots: number;
   /** How long the messages of a killed process stay taken; extended three times as often. */
   readonly leaseS: number;
-  readonly take: (leased: Leased) => void;
+  readonly take: (leased: Slotted) => void;
   /** The same for what came with the last answer, after the stop. */
   readonly giveBack: (leased: Leased) => void;
   /** No lease could be extended in time: Pub/Sub delivers everything that is held to somebody else. */
@@ -36,6 +41,8 @@ export class Puller {
   readonly #needs: PullerNeeds;
   /** What is worked on, by ackId: monotonic ms of the last extension that is known to have happened. */
   readonly #held = new Map<string, number>();
+  /** Those of them that take no slot any more. */
+  readonly #yielded = new Set<string>();
   /** Settled, and Pub/Sub is not told yet: what comes next is asked for meanwhile. */
   #acked: string[] = [];
   #nacked: string[] = [];
@@ -52,11 +59,18 @@ export class Puller {
     const free = (): void => this.#freed.resolve();
     signal.addEventListener('abort', free, { once: true });
     while (!signal.aborted) {
-      const slots = this.#needs.slots - this.#held.size;
+      const slots = this.#freeSlots();
       if (slots > 0) await this.#pull(slots, signal);
       else await this.#freed.promise;
       this.#freed = Promise.withResolvers();
     }
+  }
+
+  /** What is only being stored holds memory all the same: no more of it than there are slots. */
+  #freeSlots(): number {
+    const { slots } = this.#needs;
+    const [held, yielded] = [this.#held.size, this.#yielded.size];
+    return Math.min(slots - (held - yielded), 2 * slots - held);
   }
 
   /** Resolves when everything that is held is settled and told, or has been given back after a while. */
@@ -73,7 +87,7 @@ export class Puller {
     clearTimeout(this.#firstExtension);
     if (isSettled) return;
     this.#nacked.push(...this.#held.keys());
-    this.#held.clear();
+    this.#letGo();
     await endsWithin(this.#tell(), CLOSE_WITHIN_MS);
   }
 
@@ -89,7 +103,7 @@ export class Puller {
     } catch {
       const keptAtMs = Math.min(...ackIds.map((ackId) => this.#held.get(ackId) ?? Infinity));
       if (performance.now() - keptAtMs < leaseS * 1000) return;
-      this.#held.clear();
+      this.#letGo();
       onLost();
       this.#freed.resolve();
     }
@@ -121,6 +135,7 @@ export class Puller {
       ...envelope,
       ack: () => this.#settle(ackId, 'acked'),
       nack: () => this.#settle(ackId, 'nacked'),
+      yieldSlot: () => this.#yieldSlot(ackId),
     };
     if (signal.aborted) this.#needs.giveBack(leased);
     else this.#needs.take(leased);
@@ -134,9 +149,21 @@ export class Puller {
     }, FIRST_EXTENSION_AFTER_MS);
   }
 
+  #yieldSlot(ackId: string): void {
+    if (!this.#held.has(ackId)) return;
+    this.#yielded.add(ackId);
+    this.#freed.resolve();
+  }
+
+  #letGo(): void {
+    this.#held.clear();
+    this.#yielded.clear();
+  }
+
   /** Its slot is free at once. Whatever is settled in this turn is told together. */
   #settle(ackId: string, how: 'acked' | 'nacked'): void {
     if (!this.#held.delete(ackId)) return;
+    this.#yielded.delete(ackId);
     if (how === 'acked') this.#acked.push(ackId);
     else this.#nacked.push(ackId);
     this.#freed.resolve();

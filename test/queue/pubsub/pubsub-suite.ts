@@ -487,6 +487,41 @@ export function judgedBy(startJudge: () => Promise<Emulator>): () => void {
           },
         );
 
+      test('a slot is filled while what was made in it is being stored, and each slot once', async (t) => {
+        const { queue, close, reopen } = await open({ leaseS: 600 });
+        t.after(close);
+        const names = Array.from({ length: 8 }, (_, index) => `r-${String(index)}`);
+        await queue.publish(
+          names.map((id) => recordingMessage(id)),
+          NEVER,
+        );
+        const stored = new Map(names.map((name) => [name, gate()]));
+        const consumer = consuming(
+          queue,
+          async (one, signal) => {
+            one.yieldSlot?.();
+            await Promise.race([stored.get(one.name)?.opened, once(signal, 'abort')]);
+            return signal.aborted ? { outcome: 'back' } : DONE;
+          },
+          2,
+        );
+        const [, , third] = await consumer.first(4);
+        // Whatever is fetched beyond has been fetched by now.
+        await delay(1_000);
+        assert.equal(consumer.seen.length, 4);
+        stored.get(third?.name ?? '')?.open();
+        await consumer.first(5);
+        await consumer.stop();
+        const next = consuming(await reopen(), () => DONE, 7);
+        const left = await next.first(7);
+        await next.stop();
+        assert.deepEqual(
+          left.map(({ name }) => name).toSorted(),
+          names.filter((name) => name !== third?.name),
+        );
+        assert.deepEqual(new Set(left.map(({ lost }) => lost)), new Set([0]));
+      });
+
       test('a worker keeps what it works on for longer than its lease (QU-20)', { timeout: 120_000 }, async (t) => {
         const { queue, close } = await open({ leaseS: 10 });
         t.after(close);

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Failure } from '../../../src/failure.ts';
 import type { Leased, Pulled } from '../../../src/queue/pubsub/library.ts';
-import { Puller } from '../../../src/queue/pubsub/puller.ts';
+import { Puller, type Slotted } from '../../../src/queue/pubsub/puller.ts';
 import { untilAborted } from '../../../src/waiting.ts';
 
 const HANG = { timeout: 300_000 };
@@ -130,6 +130,55 @@ test('what comes next is asked for while Pub/Sub is still being told of the last
   await closing;
   assert.deepEqual(order, ['told', 'closed'], 'it ended before Pub/Sub knew');
 });
+
+for (const slots of [1, 2, 3])
+  test(`what has yielded its slot is held beside as many others: ${String(slots)} slots`, HANG, async () => {
+    const asked: number[] = [];
+    const taken: Slotted[] = [];
+    const stop = new AbortController();
+    const puller = new Puller({
+      ...quiet,
+      library: {
+        pull: async ({ maxMessages }) => {
+          asked.push(maxMessages);
+          const from = taken.length;
+          return Array.from({ length: maxMessages }, (_, index) => messageOf(from + index));
+        },
+        acknowledge: async () => undefined,
+        extend: async () => undefined,
+      },
+      slots,
+      take: (leased) => taken.push(leased),
+    });
+    const pulling = puller.run(stop.signal);
+    const seen = async (): Promise<readonly number[]> => {
+      for (let turn = 0; turn < 20; turn += 1) await nextTurn();
+      return asked;
+    };
+    const ones = Array.from({ length: slots }, () => 1);
+    const first = [slots];
+    assert.deepEqual(await seen(), first);
+    for (const one of taken.slice(0, slots)) {
+      one.yieldSlot();
+      one.yieldSlot();
+      await seen();
+    }
+    assert.deepEqual(await seen(), [...first, ...ones], 'one came for each that was yielded');
+    for (const one of taken.slice(slots)) one.yieldSlot();
+    assert.deepEqual(await seen(), [...first, ...ones], 'no more is held than twice the slots');
+    for (const one of taken.slice(0, slots)) {
+      one.ack();
+      // Settled is settled: it yields nothing any more.
+      one.yieldSlot();
+      await seen();
+    }
+    assert.deepEqual(await seen(), [...first, ...ones, ...ones]);
+    stop.abort();
+    for (const one of taken) one.ack();
+    await pulling;
+    await puller.close();
+    assert.equal(taken.length, 3 * slots);
+  });
 
 test('a lease is extended 2 s after it was taken, unless its work has ended by then', HANG, async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
