@@ -14,9 +14,9 @@ export async function protectAtSource(
   for await (const batch of inBatches(new Set(conversationIds), MOST_PROTECTED_AT_ONCE)) {
     for (const { conversationId, reason } of await retention.protect(batch, isProtected, signal)) {
       refused += 1;
-      report.line(`${word}  ${conversationId}  ${reason}`, {
+      report.line(`${word}  ${conversationId ?? 'one of them, Genesys does not say which'}  ${reason}`, {
         type: 'not-protected',
-        conversationId,
+        conversationId: conversationId ?? null,
         isProtected,
         reason,
       });

@@ -140,7 +140,8 @@ async function judgeAtSource(
     const { code, message } = Failure.from(thrown);
     if (code === 'not-found' || code === 'gone')
       return { state: 'kept', recording, because: 'Genesys does not have it any more' };
-    if (code === 'conflict' || code === 'erased') return { state: 'kept', recording, because: message };
+    if (code === 'conflict' || code === 'erased' || code === 'upstream-error')
+      return { state: 'kept', recording, because: message };
     throw thrown;
   }
 }

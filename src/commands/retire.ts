@@ -1,6 +1,7 @@
 /** `archiver retire`: has Genesys delete what is proven here, and takes it back within the grace. */
 import type { Archive } from '../archive/archive.ts';
 import type { RecordingOfConversation } from '../archive/details.ts';
+import { holdsOn } from '../archive/holds.ts';
 import { subjectKey, type Subject } from '../archive/names.ts';
 import type { Audit } from '../audit/audit.ts';
 import { Failure } from '../failure.ts';
@@ -46,10 +47,10 @@ export async function runRetire(task: Task): Promise<Exit> {
   const days = asked ?? usualDays(now.getTime());
   tellSkew(retention, task);
   const keepsTranscripts = workplace.config.keepDetails === 'transcript';
-  const changes = isUndo
-    ? await planUndo({ audit, retention, targets, now: now.getTime() }, signal)
-    : await planDays(task, { days, grace, archive, retention, keepsTranscripts, now });
-  return endOrCarryOut(task, { changes, confirmed, isUndo, retention, audit });
+  const plan = isUndo
+    ? await planUndo(task, { audit, retention, targets, now: now.getTime() })
+    : { changes: await planDays(task, { days, grace, archive, retention, keepsTranscripts, now }), left: 0 };
+  return endOrCarryOut(task, { ...plan, confirmed, isUndo, archive, retention, audit });
 }
 
 function usualDays(now: number): readonly string[] {
@@ -98,10 +99,8 @@ interface Undoing {
 }
 
 /** What the audit says was retired, for as long as Genesys still says that date: a date of somebody else is left alone. */
-async function planUndo(
-  { audit, retention, targets, now }: Undoing,
-  signal: AbortSignal,
-): Promise<readonly DateChange[]> {
+async function planUndo(task: Task, { audit, retention, targets, now }: Undoing): Promise<RetirePlan> {
+  const { signal } = task;
   const wanted = new Set(targets.map(subjectKey));
   const query = {
     action: 'retired',
@@ -114,18 +113,54 @@ async function planUndo(
     const recording = { conversationId, recordingId };
     const whole = subjectKey({ conversationId, recordingId: undefined });
     if (wanted.size > 0 && !wanted.has(subjectKey(recording)) && !wanted.has(whole)) continue;
+    // That it was to be taken back says nothing: by the date that Genesys says now it was or it was not.
+    if (about?.['undo'] === true) continue;
     const [given, before] = [textAbout(about, 'deleteDate'), textAbout(about, 'before')];
-    if (about?.['undo'] === true) newest.delete(subjectKey(recording));
-    else newest.set(subjectKey(recording), { recording, deleteDate: before, before: given });
+    const earlier = newest.get(subjectKey(recording));
+    // Retired twice: the date from before is the one from before the first time.
+    const original = isSameDate(earlier?.before, before) ? earlier?.deleteDate : before;
+    newest.set(subjectKey(recording), { recording, deleteDate: original, before: given });
   }
   const changes: DateChange[] = [];
+  let left = 0;
   for (const change of newest.values()) {
     if (change.before === undefined || Date.parse(change.before) <= now) continue;
-    const { deleteDate } = await retention.stateOf(change.recording, signal);
-    if (Math.abs((deleteDate?.getTime() ?? 0) - Date.parse(change.before)) <= 1_000) changes.push(change);
+    const deleteDate = await dateAtSource(change.recording, retention, task);
+    if (deleteDate === 'left') left += 1;
+    else if (isSameDate(change.before, deleteDate?.toISOString())) changes.push(change);
   }
-  return changes;
+  return { changes, left };
 }
+
+/** Genesys may keep whole seconds. */
+function isSameDate(one: string | undefined, other: string | undefined): boolean {
+  if (one === undefined || other === undefined) return false;
+  return Math.abs(Date.parse(one) - Date.parse(other)) <= 1_000;
+}
+
+/** What cannot be asked for, or is gone, is told, and keeps the others from nothing: their grace runs. */
+async function dateAtSource(
+  recording: RecordingOfConversation,
+  retention: GenesysRetention,
+  { report, signal }: Task,
+): Promise<Date | undefined | 'left'> {
+  try {
+    return (await retention.stateOf(recording, signal)).deleteDate;
+  } catch (thrown) {
+    const { code, message } = Failure.from(thrown);
+    if (!OF_ONE.has(code)) throw thrown;
+    report.line(`left   ${textOfSubject(recording)}  ${code}: ${message}`, {
+      type: 'left',
+      ...recording,
+      code,
+      reason: message,
+    });
+    return 'left';
+  }
+}
+
+/** Failures that say nothing of other recordings. */
+const OF_ONE: ReadonlySet<string> = new Set(['not-found', 'gone', 'forbidden', 'upstream-error']);
 
 function textAbout(
   about: Readonly<Record<string, string | number | boolean>> | undefined,
@@ -135,17 +170,23 @@ function textAbout(
   return typeof value === 'string' ? value : undefined;
 }
 
-interface RetireRun {
+interface RetirePlan {
   readonly changes: readonly DateChange[];
+  /** Of those that would be taken back, how many Genesys does not tell of. */
+  readonly left: number;
+}
+
+interface RetireRun extends RetirePlan {
   readonly confirmed: number | undefined;
   readonly isUndo: boolean;
+  readonly archive: Archive;
   readonly retention: GenesysRetention;
   readonly audit: Audit;
 }
 
 async function endOrCarryOut(task: Task, changing: RetireRun): Promise<Exit> {
   const { report, flags } = task;
-  const { changes, confirmed, isUndo } = changing;
+  const { changes, left, confirmed, isUndo } = changing;
   const count = changes.length;
   for (const { recording, deleteDate } of changes)
     report.line(
@@ -157,7 +198,7 @@ async function endOrCarryOut(task: Task, changing: RetireRun): Promise<Exit> {
       },
     );
   if (confirmed === count) return changeAll(task, changing);
-  const exit = confirmed === undefined ? EXIT.well : EXIT.refused;
+  const exit = confirmed !== undefined ? EXIT.refused : left > 0 ? EXIT.findings : EXIT.well;
   const words = ['from', 'to', 'grace'].flatMap((name) =>
     flags.has(name) ? [`--${name} ${flags.text(name) ?? ''}`] : [],
   );
@@ -165,39 +206,62 @@ async function endOrCarryOut(task: Task, changing: RetireRun): Promise<Exit> {
   const refusal = `Nothing was changed: it is ${String(count)} now, not ${String(confirmed)}.`;
   const advice = count === 0 ? 'Nothing to change.' : `${String(count)} to change at Genesys. Do it:  ${line}`;
   report.text(`\n${confirmed === undefined ? advice : refusal}`);
-  report.summary({ toChange: count }, exit);
+  report.summary({ toChange: count, left }, exit);
   return exit;
 }
 
-async function changeAll({ report, signal }: Task, { changes, isUndo, retention, audit }: RetireRun): Promise<Exit> {
-  const tally = { changed: 0, failed: 0 };
-  for (const { recording, deleteDate, before } of changes) {
+async function changeAll(task: Task, run: RetireRun): Promise<Exit> {
+  const { report, signal } = task;
+  const { changes, left, isUndo } = run;
+  const tally = { changed: 0, failed: 0, held: 0 };
+  for (const change of changes) {
     if (signal.aborted) break;
-    const about = {
-      ...(isUndo ? { undo: true } : {}),
-      ...(deleteDate === undefined ? {} : { deleteDate }),
-      ...(before === undefined ? {} : { before }),
-    };
-    await audit.record({ action: 'retired', ...operator(), ...recording, about }, signal);
-    const at = deleteDate === undefined ? undefined : new Date(deleteDate);
-    const ended = await retention.deleteAt(recording, at, signal).catch((thrown: unknown) => Failure.from(thrown));
-    const isRefused = ended instanceof Failure;
-    tally[isRefused ? 'failed' : 'changed'] += 1;
-    const said = isRefused
-      ? `${ended.code}: ${ended.message}`
-      : `Genesys says: ${ended.deleteDate?.toISOString() ?? 'no date'}`;
-    report.line(`${isRefused ? 'failed ' : 'changed'}  ${textOfSubject(recording)}  ${said}`, {
+    const { state, said, isForAll } = await changeOne(change, run, signal);
+    tally[state] += 1;
+    report.line(`${state.padEnd(7)}  ${textOfSubject(change.recording)}  ${said}`, {
       type: 'retired',
-      state: isRefused ? 'failed' : 'changed',
-      ...recording,
+      state,
+      ...change.recording,
       said,
     });
-    // What is refused to one is refused to all.
-    if (isRefused && (ended.code === 'forbidden' || ended.code === 'misconfigured')) break;
+    if (isForAll) break;
   }
   const undo = isUndo || tally.changed === 0 ? '' : ' Within the grace it can be taken back:  archiver retire --undo';
-  report.text(`\n${String(tally.changed)} changed, ${String(tally.failed)} failed.${undo}`);
-  const exit = tally.failed > 0 ? EXIT.findings : EXIT.well;
-  report.summary({ toChange: changes.length, ...tally }, exit);
+  const held = tally.held === 0 ? '' : `, ${String(tally.held)} left: a hold came in between`;
+  report.text(`\n${String(tally.changed)} changed, ${String(tally.failed)} failed${held}.${undo}`);
+  const exit = tally.failed + tally.held + left > 0 ? EXIT.findings : EXIT.well;
+  report.summary({ toChange: changes.length, left, ...tally }, exit);
   return exit;
+}
+
+interface ChangeEnd {
+  readonly state: 'changed' | 'failed' | 'held';
+  readonly said: string;
+  /** What is refused to one is refused to all. */
+  readonly isForAll: boolean;
+}
+
+/** On record before it is asked for. A hold may have come since it was planned. */
+async function changeOne(
+  { recording, deleteDate, before }: DateChange,
+  { isUndo, archive, retention, audit }: RetireRun,
+  signal: AbortSignal,
+): Promise<ChangeEnd> {
+  const [hold] = isUndo ? [] : await holdsOn(recording, archive.notes, signal);
+  if (hold !== undefined) return { state: 'held', said: `case ${hold.case} holds it`, isForAll: false };
+  const about = {
+    ...(isUndo ? { undo: true } : {}),
+    ...(deleteDate === undefined ? {} : { deleteDate }),
+    ...(before === undefined ? {} : { before }),
+  };
+  await audit.record({ action: 'retired', ...operator(), ...recording, about }, signal);
+  try {
+    const at = deleteDate === undefined ? undefined : new Date(deleteDate);
+    const { deleteDate: told } = await retention.deleteAt(recording, at, signal);
+    return { state: 'changed', said: `Genesys says: ${told?.toISOString() ?? 'no date'}`, isForAll: false };
+  } catch (thrown) {
+    const { code, message } = Failure.from(thrown);
+    const isForAll = code === 'forbidden' || code === 'misconfigured';
+    return { state: 'failed', said: `${code}: ${message}`, isForAll };
+  }
 }

@@ -133,7 +133,8 @@ export function parseMedia(answer: JsonAnswer, recording: ConversationRecording)
   };
 }
 
-function fieldsOfRecording(body: unknown, recording: ConversationRecording): Fields {
+/** @throws Failure `upstream-error` where it is no recording, or another one than was asked for */
+export function fieldsOfRecording(body: unknown, recording: ConversationRecording): Fields {
   const fields = Fields.in(body);
   if (fields === undefined) throw unexpectedAnswer('JSON that is no recording');
   if (idIn(fields, 'id') !== recording.recordingId) throw unexpectedAnswer('another recording than the one asked for');

@@ -11,8 +11,8 @@ import { Fields } from '../fields.ts';
 import { canonicalId, isId } from '../recording.ts';
 import { backoffMs } from '../waiting.ts';
 import { Api } from './api.ts';
-import { createAgent, type JsonAnswer } from './exchange.ts';
-import type { ConversationRecording } from './recording-answer.ts';
+import { createAgent } from './exchange.ts';
+import { type ConversationRecording, fieldsOfRecording } from './recording-answer.ts';
 
 /** What Genesys says of a recording there. */
 export interface SourceState {
@@ -23,7 +23,8 @@ export interface SourceState {
 }
 
 export interface RefusedProtection {
-  readonly conversationId: string;
+  /** undefined where Genesys does not say which it is. */
+  readonly conversationId: string | undefined;
   readonly reason: string;
 }
 
@@ -69,11 +70,11 @@ export class GenesysRetention {
     return this.#api.clock.skewMs;
   }
 
-  /** Starts no transcoding. @throws Failure `not-found`, `forbidden`, … */
+  /** Starts no transcoding. @throws Failure `not-found`, `forbidden`, `upstream-error` where what it says cannot be relied on, … */
   async stateOf(recording: ConversationRecording, signal: AbortSignal): Promise<SourceState> {
-    return stateIn(
-      await this.#api.ask({ path: pathOfSource(recording, 'recordingmetadata'), caller: 'worker' }, signal),
-    );
+    const path = pathOfSource(recording, 'recordingmetadata');
+    const { body } = await this.#api.ask({ path, caller: 'worker' }, signal);
+    return stateIn(fieldsOfRecording(body, recording));
   }
 
   /** Asks for what Genesys has stored away. @throws Failure `upstream-error` where it says nothing of restoring it */
@@ -102,7 +103,7 @@ export class GenesysRetention {
     const right = isProtected ? 'recording:deletionProtection:apply' : 'recording:deletionProtection:revoke';
     const asked = this.#api.ask({ method: 'PUT', path, body: { conversationIds }, caller: 'worker' }, signal);
     const { body } = await asked.catch((thrown: unknown) => refuseBy(thrown, right));
-    return (Fields.in(body)?.array('failedUpdates') ?? []).flatMap(refusedIn);
+    return (Fields.in(body)?.array('failedUpdates') ?? []).map(refusedIn);
   }
 
   /** Those of them that Genesys protects; at most {@link MOST_PROTECTED_AT_ONCE}. Needs no permission. */
@@ -113,7 +114,7 @@ export class GenesysRetention {
     );
     if (!Array.isArray(body))
       throw new Failure('upstream-error', 'Genesys answered with a list of protected conversations that is no array.');
-    return new Set(body.flatMap((entry: unknown) => Fields.in(entry)?.text('id') ?? []).map(canonicalId));
+    return new Set(body.map(protectedIn));
   }
 
   async close(): Promise<void> {
@@ -158,23 +159,34 @@ function pathOfSource(
   return `/api/v2/conversations/${encodeURIComponent(conversationId)}/${kind}/${encodeURIComponent(recordingId)}`;
 }
 
-function stateIn({ body }: JsonAnswer): SourceState {
-  const fields = Fields.in(body);
+function stateIn(fields: Fields): SourceState {
   return {
-    fileState: (fields?.text('fileState') ?? '').toUpperCase(),
-    archiveDate: fields?.instant('archiveDate'),
-    deleteDate: fields?.instant('deleteDate'),
+    fileState: (fields.text('fileState') ?? '').toUpperCase(),
+    archiveDate: fields.instant('archiveDate'),
+    deleteDate: dateOrNone(fields, 'deleteDate'),
   };
 }
 
-function refusedIn(entry: unknown): readonly RefusedProtection[] {
+/** One that is there and cannot be read is not taken for none: it would be lost, or believed to be gone. */
+function dateOrNone(fields: Fields, name: string): Date | undefined {
+  const [text, date] = [fields.raw(name), fields.instant(name)];
+  if (date !== undefined || text === undefined || text === null || text === '') return date;
+  throw new Failure('upstream-error', `Genesys answered with a ${name} that cannot be read.`);
+}
+
+/** What names no conversation may be about any of them. */
+function protectedIn(entry: unknown): string {
+  const id = Fields.in(entry)?.text('id') ?? '';
+  if (isId(id)) return canonicalId(id);
+  throw new Failure('upstream-error', 'Genesys answered with a protected conversation without an id.');
+}
+
+function refusedIn(entry: unknown): RefusedProtection {
   const fields = Fields.in(entry);
-  const conversationId = fields?.fields('conversation')?.text('id');
-  if (conversationId === undefined || !isId(conversationId)) return [];
+  const conversationId = fields?.fields('conversation')?.text('id') ?? '';
   const code = fields?.text('errorCode') ?? '';
-  return [
-    { conversationId: canonicalId(conversationId), reason: /^[a-z0-9._-]{1,64}$/i.test(code) ? code : 'refused' },
-  ];
+  const reason = /^[a-z0-9._-]{1,64}$/i.test(code) ? code : 'refused';
+  return { conversationId: isId(conversationId) ? canonicalId(conversationId) : undefined, reason };
 }
 
 function refuseBy(thrown: unknown, right: string): never {

@@ -1,5 +1,7 @@
 /** What is asked of Genesys: to give back, to delete, never to delete. */
 import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { detailsName, transcriptName } from '../../src/archive/details.ts';
 import { writeProof, writeReading } from '../../src/archive/proofs.ts';
@@ -179,6 +181,109 @@ test('a date of somebody else is not taken back, and a date that Genesys does no
   const unbelieved = await scene.run('retire', ...RANGE, '--confirm', '1');
   assert.equal(unbelieved.code, 3, unbelieved.stdout + unbelieved.stderr);
   assert.match(unbelieved.stdout, /failed {3}c-a\/a {2}upstream-error: Genesys took the request and says otherwise/);
+});
+
+const ODD_STATES: readonly (readonly [string, string])[] = [
+  ['nothing', 'return-202;body:text:'],
+  ['no recording', 'body:text:[]'],
+  ['another recording', 'id:somebody-else'],
+  ['a date of deletion that is a number', 'body:text:{"id":"a","conversationId":"c-a","deleteDate":1796342400000}'],
+  ['a date of deletion that is no date', 'body:text:{"id":"a","conversationId":"c-a","deleteDate":"never"}'],
+];
+
+for (const [what, fault] of ODD_STATES)
+  test(`where Genesys answers with ${what}, nothing is retired and nothing is believed to be taken back (operators 12)`, async (t) => {
+    const scene = await setUp(t);
+    await both(scene, 'a');
+    scene.genesys.update('a', { extra: { deleteDate: undefined } });
+    await prove(scene);
+    scene.genesys.fault('metadata:a', fault);
+    const plan = await scene.run('retire', ...RANGE, '--confirm', '1');
+    assert.deepEqual([plan.code, puts(scene)], [4, 0], plan.stdout + plan.stderr);
+    assert.match(plan.stdout, /^stays {2}c-a\/a {2}Genesys answered with /m);
+    assert.equal((await scene.run('retire', ...RANGE, '--confirm', '1')).code, 0);
+    scene.genesys.organization.onRequest = (route) => {
+      if (route === 'restore:a') scene.genesys.fault('metadata:a', fault);
+    };
+    const undo = await scene.run('retire', '--undo', '--confirm', '1');
+    assert.match(undo.stdout, /^failed {3}c-a\/a {2}upstream-error: Genesys answered with /m);
+    assert.equal(undo.code, 3);
+  });
+
+for (const odd of ['["c-a"]', '[{"conversation":{"id":"c-a"}}]', '[null]', '{"entities":[]}'])
+  test(`a list of protected conversations that cannot be read (${odd}) lets nothing be retired (operators 12)`, async (t) => {
+    const scene = await setUp(t);
+    await both(scene, 'a');
+    await prove(scene);
+    scene.genesys.fault('protected', `body:text:${odd}`);
+    const plan = await scene.run('retire', ...RANGE, '--confirm', '1');
+    assert.deepEqual([plan.code, puts(scene)], [1, 0], plan.stdout + plan.stderr);
+  });
+
+test('what is gone at Genesys or not shown any more keeps undo from none of the others (operators 12)', async (t) => {
+  const scene = await setUp(t);
+  const faults = { gone: 'return-404', unseen: 'return-403;code:missing.any.permissions', odd: 'body:text:{}' };
+  for (const id of ['a', ...Object.keys(faults)]) await both(scene, id);
+  await prove(scene);
+  assert.equal((await scene.run('retire', ...RANGE, '--confirm', '4')).code, 0);
+  for (const [id, fault] of Object.entries(faults)) scene.genesys.fault(`metadata:${id}`, fault, 9);
+  const undo = await scene.run('retire', '--undo', '--confirm', '1');
+  assert.equal(undo.code, 3, undo.stdout + undo.stderr);
+  assert.match(undo.stdout, /^changed {2}c-a\/a /m);
+  for (const id of Object.keys(faults)) assert.match(undo.stdout, new RegExp(`^left   c-${id}/${id}  `, 'm'));
+});
+
+test('what could not be taken back is taken back by the next undo, and of two graces the date from before both comes back (operators 12)', async (t) => {
+  const scene = await setUp(t);
+  for (const id of ['a', 'b']) await both(scene, id);
+  scene.genesys.update('a', { extra: { deleteDate: '2027-08-05T00:00:00.000Z' } });
+  scene.genesys.update('b', { extra: { deleteDate: undefined } });
+  await prove(scene);
+  for (const grace of ['20d', '10d'])
+    assert.equal((await scene.run('retire', ...RANGE, '--grace', grace, '--confirm', '2')).code, 0);
+  scene.genesys.fault('restore:a', 'return-403;code:missing.permissions');
+  assert.equal((await scene.run('retire', '--undo', '--confirm', '2')).code, 3);
+  const again = await scene.run('retire', '--undo', '--json');
+  assert.ok(Number(summaryOf(again)['toChange']) >= 1, 'what was refused is still to be taken back');
+  const undone = await scene.run('retire', '--undo', '--confirm', String(summaryOf(again)['toChange']));
+  assert.equal(undone.code, 0, undone.stdout + undone.stderr);
+  assert.match(undone.stdout, /^changed {2}c-a\/a {2}Genesys says: 2027-08-05T00:00:00\.000Z$/m);
+  assert.equal(summaryOf(await scene.run('retire', '--undo', '--json'))['toChange'], 0);
+  for (const [id, date] of [
+    ['a', '2027-08-05T00:00:00.000Z'],
+    ['b', undefined],
+  ] as const) {
+    const plan = await scene.run('retire', ...RANGE, '--json');
+    const planned = linesOf(plan).find(({ type, recordingId }) => type === 'planned' && recordingId === id);
+    assert.equal(planned?.['before'], date, id);
+  }
+});
+
+test('a hold that comes while dates are set keeps what is behind it (operators 12)', async (t) => {
+  const scene = await setUp(t);
+  for (const id of ['a', 'b']) await both(scene, id);
+  await prove(scene);
+  scene.genesys.organization.onRequest = (route) => {
+    if (route !== 'restore:a') return;
+    const folder = join(scene.path ?? '', 'holds', 'c-b._');
+    mkdirSync(folder, { recursive: true });
+    const ids = { conversationId: 'c-b', recordingId: null };
+    const hold = { version: 1, case: 'K', ...ids, reason: 'x', by: 'y', heldAt: AT };
+    writeFileSync(join(folder, 'K.json'), JSON.stringify(hold));
+  };
+  const retired = await scene.run('retire', ...RANGE, '--confirm', '2');
+  assert.equal(retired.code, 3, retired.stdout + retired.stderr);
+  assert.match(retired.stdout, /^held {5}c-b\/b {2}case K holds it$/m);
+  assert.equal(puts(scene), 1);
+});
+
+test('a refusal of protection that names no conversation is a refusal all the same (operators 12)', async (t) => {
+  const scene = await setUp(t);
+  scene.genesys.addRecording({ recordingId: 'r', conversationId: 'c', files: [] });
+  scene.genesys.fault('protect', 'body:text:{"failedUpdates":[{"errorCode":"limit.exceeded"}]}');
+  const held = await scene.run('hold', 'K', '--conversation', 'c', '--reason', 'x', '--at-source');
+  assert.equal(held.code, 3, held.stdout + held.stderr);
+  assert.match(held.stdout, /not protected at Genesys {2}one of them/);
 });
 
 test('a role that may not set dates is told which permission it lacks', async (t) => {
