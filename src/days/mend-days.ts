@@ -32,6 +32,8 @@ export interface MendDaysNeeds extends ProofNeeds, Omit<DayWatcher, 'onProgress'
   readonly again: boolean;
   /** Whoever started this run knows that an earlier one was killed. */
   readonly wasKilled: boolean;
+  /** Divisions that the client is shown as the run begins, where that is known: a day that was proven without one of them is looked at. */
+  readonly shown?: readonly string[] | undefined;
   readonly onDay: (proof: DayProof) => void;
   readonly onLook?: (day: string, conversations: number) => void;
   /** Recordings of the day that were left because only a person can change what keeps them; told once for each reason. */
@@ -46,8 +48,7 @@ const MISSING_OR_FAILED = new Set(['missing', 'failed'] as const);
 
 /** How many days were looked at: not those that are proven. Ends early, and well, once `signal` aborts. */
 export async function mendDays(days: Iterable<string>, needs: MendDaysNeeds, signal: AbortSignal): Promise<number> {
-  const { archive, run, again } = needs;
-  const inSight = await needs.inSight?.(signal);
+  const { archive, run, again, shown: inSight } = needs;
   const earlier = await findEarlierRuns(run, archive.notes, signal);
   if (earlier.isUnderWay) needs.onElsewhere?.();
   for (const culprit of earlier.culprits) await giveUp(culprit, needs, signal);

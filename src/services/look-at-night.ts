@@ -83,6 +83,7 @@ export class NightlyLook {
         index,
         now,
         inSight,
+        shown: known.inSight,
         bulk,
         atOnce: AT_ONCE,
         run: 'night',

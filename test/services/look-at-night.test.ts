@@ -24,6 +24,22 @@ test('what no event told of is fetched by the service itself, and the days are p
   assert.match(await night.metrics.text(), /^archiver_days_incomplete 0$/m);
 });
 
+test('Genesys is asked for the divisions once as a night begins, once for each proof and once as it ends', async (t) => {
+  const night = await openNight(t);
+  const asked = (): readonly string[] =>
+    night.genesys.requests().flatMap(({ route }) => (/^(subject|analytics-\w+)$/.test(route) ? [route] : []));
+  await night.look();
+  const routes = asked();
+  const begin = routes.findIndex((route) => route.startsWith('analytics-'));
+  assert.deepEqual(routes.slice(0, begin), ['subject']);
+  const proofs = await Promise.all(
+    [2, 1, 0].map((days) => newestProof('complete', daysAgo(days), night.archive.notes, signal())),
+  );
+  const proven = proofs.filter((proof) => proof !== undefined).length;
+  assert.ok(proven > 0);
+  assert.equal(routes.filter((route) => route === 'subject').length, 1 + proven + 1);
+});
+
 test('a fresh archive is not filled with years of calls: only what is since its first look', async (t) => {
   const night = await openNight(t, true);
   night.lose('long-ago', daysAgo(20));
