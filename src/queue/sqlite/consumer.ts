@@ -79,9 +79,11 @@ export class Consumer {
   /** Until `signal` aborts. @throws Failure when the file has become unusable */
   async run(signal: AbortSignal): Promise<void> {
     const ring = (): void => this.#ring();
+    // Whoever has no slot left takes nothing, and each change of its own rings as well.
+    const ringIfFree = (): void => (this.#freeSlots() > 0 ? ring() : undefined);
     const heartbeat = setInterval(() => void this.#beat(), this.#needs.leaseMs / 3);
-    const deafen = this.#needs.bell.listen(ring);
-    const watcher = watchWrites(this.#needs.path, ring);
+    const deafen = this.#needs.bell.listen(ringIfFree);
+    const watcher = watchWrites(this.#needs.path, ringIfFree);
     signal.addEventListener('abort', ring);
     try {
       while (!signal.aborted) await this.#turn(signal);
@@ -118,11 +120,19 @@ export class Consumer {
   /** When there is something to take next, wall clock ms; whoever has no slot left hears of none. */
   async #fill(signal: AbortSignal): Promise<number> {
     const { table, now } = this.#needs;
-    if (this.#leases.size >= this.#slots) return Number.POSITIVE_INFINITY;
+    const free = this.#freeSlots();
+    if (free === 0) return Number.POSITIVE_INFINITY;
     const dueAt = table.nextDueAt(this.#clock.mayReclaim());
     if (dueAt > now()) return dueAt;
-    await this.#take(this.#slots - this.#leases.size, signal);
-    return this.#leases.size >= this.#slots ? Number.POSITIVE_INFINITY : table.nextDueAt(this.#clock.mayReclaim());
+    await this.#take(free, signal);
+    return this.#freeSlots() === 0 ? Number.POSITIVE_INFINITY : table.nextDueAt(this.#clock.mayReclaim());
+  }
+
+  /** Work that is over leaves its slot as its end is written: the next message is taken by the same transaction. */
+  #freeSlots(): number {
+    let atWork = 0;
+    for (const { isSettling } of this.#leases) if (!isSettling) atWork += 1;
+    return Math.max(0, this.#slots - atWork);
   }
 
   async #take(limit: number, signal: AbortSignal): Promise<void> {
@@ -235,6 +245,7 @@ export class Consumer {
   async #settle(lease: Lease, ending: ClaimEnding): Promise<void> {
     const { table, leaseMs, pollMs, commit } = this.#needs;
     lease.isSettling = true;
+    this.#ring();
     for (;;) {
       try {
         const held = await this.#write(() => table.settle(lease.claim, ending));

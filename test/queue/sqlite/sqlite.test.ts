@@ -81,6 +81,36 @@ function look<T>(path: string, read: (database: DatabaseSync) => T): T {
   }
 }
 
+/** Transactions in the log of a queue: its frames that end one say how large the file is then (https://sqlite.org/fileformat.html#walformat). */
+async function committedIn(path: string): Promise<number> {
+  const log = await readFile(`${path}-wal`);
+  const [salts, pageBytes] = [log.subarray(16, 24), log.readUInt32BE(8)];
+  let committed = 0;
+  for (let at = 32; at + 24 <= log.length; at += 24 + pageBytes)
+    if (log.subarray(at + 8, at + 16).equals(salts) && log.readUInt32BE(at + 4) > 0) committed += 1;
+  return committed;
+}
+
+fileTest('the end of a message and the taking of the next are one transaction', async ({ path, open }) => {
+  const queue = open();
+  const count = 24;
+  await queue.publish(
+    Array.from({ length: count }, (_, at) => recordingMessage(`r-${String(at)}`)),
+    NEVER,
+  );
+  const before = await committedIn(path);
+  const consumer = consuming(queue, () => DONE);
+  const seen = await consumer.first(count);
+  await consumer.stop();
+  assert.equal(new Set(seen.map(({ name }) => name)).size, count);
+  assert.deepEqual(await queue.depth?.(), { ready: 0, waiting: 0, running: 0, dead: 0 });
+  // The first taking and the last end stand alone, and what is written once a minute.
+  assert.ok(
+    (await committedIn(path)) - before <= count + 4,
+    `${String((await committedIn(path)) - before)} transactions`,
+  );
+});
+
 fileTest('a burst of publishes shares transactions, and each is durable when it resolves', async ({ path, open }) => {
   const queue = open();
   const sizes: number[] = [];
