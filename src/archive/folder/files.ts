@@ -41,6 +41,9 @@ export class FolderFiles {
   readonly #onUnsynced: () => void;
   #realRoot: string | undefined;
   #isUnsynced = false;
+  /** Whether the umask leaves what is made here the permissions that were asked for: seen once, it need not be asked again. */
+  #areFilesGranted = false;
+  #areFoldersGranted = false;
 
   /** `root` may itself be a link: it is the operator's. `onUnsynced` is told once that names cannot be made durable here. */
   constructor(root: string, onUnsynced: () => void = () => undefined) {
@@ -90,7 +93,7 @@ export class FolderFiles {
   async create(name: string): Promise<FileHandle> {
     const file = await open(this.path(name), 'wx+', FILE_MODE);
     try {
-      await grantFile(file);
+      await this.#grantFile(file);
       return file;
     } catch (error) {
       await file.close();
@@ -101,7 +104,7 @@ export class FolderFiles {
   /** A new file, whole and fsynced. An fsync that fails is never tried again: the kernel may have dropped the pages. */
   async write(name: string, content: string | Uint8Array): Promise<void> {
     await using file = await open(this.path(name), 'wx+', FILE_MODE);
-    await allOver([grantFile(file), ...(content.length > 0 ? [file.writeFile(content)] : [])]);
+    await allOver([this.#grantFile(file), ...(content.length > 0 ? [file.writeFile(content)] : [])]);
     await file.sync();
   }
 
@@ -177,7 +180,7 @@ export class FolderFiles {
   /** A folder for what is not done yet: a crash may take its name. Its parent is there. */
   async makeStaging(name: string): Promise<void> {
     await mkdir(this.path(name), { mode: FOLDER_MODE });
-    await grant(this.path(name), FOLDER_MODE);
+    await this.#grantFolder(this.path(name));
   }
 
   /** Whatever it is. */
@@ -265,11 +268,26 @@ export class FolderFiles {
         above.push(...(await this.#makeMissing(dirname(path))));
         await mkdir(path, { mode: FOLDER_MODE });
       });
-      await grant(path, FOLDER_MODE);
+      await this.#grantFolder(path);
     } catch (error) {
       if (systemCode(error) !== 'EEXIST') throw error;
     }
     return [...above, path];
+  }
+
+  /** mkdir(2) and open(2) take the umask away. Bits that a folder inherits (setgid) stay. */
+  async #grantFolder(path: string): Promise<void> {
+    if (this.#areFoldersGranted) return;
+    const { mode } = await lstat(path);
+    if ((mode & 0o777) === FOLDER_MODE) this.#areFoldersGranted = true;
+    else await unlessUnsupported(chmod(path, (mode & 0o7000) | FOLDER_MODE));
+  }
+
+  async #grantFile(file: FileHandle): Promise<void> {
+    if (this.#areFilesGranted) return;
+    const { mode } = await file.stat();
+    if ((mode & 0o777) === FILE_MODE) this.#areFilesGranted = true;
+    else await unlessUnsupported(file.chmod(FILE_MODE));
   }
 
   /** The root as the system calls it; it is there once anything below it was opened. */
@@ -405,17 +423,6 @@ async function samePath(file: FileHandle, path: string): Promise<string | undefi
   const [real, opened] = [await realpath(path), await file.stat()];
   const there = await lstat(real);
   return there.ino === opened.ino && there.dev === opened.dev ? real : undefined;
-}
-
-/** mkdir(2) and open(2) take the umask away. Bits that a folder inherits (setgid) stay. */
-async function grant(path: string, mode: number): Promise<void> {
-  const { mode: given } = await lstat(path);
-  if ((given & 0o777) !== mode) await unlessUnsupported(chmod(path, (given & 0o7000) | mode));
-}
-
-async function grantFile(file: FileHandle): Promise<void> {
-  const { mode } = await file.stat();
-  if ((mode & 0o777) !== FILE_MODE) await unlessUnsupported(file.chmod(FILE_MODE));
 }
 
 /** Where permissions belong to the mount (CIFS, FAT), they cannot be changed and need not be. */

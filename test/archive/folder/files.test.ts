@@ -202,6 +202,24 @@ for (const umask of [0o000, 0o002, 0o022, 0o027, 0o077, 0o777]) {
   });
 }
 
+test('whoever has seen that the umask takes nothing away asks no more', async (t) => {
+  const before = process.umask(0o022);
+  t.after(() => process.umask(before));
+  await withFolder(async ({ archive }) => {
+    await archive.check(signal());
+    await store(archive, CALL, CONTENT);
+    await replaceHandle(t, 'chmod', async () => Promise.reject(new Error('Asked for permissions that are there.')));
+    const asked: unknown[] = [];
+    await replaceHandle(t, 'stat', async (handle, real) => {
+      asked.push(handle.fd);
+      return real();
+    });
+    await store(archive, OTHER, CONTENT);
+    // Of the WebM alone, whose size is compared.
+    assert.equal(asked.length, 1);
+  });
+});
+
 test('a group that folders inherit (setgid) goes on to new ones', async () => {
   await withFolder(async ({ archive, path }) => {
     await mkdir(path);

@@ -31,10 +31,10 @@ export function failCall(t: TestContext, name: Name, code: string): void {
   });
 }
 
-/** fsync and chmod of open files and folders. */
+/** fsync, chmod and stat of open files and folders. */
 export async function replaceHandle(
   t: TestContext,
-  name: 'sync' | 'datasync' | 'chmod',
+  name: 'sync' | 'datasync' | 'chmod' | 'stat',
   replacement: (handle: FileHandle, real: () => Promise<unknown>) => Promise<unknown>,
 ): Promise<void> {
   await using file = await fs.open(import.meta.filename);
