@@ -88,17 +88,23 @@ export async function persist<T>(
  * The outcome of `work`, or a rejection with the signal's reason as soon as it aborts. `work` itself goes on: whoever needs
  * it ended ends it.
  */
-export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
+export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
   const abort = (): void => reject(signal.reason);
+  const over = (): void => signal.removeEventListener('abort', abort);
   if (signal.aborted) abort();
   else signal.addEventListener('abort', abort, { once: true });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener('abort', abort);
-    work.catch(() => undefined);
-  }
+  work.then(
+    (outcome) => {
+      over();
+      resolve(outcome);
+    },
+    (error: unknown) => {
+      over();
+      reject(error);
+    },
+  );
+  return promise;
 }
 
 /**

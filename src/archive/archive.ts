@@ -1,5 +1,6 @@
 /** The contract every archive keeps (test/archive/suite.ts): layout as in README "What lies in the archive". */
 import type { Readable } from 'node:stream';
+import { Failure } from '../failure.ts';
 import type { Recording } from '../recording.ts';
 import type { FailureRecord, Manifest, WaitingRecord } from './manifest.ts';
 import type { Notes } from './notes.ts';
@@ -52,6 +53,16 @@ export interface Deposit extends AsyncDisposable {
     contentType: 'audio/webm' | 'video/webm',
     describe: (stored: Stored) => Manifest,
   ): Promise<Manifest>;
+}
+
+/** What is asked of a deposit after its commit. */
+export function committedOnce(): Failure {
+  return new Failure('internal', 'A deposit can be committed only once.');
+}
+
+/** What is asked of a deposit that was let go. */
+export function abandoned(): Failure {
+  return new Failure('internal', 'The deposit was abandoned before this.');
 }
 
 export interface ByteRange {

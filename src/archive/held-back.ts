@@ -4,6 +4,9 @@ import { release } from '../memory.ts';
 /** Written and read back in pieces of about this size: each costs the process the same, however small. */
 export const PIECE_BYTES = 1024 * 1024;
 
+/** Room for what is short; the first piece is as large as the others once it needs to be. */
+const FIRST_BYTES = 32 * 1024;
+
 export class HeldBack {
   sizeBytes = 0;
   #pieces: Buffer[] = [];
@@ -11,16 +14,28 @@ export class HeldBack {
   add(chunk: Buffer): void {
     for (let at = 0; at < chunk.length;) {
       const used = this.sizeBytes % PIECE_BYTES;
-      const piece = used === 0 ? undefined : this.#pieces.at(-1);
-      const copied = chunk.copy(piece ?? this.#begin(), used, at);
+      const copied = chunk.copy(this.#room(used, chunk.length - at), used, at);
       this.sizeBytes += copied;
       at += copied;
     }
   }
 
-  #begin(): Buffer {
-    const piece = Buffer.allocUnsafeSlow(PIECE_BYTES);
+  /** The piece that `used` bytes of are taken, with room for `wanted` more or as many as it may hold. */
+  #room(used: number, wanted: number): Buffer {
+    const last = used === 0 ? undefined : this.#pieces.pop();
+    const piece = last !== undefined && used + wanted <= last.length ? last : this.#larger(last, used + wanted);
     this.#pieces.push(piece);
+    return piece;
+  }
+
+  #larger(last: Buffer | undefined, bytes: number): Buffer {
+    if (last?.length === PIECE_BYTES) return last;
+    const isShort = this.#pieces.length === 0 && bytes <= FIRST_BYTES;
+    const piece = Buffer.allocUnsafeSlow(isShort ? FIRST_BYTES : PIECE_BYTES);
+    if (last !== undefined) {
+      last.copy(piece);
+      release(last);
+    }
     return piece;
   }
 

@@ -1,4 +1,5 @@
 /** The place where media lies → answers of the media host, over connections that belong to one download and end with it. */
+import { errors } from 'undici';
 import type { Dispatcher } from 'undici';
 import { setImmediate } from 'node:timers/promises';
 import type { Proxies } from '../config/proxies.ts';
@@ -19,6 +20,9 @@ export interface SourceLimits {
 }
 
 const MAX_HEADER_BYTES = 16_384;
+
+/** Made once: nobody reads where it comes from, and to find that out costs more than to close a connection. */
+const CLOSED = new errors.ClientDestroyedError('The download has ended.');
 
 export class MediaSource {
   /** Aborted by {@link close}, with its reason. */
@@ -92,7 +96,7 @@ export class MediaSource {
     this.#letGo();
     this.#scope.abort(reason);
     this.#location = undefined;
-    void Promise.allSettled([this.#main.destroy(), this.#aside?.destroy()]).then(() =>
+    void Promise.allSettled([this.#main.destroy(CLOSED), this.#aside?.destroy(CLOSED)]).then(() =>
       this.#allClosed.resolve(undefined),
     );
     return this.closed;

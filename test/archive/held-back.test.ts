@@ -9,6 +9,9 @@ const sha256 = (parts: readonly Buffer[]): string =>
 for (const [name, sizes] of [
   ['nothing', []],
   ['small chunks', [1, 0, 1000, 1]],
+  ['as much as the first room, byte by byte across its end', [32 * 1024 - 1, 1, 1, 1]],
+  ['more than the first room at once', [40_000, 40_000]],
+  ['a little, then more than a piece', [10, PIECE_BYTES]],
   ['exactly one piece', [PIECE_BYTES]],
   ['chunks across pieces', [PIECE_BYTES - 1, 2, PIECE_BYTES, 7]],
   ['a chunk of several pieces', [5, 3 * PIECE_BYTES + 5]],
@@ -40,4 +43,11 @@ test('emptied it gives its memory back at once, and begins anew', () => {
   assert.deepEqual([held.sizeBytes, held.pieces()], [0, []]);
   held.add(Buffer.from('new'));
   assert.equal(Buffer.concat(held.pieces()).toString(), 'new');
+});
+
+test('what is short takes no more memory than a few seconds of sound', () => {
+  const held = new HeldBack();
+  held.add(Buffer.alloc(5_000, 1));
+  const [piece] = held.pieces();
+  assert.ok(piece !== undefined && piece.buffer.byteLength <= 64 * 1024);
 });

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { Failure } from '../../failure.ts';
 import { release } from '../../memory.ts';
 import { keyOf, type Recording } from '../../recording.ts';
-import type { Deposit, OriginalSink, Sink, Stored } from '../archive.ts';
+import { abandoned, committedOnce, type Deposit, type OriginalSink, type Sink, type Stored } from '../archive.ts';
 import { reasonOf } from '../../waiting.ts';
 import { completeRecording, type CommitNeeds, type KeptLevels, type ShownWebm } from './commit.ts';
 import { removeAll } from './metadata.ts';
@@ -48,7 +48,8 @@ export class BucketDeposit implements Deposit {
   readonly #held = new HeldBack();
   #levels: KeptLevels | undefined;
   #body: ObjectWriter | undefined;
-  #ended: Failure | undefined;
+  /** Why nothing more is taken. */
+  #ended: (() => Failure) | undefined;
   /** From the moment the WebM may have appeared, its staged originals belong to whoever completes it. */
   #shown = false;
 
@@ -99,7 +100,7 @@ export class BucketDeposit implements Deposit {
       // Of another maker's WebM they are not.
       const committed = await this.#complete({ object, levels: ours ? this.#levels : undefined });
       this.#shown = false;
-      this.#ended = new Failure('internal', 'A deposit can be committed only once.');
+      this.#ended = committedOnce;
       return committed;
     });
   }
@@ -116,7 +117,7 @@ export class BucketDeposit implements Deposit {
 
   /** Cancels uploads and removes what was staged. What cannot be removed now, the sweep removes later. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#ended ??= new Failure('internal', 'The deposit was abandoned before this.');
+    this.#ended ??= abandoned;
     const writers = [...this.#originals.values()].map((original) => original.writer);
     if (this.#body !== undefined) writers.push(this.#body);
     const originals = this.#shown ? [] : [...this.#originals.keys()];
@@ -130,13 +131,13 @@ export class BucketDeposit implements Deposit {
 
   /** The first error ends the deposit: after it nothing of it may become visible. */
   async #work<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#ended !== undefined) throw this.#ended;
+    if (this.#ended !== undefined) throw this.#ended();
     try {
       this.#signal.throwIfAborted();
       return await work();
     } catch (thrown) {
       const failure = this.#signal.aborted ? reasonOf(this.#signal) : Failure.from(thrown);
-      this.#ended ??= failure;
+      this.#ended ??= () => failure;
       throw failure;
     }
   }

@@ -6,7 +6,7 @@ import { dirname } from 'node:path';
 import { Failure, systemCode } from '../../failure.ts';
 import { keyOf, pathOf, type Recording } from '../../recording.ts';
 import { allOver } from '../../waiting.ts';
-import type { Deposit, OriginalSink, Sink, Stored } from '../archive.ts';
+import { abandoned, committedOnce, type Deposit, type OriginalSink, type Sink, type Stored } from '../archive.ts';
 import { combineCrc32c, crc32c, createChecksum, createCrc32c, encodeCrc32c, type Checksum } from '../checksum.ts';
 import { requireNotErased } from '../erased.ts';
 import { HeldBack, PIECE_BYTES } from '../held-back.ts';
@@ -71,7 +71,8 @@ export class FolderDeposit implements Deposit {
   #webm: FileHandle | undefined;
   #made: Promise<unknown> | undefined;
   #committing: Promise<Manifest> | undefined;
-  #ended: Failure | undefined;
+  /** Why nothing more is taken. */
+  #ended: (() => Failure) | undefined;
 
   constructor(recording: Recording, needs: FolderDepositNeeds, signal: AbortSignal) {
     this.#recording = recording;
@@ -123,7 +124,7 @@ export class FolderDeposit implements Deposit {
       const committed = await this.#publish(manifest);
       // In its place: nothing is staged any more.
       if (committed === manifest) this.#made = undefined;
-      this.#ended = new Failure('internal', 'A deposit can be committed only once.');
+      this.#ended = committedOnce;
       return committed;
     });
     this.#committing ??= committing;
@@ -136,7 +137,7 @@ export class FolderDeposit implements Deposit {
    */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#committing?.catch(ignore);
-    this.#ended ??= new Failure('internal', 'The deposit was abandoned before this.');
+    this.#ended ??= abandoned;
     await this.#made?.catch(ignore);
     for (const file of this.#openFiles()) await file.close().catch(ignore);
     if (this.#made !== undefined) {
@@ -147,12 +148,13 @@ export class FolderDeposit implements Deposit {
 
   /** The first error ends the deposit: after a write or an fsync that failed nothing of it may become visible. */
   async #work<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#ended !== undefined) throw this.#ended;
+    if (this.#ended !== undefined) throw this.#ended();
     this.#signal.throwIfAborted();
     try {
       return await onFolder(work);
     } catch (thrown) {
-      this.#ended ??= Failure.from(thrown);
+      const failure = Failure.from(thrown);
+      this.#ended ??= () => failure;
       throw thrown;
     }
   }
