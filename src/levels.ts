@@ -173,11 +173,23 @@ function pictureOf({ values, speech }: ChannelLevels): string {
   return Array.from({ length: PICTURE_COLUMNS }, (_, column) => {
     const start = Math.floor((column * values.length) / PICTURE_COLUMNS);
     const end = Math.max(start + 1, Math.floor(((column + 1) * values.length) / PICTURE_COLUMNS));
-    const spoken = values.subarray(start, end).filter((_value, index) => isSpoken[start + index] === 1);
-    if (spoken.length === 0) return '0';
-    const loudness = 1 - Math.min(Math.max(loudest - meanOf(spoken), 0) / PICTURE_RANGE, 0.9);
-    return Math.max(1, Math.round(15 * loudness * Math.sqrt(spoken.length / (end - start)))).toString(16);
+    const [spoken, mean] = spokenIn(values, isSpoken, { start, end });
+    if (spoken === 0) return '0';
+    const loudness = 1 - Math.min(Math.max(loudest - mean, 0) / PICTURE_RANGE, 0.9);
+    return Math.max(1, Math.round(15 * loudness * Math.sqrt(spoken / (end - start)))).toString(16);
   }).join('');
+}
+
+/** How many of the tenths of a span are spoken, and the mean of those. */
+function spokenIn(values: Uint8Array, isSpoken: Uint8Array, { start, end }: SpeechSpan): readonly [number, number] {
+  let spoken = 0;
+  let sum = 0;
+  for (let tenth = start; tenth < Math.min(end, values.length); tenth += 1) {
+    if (isSpoken[tenth] !== 1) continue;
+    spoken += 1;
+    sum += values[tenth] ?? 0;
+  }
+  return [spoken, sum / Math.max(1, spoken)];
 }
 
 function meanOf(values: Uint8Array): number {

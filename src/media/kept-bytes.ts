@@ -1,7 +1,8 @@
 /** Chunks of any size → contiguous bytes for a parser whose findings are views of them. */
 
-/** A few seconds of sound: what is found in them keeps no more than that. */
+/** A few seconds of sound: what is found in them keeps no more than that. What is short needs less: the first slab is small. */
 const SLAB_BYTES = 64 * 1024;
+const FIRST_BYTES = 8 * 1024;
 
 /**
  * Bytes received and not yet consumed, copied one behind the other into memory of their own: the chunks may be given up, and a
@@ -38,7 +39,8 @@ export class KeptBytes {
   /** What is waited for may be many slabs long: room for as much again keeps it from being copied once per chunk. */
   #beginSlab(moreBytes: number): void {
     const held = this.bytes();
-    const slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, 2 * held.length + moreBytes));
+    const atLeast = this.#slab.length === 0 ? FIRST_BYTES : SLAB_BYTES;
+    const slab = Buffer.allocUnsafeSlow(Math.max(atLeast, 2 * held.length + moreBytes));
     slab.set(held);
     this.#slab = slab;
     this.#start = 0;

@@ -7,8 +7,8 @@ const TENTH_SAMPLES = OPUS_RATE / LEVELS_PER_S;
 /** A day: what lasts longer has no levels. */
 const MAX_TENTHS = 24 * 3600 * LEVELS_PER_S;
 
-/** Half an hour; more is made room for by doubling. */
-const FIRST_TENTHS = 1800 * LEVELS_PER_S;
+/** A minute; more is made room for by doubling. */
+const FIRST_TENTHS = 60 * LEVELS_PER_S;
 
 /** A shorter pause does not end a turn, and what is shorter is no speech: 0.4 and 0.2 s. */
 const MIN_PAUSE = 4;
@@ -109,8 +109,8 @@ function thresholdOf(values: Uint8Array): number {
 
 function quantile(counts: Uint32Array, rank: number): number {
   let below = 0;
-  for (const [value, count] of counts.entries()) {
-    below += count;
+  for (let value = 0; value < counts.length; value += 1) {
+    below += counts[value] ?? 0;
     if (below > rank) return value;
   }
   return MAX_LEVEL;

@@ -85,26 +85,39 @@ export function damagedWebm(offset: number, what: string): Failure {
 /** An element of known size, its content given in parts. */
 export function element(id: number, ...content: readonly Buffer[]): Buffer {
   const size = content.reduce((sum, part) => sum + part.length, 0);
-  return Buffer.concat([idBytes(id), sizeBytes(size), ...content]);
+  const { bytes, at } = beginElement(id, size);
+  let end = at;
+  for (const part of content) end += part.copy(bytes, end);
+  return bytes;
+}
+
+/** Room for an element, its id and size written; its content begins at `at`. */
+function beginElement(id: number, size: number): { readonly bytes: Buffer; readonly at: number } {
+  const [idLength, sizeLength] = [idWidth(id), sizeWidth(size)];
+  const bytes = Buffer.allocUnsafe(idLength + sizeLength + size);
+  writeUint(bytes, 0, id, idLength);
+  return { bytes, at: writeSize(bytes, idLength, size, sizeLength) };
 }
 
 /** Unsigned integer in as few bytes as it needs, or in exactly `width` where others count on its length. */
 export function uintElement(id: number, value: number, width = uintWidth(value)): Buffer {
-  return element(id, uintBytes(value, width));
+  const { bytes, at } = beginElement(id, width);
+  writeUint(bytes, at, value, width);
+  return bytes;
 }
 
 /** Signed integer, eight bytes (RFC 8794 §7.1). */
 export function sintElement(id: number, value: number): Buffer {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigInt64BE(BigInt(value));
-  return element(id, bytes);
+  const { bytes, at } = beginElement(id, 8);
+  bytes.writeBigInt64BE(BigInt(value), at);
+  return bytes;
 }
 
 /** Double precision (RFC 8794 §7.3). */
 export function floatElement(id: number, value: number): Buffer {
-  const bytes = Buffer.alloc(8);
-  bytes.writeDoubleBE(value);
-  return element(id, bytes);
+  const { bytes, at } = beginElement(id, 8);
+  bytes.writeDoubleBE(value, at);
+  return bytes;
 }
 
 export function textElement(id: number, value: string): Buffer {
@@ -112,7 +125,9 @@ export function textElement(id: number, value: string): Buffer {
 }
 
 export function idBytes(id: number): Buffer {
-  return uintBytes(id, idWidth(id));
+  const bytes = Buffer.allocUnsafe(idWidth(id));
+  writeUint(bytes, 0, id, bytes.length);
+  return bytes;
 }
 
 /** Length of an id in the file. */
@@ -157,14 +172,12 @@ export function uintWidth(value: number): number {
   return width;
 }
 
-function uintBytes(value: number, width: number): Buffer {
-  const bytes = Buffer.alloc(width);
+function writeUint(target: Buffer, offset: number, value: number, width: number): void {
   let rest = value;
   for (let i = width - 1; i >= 0; i -= 1) {
-    bytes[i] = rest % 256;
+    target[offset + i] = rest % 256;
     rest = Math.floor(rest / 256);
   }
-  return bytes;
 }
 
 // ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -89,7 +89,7 @@ export class WebmWriter {
     this.#cueMs = options.cueMs ?? 5000;
     this.#lastTimeNs = tracks.map(() => 0);
     this.liveHead = Buffer.concat([
-      ebmlHeader(),
+      EBML_HEADER,
       idBytes(ID.Segment),
       UNKNOWN_SIZE,
       infoElement(options.durationMs),
@@ -244,19 +244,17 @@ export class WebmWriter {
 
 // ── head ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-function ebmlHeader(): Buffer {
-  return element(
-    ID.EBML,
-    uintElement(ID.EBMLVersion, 1),
-    uintElement(ID.EBMLReadVersion, 1),
-    uintElement(ID.EBMLMaxIDLength, 4),
-    uintElement(ID.EBMLMaxSizeLength, 8),
-    textElement(ID.DocType, 'webm'),
-    // CodecDelay, SeekPreRoll and DiscardPadding came with version 4; SimpleBlock is needed to read it, from 2 (RFC 9559 §4.2).
-    uintElement(ID.DocTypeVersion, 4),
-    uintElement(ID.DocTypeReadVersion, 2),
-  );
-}
+const EBML_HEADER: Buffer = element(
+  ID.EBML,
+  uintElement(ID.EBMLVersion, 1),
+  uintElement(ID.EBMLReadVersion, 1),
+  uintElement(ID.EBMLMaxIDLength, 4),
+  uintElement(ID.EBMLMaxSizeLength, 8),
+  textElement(ID.DocType, 'webm'),
+  // CodecDelay, SeekPreRoll and DiscardPadding came with version 4; SimpleBlock is needed to read it, from 2 (RFC 9559 §4.2).
+  uintElement(ID.DocTypeVersion, 4),
+  uintElement(ID.DocTypeReadVersion, 2),
+);
 
 function infoElement(durationMs: number | undefined): Buffer {
   const duration = durationMs === undefined ? [] : [floatElement(ID.Duration, durationMs)];
@@ -315,7 +313,7 @@ function finalHead(info: Buffer, tracks: Buffer, cues: readonly Cue[], clusterBy
   const cuesBytes = cuesElement(cues, front, clusterBytes);
   const seek = seekHead(seekLength, seekLength + info.length, front);
   const size = front + cuesBytes.length + clusterBytes;
-  return Buffer.concat([ebmlHeader(), idBytes(ID.Segment), sizeBytes(size, 8), seek, info, tracks, cuesBytes]);
+  return Buffer.concat([EBML_HEADER, idBytes(ID.Segment), sizeBytes(size, 8), seek, info, tracks, cuesBytes]);
 }
 
 /** Positions count from the first byte inside the Segment (RFC 9559 §16). */
