@@ -26,7 +26,7 @@ export async function runErase(task: Task): Promise<Exit> {
       : await cutoffOf(asked.olderThan, { archive, config: workplace.config, report: task.report }, signal);
   const plan = await planOf(task, { asked, archive, cutoff });
   const refusal = await reasonToRefuse(plan, { asked, archive }, signal);
-  if (asked.confirm === undefined) return endOfPlan(task, { plan, asked, refusal });
+  if (asked.confirm === undefined) return endOfPlan(task, { plan, refusal });
   for (const { state, subject } of plan.kept) if (state === 'held') await giveBackHeld(subject, archive, signal);
   const audit = await openAuditOf({ workplace, archive }, task);
   if (refusal !== undefined) return refuseOnRecord(task, { plan, refusal, audit });
@@ -130,7 +130,7 @@ const WHAT = {
       : 'erased before',
   held: (planned: Planned) =>
     'cases' in planned && planned.cases.length > 0
-      ? `held by ${planned.cases.join(', ')}: only once that is released:  archiver hold ${planned.cases[0] ?? ''} --release`
+      ? `held by ${planned.cases.join(', ')}: only once that is released. What it holds:  archiver hold ${planned.cases[0] ?? ''} --list`
       : 'carries a hold that is not ours: gcloud storage objects update --no-temporary-hold releases it',
   locked: (planned: Planned) =>
     `locked by a retention policy until ${('until' in planned && planned.until) || 'its end'}`,
@@ -169,18 +169,14 @@ async function hasAtLeast(count: number, archive: Archive, signal: AbortSignal):
 
 function endOfPlan(
   { report, flags }: Task,
-  {
-    plan,
-    asked,
-    refusal,
-  }: { readonly plan: ErasurePlan; readonly asked: AskedErasure; readonly refusal: string | undefined },
+  { plan, refusal }: { readonly plan: ErasurePlan; readonly refusal: string | undefined },
 ): Exit {
   const count = plan.items.length;
   const exit = refusal === undefined ? EXIT.well : EXIT.refused;
   const advice =
     count === 0
       ? 'Nothing to erase.'
-      : `${String(count)} to erase (${bytesText(plan.sizeBytes)}). Nothing brings them back. Do it:  archiver erase ${sameLine(flags, asked)} --reason "…" --confirm ${String(count)}`;
+      : `${String(count)} to erase (${bytesText(plan.sizeBytes)}). Nothing brings them back. Do it:  archiver erase ${flags.again('conversation', 'recording', 'file', 'older-than')} --reason "…" --confirm ${String(count)}`;
   const before = plan.before.length === 0 ? '' : ` ${String(plan.before.length)} had been erased before.`;
   report.text(`\n${refusal ?? advice}${before}`);
   report.summary(planFigures(plan), exit);
@@ -189,14 +185,6 @@ function endOfPlan(
 
 function planFigures({ items, before, kept, sizeBytes }: ErasurePlan): Readonly<Record<string, number>> {
   return { toErase: items.length, sizeBytes, before: before.length, kept: kept.length };
-}
-
-/** The same line again. */
-function sameLine(flags: FlagValues, { olderThan }: AskedErasure): string {
-  if (olderThan !== undefined) return `--older-than ${olderThan}`;
-  const named = ['conversation', 'recording'].flatMap((name) => flags.list(name).map((value) => `--${name} ${value}`));
-  const file = flags.text('file');
-  return [...named, ...(file === undefined ? [] : [`--file ${file}`])].join(' ');
 }
 
 async function refuseOnRecord(

@@ -53,6 +53,11 @@ export class FlagValues {
     return this.#values.has(name);
   }
 
+  /** These of them that were given, to be typed once more. */
+  again(...names: readonly string[]): string {
+    return names.flatMap((name) => [this.#values.get(name) ?? []].flat().map((value) => typed(name, value))).join(' ');
+  }
+
   isOn(name: string): boolean {
     return this.#values.get(name) === true;
   }
@@ -76,6 +81,12 @@ export class FlagValues {
     if (named.length === 0) throw new UsageError(`--${name} ${value.join(' ')}: this names nothing.`);
     return named;
   }
+}
+
+/** As a shell takes it. */
+function typed(name: string, value: string | boolean): string {
+  if (typeof value === 'boolean') return `--${name}`;
+  return `--${name} ${/^[\w./:=,@%+-]+$/.test(value) ? value : `'${value.replaceAll("'", String.raw`'\''`)}'`}`;
 }
 
 /** @throws UsageError naming the flag, and the nearest one where it is unknown */

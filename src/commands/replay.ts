@@ -74,7 +74,7 @@ async function replay(task: Task, needs: ReplayNeeds): Promise<Exit> {
   if (found === 0 || flags.isOn('dry-run')) {
     if (found > 0)
       report.text(
-        `\nTry them again:  archiver replay${flags.list('code').length > 0 ? ` --code ${flags.list('code').join(',')}` : ''}`,
+        `\nTry them again:  ${['archiver replay', flags.again('code', 'from', 'to', 'conversation', 'limit', 'slots', 'share')].join(' ').trimEnd()}`,
       );
     const exit = found === 0 ? EXIT.well : EXIT.findings;
     report.summary({ found, done: 0, failed: 0, left: 0 }, exit);

@@ -12,6 +12,7 @@ import { UsageError } from './flags.ts';
 import { openAuditOf, operator } from './on-record.ts';
 import { openArchiveOf, openCensusOf, openRetentionOf, openWorkplace } from './open.ts';
 import { EXIT, type Exit } from './report.ts';
+import { Refusals } from './refusals.ts';
 import { targetsOf, textOfSubject } from './targets.ts';
 import type { Task } from './task.ts';
 
@@ -42,7 +43,7 @@ export async function runRestore(task: Task): Promise<Exit> {
     report.line(`stored away  ${textOfSubject(recording)}`, { type: 'planned', ...recording });
   const count = wanted.length;
   if (confirmed === undefined) {
-    const words = flags.isOn('failed') ? '--failed' : targets.map(targetWord).join(' ');
+    const words = flags.again('failed', 'conversation', 'recording', 'file', 'days');
     report.text(
       count === 0
         ? 'Nothing is stored away.'
@@ -60,12 +61,6 @@ export async function runRestore(task: Task): Promise<Exit> {
   const audit = await openAuditOf({ workplace, archive }, task);
   const until = new Date((await needs.retention.now(task.signal)).getTime() + days * DAY_MS);
   return restoreAll(task, { ...needs, wanted, audit, until, unknown: unknown.length });
-}
-
-function targetWord(subject: Subject): string {
-  return subject.recordingId === undefined
-    ? `--conversation ${textOfSubject(subject)}`
-    : `--recording ${textOfSubject(subject)}`;
 }
 
 /** Each once: by what is known here, or by Genesys' own word. */
@@ -144,6 +139,7 @@ interface Restoring extends RestoreNeeds {
 async function restoreAll(task: Task, { wanted, retention, audit, until, unknown }: Restoring): Promise<Exit> {
   const { report, signal } = task;
   const tally = { restoring: 0, failed: 0 };
+  const refusals = new Refusals();
   for (const recording of wanted) {
     if (signal.aborted) break;
     await audit.record(
@@ -161,8 +157,7 @@ async function restoreAll(task: Task, { wanted, retention, audit, until, unknown
       said,
     });
     report.progress(`${String(tally.restoring + tally.failed)} of ${String(wanted.length)}`, tally);
-    // What is refused to one is refused to all.
-    if (isRefused && (state.code === 'forbidden' || state.code === 'misconfigured')) break;
+    if (refusals.isForAll(isRefused ? state : undefined)) break;
   }
   report.text(
     `\n${String(tally.restoring)} are being restored, which takes hours; ${String(tally.failed)} were refused. What waits comes by itself; what was given up:  archiver replay --code needs-restore`,

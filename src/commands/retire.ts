@@ -13,6 +13,7 @@ import { UsageError } from './flags.ts';
 import { openAuditOf, operator } from './on-record.ts';
 import { openArchiveOf, openRetentionOf, openWorkplace } from './open.ts';
 import { EXIT, type Exit } from './report.ts';
+import { Refusals } from './refusals.ts';
 import { OLDEST_YOUNG_DAYS, planRetiring } from './retire-plan.ts';
 import { tellSkew } from './skew.ts';
 import { targetsOf, textOfSubject } from './targets.ts';
@@ -199,10 +200,8 @@ async function endOrCarryOut(task: Task, changing: RetireRun): Promise<Exit> {
     );
   if (confirmed === count) return changeAll(task, changing);
   const exit = confirmed !== undefined ? EXIT.refused : left > 0 ? EXIT.findings : EXIT.well;
-  const words = ['from', 'to', 'grace'].flatMap((name) =>
-    flags.has(name) ? [`--${name} ${flags.text(name) ?? ''}`] : [],
-  );
-  const line = ['archiver retire', ...(isUndo ? ['--undo'] : words), `--confirm ${String(count)}`].join(' ');
+  const words = flags.again('undo', 'from', 'to', 'grace', 'conversation', 'recording', 'file');
+  const line = ['archiver retire', ...(words === '' ? [] : [words]), `--confirm ${String(count)}`].join(' ');
   const refusal = `Nothing was changed: it is ${String(count)} now, not ${String(confirmed)}.`;
   const advice = count === 0 ? 'Nothing to change.' : `${String(count)} to change at Genesys. Do it:  ${line}`;
   report.text(`\n${confirmed === undefined ? advice : refusal}`);
@@ -214,9 +213,10 @@ async function changeAll(task: Task, run: RetireRun): Promise<Exit> {
   const { report, signal } = task;
   const { changes, left, isUndo } = run;
   const tally = { changed: 0, failed: 0, held: 0 };
+  const refusals = new Refusals();
   for (const change of changes) {
     if (signal.aborted) break;
-    const { state, said, isForAll } = await changeOne(change, run, signal);
+    const { state, said, failure } = await changeOne(change, run, signal);
     tally[state] += 1;
     report.line(`${state.padEnd(7)}  ${textOfSubject(change.recording)}  ${said}`, {
       type: 'retired',
@@ -224,7 +224,7 @@ async function changeAll(task: Task, run: RetireRun): Promise<Exit> {
       ...change.recording,
       said,
     });
-    if (isForAll) break;
+    if (refusals.isForAll(failure)) break;
   }
   const undo = isUndo || tally.changed === 0 ? '' : ' Within the grace it can be taken back:  archiver retire --undo';
   const held = tally.held === 0 ? '' : `, ${String(tally.held)} left: a hold came in between`;
@@ -237,8 +237,7 @@ async function changeAll(task: Task, run: RetireRun): Promise<Exit> {
 interface ChangeEnd {
   readonly state: 'changed' | 'failed' | 'held';
   readonly said: string;
-  /** What is refused to one is refused to all. */
-  readonly isForAll: boolean;
+  readonly failure?: Failure;
 }
 
 /** On record before it is asked for. A hold may have come since it was planned. */
@@ -248,7 +247,7 @@ async function changeOne(
   signal: AbortSignal,
 ): Promise<ChangeEnd> {
   const [hold] = isUndo ? [] : await holdsOn(recording, archive.notes, signal);
-  if (hold !== undefined) return { state: 'held', said: `case ${hold.case} holds it`, isForAll: false };
+  if (hold !== undefined) return { state: 'held', said: `case ${hold.case} holds it` };
   const about = {
     ...(isUndo ? { undo: true } : {}),
     ...(deleteDate === undefined ? {} : { deleteDate }),
@@ -258,10 +257,9 @@ async function changeOne(
   try {
     const at = deleteDate === undefined ? undefined : new Date(deleteDate);
     const { deleteDate: told } = await retention.deleteAt(recording, at, signal);
-    return { state: 'changed', said: `Genesys says: ${told?.toISOString() ?? 'no date'}`, isForAll: false };
+    return { state: 'changed', said: `Genesys says: ${told?.toISOString() ?? 'no date'}` };
   } catch (thrown) {
-    const { code, message } = Failure.from(thrown);
-    const isForAll = code === 'forbidden' || code === 'misconfigured';
-    return { state: 'failed', said: `${code}: ${message}`, isForAll };
+    const failure = Failure.from(thrown);
+    return { state: 'failed', said: `${failure.code}: ${failure.message}`, failure };
   }
 }

@@ -1,6 +1,6 @@
 /** What is asked of Genesys: to give back, to delete, never to delete. */
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { detailsName, transcriptName } from '../../src/archive/details.ts';
@@ -257,6 +257,60 @@ test('what could not be taken back is taken back by the next undo, and of two gr
     const planned = linesOf(plan).find(({ type, recordingId }) => type === 'planned' && recordingId === id);
     assert.equal(planned?.['before'], date, id);
   }
+});
+
+test('what one division refuses keeps the others from nothing; what all refuse is not asked for to the end (operators 12, 13)', async (t) => {
+  const scene = await setUp(t);
+  const ids = Array.from({ length: 40 }, (_, n) => `r${String(n).padStart(2, '0')}`);
+  for (const id of ids) await both(scene, id);
+  await prove(scene);
+  scene.genesys.fault('restore:r00', 'return-403;code:missing.any.permissions');
+  const some = await scene.run('retire', ...RANGE, '--confirm', '40', '--json');
+  assert.deepEqual([summaryOf(some)['changed'], summaryOf(some)['failed'], some.code], [39, 1, 3]);
+  for (const id of ids) scene.genesys.update(id, { extra: {} });
+  scene.genesys.fault('restore:*', 'return-403;code:missing.any.permissions', 40);
+  const none = await scene.run('retire', ...RANGE, '--confirm', '40', '--json');
+  assert.deepEqual([summaryOf(none)['changed'], summaryOf(none)['failed'], none.code], [0, 32, 3]);
+});
+
+test('a plan ends with the line that does just that (operators 4)', async (t) => {
+  const scene = await setUp(t);
+  await both(scene, 'a');
+  scene.genesys.update('a', { fileState: 'ARCHIVED' });
+  await prove(scene);
+  const lineOf = async (...args: readonly string[]): Promise<string> => {
+    const { stdout } = await scene.run(...args);
+    return stdout.split('\n').find((line) => line.includes(':  archiver ')) ?? stdout;
+  };
+  const list = join(scene.path ?? '', '..', 'list of calls.txt');
+  writeFileSync(list, 'c-a/a\n');
+  t.after(() => rmSync(list, { force: true }));
+  const named = ['--conversation', 'c-a', '--recording', 'c-a/a'] as const;
+  const file = ['--file', list] as const;
+  for (const args of [
+    ['restore', ...named, '--days', '30'],
+    ['restore', ...file],
+    ['erase', ...named],
+    ['erase', ...file],
+    ['retire', ...RANGE, '--grace', '9d'],
+  ] as const) {
+    const [name, ...flags] = args;
+    const typed = flags.map((flag) => (flag === list ? `'${list}'` : flag)).join(' ');
+    assert.ok((await lineOf(...args)).includes(`archiver ${name} ${typed} --`), await lineOf(...args));
+  }
+  await scene.run('retire', ...RANGE, '--confirm', '1');
+  const undo = ['retire', '--undo', ...named] as const;
+  assert.ok((await lineOf(...undo)).endsWith(`archiver ${undo.join(' ')} --confirm 1`), await lineOf(...undo));
+  await scene.archive.recordFailure(
+    { recordingId: 'f', conversationId: 'c-f' },
+    failureOf({ recordingId: 'f', conversationId: 'c-f' }),
+    signal(),
+  );
+  const replay = ['replay', '--conversation', 'c-f', '--limit', '3'] as const;
+  assert.ok(
+    (await lineOf(...replay, '--dry-run')).endsWith(`archiver ${replay.join(' ')}`),
+    await lineOf(...replay, '--dry-run'),
+  );
 });
 
 test('a hold that comes while dates are set keeps what is behind it (operators 12)', async (t) => {
