@@ -110,7 +110,7 @@ export class OidcDoor implements Doorkeeper {
 
   async #departureOf(req: Request): Promise<Departure> {
     const text = cookieOf(req, cookieName(COOKIE, isPlainRequest(req))) ?? '';
-    const fields = Fields.in(await this.#needs.seal.open(text, PURPOSE));
+    const fields = Fields.in((await this.#needs.seal.open(text, PURPOSE))?.facts);
     const [state, nonce] = [fields?.text('state'), fields?.text('nonce')];
     const [verifier, to] = [fields?.text('verifier'), fields?.text('to')];
     if (state === undefined || nonce === undefined || verifier === undefined || to === undefined)

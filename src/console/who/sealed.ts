@@ -1,5 +1,6 @@
 /** Small facts → a text that nobody else can read, make or change, good for a time and one purpose: JWE, `dir` with A256GCM (RFC 7516). */
-import { EncryptJWT, jwtDecrypt } from 'jose';
+import { randomBytes } from 'node:crypto';
+import { EncryptJWT, jwtDecrypt, type JWTPayload } from 'jose';
 import type { ConsoleKeys } from './console-keys.ts';
 
 export interface SealedText {
@@ -8,23 +9,34 @@ export interface SealedText {
   readonly lifetimeS: number;
 }
 
+export interface OpenedText {
+  readonly facts: Readonly<Record<string, unknown>>;
+  /** How far the clock was set back since it was sealed; known where this process sealed it, else 0. */
+  readonly setBackS: number;
+}
+
 /** Clocks of several instances differ; by more than this a text was not made by one of them, or a clock jumped. */
 const TOLERANCE_S = 60;
 
 export class Seal {
   readonly #keys: Pick<ConsoleKeys, 'sessions'>;
   readonly #now: () => Date;
+  readonly #steadyMs: () => number;
+  /** Tells what was sealed here from what another process sealed. */
+  readonly #own = randomBytes(9).toString('base64url');
 
-  constructor(keys: Pick<ConsoleKeys, 'sessions'>, now: () => Date) {
+  /** `now`: the wall clock, which may be set; `steadyMs`: milliseconds that only grow. */
+  constructor(keys: Pick<ConsoleKeys, 'sessions'>, now: () => Date, steadyMs: () => number = () => performance.now()) {
     this.#keys = keys;
     this.#now = now;
+    this.#steadyMs = steadyMs;
   }
 
   /** By the first key. */
   async seal({ facts, purpose, lifetimeS }: SealedText): Promise<string> {
     const [key = new Uint8Array()] = this.#keys.sessions;
     const nowS = Math.floor(this.#now().getTime() / 1000);
-    return new EncryptJWT({ ...facts })
+    return new EncryptJWT({ ...facts, sealedBy: this.#own, steadyS: this.#steadyMs() / 1000 })
       .setProtectedHeader({ alg: 'dir', enc: 'A256GCM' })
       .setAudience(purpose)
       .setIssuedAt(nowS)
@@ -32,8 +44,8 @@ export class Seal {
       .encrypt(key);
   }
 
-  /** By any key; undefined where it is not ours, over, for something else, or from the future. */
-  async open(text: string, purpose: string): Promise<Readonly<Record<string, unknown>> | undefined> {
+  /** By any key; undefined where it is not ours, over, for something else, or from the future of a clock that is not this process' own. */
+  async open(text: string, purpose: string): Promise<OpenedText | undefined> {
     const currentDate = this.#now();
     for (const key of this.#keys.sessions) {
       try {
@@ -44,11 +56,23 @@ export class Seal {
           requiredClaims: ['iat', 'exp'],
           currentDate,
         });
-        return (payload.iat ?? Infinity) > currentDate.getTime() / 1000 + TOLERANCE_S ? undefined : payload;
+        return this.#stillGood(payload, currentDate);
       } catch {
         // Not by this key, or not at all.
       }
     }
     return undefined;
+  }
+
+  /** What this process sealed is as old as a clock says that nobody sets, or older where the machine slept. */
+  #stillGood(payload: JWTPayload, now: Date): OpenedText | undefined {
+    const { iat = Infinity, exp = 0, sealedBy, steadyS } = payload;
+    const ageS = now.getTime() / 1000 - iat;
+    if (sealedBy !== this.#own || typeof steadyS !== 'number')
+      return ageS < -TOLERANCE_S ? undefined : { facts: payload, setBackS: 0 };
+    const steadyAgeS = this.#steadyMs() / 1000 - steadyS;
+    return steadyAgeS >= exp - iat
+      ? undefined
+      : { facts: payload, setBackS: Math.max(0, Math.round(steadyAgeS - ageS)) };
   }
 }

@@ -4,7 +4,7 @@ import { Fields } from '../../fields.ts';
 import { isLoopback } from '../../loopback.ts';
 import { cookieName, cookieOf, cookieText } from './cookies.ts';
 import type { Person, SessionEnd, SignInWay } from './identity.ts';
-import type { Seal } from './sealed.ts';
+import type { OpenedText, Seal } from './sealed.ts';
 
 /** Absolute, and without a deed. */
 const LIFETIME_S = 8 * 3_600;
@@ -58,10 +58,12 @@ export class Sessions {
   async of(exchange: WebExchange, isUse: boolean): Promise<Session | undefined> {
     const text = cookieOf(exchange.req, cookieName(COOKIE, isPlainRequest(exchange.req)));
     if (text === undefined) return undefined;
-    const session = sessionIn(await this.#seal.open(text, PURPOSE));
+    const opened = await this.#seal.open(text, PURPOSE);
+    const session = opened && sessionIn(opened);
     if (session === undefined || !this.#isGood(session)) return undefined;
     const nowS = this.#nowS();
-    if (!isUse || nowS - session.usedAtS <= RENEWED_AFTER_S) return session;
+    const isAsWritten = opened?.setBackS === 0 && nowS - session.usedAtS <= RENEWED_AFTER_S;
+    if (!isUse || isAsWritten) return session;
     const renewed = { ...session, usedAtS: nowS };
     await this.#write(renewed, exchange);
     return renewed;
@@ -71,7 +73,7 @@ export class Sessions {
     res.appendHeader('Set-Cookie', cookieText(COOKIE, '', { isPlain: isPlainRequest(req), maxAgeS: 0 }));
   }
 
-  /** One from the future was made while a clock was wrong, and would live too long. */
+  /** One from the future was made while the clock of another process was wrong, and would live too long. */
   #isGood({ signedInAtS, usedAtS }: Session): boolean {
     const nowS = this.#nowS();
     if (Math.max(signedInAtS, usedAtS) > nowS + TOLERANCE_S) return false;
@@ -97,8 +99,11 @@ export function isPlainRequest({ headers }: Pick<IncomingMessage, 'headers'>): b
 
 const WAYS: readonly SignInWay[] = ['iap', 'oidc', 'key', 'none'];
 
-/** Ours, since only we can have sealed it; what an older version sealed is looked at all the same. */
-function sessionIn(facts: Readonly<Record<string, unknown>> | undefined): Session | undefined {
+/**
+ * Ours, since only we can have sealed it; what an older version sealed is looked at all the same. Its moments are those of the clock
+ * as it is now: one that was set back neither ends a session nor makes it longer.
+ */
+function sessionIn({ facts, setBackS }: OpenedText): Session | undefined {
   const fields = Fields.in(facts);
   const [id, isAddress] = [fields?.text('id'), fields?.boolean('isAddress')];
   const [signedInAtS, usedAtS] = [fields?.number('signedInAtS'), fields?.number('usedAtS')];
@@ -107,5 +112,6 @@ function sessionIn(facts: Readonly<Record<string, unknown>> | undefined): Sessio
   if (id === undefined || way === undefined || isAddress === undefined || !Array.isArray(groups)) return undefined;
   if (signedInAtS === undefined || usedAtS === undefined) return undefined;
   const names = groups.filter((group): group is string => typeof group === 'string');
-  return { id, way, isAddress, groups: names, keyMark: fields?.text('keyMark'), signedInAtS, usedAtS };
+  const moments = { signedInAtS: signedInAtS - setBackS, usedAtS: usedAtS - setBackS };
+  return { id, way, isAddress, groups: names, keyMark: fields?.text('keyMark'), ...moments };
 }
