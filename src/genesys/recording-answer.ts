@@ -52,7 +52,7 @@ export function countedRecordings(answer: JsonAnswer, conversationId: string): C
     recordingId,
     media: mediaOf(fields),
     fileState: stateOf(fields),
-    startedAt: fields.instant('startTime'),
+    startedAt: recordedAtIn(fields, 'startTime'),
     endedAt: fields.instant('endTime'),
   }));
   return { recordings, lacking: unread === 0 ? undefined : unreadEntries(unread) };
@@ -109,6 +109,15 @@ export function requirePlayable(answer: JsonAnswer, recording: ConversationRecor
   return judge(fieldsOfRecording(answer.body, recording), answer);
 }
 
+/** Before it nobody recorded anything there: what counts from 1970, or from 1900, was never set. */
+const FIRST_RECORDED_MS = Date.parse('2000-01-01T00:00:00Z');
+
+/** By such a date a recording is listed, and once it is old erased. One that cannot be meant is none. */
+export function recordedAtIn(fields: Fields, name: string): Date | undefined {
+  const date = fields.instant(name);
+  return date !== undefined && date.getTime() >= FIRST_RECORDED_MS ? date : undefined;
+}
+
 /** Where the media of a recording lies right now, and what Genesys says of it. */
 export interface RecordingMedia {
   /** By channel, in their order; one file per channel. */
@@ -125,7 +134,7 @@ export function parseMedia(answer: JsonAnswer, recording: ConversationRecording)
   const urls = mediaUrls(fields.raw('mediaUris'));
   if (urls.size === 0 && isStoredAway(fields)) throw needsRestore();
   if (urls.size === 0) throw notReady('Genesys has no media for this recording yet', waitFor(answer));
-  const dates = ['startTime', 'originalRecordingStartTime', 'creationTime'].map((name) => fields.instant(name));
+  const dates = ['startTime', 'originalRecordingStartTime', 'creationTime'].map((name) => recordedAtIn(fields, name));
   return {
     urls,
     recordedAt: dates.find((date) => date !== undefined),

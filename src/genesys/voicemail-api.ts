@@ -11,7 +11,7 @@ import type { Downloader } from '../download/download.ts';
 import type { JsonAnswer } from './exchange.ts';
 import type { GenesysCaller, Located } from './genesys.ts';
 import { fileByUrl } from './media-url.ts';
-import type { ConversationRecording } from './recording-answer.ts';
+import { type ConversationRecording, recordedAtIn } from './recording-answer.ts';
 
 export interface VoicemailApi {
   /** See {@link import('./genesys.ts').Genesys.voicemailsOf}. Needs `conversation:communication:view`. */
@@ -95,7 +95,7 @@ function parseVoicemail(
   if (conversation !== undefined && (idOf(conversation) ?? asked.conversationId) !== asked.conversationId)
     throw new Failure('not-found', 'This voicemail was left in another conversation: check conversationId.');
   if (fields.boolean('deleted') === true) throw new Failure('gone', 'Genesys has deleted this voicemail.');
-  return fields.instant('createdDate');
+  return recordedAtIn(fields, 'createdDate');
 }
 
 function parseMediaUrl(answer: JsonAnswer, messageId: string): URL {
