@@ -1,10 +1,11 @@
 /** `archiver export`: what a case needs, in one folder or zip file, for whoever is to hear it without us. */
-import { stat } from 'node:fs/promises';
-import { resolve, sep } from 'node:path';
+import { realpath, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve, sep } from 'node:path';
 import type { Archive } from '../archive/archive.ts';
 import { readChain } from '../archive/chain-of-seals.ts';
 import { listHolds, requireCase, subjectOfHold } from '../archive/holds.ts';
-import { subjectKey, type Subject } from '../archive/names.ts';
+import { listErased } from '../archive/erased.ts';
+import { canonicalSubject, subjectKey, type Subject } from '../archive/names.ts';
 import { openSigner } from '../certificate/open-signer.ts';
 import { CaseFolder, type CasePlace } from '../export/case-folder.ts';
 import { CaseZip } from '../export/case-zip.ts';
@@ -67,13 +68,21 @@ async function placeAsked(flags: FlagValues, { config }: Workplace): Promise<Cas
   const to = flags.text('to');
   if (to === undefined) throw new UsageError('--to FOLDER is needed: say where it all goes.');
   const { archive } = config;
-  if (archive.kind === 'folder' && `${resolve(to)}${sep}`.startsWith(`${resolve(archive.path)}${sep}`))
+  if (archive.kind === 'folder' && `${await truePath(to)}${sep}`.startsWith(`${await truePath(archive.path)}${sep}`))
     throw new UsageError(`--to ${to} lies in the archive itself: name a folder elsewhere.`);
   const there = await stat(to).catch(() => undefined);
   const isZip = to.toLowerCase().endsWith('.zip');
   if (there !== undefined && there.isDirectory() === isZip)
     throw new UsageError(`--to ${to} is a ${isZip ? 'folder' : 'file'}: name another one.`);
   return isZip ? new CaseZip(to, () => new Date()) : new CaseFolder(to);
+}
+
+/** Without links on its way, also where the last parts of it are still to be made. */
+async function truePath(path: string): Promise<string> {
+  const whole = resolve(path);
+  const there = await realpath(whole).catch(() => undefined);
+  if (there !== undefined || dirname(whole) === whole) return there ?? whole;
+  return join(await truePath(dirname(whole)), basename(whole));
 }
 
 async function subjectsOf(
@@ -87,7 +96,7 @@ async function subjectsOf(
   return subjects;
 }
 
-/** A conversation is all of its recordings; each once, in the order they were named. */
+/** A conversation is all of its recordings, also those that are not here; each once, in the order they were named. */
 async function recordingsAsked(
   subjects: readonly Subject[],
   archive: Archive,
@@ -101,8 +110,28 @@ async function recordingsAsked(
     }
     for await (const recording of archive.recordingsOf(conversationId ?? '', signal))
       recordings.set(keyOf(recording), recording);
+    for await (const recording of missedOf(conversationId ?? '', archive, signal))
+      recordings.set(subjectKey(canonicalSubject(recording)), recording);
   }
   return [...recordings.values()];
+}
+
+/** What failed, waits, or was erased on purpose. */
+async function* missedOf(conversationId: string, archive: Archive, signal: AbortSignal): AsyncGenerator<Recording> {
+  for (const status of ['failed', 'waiting'] as const) {
+    for (let cursor: string | undefined; ;) {
+      const query = { conversationId, status, limit: 200, ...(cursor === undefined ? {} : { cursor }) };
+      const page = await archive.list(query, signal);
+      for (const { recording } of page.entries) {
+        const { recordingId } = recording;
+        if (recordingId !== undefined) yield { recordingId, conversationId };
+      }
+      if (page.cursor === undefined) break;
+      cursor = page.cursor;
+    }
+  }
+  for await (const { recordingId } of listErased(archive.notes, signal, conversationId))
+    if (recordingId !== null) yield { recordingId, conversationId };
 }
 
 function nothingToExport(caseName: string | undefined, report: Report): Exit {
@@ -134,15 +163,26 @@ async function exportAll({ recordings, title }: CaseContents, needs: ExportNeeds
     report.progress(`${String(exported.length)} of ${String(recordings.length)} recordings`);
   }
   await folder.text('index.html', casePage({ title, at: now().toISOString(), recordings: exported, findings }));
-  await folder.finish();
+  const others = await folder.finish();
+  for (const file of others)
+    report.line(
+      `other     ${file}  lies there from an earlier export, and is not of this one: remove it, or name an empty folder`,
+      {
+        type: 'other',
+        file,
+      },
+    );
   if (signer === undefined)
     report.problem('No certificates: set CERTIFICATE_KEY (openssl genpkey -algorithm ed25519), and run it again.');
-  const exit = findings.length === 0 ? EXIT.well : EXIT.findings;
+  const exit = findings.length + others.length === 0 ? EXIT.well : EXIT.findings;
   const files = folder.files.size + 1;
   report.text(
     `\n${String(exported.length)} of ${String(recordings.length)} recordings, ${String(files)} files. Open ${folder.opens}`,
   );
-  report.summary({ exported: exported.length, findings: findings.length, files, folder: folder.root }, exit);
+  report.summary(
+    { exported: exported.length, findings: findings.length, others: others.length, files, folder: folder.root },
+    exit,
+  );
   return exit;
 }
 

@@ -1,8 +1,8 @@
 /** Bytes and texts → files of a folder that somebody is given: each whole or not there, closed to others, with a list of their SHA-256. */
 import { createHash, randomBytes } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join, relative, sep } from 'node:path';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
@@ -27,8 +27,8 @@ export interface CasePlace extends AsyncDisposable {
   stream(name: string, source: Readable, signal: AbortSignal): Promise<CaseFile>;
   /** Of what was put there last. */
   remove(name: string): Promise<void>;
-  /** Last of all: the sums of everything. */
-  finish(): Promise<void>;
+  /** Last of all: the sums of everything. Names of what an earlier export left there, and this one did not put there. */
+  finish(): Promise<readonly string[]>;
 }
 
 /** What lies there of that name is replaced: a run that was stopped is run again. */
@@ -71,14 +71,27 @@ export class CaseFolder implements CasePlace {
     await rm(join(this.root, name), { force: true });
   }
 
-  async finish(): Promise<void> {
+  async finish(): Promise<readonly string[]> {
     await writeWhole(join(this.root, 'SHA256SUMS'), sumsOf(this.#written));
+    const there = await Promise.all(OURS.map((folder) => filesBelow(this.root, folder)));
+    return there.flat().filter((name) => !this.#written.has(name));
   }
 
   /** What is whole stays, whatever became of the rest. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.resolve();
   }
+}
+
+/** What lies below them was put there by an export; whatever else lies in the folder is none of ours. */
+const OURS = ['recordings', 'conversations', 'certificates'];
+
+async function filesBelow(root: string, folder: string): Promise<readonly string[]> {
+  const entries = await readdir(join(root, folder), { recursive: true, withFileTypes: true }).catch(() => []);
+  return entries
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => relative(root, join(entry.parentPath, entry.name)).split(sep).join('/'))
+    .toSorted();
 }
 
 /** A text under its name at once, or not at all; what bore that name before is replaced. */

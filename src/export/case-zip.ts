@@ -55,7 +55,7 @@ export class CaseZip implements CasePlace {
     this.#last = undefined;
   }
 
-  async finish(): Promise<void> {
+  async finish(): Promise<readonly string[]> {
     const { handle, zip } = await this.#opened();
     const sums = Readable.from([Buffer.from(sumsOf(this.#written))]);
     await zip.add('SHA256SUMS', sums, new AbortController().signal);
@@ -64,6 +64,7 @@ export class CaseZip implements CasePlace {
     await rename(this.#draft, this.root);
     this.#open = undefined;
     await syncFolder(dirname(this.root));
+    return [];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,6 +1,13 @@
 /** Recordings of a case → a folder with all that is kept of them: WebM, originals, manifests, details, certificates, and a page that plays them. */
 import type { Archive } from '../archive/archive.ts';
-import { conversationPrefix, parseDetails, type ConversationDetails } from '../archive/details.ts';
+import {
+  type ConversationDetails,
+  detailsName,
+  noTranscriptName,
+  parseDetails,
+  recordingNoteName,
+  transcriptName,
+} from '../archive/details.ts';
 import { isErased } from '../archive/erased.ts';
 import type { Manifest } from '../archive/manifest.ts';
 import { parseManifest } from '../archive/records.ts';
@@ -61,8 +68,8 @@ export async function exportRecording(
 async function notThere(recording: Recording, archive: Archive, signal: AbortSignal): Promise<ExportFinding> {
   if (await isErased(recording, archive.notes, signal))
     return { recording, state: 'erased', reason: 'it was erased on purpose' };
-  const failure = await archive.failureOf(recording, signal);
-  const reason = failure === undefined ? 'it is not archived' : `${failure.code}: ${failure.reason}`;
+  const told = (await archive.failureOf(recording, signal)) ?? (await archive.waitingOf(recording, signal));
+  const reason = told === undefined ? 'it is not archived' : `${told.code}: ${told.reason}`;
   return { recording, state: 'missing', reason };
 }
 
@@ -106,14 +113,17 @@ async function copyDetails(
   signal: AbortSignal,
 ): Promise<ConversationDetails | undefined> {
   if (conversationId === undefined) return undefined;
+  const recording = { recordingId, conversationId };
+  const wanted = [
+    detailsName(conversationId),
+    ...[recordingNoteName, transcriptName, noTranscriptName].map((nameOf) => nameOf(recording)),
+  ];
   let details: ConversationDetails | undefined;
-  for await (const { name } of notes.list(conversationPrefix(conversationId), signal)) {
-    const file = name.slice(conversationPrefix(conversationId).length);
-    if (file !== 'details.json' && !file.split('.').includes(recordingId)) continue;
+  for (const name of wanted) {
     const text = await notes.read(name, signal);
     if (text === undefined) continue;
     if (!folder.files.has(name)) await folder.text(name, text);
-    if (file === 'details.json') details = withoutAnswer(parseDetails(text));
+    if (name === wanted[0]) details = withoutAnswer(parseDetails(text));
   }
   return details;
 }

@@ -3,15 +3,16 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, test, type TestContext } from 'node:test';
+import { markErased } from '../../src/archive/erased.ts';
 import { placeHold } from '../../src/archive/holds.ts';
 import type { AuditRecord } from '../../src/audit/audit.ts';
 import { openAudit } from '../../src/audit/open-audit.ts';
-import { bytesOf, store } from '../support/archive/content.ts';
+import { bytesOf, failureOf, store, waitingOf } from '../support/archive/content.ts';
 import { type Place, PLACES } from '../support/archive/places.ts';
 import { findChromium, launchChromium } from '../support/browser/browser.ts';
 import { runInside } from '../support/commands/inside.ts';
@@ -314,6 +315,80 @@ test('run again into the same folder it is the same', { timeout: 240_000 }, asyn
   for (const _run of [1, 2])
     assert.equal((await runInside(['export', '--recording', 'c1/r1', '--to', to], place.env)).code, 0);
   execFileSync('sha256sum', ['-c', '--strict', '--quiet', 'SHA256SUMS'], { cwd: to });
+});
+
+test(
+  'what an earlier export left in the folder is named, since it is given away with it',
+  { timeout: 240_000 },
+  async (t) => {
+    const [, open] = PLACES[0];
+    await using place = await open();
+    await fill(place);
+    const to = await temporary(t);
+    assert.equal((await runInside(['export', '--conversation', 'c1', '--to', to], place.env)).code, 0);
+    await writeFile(join(to, 'my notes.txt'), 'mine');
+    const less = await runInside(['export', '--recording', 'c1/r2', '--to', to, '--json'], place.env);
+    assert.equal(less.code, 3, less.stdout + less.stderr);
+    const others = linesOf(less).flatMap(({ type, file }) => (type === 'other' ? [file] : []));
+    const r1 = ['manifest.json', 'original.opus', 'recording.webm'].map((file) => `recordings/c1/r1/${file}`);
+    const signed = ['html', 'json'].map((end) => `certificates/certificate.c1.r1.${end}`);
+    assert.deepEqual(others.map(String).toSorted(), [...signed, 'conversations/c1/transcript.r1.json', ...r1]);
+  },
+);
+
+for (const [name, open] of PLACES)
+  test(
+    `a conversation is also what of it failed, waits or was erased, and nothing of other recordings (${name})`,
+    { timeout: 240_000 },
+    async (t) => {
+      await using place = await open();
+      await fill(place);
+      const failed = { recordingId: 'r5', conversationId: 'c1' };
+      await place.archive.recordFailure(failed, failureOf(failed), signal);
+      const waiting = { recordingId: 'r6', conversationId: 'c1' };
+      await place.archive.recordWaiting(waiting, waitingOf(waiting), signal);
+      await add(place, 'c1/transcript');
+      const mark = {
+        version: 1,
+        conversationId: 'c1',
+        recordingId: 'r8',
+        reason: 'x',
+        by: 'y',
+        erasedAt: '2026-11-28T10:00:00.000Z',
+        days: [],
+      } as const;
+      await markErased(mark, place.archive.notes, signal);
+      const to = await temporary(t);
+      const done = await runInside(['export', '--conversation', 'c1', '--to', to, '--json'], place.env);
+      assert.equal(done.code, 3, done.stdout + done.stderr);
+      assert.deepEqual(
+        linesOf(done)
+          .slice(0, -1)
+          .map(({ recordingId, state = 'exported' }) => `${String(recordingId)} ${String(state)}`)
+          .toSorted(),
+        ['r1 exported', 'r2 exported', 'r5 missing', 'r6 missing', 'r8 erased', 'transcript exported'],
+      );
+      const alone = await temporary(t);
+      assert.equal((await runInside(['export', '--recording', 'c1/transcript', '--to', alone], place.env)).code, 0);
+      assert.deepEqual(
+        (await filesIn(alone)).filter((file) => file.startsWith('conversations/')),
+        ['conversations/c1/details.json'],
+      );
+    },
+  );
+
+test('a link that leads into the archive is no folder to export to', { timeout: 240_000 }, async (t) => {
+  const [, open] = PLACES[0];
+  await using place = await open();
+  await fill(place);
+  const path = (place.env['ARCHIVE_URL'] ?? '').slice('file:'.length);
+  const to = await temporary(t);
+  await symlink(path, to);
+  for (const at of [to, join(to, 'case'), join(to, 'a', 'case.zip')]) {
+    const refused = await runInside(['export', '--recording', 'c1/r1', '--to', at], place.env);
+    assert.equal(refused.code, 2, at);
+    assert.match(refused.stderr, /in the archive itself/);
+  }
 });
 
 test('what cannot be meant is refused with what to write instead', { timeout: 240_000 }, async (t) => {
