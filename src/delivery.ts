@@ -173,13 +173,17 @@ async function work(delivery: Delivery, parts: DeliveryNeeds, signal: AbortSigna
   );
   // Archived by an earlier delivery of this message, which may not have come so far.
   const isOurs = fresh || Date.parse(manifest.finishedAt) >= delivery.acceptedAt.getTime();
-  if (isOurs) await parts.followUps?.archived(manifest, delivery, signal);
+  const cleared = fresh ? clearAbsence(manifest, parts, signal) : undefined;
+  try {
+    if (isOurs) await parts.followUps?.archived(manifest, delivery, signal);
+  } finally {
+    await cleared;
+  }
   if (!fresh) {
     // Its commit has removed the records, unless it was another message's.
     if (ageOf(delivery) >= SEEN_AFTER_MS) await parts.archive.removeWaiting(recording, signal);
     return { message: 'Recording was archived already.', facts: {}, settlement: { outcome: 'done' } };
   }
-  await clearAbsence(manifest, parts, signal);
   parts.metrics.archived(manifest.way);
   parts.metrics.seconds('total', secondsSince(started));
   const { sizeBytes, durationMs } = manifest.webm;

@@ -37,12 +37,12 @@ export class FollowUps {
     const event = { event: 'recording.archived', at: manifest.finishedAt } as const;
     const notices = notifies ? [noticeOf({ ...event, recordingId, conversationId }, delivery)] : [];
     const messages = [...details, ...notices];
-    if (messages.length > 0) await queue.publish(messages, signal);
+    const [known] = await Promise.all([
+      isArchivedEarly(manifest) ? undefined : this.#detailsOf(conversationId, signal),
+      messages.length > 0 ? queue.publish(messages, signal) : undefined,
+    ]);
     if (index === undefined) return;
-    const row = archivedRow(
-      manifest,
-      isArchivedEarly(manifest) ? undefined : await this.#detailsOf(conversationId, signal),
-    );
+    const row = archivedRow(manifest, known);
     index.note(row);
     const earlierDay = dayMissingRowsLieOn(delivery);
     // As long as it waited it had a line on the day its event came.

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { encodeDetails } from '../../src/archive/details.ts';
 import type { IndexRow } from '../../src/archive/index-row.ts';
 import type { Manifest } from '../../src/archive/manifest.ts';
@@ -13,7 +14,7 @@ import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { delayOf, type Delivery, type Message, type Settlement } from '../../src/queue/queue.ts';
 import { MAX_AGE_MS, SETTLED_AFTER_MS } from '../../src/delivery/schedule.ts';
 import { WaitingList } from '../../src/delivery/waiting-list.ts';
-import { manifestOf } from '../support/archive/content.ts';
+import { failureOf, manifestOf } from '../support/archive/content.ts';
 import { type FolderHarness, openFolderHarness } from '../support/archive/folder.ts';
 
 const HOUR = 3_600_000;
@@ -121,6 +122,24 @@ test('a queue that takes nothing brings the recording back, and what follows is 
   around.archiving = async () => ({ manifest, fresh: false });
   assert.deepEqual(await around.deliver({ acceptedAt }), { outcome: 'done' });
   assert.deepEqual(kindsOf(around.published), ['details', 'recording.archived']);
+});
+
+test('a conversation that was noted as one without recordings is no more, whether or not what follows could be published', async () => {
+  for (const code of [undefined, 'queue-unavailable'] as const) {
+    await using around = await setUp();
+    const { archive } = around.harness;
+    const subject = { recordingId: undefined, conversationId: RECORDING.conversationId };
+    await archive.recordFailure(subject, failureOf(subject, { status: 'no-recordings', code: 'not-found' }), running);
+    around.archiving = async () => ({ manifest: manifestNow({ recordedAt: '2026-03-01T09:30:00.000Z' }), fresh: true });
+    around.publishing = async () => {
+      // Neither waits for the other.
+      while ((await archive.failureOf(subject, running)) !== undefined) await nextTurn();
+      if (code !== undefined) throw new Failure(code, 'The disk is full.');
+    };
+    const { outcome } = await around.deliver();
+    assert.equal(outcome, code === undefined ? 'done' : 'wait');
+    assert.equal(await archive.failureOf(subject, running), undefined);
+  }
 });
 
 test('an event for what was archived before it came is told to nobody', async () => {

@@ -1,4 +1,4 @@
-/** A WebM that lies in the bucket → a whole recording: its originals, its day, its manifest, in this order. */
+/** A WebM that lies in the bucket → a whole recording: its originals, its day beside its levels, its manifest, in this order. */
 import { Failure } from '../../failure.ts';
 import type { Recording } from '../../recording.ts';
 import type { Manifest } from '../manifest.ts';
@@ -52,8 +52,13 @@ export async function completeRecording(
   if (known === undefined || !isOf(known.manifest, recording)) throw foreign(object.name);
   const manifest = await placeOriginals({ recording, known }, client, signal);
   const day = { name: dayName(dayOf(manifest), recording), contentType: 'text/plain' };
-  await insertObject({ object: day, parts: [] }, client, signal);
-  await placeLevels(webm, objects, signal);
+  const placed = placeLevels(webm, objects, signal);
+  try {
+    await insertObject({ object: day, parts: [] }, client, signal);
+  } finally {
+    // Neither is still on its way when it is asked what was erased, nor once this has failed.
+    await placed;
+  }
   // By its manifest it is seen: an erasure that began since the WebM was stored leaves it unseen, and takes the rest.
   await names.requireNotErased(recording, signal);
   const there = await placeManifest({ recording, manifest }, client, signal);
