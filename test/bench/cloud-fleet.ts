@@ -37,7 +37,7 @@ export interface Spent {
   /** Of this process: the simulated Genesys, the bucket server where there is one, the sending and the waiting. */
   readonly serversS: number;
   readonly emulatorS: number;
-  /** Of all slots together, from the look-up of a recording to its manifest: the rest is spent between recordings. */
+  /** Of all recordings together, each from its look-up to its manifest and what follows. */
   readonly workS: number;
 }
 
