@@ -345,8 +345,14 @@ const PARTS: readonly Part[] = [
     why: 'what was listed of a day is remembered over the contract',
   },
   {
+    has: ['days/day-troubles.ts'],
+    may: [],
+    why: 'of days in a row it knows that they failed, not what a day is',
+  },
+  {
     has: ['days/mend-days.ts'],
     may: [
+      'days/day-troubles.ts',
       'days/prove-day.ts',
       'days/day-lists.ts',
       'days/run-marks.ts',
@@ -509,6 +515,7 @@ const PARTS: readonly Part[] = [
       'archive/',
       'genesys/',
       'days/day.ts',
+      'days/day-troubles.ts',
       'days/prove-day.ts',
       'days/proven-day.ts',
       'days/index-days.ts',

@@ -59,7 +59,7 @@ async function backfill(task: Task, { part, share, ...needs }: BackfillNeeds): P
   const days = (daysAsked(flags, now()) ?? []).filter((day) => isOurs(day, part));
   await forecast(days, { notes: needs.archive.notes, share, report, now: now() }, signal);
   const tally = new ReconcileTally(report);
-  const looked = await tally.listing(() =>
+  const { looked, trouble } = await tally.listing(() =>
     mendDays(
       whileRead(days, report),
       {
@@ -69,6 +69,7 @@ async function backfill(task: Task, { part, share, ...needs }: BackfillNeeds): P
         wasKilled: part.attempt > 0,
         onFinding: (finding) => tally.found(finding),
         onDay: (proof) => tally.day(proof),
+        onTrouble: (day, { message }) => report.problem(`${day}: it could not be looked at: ${message}`),
         onLook: (day, done) => report.progress(`${day}  looking  ${String(done)} conversations`),
         onFetched: (day, fetched, of) =>
           report.progress(`${day}  fetching  ${String(fetched)} of ${String(of)}`, { day, fetched, of }),
@@ -80,6 +81,7 @@ async function backfill(task: Task, { part, share, ...needs }: BackfillNeeds): P
       signal,
     ),
   );
+  if (trouble !== undefined) throw trouble;
   if (looked < days.length && !signal.aborted)
     report.text(
       `${String(days.length - looked)} of ${String(days.length)} days were proven already (--again looks at them too).`,

@@ -1,6 +1,7 @@
 /** `archiver reconcile`: what Genesys has and the archive lacks, day by day, and why; a proof of each day that is over. */
 import type { Archive } from '../archive/archive.ts';
 import { flagAllHeld } from '../archive/holds.ts';
+import { DayTroubles } from '../days/day-troubles.ts';
 import type { DayProof, Finding } from '../days/day.ts';
 import { Failure } from '../failure.ts';
 import type { Absence, GenesysInquiry, Inquest, WitnessName } from '../genesys/inquiry.ts';
@@ -68,12 +69,14 @@ export async function reconcile(task: Task, needs: ReconcileNeeds): Promise<Exit
   await forecast(days, { notes: needs.archive.notes, share: needs.share ?? 1, report, now: now() }, signal);
   const tally = new ReconcileTally(report);
   await tally.listing(async () => {
+    const troubles = new DayTroubles((day, { message }) =>
+      report.problem(`${day}: it could not be looked at: ${message}`),
+    );
     for (const day of days) {
       if (signal.aborted || report.closed) break;
-      await reconcileDay(day, { task, needs, tally }).catch((error: unknown) => {
-        if (!signal.aborted) throw error;
-      });
+      await troubles.around(day, () => reconcileDay(day, { task, needs, tally }), signal);
     }
+    if (troubles.first !== undefined) throw troubles.first;
   });
   return tally.end(days.length);
 }

@@ -103,13 +103,15 @@ export async function examineDay(day: string, needs: DayNeeds, signal: AbortSign
   const isClosed = isDayClosed(day, dataUntil);
   const tally = new DayTally(day, needs.onFinding);
   const sight = new Sight(census);
+  const answers = new ListAnswers();
   const counted = census.conversationsOf(day, isClosed, signal);
   await inParallel(counted.conversations, WIDTH, async (conversation) => {
     const seen: SeenSubject[] = [];
-    await examineConversation(conversation, { tally, needs, sight, now: now(), seen }, signal);
+    await examineConversation(conversation, { tally, needs, sight, answers, now: now(), seen }, signal);
     if (seen.length > 0) await needs.onConversation?.(conversation, seen, signal);
     needs.onProgress?.(tally.conversations);
   });
+  answers.requireOne();
   const illegible = counted.isLegible() ? undefined : ILLEGIBLE;
   const hindered = isClosed ? (illegible ?? (await sight.hindrance(tally.shown(), needs.earlier, signal))) : undefined;
   const isWhole = isClosed && counted.isWhole() && hindered === undefined;
@@ -137,6 +139,7 @@ interface Examination {
   readonly tally: DayTally;
   readonly needs: DayNeeds;
   readonly sight: Sight;
+  readonly answers: ListAnswers;
   readonly now: Date;
 }
 
@@ -145,9 +148,9 @@ async function examineConversation(
   examination: Examination,
   signal: AbortSignal,
 ): Promise<void> {
-  const { tally, needs } = examination;
+  const { tally, needs, answers } = examination;
   const { conversationId } = conversation;
-  const listed = await listedOf(conversationId, needs.census, signal);
+  const listed = await listedOf(conversationId, { census: needs.census, answers }, signal);
   if (listed instanceof Failure) {
     tally.conversation(conversation);
     const found = listed.code === 'not-found' ? await unlistedOf(conversation, examination, signal) : refusedBy(listed);
@@ -222,13 +225,53 @@ const UNLISTED =
   'a recording was started, but Genesys lists none: discarded, deleted by a policy, or not visible to this client';
 const YOUNG = 'the conversation ended less than two hours ago';
 
-/** 403 and 404 are answers about this conversation; whatever else is wrong ends the day. */
-async function listedOf(conversationId: string, census: Census, signal: AbortSignal): Promise<CountedList | Failure> {
+/** 403 and 404 are answers about this conversation. Whatever else is wrong with a few of them keeps the others from nothing. */
+async function listedOf(
+  conversationId: string,
+  { census, answers }: { readonly census: Census; readonly answers: ListAnswers },
+  signal: AbortSignal,
+): Promise<CountedList | Failure> {
   try {
-    return await census.recordingsOf(conversationId, signal);
+    const list = await census.recordingsOf(conversationId, signal);
+    answers.answered();
+    return list;
   } catch (thrown) {
-    if (thrown instanceof Failure && (thrown.code === 'not-found' || thrown.code === 'forbidden')) return thrown;
-    throw thrown;
+    if (!(thrown instanceof Failure)) throw thrown;
+    if (thrown.code === 'not-found' || thrown.code === 'forbidden') answers.answered();
+    else answers.refuse(thrown);
+    return thrown;
+  }
+}
+
+/** More than these in a day, or all there are, and it is Genesys that does not answer. */
+const MOST_UNANSWERED = 3;
+/** They may be one conversation's own, for as long as others are answered. */
+const PERHAPS_ITS_OWN: ReadonlySet<string> = new Set([
+  'bad-request',
+  'upstream-error',
+  'upstream-unavailable',
+  'upstream-timeout',
+]);
+
+/** Whether what went wrong with some lists of a day is these conversations' own affair. */
+class ListAnswers {
+  readonly #refusals: Failure[] = [];
+  #isAnyAnswered = false;
+
+  answered(): void {
+    this.#isAnyAnswered = true;
+  }
+
+  /** @throws Failure the one that was given, where it is more than that */
+  refuse(failure: Failure): void {
+    this.#refusals.push(failure);
+    if (!PERHAPS_ITS_OWN.has(failure.code) || this.#refusals.length > MOST_UNANSWERED) throw failure;
+  }
+
+  /** @throws Failure where nothing was answered but by refusals */
+  requireOne(): void {
+    const [failure] = this.#refusals;
+    if (failure !== undefined && !this.#isAnyAnswered) throw failure;
   }
 }
 

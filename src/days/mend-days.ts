@@ -8,6 +8,7 @@ import { DayLists } from './day-lists.ts';
 import type { DayProof } from './day.ts';
 import type { Failure } from '../failure.ts';
 import type { ExpectedRecording } from '../genesys/census.ts';
+import { DayTroubles } from './day-troubles.ts';
 import { type DayWatcher, isProven, mendDay, type ProofNeeds } from './prove-day.ts';
 import type { Handle } from '../queue/queue.ts';
 import type { Recording } from '../recording.ts';
@@ -35,6 +36,8 @@ export interface MendDaysNeeds extends ProofNeeds, Omit<DayWatcher, 'onProgress'
   /** Divisions that the client is shown as the run begins, where that is known: a day that was proven without one of them is looked at. */
   readonly shown?: readonly string[] | undefined;
   readonly onDay: (proof: DayProof) => void;
+  /** Told of a day that could not be looked at; the next one is, all the same. */
+  readonly onTrouble: (day: string, because: Failure) => void;
   readonly onLook?: (day: string, conversations: number) => void;
   /** Recordings of the day that were left because only a person can change what keeps them; told once for each reason. */
   readonly onLeft?: (day: string, count: number, because: Failure) => void;
@@ -46,8 +49,15 @@ export interface MendDaysNeeds extends ProofNeeds, Omit<DayWatcher, 'onProgress'
 const MISSING = new Set(['missing'] as const);
 const MISSING_OR_FAILED = new Set(['missing', 'failed'] as const);
 
-/** How many days were looked at: not those that are proven. Ends early, and well, once `signal` aborts. */
-export async function mendDays(days: Iterable<string>, needs: MendDaysNeeds, signal: AbortSignal): Promise<number> {
+export interface MendedDays {
+  /** Days: not those that were proven before. */
+  readonly looked: number;
+  /** What kept the first of those days from being looked at that were passed over. */
+  readonly trouble: Failure | undefined;
+}
+
+/** Ends early, and well, once `signal` aborts. @throws what days in a row end with */
+export async function mendDays(days: Iterable<string>, needs: MendDaysNeeds, signal: AbortSignal): Promise<MendedDays> {
   const { archive, run, again, shown: inSight } = needs;
   const earlier = await findEarlierRuns(run, archive.notes, signal);
   if (earlier.isUnderWay) needs.onElsewhere?.();
@@ -55,15 +65,14 @@ export async function mendDays(days: Iterable<string>, needs: MendDaysNeeds, sig
   await using _mark = await RunMark.begin(run, archive.notes);
   const mending = { needs, isCareful: earlier.wasKilled || needs.wasKilled };
   let looked = 0;
+  const troubles = new DayTroubles(needs.onTrouble);
   for (const day of days) {
     if (signal.aborted) break;
     if (!again && (await isProven(day, { notes: archive.notes, inSight }, signal))) continue;
     looked += 1;
-    await mendOne(day, mending, signal).then(needs.onDay, (error: unknown) => {
-      if (!signal.aborted) throw error;
-    });
+    await troubles.around(day, async () => needs.onDay(await mendOne(day, mending, signal)), signal);
   }
-  return looked;
+  return { looked, trouble: troubles.first };
 }
 
 interface Mending {

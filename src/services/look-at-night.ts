@@ -91,6 +91,10 @@ export class NightlyLook {
         wasKilled: false,
         onFinding: (finding) => tally.finding(finding),
         onDay: (proof) => tally.day(proof),
+        onTrouble: (day, { code, message: reason }) => {
+          tally.trouble();
+          log.warn('A day could not be looked at; the others were.', { day, code, reason });
+        },
         onFetched: () => tally.fetched(),
         onLeft: (day, count, { code, message: reason }) =>
           log.warn('Recordings of a day were left: only a person can change what keeps them.', {
@@ -112,7 +116,7 @@ export class NightlyLook {
     for (const proof of tally.incomplete)
       await this.#sayIncomplete(proof, { reasons: tally.reasonsOf(proof.day) }, signal);
     await this.#notify(tally.incomplete, signal);
-    this.#incomplete = tally.incomplete.length;
+    this.#incomplete = tally.incomplete.length + tally.troubled;
     log.info('Genesys was compared with the archive.', { ...tally.counts(), calls: census.calls.made });
   }
 
@@ -173,7 +177,13 @@ class NightTally {
   readonly incomplete: DayProof[] = [];
   readonly hindered: DayProof[] = [];
   readonly #refused = new Map<string, Set<string>>();
+  /** Days that could not be looked at. */
+  troubled = 0;
   #fetched = 0;
+
+  trouble(): void {
+    this.troubled += 1;
+  }
 
   finding({ day, code, reason }: Finding): void {
     if (code !== 'forbidden') return;

@@ -193,9 +193,22 @@ test('the proof counts calls and names the divisions, and its hash is over the s
   assert.equal(proof.keysSha256, createHash('sha256').update('a.3\nb.1\nb.2\n').digest('hex'));
 });
 
-test('whatever is wrong with more than one conversation ends the day instead of being counted', async (t) => {
-  const census = new SaidByGenesys({ a: new Failure('upstream-unavailable', 'Down.'), b: [audio('1')] });
-  await assert.rejects(examine(t, census), { code: 'upstream-unavailable' });
+for (const code of ['bad-request', 'upstream-error', 'upstream-unavailable', 'upstream-timeout'] as const)
+  test(`what is wrong with a few conversations is theirs, and with more ends the day (${code}, invariant 11)`, async (t) => {
+    const odd = new Failure(code, 'Down.');
+    const { proof, findings } = await examine(t, new SaidByGenesys({ a: odd, b: [audio('1')], c: odd, d: odd }));
+    assert.deepEqual([proof.verdict, proof.failed, proof.missing], ['incomplete', 3, 1]);
+    assert.deepEqual(
+      findings.map(({ key, state, code: told = '' }) => `${key} ${state} ${told}`.trimEnd()).toSorted(),
+      [`a._ failed ${code}`, 'b.1 missing', `c._ failed ${code}`, `d._ failed ${code}`],
+    );
+    await assert.rejects(examine(t, new SaidByGenesys({ a: odd, b: odd, c: odd, d: odd, e: [audio('1')] })), { code });
+    await assert.rejects(examine(t, new SaidByGenesys({ a: odd })), { code });
+  });
+
+test('what no conversation can be to blame for ends the day at once', async (t) => {
+  const census = new SaidByGenesys({ a: new Failure('misconfigured', 'No such client.'), b: [audio('1')] });
+  await assert.rejects(examine(t, census), { code: 'misconfigured' });
 });
 
 test('at most so many at once, and nothing more after the first failure', async () => {
