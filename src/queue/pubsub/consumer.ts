@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Failure } from '../../failure.ts';
 import type { Conversations } from './conversations.ts';
-import { acceptedAtOf, countedAttempt, notBeforeOf, parseEnvelope } from './envelope.ts';
+import { acceptedAtOf, countedAttempt, parseEnvelope, restMsOf } from './envelope.ts';
 import { unreadableTopic } from './failure.ts';
 import type { Leased, PubsubLibrary } from './library.ts';
 import { settle, type Desk } from './settle.ts';
@@ -127,7 +127,7 @@ export class PullConsumer {
   /** undefined where the handler threw: a nack, which counts as an attempt. */
   async #settlementOf({ delivery, leases, controller }: Job): Promise<Settlement | undefined> {
     const { handle, conversations } = this.#parts;
-    const dueInMs = leases.map((leased) => (notBeforeOf(leased) ?? 0) - Date.now());
+    const dueInMs = leases.map((leased) => restMsOf(leased) ?? 0);
     const restMs = Math.max(conversations.restMs(delivery), ...dueInMs);
     if (restMs > 0) return { outcome: 'wait', afterMs: restMs };
     conversations.begins(delivery);

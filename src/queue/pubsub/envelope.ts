@@ -2,6 +2,7 @@
  * A message → what lies on a topic, and back. The data is the message; how far the work on it has come
  * lies in the attributes, so that a copy can be published without reading the data.
  */
+import { isWrongClock } from '../../clock.ts';
 import { Failure } from '../../failure.ts';
 import type { Envelope, Outgoing } from '../envelope.ts';
 import { delayOf, encodeMessage, parseMessage, type Delivery, type Message } from '../queue.ts';
@@ -18,6 +19,7 @@ const NAMES = [
   'accepted-at',
   'attempt',
   'not-before',
+  'wait-ms',
 ] as const;
 
 type AttributeName = (typeof NAMES)[number];
@@ -27,7 +29,7 @@ type Attributes = { [name in AttributeName]?: string };
 export function encodeEvent(message: Message, acceptedAt: Date): Outgoing {
   const attributes: Attributes = { kind: message.kind, 'accepted-at': acceptedAt.toISOString(), attempt: '1' };
   const delayMs = delayOf(message);
-  if (delayMs > 0) attributes['not-before'] = new Date(acceptedAt.getTime() + delayMs).toISOString();
+  if (delayMs > 0) Object.assign(attributes, attributesOf({ waitMs: delayMs, fromMs: acceptedAt.getTime() }));
   if (message.conversationId !== undefined) attributes['conversation-id'] = message.conversationId;
   if (message.kind === 'recording' || message.kind === 'levels') attributes['recording-id'] = message.recordingId;
   if (message.traceparent !== undefined) attributes.traceparent = message.traceparent;
@@ -46,9 +48,12 @@ export function parseEnvelope(envelope: Envelope): Delivery {
   };
 }
 
-/** Also of what cannot be read. */
+/** Also of what cannot be read. Nothing is published before it is accepted: whoever says so had a clock that was ahead. */
 export function acceptedAtOf({ attributes, publishedAt }: Envelope): Date {
-  return dateOf(attributes['accepted-at']) ?? publishedAt;
+  const acceptedAt = dateOf(attributes['accepted-at']);
+  if (acceptedAt === undefined) return publishedAt;
+  const isAhead = acceptedAt > publishedAt && isWrongClock(acceptedAt.getTime() - publishedAt.getTime());
+  return isAhead ? publishedAt : acceptedAt;
 }
 
 /** Failed attempts are counted by us, deliveries that never came back by Pub/Sub: a copy starts its count anew. */
@@ -65,15 +70,43 @@ function lostOf({ deliveryAttempt }: Envelope): number {
   return Math.max(0, deliveryAttempt - 1);
 }
 
-/** Wall clock, ms; undefined where the message is for now. Only what lies on the waiting topic has one. */
-export function notBeforeOf({ attributes }: Pick<Envelope, 'attributes'>): number | undefined {
-  return dateOf(attributes['not-before'])?.getTime();
+/** How long a message waits, from when on; milliseconds, and of the wall clock. */
+export interface OrderedWait {
+  readonly waitMs: number;
+  readonly fromMs: number;
+}
+
+/** The last moment a Date can hold: no Retry-After makes an invalid one. */
+const LATEST_MS = 8.64e15;
+
+/** When it is due by the clock of whoever publishes it, and how long that is: another clock may not be the same. */
+function attributesOf({ waitMs, fromMs }: OrderedWait): Attributes {
+  return {
+    'not-before': new Date(Math.min(fromMs + Math.ceil(waitMs), LATEST_MS)).toISOString(),
+    'wait-ms': String(Math.ceil(waitMs)),
+  };
+}
+
+/**
+ * Milliseconds that it has to wait from now on, never more than it was meant to; undefined where the message is for now. Only what
+ * lies on the waiting topic has such a time. It is that of whoever published it, unless their clock is ahead of ours: then that of
+ * the publication, which Pub/Sub's own clock tells.
+ */
+export function restMsOf({ attributes, publishedAt }: Envelope, nowMs = Date.now()): number | undefined {
+  const dueMs = dateOf(attributes['not-before'])?.getTime();
+  if (dueMs === undefined) return undefined;
+  // What an older version published says no more than when.
+  if (!/^\d{1,16}$/.test(attributes['wait-ms'] ?? '')) return dueMs - nowMs;
+  const waitMs = Number(attributes['wait-ms']);
+  const begunMs = dueMs - waitMs;
+  const isAhead = begunMs > nowMs && isWrongClock(begunMs - nowMs);
+  return Math.min(waitMs, waitMs - (nowMs - (isAhead ? publishedAt.getTime() : begunMs)));
 }
 
 /** The same work once more, with other progress. Attributes that are not ours (dead letters, headers of a push) stay behind. */
 export function copyOf(
   envelope: Envelope,
-  progress: { readonly attempt: number; readonly notBefore?: Date },
+  progress: { readonly attempt: number; readonly waiting?: OrderedWait },
 ): Outgoing {
   const attributes: Attributes = {};
   for (const name of NAMES) {
@@ -81,9 +114,10 @@ export function copyOf(
     if (value !== undefined) attributes[name] = value;
   }
   delete attributes['not-before'];
-  attributes['accepted-at'] ??= envelope.publishedAt.toISOString();
+  delete attributes['wait-ms'];
+  attributes['accepted-at'] = acceptedAtOf(envelope).toISOString();
   attributes.attempt = String(progress.attempt);
-  if (progress.notBefore !== undefined) attributes['not-before'] = progress.notBefore.toISOString();
+  if (progress.waiting !== undefined) Object.assign(attributes, attributesOf(progress.waiting));
   return { data: envelope.data, attributes };
 }
 

@@ -1,7 +1,7 @@
 /** Messages that wait on SUBSCRIPTION-later → messages on TOPIC, each when it is due: no slot, no encoder, only a lease. */
 import { Failure } from '../../failure.ts';
 import type { Conversations } from './conversations.ts';
-import { copyOf, countedAttempt, notBeforeOf } from './envelope.ts';
+import { copyOf, countedAttempt, restMsOf } from './envelope.ts';
 import type { Leased, PubsubLibrary, Subscribed } from './library.ts';
 import { endsWithin } from '../../waiting.ts';
 import { staySubscribed } from './stay.ts';
@@ -21,7 +21,7 @@ const LEASE_S = 120;
 /** What waits longer is published anew as often: neither its lease nor its retention runs out. */
 const HELD_AT_MOST_MS = 12 * 3_600_000;
 const RELEASED_WITHIN_MS = 2_000;
-/** By the wall clock a timer may end so much before its time; what is not due then would wait another round. */
+/** A timer may end so much before its time. */
 const EARLY_BY_MS = 1;
 
 export class WaitingRoom {
@@ -54,27 +54,25 @@ export class WaitingRoom {
   #take(leased: Leased): void {
     if (this.#stopped) return leased.nack();
     if (this.#parts.conversations.isSuperseded(leased)) return leased.ack();
-    const restMs = Math.min((notBeforeOf(leased) ?? 0) - Date.now(), HELD_AT_MOST_MS);
-    const timer = setTimeout(
-      () => {
-        this.#timers.delete(timer);
-        const releasing = this.#release(leased).finally(() => this.#releasing.delete(releasing));
-        this.#releasing.add(releasing);
-      },
-      Math.max(0, restMs + EARLY_BY_MS),
-    );
+    const restMs = restMsOf(leased) ?? 0;
+    const heldMs = Math.max(0, Math.min(restMs, HELD_AT_MOST_MS));
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      const releasing = this.#release(leased, restMs - heldMs).finally(() => this.#releasing.delete(releasing));
+      this.#releasing.add(releasing);
+    }, heldMs + EARLY_BY_MS);
     this.#timers.add(timer);
   }
 
   /** Publish first, acknowledge after. What cannot be published now comes back with its time in it. */
-  async #release(leased: Leased): Promise<void> {
+  async #release(leased: Leased, restMs: number): Promise<void> {
     if (this.#parts.conversations.isSuperseded(leased)) return leased.ack();
     const { library, topic, laterTopic, onTrouble } = this.#parts;
-    const dueMs = notBeforeOf(leased) ?? 0;
     const attempt = countedAttempt(leased);
+    const waiting = { waitMs: restMs, fromMs: Date.now() };
     try {
-      if (dueMs <= Date.now()) await library.publish(topic, [copyOf(leased, { attempt })]);
-      else await library.publish(laterTopic, [copyOf(leased, { attempt, notBefore: new Date(dueMs) })]);
+      if (restMs <= 0) await library.publish(topic, [copyOf(leased, { attempt })]);
+      else await library.publish(laterTopic, [copyOf(leased, { attempt, waiting })]);
       leased.ack();
     } catch (error) {
       leased.nack();

@@ -4,7 +4,7 @@ import { unlessAborted } from '../../waiting.ts';
 import { PullConsumer } from './consumer.ts';
 import type { Envelope } from '../envelope.ts';
 import { Conversations } from './conversations.ts';
-import { acceptedAtOf, copyOf, countedAttempt, encodeEvent, notBeforeOf, parseEnvelope } from './envelope.ts';
+import { acceptedAtOf, copyOf, countedAttempt, encodeEvent, parseEnvelope, restMsOf } from './envelope.ts';
 import { unreadableTopic, type PubsubDoing } from './failure.ts';
 import { WaitingRoom } from './later.ts';
 import { PubsubLibrary } from './library.ts';
@@ -115,8 +115,8 @@ class QueueOnPubsub implements PubsubQueue {
 
   readonly take: PubsubQueue['take'] = async (envelope, handle, signal) => {
     if (this.#conversations.isSuperseded(envelope)) return;
-    const dueMs = notBeforeOf(envelope);
-    if (dueMs !== undefined) return this.#takeLater(envelope, dueMs - Date.now());
+    const dueInMs = restMsOf(envelope);
+    if (dueInMs !== undefined) return this.#takeLater(envelope, dueInMs);
     const delivery = await this.#read(envelope);
     if (delivery === undefined) return;
     const restMs = this.#conversations.restMs(delivery);

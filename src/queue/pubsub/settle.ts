@@ -3,7 +3,7 @@
  *
  * Pub/Sub cannot deliver later. A nack comes back after the subscription's backoff, which may be earlier than asked
  * (Retry-After would be shortened) and counts towards the dead letters (waiting would be failing). So a message that
- * has to wait moves: its copy, with the time in its `not-before`, goes to the topic TOPIC-later and the original is
+ * has to wait moves: its copy, with the time in its `not-before` and `wait-ms`, goes to the topic TOPIC-later and the original is
  * acknowledged. A crash in between leaves two, never none. Workers hold what lies on SUBSCRIPTION-later under lease
  * (later.ts) and publish it on TOPIC again when it is due. Neither a filter (one topic would be enough with
  * it, but it cannot be changed nor tried out: the emulator ignores it) nor Cloud Tasks (one more service, one more
@@ -53,9 +53,6 @@ export async function settle(
   if (ended.outcome === 'long') return desk.library.publish(longNameOf(desk.topic), [copyOf(envelope, { attempt })]);
   if (ended.outcome === 'back' || ended.afterMs <= 0)
     return desk.library.publish(desk.topic, [copyOf(envelope, { attempt })]);
-  const notBefore = new Date(Math.min(Date.now() + Math.ceil(ended.afterMs), LATEST_MS));
-  await desk.library.publish(desk.laterTopic, [copyOf(envelope, { attempt, notBefore })]);
+  const waiting = { waitMs: ended.afterMs, fromMs: Date.now() };
+  await desk.library.publish(desk.laterTopic, [copyOf(envelope, { attempt, waiting })]);
 }
-
-/** The last moment a Date can hold: no Retry-After makes an invalid one. */
-const LATEST_MS = 8.64e15;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { Conversations } from '../../../src/queue/pubsub/conversations.ts';
-import { copyOf, encodeEvent, notBeforeOf, parseEnvelope } from '../../../src/queue/pubsub/envelope.ts';
+import { copyOf, encodeEvent, parseEnvelope } from '../../../src/queue/pubsub/envelope.ts';
 import type { Envelope, Outgoing } from '../../../src/queue/envelope.ts';
 import type { Message, Settlement } from '../../../src/queue/queue.ts';
 import { LOOK_AGAIN_AFTER_MS, nextLookAfter, type HowMuchIsListed } from '../../../src/delivery/schedule.ts';
@@ -23,7 +23,7 @@ interface Look {
 const lying = (outgoing: Outgoing): Envelope => ({
   ...outgoing,
   id: '1',
-  publishedAt: new Date(),
+  publishedAt: new Date(Math.max(Date.now(), Date.parse(outgoing.attributes['accepted-at'] ?? ''))),
   deliveryAttempt: 1,
 });
 
@@ -39,7 +39,7 @@ function looksAt(
   const looks: Look[] = [];
   const queued = eventsMs.map((afterMs) => lying(encodeEvent(message, new Date(START + afterMs))));
   const dueOf = (envelope: Envelope): number =>
-    notBeforeOf(envelope) ?? parseEnvelope(envelope).acceptedAt.getTime() + SECOND;
+    Date.parse(envelope.attributes['not-before'] ?? '') || parseEnvelope(envelope).acceptedAt.getTime() + SECOND;
   for (;;) {
     const next = queued.toSorted((a, b) => dueOf(a) - dueOf(b))[0];
     if (next === undefined) break;
@@ -47,8 +47,8 @@ function looksAt(
     t.mock.timers.setTime(Math.max(Date.now(), dueOf(next)));
     const settlement = deliver(next);
     if (settlement === undefined || !('afterMs' in settlement)) continue;
-    const notBefore = new Date(Date.now() + settlement.afterMs);
-    queued.push(lying(copyOf(next, { attempt: 1, notBefore })));
+    const waiting = { waitMs: settlement.afterMs, fromMs: Date.now() };
+    queued.push(lying(copyOf(next, { attempt: 1, waiting })));
   }
   t.mock.timers.reset();
   return looks;

@@ -6,7 +6,7 @@ import { test, type TestContext } from 'node:test';
 import { setImmediate, setTimeout as delay } from 'node:timers/promises';
 import { Failure } from '../../../src/failure.ts';
 import type { Envelope } from '../../../src/queue/envelope.ts';
-import { copyOf, encodeEvent, notBeforeOf, parseEnvelope } from '../../../src/queue/pubsub/envelope.ts';
+import { copyOf, encodeEvent, parseEnvelope } from '../../../src/queue/pubsub/envelope.ts';
 import { openPubsubQueue, type PubsubOptions, type PubsubQueue } from '../../../src/queue/pubsub/pubsub.ts';
 import {
   decodeNumbers,
@@ -248,7 +248,7 @@ test('a message holds ids only; its progress lies in attributes that survive as 
     attempt: '1',
   });
   for (const name of Object.keys(outgoing.attributes)) assert.equal(name, name.toLowerCase());
-  const delivery = parseEnvelope(envelopeOf(outgoing));
+  const delivery = parseEnvelope({ ...envelopeOf(outgoing), publishedAt: acceptedAt });
   assert.deepEqual(delivery, { message: recordingMessage('r-1', TRACE), attempt: 1, lost: 0, acceptedAt });
 });
 
@@ -257,11 +257,11 @@ test('a copy keeps the message, its time and its trace; it counts as it is told 
   const foreign = { ...outgoing.attributes, 'not-before': 'nonsense', CloudPubSubDeadLetterSourceSubscription: 's' };
   const copy = copyOf(envelopeOf({ data: outgoing.data, attributes: foreign }), {
     attempt: 3,
-    notBefore: new Date(9_000),
+    waiting: { waitMs: 4_000, fromMs: 5_000 },
   });
   assert.equal(copy.data, outgoing.data);
-  assert.equal(notBeforeOf(copy), 9_000);
-  const { 'not-before': _, ...rest } = copy.attributes;
+  const { 'not-before': dueAt, 'wait-ms': waitMs, ...rest } = copy.attributes;
+  assert.deepEqual([dueAt, waitMs], ['1970-01-01T00:00:09.000Z', '4000']);
   assert.deepEqual(rest, { ...outgoing.attributes, attempt: '3' });
 });
 
