@@ -6,7 +6,7 @@ import type { Page } from 'playwright-core';
 import type { Levels } from '../../src/levels.ts';
 import { failureOf } from '../support/archive/content.ts';
 import { addCall } from '../support/console/calls.ts';
-import { chromiumForTests, DESK, namelessControls, openView } from '../support/console/chromium.ts';
+import { chromiumForTests, DESK, namelessControls, openOwnView, openView } from '../support/console/chromium.ts';
 import { type ConsoleScene, openConsoleScene } from '../support/console/console.ts';
 
 const signal = (): AbortSignal => AbortSignal.timeout(120_000);
@@ -80,7 +80,7 @@ test('a recording that was left is heard no more, by no key either', chromium.op
 });
 
 test('players that were left take no memory: none is alive but the one that is shown', chromium.options, async () => {
-  await using view = await openView(chromium.browser(), DESK);
+  await using view = await openOwnView(chromium.browser(), DESK);
   const { page } = view;
   await page.goto(`${scene.url}/console/find`);
   for (let n = 0; n < 12; n += 1) {

@@ -16,7 +16,7 @@ import {
   DESK,
   namelessControls,
   type Opened,
-  openView,
+  openOwnView,
   picture,
   VIEWS,
 } from '../support/console/chromium.ts';
@@ -62,7 +62,7 @@ for (const view of VIEWS)
     options,
     async () => {
       await using scene = await sceneWithCall();
-      await using opened = await openView(browser(), view);
+      await using opened = await openOwnView(browser(), view);
       const { page } = opened;
       await signedIn(scene, opened);
       const play = page.getByRole('button', { name: 'Play', exact: true });
@@ -89,7 +89,7 @@ for (const view of VIEWS)
 
 test('by mouse as well; “Not now” is heeded, and the end is said when it comes', options, async () => {
   await using scene = await sceneWithCall();
-  await using opened = await openView(browser(), DESK);
+  await using opened = await openOwnView(browser(), DESK);
   const { page } = opened;
   await signedIn(scene, opened);
   await pass(56, scene, page);
@@ -106,7 +106,7 @@ test('by mouse as well; “Not now” is heeded, and the end is said when it com
 
 test('what is done in another tab puts it off here, before and after it was said', options, async () => {
   await using scene = await sceneWithCall();
-  await using opened = await openView(browser(), DESK);
+  await using opened = await openOwnView(browser(), DESK);
   const { page } = opened;
   await signedIn(scene, opened);
   await pass(30, scene, page);
@@ -124,7 +124,7 @@ test('what is done in another tab puts it off here, before and after it was said
 
 test('eight hours end whatever is done: one signs in again in another tab, and this one stays', options, async () => {
   await using scene = await sceneWithCall();
-  await using opened = await openView(browser(), DESK);
+  await using opened = await openOwnView(browser(), DESK);
   const { page, context } = opened;
   await signedIn(scene, opened);
   for (let minutes = 0; minutes < 475; minutes += 25) {
@@ -158,7 +158,7 @@ for (const view of VIEWS)
     options,
     async () => {
       await using scene = await sceneOfLastDay();
-      await using opened = await openView(browser(), view);
+      await using opened = await openOwnView(browser(), view);
       const { page, context } = opened;
       await signedIn(scene, opened);
       assert.equal(await endOf(page), '2031-03-31T00:00:00.000Z');
@@ -187,7 +187,7 @@ for (const view of VIEWS)
 
 test('a key that ends within its five minutes is warned of at once, and its end says what to do', options, async () => {
   await using scene = await sceneOfLastDay();
-  await using opened = await openView(browser(), DESK);
+  await using opened = await openOwnView(browser(), DESK);
   const { page, context } = opened;
   scene.now = new Date('2031-03-30T23:57:00Z');
   await signedIn(scene, opened);
@@ -217,7 +217,7 @@ test('a key that is taken out of its file: the next answer says it, and the page
     now,
   });
   await using scene = await sceneWithCall({ options: { doorkeeper } });
-  await using opened = await openView(browser(), DESK);
+  await using opened = await openOwnView(browser(), DESK);
   const { page, context } = opened;
   await signedIn(scene, opened);
   keys = [{ name: 'ruth', secret: OTHER_KEY, lastDay: undefined }];
@@ -230,7 +230,7 @@ test('a key that is taken out of its file: the next answer says it, and the page
 
 test('the service is away when one wants to stay: it is said, and tried again', options, async () => {
   await using scene = await sceneWithCall();
-  await using opened = await openView(browser(), DESK);
+  await using opened = await openOwnView(browser(), DESK);
   const { page } = opened;
   await signedIn(scene, opened);
   await pass(56, scene, page);

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Page } from 'playwright-core';
 import { waitingOf } from '../support/archive/content.ts';
 import { addCall } from '../support/console/calls.ts';
-import { chromiumForTests, DESK, openView, picture, VIEWS } from '../support/console/chromium.ts';
+import { chromiumForTests, DESK, openOwnView, openView, picture, VIEWS } from '../support/console/chromium.ts';
 import { type ConsoleScene, EVERYBODY, openConsoleScene } from '../support/console/console.ts';
 import { type Provider, startProvider } from '../support/console/provider.ts';
 
@@ -285,7 +285,7 @@ for (const wrongBy of ['2 days behind', '30 years ahead'] as const)
       ),
       signal(),
     );
-    await using opened = await openView(browser(), DESK);
+    await using opened = await openOwnView(browser(), DESK);
     const { page } = opened;
     const shift = wrongBy === '2 days behind' ? -2 * 86_400_000 : 30 * 365 * 86_400_000;
     await page.addInitScript(`const now = Date.now; Date.now = () => now() + ${String(shift)};

@@ -5,7 +5,7 @@ import { mkdir } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, before } from 'node:test';
-import type { Browser, BrowserContext, Page } from 'playwright-core';
+import type { Browser, BrowserContext, CDPSession, Page } from 'playwright-core';
 import { findChromium, launchChromium } from '../browser/browser.ts';
 
 export type Theme = 'light' | 'dark';
@@ -65,17 +65,67 @@ export interface Opened extends AsyncDisposable {
   problems(): Promise<readonly string[]>;
 }
 
-/** A browser of its own for one reader: cookies and storage are nobody else's. */
-export async function openView(browser: Browser, { theme, width }: View): Promise<Opened> {
-  const context = await browser.newContext({
-    colorScheme: theme,
-    viewport: { width, height: 900 },
-    timezoneId: 'Europe/Berlin',
-    locale: 'en-GB',
-    ignoreHTTPSErrors: true,
+/** A window that was used, and may be used again: a new one takes three times as much as the pages that are shown in it. */
+interface Window {
+  readonly page: Page;
+  readonly context: BrowserContext;
+  readonly devtools: CDPSession;
+}
+
+const free = new WeakMap<Browser, Window[]>();
+
+/**
+ * A window for one reader, who finds it as nobody had used it before: no cookies, nothing stored, nothing in the cache, nobody who
+ * listens or routes. What cannot be taken back (a clock, scripts before those of the page) is for {@link openOwnView}.
+ */
+export async function openView(browser: Browser, view: View): Promise<Opened> {
+  const windows = free.get(browser) ?? [];
+  free.set(browser, windows);
+  const window = windows.pop() ?? (await openWindow(browser));
+  return opened(window, view, async () => {
+    if (await isCleared(window)) windows.push(window);
+    else await window.context.close();
   });
+}
+
+/** A window that nobody has used, and nobody will. */
+export async function openOwnView(browser: Browser, view: View): Promise<Opened> {
+  const window = await openWindow(browser);
+  return opened(window, view, () => window.context.close());
+}
+
+async function openWindow(browser: Browser): Promise<Window> {
+  const context = await browser.newContext({ timezoneId: 'Europe/Berlin', locale: 'en-GB', ignoreHTTPSErrors: true });
+  // What hangs is ended by the test's own time.
+  context.setDefaultTimeout(0);
   await context.addInitScript(WATCH);
   const page = await context.newPage();
+  return { page, context, devtools: await context.newCDPSession(page) };
+}
+
+/** Whether it is as new. A page that asks before it is left, or has crashed, is not. */
+async function isCleared({ page, context, devtools }: Window): Promise<boolean> {
+  try {
+    for (const other of context.pages()) if (other !== page) await other.close();
+    for (const event of ['request', 'response', 'console', 'pageerror', 'dialog'] as const)
+      page.removeAllListeners(event);
+    await page.unrouteAll({ behavior: 'ignoreErrors' });
+    await page.evaluate("location.protocol.startsWith('http') && (localStorage.clear(), sessionStorage.clear())");
+    await page.goto('about:blank');
+    await context.clearCookies();
+    await context.clearPermissions();
+    await devtools.send('Network.clearBrowserCache');
+    await devtools.send('Storage.clearDataForOrigin', { origin: '*', storageTypes: 'all' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function opened({ page, context }: Window, view: View, close: () => Promise<void>): Promise<Opened> {
+  const { theme, width } = view;
+  await page.setViewportSize({ width, height: 900 });
+  await page.emulateMedia({ colorScheme: theme, forcedColors: null, reducedMotion: null });
   const complaints: string[] = [];
   page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
   page.on('pageerror', (error) => complaints.push(error.message));
@@ -95,7 +145,7 @@ export async function openView(browser: Browser, { theme, width }: View): Promis
         ...(overflow > 0 ? [`the page scrolls sideways by ${String(overflow)} px`] : []),
       ];
     },
-    [Symbol.asyncDispose]: () => context.close(),
+    [Symbol.asyncDispose]: close,
   };
 }
 
