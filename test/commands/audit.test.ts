@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { FolderAudit } from '../../src/audit/folder-audit.ts';
+import { runInside } from '../support/commands/inside.ts';
 import { linesOf, runArchiver } from '../support/commands/run.ts';
 
 const { signal } = new AbortController();
@@ -28,7 +29,7 @@ test('who heard what is listed, filtered, and that it was read is on record', as
   assert.equal(all.code, 0, all.stderr);
   assert.match(all.stdout, /^\S+Z {2}listened {4}qa {4}c\/r1\n/);
   assert.match(all.stdout, / {2}"on request\\nof a person"\n/, 'a reason with line breaks is one line');
-  const ofPerson = linesOf(await runArchiver(['audit', '--who', 'dpo', '--json'], env));
+  const ofPerson = linesOf(await runInside(['audit', '--who', 'dpo', '--json'], env));
   assert.deepEqual(
     ofPerson.map(({ type, recordingId }) => [type, recordingId]),
     [
@@ -36,12 +37,12 @@ test('who heard what is listed, filtered, and that it was read is on record', as
       ['summary', undefined],
     ],
   );
-  const ofRecording = linesOf(await runArchiver(['audit', '--recording', 'c/r2', '--json'], env));
+  const ofRecording = linesOf(await runInside(['audit', '--recording', 'c/r2', '--json'], env));
   assert.deepEqual(
     ofRecording.slice(0, -1).map(({ who }) => who),
     ['dpo', 'qa'],
   );
-  const readings = linesOf(await runArchiver(['audit', '--json'], env)).filter(({ action }) => action === 'looked');
+  const readings = linesOf(await runInside(['audit', '--json'], env)).filter(({ action }) => action === 'looked');
   assert.equal(readings.length, 4);
   assert.match(String(readings[0]?.['who']), /^command:/);
 });
@@ -49,7 +50,7 @@ test('who heard what is listed, filtered, and that it was read is on record', as
 test('a recording that is none is refused with what to write', async (t) => {
   const env = await setUp(t);
   for (const value of ['r1', '../x', 'c/r/x', 'c/']) {
-    const refused = await runArchiver(['audit', '--recording', value], env);
+    const refused = await runInside(['audit', '--recording', value], env);
     assert.equal(refused.code, 2, value);
     assert.match(refused.stderr, /expected CONVERSATION\/RECORDING/);
   }

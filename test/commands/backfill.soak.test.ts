@@ -4,6 +4,7 @@ import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { runInside } from '../support/commands/inside.ts';
 import { linesOf, type Printed, runArchiver, startCommand } from '../support/commands/run.ts';
 import { type GenesysServer, startGenesysServer } from '../support/genesys/server.ts';
 import { openFolderArchive } from '../../src/archive/folder/folder.ts';
@@ -17,6 +18,7 @@ interface Scene {
   readonly server: GenesysServer;
   readonly path: string;
   readonly keys: readonly string[];
+  /** In this process: those that are killed or stopped have one of their own. */
   run(...args: string[]): Promise<Printed>;
   env: Readonly<Record<string, string>>;
 }
@@ -42,7 +44,7 @@ async function setUp(t: TestContext, count: number): Promise<Scene> {
     return `${conversationId}.${recordingId}`;
   });
   const env = { ...server.environment(), ARCHIVE_URL: `file:${path}`, LOG_LEVEL: 'error' };
-  return { server, path, keys, env, run: (...args) => runArchiver(args, env) };
+  return { server, path, keys, env, run: (...args) => runInside(args, env) };
 }
 
 const RANGE = ['--from', DAYS[0], '--to', DAYS[1]] as const;
@@ -74,7 +76,7 @@ test('what no event told of is named by reconcile, fetched by backfill, and then
     findings: 12,
     exit: 3,
   });
-  const fetched = await scene.run('backfill', ...RANGE);
+  const fetched = await runArchiver(['backfill', ...RANGE], scene.env);
   assert.equal(fetched.code, 0, fetched.stdout + fetched.stderr);
   assert.match(
     fetched.stdout,

@@ -3,9 +3,10 @@ import assert from 'node:assert/strict';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
+import { after, test, type TestContext } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { writeProof, writeReading } from '../../src/archive/proofs.ts';
+import { AnotherMachine } from '../support/commands/another-machine.ts';
 import { openBucketScene, openFolderScene } from '../support/commands/archive-scene.ts';
 import { linesOf, type Printed, runArchiver } from '../support/commands/run.ts';
 import { type GenesysServer, startGenesysServer } from '../support/genesys/server.ts';
@@ -13,6 +14,10 @@ import { type GenesysServer, startGenesysServer } from '../support/genesys/serve
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 const PRELOAD = pathToFileURL(join(import.meta.dirname, '../support/commands/another-clock.ts')).href;
+/** Its clock is set by each line that runs there. */
+const machine = new AnotherMachine('another-clock.ts', {});
+after(() => machine[Symbol.asyncDispose]());
+
 const SHIFTS_MS = [-40 * DAY_MS, -26 * HOUR_MS, 3 * HOUR_MS, 10 * DAY_MS, 400 * DAY_MS] as const;
 
 function shifted(shiftMs: number): Readonly<Record<string, string>> {
@@ -58,7 +63,7 @@ for (const shiftMs of SHIFTS_MS)
     });
     const before = Date.now();
     const env = { ...server.environment(), ARCHIVE_URL: `file:${path}`, ...shifted(shiftMs) };
-    const printed = await runArchiver(['reconcile', '--json'], env);
+    const printed = await machine.run(['reconcile', '--json'], env);
     assert.equal(printed.code, 3, printed.stdout + printed.stderr);
     assert.match(
       printed.stderr,
@@ -104,10 +109,10 @@ for (const [kind, open] of [
       await scene.store({ recordingId, conversationId: 'c' }, { recordedAt: `${dayAgo(days)}T10:00:00.000Z` });
     const genesys = scene.kind === 'folder' ? server.environment() : {};
     const env = { ...scene.env, ...genesys, ...shifted(1_000 * DAY_MS) };
-    const plan = await runArchiver(['erase', '--older-than', '50d', '--json'], env);
+    const plan = await machine.run(['erase', '--older-than', '50d', '--json'], env);
     assert.deepEqual(plannedIn(plan), ['old'], plan.stderr);
     assert.match(plan.stderr, /The clock of this machine is 1000 days ahead of another one/);
-    const done = await runArchiver(['erase', '--older-than', '50d', '--reason', 'x', '--confirm', '1', '--json'], env);
+    const done = await machine.run(['erase', '--older-than', '50d', '--reason', 'x', '--confirm', '1', '--json'], env);
     assert.equal(done.code, 0, done.stderr);
     const names = await scene.names();
     assert.deepEqual(
@@ -178,14 +183,14 @@ for (const [kind, open] of [
     t.after(() => scene.close());
     await scene.store({ recordingId: 'r', conversationId: 'c' }, { recordedAt: `${dayAgo(300)}T10:00:00.000Z` });
     const hold = ['hold', 'K', '--conversation', 'c', '--reason', 'x'];
-    assert.equal((await runArchiver(hold, { ...scene.env, ...shifted(-400 * DAY_MS) })).code, 0);
+    assert.equal((await machine.run(hold, { ...scene.env, ...shifted(-400 * DAY_MS) })).code, 0);
     const before = await scene.names();
     for (const shiftMs of [-1_000 * DAY_MS, 30_000 * DAY_MS]) {
       const env = { ...scene.env, ...shifted(shiftMs) };
-      const named = await runArchiver(['erase', '--recording', 'c/r', '--reason', 'x', '--confirm', '1'], env);
+      const named = await machine.run(['erase', '--recording', 'c/r', '--reason', 'x', '--confirm', '1'], env);
       assert.equal(named.code, 4, named.stdout + named.stderr);
       assert.match(named.stdout, /held by K/);
-      const old = await runArchiver(['erase', '--older-than', '1d', '--reason', 'x', '--confirm', 'any'], env);
+      const old = await machine.run(['erase', '--older-than', '1d', '--reason', 'x', '--confirm', 'any'], env);
       assert.doesNotMatch(old.stdout, /1 gone/, old.stdout);
       const recordings = (names: readonly string[]): readonly string[] =>
         names.filter((name) => name.startsWith('recordings/') || name.startsWith('holds/'));

@@ -11,7 +11,7 @@ import { writeProof } from '../../src/archive/proofs.ts';
 import { COMMANDS } from '../../src/commands/contents.ts';
 import { parseFlags, UsageError } from '../../src/commands/flags.ts';
 import { bytesOf, failureOf, store, waitingOf } from '../support/archive/content.ts';
-import { linesOf, runArchiver, startCommand } from '../support/commands/run.ts';
+import { linesOf, type Printed, runArchiver, startCommand } from '../support/commands/run.ts';
 import { startGenesysServer } from '../support/genesys/server.ts';
 
 const DAY = '2026-11-26';
@@ -69,9 +69,27 @@ const ENDS = new Set([0, 3, 4]);
 test('every command stands in this test', () =>
   assert.deepEqual(new Set(Object.keys(LINES)), new Set(COMMANDS.map(({ table }) => table.name))));
 
-for (const [name, args] of Object.entries(LINES))
+/** Sends itself one more signal as the last thing before the process ends, as a hand that is too quick does. */
+const ONE_MORE = `data:text/javascript,process.on('exit',()=>process.kill(process.pid,process.env.ONE_MORE))`;
+
+interface Ended extends Printed {
+  readonly by: NodeJS.Signals | null;
+}
+
+async function runWithOneMore(line: readonly string[], signal: NodeJS.Signals): Promise<Ended> {
+  const child = startCommand(line, { ...env, NODE_OPTIONS: `--import="${ONE_MORE}"`, ONE_MORE: signal });
+  const [ended, stdout, stderr] = await Promise.all([once(child, 'close'), text(child.stdout), text(child.stderr)]);
+  const [code, by] = ended as [number | null, NodeJS.Signals | null];
+  return { code, by, stdout, stderr };
+}
+
+for (const [name, args] of Object.entries(LINES)) {
+  // One start of each command, looked at twice.
+  let run: Promise<Ended> | undefined;
+  const ended = (): Promise<Ended> => (run ??= runWithOneMore([name, ...args, '--json'], 'SIGINT'));
+
   test(`${name}: with --json stdout is lines of JSON, the last one a summary with the exit code, and nothing of progress`, async () => {
-    const printed = await runArchiver([name, ...args, '--json'], env);
+    const printed = await ended();
     assert.ok(ENDS.has(printed.code ?? -1), `${String(printed.code)}\n${printed.stdout}${printed.stderr}`);
     const lines = linesOf(printed);
     for (const { type } of lines) assert.ok(typeof type === 'string' && type !== 'progress');
@@ -81,6 +99,17 @@ for (const [name, args] of Object.entries(LINES))
     assert.doesNotMatch(printed.stderr, /^\s+at .+:\d+/m);
   });
 
+  test(`${name}: one more SIGINT once it has ended does not change how it has`, { timeout: 240_000 }, async () => {
+    const { code, by, stderr } = await ended();
+    assert.ok(by === null && ENDS.has(Number(code)), `${String(code)} ${String(by)} ${stderr}`);
+  });
+}
+
+test('verify: one more SIGTERM once it has ended does not change how it has', { timeout: 240_000 }, async () => {
+  const { code, by, stderr } = await runWithOneMore(['verify', ...(LINES['verify'] ?? [])], 'SIGTERM');
+  assert.ok(by === null && ENDS.has(Number(code)), `${String(code)} ${String(by)} ${stderr}`);
+});
+
 for (const name of ['reconcile', 'verify', 'doctor', 'audit'])
   test(`${name}: a reader that goes away ends it quietly`, async () => {
     const child = startCommand([name, ...(LINES[name] ?? [])], env);
@@ -89,21 +118,6 @@ for (const name of ['reconcile', 'verify', 'doctor', 'audit'])
     assert.equal(signal, null);
     assert.ok(ENDS.has(Number(code)), `${String(code)} ${stderr}`);
     assert.doesNotMatch(stderr, /EPIPE|^\s+at .+:\d+/m);
-  });
-
-/** Sends itself one more signal as the last thing before the process ends, as a hand that is too quick does. */
-const ONE_MORE = `data:text/javascript,process.on('exit',()=>process.kill(process.pid,process.env.ONE_MORE))`;
-
-for (const [name, signal] of [
-  ...Object.keys(LINES).map((each) => [each, 'SIGINT'] as const),
-  ['verify', 'SIGTERM'] as const,
-])
-  test(`${name}: one more ${signal} once it has ended does not change how it has`, { timeout: 240_000 }, async () => {
-    const line = [name, ...(LINES[name] ?? [])];
-    const child = startCommand(line, { ...env, NODE_OPTIONS: `--import="${ONE_MORE}"`, ONE_MORE: signal });
-    const [ended, said] = await Promise.all([once(child, 'close'), text(child.stderr), text(child.stdout)]);
-    const [code, by] = ended as [number | null, NodeJS.Signals | null];
-    assert.ok(by === null && ENDS.has(Number(code)), `${String(code)} ${String(by)} ${said}`);
   });
 
 test('what is wrong with a line is said by the flag, with the nearest one, before anything is opened', async () => {

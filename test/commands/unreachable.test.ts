@@ -9,6 +9,7 @@ import { text } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { failureOf } from '../support/archive/content.ts';
+import { AnotherMachine } from '../support/commands/another-machine.ts';
 import { openFolderScene } from '../support/commands/archive-scene.ts';
 import { runArchiver, startCommand } from '../support/commands/run.ts';
 
@@ -37,12 +38,11 @@ test('a region without a login host ends every command with 1, names the variabl
   const env = {
     ARCHIVE_URL: await archiveIn(t),
     GENESYS_REGION: 'mypurecloud.con',
-    NODE_OPTIONS: `--import=${PRELOAD}`,
-    NO_SUCH_HOST: '.mypurecloud.con',
     ...CLIENT,
   };
+  await using machine = new AnotherMachine('no-such-host.ts', { NO_SUCH_HOST: '.mypurecloud.con' });
   for (const line of LINES) {
-    const printed = await runArchiver(line.split(' '), env);
+    const printed = await machine.run(line.split(' '), env);
     assert.equal(printed.code, 1, line + printed.stdout + printed.stderr);
     assert.match(
       printed.stderr,

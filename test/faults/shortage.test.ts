@@ -56,7 +56,8 @@ for (const { code, skip, begin } of SHORTAGES) {
       for (const route of media) await scene.genesys.reached(route, 1, patience());
       const shortage = await begin(service.pid);
       const { outcome, reason, afterMs } = await service.logged({ code: 'busy' }, patience());
-      assert.deepEqual([outcome, afterMs], ['wait', 2000]);
+      // What has waited for longer waits for as long again.
+      assert.ok(outcome === 'wait' && Number(afterMs) >= 2000, `${String(outcome)} ${String(afterMs)}`);
       assert.match(String(reason), new RegExp(`cannot start another encoder now \\(${code}\\)`));
       const refused = await listening;
       assert.deepEqual([refused.status, refused.headers.get('retry-after')], [429, '2']);

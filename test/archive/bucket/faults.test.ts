@@ -25,8 +25,9 @@ function contentOf(text: string, sizeBytes: number, more: Partial<Content> = {})
 }
 
 const SMALL = contentOf('small', 50_000);
-const LARGE = contentOf('large', 5 * MIB);
-const KEPT = contentOf('kept', 700_000, { originals: [bytesOf('left', 30_000), bytesOf('right', 3 * MIB)] });
+/** Two whole chunks of an upload and a bit. */
+const LARGE = contentOf('large', 4 * MIB + 50_000);
+const KEPT = contentOf('kept', 700_000, { originals: [bytesOf('left', 30_000), bytesOf('right', 2 * MIB + 50_000)] });
 
 async function withBucket(
   run: (harness: BucketHarness) => Promise<void>,

@@ -1,7 +1,8 @@
 /** Links and tokens without a key, as on Cloud Run: a metadata server gives tokens, the IAM Credentials API signs. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { after, before, describe, mock, test } from 'node:test';
+import { promisify } from 'node:util';
 import { linkLifetimeS } from '../../../src/archive/bucket/links.ts';
 import {
   openBucketArchive,
@@ -265,13 +266,15 @@ test('a link lives as long as asked, or one and a half times the recording up to
 });
 
 test('Google’s library is loaded by the first link alone: who makes none starts without it', async () => {
-  await withKeyless(async ({ server }) => {
-    const loaded = execFileSync(process.execPath, ['--input-type=module', '--eval', LOADER, server.url], {
-      encoding: 'utf8',
-      cwd: import.meta.dirname,
-    });
-    assert.equal(loaded, 'google-auth-library\n');
-  });
+  const server = await startGcsServer();
+  try {
+    const line = ['--input-type=module', '--eval', LOADER, server.url];
+    const { stdout } = await promisify(execFile)(process.execPath, line, { cwd: import.meta.dirname });
+    assert.equal(stdout, 'google-auth-library\n');
+    assert.ok(server.count('get') > 0, 'it has asked');
+  } finally {
+    await server.close();
+  }
 });
 
 /** Says which of Google's packages are there once an archive was opened and asked. */
@@ -280,7 +283,7 @@ import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 const { openBucketArchive } = await import('../../../src/archive/bucket/bucket.ts');
 const archive = openBucketArchive({ bucket: 'recordings-test', prefix: '', apiEndpoint: process.argv[1], sendTokens: false });
-await archive.find({ recordingId: 'R1', conversationId: 'C1' }, AbortSignal.timeout(10_000)).catch(() => undefined);
+await archive.find({ recordingId: 'R1', conversationId: 'C1' }, AbortSignal.timeout(300_000)).catch(() => undefined);
 await archive.close();
 const files = Object.keys(createRequire(pathToFileURL('loader.js')).cache);
 const google = ['@google-cloud/storage', 'google-auth-library'].filter((name) => files.some((file) => file.includes(name)));
