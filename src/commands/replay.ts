@@ -11,6 +11,7 @@ import { nearestOf } from '../nearest.ts';
 import { type FlagValues, UsageError } from './flags.ts';
 import { parseConversationFlag } from './targets.ts';
 import { openArchiveOf, openArchiveToWrite, openBulkWork, openCensusOf, openWorkplace } from './open.ts';
+import { isOfOne } from './refusals.ts';
 import { columnsOf, EXIT, type Exit } from './report.ts';
 import type { Task } from './task.ts';
 
@@ -162,8 +163,7 @@ async function whatIsListed(
   try {
     return await census.recordingsOf(conversationId, signal);
   } catch (thrown) {
-    const isItsOwn = thrown instanceof Failure && (thrown.code === 'not-found' || thrown.code === 'forbidden');
-    if (isItsOwn) return { recordings: [], lacking: thrown };
+    if (thrown instanceof Failure && isOfOne(thrown)) return { recordings: [], lacking: thrown };
     throw thrown;
   }
 }

@@ -12,7 +12,7 @@ import { UsageError } from './flags.ts';
 import { openAuditOf, operator } from './on-record.ts';
 import { openArchiveOf, openCensusOf, openRetentionOf, openWorkplace } from './open.ts';
 import { EXIT, type Exit } from './report.ts';
-import { Refusals } from './refusals.ts';
+import { isOfOne, Refusals } from './refusals.ts';
 import { targetsOf, textOfSubject } from './targets.ts';
 import type { Task } from './task.ts';
 
@@ -23,6 +23,12 @@ interface RestoreNeeds {
 }
 
 type SourceRecording = { readonly recordingId: string; readonly conversationId: string };
+
+/** What was named and Genesys tells nothing of. */
+interface UnknownTarget {
+  readonly subject: Subject;
+  readonly because: Failure;
+}
 
 export async function runRestore(task: Task): Promise<Exit> {
   const { flags, report } = task;
@@ -35,9 +41,11 @@ export async function runRestore(task: Task): Promise<Exit> {
   const archive = await openArchiveOf(workplace, task, true);
   const needs = { archive, census: openCensusOf(workplace, task, 1), retention: openRetentionOf(workplace, task, 1) };
   const { wanted, unknown } = await storedAway(task, targets, needs);
-  for (const subject of unknown)
+  for (const { subject, because } of unknown)
     report.problem(
-      `${textOfSubject(subject)}: Genesys does not know it, or does not show it to this client: correct it.`,
+      because.code === 'not-found'
+        ? `${textOfSubject(subject)}: Genesys does not know it, or does not show it to this client: correct it.`
+        : `${textOfSubject(subject)}: ${because.code}: ${because.message}`,
     );
   for (const recording of wanted)
     report.line(`stored away  ${textOfSubject(recording)}`, { type: 'planned', ...recording });
@@ -68,9 +76,9 @@ async function storedAway(
   { signal }: Task,
   targets: readonly Subject[],
   needs: RestoreNeeds,
-): Promise<{ readonly wanted: readonly SourceRecording[]; readonly unknown: readonly Subject[] }> {
+): Promise<{ readonly wanted: readonly SourceRecording[]; readonly unknown: readonly UnknownTarget[] }> {
   const found = new Map<string, SourceRecording>();
-  const unknown: Subject[] = [];
+  const unknown: UnknownTarget[] = [];
   const wanted =
     targets.length === 0
       ? missedBecause('needs-restore', needs.archive, signal)
@@ -97,7 +105,7 @@ async function* missedBecause(code: string, archive: Archive, signal: AbortSigna
 
 async function* ofTargets(
   targets: readonly Subject[],
-  { unknown, ...needs }: RestoreNeeds & { readonly unknown: Subject[] },
+  { unknown, ...needs }: RestoreNeeds & { readonly unknown: UnknownTarget[] },
   signal: AbortSignal,
 ): AsyncGenerator<SourceRecording> {
   for (const target of targets) {
@@ -105,8 +113,8 @@ async function* ofTargets(
       yield* ofTarget(target, needs, signal);
     } catch (thrown) {
       // One slip among a hundred names keeps the others from nothing.
-      if (!(thrown instanceof Failure) || thrown.code !== 'not-found') throw thrown;
-      unknown.push(target);
+      if (!(thrown instanceof Failure) || !isOfOne(thrown)) throw thrown;
+      unknown.push({ subject: target, because: thrown });
     }
   }
 }

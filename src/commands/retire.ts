@@ -13,7 +13,7 @@ import { UsageError } from './flags.ts';
 import { openAuditOf, operator } from './on-record.ts';
 import { openArchiveOf, openRetentionOf, openWorkplace } from './open.ts';
 import { EXIT, type Exit } from './report.ts';
-import { Refusals } from './refusals.ts';
+import { isOfOne, Refusals } from './refusals.ts';
 import { OLDEST_YOUNG_DAYS, planRetiring } from './retire-plan.ts';
 import { tellSkew } from './skew.ts';
 import { targetsOf, textOfSubject } from './targets.ts';
@@ -148,8 +148,9 @@ async function dateAtSource(
   try {
     return (await retention.stateOf(recording, signal)).deleteDate;
   } catch (thrown) {
-    const { code, message } = Failure.from(thrown);
-    if (!OF_ONE.has(code)) throw thrown;
+    const failure = Failure.from(thrown);
+    if (!isOfOne(failure)) throw thrown;
+    const { code, message } = failure;
     report.line(`left   ${textOfSubject(recording)}  ${code}: ${message}`, {
       type: 'left',
       ...recording,
@@ -159,9 +160,6 @@ async function dateAtSource(
     return 'left';
   }
 }
-
-/** Failures that say nothing of other recordings. */
-const OF_ONE: ReadonlySet<string> = new Set(['not-found', 'gone', 'forbidden', 'upstream-error']);
 
 function textAbout(
   about: Readonly<Record<string, string | number | boolean>> | undefined,

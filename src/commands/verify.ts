@@ -108,7 +108,7 @@ function whatItProves({ place, read }: Asked, reread: number): string {
   if (read !== undefined) return `Read whole, and what was stored where nothing is said: ${String(reread)} of them.`;
   return place.kind === 'folder'
     ? 'A folder keeps no checksums: names and sizes were compared. Whether the bytes are those that were written, --read says.'
-    : 'CRC32C says that each object is the one that was written; that its bytes can be read today, only --read says.';
+    : 'CRC32C says that each WebM and manifest is the one that was written; of originals the sizes were compared. That the bytes can be read today, and what is in originals, only --read says.';
 }
 
 const UNITS = [

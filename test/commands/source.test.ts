@@ -273,6 +273,25 @@ test('what one division refuses keeps the others from nothing; what all refuse i
   assert.deepEqual([summaryOf(none)['changed'], summaryOf(none)['failed'], none.code], [0, 32, 3]);
 });
 
+test('what Genesys tells nothing of keeps restore from none of what else is named (operators 13)', async (t) => {
+  const scene = await setUp(t);
+  const faults = {
+    odd: 'body:text:{}',
+    unseen: 'return-403;code:missing.any.permissions',
+    refused: 'return-400;code:bad.request',
+  };
+  for (const id of [...Object.keys(faults), 'a']) {
+    await both(scene, id);
+    scene.genesys.update(id, { fileState: 'ARCHIVED' });
+  }
+  for (const [id, fault] of Object.entries(faults)) scene.genesys.fault(`metadata:${id}`, fault, 9);
+  const named = [...Object.keys(faults), 'a'].map((id) => `c-${id}/${id}`).join(',');
+  const done = await scene.run('restore', '--recording', named, '--confirm', '1', '--json');
+  assert.equal(done.code, 3, done.stdout + done.stderr);
+  assert.deepEqual([summaryOf(done)['restoring'], summaryOf(done)['unknown']], [1, 3]);
+  for (const id of Object.keys(faults)) assert.match(done.stderr, new RegExp(`c-${id}/${id}: [a-z-]+: `));
+});
+
 test('a plan ends with the line that does just that (operators 4)', async (t) => {
   const scene = await setUp(t);
   await both(scene, 'a');

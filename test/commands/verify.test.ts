@@ -40,6 +40,21 @@ for (const [name, open] of PLACES) {
       );
     });
 
+    test('says no more of originals than it looked at, which is all with --read', { timeout: 240_000 }, async () => {
+      await using place = await open();
+      const original = bytesOf('original', 500);
+      const content = { head: bytesOf('r1', 100), clusters: [bytesOf('r1 c', 900)], originals: [original] };
+      await store(place.archive, { recordingId: 'r1', conversationId: 'c1' }, content);
+      await place.write('recordings/c1/r1/original.opus', Buffer.from(original).fill(7, 100, 104));
+      const seen = await runInside(['verify'], place.env);
+      assert.equal(seen.code, 0, seen.stdout);
+      assert.match(
+        seen.stdout,
+        name === 'folder' ? /names and sizes were compared/ : /of originals the sizes were compared/,
+      );
+      assert.match((await runInside(['verify', '--read'], place.env)).stdout, /^damaged .*original\.opus/m);
+    });
+
     test('each line of a finding ends with what mends it, and the exit code is 3', { timeout: 240_000 }, async () => {
       await using place = await open();
       await fill(place);
