@@ -33,3 +33,18 @@ const WRONG_FROM_MS = 60_000;
 export function isWrongClock(skewMs: number): boolean {
   return Math.abs(skewMs) >= WRONG_FROM_MS;
 }
+
+/**
+ * Libraries keep what they fetched until a time of the wall clock: where that is set back they would keep it for as long as it was
+ * ahead, keys among it that nothing is signed with any more. Whoever holds such a library makes it anew then.
+ */
+export class ClockWatch {
+  #latestMs = -Infinity;
+
+  /** Since it was asked last. */
+  wasSetBack(nowMs = Date.now()): boolean {
+    const wasMs = this.#latestMs;
+    this.#latestMs = nowMs;
+    return nowMs < wasMs && isWrongClock(wasMs - nowMs);
+  }
+}

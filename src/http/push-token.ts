@@ -1,6 +1,7 @@
 /** Lets a request pass that Pub/Sub sent in the name of the one account that may push. */
 import type { IncomingHttpHeaders } from 'node:http';
 import { OAuth2Client, type TokenPayload } from 'google-auth-library';
+import { ClockWatch } from '../clock.ts';
 import { Failure } from '../failure.ts';
 import { bearerOf } from './headers.ts';
 
@@ -27,15 +28,19 @@ export function createVerifyPush(auth: PushAuth): VerifyPush {
   const { audience, serviceAccount, certsUrl } = auth;
   if (audience.trim() === '') throw new Failure('misconfigured', 'PUSH_AUDIENCE: it must not be empty.');
   if (serviceAccount.trim() === '') throw new Failure('misconfigured', 'PUSH_SERVICE_ACCOUNT: it must not be empty.');
-  const client = new OAuth2Client({
-    issuers: ISSUERS,
-    transporterOptions: { timeout: CERTS_WITHIN_MS },
-    ...(certsUrl === undefined ? {} : { endpoints: { oauth2FederatedSignonPemCertsUrl: certsUrl } }),
-  });
+  const open = (): OAuth2Client =>
+    new OAuth2Client({
+      issuers: ISSUERS,
+      transporterOptions: { timeout: CERTS_WITHIN_MS },
+      ...(certsUrl === undefined ? {} : { endpoints: { oauth2FederatedSignonPemCertsUrl: certsUrl } }),
+    });
+  const clock = new ClockWatch();
+  let client = open();
   const certs = new Certificates(() => client.getFederatedSignonCertsAsync());
   return async (headers) => {
     const idToken = bearerOf(headers);
     if (idToken === undefined) throw unauthorized('no token');
+    if (clock.wasSetBack()) client = open();
     await certs.fetched();
     const payload = await payloadOf(client, { idToken, audience });
     if (payload?.email !== serviceAccount) throw unauthorized('another account');

@@ -181,3 +181,19 @@ test('the keys are fetched once, however many ask', async () => {
   await Promise.all(Array.from({ length: 20 }, () => scene.get('/console/home', { [HEADER]: token })));
   assert.equal(fetches - began, 1);
 });
+
+test('a clock that was days ahead when the keys were fetched, and is set right, keeps no key for days', async (t) => {
+  await using scene = await openBehindIap();
+  const began = fetches;
+  const nowMs = Date.now();
+  t.mock.timers.enable({ apis: ['Date'], now: nowMs + 3 * 86_400_000 });
+  for (const [atMs, fetched] of [
+    [nowMs + 3 * 86_400_000, 1],
+    [nowMs, 2],
+    [nowMs, 2],
+  ] as const) {
+    t.mock.timers.setTime(atMs);
+    assert.equal((await scene.get('/console/home', { [HEADER]: await assertion() })).status, 200);
+    assert.equal(fetches - began, fetched);
+  }
+});

@@ -209,3 +209,37 @@ test('signing out ends the session and says what it does not end', async () => {
   const after = await scene.get(out.headers.get('location') ?? '');
   assert.match(await after.text(), /You are signed out/);
 });
+
+const DAY_MS = 86_400_000;
+
+async function signInAt(at: ConsoleScene): Promise<Response> {
+  const jar = new Jar();
+  return comeBack(provider.agree(await leave(jar, at)), jar, at);
+}
+
+test('a clock that was days ahead when the provider’s keys were fetched, and is set right, keeps no key for days', async (t) => {
+  await using own = await openWith();
+  const nowMs = Date.now();
+  t.mock.timers.enable({ apis: ['Date'], now: nowMs + 3 * DAY_MS });
+  own.now = new Date();
+  assert.equal((await signInAt(own)).headers.get('location'), '/console/home?x=1');
+  const before = provider.keysAsked;
+  t.mock.timers.setTime(nowMs);
+  own.now = new Date();
+  assert.equal((await signInAt(own)).headers.get('location'), '/console/home?x=1');
+  assert.equal(provider.keysAsked, before + 1);
+  assert.equal((await signInAt(own)).headers.get('location'), '/console/home?x=1');
+  assert.equal(provider.keysAsked, before + 1);
+});
+
+for (const skewMs of [-3 * DAY_MS, 3 * DAY_MS])
+  test(`while this machine’s clock is ${String(skewMs / DAY_MS)} days off the page says so, and once it is right one signs in`, async () => {
+    await using own = await openWith();
+    const nowS = Math.floor(Date.now() / 1000) - skewMs / 1000;
+    provider.claims = { iat: nowS, exp: nowS + 300, nbf: nowS };
+    const answer = await signInAt(own);
+    provider.claims = {};
+    assert.equal(answer.status, 401);
+    assert.match(await answer.text(), /by the clock of this machine the provider’s answer is of another time/);
+    assert.equal((await signInAt(own)).headers.get('location'), '/console/home?x=1');
+  });

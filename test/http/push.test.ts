@@ -211,6 +211,25 @@ test('Google’s keys are fetched once and kept; without them a push is refused 
   assert.equal((await push(fresh, { token: own.token() })).status, 503);
 });
 
+test('a clock that was days ahead when Google’s keys were fetched, and is set right, keeps no key for days', async (t) => {
+  const own = await startOidcServer();
+  t.after(() => own.close());
+  const verify = verifier(own.certsUrl);
+  const pushed = (): Promise<void> => verify({ authorization: `Bearer ${own.token()}` });
+  const nowMs = Date.now();
+  t.mock.timers.enable({ apis: ['Date'], now: nowMs + 3 * 86_400_000 });
+  await pushed();
+  await pushed();
+  assert.equal(own.fetches(), 1);
+  t.mock.timers.setTime(nowMs);
+  await pushed();
+  await pushed();
+  assert.equal(own.fetches(), 2);
+  t.mock.timers.setTime(nowMs - 1_000);
+  await pushed();
+  assert.equal(own.fetches(), 2, 'a second back is nothing');
+});
+
 test('while Google’s keys cannot be had they are asked for every 10 s at most, however many push (B11)', async () => {
   let [now, asked, broken] = [0, 0, true];
   const certificates = new Certificates(

@@ -1,5 +1,6 @@
 /** The assertion that Identity-Aware Proxy signs → who that is; what it does not sign is never believed. */
 import { createRemoteJWKSet, customFetch, type FetchImplementation, jwtVerify, type JWTPayload } from 'jose';
+import { ClockWatch } from '../../clock.ts';
 import type { Grant } from '../../config/console.ts';
 import { Failure } from '../../failure.ts';
 import { headerOf } from '../../http/headers.ts';
@@ -24,14 +25,20 @@ const KEYS_WITHIN_MS = 5_000;
 
 export class IapDoor implements Doorkeeper {
   readonly #needs: IapDoorNeeds;
-  readonly #keys: ReturnType<typeof createRemoteJWKSet>;
+  readonly #clock = new ClockWatch();
+  #kept: ReturnType<typeof createRemoteJWKSet> | undefined;
 
   constructor(needs: IapDoorNeeds) {
     this.#needs = needs;
-    this.#keys = createRemoteJWKSet(new URL(needs.keysUrl ?? KEYS_URL), {
+  }
+
+  /** Fetched when they are first asked for, and again as the library sees fit. */
+  #keys(): ReturnType<typeof createRemoteJWKSet> {
+    if (this.#clock.wasSetBack()) this.#kept = undefined;
+    return (this.#kept ??= createRemoteJWKSet(new URL(this.#needs.keysUrl ?? KEYS_URL), {
       timeoutDuration: KEYS_WITHIN_MS,
-      [customFetch]: needs.fetch,
-    });
+      [customFetch]: this.#needs.fetch,
+    }));
   }
 
   /** @throws Failure `unauthorized` saying what to look at, `upstream-unavailable` where Google's keys cannot be had */
@@ -51,7 +58,7 @@ export class IapDoor implements Doorkeeper {
 
   async #verified(assertion: string): Promise<JWTPayload> {
     try {
-      const { payload } = await jwtVerify(assertion, this.#keys, {
+      const { payload } = await jwtVerify(assertion, this.#keys(), {
         algorithms: ['ES256'],
         issuer: ISSUER,
         requiredClaims: ['exp', 'iat', 'aud'],

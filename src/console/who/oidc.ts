@@ -1,6 +1,7 @@
 /** An identity provider that speaks OpenID Connect → a session: code flow with PKCE, state and nonce (OpenID Connect Core 1.0 §3.1). */
 import type { Express, Request, Response } from 'express';
 import * as client from 'openid-client';
+import { ClockWatch } from '../../clock.ts';
 import { Failure } from '../../failure.ts';
 import { Fields } from '../../fields.ts';
 import type { Doorkeeper, DoorExchange, ShowPage } from '../console.ts';
@@ -41,6 +42,7 @@ const ANSWER_WITHIN_S = 10;
 
 export class OidcDoor implements Doorkeeper {
   readonly #needs: OidcDoorNeeds;
+  readonly #clock = new ClockWatch();
   #found: { readonly secret: string; readonly configuration: Promise<client.Configuration> } | undefined;
 
   constructor(needs: OidcDoorNeeds) {
@@ -145,8 +147,9 @@ export class OidcDoor implements Doorkeeper {
     return { id: isAddress ? email.toLowerCase() : `sub:${sub}`, way: 'oidc', isAddress, groups };
   }
 
-  /** What the provider says of itself: asked for once, and again where that failed or the secret is another one. */
+  /** What the provider says of itself: asked for once, and again where that failed, the secret is another one or the clock was set back. */
   #configuration(): Promise<client.Configuration> {
+    if (this.#clock.wasSetBack()) this.#found = undefined;
     const secret = this.#needs.clientSecret();
     if (this.#found?.secret === secret) return this.#found.configuration;
     const configuration = this.#discover(secret);
@@ -190,12 +193,18 @@ function providerAway(cause: unknown): Failure {
 
 /** The library's own errors speak of answers; anything else (fetch, DNS, TLS) of the way. */
 function isUnreachable(thrown: unknown): boolean {
-  const code = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : '';
+  const code = codeOf(thrown);
   return !code.startsWith('OAUTH_') || code === 'OAUTH_TIMEOUT' || code === 'OAUTH_RESPONSE_IS_NOT_JSON';
+}
+
+function codeOf(thrown: unknown): string {
+  return thrown instanceof Error && 'code' in thrown ? String(thrown.code) : '';
 }
 
 /** A word of the provider where it has one (`access_denied`), else of the library; none of them holds a secret. */
 function reasonIn(thrown: unknown): string {
+  if (codeOf(thrown) === 'OAUTH_JWT_TIMESTAMP_CHECK_FAILED')
+    return 'by the clock of this machine the provider’s answer is of another time; whoever runs the service sets it right';
   const word = thrown instanceof Error && 'error' in thrown ? thrown.error : undefined;
   if (typeof word === 'string' && /^[a-z_]{1,40}$/.test(word)) return `the provider says ${word}`;
   return 'what came back is not the answer to what this browser asked';

@@ -21,6 +21,8 @@ export interface Provider extends AsyncDisposable {
   readonly asked: readonly Asked[];
   /** Codes given for tokens. */
   readonly exchanged: readonly string[];
+  /** How often its keys were asked for. */
+  keysAsked: number;
   /** Of the ID token; `undefined` takes one out. */
   claims: Readonly<Record<string, unknown>>;
   /** Signs with a key that is not published. */
@@ -39,7 +41,13 @@ export async function startProvider(): Promise<Provider> {
   const asked: Asked[] = [];
   const exchanged: string[] = [];
   const codes = new Map<string, Asked>();
-  const state = { claims: {}, isForging: false, algorithm: 'RS256' as 'RS256' | 'none', isDown: false };
+  const state = {
+    claims: {},
+    isForging: false,
+    algorithm: 'RS256' as 'RS256' | 'none',
+    isDown: false,
+    keysAsked: 0,
+  };
   const server = createServer((request, response) => {
     const { pathname, search } = new URL(request.url ?? '/', issuer);
     if (pathname === '/authorize') {
@@ -59,6 +67,7 @@ export async function startProvider(): Promise<Provider> {
     const { pathname } = new URL(request.url ?? '/', issuer);
     if (state.isDown) return { status: 503, body: {} };
     if (pathname === '/.well-known/openid-configuration') return { status: 200, body: metadata() };
+    if (pathname === '/keys') state.keysAsked += 1;
     if (pathname === '/keys')
       return {
         status: 200,
