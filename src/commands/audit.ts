@@ -20,12 +20,14 @@ export async function runAudit(task: Task): Promise<Exit> {
 async function listAudit({ flags, report, signal }: Task, audit: Audit): Promise<Exit> {
   const days = daysAsked(flags, new Date());
   const [from, to] = [days?.at(0) ?? dayAt(Date.now() - DAY_MS), days?.at(-1) ?? dayAt(Date.now())];
-  const query = { from, to, who: flags.text('who'), ...recordingAsked(flags) };
+  const recording = recordingAsked(flags);
+  const query = { from, to, who: flags.text('who'), conversationId: recording?.conversationId };
   const fields = ['who', 'recording'].filter((name) => flags.has(name)).join(',');
   await audit.record({ action: 'looked', ...operator(), about: { audit: `${from}..${to}`, fields } }, signal);
   let records = 0;
   for await (const record of audit.read(query, signal)) {
     if (report.closed) break;
+    if (recording !== undefined && !isAbout(recording, record)) continue;
     records += 1;
     report.line(recordLine(record), { type: 'record', ...record });
   }
@@ -37,6 +39,12 @@ async function listAudit({ flags, report, signal }: Task, audit: Audit): Promise
 function recordingAsked(flags: FlagValues): Recording | undefined {
   const text = flags.text('recording');
   return text === undefined ? undefined : parseRecordingFlag(text);
+}
+
+/** What was done to its whole conversation was done to it: held, released, erased. */
+function isAbout(recording: Recording, { conversationId, recordingId }: AuditRecord): boolean {
+  if (conversationId !== recording.conversationId) return false;
+  return recordingId === recording.recordingId || (recordingId === undefined && conversationId !== undefined);
 }
 
 function recordLine({ at, action, who, from = '', conversationId, recordingId, why }: AuditRecord): string {

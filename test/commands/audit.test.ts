@@ -47,6 +47,24 @@ test('who heard what is listed, filtered, and that it was read is on record', as
   assert.match(String(readings[0]?.['who']), /^command:/);
 });
 
+test('what was done to a whole conversation was done to its recordings, and to those of no other', async (t) => {
+  const env = await setUp(t);
+  const audit = new FolderAudit({ root: (env['ARCHIVE_URL'] ?? '').slice('file:'.length) });
+  const by = { who: 'dpo', way: 'command' } as const;
+  await audit.record({ action: 'held', ...by, conversationId: 'c' }, signal);
+  await audit.record({ action: 'held', ...by, conversationId: 'c2' }, signal);
+  await audit.record({ action: 'searched', ...by }, signal);
+  await audit.record({ action: 'listened', ...by, recordingId: 'r1' }, signal);
+  await audit.close();
+  const told = async (recording: string): Promise<readonly string[]> =>
+    linesOf(await runInside(['audit', '--recording', recording, '--json'], env))
+      .slice(0, -1)
+      .map(({ action, conversationId = '_', recordingId = '*' }) => [action, conversationId, recordingId].join(' '));
+  assert.deepEqual(await told('c/r1'), ['listened c r1', 'held c *']);
+  assert.deepEqual(await told('_/r1'), ['listened _ r1']);
+  assert.deepEqual(await told('c2/r1'), ['held c2 *']);
+});
+
 test('a recording that is none is refused with what to write', async (t) => {
   const env = await setUp(t);
   for (const value of ['r1', '../x', 'c/r/x', 'c/']) {
