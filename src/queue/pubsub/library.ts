@@ -66,6 +66,10 @@ const RETRIED = [2, 4, 8, 10, 13, 14];
 /** The lease of a message outlasts the longest work on it: MAX_DURATION_S allows 12 h, played in real time. */
 const LEASE_AT_MOST = { hours: 24 };
 const CLOSE_WITHIN_MS = 5_000;
+/** A burst shares its calls. */
+const SHARED = { maxMessages: 1000, maxBytes: 4 * 1024 * 1024, maxMilliseconds: 5 };
+/** Nothing is under way: a message that comes alone is kept for no other. */
+const AT_ONCE = { ...SHARED, maxMessages: 1 };
 /** Left alone, up to two minutes pass after an outage before the channel looks whether it is over. */
 const CHANNEL = { 'grpc.max_reconnect_backoff_ms': 2_000, 'grpc.initial_reconnect_backoff_ms': 200 };
 
@@ -92,7 +96,8 @@ export class PubsubLibrary {
     if (this.#closed) throw new Failure('queue-unavailable', 'The queue is closed; the service is stopping.');
     if (this.#underWay.size + outgoing.length > MAX_UNDER_WAY)
       throw new Failure('queue-unavailable', 'Too many messages wait for the queue already; try again later.');
-    const topic = this.#topic(topicName);
+    const isAlone = outgoing.length === 1 && this.#underWay.size === 0;
+    const topic = this.#topic(topicName, isAlone ? AT_ONCE : SHARED);
     const sending = outgoing.map(({ data, attributes }) =>
       this.#track(topic.publishMessage({ data: Buffer.from(data), attributes: { ...attributes } })),
     );
@@ -114,8 +119,6 @@ export class PubsubLibrary {
       minAckDeadline: lease,
       maxAckDeadline: lease,
       maxExtensionTime: Duration.from(LEASE_AT_MOST),
-      // A slot is free again only when its ack has been sent: after 100 ms by default.
-      batching: { maxMilliseconds: 1 },
       closeOptions: {
         behavior: SubscriptionCloseBehaviors.NackImmediately,
         timeout: Duration.from({ milliseconds: CLOSE_WITHIN_MS }),
@@ -206,7 +209,7 @@ export class PubsubLibrary {
   async #hasRight(doing: PubsubDoing): Promise<void> {
     const isTopic = doing.what === 'publish';
     const permission = isTopic ? 'pubsub.topics.publish' : 'pubsub.subscriptions.consume';
-    const thing = isTopic ? this.#topic(doing.name) : this.#client.subscription(doing.name);
+    const thing = isTopic ? this.#topic(doing.name, SHARED) : this.#client.subscription(doing.name);
     try {
       const [granted] = await thing.iam.testPermissions([permission], callOptions(CALL_WITHIN_MS));
       if (granted?.[permission] !== true) throw withoutRights(doing);
@@ -217,15 +220,12 @@ export class PubsubLibrary {
     }
   }
 
-  #topic(name: string): Topic {
-    const known = this.#topics.get(name);
+  #topic(name: string, batching: typeof SHARED): Topic {
+    const key = `${name} ${String(batching.maxMessages)}`;
+    const known = this.#topics.get(key);
     if (known !== undefined) return known;
-    const topic = this.#client.topic(name, {
-      // 5 ms: hardly felt by one event, and a burst still shares its calls.
-      batching: { maxMessages: 1000, maxBytes: 4 * 1024 * 1024, maxMilliseconds: 5 },
-      gaxOpts: callOptions(PUBLISH_WITHIN_MS - 1_000),
-    });
-    this.#topics.set(name, topic);
+    const topic = this.#client.topic(name, { batching, gaxOpts: callOptions(PUBLISH_WITHIN_MS - 1_000) });
+    this.#topics.set(key, topic);
     return topic;
   }
 

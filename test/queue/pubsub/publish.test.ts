@@ -70,6 +70,16 @@ test('events of one request are published in one call', async (t) => {
   assert.deepEqual(server.calls, [PUBLISH]);
 });
 
+test('an event that comes alone is kept for no other; those that come while it is under way share a call', async (t) => {
+  const { queue, server } = await open(t, () => ({ status: 0, message: encodeStrings(['1', '2']) }));
+  const publish = (id: string): Promise<void> => queue.publish([recordingMessage(id)], NEVER);
+  await Promise.all(['r-1', 'r-2', 'r-3'].map(publish));
+  assert.deepEqual(server.calls, [PUBLISH, PUBLISH]);
+  await publish('r-4');
+  await publish('r-5');
+  assert.equal(server.calls.length, 4);
+});
+
 test('invariant 1: a publish that nobody answers is refused within 5 s (QU-11)', async (t) => {
   const { queue } = await open(t, () => undefined);
   await refusedInTime(queue.publish([recordingMessage('r-1')], NEVER));
