@@ -64,6 +64,8 @@ async function readTargets(file: string): Promise<readonly Subject[]> {
   const named = lines.flatMap((line, index) =>
     line === '' || line.startsWith('#') ? [] : [parseLine(line, `${file} line ${String(index + 1)}`)],
   );
+  // To some commands nothing named is everything.
+  if (named.length === 0) throw new UsageError(`--file ${file} names nothing: put one of C or C/R on a line.`);
   if (named.length > MOST_TARGETS)
     throw new UsageError(
       `--file ${file} has ${String(named.length)} lines: split it into files of at most ${String(MOST_TARGETS)}.`,

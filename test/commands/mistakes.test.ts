@@ -103,7 +103,7 @@ const USAGE: readonly (readonly [line: string, says: RegExp])[] = [
   ['hold K1 --conversation c1 --reason ␣', /--reason is needed/],
   ['hold K1 --file OUT/none --reason x', /cannot be read \(ENOENT\)/],
   ['hold K1 --file OUT --reason x', /cannot be read \(EISDIR\)/],
-  ['hold K1 --file OUT/empty --reason x', /Say what to hold/],
+  ['hold K1 --file OUT/empty --reason x', /empty names nothing: put one of C or C\/R on a line/],
   ['hold K1 --file OUT/comments --reason x', /Say what to hold/],
   ['hold K1 --file OUT/table.csv --reason x', /table\.csv line 1: expected CONVERSATION or CONVERSATION\/RECORDING/],
   ...['-1', '1.0', 'any', 'ALL', '0x1'].map(
