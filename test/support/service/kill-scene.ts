@@ -1,7 +1,6 @@
 /** A service that is killed and started again → what it acknowledged, archived and lost: one archive and queue, one service after the other. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import type { Manifest } from '../../../src/archive/manifest.ts';
 import { verifyStored } from '../../../src/archive/verify.ts';
@@ -37,8 +36,6 @@ export class KillScene implements AsyncDisposable {
       API_AUTH: 'none',
       // They wait for half an hour, and a queue is drained when nothing waits.
       KEEP_DETAILS: 'no',
-      // Written by a service that ends well: those after it start faster.
-      NODE_COMPILE_CACHE: join(environment.path, '..', 'compiled'),
     };
     this.#opened.defer(() => environment.close());
     this.#opened.defer(() => genesys.close());
