@@ -104,7 +104,7 @@ const USAGE: readonly (readonly [line: string, says: RegExp])[] = [
   ['hold K1 --file OUT/none --reason x', /cannot be read \(ENOENT\)/],
   ['hold K1 --file OUT --reason x', /cannot be read \(EISDIR\)/],
   ['hold K1 --file OUT/empty --reason x', /empty names nothing: put one of C or C\/R on a line/],
-  ['hold K1 --file OUT/comments --reason x', /Say what to hold/],
+  ['hold K1 --file OUT/comments --reason x', /comments names nothing/],
   ['hold K1 --file OUT/table.csv --reason x', /table\.csv line 1: expected CONVERSATION or CONVERSATION\/RECORDING/],
   ...['-1', '1.0', 'any', 'ALL', '0x1'].map(
     (count) => [`erase --recording c1/r1 --reason x --confirm ${count}`, /the number that the plan ends with/] as const,
