@@ -22,12 +22,16 @@ const NAMES = [
   'wait-ms',
 ] as const;
 
-type AttributeName = (typeof NAMES)[number];
+/** Marks what was published as soon as it was accepted: no copy has it. */
+const ORIGINAL = 'original';
+
+type AttributeName = (typeof NAMES)[number] | typeof ORIGINAL;
 type Attributes = { [name in AttributeName]?: string };
 
 /** A message that nobody has worked on yet. */
 export function encodeEvent(message: Message, acceptedAt: Date): Outgoing {
   const attributes: Attributes = { kind: message.kind, 'accepted-at': acceptedAt.toISOString(), attempt: '1' };
+  attributes[ORIGINAL] = 'yes';
   const delayMs = delayOf(message);
   if (delayMs > 0) Object.assign(attributes, attributesOf({ waitMs: delayMs, fromMs: acceptedAt.getTime() }));
   if (message.conversationId !== undefined) attributes['conversation-id'] = message.conversationId;
@@ -48,12 +52,16 @@ export function parseEnvelope(envelope: Envelope): Delivery {
   };
 }
 
-/** Also of what cannot be read. Nothing is published before it is accepted: whoever says so had a clock that was ahead. */
+/**
+ * Also of what cannot be read. Nothing is accepted after it was published, nor long before where it was published at once: whoever
+ * says so had a wrong clock, and then it is the publication that counts.
+ */
 export function acceptedAtOf({ attributes, publishedAt }: Envelope): Date {
   const acceptedAt = dateOf(attributes['accepted-at']);
   if (acceptedAt === undefined) return publishedAt;
-  const isAhead = acceptedAt > publishedAt && isWrongClock(acceptedAt.getTime() - publishedAt.getTime());
-  return isAhead ? publishedAt : acceptedAt;
+  const waitedMs = publishedAt.getTime() - acceptedAt.getTime();
+  const isOff = isWrongClock(waitedMs) && (waitedMs < 0 || attributes[ORIGINAL] === 'yes');
+  return isOff ? publishedAt : acceptedAt;
 }
 
 /** Failed attempts are counted by us, deliveries that never came back by Pub/Sub: a copy starts its count anew. */

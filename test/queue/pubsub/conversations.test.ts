@@ -23,7 +23,9 @@ interface Look {
 const lying = (outgoing: Outgoing): Envelope => ({
   ...outgoing,
   id: '1',
-  publishedAt: new Date(Math.max(Date.now(), Date.parse(outgoing.attributes['accepted-at'] ?? ''))),
+  publishedAt: new Date(
+    outgoing.attributes['original'] === 'yes' ? (outgoing.attributes['accepted-at'] ?? '') : Date.now(),
+  ),
   deliveryAttempt: 1,
 });
 

@@ -101,6 +101,15 @@ test('nothing was accepted after it was published: its age counts from then, and
   assert.equal(conversations.isSuperseded(ahead), true);
 });
 
+test('what somebody accepted whose clock was behind is no older for that, nor are its copies; what waited long is as old as it is', () => {
+  const behind = lying(encodeEvent(conversationMessage('c-1'), new Date(0)), START);
+  assert.equal(acceptedAtOf(behind).getTime(), START);
+  const copy = lying(copyOf(behind, { attempt: 1 }), START + 3 * DAY);
+  assert.equal(acceptedAtOf(copy).getTime(), START);
+  const late = lying(encodeEvent(conversationMessage('c-1'), new Date(START)), START + 30 * SECOND);
+  assert.equal(acceptedAtOf(late).getTime(), START, 'a call that took its time');
+});
+
 interface Jobs {
   readonly broker: Emulator;
   readonly queue: PubsubQueue;

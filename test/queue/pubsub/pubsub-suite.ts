@@ -376,7 +376,7 @@ export function judgedBy(startJudge: () => Promise<Emulator>): () => void {
           const pushed = openPubsubQueue({ project: PROJECT, topic: name }, { pushed: true });
           t.after(() => pushed.close());
           const eventAt = new Date('2026-11-22T10:00:00.123Z');
-          const envelope = { ...encodeEvent(recordingMessage('r-1'), eventAt), id: '1', publishedAt: new Date() };
+          const envelope = { ...encodeEvent(recordingMessage('r-1'), eventAt), id: '1', publishedAt: eventAt };
           await pushed.take({ ...envelope, deliveryAttempt: 3 }, () => Promise.resolve({ outcome: 'long' }), NEVER);
 
           let settledAtMs = 0;
