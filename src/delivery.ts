@@ -6,7 +6,16 @@ import type { Genesys } from './genesys/genesys.ts';
 import type { Log } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 import type { Pipeline } from './pipeline.ts';
-import { ageOf, idsOf, messageKey, type Delivery, type Handle, type Queue, type Settlement } from './queue/queue.ts';
+import {
+  ageOf,
+  idsOf,
+  messageKey,
+  type Delivery,
+  type Handle,
+  type Message,
+  type Queue,
+  type Settlement,
+} from './queue/queue.ts';
 import { resolveConversation, type ConversationDelivery } from './delivery/resolve.ts';
 import type { FollowUps } from './delivery/follow-ups.ts';
 import { LATE_MS, MAX_AGE_MS, nextTryOf, SEEN_AFTER_MS } from './delivery/schedule.ts';
@@ -35,6 +44,9 @@ type BesideKind = 'details' | 'levels' | 'notice';
 /** Resolves with when it comes back, or that it is done. @throws Failure, which says for how long it is tried again; nothing is recorded of it */
 export type WorkBeside = (delivery: Delivery, signal: AbortSignal) => Promise<Settlement>;
 
+/** They ask others and wait: no encoder stands idle for them. */
+const WITHOUT_ENCODER: ReadonlySet<Message['kind']> = new Set(['conversation', 'details', 'notice']);
+
 /** Deliveries in a row after which the process was gone: the recording itself is to blame then. */
 export const MAX_LOST = 5;
 
@@ -59,6 +71,7 @@ async function deliver(delivery: Delivery, parts: DeliveryNeeds, stop: AbortSign
   const key = messageKey(delivery.message);
   if (parts.waiting.delivered(key)) reportStuck(about, parts);
   const { kind } = delivery.message;
+  if (WITHOUT_ENCODER.has(kind)) delivery.yieldSlot?.();
   if (kind === 'details' || kind === 'levels' || kind === 'notice')
     return workBeside(delivery, { kind, parts, stop }, signal);
   try {

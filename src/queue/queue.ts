@@ -173,7 +173,7 @@ export interface Delivery {
   readonly acceptedAt: Date;
   /** How long the transport waits for the settlement (a push); what takes longer settles as `long`. */
   readonly withinMs?: number;
-  /** To be called where nothing is left but to store what was made: the next one may be begun meanwhile. */
+  /** To be called once nothing is left that needs an encoder: the next one may be begun meanwhile. */
   readonly yieldSlot?: () => void;
 }
 

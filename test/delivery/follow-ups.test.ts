@@ -23,6 +23,7 @@ const running = new AbortController().signal;
 
 interface Around extends AsyncDisposable {
   archiving: () => Promise<{ manifest: Manifest; fresh: boolean }>;
+  listing: () => Promise<unknown>;
   publishing: (messages: readonly Message[]) => Promise<void>;
   readonly harness: FolderHarness;
   readonly published: Message[];
@@ -50,6 +51,7 @@ async function setUp(options: { keepsDetails?: boolean; notifies?: boolean } = {
   const log = createLog({ level: 'debug', secrets: [], stream });
   const around: Around = {
     archiving: async () => ({ manifest: manifestNow(), fresh: true }),
+    listing: async () => undefined,
     publishing: async () => undefined,
     harness,
     published,
@@ -59,8 +61,14 @@ async function setUp(options: { keepsDetails?: boolean; notifies?: boolean } = {
       const handle = createDelivery({
         pipeline: { archive: () => around.archiving() },
         genesys: {
-          recordingsOf: async () => ({ recordings: [], isComplete: false }),
-          voicemailsOf: async () => [],
+          recordingsOf: async () => {
+            await around.listing();
+            return { recordings: [], isComplete: false };
+          },
+          voicemailsOf: async () => {
+            await around.listing();
+            return [];
+          },
           locate: () => assert.fail('the pipeline does that'),
           check: async () => undefined,
           close: async () => undefined,
@@ -224,6 +232,44 @@ test('messages of kinds that nothing is set up for are done; the others are work
   assert.deepEqual(await around.deliver({ message: DETAILS }), { outcome: 'done' });
   const wait = { outcome: 'wait', afterMs: 7 } as const;
   assert.deepEqual(await around.deliver({ message: DETAILS }, { details: async () => wait }), wait);
+});
+
+test('what needs no encoder yields its slot before it begins; a recording does so itself, and levels are read in it', async () => {
+  const at = new Date().toISOString();
+  const conversation = { kind: 'conversation', conversationId: 'c' } as const;
+  for (const [message, yields] of [
+    [conversation, true],
+    [{ ...conversation, voicemail: true }, true],
+    [{ kind: 'details', conversationId: 'c' }, true],
+    [
+      {
+        kind: 'notice',
+        event: 'day.incomplete',
+        day: '2026-03-01',
+        at,
+        recordingId: undefined,
+        conversationId: undefined,
+      },
+      true,
+    ],
+    [{ kind: 'levels', ...RECORDING }, false],
+    [{ kind: 'recording', ...RECORDING }, false],
+  ] as const satisfies readonly (readonly [Message, boolean])[]) {
+    await using around = await setUp();
+    const steps: string[] = [];
+    const begun = async (): Promise<Settlement> => {
+      steps.push('begun');
+      return { outcome: 'done' };
+    };
+    around.archiving = async () => {
+      await begun();
+      return { manifest: manifestNow(), fresh: true };
+    };
+    around.listing = begun;
+    const beside = { details: begun, levels: begun, notice: begun };
+    await around.deliver({ message, yieldSlot: () => steps.push('yielded') }, beside);
+    assert.deepEqual(steps, yields ? ['yielded', 'begun'] : ['begun'], JSON.stringify(message));
+  }
 });
 
 test('work beside a recording that fails is tried again, for a week, and never called a failure of the recording', async () => {
