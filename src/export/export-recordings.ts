@@ -53,6 +53,8 @@ export async function exportRecording(
 ): Promise<ExportedRecording | ExportFinding> {
   const { archive, audit, by, folder } = needs;
   await audit.record({ action: 'exported', ...by, ...asked }, signal);
+  // One whose erasure was killed on its way lies there still.
+  if (await isErased(asked, archive.notes, signal)) return { recording: asked, state: 'erased', reason: ERASED };
   const found = await findSpelledManifest(asked, archive, signal);
   if (found === undefined) return notThere(asked, archive, signal);
   const { recording, text } = found;
@@ -65,9 +67,9 @@ export async function exportRecording(
   return { recording, manifest, details, certificate: await copyCertificate(recording, needs, signal) };
 }
 
+const ERASED = 'it was erased on purpose';
+
 async function notThere(recording: Recording, archive: Archive, signal: AbortSignal): Promise<ExportFinding> {
-  if (await isErased(recording, archive.notes, signal))
-    return { recording, state: 'erased', reason: 'it was erased on purpose' };
   const told = (await archive.failureOf(recording, signal)) ?? (await archive.waitingOf(recording, signal));
   const reason = told === undefined ? 'it is not archived' : `${told.code}: ${told.reason}`;
   return { recording, state: 'missing', reason };

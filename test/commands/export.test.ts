@@ -358,6 +358,8 @@ for (const [name, open] of PLACES)
         days: [],
       } as const;
       await markErased(mark, place.archive.notes, signal);
+      await add(place, 'c1/r9');
+      await markErased({ ...mark, recordingId: 'r9' }, place.archive.notes, signal);
       const to = await temporary(t);
       const done = await runInside(['export', '--conversation', 'c1', '--to', to, '--json'], place.env);
       assert.equal(done.code, 3, done.stdout + done.stderr);
@@ -366,7 +368,7 @@ for (const [name, open] of PLACES)
           .slice(0, -1)
           .map(({ recordingId, state = 'exported' }) => `${String(recordingId)} ${String(state)}`)
           .toSorted(),
-        ['r1 exported', 'r2 exported', 'r5 missing', 'r6 missing', 'r8 erased', 'transcript exported'],
+        ['r1 exported', 'r2 exported', 'r5 missing', 'r6 missing', 'r8 erased', 'r9 erased', 'transcript exported'],
       );
       const alone = await temporary(t);
       assert.equal((await runInside(['export', '--recording', 'c1/transcript', '--to', alone], place.env)).code, 0);
