@@ -21,6 +21,7 @@ import { bytesOfFixture, type Fixture, FIXTURES, simulated, sourceFacts } from '
 import { type GenesysServer, type SimulatedRecording, startGenesysServer } from '../genesys/server.ts';
 import { basic, bearer, hubSignature, type Proof, send, standardWebhook, tokenHeader, unsigned } from './senders.ts';
 import { type LogEntry, type Service, startService, startServices } from './service.ts';
+import { wav } from '../media/wav.ts';
 import { checkWebm } from '../media/webm-check.ts';
 
 /** Where a journey takes place: empty, and nobody else's. */
@@ -368,7 +369,8 @@ function passages(world: () => World): void {
   });
 
   test(`a burst of ${String(BURST)} recordings is archived`, async () => {
-    const burst = Array.from({ length: BURST }, () => add(world(), undefined, FIXTURES.ulaw));
+    const files = [{ channel: '0', contentType: 'audio/wav', bytes: wav(16_000, { channels: 2, tag: 7 }) }];
+    const burst = Array.from({ length: BURST }, () => add(world(), undefined, FIXTURES.ulaw, { files }));
     await accept(world(), { events: burst }, SIGNED);
     for (const recording of burst) {
       const { way } = await archived(world(), recording);
