@@ -40,6 +40,21 @@ test('Genesys is asked for the divisions once as a night begins, once for each p
   assert.equal(routes.filter((route) => route === 'subject').length, 1 + proven + 1);
 });
 
+test('a day of which Genesys can tell nothing is warned of and counted, and what was lost after it is fetched (invariant 11)', async (t) => {
+  const night = await openNight(t, true);
+  night.lose('refused', daysAgo(2));
+  night.lose('yesterday', daysAgo(1));
+  night.genesys.fault('list:c-refused', 'return-400;code:bad.request', 9);
+  const lines = await night.look();
+  assert.ok(await has(night, 'yesterday'));
+  const warned = lines.filter(({ message }) => message === 'A day could not be looked at; the others were.');
+  assert.deepEqual(
+    warned.map(({ severity, day, code }) => [severity, day, code]),
+    [['WARNING', daysAgo(2), 'bad-request']],
+  );
+  assert.match(await night.metrics.text(), /^archiver_days_incomplete 1$/m);
+});
+
 test('a fresh archive is not filled with years of calls: only what is since its first look', async (t) => {
   const night = await openNight(t, true);
   night.lose('long-ago', daysAgo(20));
