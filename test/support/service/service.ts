@@ -1,10 +1,11 @@
 /** A command and an environment → the real process `archiver COMMAND`: started, read, stopped, frozen and killed. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { EventEmitter, on, once } from 'node:events';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
+import { unlessAborted } from '../../../src/waiting.ts';
 import { type Child, childrenOf, familyOf, untilFrozen } from './children.ts';
 
 export type LogEntry = Readonly<Record<string, unknown>>;
@@ -96,11 +97,18 @@ export async function startServices(
   });
 }
 
+interface Waiter {
+  readonly fields: LogEntry;
+  /** undefined: it will never come. */
+  readonly resolve: (entry: LogEntry | undefined) => void;
+}
+
 class RunningService implements Service {
   readonly #child: ChildProcess;
   readonly #entries: LogEntry[] = [];
   readonly #output: string[] = [];
-  readonly #heard = new EventEmitter().setMaxListeners(0);
+  /** A thousand may wait at once, each for a line of its own: whatever a line costs, it costs the machine that is measured. */
+  readonly #waiters = new Set<Waiter>();
   readonly #ended: Promise<void>;
   #over = false;
 
@@ -110,7 +118,7 @@ class RunningService implements Service {
       if (stream !== null) createInterface({ input: stream }).on('line', (line) => this.#take(line));
     this.#ended = once(child, 'close').then(() => {
       this.#over = true;
-      this.#heard.emit('end');
+      for (const { resolve } of this.#waiters) resolve(undefined);
     });
   }
 
@@ -130,7 +138,7 @@ class RunningService implements Service {
     const entry = parseEntry(line);
     if (entry === undefined) return;
     this.#entries.push(entry);
-    this.#heard.emit('entry', entry);
+    for (const { fields, resolve } of this.#waiters) if (has(entry, fields)) resolve(entry);
   }
 
   output(): string {
@@ -142,27 +150,22 @@ class RunningService implements Service {
   }
 
   async logged(fields: LogEntry, signal: AbortSignal): Promise<LogEntry> {
-    const heard = on(this.#heard, 'entry', { signal, close: ['end'] });
-    for (let read = 0; ;) {
-      const fresh = this.#entries.slice(read);
-      read += fresh.length;
-      const found = fresh.find((entry) => has(entry, fields));
-      if (found !== undefined) {
-        await heard.return?.();
-        return found;
-      }
-      const over = this.#over || (await this.#next(heard, fields)).done === true;
-      if (over && read === this.#entries.length)
-        throw new Error(`The service ended before it logged ${JSON.stringify(fields)}.`);
-    }
-  }
-
-  async #next(heard: AsyncIterator<unknown>, fields: LogEntry): Promise<IteratorResult<unknown>> {
+    const found = this.#entries.find((entry) => has(entry, fields));
+    if (found !== undefined) return found;
+    if (this.#over) throw endedBefore(fields);
+    const { promise, resolve } = Promise.withResolvers<LogEntry | undefined>();
+    const waiter = { fields, resolve };
+    this.#waiters.add(waiter);
     try {
-      return await heard.next();
+      const entry = await unlessAborted(promise, signal);
+      if (entry === undefined) throw endedBefore(fields);
+      return entry;
     } catch (cause) {
+      if (!signal.aborted) throw cause;
       const last = this.#output.slice(-LAST_LINES).join('\n');
       throw new Error(`Nobody logged ${JSON.stringify(fields)} in time. The last lines were:\n${last}`, { cause });
+    } finally {
+      this.#waiters.delete(waiter);
     }
   }
 
@@ -205,7 +208,12 @@ class RunningService implements Service {
 }
 
 function has(entry: LogEntry, fields: LogEntry): boolean {
-  return Object.entries(fields).every(([name, value]) => entry[name] === value);
+  for (const name in fields) if (entry[name] !== fields[name]) return false;
+  return true;
+}
+
+function endedBefore(fields: LogEntry): Error {
+  return new Error(`The service ended before it logged ${JSON.stringify(fields)}.`);
 }
 
 function parseEntry(line: string): LogEntry | undefined {
