@@ -102,6 +102,9 @@ async function start(source: MediaSource, due: Due, limits: DownloadLimits): Pro
   }
 }
 
+/** One for all: it comes with every recording, and nobody is told of it. */
+const READ_TO_ITS_END = new Failure('stopped', 'The media has been read to its end.');
+
 interface MediaDownloadNeeds {
   readonly source: MediaSource;
   readonly due: Due;
@@ -176,7 +179,7 @@ class MediaDownload implements Download {
       const chunk = await this.#endurance.through(() => this.#step(), this.#source.signal);
       if (chunk !== undefined) return { done: false, value: chunk };
       this.#received = { sizeBytes: this.#deliveredBytes, sha256: this.#hash.digest('hex') };
-      await this.#source.close(new Failure('stopped', 'The media has been read to its end.'));
+      await this.#source.close(READ_TO_ITS_END);
       return { done: true, value: undefined };
     } catch (thrown) {
       await this.#source.close(thrown);

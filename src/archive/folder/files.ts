@@ -5,10 +5,21 @@
  * What is read is opened first and then asked where it lies: whoever swaps a folder for a link meanwhile wins nothing.
  */
 import { randomBytes } from 'node:crypto';
-import { constants, readlinkSync } from 'node:fs';
+import {
+  close,
+  constants,
+  createReadStream,
+  fstat,
+  open as openNumber,
+  read,
+  readFile,
+  readlinkSync,
+  type ReadStream,
+} from 'node:fs';
 import { chmod, link, lstat, mkdir, open, realpath, rename, rm, rmdir, stat, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { syncFolder } from '../../durable.ts';
 import { Failure, systemCode } from '../../failure.ts';
 import { allOver } from '../../waiting.ts';
@@ -31,10 +42,23 @@ export interface FileFacts {
   readonly changedAt: Date;
 }
 
+/** To be closed by whoever opened it. */
 interface OpenedFile {
-  readonly file: FileHandle;
+  readonly fd: number;
   readonly sizeBytes: number;
 }
+
+/**
+ * By number: what is not there is asked for ten times a recording, and a FileHandle's error, which has a stack, costs half as much again
+ * as the question.
+ */
+const byNumber = {
+  open: promisify(openNumber),
+  stat: promisify(fstat),
+  read: promisify(read),
+  readAll: promisify(readFile),
+  close: promisify(close),
+};
 
 export class FolderFiles {
   readonly root: string;
@@ -57,17 +81,27 @@ export class FolderFiles {
     return name === '' ? this.root : `${this.root === '/' ? '' : this.root}/${name}`;
   }
 
-  /** A plain file, to be read and closed by the caller; undefined where there is none. @throws Failure `conflict` where it is no plain file */
-  async open(name: string): Promise<FileHandle | undefined> {
-    return (await this.#open(name))?.file;
+  /**
+   * Of a plain file, from `start` to `end` inclusive; it closes the file. undefined where there is none.
+   * @throws Failure `conflict` where it is no plain file
+   */
+  async stream(
+    name: string,
+    range: { readonly start?: number; readonly end?: number } = {},
+  ): Promise<ReadStream | undefined> {
+    const opened = await this.#open(name);
+    return opened === undefined ? undefined : createReadStream('', { ...range, fd: opened.fd });
   }
 
   /** undefined where there is none. @throws Failure `conflict` where it is no plain file */
   async readBytes(name: string): Promise<Buffer | undefined> {
     const opened = await this.#open(name);
     if (opened === undefined) return undefined;
-    await using file = opened.file;
-    return await readOpened(file, opened.sizeBytes);
+    try {
+      return await readOpened(opened);
+    } finally {
+      await byNumber.close(opened.fd);
+    }
   }
 
   /** undefined where there is none. @throws Failure `conflict` where it is no plain file */
@@ -207,19 +241,19 @@ export class FolderFiles {
 
   async #open(name: string, triesLeft = 2): Promise<OpenedFile | undefined> {
     const path = this.path(name);
-    const file = await ifThere(open(path, READ_ONLY).catch(refuseLink));
-    if (file === undefined) return undefined;
+    const fd = await openPlain(path);
+    if (fd === undefined) return undefined;
     try {
-      const facts = await file.stat();
+      const facts = await byNumber.stat(fd);
       if (!facts.isFile()) throw notPlain();
-      if (await this.#liesAt(file, path)) return { file, sizeBytes: facts.size };
+      if (await this.#liesAt(fd, path)) return { fd, sizeBytes: facts.size };
       if (triesLeft === 0 && (await this.isThere(name))) throw notPlain();
     } catch (error) {
-      await file.close();
+      await byNumber.close(fd);
       throw error;
     }
     // An erasure took its folder away in between, or gave it back to a hold that was faster.
-    await file.close();
+    await byNumber.close(fd);
     return triesLeft === 0 ? undefined : this.#open(name, triesLeft - 1);
   }
 
@@ -300,9 +334,9 @@ export class FolderFiles {
    * Whether an open file lies where its name says, behind no link. Linux says where; elsewhere the path is asked, and whether it
    * leads to the same file. Names are compared without case, as shares without case may have remembered another one.
    */
-  async #liesAt(file: FileHandle, path: string): Promise<boolean> {
+  async #liesAt(fd: number, path: string): Promise<boolean> {
     const expected = join(await this.#rootPath(), path.slice(this.root.length));
-    const actual = linuxPathOf(file) ?? (await samePath(file, path));
+    const actual = linuxPathOf(fd) ?? (await samePath(fd, path));
     return actual?.toLowerCase() === expected.toLowerCase();
   }
 
@@ -365,12 +399,12 @@ export class FolderFiles {
   }
 }
 
-/** What it held as it was opened; `readFile` would ask for its size once more, and is for those that do not say it. */
-async function readOpened(file: FileHandle, sizeBytes: number): Promise<Buffer> {
-  if (sizeBytes === 0) return file.readFile();
+/** What it held as it was opened; to its end where the file system does not say how much that is. */
+async function readOpened({ fd, sizeBytes }: OpenedFile): Promise<Buffer> {
+  if (sizeBytes === 0) return byNumber.readAll(fd);
   const bytes = Buffer.allocUnsafeSlow(sizeBytes);
   for (let at = 0; at < sizeBytes;) {
-    const { bytesRead } = await file.read(bytes, at, sizeBytes - at, at);
+    const { bytesRead } = await byNumber.read(fd, bytes, at, sizeBytes - at, at);
     if (bytesRead === 0) return bytes.subarray(0, at);
     at += bytesRead;
   }
@@ -411,16 +445,16 @@ function cutSegment(segment: string): string {
 }
 
 /** undefined where the system has no such place, e.g. macOS. */
-function linuxPathOf(file: FileHandle): string | undefined {
+function linuxPathOf(fd: number): string | undefined {
   try {
-    return readlinkSync(`/proc/self/fd/${String(file.fd)}`);
+    return readlinkSync(`/proc/self/fd/${String(fd)}`);
   } catch {
     return undefined;
   }
 }
 
-async function samePath(file: FileHandle, path: string): Promise<string | undefined> {
-  const [real, opened] = [await realpath(path), await file.stat()];
+async function samePath(fd: number, path: string): Promise<string | undefined> {
+  const [real, opened] = [await realpath(path), await byNumber.stat(fd)];
   const there = await lstat(real);
   return there.ino === opened.ino && there.dev === opened.dev ? real : undefined;
 }
@@ -438,9 +472,15 @@ function isUnsupportedLink(error: unknown): boolean {
   return ['EPERM', 'EACCES', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', 'EINVAL'].includes(systemCode(error) ?? '');
 }
 
-/** open(2) with O_NOFOLLOW says ELOOP of a link (EMLINK on FreeBSD), and ENXIO of a socket. */
-function refuseLink(error: unknown): never {
-  throw ['ELOOP', 'EMLINK', 'ENXIO'].includes(systemCode(error) ?? '') ? notPlain() : error;
+/** undefined where there is none. open(2) with O_NOFOLLOW says ELOOP of a link (EMLINK on FreeBSD), and ENXIO of a socket. */
+async function openPlain(path: string): Promise<number | undefined> {
+  try {
+    return await byNumber.open(path, READ_ONLY);
+  } catch (error) {
+    const code = systemCode(error) ?? '';
+    if (['ENOENT', 'ENOTDIR'].includes(code)) return undefined;
+    throw ['ELOOP', 'EMLINK', 'ENXIO'].includes(code) ? notPlain() : error;
+  }
 }
 
 function notPlain(): Failure {

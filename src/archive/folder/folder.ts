@@ -110,9 +110,9 @@ export class FolderArchive extends ObjectArchive implements Archive, LinkVerifie
     return onFolder(async () => {
       signal.throwIfAborted();
       const { start, end } = clipRange(range, manifest.webm.sizeBytes);
-      const file = await this.#files.open(webmName(recordingOf(manifest)));
-      if (file === undefined) throw notArchived();
-      return readable(file.createReadStream({ start, end }), signal);
+      const stream = await this.#files.stream(webmName(recordingOf(manifest)), { start, end });
+      if (stream === undefined) throw notArchived();
+      return readable(stream, signal);
     });
   }
 
@@ -161,9 +161,9 @@ export class FolderArchive extends ObjectArchive implements Archive, LinkVerifie
   original(manifest: Manifest, name: string, signal: AbortSignal): Promise<Readable> {
     return onFolder(async () => {
       signal.throwIfAborted();
-      const file = await this.#files.open(besideName(recordingOf(manifest), name));
-      if (file === undefined) throw notArchived();
-      return readable(file.createReadStream(), signal);
+      const stream = await this.#files.stream(besideName(recordingOf(manifest), name));
+      if (stream === undefined) throw notArchived();
+      return readable(stream, signal);
     });
   }
 

@@ -72,11 +72,14 @@ const SQL = {
       lost = lost + 1, token = NULL, due_at = :now, changed_at = :now
     WHERE state = 'running' AND due_at <= :now
     RETURNING key, state`,
+  due: `
+    SELECT id, key, body, traceparent, attempt + 1 AS attempt, lost, accepted_at FROM message
+    WHERE state = 'queued' AND due_at <= :now ORDER BY due_at, id LIMIT :limit`,
+  /** One by one, by its id: together and with RETURNING it takes twice the time. */
   claim: `
     UPDATE message SET
       state = 'running', token = :token, due_at = :now + :leaseMs, changed_at = :now, attempt = attempt + 1, rerun_at = NULL
-    WHERE id IN (SELECT id FROM message WHERE state = 'queued' AND due_at <= :now ORDER BY due_at, id LIMIT :limit)
-    RETURNING id, key, body, traceparent, attempt, lost, accepted_at`,
+    WHERE id = :id`,
   extend: `
     UPDATE message SET due_at = :now + :leaseMs, changed_at = :now WHERE id = :id AND token = :token`,
   /** What was named again meanwhile starts anew, however it ended. */
@@ -175,8 +178,11 @@ export class MessageTable {
   claim(taking: Taking): Claim[] {
     const { token, leaseMs, limit } = taking;
     const now = this.#now();
-    const rows = this.#of('claim').all({ token, leaseMs, limit, now });
-    return rows.map((row) => ({ ...parseClaim(row, now), token }));
+    const claims = this.#of('due')
+      .all({ limit, now })
+      .map((row) => ({ ...parseClaim(row, now), token }));
+    for (const { id } of claims) this.#of('claim').run({ id, token, leaseMs, now });
+    return claims;
   }
 
   /** False where the lease was lost to somebody else. */
