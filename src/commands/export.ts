@@ -164,14 +164,7 @@ async function exportAll({ recordings, title }: CaseContents, needs: ExportNeeds
   }
   await folder.text('index.html', casePage({ title, at: now().toISOString(), recordings: exported, findings }));
   const others = await folder.finish();
-  for (const file of others)
-    report.line(
-      `other     ${file}  lies there from an earlier export, and is not of this one: remove it, or name an empty folder`,
-      {
-        type: 'other',
-        file,
-      },
-    );
+  for (const file of others) report.line(`other     ${file}  ${wordOnOther(file, findings)}`, { type: 'other', file });
   if (signer === undefined)
     report.problem('No certificates: set CERTIFICATE_KEY (openssl genpkey -algorithm ed25519), and run it again.');
   const exit = findings.length + others.length === 0 ? EXIT.well : EXIT.findings;
@@ -184,6 +177,14 @@ async function exportAll({ recordings, title }: CaseContents, needs: ExportNeeds
     exit,
   );
   return exit;
+}
+
+/** What an earlier export left in the folder. */
+function wordOnOther(file: string, findings: readonly ExportFinding[]): string {
+  const isDamagedHere = ({ state, recording }: ExportFinding): boolean =>
+    state === 'damaged' && file.startsWith(`recordings/${pathOf(recording)}/`);
+  if (findings.some(isDamagedHere)) return 'lies there from an earlier export, as the archive had it then: keep it';
+  return 'lies there from an earlier export, and is not of this one: remove it, or name an empty folder';
 }
 
 function tellOutcome(outcome: ExportedRecording | ExportFinding, report: Report): void {

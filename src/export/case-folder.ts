@@ -16,6 +16,11 @@ export interface CaseFile {
   readonly sha256: string;
 }
 
+export interface StatedBytes {
+  readonly source: Readable;
+  readonly stated: CaseFile;
+}
+
 /** Where what a case needs is put. Names have slashes, and no part of one is anybody's but ours; each is put there once. */
 export interface CasePlace extends AsyncDisposable {
   /** The folder or file that is made. */
@@ -24,9 +29,8 @@ export interface CasePlace extends AsyncDisposable {
   readonly opens: string;
   readonly files: ReadonlyMap<string, CaseFile>;
   text(name: string, text: string): Promise<void>;
-  stream(name: string, source: Readable, signal: AbortSignal): Promise<CaseFile>;
-  /** Of what was put there last. */
-  remove(name: string): Promise<void>;
+  /** False where the bytes are not those that are stated: then it is not there, and whatever bore that name before stays. */
+  copy(name: string, original: StatedBytes, signal: AbortSignal): Promise<boolean>;
   /** Last of all: the sums of everything. Names of what an earlier export left there, and this one did not put there. */
   finish(): Promise<readonly string[]>;
 }
@@ -47,10 +51,18 @@ export class CaseFolder implements CasePlace {
   }
 
   async text(name: string, text: string): Promise<void> {
-    await this.stream(name, Readable.from([Buffer.from(text)]), new AbortController().signal);
+    await this.#put(name, { source: Readable.from([Buffer.from(text)]) }, new AbortController().signal);
   }
 
-  async stream(name: string, source: Readable, signal: AbortSignal): Promise<CaseFile> {
+  copy(name: string, original: StatedBytes, signal: AbortSignal): Promise<boolean> {
+    return this.#put(name, original, signal);
+  }
+
+  async #put(
+    name: string,
+    { source, stated }: Pick<StatedBytes, 'source'> & Partial<StatedBytes>,
+    signal: AbortSignal,
+  ): Promise<boolean> {
     const path = join(this.root, name);
     const draft = `${path}.part`;
     await mkdir(dirname(path), { recursive: true, mode: FOLDER_MODE });
@@ -58,17 +70,14 @@ export class CaseFolder implements CasePlace {
     try {
       const counted = new CountedBytes();
       await pipeline(source, counted, createWriteStream(draft, { mode: FILE_MODE, flush: true }), { signal });
+      const written = counted.written();
+      if (stated !== undefined && !areStatedBytes(written, stated)) return false;
       await rename(draft, path);
-      this.#written.set(name, counted.written());
-      return counted.written();
+      this.#written.set(name, written);
+      return true;
     } finally {
       await rm(draft, { force: true });
     }
-  }
-
-  async remove(name: string): Promise<void> {
-    this.#written.delete(name);
-    await rm(join(this.root, name), { force: true });
   }
 
   async finish(): Promise<readonly string[]> {
@@ -103,6 +112,10 @@ export async function writeWhole(path: string, text: string, mode = FILE_MODE): 
   } finally {
     await rm(draft, { force: true });
   }
+}
+
+export function areStatedBytes(one: CaseFile, other: CaseFile): boolean {
+  return one.sha256 === other.sha256 && one.sizeBytes === other.sizeBytes;
 }
 
 /** As `sha256sum -c` reads it. */

@@ -4,7 +4,16 @@ import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { pipeline, Readable } from 'node:stream';
 import { syncFolder } from '../durable.ts';
-import { type CaseFile, type CasePlace, CountedBytes, FILE_MODE, FOLDER_MODE, sumsOf } from './case-folder.ts';
+import {
+  type CaseFile,
+  type CasePlace,
+  CountedBytes,
+  FILE_MODE,
+  FOLDER_MODE,
+  areStatedBytes,
+  type StatedBytes,
+  sumsOf,
+} from './case-folder.ts';
 import { ZipFile } from './zip-file.ts';
 
 /** Under a name of its own until it is whole: a run that is killed leaves nothing that opens as a zip file. */
@@ -15,7 +24,6 @@ export class CaseZip implements CasePlace {
   readonly #written = new Map<string, CaseFile>();
   readonly #now: () => Date;
   #open: { readonly handle: FileHandle; readonly zip: ZipFile } | undefined;
-  #last: string | undefined;
 
   constructor(path: string, now: () => Date) {
     this.root = path;
@@ -29,10 +37,18 @@ export class CaseZip implements CasePlace {
   }
 
   async text(name: string, text: string): Promise<void> {
-    await this.stream(name, Readable.from([Buffer.from(text)]), new AbortController().signal);
+    await this.#add(name, Readable.from([Buffer.from(text)]), new AbortController().signal);
   }
 
-  async stream(name: string, source: Readable, signal: AbortSignal): Promise<CaseFile> {
+  async copy(name: string, { source, stated }: StatedBytes, signal: AbortSignal): Promise<boolean> {
+    const written = await this.#add(name, source, signal);
+    if (areStatedBytes(written, stated)) return true;
+    await this.#open?.zip.takeBack();
+    this.#written.delete(name);
+    return false;
+  }
+
+  async #add(name: string, source: Readable, signal: AbortSignal): Promise<CaseFile> {
     const { zip } = await this.#opened();
     signal.throwIfAborted();
     const counted = new CountedBytes();
@@ -43,16 +59,7 @@ export class CaseZip implements CasePlace {
       signal,
     );
     this.#written.set(name, counted.written());
-    this.#last = name;
     return counted.written();
-  }
-
-  /** Only what was put there last: what stands behind it would lie there without it. */
-  async remove(name: string): Promise<void> {
-    if (name !== this.#last) throw new Error(`${name} was not put there last`);
-    await this.#open?.zip.takeBack();
-    this.#written.delete(name);
-    this.#last = undefined;
   }
 
   async finish(): Promise<readonly string[]> {

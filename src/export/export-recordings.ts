@@ -95,10 +95,8 @@ async function copyMedia(
   for (const { name, facts, open } of [webm, ...originals]) {
     const source = await open().catch(unlessMissing);
     if (source === undefined) return `${name} is missing`;
-    const written = await folder.stream(`${place}/${name}`, source, signal);
-    if (written.sha256 === facts.sha256 && written.sizeBytes === facts.sizeBytes) continue;
-    await folder.remove(`${place}/${name}`);
-    return `${name} is not what its manifest says`;
+    if (!(await folder.copy(`${place}/${name}`, { source, stated: facts }, signal)))
+      return `${name} is not what its manifest says`;
   }
   return undefined;
 }

@@ -181,6 +181,34 @@ for (const [name, open] of PLACES) {
       execFileSync('sha256sum', ['-c', '--strict', '--quiet', 'SHA256SUMS'], { cwd: to });
     });
 
+    test(
+      'what an earlier export holds whole stays where the archive has it damaged since',
+      { timeout: 240_000 },
+      async (t) => {
+        await using place = await open();
+        await fill(place);
+        const to = await temporary(t);
+        const line = ['export', '--recording', 'c1/r1', '--to', to, '--json', '--quiet'];
+        assert.equal((await runInside(line, place.env)).code, 0);
+        const name = 'recordings/c1/r1/recording.webm';
+        const whole = await readFile(join(to, name));
+        const bytes = Buffer.from(await place.bytes(name));
+        bytes.writeUInt8(bytes.readUInt8(bytes.length - 9) ^ 1, bytes.length - 9);
+        await place.write(name, bytes);
+        const again = await runInside(line, place.env);
+        assert.equal(again.code, 3, again.stdout + again.stderr);
+        assert.ok(whole.equals(await readFile(join(to, name))));
+        const others = linesOf(again).filter(({ type }) => type === 'other');
+        assert.ok(
+          others.some(({ file }) => file === name),
+          again.stdout,
+        );
+        assert.doesNotMatch(await readFile(join(to, 'SHA256SUMS'), 'utf8'), /r1\/recording/);
+        const told = await runInside(line.slice(0, -2), place.env);
+        assert.match(told.stdout, /recording\.webm .* keep it\n/);
+      },
+    );
+
     test('no record, no byte', { timeout: 240_000 }, async (t) => {
       await using place = await open();
       await fill(place);

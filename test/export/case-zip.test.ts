@@ -22,6 +22,8 @@ async function* broken(): AsyncGenerator<Buffer> {
   throw new Error('the disk is gone');
 }
 
+const NOTHING = { sizeBytes: 0, sha256: '' };
+
 async function* endless(stop: AbortController): AsyncGenerator<Buffer> {
   for (let count = 0; ; count += 1) {
     if (count === 5) stop.abort(new Error('stopped'));
@@ -35,10 +37,14 @@ test('a source that breaks, a run that is stopped, one that is let go: no draft 
   const path = join(folder, 'case.zip');
   await writeFile(path, 'an earlier one');
   for (const work of [
-    (zip: CaseZip) => assert.rejects(zip.stream('b', Readable.from(broken()), signal), /the disk is gone/),
+    (zip: CaseZip) =>
+      assert.rejects(zip.copy('b', { source: Readable.from(broken()), stated: NOTHING }, signal), /the disk is gone/),
     async (zip: CaseZip) => {
       const stop = new AbortController();
-      await assert.rejects(zip.stream('b', Readable.from(endless(stop)), stop.signal), /stopped/);
+      await assert.rejects(
+        zip.copy('b', { source: Readable.from(endless(stop)), stated: NOTHING }, stop.signal),
+        /stopped/,
+      );
     },
     (zip: CaseZip) => zip.text('b', 'b'),
   ]) {
