@@ -14,12 +14,11 @@ export async function hear(webm: Buffer, channels: number): Promise<readonly Flo
     raw = await ffmpeg('-c:a', 'libopus', '-i', path, '-map', '0:a:0', '-f', 'f32le', 'pipe:1');
   });
   const samples = new Float32Array(new Uint8Array(raw).buffer);
-  return Array.from({ length: channels }, (_, channel) =>
-    Float32Array.from(
-      { length: Math.floor(samples.length / channels) },
-      (_, at) => samples[at * channels + channel] ?? 0,
-    ),
-  );
+  return Array.from({ length: channels }, (_, channel) => {
+    const side = new Float32Array(Math.floor(samples.length / channels));
+    for (let at = 0; at < side.length; at += 1) side[at] = samples[at * channels + channel] ?? 0;
+    return side;
+  });
 }
 
 /** Amplitude of a tone in a stretch of sound, seconds. */
