@@ -544,7 +544,7 @@ const PARTS: readonly Part[] = [
       'queue/queue.ts',
       'queue/open-queue.ts',
       'overview.ts',
-      'services/open.ts',
+      'services/studio.ts',
       'services/forget-beside.ts',
       'services/own-probes.ts',
       'delivery/waiting-list.ts',

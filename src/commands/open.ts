@@ -14,7 +14,7 @@ import { IndexDays } from '../days/index-days.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { alignProxyVariables } from '../outbound.ts';
 import type { BulkWork } from '../days/mend-days.ts';
-import { handleWithoutQueue, openStudio } from '../services/open.ts';
+import { handleWithoutQueue, openStudio } from '../services/studio.ts';
 import { readVersion } from '../version.ts';
 import type { Report } from './report.ts';
 import type { Task } from './task.ts';

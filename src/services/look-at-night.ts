@@ -14,7 +14,7 @@ import { daysSinceFirstLook, incompleteSince, isOverdue } from '../days/prove-da
 import { divisionsInSight, divisionsLost, mendingOfView } from '../days/sight.ts';
 import { dayNotice, type FollowUps } from '../delivery/follow-ups.ts';
 import type { Queue } from '../queue/queue.ts';
-import { handleWithoutQueue, type StudioContext } from './open.ts';
+import { handleWithoutQueue, type StudioContext } from './studio.ts';
 
 /** Of Genesys' calls a minute; a token of its own is taken, and any 429 halves it. */
 const SHARE = 0.5;

@@ -3,7 +3,8 @@ import type { OpenArchive } from '../archive/open-archive.ts';
 import type { AppNeeds } from '../http/app.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { Audit } from '../audit/audit.ts';
-import { openStudio, openTheArchive, openTheAudit, openTheQueue, serveRoutes, type Studio } from './open.ts';
+import { openTheArchive, openTheAudit, openTheQueue, serveRoutes } from './open.ts';
+import { openStudio, type Studio } from './studio.ts';
 import type { Context, Deployable } from './run.ts';
 
 export const playback: Deployable = async (context) => {

@@ -4,7 +4,7 @@ import type { Archive } from '../archive/archive.ts';
 import type { DeliveryNeeds } from '../delivery.ts';
 import { endPulse, type PulseTally, writePulse } from '../pulse.ts';
 import { beginCheckup } from './checkup.ts';
-import type { Studio } from './open.ts';
+import type { Studio } from './studio.ts';
 import { ownProbes } from './own-probes.ts';
 import type { Context } from './run.ts';
 

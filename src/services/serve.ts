@@ -5,15 +5,8 @@ import type { Keeping } from '../console/keeping.ts';
 import { consoleRoutes } from './console.ts';
 import { workEachNight } from './each-night.ts';
 import { forgetBeside } from './forget-beside.ts';
-import {
-  consumeQueue,
-  deliveryNeeds,
-  openStudio,
-  openTheArchive,
-  openTheAudit,
-  openTheQueue,
-  serveRoutes,
-} from './open.ts';
+import { consumeQueue, deliveryNeeds, openTheArchive, openTheAudit, openTheQueue, serveRoutes } from './open.ts';
+import { openStudio } from './studio.ts';
 import { openTheSearch } from './open-search.ts';
 import { playbackRoutes } from './playback.ts';
 import { PulseTally } from '../pulse.ts';

@@ -1,5 +1,6 @@
 /** `archiver worker`: archives recordings from the queue. */
-import { consumeQueue, deliveryNeeds, openStudio, openTheArchive, openTheQueue, serveRoutes } from './open.ts';
+import { consumeQueue, deliveryNeeds, openTheArchive, openTheQueue, serveRoutes } from './open.ts';
+import { openStudio } from './studio.ts';
 import { PulseTally } from '../pulse.ts';
 import { beginDivisions } from './keep-divisions.ts';
 import { beginPulse } from './pulse.ts';

@@ -11,7 +11,7 @@ import { readConfig } from '../../../src/config/config.ts';
 import { dayAt, dayBefore } from '../../../src/instant.ts';
 import type { Message, Settlement } from '../../../src/queue/queue.ts';
 import { NightlyLook } from '../../../src/services/look-at-night.ts';
-import { handleWithoutQueue, openStudio } from '../../../src/services/open.ts';
+import { handleWithoutQueue, openStudio } from '../../../src/services/studio.ts';
 import { createLog } from '../../../src/telemetry/log.ts';
 import { createMetrics, type Metrics } from '../../../src/telemetry/metrics.ts';
 import { type GenesysServer, startGenesysServer } from '../genesys/server.ts';
