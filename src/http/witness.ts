@@ -3,6 +3,7 @@ import type { Request } from 'express';
 import type { Audit, AuditAction, AuditEntry } from '../audit/audit.ts';
 import { Failure } from '../failure.ts';
 import type { Recording } from '../recording.ts';
+import { inTime } from '../waiting.ts';
 import { callerOf } from './auth.ts';
 
 export interface WitnessOptions {
@@ -10,6 +11,8 @@ export interface WitnessOptions {
   readonly proxies: number;
   /** Milliseconds on a clock that only goes forward. */
   readonly now?: () => number;
+  /** How long a record may take; 30 s unless told. */
+  readonly withinMs?: number;
 }
 
 /** What a request is about: a recording, or a question about many. */
@@ -22,6 +25,8 @@ export interface Act {
   readonly about?: AuditEntry['about'];
 }
 
+/** A disk or bucket that answers later is one that does not. */
+const RECORDED_WITHIN_MS = 30_000;
 /** A player asks for a recording in many ranges: within so long they are one listen, which is on record already. */
 const SAME_LISTEN_MS = 60_000;
 /** Listens remembered; beyond that the oldest are recorded anew. */
@@ -80,7 +85,9 @@ export class Witness {
   async #write(entry: AuditEntry): Promise<void> {
     if (this.#audit === undefined)
       throw new Failure('misconfigured', 'There is no audit to write to, and nothing is answered without a record.');
-    await this.#audit.record(entry, AbortSignal.timeout(30_000));
+    const audit = this.#audit;
+    const { withinMs = RECORDED_WITHIN_MS } = this.#options;
+    await inTime((signal) => audit.record(entry, signal), withinMs, unrecorded);
   }
 
   #entryOf(req: Request, { action, way, who, recording, about }: Act): AuditEntry {
@@ -94,6 +101,13 @@ export class Witness {
       about,
     };
   }
+}
+
+function unrecorded(): Failure {
+  return new Failure(
+    'archive-unavailable',
+    'The audit does not take the record in time: nothing is played or changed before it can. Look at the disk or bucket of ARCHIVE_URL; try again in a moment.',
+  );
 }
 
 /** The address that the outermost believed proxy saw: each adds the one it was asked from at the end of X-Forwarded-For. */

@@ -308,21 +308,22 @@ test('sound comes in ranges, is on record before its first byte, and says the st
   );
 });
 
-test('without an audit nothing is heard and nothing is shown: 503, and not one byte', async () => {
-  const needs = {
-    record: async (): Promise<void> => {
-      throw new Failure('archive-unavailable', 'The audit cannot be written.');
-    },
-  };
-  const { Witness } = await import('../../src/http/witness.ts');
-  await using broken = await openConsoleScene({ needs: { witness: new Witness(needs, { proxies: 0 }) } });
-  await addCall(broken.archive, CALL, { agent: 'Ines Carvalho', seconds: 2 });
-  for (const path of [`/console/media/${C}/${R}`, `/console/recordings/${C}/${R}`, '/console/find']) {
-    const answer = await broken.get(path);
-    assert.equal(answer.status, 503, path);
-    assert.doesNotMatch(await answer.text(), /Carvalho|webm/);
-  }
-});
+for (const [what, record] of [
+  ['cannot be written', () => Promise.reject(new Failure('archive-unavailable', 'The audit cannot be written.'))],
+  ['does not answer', () => new Promise<void>(() => undefined)],
+] as const) {
+  test(`where the audit ${what} nothing is heard and nothing is shown: 503, and not one byte`, async () => {
+    const { Witness } = await import('../../src/http/witness.ts');
+    const witness = new Witness({ record }, { proxies: 0, withinMs: 20 });
+    await using broken = await openConsoleScene({ needs: { witness } });
+    await addCall(broken.archive, CALL, { agent: 'Ines Carvalho', seconds: 2 });
+    for (const path of [`/console/media/${C}/${R}`, `/console/recordings/${C}/${R}`, '/console/find']) {
+      const answer = await broken.get(path);
+      assert.equal(answer.status, 503, path);
+      assert.doesNotMatch(await answer.text(), /Carvalho|webm/);
+    }
+  });
+}
 
 test('what the player says it played is on record as its claim; a form of nobody’s is not', async () => {
   const path = `/console/played/${C}/${R}`;
