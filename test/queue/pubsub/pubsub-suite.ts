@@ -577,7 +577,7 @@ export function judgedBy(startJudge: () => Promise<Emulator>): () => void {
         const consumer = consuming(queue, () => DONE);
         await queue.publish([recordingMessage('before')], NEVER);
         await consumer.first(1);
-        emulator.freeze();
+        await emulator.freeze();
         t.after(() => emulator.thaw());
         const startedAt = performance.now();
         await assert.rejects(queue.publish([recordingMessage('lost')], NEVER), {

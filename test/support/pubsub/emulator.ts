@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { PubSub } from '@google-cloud/pubsub';
 import { freePort } from '../free-port.ts';
+import { familyOf, untilFrozen } from '../service/children.ts';
 
 export interface Emulator {
   /** `127.0.0.1:PORT`, as PUBSUB_EMULATOR_HOST wants it. */
@@ -17,8 +18,8 @@ export interface Emulator {
   kill(): Promise<void>;
   /** Starts it again on the same port, empty. */
   start(): Promise<void>;
-  /** Stops its answers and lets connections stand: what a broker that hangs looks like. */
-  freeze(): void;
+  /** Stops its answers and lets connections stand: what a broker that hangs looks like. Resolves once none comes any more. */
+  freeze(): Promise<void>;
   thaw(): void;
   close(): Promise<void>;
 }
@@ -59,7 +60,7 @@ export async function startEmulator(): Promise<Emulator> {
     start: async () => {
       group = await run(host, folder);
     },
-    freeze: () => group.signal('SIGSTOP'),
+    freeze: () => group.freeze(),
     thaw: () => group.signal('SIGCONT'),
     async close() {
       await admin.close();
@@ -73,6 +74,7 @@ export async function startEmulator(): Promise<Emulator> {
 
 interface ProcessGroup {
   signal(signal: NodeJS.Signals): void;
+  freeze(): Promise<void>;
   kill(): Promise<void>;
 }
 
@@ -95,6 +97,11 @@ async function run(host: string, folder: string): Promise<ProcessGroup> {
       // Gone already.
     }
   };
+  const freeze = async (): Promise<void> => {
+    signal('SIGSTOP');
+    if (child.pid === undefined) return;
+    for (const pid of [child.pid, ...familyOf(child.pid).map((one) => one.pid)]) await untilFrozen(pid);
+  };
   const kill = async (): Promise<void> => {
     signal('SIGKILL');
     if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
@@ -105,7 +112,7 @@ async function run(host: string, folder: string): Promise<ProcessGroup> {
     await kill();
     throw error;
   }
-  return { signal, kill };
+  return { signal, freeze, kill };
 }
 
 /** Reads on after that: a full pipe would block the emulator. */

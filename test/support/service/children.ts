@@ -1,5 +1,5 @@
 /** A process id → the processes it has started, as /proc has them: who runs, who is left, and how many at most. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 
 export interface Child {
@@ -47,10 +47,23 @@ export async function survivors(children: readonly Child[], withinMs: number): P
   }
 }
 
-/** A signal is delivered a moment after it was sent. */
+/** A signal is delivered a moment after it was sent, to each thread at its own. */
 export async function untilFrozen(pid: number): Promise<void> {
-  for (let state = processOf(pid)?.state; state !== undefined && !'TZX'.includes(state); state = processOf(pid)?.state)
-    await delay(1);
+  for (const thread of threadsOf(pid))
+    for (let state = stateOf(thread); state !== undefined && !'TZX'.includes(state); state = stateOf(thread))
+      await delay(1);
+}
+
+function threadsOf(pid: number): readonly number[] {
+  try {
+    return readdirSync(`/proc/${String(pid)}/task`).map(Number);
+  } catch {
+    return [];
+  }
+}
+
+function stateOf(thread: number): string | undefined {
+  return processOf(thread)?.state;
 }
 
 export interface Census extends Disposable {

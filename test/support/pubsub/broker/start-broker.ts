@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { PubSub } from '@google-cloud/pubsub';
 import { freePort } from '../../free-port.ts';
+import { untilFrozen } from '../../service/children.ts';
 import { PROJECT, type Emulator } from '../emulator.ts';
 
 const MAIN = fileURLToPath(new URL('main.ts', import.meta.url));
@@ -37,7 +38,10 @@ export async function startBroker(): Promise<RunningBroker> {
     start: async () => {
       child = await run(port);
     },
-    freeze: () => void child.kill('SIGSTOP'),
+    async freeze() {
+      child.kill('SIGSTOP');
+      if (child.pid !== undefined) await untilFrozen(child.pid);
+    },
     thaw: () => void child.kill('SIGCONT'),
     breakStreams: () => void child.send('break'),
     async close() {
