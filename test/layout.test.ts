@@ -277,6 +277,7 @@ const PARTS: readonly Part[] = [
       'archive/details.ts',
       'archive/index-row.ts',
       'archive/manifest.ts',
+      'archive/page.ts',
     ],
     why: 'what is known of a conversation goes from one contract to another, beside its recordings, when the schedule says',
   },

@@ -1,7 +1,7 @@
 /** A listing's order (newest day first, then by key) → pages and cursors that stay true whatever is added meanwhile. */
 import { Failure } from '../failure.ts';
 import { isDay } from '../instant.ts';
-import type { Entry, ListQuery, Page, Status } from './archive.ts';
+import type { Archive, Entry, ListQuery, Page, Status } from './archive.ts';
 
 /** Where an entry stands in a listing: its UTC day, and its key as under days/, failures/ or waiting/. */
 export interface Position {
@@ -43,6 +43,20 @@ export function isAsked(query: ListQuery, day: string): boolean {
 /** Whether a listing for `query` shows entries of this status. Nobody looks for conversations without a recording unless told. */
 export function asksFor(query: ListQuery, status: Status): boolean {
   return query.status === undefined ? status !== 'no-recordings' : query.status === status;
+}
+
+/** All that a listing has, in its order; in the memory of one page (`limit`), whatever there is. */
+export async function* listedEntries(
+  query: Omit<ListQuery, 'cursor'>,
+  archive: Pick<Archive, 'list'>,
+  signal: AbortSignal,
+): AsyncGenerator<Entry> {
+  for (let cursor: string | undefined; ;) {
+    const page = await archive.list({ ...query, ...(cursor === undefined ? {} : { cursor }) }, signal);
+    yield* page.entries;
+    if (page.cursor === undefined) return;
+    cursor = page.cursor;
+  }
 }
 
 /** The place a cursor stands for. @throws Failure `bad-request` */

@@ -2,6 +2,7 @@
 import { realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import type { Archive } from '../archive/archive.ts';
+import { listedEntries } from '../archive/page.ts';
 import { readChain } from '../archive/chain-of-seals.ts';
 import { listHolds, requireCase, subjectOfHold } from '../archive/holds.ts';
 import { listErased } from '../archive/erased.ts';
@@ -119,15 +120,9 @@ async function recordingsAsked(
 /** What failed, waits, or was erased on purpose. */
 async function* missedOf(conversationId: string, archive: Archive, signal: AbortSignal): AsyncGenerator<Recording> {
   for (const status of ['failed', 'waiting'] as const) {
-    for (let cursor: string | undefined; ;) {
-      const query = { conversationId, status, limit: 200, ...(cursor === undefined ? {} : { cursor }) };
-      const page = await archive.list(query, signal);
-      for (const { recording } of page.entries) {
-        const { recordingId } = recording;
-        if (recordingId !== undefined) yield { recordingId, conversationId };
-      }
-      if (page.cursor === undefined) break;
-      cursor = page.cursor;
+    for await (const { recording } of listedEntries({ conversationId, status, limit: 200 }, archive, signal)) {
+      const { recordingId } = recording;
+      if (recordingId !== undefined) yield { recordingId, conversationId };
     }
   }
   for await (const { recordingId } of listErased(archive.notes, signal, conversationId))

@@ -1,5 +1,6 @@
 /** `archiver replay`: what failed is counted by its code, then tried again. */
 import type { Archive, Entry } from '../archive/archive.ts';
+import { listedEntries } from '../archive/page.ts';
 import type { FailureRecord } from '../archive/manifest.ts';
 import { catchUp } from '../days/catch-up.ts';
 import type { Census, CountedList } from '../genesys/census.ts';
@@ -119,16 +120,11 @@ async function* failed(flags: FlagValues, archive: Archive, signal: AbortSignal)
     ...(conversationId === undefined ? {} : { conversationId }),
   } as const;
   let left = flags.number('limit') ?? Infinity;
-  for (let cursor: string | undefined; ;) {
-    const page = await archive.list({ ...query, ...(cursor === undefined ? {} : { cursor }) }, signal);
-    for (const entry of page.entries) {
-      if (entry.status !== 'failed' || (codes.length > 0 && !codes.includes(entry.failure.code))) continue;
-      if (left <= 0) return;
-      left -= 1;
-      yield entry;
-    }
-    if (page.cursor === undefined) return;
-    cursor = page.cursor;
+  for await (const entry of listedEntries(query, archive, signal)) {
+    if (entry.status !== 'failed' || (codes.length > 0 && !codes.includes(entry.failure.code))) continue;
+    if (left <= 0) return;
+    left -= 1;
+    yield entry;
   }
 }
 

@@ -1,5 +1,6 @@
 /** `archiver restore`: asks Genesys for what it has stored away, so that it can be archived. */
 import type { Archive } from '../archive/archive.ts';
+import { listedEntries } from '../archive/page.ts';
 import type { Subject } from '../archive/names.ts';
 import { subjectKey } from '../archive/names.ts';
 import type { Audit } from '../audit/audit.ts';
@@ -89,16 +90,11 @@ async function storedAway(
 
 async function* missedBecause(code: string, archive: Archive, signal: AbortSignal): AsyncGenerator<SourceRecording> {
   for (const status of ['waiting', 'failed'] as const) {
-    for (let cursor: string | undefined; ;) {
-      const page = await archive.list({ status, limit: 200, ...(cursor === undefined ? {} : { cursor }) }, signal);
-      for (const entry of page.entries) {
-        const reason = entry.status === 'waiting' ? entry.waiting.code : 'failure' in entry ? entry.failure.code : '';
-        const { recordingId, conversationId } = entry.recording;
-        if (reason === code && recordingId !== undefined && conversationId !== undefined)
-          yield { recordingId, conversationId };
-      }
-      if (page.cursor === undefined) break;
-      cursor = page.cursor;
+    for await (const entry of listedEntries({ status, limit: 200 }, archive, signal)) {
+      const reason = entry.status === 'waiting' ? entry.waiting.code : 'failure' in entry ? entry.failure.code : '';
+      const { recordingId, conversationId } = entry.recording;
+      if (reason === code && recordingId !== undefined && conversationId !== undefined)
+        yield { recordingId, conversationId };
     }
   }
 }

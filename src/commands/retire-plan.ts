@@ -1,5 +1,6 @@
 /** Archived recordings of some days → which of them Genesys may delete, and of each other the condition that fails. */
 import type { Archive } from '../archive/archive.ts';
+import { listedEntries } from '../archive/page.ts';
 import { noTranscriptName, type RecordingOfConversation, transcriptName } from '../archive/details.ts';
 import { holdsOn } from '../archive/holds.ts';
 import { inBatches } from '../archive/in-batches.ts';
@@ -49,19 +50,9 @@ export async function* planRetiring(
 }
 
 async function* archivedOn(day: string, archive: Archive, signal: AbortSignal): AsyncGenerator<Manifest> {
-  for (let cursor: string | undefined; ;) {
-    const query = {
-      from: day,
-      to: day,
-      status: 'archived',
-      limit: 200,
-      ...(cursor === undefined ? {} : { cursor }),
-    } as const;
-    const page = await archive.list(query, signal);
-    for (const entry of page.entries) if (entry.status === 'archived') yield entry.manifest;
-    if (page.cursor === undefined) return;
-    cursor = page.cursor;
-  }
+  const query = { from: day, to: day, status: 'archived', limit: 200 } as const;
+  for await (const entry of listedEntries(query, archive, signal))
+    if (entry.status === 'archived') yield entry.manifest;
 }
 
 type Judging = RetirePlanNeeds & { readonly isComplete: boolean };

@@ -1,5 +1,6 @@
 /** A question about failures (reason, days) → those that match, page by page; and all of them sent to be tried again. */
 import type { Archive, Entry } from '../archive/archive.ts';
+import { listedEntries } from '../archive/page.ts';
 import { inBatches } from '../archive/in-batches.ts';
 import { Failure } from '../failure.ts';
 import { isDay } from '../instant.ts';
@@ -56,18 +57,13 @@ export async function* failuresMatching(
     ...(from === undefined ? {} : { from }),
     ...(to === undefined ? {} : { to }),
   } as const;
-  for (let cursor: string | undefined; ;) {
-    const page = await archive.list({ ...query, ...(cursor === undefined ? {} : { cursor }) }, signal);
-    for (const entry of page.entries)
-      if (
-        entry.status === 'failed' &&
-        (code === undefined || entry.failure.code === code) &&
-        (only === undefined || idsText(entry) === only)
-      )
-        yield entry;
-    if (page.cursor === undefined) return;
-    cursor = page.cursor;
-  }
+  for await (const entry of listedEntries(query, archive, signal))
+    if (
+      entry.status === 'failed' &&
+      (code === undefined || entry.failure.code === code) &&
+      (only === undefined || idsText(entry) === only)
+    )
+      yield entry;
 }
 
 /** `C/R`, with `_` for what there is none of. */

@@ -3,6 +3,7 @@
  * hour after the archiving, when it has settled; transcripts are waited for two days. Nothing of it ever holds up or fails a recording.
  */
 import type { Archive } from '../archive/archive.ts';
+import { listedEntries } from '../archive/page.ts';
 import {
   conversationPrefix,
   type ConversationDetails,
@@ -113,18 +114,9 @@ export class KeepDetails {
 
   async #archivedOf(conversationId: string, signal: AbortSignal): Promise<readonly Manifest[]> {
     const manifests: Manifest[] = [];
-    let cursor: string | undefined;
-    do {
-      const query = {
-        conversationId,
-        status: 'archived',
-        limit: PAGE,
-        ...(cursor === undefined ? {} : { cursor }),
-      } as const;
-      const page = await this.#needs.archive.list(query, signal);
-      for (const entry of page.entries) if (entry.status === 'archived') manifests.push(entry.manifest);
-      cursor = page.cursor;
-    } while (cursor !== undefined);
+    const query = { conversationId, status: 'archived', limit: PAGE } as const;
+    for await (const entry of listedEntries(query, this.#needs.archive, signal))
+      if (entry.status === 'archived') manifests.push(entry.manifest);
     return manifests;
   }
 

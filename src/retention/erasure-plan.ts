@@ -1,5 +1,6 @@
 /** What somebody wants erased → each recording and conversation that would go, and what forbids it. */
 import type { Archive } from '../archive/archive.ts';
+import { listedEntries } from '../archive/page.ts';
 import { readIndexFile } from '../archive/day-index.ts';
 import { erasedMark, isErased, listErased } from '../archive/erased.ts';
 import { holdsOn } from '../archive/holds.ts';
@@ -72,13 +73,8 @@ async function* withTheirRecordings(
 
 /** What failed or waits of it. */
 async function* reasonsOf(conversationId: string, archive: Archive, signal: AbortSignal): AsyncGenerator<Subject> {
-  for (let cursor: string | undefined; ;) {
-    const query = { conversationId, limit: 200, ...(cursor === undefined ? {} : { cursor }) };
-    const page = await archive.list(query, signal);
-    for (const { recording } of page.entries) if (recording.recordingId !== undefined) yield recording;
-    if (page.cursor === undefined) return;
-    cursor = page.cursor;
-  }
+  for await (const { recording } of listedEntries({ conversationId, limit: 200 }, archive, signal))
+    if (recording.recordingId !== undefined) yield recording;
 }
 
 async function* withoutRepeats(removables: AsyncIterable<Removable>): AsyncGenerator<Removable> {
