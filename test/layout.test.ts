@@ -312,7 +312,7 @@ const PARTS: readonly Part[] = [
   },
   {
     has: ['days/day.ts'],
-    may: ['days/sight.ts', 'archive/archive.ts', 'archive/manifest.ts', 'genesys/census.ts'],
+    may: ['days/day-troubles.ts', 'days/sight.ts', 'archive/archive.ts', 'archive/manifest.ts', 'genesys/census.ts'],
     why: 'a day is compared over contracts: any Genesys, any archive',
   },
   {

@@ -69,7 +69,7 @@ async function backfill(task: Task, { part, share, ...needs }: BackfillNeeds): P
         wasKilled: part.attempt > 0,
         onFinding: (finding) => tally.found(finding),
         onDay: (proof) => tally.day(proof),
-        onTrouble: (day, { message }) => report.problem(`${day}: it could not be looked at: ${message}`),
+        onTrouble: (day, because) => tally.passedOver(day, because),
         onLook: (day, done) => report.progress(`${day}  looking  ${String(done)} conversations`),
         onFetched: (day, fetched, of) =>
           report.progress(`${day}  fetching  ${String(fetched)} of ${String(of)}`, { day, fetched, of }),

@@ -69,9 +69,7 @@ export async function reconcile(task: Task, needs: ReconcileNeeds): Promise<Exit
   await forecast(days, { notes: needs.archive.notes, share: needs.share ?? 1, report, now: now() }, signal);
   const tally = new ReconcileTally(report);
   await tally.listing(async () => {
-    const troubles = new DayTroubles((day, { message }) =>
-      report.problem(`${day}: it could not be looked at: ${message}`),
-    );
+    const troubles = new DayTroubles((day, because) => tally.passedOver(day, because));
     for (const day of days) {
       if (signal.aborted || report.closed) break;
       await troubles.around(day, () => reconcileDay(day, { task, needs, tally }), signal);
@@ -155,6 +153,11 @@ export class ReconcileTally {
       next: `archiver backfill --from ${day} --to ${day}`,
     });
     this.#overdue += 1;
+  }
+
+  /** A day that could not be looked at. */
+  passedOver(day: string, { message }: Failure): void {
+    this.#report.problem(`${day}: it could not be looked at: ${message}`);
   }
 
   /** What was heard of each absence; that nobody knows is said as well, unless somebody could not be heard. */

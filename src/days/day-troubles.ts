@@ -1,13 +1,17 @@
 /** Days, one after the other, of which one may have something that Genesys cannot tell → the others all the same. */
 import { Failure } from '../failure.ts';
 
-/** What Genesys answers, or does not, may be because of this day alone. */
-const PERHAPS_OF_THIS_DAY: ReadonlySet<string> = new Set([
+const ODDLY_ANSWERED: ReadonlySet<string> = new Set([
   'bad-request',
   'upstream-error',
   'upstream-unavailable',
   'upstream-timeout',
 ]);
+
+/** What Genesys answers, or does not, may be because of this one day or conversation. */
+export function isPerhapsItsOwn({ code }: Failure): boolean {
+  return ODDLY_ANSWERED.has(code);
+}
 
 export class DayTroubles {
   readonly #onTrouble: (day: string, because: Failure) => void;
@@ -25,7 +29,7 @@ export class DayTroubles {
       this.#wasLastInTrouble = false;
     } catch (thrown) {
       if (signal.aborted) return;
-      if (!(thrown instanceof Failure) || !PERHAPS_OF_THIS_DAY.has(thrown.code) || this.#wasLastInTrouble) throw thrown;
+      if (!(thrown instanceof Failure) || !isPerhapsItsOwn(thrown) || this.#wasLastInTrouble) throw thrown;
       this.#first ??= thrown;
       this.#wasLastInTrouble = true;
       this.#onTrouble(day, thrown);

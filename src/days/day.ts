@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { Archive } from '../archive/archive.ts';
 import type { Manifest } from '../archive/manifest.ts';
+import { isPerhapsItsOwn } from './day-troubles.ts';
 import { Failure } from '../failure.ts';
 import type { Census, CountedConversation, CountedList, CountedRecording } from '../genesys/census.ts';
 import { keyOf, type Recording, recordingOfKey } from '../recording.ts';
@@ -245,13 +246,6 @@ async function listedOf(
 
 /** More than these in a day, or all there are, and it is Genesys that does not answer. */
 const MOST_UNANSWERED = 3;
-/** They may be one conversation's own, for as long as others are answered. */
-const PERHAPS_ITS_OWN: ReadonlySet<string> = new Set([
-  'bad-request',
-  'upstream-error',
-  'upstream-unavailable',
-  'upstream-timeout',
-]);
 
 /** Whether what went wrong with some lists of a day is these conversations' own affair. */
 class ListAnswers {
@@ -265,7 +259,7 @@ class ListAnswers {
   /** @throws Failure the one that was given, where it is more than that */
   refuse(failure: Failure): void {
     this.#refusals.push(failure);
-    if (!PERHAPS_ITS_OWN.has(failure.code) || this.#refusals.length > MOST_UNANSWERED) throw failure;
+    if (!isPerhapsItsOwn(failure) || this.#refusals.length > MOST_UNANSWERED) throw failure;
   }
 
   /** @throws Failure where nothing was answered but by refusals */
