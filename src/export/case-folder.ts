@@ -16,9 +16,10 @@ export interface CaseFile {
   readonly sha256: string;
 }
 
-export interface StatedBytes {
+export interface CaseBytes {
   readonly source: Readable;
-  readonly stated: CaseFile;
+  /** What they have to be, where somebody has said so. */
+  readonly stated?: CaseFile;
 }
 
 /** Where what a case needs is put. Names have slashes, and no part of one is anybody's but ours; each is put there once. */
@@ -30,7 +31,7 @@ export interface CasePlace extends AsyncDisposable {
   readonly files: ReadonlyMap<string, CaseFile>;
   text(name: string, text: string): Promise<void>;
   /** False where the bytes are not those that are stated: then it is not there, and whatever bore that name before stays. */
-  copy(name: string, original: StatedBytes, signal: AbortSignal): Promise<boolean>;
+  copy(name: string, bytes: CaseBytes, signal: AbortSignal): Promise<boolean>;
   /** Last of all: the sums of everything. Names of what an earlier export left there, and this one did not put there. */
   finish(): Promise<readonly string[]>;
 }
@@ -51,18 +52,10 @@ export class CaseFolder implements CasePlace {
   }
 
   async text(name: string, text: string): Promise<void> {
-    await this.#put(name, { source: Readable.from([Buffer.from(text)]) }, new AbortController().signal);
+    await this.copy(name, { source: Readable.from([Buffer.from(text)]) }, new AbortController().signal);
   }
 
-  copy(name: string, original: StatedBytes, signal: AbortSignal): Promise<boolean> {
-    return this.#put(name, original, signal);
-  }
-
-  async #put(
-    name: string,
-    { source, stated }: Pick<StatedBytes, 'source'> & Partial<StatedBytes>,
-    signal: AbortSignal,
-  ): Promise<boolean> {
+  async copy(name: string, { source, stated }: CaseBytes, signal: AbortSignal): Promise<boolean> {
     const path = join(this.root, name);
     const draft = `${path}.part`;
     await mkdir(dirname(path), { recursive: true, mode: FOLDER_MODE });
@@ -71,7 +64,7 @@ export class CaseFolder implements CasePlace {
       const counted = new CountedBytes();
       await pipeline(source, counted, createWriteStream(draft, { mode: FILE_MODE, flush: true }), { signal });
       const written = counted.written();
-      if (stated !== undefined && !areStatedBytes(written, stated)) return false;
+      if (!areStated(written, stated)) return false;
       await rename(draft, path);
       this.#written.set(name, written);
       return true;
@@ -114,8 +107,9 @@ export async function writeWhole(path: string, text: string, mode = FILE_MODE): 
   }
 }
 
-export function areStatedBytes(one: CaseFile, other: CaseFile): boolean {
-  return one.sha256 === other.sha256 && one.sizeBytes === other.sizeBytes;
+/** Whatever they are, where nothing is stated. */
+export function areStated({ sizeBytes, sha256 }: CaseFile, stated: CaseFile | undefined): boolean {
+  return stated === undefined || (sha256 === stated.sha256 && sizeBytes === stated.sizeBytes);
 }
 
 /** As `sha256sum -c` reads it. */

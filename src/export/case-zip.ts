@@ -5,13 +5,13 @@ import { dirname } from 'node:path';
 import { pipeline, Readable } from 'node:stream';
 import { syncFolder } from '../durable.ts';
 import {
+  areStated,
+  type CaseBytes,
   type CaseFile,
   type CasePlace,
   CountedBytes,
   FILE_MODE,
   FOLDER_MODE,
-  areStatedBytes,
-  type StatedBytes,
   sumsOf,
 } from './case-folder.ts';
 import { ZipFile } from './zip-file.ts';
@@ -37,18 +37,10 @@ export class CaseZip implements CasePlace {
   }
 
   async text(name: string, text: string): Promise<void> {
-    await this.#add(name, Readable.from([Buffer.from(text)]), new AbortController().signal);
+    await this.copy(name, { source: Readable.from([Buffer.from(text)]) }, new AbortController().signal);
   }
 
-  async copy(name: string, { source, stated }: StatedBytes, signal: AbortSignal): Promise<boolean> {
-    const written = await this.#add(name, source, signal);
-    if (areStatedBytes(written, stated)) return true;
-    await this.#open?.zip.takeBack();
-    this.#written.delete(name);
-    return false;
-  }
-
-  async #add(name: string, source: Readable, signal: AbortSignal): Promise<CaseFile> {
+  async copy(name: string, { source, stated }: CaseBytes, signal: AbortSignal): Promise<boolean> {
     const { zip } = await this.#opened();
     signal.throwIfAborted();
     const counted = new CountedBytes();
@@ -58,8 +50,13 @@ export class CaseZip implements CasePlace {
       pipeline(source, counted, () => undefined),
       signal,
     );
-    this.#written.set(name, counted.written());
-    return counted.written();
+    const written = counted.written();
+    if (!areStated(written, stated)) {
+      await zip.takeBack();
+      return false;
+    }
+    this.#written.set(name, written);
+    return true;
   }
 
   async finish(): Promise<readonly string[]> {
