@@ -1,28 +1,14 @@
 /** A broker that breaks off its streams, as Pub/Sub does every half hour and when it moves: what waits stays, and comes when it is due. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Failure } from '../../../src/failure.ts';
-import { openPubsubQueue } from '../../../src/queue/pubsub/pubsub.ts';
-import { startBroker } from '../../support/pubsub/broker/start-broker.ts';
-import { PROJECT } from '../../support/pubsub/emulator.ts';
+import { openJobs } from '../../support/pubsub/broker/open-jobs.ts';
 import { consuming, recordingMessage } from '../suite.ts';
 
 test(
   'what waits outlives streams that break off, comes when it is due, uncounted, and nobody is troubled',
   { timeout: 120_000 },
   async (t) => {
-    const broker = await startBroker();
-    t.after(() => broker.close());
-    for (const name of ['jobs', 'jobs-later']) {
-      const [topic] = await broker.admin.createTopic(name);
-      await topic.createSubscription(name);
-    }
-    const troubles: Failure[] = [];
-    const queue = openPubsubQueue(
-      { project: PROJECT, topic: 'jobs', subscription: 'jobs' },
-      { onTrouble: (failure) => troubles.push(failure) },
-    );
-    t.after(() => queue.close());
+    const { broker, queue, troubles } = await openJobs(t);
     const names = Array.from({ length: 20 }, (_, index) => `r-${String(index)}`);
     const dueMs = new Map<string, number>();
     await queue.publish(

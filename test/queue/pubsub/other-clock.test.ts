@@ -1,14 +1,11 @@
 /** Messages whose publisher's clock was days ahead or behind: none waits longer than it was meant to, none is lost, and what the same clock publishes and takes waits its time. */
 import assert from 'node:assert/strict';
-import { test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import { Conversations } from '../../../src/queue/pubsub/conversations.ts';
 import { acceptedAtOf, copyOf, encodeEvent, restMsOf } from '../../../src/queue/pubsub/envelope.ts';
-import { openPubsubQueue, type PubsubQueue } from '../../../src/queue/pubsub/pubsub.ts';
 import { settle } from '../../../src/queue/pubsub/settle.ts';
 import type { Envelope, Outgoing } from '../../../src/queue/envelope.ts';
-import type { Failure } from '../../../src/failure.ts';
-import { startBroker } from '../../support/pubsub/broker/start-broker.ts';
-import { type Emulator, PROJECT } from '../../support/pubsub/emulator.ts';
+import { type Jobs, openJobs } from '../../support/pubsub/broker/open-jobs.ts';
 import { consuming, conversationMessage, recordingMessage } from '../suite.ts';
 
 const NEVER = new AbortController().signal;
@@ -109,28 +106,6 @@ test('what somebody accepted whose clock was behind is no older for that, nor ar
   const late = lying(encodeEvent(conversationMessage('c-1'), new Date(START)), START + 30 * SECOND);
   assert.equal(acceptedAtOf(late).getTime(), START, 'a call that took its time');
 });
-
-interface Jobs {
-  readonly broker: Emulator;
-  readonly queue: PubsubQueue;
-  readonly troubles: readonly Failure[];
-}
-
-async function openJobs(t: TestContext): Promise<Jobs> {
-  const broker = await startBroker();
-  t.after(() => broker.close());
-  for (const name of ['jobs', 'jobs-later', 'jobs-long']) {
-    const [topic] = await broker.admin.createTopic(name);
-    await topic.createSubscription(name);
-  }
-  const troubles: Failure[] = [];
-  const queue = openPubsubQueue(
-    { project: PROJECT, topic: 'jobs', subscription: 'jobs' },
-    { onTrouble: (failure) => troubles.push(failure) },
-  );
-  t.after(() => queue.close());
-  return { broker, queue, troubles };
-}
 
 /** What a process whose clock is off leaves on the waiting topic. */
 async function leaveWaiting(id: string, { waitMs, skewMs }: { waitMs: number; skewMs: number }, jobs: Jobs) {
