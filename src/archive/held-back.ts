@@ -20,22 +20,18 @@ export class HeldBack {
     }
   }
 
-  /** The piece that `used` bytes of are taken, with room for `wanted` more or as many as it may hold. */
+  /** The last piece, of which `used` bytes are taken, with room for `wanted` more or as many as it may hold. */
   #room(used: number, wanted: number): Buffer {
-    const last = used === 0 ? undefined : this.#pieces.pop();
-    const piece = last !== undefined && used + wanted <= last.length ? last : this.#larger(last, used + wanted);
-    this.#pieces.push(piece);
-    return piece;
-  }
-
-  #larger(last: Buffer | undefined, bytes: number): Buffer {
-    if (last?.length === PIECE_BYTES) return last;
-    const isShort = this.#pieces.length === 0 && bytes <= FIRST_BYTES;
+    const last = used === 0 ? undefined : this.#pieces.at(-1);
+    if (last !== undefined && (last.length === PIECE_BYTES || used + wanted <= last.length)) return last;
+    const isShort = this.#pieces.length === 0 && wanted <= FIRST_BYTES;
     const piece = Buffer.allocUnsafeSlow(isShort ? FIRST_BYTES : PIECE_BYTES);
     if (last !== undefined) {
       last.copy(piece);
       release(last);
+      this.#pieces.pop();
     }
+    this.#pieces.push(piece);
     return piece;
   }
 

@@ -33,9 +33,9 @@ export function listedRecordings(answer: JsonAnswer, conversationId: string): re
   const list = listIn(answer);
   if (list === undefined) return [];
   const named = namedIn(list, conversationId);
-  if (named.size === 0 && list.length > 0)
+  if (named.length === 0 && list.length > 0)
     throw unexpectedAnswer('a list without one usable recording of this conversation');
-  return [...named].map(([recordingId, fields]) => {
+  return [...new Map(named)].map(([recordingId, fields]) => {
     const [media, state] = [mediaOf(fields), stateOf(fields)];
     return { recordingId, conversationId, kind: kindListed(media, state), isSettled: SETTLED_STATES.has(state) };
   });
@@ -47,8 +47,8 @@ export function countedRecordings(answer: JsonAnswer, conversationId: string): C
   if (list === undefined)
     return { recordings: [], lacking: notReady('Genesys has no list of its recordings yet', waitFor(answer)) };
   const named = namedIn(list, conversationId);
-  const unread = list.filter((entry) => recordingIdIn(entry, conversationId) === undefined).length;
-  const recordings = [...named].map(([recordingId, fields]) => ({
+  const unread = list.length - named.length;
+  const recordings = [...new Map(named)].map(([recordingId, fields]) => ({
     recordingId,
     media: mediaOf(fields),
     fileState: stateOf(fields),
@@ -73,20 +73,16 @@ function listIn(answer: JsonAnswer): readonly unknown[] | undefined {
   throw unexpectedAnswer('a list of recordings that is no array');
 }
 
-/** By their ids: of several entries of one recording the last one counts. */
-function namedIn(list: readonly unknown[], conversationId: string): ReadonlyMap<string, Fields> {
-  return new Map(
-    list.flatMap((entry) => {
-      const [fields, recordingId] = [Fields.in(entry), recordingIdIn(entry, conversationId)];
-      return fields === undefined || recordingId === undefined ? [] : [[recordingId, fields] as const];
-    }),
-  );
-}
-
-/** undefined for what has no usable id, or is of another conversation. */
-function recordingIdIn(entry: unknown, conversationId: string): string | undefined {
-  const fields = Fields.in(entry);
-  return (idIn(fields, 'conversationId') ?? conversationId) === conversationId ? idIn(fields, 'id') : undefined;
+/** Those of its entries that have a usable id and are of no other conversation; of several of one recording the last one counts. */
+function namedIn(list: readonly unknown[], conversationId: string): readonly (readonly [string, Fields])[] {
+  return list.flatMap((entry) => {
+    const fields = Fields.in(entry);
+    const recordingId = idIn(fields, 'id');
+    if (fields === undefined || recordingId === undefined) return [];
+    return (idIn(fields, 'conversationId') ?? conversationId) === conversationId
+      ? [[recordingId, fields] as const]
+      : [];
+  });
 }
 
 /** 202 means that there is nothing yet, with a stub for a body or without one. */

@@ -224,8 +224,8 @@ export interface Queue {
   publish(messages: readonly Message[], signal: AbortSignal): Promise<void>;
   /**
    * Delivers at most `slots` messages at once, and as many more whose handlers have yielded their slots, until `signal` aborts;
-   * then takes no more, aborts the running ones, gives back whatever did not settle (uncounted) and resolves. Every message is delivered at least once; no two
-   * deliveries of one message run at once while its lease is kept.
+   * then takes no more, aborts the running ones, gives back whatever did not settle (uncounted) and resolves. Every message is
+   * delivered at least once; no two deliveries of one message run at once while its lease is kept.
    */
   consume(handle: Handle, slots: number, signal: AbortSignal): Promise<void>;
   /** @throws Failure saying what to change when messages could be neither published nor taken. */

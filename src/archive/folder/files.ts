@@ -241,7 +241,7 @@ export class FolderFiles {
 
   async #open(name: string, triesLeft = 2): Promise<OpenedFile | undefined> {
     const path = this.path(name);
-    const fd = await openPlain(path);
+    const fd = await ifThere(byNumber.open(path, READ_ONLY)).catch(refuseLink);
     if (fd === undefined) return undefined;
     try {
       const facts = await byNumber.stat(fd);
@@ -472,15 +472,9 @@ function isUnsupportedLink(error: unknown): boolean {
   return ['EPERM', 'EACCES', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', 'EINVAL'].includes(systemCode(error) ?? '');
 }
 
-/** undefined where there is none. open(2) with O_NOFOLLOW says ELOOP of a link (EMLINK on FreeBSD), and ENXIO of a socket. */
-async function openPlain(path: string): Promise<number | undefined> {
-  try {
-    return await byNumber.open(path, READ_ONLY);
-  } catch (error) {
-    const code = systemCode(error) ?? '';
-    if (['ENOENT', 'ENOTDIR'].includes(code)) return undefined;
-    throw ['ELOOP', 'EMLINK', 'ENXIO'].includes(code) ? notPlain() : error;
-  }
+/** open(2) with O_NOFOLLOW says ELOOP of a link (EMLINK on FreeBSD), and ENXIO of a socket. */
+function refuseLink(error: unknown): never {
+  throw ['ELOOP', 'EMLINK', 'ENXIO'].includes(systemCode(error) ?? '') ? notPlain() : error;
 }
 
 function notPlain(): Failure {

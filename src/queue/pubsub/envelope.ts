@@ -30,8 +30,12 @@ type Attributes = { [name in AttributeName]?: string };
 
 /** A message that nobody has worked on yet. */
 export function encodeEvent(message: Message, acceptedAt: Date): Outgoing {
-  const attributes: Attributes = { kind: message.kind, 'accepted-at': acceptedAt.toISOString(), attempt: '1' };
-  attributes[ORIGINAL] = 'yes';
+  const attributes: Attributes = {
+    kind: message.kind,
+    'accepted-at': acceptedAt.toISOString(),
+    attempt: '1',
+    [ORIGINAL]: 'yes',
+  };
   const delayMs = delayOf(message);
   if (delayMs > 0) Object.assign(attributes, attributesOf({ waitMs: delayMs, fromMs: acceptedAt.getTime() }));
   if (message.conversationId !== undefined) attributes['conversation-id'] = message.conversationId;
