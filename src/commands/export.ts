@@ -15,6 +15,7 @@ import {
   type ExportedRecording,
   type ExportFinding,
   type ExportNeeds,
+  isFileOf,
 } from '../export/export-recordings.ts';
 import { casePage } from '../export/page.ts';
 import { Failure } from '../failure.ts';
@@ -176,9 +177,8 @@ async function exportAll({ recordings, title }: CaseContents, needs: ExportNeeds
 
 /** What an earlier export left in the folder. */
 function wordOnOther(file: string, findings: readonly ExportFinding[]): string {
-  const isDamagedHere = ({ state, recording }: ExportFinding): boolean =>
-    state === 'damaged' && file.startsWith(`recordings/${pathOf(recording)}/`);
-  if (findings.some(isDamagedHere)) return 'lies there from an earlier export, as the archive had it then: keep it';
+  if (findings.some(({ state, recording }) => state === 'damaged' && isFileOf(recording, file)))
+    return 'lies there from an earlier export, as the archive had it then: keep it';
   return 'lies there from an earlier export, and is not of this one: remove it, or name an empty folder';
 }
 

@@ -6,6 +6,7 @@ import {
   noTranscriptName,
   parseDetails,
   recordingNoteName,
+  type RecordingOfConversation,
   transcriptName,
 } from '../archive/details.ts';
 import { isErased } from '../archive/erased.ts';
@@ -59,12 +60,30 @@ export async function exportRecording(
   if (found === undefined) return notThere(asked, archive, signal);
   const { recording, text } = found;
   const manifest = parseManifest(text);
-  const place = `recordings/${pathOf(recording)}`;
+  const place = mediaPlace(recording);
   const wrong = await copyMedia({ place, manifest }, needs, signal);
   if (wrong !== undefined) return { recording, state: 'damaged', reason: wrong };
   await folder.text(`${place}/manifest.json`, text);
   const details = await copyDetails(recording, needs, signal);
   return { recording, manifest, details, certificate: await copyCertificate(recording, needs, signal) };
+}
+
+function mediaPlace(recording: Recording): string {
+  return `recordings/${pathOf(recording)}`;
+}
+
+function certificatePlace(recording: Recording): string {
+  return `certificates/certificate.${keyOf(recording)}`;
+}
+
+/** Whether a file of a case is of this recording: its media, what certifies it, or what is kept of it. */
+export function isFileOf(recording: Recording, file: string): boolean {
+  const { recordingId, conversationId } = recording;
+  return (
+    file.startsWith(`${mediaPlace(recording)}/`) ||
+    file.startsWith(`${certificatePlace(recording)}.`) ||
+    (conversationId !== undefined && notesOn({ recordingId, conversationId }).includes(file))
+  );
 }
 
 const ERASED = 'it was erased on purpose';
@@ -113,19 +132,22 @@ async function copyDetails(
   signal: AbortSignal,
 ): Promise<ConversationDetails | undefined> {
   if (conversationId === undefined) return undefined;
-  const recording = { recordingId, conversationId };
-  const wanted = [
-    detailsName(conversationId),
-    ...[recordingNoteName, transcriptName, noTranscriptName].map((nameOf) => nameOf(recording)),
-  ];
   let details: ConversationDetails | undefined;
-  for (const name of wanted) {
+  for (const name of notesOn({ recordingId, conversationId })) {
     const text = await notes.read(name, signal);
     if (text === undefined) continue;
     if (!folder.files.has(name)) await folder.text(name, text);
-    if (name === wanted[0]) details = withoutAnswer(parseDetails(text));
+    if (name === detailsName(conversationId)) details = withoutAnswer(parseDetails(text));
   }
   return details;
+}
+
+/** Names of what may be kept of it and of its conversation, in the archive and in a case. */
+function notesOn(recording: RecordingOfConversation): readonly string[] {
+  return [
+    detailsName(recording.conversationId),
+    ...[recordingNoteName, transcriptName, noTranscriptName].map((nameOf) => nameOf(recording)),
+  ];
 }
 
 /** What the page shows of them: all that Genesys answered lies in the folder, and need not be held. */
@@ -143,7 +165,7 @@ async function copyCertificate(
   const certificate = await certifyRecording(recording, { ...needs, isRead: true }, signal);
   if ('refused' in certificate) return undefined;
   const signed = await signStatement(certificate, signer, signal);
-  const name = `certificates/certificate.${keyOf(recording)}`;
+  const name = certificatePlace(recording);
   const text = encodeSigned(signed);
   await folder.text(`${name}.json`, text);
   await folder.text(`${name}.html`, certificatePage({ file: `certificate.${keyOf(recording)}.json`, text }, signed));

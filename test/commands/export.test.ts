@@ -206,6 +206,7 @@ for (const [name, open] of PLACES) {
         assert.doesNotMatch(await readFile(join(to, 'SHA256SUMS'), 'utf8'), /r1\/recording/);
         const told = await runInside(line.slice(0, -2), place.env);
         assert.match(told.stdout, /recording\.webm .* keep it\n/);
+        assert.doesNotMatch(told.stdout, /remove it/, 'nothing of the whole one, nor what certifies it');
       },
     );
 
