@@ -20,6 +20,9 @@ const PROGRAMS = [
   { name: 'Chromium', commands: ['chromium', 'chromium-browser', 'google-chrome'], apt: 'chromium', required: false },
 ];
 
+/** A fresh machine often installs its own updates meanwhile: apt-get(8) waits for its turn, s. */
+const PATIENT = ['-o', 'DPkg::Lock::Timeout=300'];
+
 const args = process.argv.slice(2);
 const isForTests = args[0] === '--for-tests';
 if (isForTests) args.shift();
@@ -91,7 +94,7 @@ function withApt(packages) {
   const sudo = process.getuid?.() === 0 ? [] : ['sudo'];
   const commands = [
     ['update', '-qq'],
-    ['install', '-y', '-qq', '--no-install-recommends', ...packages],
+    ['install', '-y', '-qq', '--no-install-recommends', ...PATIENT, ...packages],
   ];
   say(`Installing ${packages.join(', ')} …`);
   if (sudo.length > 0) say(`As root, by sudo: ${commands.map((words) => `apt-get ${words.join(' ')}`).join('; ')}`);

@@ -53,7 +53,7 @@ async function freshMachine(): Promise<Machine> {
 }
 
 const UPDATE = 'apt-get update -qq';
-const INSTALL = 'apt-get install -y -qq --no-install-recommends';
+const INSTALL = 'apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300';
 
 test('root is told what is installed', async () => {
   await using machine = await freshMachine();
