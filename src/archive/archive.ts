@@ -149,6 +149,11 @@ export interface Archive {
    * @throws Failure `erased` where it is gone on purpose; `conflict` where what lies there is not what its manifest says
    */
   find(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined>;
+  /**
+   * As `find`, for whoever gives it out: what is marked as erased is erased, whatever of it still lies there. Asks beside it for the
+   * marks, which archiving, that gives out nothing, does without.
+   */
+  findUnerased(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined>;
   begin(recording: Recording, signal: AbortSignal): Promise<Deposit>;
   /** Of a conversation, every recording of which anything lies under recordings/, whole or not; as it is spelled there. */
   recordingsOf(conversationId: string, signal: AbortSignal): AsyncIterable<Recording>;

@@ -164,6 +164,13 @@ export abstract class ObjectArchive {
       if ((await this.objects.get(name, signal)) !== undefined) yield name.slice(ERASED.length);
   }
 
+  abstract find(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined>;
+
+  async findUnerased(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
+    const [manifest] = await Promise.all([this.find(recording, signal), this.requireNotErased(recording, signal)]);
+    return manifest;
+  }
+
   /** What was erased is told apart from what never was. @throws Failure `erased` */
   protected async notFound(recording: Recording, signal: AbortSignal): Promise<undefined> {
     await this.requireNotErased(recording, signal);

@@ -1,7 +1,7 @@
 /** What an archive knows of a recording or a day → the statement of a certificate: what was there, by which proofs, and what became of it. */
 import type { Archive } from '../archive/archive.ts';
 import { readChain, type SealChain } from '../archive/chain-of-seals.ts';
-import { erasedMark, type ErasedRecord } from '../archive/erased.ts';
+import { erasedMark, type ErasedRecord, isErased } from '../archive/erased.ts';
 import { holdsOn } from '../archive/holds.ts';
 import { type HashedNote, readLeaves, sha256Hex, treeOf } from '../archive/leaves.ts';
 import { readSeal, type SealedDay } from '../archive/seals.ts';
@@ -114,11 +114,12 @@ export async function certifyRecording(
   needs: CertifyingNeeds,
   signal: AbortSignal,
 ): Promise<RecordingCertificate | NoCertificate> {
+  const other = `archiver certificate --recording ${pathOf(asked)} --erased`;
+  // One whose erasure was killed on its way lies there still.
+  if (await isErased(asked, needs.archive.notes, signal))
+    return { refused: `It was erased on purpose. Say that:  ${other}` };
   const found = await findSpelledManifest(asked, needs.archive, signal);
-  if (found === undefined) {
-    const other = `archiver certificate --recording ${pathOf(asked)} --erased`;
-    return { refused: `It is not archived. Say that it was erased, if it was:  ${other}` };
-  }
+  if (found === undefined) return { refused: `It is not archived. Say that it was erased, if it was:  ${other}` };
   const { recording, text } = found;
   const manifest = parseManifest(text);
   const day = dayOf(manifest);

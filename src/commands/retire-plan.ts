@@ -124,7 +124,7 @@ async function judgeAtSource(
     const { fileState, deleteDate } = await retention.stateOf(recording, signal);
     if (fileState === 'DELETED') return { state: 'kept', recording, because: 'Genesys has deleted it already' };
     // What is not here whole, whatever the listing says, stays there.
-    if ((await archive.find(recording, signal)) === undefined)
+    if ((await archive.findUnerased(recording, signal)) === undefined)
       return { state: 'kept', recording, because: 'it is not archived' };
     return { state: 'to-retire', recording, before: deleteDate?.toISOString() };
   } catch (thrown) {

@@ -72,7 +72,7 @@ async function callState(
   const subject = { recordingId, conversationId };
   try {
     const manifest =
-      recordingId === undefined ? undefined : await archive.find({ recordingId, conversationId }, signal);
+      recordingId === undefined ? undefined : await archive.findUnerased({ recordingId, conversationId }, signal);
     if (manifest !== undefined) return { kind: 'archived', manifest };
   } catch (thrown) {
     if (thrown instanceof Failure && thrown.code === 'erased')

@@ -41,7 +41,7 @@ export const sendOriginal: AnswerVisit = async (visit, needs) => {
   const recording = recordingOfPath(visit);
   const { req, res, signal, who } = visit;
   await detailsFor(recording, { archive: needs.archive, who }, signal);
-  const manifest = await needs.archive.find(recording, signal);
+  const manifest = await needs.archive.findUnerased(recording, signal);
   const source = manifest?.sources[Number(visit.params['index'])];
   if (manifest === undefined || source?.original === undefined)
     throw new Failure('not-found', 'There is no such original: ARCHIVE_ORIGINAL=yes keeps them from then on.');
@@ -67,7 +67,7 @@ export const sendLevels: AnswerVisit = async (visit, needs) => {
   const recording = recordingOfPath(visit);
   const { req, res, signal, who } = visit;
   await detailsFor(recording, { archive: needs.archive, who }, signal);
-  const manifest = await needs.archive.find(recording, signal);
+  const manifest = await needs.archive.findUnerased(recording, signal);
   if (manifest === undefined) throw new Failure('not-found', 'This recording is not archived.');
   const etag = `"levels-${manifest.webm.sha256}"`;
   const bytes = isUnchanged(req.headers, etag) ? 'unchanged' : await needs.archive.levels(manifest, signal);

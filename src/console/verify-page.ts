@@ -46,7 +46,7 @@ interface ReadAgain {
 
 async function readAgain(recording: Recording, archive: Archive, signal: AbortSignal): Promise<ReadAgain> {
   try {
-    const manifest = await archive.find(recording, signal);
+    const manifest = await archive.findUnerased(recording, signal);
     if (manifest === undefined)
       throw new Failure('not-found', 'It is not in the archive: there is nothing to compare.');
     return { manifest, faults: await rereadFaults(manifest, archive, signal) };

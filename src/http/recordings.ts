@@ -12,7 +12,7 @@ import type { Turnstile } from './turnstile.ts';
 import type { Witness } from './witness.ts';
 
 export interface RecordingsSource {
-  readonly archive: Pick<Archive, 'find' | 'failureOf' | 'waitingOf' | 'list' | 'link'>;
+  readonly archive: Pick<Archive, 'findUnerased' | 'failureOf' | 'waitingOf' | 'list' | 'link'>;
   readonly linkLifetimeS: number;
 }
 
@@ -54,7 +54,7 @@ export function showRecording({ archive, witness, way }: RecordingsNeeds): Reque
     const recording = parsePath(req.params);
     const signal = leavingSignal(res);
     const recorded = witness.record(req, { action: 'looked', way, recording });
-    const manifest = await archive.find(recording, signal);
+    const manifest = await archive.findUnerased(recording, signal);
     await recorded;
     if (manifest !== undefined) return void res.json(describeEntry({ status: 'archived', recording, manifest }));
     const failure = await archive.failureOf(recording, signal);
@@ -71,7 +71,7 @@ export function linkRecording({ archive, linkLifetimeS, witness, way }: Recordin
     const signal = leavingSignal(res);
     const recording = parsePath(req.params);
     const recorded = witness.record(req, { action: 'linked', way, recording });
-    const manifest = await archive.find(recording, signal);
+    const manifest = await archive.findUnerased(recording, signal);
     if (manifest === undefined)
       throw new Failure('not-found', 'This recording is not in the archive: see /recordings/C/R for why.');
     const requestId = res.getHeader('X-Request-Id');

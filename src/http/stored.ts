@@ -7,7 +7,7 @@ import { countingFailures, describeAnswer, play, type PlayNeeds } from './play.t
 import { isUnchanged, partAsked, requireMatch } from './range.ts';
 
 export interface StoredNeeds extends PlayNeeds {
-  readonly archive: Pick<Archive, 'find' | 'read'>;
+  readonly archive: Pick<Archive, 'findUnerased' | 'read'>;
 }
 
 export interface StoredRequest {
@@ -28,7 +28,7 @@ export interface StoredRequest {
 export async function serveStored(recording: Recording, needs: StoredNeeds, exchange: StoredRequest): Promise<boolean> {
   const { leaving } = exchange;
   const attempt = async (): Promise<boolean> => {
-    const manifest = await needs.archive.find(recording, leaving);
+    const manifest = await needs.archive.findUnerased(recording, leaving);
     if (manifest !== undefined) await answerWith(manifest, needs, exchange);
     return manifest !== undefined;
   };

@@ -510,6 +510,22 @@ export function archiveSuite(name: string, open: () => Promise<ArchiveHarness>):
         );
       });
 
+      check('but lies there still, since its erasure was killed, is given to nobody', async (harness) => {
+        const { archive } = harness;
+        for (const [recording, name] of [
+          [CALL, 'C1.R1'],
+          [{ recordingId: 'R1', conversationId: 'C7' }, 'C7._'],
+          [{ recordingId: 'R1', conversationId: undefined }, '_.R1'],
+        ] as const) {
+          const manifest = await store(archive, recording, small('a'));
+          assert.deepEqual(await archive.findUnerased(recording, signal()), manifest);
+          await archive.notes.create(`erased/${name}.json`, mark, signal());
+          await assert.rejects(archive.findUnerased(recording, signal()), isFailure('erased'));
+          assert.deepEqual(await archive.find(recording, signal()), manifest, 'nothing of it was removed yet');
+        }
+        assert.equal(await archive.findUnerased(SCREEN, signal()), undefined);
+      });
+
       check('as a whole conversation is none of its recordings any more, whichever comes', async (harness) => {
         const { archive } = harness;
         await archive.notes.create('erased/C1._.json', mark, signal());

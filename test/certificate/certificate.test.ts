@@ -117,25 +117,29 @@ function rootOf({ manifestSha256, sealed }: StatedRecording): string {
   return r.toString('hex');
 }
 
-/** As erase leaves it: on record before and after, marked, gone. */
-async function erase({ place }: Scene, outcome: Readonly<Record<string, string>> | undefined): Promise<void> {
-  const { notes } = place.archive;
+const ERASED = { conversationId: 'c', recordingId: 'r2' } as const;
+
+/** As an erasure leaves it that was killed behind its mark. */
+async function mark({ place }: Scene): Promise<void> {
   const manifest = await place.bytes('recordings/c/r2/manifest.json');
   const manifestSha256 = createHash('sha256').update(manifest).digest('hex');
-  const about = { conversationId: 'c', recordingId: 'r2' };
   const erasedAt = new Date().toISOString();
-  await markErased(
-    { version: 1, ...about, reason: 'request 17', by: 'command:ana', erasedAt, days: [DAY], manifestSha256 },
-    notes,
-    signal,
-  );
+  const record = { version: 1, ...ERASED, reason: 'request 17', by: 'command:ana', erasedAt, days: [DAY] } as const;
+  await markErased({ ...record, manifestSha256 }, place.archive.notes, signal);
+}
+
+/** As erase leaves it: on record before and after, marked, gone. */
+async function erase(scene: Scene, outcome: Readonly<Record<string, string>> | undefined): Promise<void> {
+  const { place } = scene;
+  const { notes } = place.archive;
+  await mark(scene);
   for (const file of ['manifest.json', 'recording.webm', 'original.opus'])
     await place.remove(`recordings/c/r2/${file}`);
   await place.remove(`days/${DAY}/c.r2`);
   if (outcome === undefined) return;
   const folder = place.kind === 'folder' ? (place.env['ARCHIVE_URL'] ?? '').slice('file:'.length) : undefined;
   const audit = await openAudit({ folder, notes });
-  await audit.record({ action: 'erased', who: 'command:ana', way: 'command', ...about, about: outcome }, signal);
+  await audit.record({ action: 'erased', who: 'command:ana', way: 'command', ...ERASED, about: outcome }, signal);
   await audit.close();
 }
 
@@ -187,6 +191,15 @@ for (const [name, open] of PLACES) {
       const args = ['certificate', '--recording', 'c/r2', '--erased', '--to', scene.folder];
       const none = await scene.run(...args);
       assert.deepEqual([none.code, /It was not erased/.test(none.stderr)], [4, true]);
+      await mark(scene);
+      const begun = await scene.run(...args);
+      assert.deepEqual([begun.code, /has not ended/.test(begun.stderr)], [4, true]);
+      const kept = await scene.run('certificate', '--recording', 'c/r2', '--to', scene.folder);
+      assert.deepEqual(
+        [kept.code, /It was erased on purpose/.test(kept.stderr)],
+        [4, true],
+        'though all of it is there',
+      );
       await erase(scene, undefined);
       const unended = await scene.run(...args);
       assert.deepEqual(

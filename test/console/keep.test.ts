@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { AuditRecord } from '../../src/audit/audit.ts';
+import { markErased } from '../../src/archive/erased.ts';
 import { holdsOn } from '../../src/archive/holds.ts';
 import { Failure } from '../../src/failure.ts';
 import { addCall } from '../support/console/calls.ts';
@@ -98,6 +99,26 @@ test('erased from a page: first what would go; then gone for good, out of the li
   assert.deepEqual(actions.filter((action) => action.startsWith('eras')).length, 6);
   assert.ok(actions.indexOf('erasing asked for') < actions.indexOf('erased'));
   assert.ok(actions.includes('refused'));
+});
+
+test('what an erasure that was killed has only marked is erased on its page, and neither heard, drawn nor saved from there', async () => {
+  await using scene = await sceneWithCalls();
+  const asked = ['/console/media/c1/r1', '/console/levels/c1/r1', '/console/media/c1/r1/original/0'];
+  assert.equal((await scene.get(asked[0] ?? '')).status, 200);
+  const mark = {
+    version: 1,
+    ...CALL,
+    reason: 'asked for',
+    by: 'dpo',
+    erasedAt: '2026-11-27T17:00:00.000Z',
+    days: [],
+  } as const;
+  await markErased(mark, scene.archive.notes, signal());
+  for (const path of asked) assert.equal((await scene.get(path)).status, 410, path);
+  const text = await (await scene.get(HERE)).text();
+  assert.match(textOf(text), /Erased It was erased on purpose, 27 Nov 2026, \d\d:\d\d , by dpo/);
+  assert.doesNotMatch(text, /<audio|call-player/);
+  assert.equal((await scene.post('/console/verify', { of: 'c1.r1' }, HERE)).status, 410);
 });
 
 const ACTS = [

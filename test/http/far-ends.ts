@@ -74,7 +74,10 @@ export class ListQueue implements Pick<Queue, 'publish'> {
 }
 
 /** A far end that holds what it is given and signs links with the word "good". */
-export class MapArchive implements Pick<Archive, 'find' | 'failureOf' | 'waitingOf' | 'list' | 'link' | 'read'> {
+export class MapArchive implements Pick<
+  Archive,
+  'findUnerased' | 'failureOf' | 'waitingOf' | 'list' | 'link' | 'read'
+> {
   readonly #stored = new Map<string, { readonly recording: Recording; readonly bytes: Buffer }>();
   readonly #failures = new Map<string, FailureRecord>();
   readonly #waiting = new Map<string, WaitingRecord>();
@@ -93,7 +96,7 @@ export class MapArchive implements Pick<Archive, 'find' | 'failureOf' | 'waiting
     this.#failures.set(pathOf(recording), { ...ids, status: 'failed', code: 'gone', reason, service: '0' });
   }
 
-  async find(recording: Recording): Promise<Manifest | undefined> {
+  async findUnerased(recording: Recording): Promise<Manifest | undefined> {
     const stored = this.#stored.get(pathOf(recording));
     return stored && manifestOf(stored.recording, stored.bytes);
   }

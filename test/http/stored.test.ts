@@ -14,7 +14,7 @@ const CONTENT = { head: bytesOf('head', 400), clusters: [bytesOf('one', 70_000),
 const BYTES = Buffer.concat([CONTENT.head, ...CONTENT.clusters]);
 const STALE = '"of another version"';
 
-function play(archive: Pick<Archive, 'find' | 'read'>): Promise<Started> {
+function play(archive: Pick<Archive, 'findUnerased' | 'read'>): Promise<Started> {
   const listen = (): never => assert.fail('it was made although it is archived');
   return start({ auth: { required: false, keys: [] }, playback: { transcode: { listen, archive } } });
 }
@@ -32,47 +32,47 @@ interface Asked {
 
 /** The entity tag stands for itself as ETAG. */
 const ASKED: readonly Asked[] = [
-  { what: 'the whole', headers: {}, status: 200, part: [0, BYTES.length - 1], requests: 3 },
-  { what: 'a seek', headers: { range: 'bytes=70000-' }, status: 206, part: [70_000, BYTES.length - 1], requests: 3 },
-  { what: 'one byte', headers: { range: 'bytes=0-0' }, status: 206, part: [0, 0], requests: 3 },
+  { what: 'the whole', headers: {}, status: 200, part: [0, BYTES.length - 1], requests: 5 },
+  { what: 'a seek', headers: { range: 'bytes=70000-' }, status: 206, part: [70_000, BYTES.length - 1], requests: 5 },
+  { what: 'one byte', headers: { range: 'bytes=0-0' }, status: 206, part: [0, 0], requests: 5 },
   {
     what: 'the end',
     headers: { range: 'bytes=-7' },
     status: 206,
     part: [BYTES.length - 7, BYTES.length - 1],
-    requests: 3,
+    requests: 5,
   },
   {
     what: 'a fresh If-Range',
     headers: { range: 'bytes=5-9', 'if-range': 'ETAG' },
     status: 206,
     part: [5, 9],
-    requests: 3,
+    requests: 5,
   },
   {
     what: 'a stale If-Range',
     headers: { range: 'bytes=5-9', 'if-range': STALE },
     status: 200,
     part: [0, BYTES.length - 1],
-    requests: 3,
+    requests: 5,
   },
   {
     what: 'a stale If-None-Match',
     headers: { 'if-none-match': STALE },
     status: 200,
     part: [0, BYTES.length - 1],
-    requests: 3,
+    requests: 5,
   },
   {
     what: 'a seek with a stale If-None-Match',
     headers: { 'if-none-match': STALE, range: 'bytes=1-2' },
     status: 206,
     part: [1, 2],
-    requests: 3,
+    requests: 5,
   },
-  { what: 'a fresh If-None-Match', headers: { 'if-none-match': 'ETAG' }, status: 304, requests: 2 },
-  { what: 'HEAD', method: 'HEAD', headers: { range: 'bytes=0-9' }, status: 200, requests: 2 },
-  { what: 'a range outside', headers: { range: `bytes=${String(BYTES.length)}-` }, status: 416, requests: 2 },
+  { what: 'a fresh If-None-Match', headers: { 'if-none-match': 'ETAG' }, status: 304, requests: 4 },
+  { what: 'HEAD', method: 'HEAD', headers: { range: 'bytes=0-9' }, status: 200, requests: 4 },
+  { what: 'a range outside', headers: { range: `bytes=${String(BYTES.length)}-` }, status: 416, requests: 4 },
 ];
 
 const folder = await openFolderHarness();
@@ -109,12 +109,13 @@ for (const [name, archive] of [
 }
 
 test('what fails in the archive is counted as an answer from the archive (E7)', async () => {
-  const failing: [what: string, archive: Pick<Archive, 'find' | 'read'>, headers: Record<string, string>][] = [];
+  const failing: [what: string, archive: Pick<Archive, 'findUnerased' | 'read'>, headers: Record<string, string>][] =
+    [];
   const stored = new MapArchive();
   stored.put(CALL, BYTES);
   const down = (): Promise<never> => Promise.reject(new Failure('archive-unavailable', 'The bucket does not answer.'));
-  failing.push(['finding', { find: down, read: down }, {}]);
-  failing.push(['reading', { find: (recording) => stored.find(recording), read: down }, {}]);
+  failing.push(['finding', { findUnerased: down, read: down }, {}]);
+  failing.push(['reading', { findUnerased: (recording) => stored.findUnerased(recording), read: down }, {}]);
   failing.push(['a range outside', stored, { range: 'bytes=999999999-' }]);
   for (const [what, archive, headers] of failing) {
     await using app = await play(archive);
@@ -130,8 +131,38 @@ test('what is gone between finding and reading is 404, not a broken answer', asy
   for (const harness of [folder, bucket]) {
     const manifest = await store(harness.archive, recording, CONTENT);
     const gone = { ...manifest, recordingId: 'gone' };
-    await using app = await play({ find: async () => gone, read: harness.archive.read.bind(harness.archive) });
+    await using app = await play({ findUnerased: async () => gone, read: harness.archive.read.bind(harness.archive) });
     assert.equal((await errorOf(await fetch(`${app.url}/transcode?id=gone`))).status, 404);
   }
   assert.ok(bucket.server.names().some((name) => name.startsWith(`${PREFIX}/recordings/C1/R2/`)));
+});
+
+test('what is marked as erased is answered with 410 however it is asked for, though an erasure that was killed left all of it there', async () => {
+  const recording = { recordingId: 'R3', conversationId: 'C3' };
+  const asked = '/transcode?id=R3&conversationId=C3';
+  const ranged = { range: 'bytes=0-9' };
+  const signal = AbortSignal.timeout(60_000);
+  const listen = (): never => assert.fail('it was made although it is archived');
+  for (const { archive } of [folder, bucket]) {
+    const manifest = await store(archive, recording, CONTENT);
+    await using app = await start({
+      auth: { required: false, keys: [] },
+      playback: { transcode: { listen, archive }, recordings: { archive, linkLifetimeS: 60 } },
+      media: folder.archive,
+    });
+    const link = new URL((await folder.archive.link(manifest, { lifetimeS: 60 }, signal)).url);
+    assert.equal((await fetch(app.url + asked, { headers: ranged })).status, 206);
+    await archive.notes.create('erased/C3.R3.json', '{"version":1}', signal);
+    for (const [path, init] of [
+      [asked, {}],
+      [asked, { method: 'HEAD' }],
+      [asked, { headers: ranged }],
+      [asked, { headers: { 'if-none-match': etagOf(manifest) } }],
+      [link.pathname + link.search, {}],
+      ['/recordings/C3/R3', {}],
+      ['/recordings/C3/R3/link', {}],
+      ['/recordings/C3/R3/link?redirect', { redirect: 'manual' }],
+    ] as const)
+      assert.equal((await fetch(app.url + path, init)).status, 410, path);
+  }
 });
