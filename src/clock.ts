@@ -1,4 +1,6 @@
 /** Time as it passes: whoever has to wait for it takes it from here, so that a test can let it pass at once; and when a clock is wrong. */
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 
 export interface Clock {
   /** Milliseconds that only ever grow. */
@@ -14,6 +16,27 @@ export const SYSTEM_CLOCK: Clock = {
     return { [Symbol.dispose]: () => clearTimeout(timer) };
   },
 };
+
+/** A clock that nobody sets. */
+export interface SteadyClock {
+  /** Times are comparable where this is the same. */
+  readonly of: string;
+  /** Milliseconds that only grow. */
+  readonly nowMs: () => number;
+}
+
+/** One for all processes of a machine since its start, where its system names that (Linux: random(4)); else of this process alone. */
+export function steadyClock(): SteadyClock {
+  return { of: startOfMachine() ?? randomUUID(), nowMs: () => Number(process.hrtime.bigint()) / 1e6 };
+}
+
+function startOfMachine(): string | undefined {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim() || undefined;
+  } catch {
+    return undefined;
+  }
+}
 
 /** A time on a wall clock, milliseconds of `Date.now()`. */
 export interface WallSpan {

@@ -1,9 +1,13 @@
 /** Sessions whose service's clock is set forward and back: none lives longer than it may, none ends for a clock set back, and nobody is locked out. */
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
 import fc from 'fast-check';
+import { steadyClock } from '../../src/clock.ts';
 import { ConsoleKeys } from '../../src/console/who/console-keys.ts';
 import { Seal } from '../../src/console/who/sealed.ts';
 import { endOfSession, Sessions } from '../../src/console/who/session.ts';
@@ -27,20 +31,25 @@ class Machine {
   realS = 1_000;
   wallS = Date.parse('2027-03-01T12:00:00Z') / 1000;
   cookie: string | undefined;
+  #bootS = this.realS;
+  #boots = 0;
   #sessions = this.#started();
 
   #started(): Sessions {
-    const startedS = this.realS;
-    const seal = new Seal(
-      KEYS,
-      () => new Date(this.wallS * 1000),
-      () => (this.realS - startedS) * 1000,
-    );
-    return new Sessions(seal, () => new Date(this.wallS * 1000));
+    const now = (): Date => new Date(this.wallS * 1000);
+    const steady = { of: `boot ${String(this.#boots)}`, nowMs: () => (this.realS - this.#bootS) * 1000 };
+    return new Sessions(new Seal(KEYS, now, steady), now);
   }
 
   restart(): void {
     this.#sessions = this.#started();
+  }
+
+  /** As well as another machine that takes over. */
+  reboot(): void {
+    this.#bootS = this.realS;
+    this.#boots += 1;
+    this.restart();
   }
 
   pass(seconds: number): void {
@@ -123,11 +132,7 @@ for (const [what, jumpS] of Object.entries(JUMPS).filter(([, seconds]) => second
 for (const [what, jumpS] of Object.entries(JUMPS))
   test(`the way to an identity provider and back is over after its ten minutes with a clock set ${what}, and not before`, async () => {
     let [wallS, steadyS] = [Date.parse('2027-03-01T12:00:00Z') / 1000, 77];
-    const seal = new Seal(
-      KEYS,
-      () => new Date(wallS * 1000),
-      () => steadyS * 1000,
-    );
+    const seal = new Seal(KEYS, () => new Date(wallS * 1000), { of: 'this', nowMs: () => steadyS * 1000 });
     const text = await seal.seal({ facts: { state: 'a' }, purpose: 'sign-in', lifetimeS: 600 });
     wallS += jumpS;
     for (const [seconds, isGood] of [
@@ -151,8 +156,8 @@ test('a clock that was days ahead when somebody signed in, and is set right, mak
   machine.wallS -= 3 * DAY;
   const endsInS = (await machine.endsInS(true)) ?? NaN;
   assert.ok(Math.abs(endsInS - 60 * MINUTE) <= ROUNDED_S, String(endsInS));
-  machine.restart();
-  assert.ok((await machine.use()).isGood, 'what was written anew is good for a service that was started anew');
+  machine.reboot();
+  assert.ok((await machine.use()).isGood, 'what was written anew is good for a machine that was started anew');
 });
 
 test('a machine that slept for longer than an hour has let the session pass, as has a clock set forward', async () => {
@@ -164,11 +169,40 @@ test('a machine that slept for longer than an hour has let the session pass, as 
   assert.ok((await machine.use()).isGood);
 });
 
-test('a cookie from the future of another process is none; one signs in anew at once', async () => {
+test('a service that was started anew since its clock was set back ends a session when it would have, and for good', async () => {
+  const machine = new Machine();
+  machine.wallS += 2 * DAY;
+  await machine.signIn();
+  machine.pass(5 * MINUTE);
+  machine.wallS -= 2 * DAY;
+  machine.restart();
+  const endsInS = (await machine.endsInS(false)) ?? NaN;
+  assert.ok(Math.abs(endsInS - 55 * MINUTE) <= ROUNDED_S, String(endsInS));
+  machine.pass(2 * DAY - 10 * MINUTE);
+  for (let minutes = 0; minutes < 90; minutes += 5) {
+    assert.equal(await machine.endsInS(false), undefined, `${String(minutes)} minutes later`);
+    machine.pass(5 * MINUTE);
+  }
+});
+
+test('processes of one machine tell their time by one clock, where the system names its start', async (t) => {
+  if (!existsSync('/proc/sys/kernel/random/boot_id')) return t.skip('this system names no start');
+  const told = `import { steadyClock } from ${JSON.stringify(import.meta.resolve('../../src/clock.ts'))};
+    const { of, nowMs } = steadyClock();
+    console.log(JSON.stringify({ of, ms: nowMs() }));`;
+  const here = steadyClock();
+  const beforeMs = here.nowMs();
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', told]);
+  const { of, ms } = JSON.parse(stdout) as { readonly of: string; readonly ms: number };
+  assert.equal(of, here.of);
+  assert.ok(beforeMs < ms && ms < here.nowMs());
+});
+
+test('a cookie from the future of another machine is none; one signs in anew at once', async () => {
   const machine = new Machine();
   await machine.signIn();
   machine.wallS -= DAY;
-  machine.restart();
+  machine.reboot();
   assert.equal((await machine.use()).isGood, false);
   await machine.signIn();
   assert.ok((await machine.use()).isGood);
@@ -176,7 +210,7 @@ test('a cookie from the future of another process is none; one signs in anew at 
 
 type Step =
   | { readonly does: 'pass' | 'set'; readonly seconds: number }
-  | { readonly does: 'use' | 'look' | 'sign in' | 'restart' };
+  | { readonly does: 'use' | 'look' | 'sign in' | 'restart' | 'reboot' };
 
 const STEP: fc.Arbitrary<Step> = fc.oneof(
   { weight: 5, arbitrary: fc.record({ does: fc.constant('pass'), seconds: fc.integer({ min: 0, max: 2 * HOUR }) }) },
@@ -192,7 +226,7 @@ const STEP: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   { weight: 5, arbitrary: fc.record({ does: fc.constantFrom('use', 'look') }) },
-  { weight: 1, arbitrary: fc.record({ does: fc.constantFrom('sign in', 'restart') }) },
+  { weight: 1, arbitrary: fc.record({ does: fc.constantFrom('sign in', 'restart', 'reboot') }) },
 );
 
 /** What is known of the session from outside, in time that passes for everybody. */
@@ -203,8 +237,8 @@ interface Life {
   forwardS: number;
   backS: number;
   /** Of what its cookie was sealed with. */
-  isOfThisProcess: boolean;
-  /** Set back while its cookie was that of a process that is gone, or before: nobody counts those seconds. */
+  isOfThisMachine: boolean;
+  /** Set back while its cookie was that of a machine that was started anew since, or before: nobody counts those seconds. */
   uncountedS: number;
   hasEnded: boolean;
 }
@@ -215,9 +249,10 @@ async function play(steps: readonly Step[]): Promise<void> {
   for (const step of steps) {
     if (step.does === 'pass') machine.pass(step.seconds);
     else if (step.does === 'set') set(machine, life, step.seconds);
-    else if (step.does === 'restart') {
-      machine.restart();
-      life.isOfThisProcess = false;
+    else if (step.does === 'restart') machine.restart();
+    else if (step.does === 'reboot') {
+      machine.reboot();
+      life.isOfThisMachine = false;
       life.uncountedS = life.backS;
     } else if (step.does === 'sign in') life = await begun(machine);
     else await look(machine, life, step.does === 'use');
@@ -230,14 +265,14 @@ async function begun(machine: Machine): Promise<Life> {
   await machine.signIn();
   assert.ok((await machine.endsInS(false)) !== undefined, 'who has just signed in is signed in');
   const [signedInAtS, usedAtS] = [machine.realS, machine.realS];
-  return { signedInAtS, usedAtS, forwardS: 0, backS: 0, isOfThisProcess: true, uncountedS: 0, hasEnded: false };
+  return { signedInAtS, usedAtS, forwardS: 0, backS: 0, isOfThisMachine: true, uncountedS: 0, hasEnded: false };
 }
 
 function set(machine: Machine, life: Life, seconds: number): void {
   machine.wallS += seconds;
   if (seconds > 0) life.forwardS += seconds;
   else life.backS -= seconds;
-  if (!life.isOfThisProcess) life.uncountedS = life.backS;
+  if (!life.isOfThisMachine) life.uncountedS = life.backS;
 }
 
 async function look(machine: Machine, life: Life, isUse: boolean): Promise<void> {
@@ -247,7 +282,7 @@ async function look(machine: Machine, life: Life, isUse: boolean): Promise<void>
   const endsInS = await machine.endsInS(isUse);
   const isGood = endsInS !== undefined;
   const told = JSON.stringify({ idleS, ageS, isGood, endsInS, ...life });
-  // What was set back before its process was started anew, that alone is added to what it may.
+  // What was set back before its machine was started anew, that alone is added to what it may.
   const moreS = life.uncountedS + ROUNDED_S;
   if (isGood) assert.ok(idleS <= IDLE_S + moreS && ageS <= LIFETIME_S + moreS, `too long: ${told}`);
   if (isGood)
@@ -256,16 +291,16 @@ async function look(machine: Machine, life: Life, isUse: boolean): Promise<void>
       `its end: ${told}`,
     );
   const isWithin = Math.max(idleS - IDLE_S, ageS - LIFETIME_S) + life.forwardS < -ROUNDED_S;
-  const isKnown = life.isOfThisProcess || life.uncountedS <= TOLERANCE_S;
+  const isKnown = life.isOfThisMachine || life.uncountedS <= TOLERANCE_S;
   if (isWithin && isKnown) assert.ok(isGood, `too short: ${told}`);
   if (isGood && isUse && idleS > RENEWED_AFTER_S + ROUNDED_S + life.uncountedS)
     assert.notEqual(machine.cookie, before, told);
-  if (life.isOfThisProcess && life.uncountedS === 0 && life.hasEnded && life.forwardS === 0)
+  if (life.isOfThisMachine && life.uncountedS === 0 && life.hasEnded && life.forwardS === 0)
     assert.ok(!isGood, `good again: ${told}`);
   if (!isGood) life.hasEnded = true;
   if (machine.cookie !== before) {
     life.usedAtS = machine.realS;
-    life.isOfThisProcess = true;
+    life.isOfThisMachine = true;
   }
 }
 

@@ -73,7 +73,7 @@ export class Sessions {
     res.appendHeader('Set-Cookie', cookieText(COOKIE, '', { isPlain: isPlainRequest(req), maxAgeS: 0 }));
   }
 
-  /** One from the future was made while the clock of another process was wrong, and would live too long. */
+  /** One from the future was made while the clock of another machine was wrong, and would live too long. */
   #isGood({ signedInAtS, usedAtS }: Session): boolean {
     const nowS = this.#nowS();
     if (Math.max(signedInAtS, usedAtS) > nowS + TOLERANCE_S) return false;
