@@ -53,6 +53,12 @@ export async function isErased(subject: Subject, notes: Notes, signal: AbortSign
   return marks.some((mark) => mark !== undefined);
 }
 
+/** Each of them. */
+export async function areErased(subjects: readonly Subject[], notes: Notes, signal: AbortSignal): Promise<boolean> {
+  for (const subject of subjects) if (!(await isErased(subject, notes, signal))) return false;
+  return true;
+}
+
 /**
  * Those of them that are marked, in their order. Where marks are few, which is nearly always, one listing tells of all; else each is
  * asked for, {@link WIDTH} at once.

@@ -5,7 +5,7 @@
 import type { Archive, Entry } from '../archive/archive.ts';
 import { addIndexLines, DayCompaction, hasParts } from '../archive/day-index.ts';
 import { type ConversationDetails, detailsName, encodeDetails, parseDetails, readDetails } from '../archive/details.ts';
-import { isErased } from '../archive/erased.ts';
+import { areErased } from '../archive/erased.ts';
 import {
   archivedRow,
   datedRow,
@@ -16,7 +16,7 @@ import {
   rowOfEntry,
   waitingRow,
 } from '../archive/index-row.ts';
-import type { Manifest } from '../archive/manifest.ts';
+import { type Manifest, recordingOf } from '../archive/manifest.ts';
 import { subjectOfKey } from '../archive/names.ts';
 import type { Notes } from '../archive/notes.ts';
 import type { SeenSubject } from './day.ts';
@@ -157,14 +157,13 @@ export class IndexDays {
     const { conversationId, endedAt, answer } = conversation;
     const { archive, keepsDetails, version } = this.#needs;
     const kept = await this.#kept(conversationId, signal);
-    const isArchived = seen.some(({ manifest }) => manifest !== undefined);
+    const archived = seen.flatMap(({ manifest }) => (manifest === undefined ? [] : [recordingOf(manifest)]));
     const isKept = kept !== undefined && (kept.endedAt !== null || endedAt === undefined);
-    if (!keepsDetails || isKept || !isArchived) return kept;
-    const subject = { conversationId, recordingId: undefined };
-    if (await isErased(subject, archive.notes, signal)) return undefined;
+    if (!keepsDetails || isKept || archived.length === 0) return kept;
+    if (await areErased(archived, archive.notes, signal)) return undefined;
     const text = encodeDetails(answer, { conversationId, at: new Date(), service: version });
     await archive.notes.replace(detailsName(conversationId), text, signal);
-    if (!(await isErased(subject, archive.notes, signal))) return parseDetails(text);
+    if (!(await areErased(archived, archive.notes, signal))) return parseDetails(text);
     await archive.notes.remove(detailsName(conversationId), signal);
     return undefined;
   }

@@ -76,8 +76,10 @@ export class KeepDetails {
 
   /** Whether nothing more is to come. */
   async #keep(conversationId: string, ageMs: number, signal: AbortSignal): Promise<boolean> {
-    const { details, isNew } = await this.#keepConversation(conversationId, signal);
     const manifests = await this.#archivedOf(conversationId, signal);
+    // Of what was erased since nothing comes back.
+    if (manifests.length === 0) return true;
+    const { details, isNew } = await this.#keepConversation(conversationId, manifests, signal);
     for (const manifest of manifests)
       if (details !== undefined && lacksDetails(manifest, { details, isNew })) this.#index(manifest, details);
     const areNotesWhole = await this.#keepNotes(conversationId, { manifests, ageMs }, signal);
@@ -85,14 +87,19 @@ export class KeepDetails {
   }
 
   /** Asked for until Genesys says that it is over; none where it is not known, or not shown. */
-  async #keepConversation(conversationId: string, signal: AbortSignal): Promise<KeptDetails> {
+  async #keepConversation(
+    conversationId: string,
+    manifests: readonly Manifest[],
+    signal: AbortSignal,
+  ): Promise<KeptDetails> {
     const { archive, version } = this.#needs;
     const known = await readDetails(conversationId, archive.notes, signal);
     if (known !== undefined && known.endedAt !== null) return { details: known, isNew: false };
     const conversation = await this.#askUnlessRefused(conversationId, signal);
     if (conversation === undefined) return { details: known, isNew: false };
     const text = encodeDetails(conversation, { conversationId, at: new Date(), service: version });
-    await this.#write(detailsName(conversationId), text, { conversationId, recordingId: undefined }, signal);
+    const recordings = manifests.map(({ recordingId }) => ({ recordingId, conversationId }));
+    await this.#write({ name: detailsName(conversationId), text, of: recordings }, signal);
     return { details: await readDetails(conversationId, archive.notes, signal), isNew: true };
   }
 
@@ -151,7 +158,10 @@ export class KeepDetails {
       const recording = { recordingId, conversationId };
       const note = noted.get(recordingId)?.note;
       if (note !== undefined)
-        await this.#write(recordingNoteName(recording), `${JSON.stringify(note)}\n`, recording, signal);
+        await this.#write(
+          { name: recordingNoteName(recording), text: `${JSON.stringify(note)}\n`, of: [recording] },
+          signal,
+        );
     }
     const missing = wanted.filter(lacksTranscript).map(({ recordingId, finishedAt }) => {
       const waitedMs = Math.min(ageMs, Date.now() - Date.parse(finishedAt));
@@ -177,7 +187,7 @@ export class KeepDetails {
       for (const { recordingId, waitedMs } of recordings) {
         const recording = { recordingId, conversationId };
         const text = texts.get(recordingId);
-        if (text !== undefined) await this.#write(transcriptName(recording), text, recording, signal);
+        if (text !== undefined) await this.#write({ name: transcriptName(recording), text, of: [recording] }, signal);
         else if (waitedMs >= PATIENCE_MS) await this.#noteNone(recording, signal);
         else isWhole = false;
       }
@@ -188,17 +198,29 @@ export class KeepDetails {
   async #noteNone(recording: RecordingOfConversation, signal: AbortSignal): Promise<void> {
     const reason = 'Genesys had no transcript within 48 hours: the call was too short, or was not transcribed.';
     const text = `${JSON.stringify({ version: 1, ...recording, at: new Date().toISOString(), reason })}\n`;
-    await this.#write(noTranscriptName(recording), text, recording, signal);
+    await this.#write({ name: noTranscriptName(recording), text, of: [recording] }, signal);
   }
 
-  /** An erasure that came in between has the last word. */
-  async #write(name: string, text: string, subject: ErasedSubject, signal: AbortSignal): Promise<void> {
-    const { archive, isErased, log } = this.#needs;
-    if (await isErased(subject, signal)) return;
+  /** An erasure of all that it is about, which came in between, has the last word. */
+  async #write({ name, text, of }: KeptText, signal: AbortSignal): Promise<void> {
+    const { archive, log } = this.#needs;
+    if (await this.#areErased(of, signal)) return;
     const isWritten = await archive.notes.replace(name, text, signal);
     if (!isWritten) log.warn('What is kept of a conversation could not be written anew.', { name });
-    if (await isErased(subject, signal)) await archive.notes.remove(name, signal);
+    if (await this.#areErased(of, signal)) await archive.notes.remove(name, signal);
   }
+
+  async #areErased(recordings: readonly RecordingOfConversation[], signal: AbortSignal): Promise<boolean> {
+    for (const recording of recordings) if (!(await this.#needs.isErased(recording, signal))) return false;
+    return true;
+  }
+}
+
+interface KeptText {
+  readonly name: string;
+  readonly text: string;
+  /** The recordings that it is kept for. */
+  readonly of: readonly RecordingOfConversation[];
 }
 
 /** A recording that comes later has them in its line from the start, unless nobody looked for them ({@link isArchivedEarly}). */

@@ -270,6 +270,20 @@ for (const [name, open] of [
       'transcript',
     );
 
+    check('of a conversation all of whose recordings were erased nothing comes back', async (scene) => {
+      callAt(scene.genesys);
+      assert.deepEqual(await scene.work(HOUR), { outcome: 'done' });
+      assert.deepEqual([scene.genesys.requests('*'), await scene.kept()], [[], []]);
+      await scene.store('sound');
+      await scene.store('screen');
+      const asked = scene.genesys.reached('*', 1, patience());
+      const work = scene.work(HOUR);
+      await asked;
+      for (const recordingId of ['sound', 'screen']) scene.erased.add(`c.${recordingId}`);
+      await work;
+      assert.deepEqual(await scene.kept(), []);
+    });
+
     check(
       'no link, token or signature is kept or logged, and nothing personal lies outside of conversations/',
       async (scene) => {
