@@ -29,7 +29,7 @@ export async function remainsOf(
   const allDays = [...new Set([...days, ...facts.days])].toSorted();
   const found = { objects: 0, sizeBytes: 0, isHeld: false };
   let [retainedUntil, recoverableUntil]: (string | undefined)[] = [];
-  for (const target of namesUnder({ subject, days: allDays }, place)) {
+  const look = async (target: string): Promise<void> => {
     for await (const { sizeBytes, isHeld, retainedUntil: until } of place.objects.generations(target, signal)) {
       found.objects += 1;
       found.sizeBytes += sizeBytes;
@@ -38,13 +38,18 @@ export async function remainsOf(
     }
     if (found.objects === 0)
       recoverableUntil = laterOf(recoverableUntil, await place.objects.recoverableUntil(target, signal));
-  }
+  };
+  const targets = [...namesUnder(subject, place), ...namesListing({ subject, days: allDays })];
+  for (const target of targets) await look(target);
+  // What a removal ends with.
+  if (found.objects === 0) for (const target of await orphanedBy(subject, place, signal)) await look(target);
   return { ...found, retainedUntil, recoverableUntil, days: allDays, manifestSha256: facts.manifestSha256 };
 }
 
 /**
  * The media first, which decide: where a hold keeps them nothing else is touched. Then all that speaks of it, with every old
- * version; of a conversation's last recording also what is kept of the conversation. What it leaves, another run finds.
+ * version; of a conversation's last recording also what is kept of the conversation. By what lists it another run finds what this
+ * one leaves: that is last.
  * @throws Failure `conflict` where a retention policy keeps something once the media are gone
  */
 export async function removeForGood(
@@ -53,17 +58,21 @@ export async function removeForGood(
   signal: AbortSignal,
 ): Promise<Erasure> {
   const { recordingId, conversationId } = subject;
-  const targets = namesUnder({ subject, days }, place);
   if (recordingId !== undefined)
     for (const spelling of spellingsOf({ recordingId, conversationId }))
       if ((await place.removeMedia(spelling, isBegun, signal)) === 'kept') return { state: 'kept' };
+  const targets = [...namesUnder(subject, place), ...(await orphanedBy(subject, place, signal))];
+  await purgeAll(targets, place, signal);
   await removeReasons(subject, place, signal);
-  if (recordingId !== undefined && conversationId !== undefined && (await isLast(conversationId, place, signal)))
-    targets.push(...spelledConversations(conversationId).map(conversationPrefix));
+  const listing = namesListing({ subject, days });
+  await purgeAll(listing, place, signal);
+  return readBack([...targets, ...listing], place, signal);
+}
+
+async function purgeAll(targets: readonly string[], { objects }: RemovalPlace, signal: AbortSignal): Promise<void> {
   const kept: string[] = [];
-  for (const target of targets) kept.push(...(await place.objects.purge(target, 'all', signal)));
+  for (const target of targets) kept.push(...(await objects.purge(target, 'all', signal)));
   if (kept[0] !== undefined) throw keptMidway(kept[0]);
-  return readBack(targets, place, signal);
 }
 
 /** What was removed is asked for once more, with everything that can still be restored. */
@@ -81,30 +90,37 @@ async function removeReasons(subject: Subject, { reasons }: RemovalPlace, signal
     for (const kind of ['failures', 'waiting'] as const) await reasons.remove(kind, spelled, signal);
 }
 
-/** Nothing of the conversation lies under recordings/ any more. */
-async function isLast(conversationId: string, { objects }: RemovalPlace, signal: AbortSignal): Promise<boolean> {
-  for (const spelled of spelledConversations(conversationId))
-    for await (const _ of objects.children({ folder: `recordings/${spelled}/` }, signal)) return false;
-  return true;
+/** What is kept of a recording's conversation, once nothing of that lies under recordings/ any more. */
+async function orphanedBy(
+  { recordingId, conversationId }: Subject,
+  { objects }: RemovalPlace,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  if (recordingId === undefined || conversationId === undefined) return [];
+  const spelled = spelledConversations(conversationId);
+  for (const one of spelled)
+    for await (const _ of objects.children({ folder: `recordings/${one}/` }, signal)) return [];
+  return spelled.map(conversationPrefix);
 }
 
-function namesUnder({ subject, days }: Removable, { stagedAs }: RemovalPlace): string[] {
-  return spellingsOfSubject(subject).flatMap((spelled) => {
-    const { recordingId, conversationId } = spelled;
-    const reasons = [reasonName('failures', spelled), reasonName('waiting', spelled)];
-    if (recordingId === undefined) return [...reasons, conversationPrefix(conversationId ?? '_')];
+function namesUnder(subject: Subject, { stagedAs }: RemovalPlace): readonly string[] {
+  return spellingsOfSubject(subject).flatMap(({ recordingId, conversationId }) => {
+    if (recordingId === undefined) return [conversationPrefix(conversationId ?? '_')];
     const recording = { recordingId, conversationId };
     const beside =
       conversationId === undefined
         ? []
         : ['recording', 'transcript'].map((kind) => `${conversationPrefix(conversationId)}${kind}.${recordingId}.`);
-    return [
-      besideName(recording, ''),
-      stagedAs(recording),
-      ...reasons,
-      ...beside,
-      ...days.map((day) => dayName(day, recording)),
-    ];
+    return [besideName(recording, ''), stagedAs(recording), ...beside];
+  });
+}
+
+/** What lists it: why it is not there, and its days. */
+function namesListing({ subject, days }: Removable): readonly string[] {
+  return spellingsOfSubject(subject).flatMap((spelled) => {
+    const { recordingId, conversationId } = spelled;
+    const listed = recordingId === undefined ? [] : days.map((day) => dayName(day, { recordingId, conversationId }));
+    return [reasonName('failures', spelled), reasonName('waiting', spelled), ...listed];
   });
 }
 

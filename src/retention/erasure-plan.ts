@@ -7,6 +7,7 @@ import { holdsOn } from '../archive/holds.ts';
 import { inBatches } from '../archive/in-batches.ts';
 import { canonicalSubject, subjectKey, subjectOfKey, type Subject } from '../archive/names.ts';
 import type { Removable, Remains } from '../archive/remains.ts';
+import { dayBefore } from '../instant.ts';
 import { isHeldFirst } from './erasure.ts';
 
 /** One thing that was looked at. */
@@ -31,11 +32,15 @@ export async function* planNamed(
   yield* lookAtAll(withoutRepeats(withTheirRecordings(targets, archive, signal)), archive, signal);
 }
 
-/** Whatever is listed on a day before `before`; and what never was archived, but stands in the index of such a day. */
+/**
+ * Whatever is listed on a day before `before`; and what never was archived, but stands in the index of such a day, or stood there
+ * before its erasure was begun.
+ */
 export async function* planOlder(before: string, archive: Archive, signal: AbortSignal): AsyncGenerator<Planned> {
   const dated = async function* (): AsyncGenerator<Removable> {
     for await (const { recording, day } of archive.dated(before, signal)) yield { subject: recording, days: [day] };
     yield* missedBefore(before, archive, signal);
+    yield* begunBefore(before, archive, signal);
   };
   yield* lookAtAll(withoutRepeats(dated()), archive, signal);
 }
@@ -51,6 +56,16 @@ async function* missedBefore(before: string, { notes }: Archive, signal: AbortSi
     }
   }
 }
+
+/** Its lines of the index go first, and the reason why it is not there last. */
+async function* begunBefore(before: string, archive: Archive, signal: AbortSignal): AsyncGenerator<Removable> {
+  const to = dayBefore(before, 1);
+  for (const status of MISSED)
+    for await (const { recording } of listedEntries({ to, status, limit: 200 }, archive, signal))
+      if (await isErased(recording, archive.notes, signal)) yield { subject: recording, days: [] };
+}
+
+const MISSED = ['failed', 'waiting', 'no-media', 'no-recordings'] as const;
 
 async function* withTheirRecordings(
   targets: readonly Subject[],
@@ -102,10 +117,12 @@ async function lookAt({ subject, days }: Removable, archive: Archive, signal: Ab
   const looked = { subject, days: remains.days, remains };
   const isMarked = mark !== undefined || (await isErased(subject, archive.notes, signal));
   const holds = await holdsOn(subject, archive.notes, signal);
-  const isBefore = isMarked && remains.objects === 0 && (mark === undefined || !isHeldFirst(mark, holds));
+  const isHeldBefore = mark !== undefined && isHeldFirst(mark, holds);
+  const isBefore = isMarked && remains.objects === 0 && !isHeldBefore;
   if (isBefore) return { ...looked, state: 'before', until: remains.recoverableUntil };
   const isGoing =
     mark !== undefined &&
+    !isHeldBefore &&
     subject.recordingId !== undefined &&
     remains.manifestSha256 === undefined &&
     remains.objects > 0;

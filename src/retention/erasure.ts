@@ -139,9 +139,9 @@ export async function giveBackHeld(subject: Subject, archive: Archive, signal: A
   const mark = await erasedMark(subject, archive.notes, signal);
   if (mark === undefined) return;
   await flagByHolds(subject, archive, signal);
-  const { manifestSha256, objects } = await archive.remains({ subject, days: [] }, signal);
-  const isNothing = objects === 0 && isHeldFirst(mark, await holdsOn(subject, archive.notes, signal));
-  if (subject.recordingId === undefined || manifestSha256 !== undefined || isNothing)
+  const { manifestSha256 } = await archive.remains({ subject, days: [] }, signal);
+  const isToCome = isHeldFirst(mark, await holdsOn(subject, archive.notes, signal));
+  if (subject.recordingId === undefined || manifestSha256 !== undefined || isToCome)
     await takeBackErasure(subject, archive.notes, signal);
 }
 

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { partName } from '../../src/archive/day-index.ts';
-import { archivedRow, encodeIndexRow } from '../../src/archive/index-row.ts';
+import { archivedRow, encodeIndexRow, failedRow } from '../../src/archive/index-row.ts';
 import { detailsName } from '../../src/archive/details.ts';
 import { PREFIX } from '../support/archive/bucket.ts';
+import { failureOf } from '../support/archive/content.ts';
 import { found } from '../support/archive/found.ts';
 import { type ArchiveScene, openBucketScene } from '../support/commands/archive-scene.ts';
 import type { GcsServer } from '../support/gcs/server.ts';
@@ -119,38 +120,61 @@ test('a hold that is not ours (event-based, of another tool) is named and honour
   assert.match(refused.stdout, /carries a hold that is not ours/);
 });
 
-test('permission denied in the middle: the role is named, nothing half is visible, and the next run ends it', async (t) => {
-  for (const what of [
-    'recordings/c1/r1/manifest.json',
-    'recordings/c1/r1/recording.webm',
-    'days/',
-    'conversations/',
-    'index/',
-  ]) {
-    const scene = await setUp(t);
-    await writtenTwice(scene);
-    scene.server.store.deny('delete', `${PREFIX}/${what}`);
-    const failed = await erase(scene);
-    assert.equal(failed.code, 1, `${what}: ${failed.stdout}`);
-    assert.match(failed.stderr, /may not delete objects .* grant it roles\/storage\.objectUser/);
-    const answer = await scene.archive.find(R1, signal()).catch((thrown: unknown) => (thrown as { code: string }).code);
-    assert.ok(answer === 'erased' || typeof answer === 'object', what);
-    scene.server.store.allowAll();
-    const plan = linesOf(await scene.run('erase', '--conversation', 'c1', '--json')).at(-1);
-    const again = await scene.run(
-      'erase',
-      '--conversation',
-      'c1',
-      '--reason',
-      'x',
-      '--confirm',
-      String(plan?.['toErase']),
-    );
+for (const [named, count] of [
+  [['--conversation', 'c1'], 2],
+  [['--recording', 'c1/r1'], 1],
+  [['--older-than', '30d'], 1],
+] as const) {
+  const eraseAgain = async (scene: BucketScene): Promise<void> => {
+    const plan = linesOf(await scene.run('erase', ...named, '--json')).at(-1);
+    const again = await scene.run('erase', ...named, '--reason', 'x', '--confirm', String(plan?.['toErase']));
     assert.equal(again.code, 0, again.stdout + again.stderr);
-    assert.ok(!(await scene.everything()).includes(NUMBER), what);
-    await assert.rejects(scene.archive.find(R1, signal()), { code: 'erased' });
-  }
-});
+  };
+
+  test(`permission denied in the middle of erase ${named.join(' ')}: the role is named, nothing half is visible, and the next run ends it`, async (t) => {
+    for (const what of [
+      'recordings/c1/r1/manifest.json',
+      'recordings/c1/r1/recording.webm',
+      'days/',
+      'conversations/',
+      'index/',
+    ]) {
+      const scene = await setUp(t);
+      await writtenTwice(scene);
+      scene.server.store.deny('delete', `${PREFIX}/${what}`);
+      const failed = await scene.run('erase', ...named, '--reason', 'x', '--confirm', String(count));
+      assert.equal(failed.code, 1, `${what}: ${failed.stdout}`);
+      assert.match(failed.stderr, /may not delete objects .* grant it roles\/storage\.objectUser/);
+      const answer = await scene.archive
+        .find(R1, signal())
+        .catch((thrown: unknown) => (thrown as { code: string }).code);
+      assert.ok(answer === 'erased' || typeof answer === 'object', what);
+      scene.server.store.allowAll();
+      await eraseAgain(scene);
+      assert.ok(!(await scene.everything()).includes(NUMBER), what);
+      await assert.rejects(scene.archive.find(R1, signal()), { code: 'erased' });
+    }
+  });
+
+  test(`permission denied in the middle of erase ${named.join(' ')}, of what never was archived: the next run ends it`, async (t) => {
+    for (const what of ['failures/', 'conversations/', 'index/']) {
+      const scene = await setUp(t);
+      const { archive, server } = scene;
+      const failure = failureOf(R1, { failedAt: '2026-03-01T10:00:00.000Z' });
+      await archive.recordFailure(R1, failure, signal());
+      const row = encodeIndexRow({ ...failedRow(failure), customerNumber: NUMBER });
+      await archive.notes.replace(partName('2026-03-01', 'w'), `${row}\n`, signal());
+      await archive.notes.replace(detailsName('c1'), `{"ani":"${NUMBER}"}`, signal());
+      server.store.deny('delete', `${PREFIX}/${what}`);
+      const failed = await scene.run('erase', ...named, '--reason', 'x', '--confirm', String(count));
+      assert.equal(failed.code, 1, `${what}: ${failed.stdout}`);
+      server.store.allowAll();
+      await eraseAgain(scene);
+      assert.ok(!(await scene.everything()).includes(NUMBER), what);
+      assert.equal(await archive.failureOf(R1, signal()), undefined, what);
+    }
+  });
+}
 
 test('without the right to write the audit nothing is erased', async (t) => {
   const scene = await setUp(t);

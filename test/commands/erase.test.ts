@@ -232,6 +232,17 @@ for (const [where, open] of SCENES)
       },
     );
 
+    check('nor from a hold on what failed before', async (scene) => {
+      const { archive } = scene;
+      await archive.recordFailure(R1, failureOf(R1), signal());
+      await archive.notes.create(detailsName('c1'), JSON.stringify({ name: CANARY[1] }), signal());
+      await scene.run('hold', 'K', '--recording', 'c1/r1', '--reason', 'x');
+      const before = await scene.names();
+      await leaveMark({ conversationId: 'c1', recordingId: 'r1' }, scene);
+      assert.equal((await scene.run('erase', '--recording', 'c1/r1', '--reason', 'x', '--confirm', '1')).code, 4);
+      assert.deepEqual(await scene.names(), before);
+    });
+
     for (const [what, named, marked] of [
       ['recording', ['--recording', 'c1/r1'], { conversationId: 'c1', recordingId: 'r1' }],
       ['conversation', ['--conversation', 'c1'], { conversationId: 'c1', recordingId: null }],
