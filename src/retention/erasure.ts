@@ -12,7 +12,7 @@ import { forgetIndexRows } from '../archive/day-index.ts';
 import { erasedMark, type ErasedRecord, markErased, takeBackErasure } from '../archive/erased.ts';
 import { flagByHolds, type HoldRecord, holdsOn } from '../archive/holds.ts';
 import { inBatches } from '../archive/in-batches.ts';
-import { subjectKey, type Subject } from '../archive/names.ts';
+import { canonicalSubject, subjectKey, type Subject } from '../archive/names.ts';
 import type { Erasure, Removable } from '../archive/remains.ts';
 import type { Audit, AuditEntry } from '../audit/audit.ts';
 
@@ -72,7 +72,7 @@ async function beginErasure(
 ): Promise<YieldedToHold | (Removable & { readonly state: 'begun' })> {
   const { archive, audit, by, reason, now = () => new Date() } = needs;
   const remains = await archive.remains({ subject, days }, signal);
-  await audit.record({ action: 'erasing', ...by, ...subject, why: reason }, signal);
+  await audit.record({ action: 'erasing', ...by, ...canonicalSubject(subject), why: reason }, signal);
   const mark = {
     version: 1,
     conversationId: subject.conversationId ?? null,
@@ -102,7 +102,7 @@ async function endErasure(
     return yieldToHold(item.subject, needs, signal);
   const erasure = await archive.erase(item, signal);
   if (erasure.state === 'kept') return yieldToHold(item.subject, needs, signal);
-  await audit.record({ action: 'erased', ...by, ...item.subject, about: { ...erasure } }, signal);
+  await audit.record({ action: 'erased', ...by, ...canonicalSubject(item.subject), about: { ...erasure } }, signal);
   return erasure;
 }
 
@@ -127,7 +127,7 @@ async function yieldToHold(
   const holds = await holdsOn(subject, archive.notes, signal);
   const cases = [...new Set(holds.map((hold) => hold.case))];
   const about = { command: 'erase', because: 'held', cases: cases.join(',') };
-  await audit.record({ action: 'refused', ...by, ...subject, about }, signal);
+  await audit.record({ action: 'refused', ...by, ...canonicalSubject(subject), about }, signal);
   return { state: 'held', cases };
 }
 
@@ -158,7 +158,7 @@ async function forgetInIndex(
   const days = items.flatMap((item) => item.days);
   if (days.length === 0) return;
   await forgetIndexRows(
-    new Set(items.map(({ subject }) => subjectKey(subject))),
+    new Set(items.map(({ subject }) => subjectKey(canonicalSubject(subject)))),
     { days, notes: archive.notes },
     signal,
   );

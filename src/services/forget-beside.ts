@@ -1,5 +1,5 @@
 /** What was erased → out of what lies beside the archive on this machine: the queue's file, and the file of the search. */
-import { subjectKey, type Subject } from '../archive/names.ts';
+import { canonicalSubject, subjectKey, type Subject } from '../archive/names.ts';
 import type { Config } from '../config/config.ts';
 import { messageKey } from '../queue/queue.ts';
 
@@ -8,9 +8,10 @@ import { messageKey } from '../queue/queue.ts';
  * lies there. @throws Failure saying what to do; nothing is lost by doing it again
  */
 export async function forgetBeside(
-  subjects: readonly Subject[],
+  erased: readonly Subject[],
   { queue, archive }: Pick<Config, 'queue' | 'archive'>,
 ): Promise<void> {
+  const subjects = erased.map(canonicalSubject);
   if (queue.kind === 'sqlite') {
     const { forgetMessages } = await import('../queue/sqlite/forget.ts');
     forgetMessages(queue.path, subjects.flatMap(messageKeysOf));

@@ -303,9 +303,31 @@ for (const [where, open] of SCENES)
 
     check('in capitals or not: whatever spelling a GUID lies under is erased', async (scene) => {
       const guid = 'ABCDEF01-0000-4000-8000-00000000000A';
-      await scene.store({ recordingId: guid, conversationId: guid });
-      await scene.run('erase', '--conversation', guid, '--reason', 'x', '--confirm', '2');
+      const recording = { recordingId: guid, conversationId: guid };
+      await scene.store(recording);
+      const { notes } = scene.archive;
+      const row = archivedRow(await found(scene.archive, recording), undefined);
+      const line = encodeIndexRow({ ...row, customerNumber: CANARY[0] });
+      await notes.replace(partName('2026-03-01', 'w'), `${line}\n`, signal());
+      const folder = await mkdtemp(join(tmpdir(), 'queue-'));
+      const path = join(folder, 'queue.db');
+      const queue = openSqliteQueue({ path });
+      const lower = guid.toLowerCase();
+      await queue.publish([{ kind: 'recording', recordingId: lower, conversationId: lower }], signal());
+      const env = { ...scene.env, QUEUE_URL: `sqlite:${path}` };
+      const erased = await runInProcess(['erase', '--conversation', guid, '--reason', 'x', '--confirm', '2'], env);
+      assert.equal(erased.code, 0, erased.stdout + erased.stderr);
+      assert.equal((await queue.depth())?.ready, 0);
+      await queue.close();
+      await rm(folder, { recursive: true });
       assert.deepEqual(await leftOf(scene, /ABCDEF/i), []);
+      assert.deepEqual([...(await readIndexDay('2026-03-01', notes, signal())).keys()], []);
+      assert.ok(!(await scene.everything()).includes(CANARY[0]));
+      const acts = linesOf(await scene.run('audit', '--recording', `${guid}/${guid}`, '--json'));
+      assert.deepEqual(
+        acts.filter((act) => act['recordingId'] !== undefined).map(({ action }) => action),
+        ['erasing', 'erased'],
+      );
       await assert.rejects(
         scene.archive.find({ recordingId: guid.toLowerCase(), conversationId: guid.toLowerCase() }, signal()),
         { code: 'erased' },
