@@ -19,7 +19,7 @@ import {
 } from '../export/export-recordings.ts';
 import { casePage } from '../export/page.ts';
 import { Failure } from '../failure.ts';
-import { keyOf, pathOf, type Recording } from '../recording.ts';
+import { pathOf, type Recording } from '../recording.ts';
 import { readVersion } from '../version.ts';
 import { type FlagValues, UsageError } from './flags.ts';
 import { openAuditOf, operator } from './on-record.ts';
@@ -111,7 +111,7 @@ async function recordingsAsked(
       continue;
     }
     for await (const recording of archive.recordingsOf(conversationId ?? '', signal))
-      recordings.set(keyOf(recording), recording);
+      recordings.set(subjectKey(canonicalSubject(recording)), recording);
     for await (const recording of missedOf(conversationId ?? '', archive, signal))
       recordings.set(subjectKey(canonicalSubject(recording)), recording);
   }

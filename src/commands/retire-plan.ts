@@ -10,7 +10,7 @@ import { dayOf } from '../archive/records.ts';
 import { Failure } from '../failure.ts';
 import { type GenesysRetention, MOST_PROTECTED_AT_ONCE } from '../genesys/retention.ts';
 import { DAY_MS } from '../instant.ts';
-import { keyOf, type Recording } from '../recording.ts';
+import { canonicalId, keyOf, type Recording } from '../recording.ts';
 
 export interface RetirePlanNeeds {
   readonly archive: Archive;
@@ -65,9 +65,9 @@ async function judgeBatch(
   const judged: RetireCandidate[] = [];
   const free: { readonly manifest: Manifest; readonly recording: RecordingOfConversation }[] = [];
   for (const manifest of batch) {
-    const recording = { recordingId: manifest.recordingId, conversationId: manifest.conversationId ?? undefined };
+    const conversationId = manifest.conversationId === null ? undefined : canonicalId(manifest.conversationId);
+    const recording = { recordingId: canonicalId(manifest.recordingId), conversationId };
     const because = await speaksAgainst(manifest, judging, signal);
-    const { conversationId } = recording;
     if (because === undefined && conversationId !== undefined)
       free.push({ manifest, recording: { ...recording, conversationId } });
     else judged.push({ state: 'kept', recording, because: because ?? NO_CONVERSATION });

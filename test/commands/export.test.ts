@@ -97,6 +97,19 @@ async function recordsOf(place: Place): Promise<readonly AuditRecord[]> {
 
 for (const [name, open] of PLACES) {
   describe(`archiver export from a ${name}`, () => {
+    test(
+      'what is named twice is exported once, however the archive spells its ids',
+      { timeout: 240_000 },
+      async (t) => {
+        await using place = await open();
+        const guid = 'ABCDEF01-0000-4000-8000-00000000000A';
+        await add(place, `${guid}/${guid}`);
+        const named = ['--recording', `${guid}/${guid}`, '--conversation', guid];
+        const done = await runInside(['export', ...named, '--to', await temporary(t), '--json'], place.env);
+        assert.equal(linesOf(done).filter(({ type }) => type === 'exported').length, 1, done.stdout + done.stderr);
+      },
+    );
+
     test('a case: all that is kept of it, byte for byte, and nothing else', { timeout: 240_000 }, async (t) => {
       await using place = await open();
       await fill(place);

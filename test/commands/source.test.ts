@@ -6,7 +6,7 @@ import { test, type TestContext } from 'node:test';
 import { detailsName, transcriptName } from '../../src/archive/details.ts';
 import { writeProof, writeReading } from '../../src/archive/proofs.ts';
 import type { Manifest, SourceFacts } from '../../src/archive/manifest.ts';
-import { bytesOf, failureOf, manifestOf, sourceOf, waitingOf } from '../support/archive/content.ts';
+import { bytesOf, failureOf, manifestOf, sourceOf, store, waitingOf } from '../support/archive/content.ts';
 import { type ArchiveScene, openFolderScene, runInProcess } from '../support/commands/archive-scene.ts';
 import { linesOf, type Printed } from '../support/commands/run.ts';
 import { type GenesysServer, startGenesysServer } from '../support/genesys/server.ts';
@@ -138,6 +138,34 @@ test('for each condition of retire one recording that fails only it (operators 1
     genesys.requests('*').filter(({ path }) => path.includes('/recording/jobs')),
     [],
     'a bulk job cannot be limited to what is proven',
+  );
+});
+
+test('what Genesys protects stays, however the archive spells its ids (operators 12)', async (t) => {
+  const scene = await setUp(t);
+  const ids = ['aa', 'bb'].map((end) => `abcdef01-0000-4000-8000-0000000000${end}`);
+  for (const id of ids) {
+    const inCapitals = { recordingId: id.toUpperCase(), conversationId: id.toUpperCase() };
+    const facts = { recordedAt: AT, sources: [] };
+    await store(scene.archive, inCapitals, {
+      head: bytesOf(id, 50),
+      clusters: [bytesOf(`clusters ${id}`, 800)],
+      facts,
+    });
+    scene.genesys.addRecording({ recordingId: id, conversationId: id, startTime: AT, files: [] });
+  }
+  scene.genesys.protectedConversations.add(ids[0] ?? '');
+  await prove(scene);
+  const plan = await scene.run('retire', ...RANGE, '--json');
+  assert.deepEqual(
+    linesOf(plan)
+      .filter(({ type }) => type === 'planned')
+      .map((line) => [line['state'], line['recordingId'], line['because']]),
+    [
+      ['kept', ids[0], 'Genesys protects its conversation from deletion'],
+      ['to-retire', ids[1], undefined],
+    ],
+    plan.stdout + plan.stderr,
   );
 });
 
