@@ -155,9 +155,9 @@ locals {
       name          = "a nightly command could not run"
       severity      = "WARNING"
       condition     = "A command of the schedule ended before it was through"
-      filter        = "(${join(" OR ", [for name, job in local.jobs : local.job_logs[name] if job.schedule != null])}) AND jsonPayload.type=\"summary\" AND jsonPayload.exit=1"
+      filter        = "(${join(" OR ", coalescelist([for name, job in local.jobs : local.job_logs[name] if job.schedule != null], [local.job_logs["reconcile"]]))}) AND jsonPayload.type=\"summary\" AND (jsonPayload.exit=1 OR jsonPayload.exit>=130)"
       labels        = ["code"]
-      documentation = "A permission, the configuration, Genesys or Cloud Storage kept it from running; \"reason\" of the line says which. `archiver doctor` asks all of them: `gcloud run jobs execute ${var.name}-reconcile --region=${var.region} --args=doctor`."
+      documentation = "A permission, the configuration, Genesys or Cloud Storage kept it from running; \"reason\" of the line says which. One that ended with 143 was stopped before its end, by operator_timeout_h if by nobody: raise it, or run the job again, which goes on where it was. `archiver doctor` asks all of them: `gcloud run jobs execute ${var.name}-reconcile --region=${var.region} --args=doctor`."
     }
   }
 

@@ -1,6 +1,6 @@
 # The console: pages for people, behind Identity-Aware Proxy. Made once console_roles says who may do what.
-# Its account reads the archive, signs links as itself, sends back to the queue what failed, and adds to the audit; it can
-# hold, change and erase nothing.
+# Its account reads the archive, sends back to the queue what failed, and adds to the audit; it can hold, change and erase
+# nothing, and signs no links: what people hear comes through the console.
 
 locals {
   # Whoever comes through Identity-Aware Proxy comes as its agent; nobody else may call the service.
@@ -11,15 +11,9 @@ resource "google_service_account" "console" {
   project      = var.project_id
   account_id   = "${var.name}-console"
   display_name = "Recording archiver: console"
-  description  = "Reads the archive, signs links, replays, and adds to the audit."
+  description  = "Reads the archive, replays, and adds to the audit."
 
   depends_on = [google_project_service.needed]
-}
-
-resource "google_service_account_iam_member" "console_signs" {
-  service_account_id = google_service_account.console.name
-  role               = "roles/iam.serviceAccountTokenCreator"
-  member             = google_service_account.console.member
 }
 
 resource "google_pubsub_topic_iam_member" "console_publishes" {
@@ -78,7 +72,6 @@ module "console" {
     CONSOLE_IAP_AUDIENCE = coalesce(var.console_iap_audience, "/projects/${data.google_project.this.number}/locations/${var.region}/services/${var.name}-console")
     CONSOLE_ROLES        = var.console_roles
     QUEUE_URL            = local.queue_url
-    TRUSTED_PROXIES      = "1"
   })
 
   secret_files = local.secret_files.console

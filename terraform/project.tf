@@ -45,6 +45,7 @@ locals {
       GOOGLE_CLOUD_PROJECT = var.project_id
       HOST                 = "0.0.0.0"
       LOG_LEVEL            = var.log_level
+      TRUSTED_PROXIES      = "1" # Cloud Run itself: the audit says who listened from where
     },
     var.extra_environment,
   )

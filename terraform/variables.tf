@@ -96,7 +96,7 @@ variable "labels" {
 }
 
 variable "extra_environment" {
-  description = "More environment variables for all deployables (README: Configuration), such as GENESYS_MEDIA_HOSTS or OTEL_EXPORTER_OTLP_ENDPOINT. No secrets."
+  description = "More environment variables for all deployables (README: Configuration), such as GENESYS_MEDIA_HOSTS or OTEL_EXPORTER_OTLP_ENDPOINT, or TRUSTED_PROXIES where a load balancer stands before Cloud Run (2). No secrets."
   type        = map(string)
   default     = {}
 
@@ -105,8 +105,18 @@ variable "extra_environment" {
     error_message = "Names of environment variables are upper case."
   }
   validation {
-    condition     = alltrue([for key in keys(var.extra_environment) : !can(regex("SECRET|TOKEN|KEYS|PASSWORD", key)) && !contains(["ARCHIVE_URL", "QUEUE_URL", "HOST", "PORT", "PUSH_AUDIENCE", "PUSH_SERVICE_ACCOUNT"], key)])
-    error_message = "This variable is set by the module itself, or holds a secret, which belongs in Secret Manager."
+    # A key in Cloud KMS is none, but has a variable of its own.
+    condition     = alltrue([for key in keys(var.extra_environment) : !can(regex("SECRET|TOKEN|KEY|PASSWORD|HEADERS", key))])
+    error_message = "This variable holds a secret, which belongs in Secret Manager, or names its file: neither stands in a state."
+  }
+  validation {
+    # Either would go first in silence: that one, or the module's own.
+    condition = length(setintersection(keys(var.extra_environment), [
+      "ARCHIVE_ON_LISTEN", "ARCHIVE_ORIGINAL", "ARCHIVE_URL", "CONSOLE_AUTH", "CONSOLE_IAP_AUDIENCE", "CONSOLE_ROLES", "ENCODER_CAGE",
+      "GENESYS_CLIENT_ID", "GENESYS_REGION", "GOOGLE_CLOUD_PROJECT", "HOST", "KEEP_DETAILS", "LINK_LIFETIME_S", "LOG_LEVEL", "PORT",
+      "PUSH_AUDIENCE", "PUSH_SERVICE_ACCOUNT", "QUEUE_URL", "TRANSCODE_SLOTS",
+    ])) == 0
+    error_message = "This variable is set by the module itself, most of them by a variable of the same meaning."
   }
 }
 
@@ -293,8 +303,8 @@ variable "link_lifetime_s" {
   default     = 900
 
   validation {
-    condition     = var.link_lifetime_s >= 60 && var.link_lifetime_s <= 604800
-    error_message = "Use 60 to 604800 (a week, the most Cloud Storage allows)."
+    condition     = var.link_lifetime_s >= 60 && var.link_lifetime_s <= 604800 && floor(var.link_lifetime_s) == var.link_lifetime_s
+    error_message = "Use a whole number from 60 to 604800 (a week, the most Cloud Storage allows)."
   }
 }
 

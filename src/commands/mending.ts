@@ -26,7 +26,7 @@ export function mendingOf(finding: ArchiveFinding, place: ArchiveConfig): string
     case 'undead':
       return `End its erasure:  archiver erase --recording ${path} --reason "ends an erasure"`;
     case 'unheld':
-      return `Its flag is set anew by:  archiver reconcile`;
+      return `Its flag is set anew, by an account that may update objects, by:  archiver reconcile`;
   }
 }
 

@@ -1,4 +1,4 @@
-/** `archiver console`: pages for people. It reads, signs links, puts on record and sends back to the queue what failed; nothing else. */
+/** `archiver console`: pages for people. It reads, puts on record and sends back to the queue what failed; nothing else. */
 import type { Archive } from '../archive/archive.ts';
 import type { Audit } from '../audit/audit.ts';
 import { LISTENERS } from '../bounds.ts';

@@ -62,6 +62,7 @@ resource "google_cloud_run_v2_service" "this" {
 
       liveness_probe {
         period_seconds    = 30
+        timeout_seconds   = 5 # one second is less than a busy machine may take
         failure_threshold = 3
 
         http_get {

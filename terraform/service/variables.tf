@@ -1,4 +1,4 @@
-# What the three services have of their own.
+# What each service has of its own.
 
 variable "project_id" {
   description = "Project that the service is made in."

@@ -388,10 +388,23 @@ run "secrets_do_not_belong_in_the_extra_environment" {
   command = plan
 
   variables {
-    extra_environment = { WEBHOOK_SECRETS = "open" }
+    extra_environment = { OTEL_EXPORTER_OTLP_HEADERS = "authorization=open" }
   }
 
   expect_failures = [var.extra_environment]
+}
+
+run "proxies_before_cloud_run_are_counted_with_it" {
+  command = plan
+
+  variables {
+    extra_environment = { TRUSTED_PROXIES = "2" }
+  }
+
+  assert {
+    condition     = local.environment.TRUSTED_PROXIES == "2"
+    error_message = "What the audit says of where a listener is goes by all of them."
+  }
 }
 
 run "the_commands_run_each_night" {
@@ -487,6 +500,10 @@ run "the_commands_can_be_left_to_people" {
   assert {
     condition     = length(google_cloud_scheduler_job.nightly) == 0
     error_message = "Nothing is scheduled."
+  }
+  assert {
+    condition     = !strcontains(google_monitoring_alert_policy.log["operator_failed"].conditions[0].condition_matched_log[0].filter, "()")
+    error_message = "The alert still looks for something: Cloud Logging refuses empty brackets."
   }
 
   assert {

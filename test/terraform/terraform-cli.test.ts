@@ -25,6 +25,7 @@ run "example" {
   variables {
     project_id            = "example-project"
     image                 = "europe-west3-docker.pkg.dev/example-project/archiver/archiver:1.0.0"
+    genesys_region        = "mypurecloud.de"
     genesys_client_id     = "00000000-0000-0000-0000-000000000000"
     genesys_client_secret = "not-a-real-secret"
   }

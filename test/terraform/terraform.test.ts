@@ -67,10 +67,14 @@ suite('terraform/', () => {
     for (const [name, body] of outputs) assert.ok(String(body['description']).length > 10, `${name} has a description`);
   });
 
-  test('six variables are to be set, and the example sets them', async () => {
+  test('six variables are to be set, and the example sets them and takes them', async () => {
     const required = [...variables].filter(([, body]) => !Object.hasOwn(body, 'default')).map(([name]) => name);
     assert.equal(required.length, 6);
     const example = await readConfiguration(EXAMPLE);
+    assert.deepEqual([...example.variables.keys()], required);
+    const filled = await readFile(join(EXAMPLE, 'terraform.tfvars.example'), 'utf8');
+    for (const name of required)
+      assert.equal(new RegExp(`^${name} +=`, 'm').test(filled), !name.endsWith('_secret'), name);
     const set = Object.keys(example.modules.get('archiver') ?? {}).filter((name) => name !== 'source');
     assert.deepEqual(
       required.filter((name) => !set.includes(name)),
@@ -81,6 +85,17 @@ suite('terraform/', () => {
       [],
     );
   });
+});
+
+test('what the README asks Terraform for is an output of the example that it applies', async () => {
+  const readme = await readFile(join(TERRAFORM, 'README.md'), 'utf8');
+  const asked = [...readme.matchAll(/terraform output -raw (\w+)/g)].map(([, name = '']) => name);
+  assert.ok(asked.length > 1);
+  const { outputs: given } = await readConfiguration(EXAMPLE);
+  assert.deepEqual(
+    asked.filter((name) => !given.has(name)),
+    [],
+  );
 });
 
 suite('terraform/, the queue', () => {
@@ -262,7 +277,6 @@ suite('terraform/, the archive and its rights', () => {
       'roles/storage.objectViewer on ${google_storage_bucket.archive.name} if archive-and-listing',
     ]);
     assert.deepEqual(rightsOf('${google_service_account.console.member}'), [
-      'roles/iam.serviceAccountTokenCreator on ${google_service_account.console.name}',
       'roles/pubsub.publisher on ${google_pubsub_topic.messages.name}',
       'roles/storage.objectCreator on ${google_storage_bucket.archive.name} if audit',
       'roles/storage.objectViewer on ${google_storage_bucket.archive.name} if archive-and-listing',
@@ -500,6 +514,33 @@ suite('terraform/, the deployables', () => {
     for (const count of counts) assert.match(String(count), /^\$\{var\.\w+_instances\}$/);
   });
 
+  test('the audit of whoever hears something says where they are, not where Cloud Run’s own proxy is', () => {
+    assert.equal(namesIn('local.environment').filter((name) => name === 'TRUSTED_PROXIES').length, 1);
+    for (const name of ['playback', 'console'])
+      assert.ok(namesIn(String(bodyOf(modules.get(name))['environment'])).includes('TRUSTED_PROXIES'), name);
+  });
+
+  test('what is added to the environment neither goes before what the module sets, nor is a secret', () => {
+    const [, secrets, own] = bodiesOf(variables.get('extra_environment')?.['validation']).map(({ condition }) =>
+      String(condition),
+    );
+    const [, pattern = ''] = /regex\("([A-Z|]+)", key\)/.exec(secrets ?? '') ?? [];
+    const refused = new Set([...(own ?? '').matchAll(/"([A-Z_]+)"/g)].map(([, name = '']) => name));
+    const expressions = [
+      ...services.map(([, body]) => String(body['environment'])),
+      ...envOf(pool),
+      'local.operator_environment',
+    ];
+    const set = new Set(expressions.flatMap(namesIn));
+    set.delete('TRUSTED_PROXIES');
+    for (const name of set)
+      assert.ok(refused.has(name) || new RegExp(pattern).test(name), `${name} would be taken in silence`);
+    for (const [name, { kind }] of Object.entries(VARIABLES))
+      if (kind === 'secret') assert.match(`${name}_FILE`, new RegExp(pattern));
+    for (const name of ['OTEL_EXPORTER_OTLP_ENDPOINT', 'GENESYS_MEDIA_HOSTS', 'HTTPS_PROXY', 'TRUSTED_PROXIES'])
+      assert.ok(!refused.has(name) && !new RegExp(pattern).test(name), name);
+  });
+
   test('invariant 8: no secret stands in an environment', () => {
     for (const [name, body] of services) assert.equal(body['secret_files'], `\${local.secret_files.${name}}`);
     const all = JSON.stringify([...files.values(), ...serviceFiles.values()]);
@@ -638,6 +679,14 @@ suite('terraform/, the operators’ commands', () => {
       bodiesOf(target?.['oauth_token'])[0]?.['service_account_email'],
       '${google_service_account.scheduler.email}',
     );
+  });
+
+  test('somebody is told of a command of the schedule that did not come to its end', () => {
+    assert.match(
+      filterOf('operator_failed'),
+      /jsonPayload\.type="summary" AND \(jsonPayload\.exit=1 OR jsonPayload\.exit>=130\)$/,
+    );
+    assert.deepEqual([EXIT.failed, EXIT.interrupted, EXIT.terminated], [1, 130, 143]);
   });
 
   test('the alert on incomplete days looks for the line that reconcile writes', async () => {

@@ -41,6 +41,11 @@ variable "image" {
   type        = string
 }
 
+variable "genesys_region" {
+  description = "Domain of your Genesys Cloud region, such as mypurecloud.de."
+  type        = string
+}
+
 variable "genesys_client_id" {
   description = "Id of the Genesys OAuth client."
   type        = string
@@ -61,7 +66,7 @@ module "archiver" {
   image      = var.image
   labels     = { team = "contact-centre" }
 
-  genesys_region                = "mypurecloud.de"
+  genesys_region                = var.genesys_region
   genesys_client_id             = var.genesys_client_id
   genesys_client_secret         = var.genesys_client_secret
   genesys_client_secret_version = 1
@@ -96,6 +101,21 @@ output "webhook_url" {
 output "playback_url" {
   description = "Where recordings are played."
   value       = module.archiver.playback_url
+}
+
+output "console_url" {
+  description = "Where people find and hear recordings, once console_roles says who."
+  value       = module.archiver.console_url
+}
+
+output "archive_url" {
+  description = "ARCHIVE_URL of whoever runs a command as the keeper."
+  value       = module.archiver.archive_url
+}
+
+output "keeper_account" {
+  description = "Acted as by whoever holds and erases, once keepers says who."
+  value       = module.archiver.keeper_account
 }
 
 output "test_command" {
