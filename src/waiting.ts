@@ -56,6 +56,8 @@ export interface Patience {
   readonly waitMs: (attempt: number) => number;
   /** Told of what is waited for before each wait. */
   readonly onWait?: ((failure: Failure) => void) | undefined;
+  /** Asked after each try that failed, unless it was the last: false ends them early. */
+  readonly isWorthwhile?: (failure: Failure, tries: number) => Promise<boolean>;
 }
 
 const PASSING = new Set(['rate-limited', 'upstream-unavailable', 'upstream-timeout']);
@@ -78,6 +80,7 @@ export async function persist<T>(
       if (!(thrown instanceof Failure) || !PASSING.has(thrown.code) || tries >= patience.tries) throw thrown;
       const waitMs = thrown.afterMs ?? patience.waitMs(tries);
       if (waitMs > end - performance.now()) throw thrown;
+      if ((await patience.isWorthwhile?.(thrown, tries)) === false) throw thrown;
       patience.onWait?.(thrown);
       await sleep(waitMs, signal);
     }

@@ -4,6 +4,7 @@
  */
 import type { Failure, FailureCode } from '../failure.ts';
 import type { Handle, Settlement } from '../queue/queue.ts';
+import { isPerhapsItsOwn } from './day-troubles.ts';
 import type { Recording } from '../recording.ts';
 import { sleep } from '../waiting.ts';
 
@@ -29,6 +30,8 @@ const MAX_HELD = 1_000;
 const STANDSTILLS: ReadonlySet<FailureCode> = new Set(['archive-unavailable', 'misconfigured']);
 /** What only a person can change is not waited for: the next run asks again. */
 const LEFT_AT_ONCE: ReadonlySet<FailureCode> = new Set(['forbidden']);
+/** So often what Genesys answers nothing of is tried while others of its kind are archived: then it is no outage. */
+const TRIED_ALONE = 3;
 /** So many in a row without one that got anywhere: the next ones would only cost calls, downloads and encoders. */
 const STANDSTILL_AFTER = 5;
 
@@ -53,6 +56,8 @@ interface Item {
   /** On the clock of `performance.now()`. */
   readonly firstMs: number;
   readonly dueMs: number;
+  /** How often Genesys answered nothing of it, or something odd. */
+  readonly inVain: number;
 }
 
 class CatchUp {
@@ -63,6 +68,8 @@ class CatchUp {
   #held: Item[] = [];
   #running = 0;
   #isEmpty = false;
+  /** When one was archived last; on the clock of `performance.now()`. */
+  #doneMs = -Infinity;
   #stuckInARow = 0;
   #standstill: Failure | undefined;
 
@@ -111,7 +118,7 @@ class CatchUp {
       return undefined;
     }
     const now = performance.now();
-    return { recording: step.value, attempt: 1, acceptedAt: new Date(), firstMs: now, dueMs: now };
+    return { recording: step.value, attempt: 1, acceptedAt: new Date(), firstMs: now, dueMs: now, inVain: 0 };
   }
 
   async #attempt(item: Item, signal: AbortSignal): Promise<void> {
@@ -119,7 +126,7 @@ class CatchUp {
     const message = { kind: 'recording', ...recording } as const;
     const settlement = await this.#needs.handle({ message, attempt, lost: 0, acceptedAt }, signal);
     this.#noteStandstill(settlement);
-    if (settlement.outcome === 'done') this.#over(recording, 'done');
+    if (settlement.outcome === 'done') this.#done(recording);
     else if (settlement.outcome === 'dead') this.#over(recording, 'failed');
     else this.#hold(item, settlement);
   }
@@ -137,11 +144,19 @@ class CatchUp {
     const dueMs = performance.now() + afterMs;
     const isTooLate = dueMs - item.firstMs > (this.#needs.holdMs ?? HOLD_MS);
     const because = settlement.outcome === 'wait' ? settlement.because : undefined;
+    const inVain = item.inVain + (because !== undefined && isPerhapsItsOwn(because) ? 1 : 0);
+    const isAlone = inVain >= TRIED_ALONE && this.#doneMs > item.firstMs;
     const isForAPerson = because !== undefined && LEFT_AT_ONCE.has(because.code);
-    if (isForAPerson || isTooLate || this.#held.length >= MAX_HELD) return this.#over(item.recording, 'left', because);
+    if (isForAPerson || isAlone || isTooLate || this.#held.length >= MAX_HELD)
+      return this.#over(item.recording, 'left', because);
     const attempt = item.attempt + (settlement.outcome === 'again' ? 1 : 0);
-    this.#held = [...this.#held, { ...item, attempt, dueMs }].toSorted((a, b) => a.dueMs - b.dueMs);
+    this.#held = [...this.#held, { ...item, attempt, dueMs, inVain }].toSorted((a, b) => a.dueMs - b.dueMs);
     return undefined;
+  }
+
+  #done(recording: Recording): void {
+    this.#doneMs = performance.now();
+    this.#over(recording, 'done');
   }
 
   #over(recording: Recording, end: CatchUpEnd, because?: Failure): void {

@@ -112,7 +112,7 @@ export async function examineDay(day: string, needs: DayNeeds, signal: AbortSign
     if (seen.length > 0) await needs.onConversation?.(conversation, seen, signal);
     needs.onProgress?.(tally.conversations);
   });
-  answers.requireOne();
+  answers.requireMost();
   const illegible = counted.isLegible() ? undefined : ILLEGIBLE;
   const hindered = isClosed ? (illegible ?? (await sight.hindrance(tally.shown(), needs.earlier, signal))) : undefined;
   const isWhole = isClosed && counted.isWhole() && hindered === undefined;
@@ -244,28 +244,39 @@ async function listedOf(
   }
 }
 
-/** More than these in a day, or all there are, and it is Genesys that does not answer. */
+/** Of the lists of a day: more than these, or all there are, and it is Genesys that does not answer. */
 const MOST_UNANSWERED = 3;
+/** So many more of those that were answered. */
+const UNANSWERED_SHARE = 0.1;
+
+/** Each of these was waited for as long as for an outage. */
+const SILENT: ReadonlySet<string> = new Set(['upstream-unavailable', 'upstream-timeout']);
 
 /** Whether what went wrong with some lists of a day is these conversations' own affair. */
 class ListAnswers {
-  readonly #refusals: Failure[] = [];
-  #isAnyAnswered = false;
+  #first: Failure | undefined;
+  #refused = 0;
+  #answered = 0;
 
   answered(): void {
-    this.#isAnyAnswered = true;
+    this.#answered += 1;
   }
 
-  /** @throws Failure the one that was given, where it is more than that */
+  /** @throws Failure the one that was given, where it is more than that, whatever is said of those that are being asked for */
   refuse(failure: Failure): void {
-    this.#refusals.push(failure);
-    if (!isPerhapsItsOwn(failure) || this.#refusals.length > MOST_UNANSWERED) throw failure;
+    this.#first ??= failure;
+    this.#refused += 1;
+    const most = SILENT.has(failure.code) ? MOST_UNANSWERED : this.#most + WIDTH;
+    if (!isPerhapsItsOwn(failure) || this.#refused > most) throw failure;
   }
 
-  /** @throws Failure where nothing was answered but by refusals */
-  requireOne(): void {
-    const [failure] = this.#refusals;
-    if (failure !== undefined && !this.#isAnyAnswered) throw failure;
+  /** Once all were asked for. @throws Failure the first that was given */
+  requireMost(): void {
+    if (this.#first !== undefined && (this.#answered === 0 || this.#refused > this.#most)) throw this.#first;
+  }
+
+  get #most(): number {
+    return MOST_UNANSWERED + this.#answered * UNANSWERED_SHARE;
   }
 }
 

@@ -8,6 +8,7 @@ import { dataAvailableUntil } from './analytics.ts';
 import { Api } from './api.ts';
 import { createAgent, type JsonAnswer } from './exchange.ts';
 import { type DivisionGrant, GRANTS_PATH, grantsIn } from './grants.ts';
+import { NOBODY, pathOfList } from './recording-api.ts';
 
 export interface TriggerState {
   readonly name: string;
@@ -19,8 +20,6 @@ export interface TriggerState {
 const PATIENCE = { patienceMs: 10_000, tries: 2, waitMs: () => 500 };
 /** Pages of triggers and topics. */
 const MOST_PAGES = 20;
-/** Nobody's conversation: a role that may read is told that it is not there. */
-const NOBODY = '00000000-0000-0000-0000-000000000000';
 
 /** Every method: @throws Failure saying what to mend. */
 export class GenesysInspection {
@@ -60,7 +59,7 @@ export class GenesysInspection {
 
   /** Whether it may read recordings at all, found out by asking for none. */
   async mayReadRecordings(signal: AbortSignal): Promise<boolean> {
-    return this.#may(`/api/v2/conversations/${NOBODY}/recordingmetadata`, signal);
+    return this.#may(pathOfList(NOBODY), signal);
   }
 
   /** Minutes that a URL of media lives. */

@@ -3,13 +3,14 @@ import type { Dispatcher } from 'undici';
 import type { GenesysConfig } from '../config/genesys.ts';
 import type { Proxies } from '../config/proxies.ts';
 import { Failure } from '../failure.ts';
-import { backoffMs } from '../waiting.ts';
+import { backoffMs, type Patience } from '../waiting.ts';
 import { type AskAnalytics, countClosedDay, countOpenDay, dataAvailableUntil } from './analytics.ts';
 import { Api } from './api.ts';
 import type { Census, CountedDay, CountedList } from './census.ts';
-import { createAgent } from './exchange.ts';
+import { createAgent, type JsonAnswer } from './exchange.ts';
 import { type DivisionGrant, GRANTS_PATH, grantsIn } from './grants.ts';
 import { countedRecordings } from './recording-answer.ts';
+import { NOBODY, pathOfList } from './recording-api.ts';
 
 export interface CensusOptions {
   /** How much of each rate window this process may use, from 0 to 1. */
@@ -27,8 +28,13 @@ export interface CensusOptions {
 /** Nobody sits there and waits: a window that is used up is waited for, an outage of a quarter of an hour as well. */
 const PATIENCE_MS = 15 * 60_000;
 const TRIES = 60;
+/** After so many it is asked whether the others are answered. */
+const TRIES_IN_DOUBT = 5;
 /** A page of analytics tells of a thousand conversations, each in full: some 10 kB for a call with one agent, more with each transfer. */
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
+
+/** What Genesys itself says, of whatever it is asked. */
+const ANSWERS: ReadonlySet<string> = new Set(['not-found', 'forbidden', 'bad-request', 'gone']);
 
 /** That it may not know of its own role says nothing of what it may see. */
 const UNTOLD: ReadonlySet<string> = new Set(['forbidden', 'not-found', 'bad-request']);
@@ -37,18 +43,21 @@ export class GenesysCensus implements Census {
   readonly #agent: Dispatcher;
   readonly #api: Api;
   readonly #options: CensusOptions;
+  readonly #patience: Patience;
+  /** The list that was answered last. */
+  #answered = pathOfList(NOBODY);
   readonly calls = { made: 0, polls: 0 };
 
   constructor(config: GenesysConfig, options: CensusOptions) {
     const { share, proxies, onWait, baseDelayMs = 1_000 } = options;
     this.#agent = createAgent(proxies);
     this.#options = options;
-    const patience = {
+    this.#patience = {
       patienceMs: PATIENCE_MS,
       tries: TRIES,
       waitMs: (attempt: number) => backoffMs(attempt, { baseMs: baseDelayMs, capMs: 60 * baseDelayMs }),
     };
-    this.#api = new Api(config, { agent: this.#agent, patience, share, onWait });
+    this.#api = new Api(config, { agent: this.#agent, patience: this.#patience, share, onWait });
   }
 
   /** By Genesys' clock once it was asked anything. */
@@ -75,10 +84,8 @@ export class GenesysCensus implements Census {
     return isClosed ? countClosedDay(day, this.#needs(), signal) : countOpenDay(day, this.#needs(), signal);
   }
 
-  /** `GET /api/v2/conversations/{c}/recordingmetadata`: a bare array; starts no transcoding. */
   async recordingsOf(conversationId: string, signal: AbortSignal): Promise<CountedList> {
-    const path = `/api/v2/conversations/${encodeURIComponent(conversationId)}/recordingmetadata`;
-    return countedRecordings(await this.#ask({ method: 'GET', path }, signal), conversationId);
+    return countedRecordings(await this.#listOf(conversationId, signal), conversationId);
   }
 
   async grants(signal: AbortSignal): Promise<readonly DivisionGrant[] | undefined> {
@@ -95,6 +102,36 @@ export class GenesysCensus implements Census {
     await this.#agent.destroy();
   }
 
+  /** An outage is waited for; what is wrong with this one alone is found out by the list of another, and said. */
+  async #listOf(conversationId: string, signal: AbortSignal): Promise<JsonAnswer> {
+    const path = pathOfList(conversationId);
+    let isAlone = false;
+    const isWorthwhile = async ({ code }: Failure, tries: number): Promise<boolean> => {
+      if (code === 'rate-limited' || tries < TRIES_IN_DOUBT) return true;
+      if (isAlone) return false;
+      isAlone = await this.#isAnswered(this.#answered, signal);
+      return true;
+    };
+    try {
+      const answer = await this.#ask({ method: 'GET', path, patience: { ...this.#patience, isWorthwhile } }, signal);
+      this.#answered = path;
+      return answer;
+    } catch (thrown) {
+      if (!(thrown instanceof Failure) || !isAlone) throw thrown;
+      throw aloneUnanswered(thrown);
+    }
+  }
+
+  /** Any word of Genesys is an answer. */
+  async #isAnswered(path: string, signal: AbortSignal): Promise<boolean> {
+    try {
+      await this.#ask({ method: 'GET', path, patience: { ...this.#patience, tries: 1 } }, signal);
+      return true;
+    } catch (thrown) {
+      return thrown instanceof Failure && ANSWERS.has(thrown.code);
+    }
+  }
+
   #needs() {
     const { pollMs } = this.#options;
     return {
@@ -108,8 +145,18 @@ export class GenesysCensus implements Census {
     };
   }
 
-  readonly #ask: AskAnalytics = (asked, signal) => {
+  readonly #ask = (asked: CensusCall, signal: AbortSignal): Promise<JsonAnswer> => {
     this.calls.made += 1;
     return this.#api.ask({ ...asked, caller: 'worker', maxAnswerBytes: MAX_ANSWER_BYTES }, signal);
   };
+}
+
+type CensusCall = Parameters<AskAnalytics>[0] & { readonly patience?: Patience };
+
+function aloneUnanswered({ message, facts }: Failure): Failure {
+  return new Failure(
+    'upstream-error',
+    `Genesys tells of other conversations, and of this one again and again: ${message} Look at it in Genesys Cloud, and ask its support if it stays.`,
+    { facts },
+  );
 }

@@ -52,8 +52,8 @@ export function createRecordingApi(api: Api, downloader: Downloader): RecordingA
 
   return {
     recordingsOf: async (conversationId, signal) => {
-      const path = `/api/v2/conversations/${encodeURIComponent(conversationId)}/recordingmetadata`;
-      const entries = await listOrNothing(() => api.ask({ path, caller: 'worker' }, signal), conversationId);
+      const ask = () => api.ask({ path: pathOfList(conversationId), caller: 'worker' }, signal);
+      const entries = await listOrNothing(ask, conversationId);
       lists.note(entries);
       const recordings = entries.map(({ recordingId }) => ({ recordingId, conversationId }));
       return { recordings, isComplete: lists.isComplete(entries) };
@@ -82,6 +82,14 @@ type Format = 'OGG_OPUS' | 'WEBM';
 interface Wish {
   readonly caller: GenesysCaller;
   readonly format: Format;
+}
+
+/** Nobody's conversation: who may read lists is told that it is not there. */
+export const NOBODY = '00000000-0000-0000-0000-000000000000';
+
+/** A bare array; starts no transcoding. */
+export function pathOfList(conversationId: string): string {
+  return `/api/v2/conversations/${encodeURIComponent(conversationId)}/recordingmetadata`;
 }
 
 function pathTo(recording: ConversationRecording, kind: 'recordings' | 'recordingmetadata'): string {

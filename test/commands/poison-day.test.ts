@@ -61,6 +61,16 @@ for (const [what, fault] of [
     assert.deepEqual(verdicts(await run('reconcile', ...RANGE, '--json')), verdicts(done));
   });
 
+test('a conversation of which each question meets a fault of Genesys is a finding within a minute, and everything else is fetched (invariant 11)', async (t) => {
+  const { server, run } = await setUp(t);
+  server.fault('list:a0', 'return-503', FOREVER);
+  const done = await run('backfill', ...RANGE, '--json');
+  assert.deepEqual(verdicts(done), [`${DAYS[0]} incomplete 1`, `${DAYS[1]} complete 2`, `${DAYS[2]} complete 2`]);
+  assert.match(done.stdout, /"key":"a0\._","state":"failed","code":"upstream-error"/);
+  // Two looks, before and after fetching.
+  assert.ok(server.requests('list:a0').length <= 2 * 6);
+});
+
 test('a day of which no list is answered is said, and the days behind it are fetched all the same (invariant 11)', async (t) => {
   const { server, run } = await setUp(t);
   for (const id of ['a1', 'b1']) server.fault(`list:${id}`, 'return-400;code:bad.request', FOREVER);

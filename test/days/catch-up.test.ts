@@ -75,6 +75,31 @@ test('what a role does not allow is left at once, with the words of what is miss
   assert.deepEqual(ends.slice(3, 6), ['r1', 'left', 'forbidden']);
 });
 
+for (const code of ['upstream-unavailable', 'upstream-timeout', 'upstream-error'] as const)
+  test(`what Genesys answers nothing of while others are archived is left after three tries, and not waited for (${code})`, async () => {
+    const tries = new Map<string, number>();
+    const because = new Failure(code, 'Nothing.');
+    const handle = async (delivery: Delivery): Promise<Settlement> => {
+      const id = idOf(delivery);
+      tries.set(id, (tries.get(id) ?? 0) + 1);
+      return id === 'r1' ? { outcome: 'wait', afterMs: 1, because } : { outcome: 'done' };
+    };
+    assert.deepEqual(await catchUp(recordings(4), { handle, slots: 1, holdMs: 5_000 }, signal), {
+      done: 3,
+      failed: 0,
+      left: 1,
+    });
+    assert.deepEqual([...tries.values()], [1, 3, 1, 1]);
+  });
+
+test('where none is archived it is waited for as long as for anything: it may be an outage', async () => {
+  let tries = 0;
+  const because = new Failure('upstream-unavailable', 'Nothing.');
+  const handle = async (): Promise<Settlement> =>
+    (tries += 1) > 20 ? { outcome: 'done' } : { outcome: 'wait', afterMs: 1, because };
+  assert.deepEqual(await catchUp(recordings(2), { handle, slots: 1 }, signal), { done: 2, failed: 0, left: 0 });
+});
+
 test('a stop takes nothing more, waits for what is under way, and leaves what is held', async () => {
   const stop = new AbortController();
   let begun = 0;

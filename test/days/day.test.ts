@@ -206,6 +206,21 @@ for (const code of ['bad-request', 'upstream-error', 'upstream-unavailable', 'up
     await assert.rejects(examine(t, new SaidByGenesys({ a: odd })), { code });
   });
 
+test('a tenth of the conversations of a day may be answered oddly, wherever they stand; of more, it is Genesys (invariant 11)', async (t) => {
+  const odd = new Failure('upstream-error', 'Odd.');
+  const day = (refused: number, answered: number) =>
+    new SaidByGenesys({
+      ...Object.fromEntries(Array.from({ length: refused }, (_, index) => [`a${String(index)}`, odd])),
+      ...Object.fromEntries(Array.from({ length: answered }, (_, index) => [`b${String(index)}`, [audio('1')]])),
+    });
+  const { proof } = await examine(t, day(5, 20));
+  assert.deepEqual([proof.verdict, proof.failed, proof.missing], ['incomplete', 5, 20]);
+  await assert.rejects(examine(t, day(6, 20)), { code: 'upstream-error' });
+  const census = day(100, 900);
+  await assert.rejects(examine(t, census), { code: 'upstream-error' });
+  assert.ok(census.calls.made < 30, `${String(census.calls.made)} calls where nobody is answered`);
+});
+
 test('what no conversation can be to blame for ends the day at once', async (t) => {
   const census = new SaidByGenesys({ a: new Failure('misconfigured', 'No such client.'), b: [audio('1')] });
   await assert.rejects(examine(t, census), { code: 'misconfigured' });
