@@ -217,7 +217,16 @@ async function clearAbsence(
 }
 
 async function look(delivery: ConversationDelivery, parts: DeliveryNeeds, signal: AbortSignal): Promise<Done> {
-  const { settlement, listed, published } = await resolveConversation(delivery, parts, signal);
+  const { settlement, listed, published, lacking } = await resolveConversation(delivery, parts, signal);
+  // Without another look to come it ends as what keeps it from being read.
+  if (lacking !== undefined && settlement.outcome === 'done')
+    throw new Failure(lacking.code, lacking.message, { cause: lacking, sort: lacking.sort, retry: 'never' });
+  if (lacking !== undefined)
+    parts.log.warn('A list of recordings could not be read in full; what could be read goes on.', {
+      conversationId: delivery.message.conversationId,
+      code: lacking.code,
+      reason: lacking.message,
+    });
   return { message: 'Conversation was resolved.', facts: { recordings: listed, published }, settlement };
 }
 

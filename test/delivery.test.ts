@@ -30,6 +30,8 @@ interface Around extends AsyncDisposable {
   /** What archiving does; succeeds unless told. */
   archiving: (work: Work, signal: AbortSignal) => Promise<{ manifest: Manifest; fresh: boolean }>;
   resolving: (conversationId: string) => Promise<readonly Recording[]>;
+  /** Why the list may not be all. */
+  lacking: Failure | undefined;
   publishing: (messages: readonly Message[]) => Promise<void>;
   readonly archive: FolderArchive;
   readonly path: string;
@@ -55,6 +57,7 @@ async function setUp(): Promise<Around> {
   const around: Around = {
     archiving: async () => ({ manifest: MANIFEST, fresh: true }),
     resolving: async () => [],
+    lacking: undefined,
     publishing: async () => undefined,
     archive,
     path,
@@ -89,6 +92,7 @@ function genesysOf(around: Around): Genesys {
     recordingsOf: async (conversationId) => ({
       recordings: await around.resolving(conversationId),
       isComplete: false,
+      lacking: around.lacking,
     }),
     voicemailsOf: () => assert.fail('nobody left one'),
     locate: () => assert.fail('the pipeline does that'),
@@ -749,6 +753,28 @@ test('a conversation is not done while its failure record cannot be removed, nor
   const archive = overriding(around.archive, { removeFailure });
   const settlement = await around.deliver({ message: conversation(), ...aged(LATE_MS) }, running, archive);
   assert.ok(waitOf(settlement, 'wait') >= 3_000);
+});
+
+test('a list that cannot be read in full is named in the log at each look, and with the last one listed as failed (invariant 12)', async () => {
+  await using around = await setUp();
+  around.resolving = async () => [RECORDING];
+  around.lacking = new Failure('upstream-error', 'Genesys answered with a list that cannot be read in full.');
+  const ends = [];
+  for (const ageMs of [0, LATE_MS])
+    ends.push((await around.deliver({ message: conversation(), ...aged(ageMs) })).outcome);
+  assert.deepEqual(ends, ['wait', 'dead']);
+  const said = around.entries().filter(({ code }) => code === 'upstream-error');
+  assert.deepEqual(
+    said.map(({ severity, conversationId }) => [severity, conversationId]),
+    [
+      ['WARNING', 'c-1'],
+      ['INFO', 'c-1'],
+    ],
+  );
+  for (const { reason } of said) assert.match(String(reason), /cannot be read in full/);
+  const { entries } = await around.archive.list({ status: 'failed', limit: 10 }, running);
+  assert.deepEqual(entries[0]?.recording, { recordingId: undefined, conversationId: 'c-1' });
+  assert.equal(await around.archive.waitingOf({ recordingId: undefined, conversationId: 'c-1' }, running), undefined);
 });
 
 test('a conversation that Genesys does not know is recorded as a whole', async () => {

@@ -17,6 +17,8 @@ export interface ConversationLook {
   /** What Genesys lists, and how much of it was new to us. */
   readonly listed: number;
   readonly published: number;
+  /** Why the list may not be all that Genesys has. */
+  readonly lacking: Failure | undefined;
   readonly settlement: Settlement;
 }
 
@@ -37,22 +39,25 @@ export async function resolveConversation(
   const { conversationId, voicemail } = delivery.message;
   const ageMs = ageOf(delivery);
   const { genesys } = needs;
-  const { recordings: listed, isComplete } =
-    voicemail === true
-      ? { recordings: await genesys.voicemailsOf(conversationId, signal), isComplete: false }
-      : await genesys.recordingsOf(conversationId, signal);
+  const {
+    recordings: listed,
+    isComplete,
+    lacking,
+  } = voicemail === true
+    ? { recordings: await genesys.voicemailsOf(conversationId, signal), isComplete: false, lacking: undefined }
+    : await genesys.recordingsOf(conversationId, signal);
   const wanted = isLaterLook(ageMs) ? await unanswered(listed, { delivery, needs }, signal) : listed;
   if (wanted.length > 0) await needs.queue.publish(messagesOf(wanted, delivery.message), signal);
   const subject = { recordingId: undefined, conversationId };
   // Unlike a recording's, no manifest tells a reader that it no longer holds.
   if (wanted.length > 0 || !isLaterLook(ageMs)) await needs.archive.removeFailure(subject, signal);
-  if (wanted.length > 0 && ageMs >= SEEN_AFTER_MS) await needs.archive.removeWaiting(subject, signal);
   const afterMs = nextLookAfter(ageMs, listed.length === 0 ? 'nothing' : isComplete ? 'all' : 'something');
-  // That a voicemail cannot be seen says nothing of the conversation, which is looked at by a message of its own.
-  if (listed.length === 0 && voicemail !== true) await noteNothing(delivery, { afterMs, needs }, signal);
+  const found = { listed: listed.length, lacking, afterMs };
+  // Whether a voicemail can be seen says nothing of the conversation, which is looked at by a message of its own.
+  if (voicemail !== true) await noteFound(delivery, { found, needs }, signal);
   const settlement: Settlement =
     afterMs === undefined ? { outcome: 'done' } : { outcome: 'wait', afterMs, soonestMs: LOOK_AGAIN_AFTER_MS };
-  return { listed: listed.length, published: wanted.length, settlement };
+  return { listed: listed.length, published: wanted.length, lacking, settlement };
 }
 
 function messagesOf(recordings: readonly Recording[], { traceparent }: Message): readonly Message[] {
@@ -95,6 +100,28 @@ async function isAnswered(recording: Recording, { delivery, needs }: Asking, sig
   }
 }
 
+interface Found {
+  readonly listed: number;
+  readonly lacking: Failure | undefined;
+  /** Until the next look; undefined where this was the last. */
+  readonly afterMs: number | undefined;
+}
+
+/** What a reader of the archive is told of the conversation itself. */
+async function noteFound(
+  delivery: ConversationDelivery,
+  { found, needs }: { readonly found: Found; readonly needs: ResolveNeeds },
+  signal: AbortSignal,
+): Promise<void> {
+  const { listed, lacking, afterMs } = found;
+  if (lacking === undefined && listed === 0) return noteNothing(delivery, { afterMs, needs }, signal);
+  if (lacking !== undefined && afterMs !== undefined)
+    return noteWait(delivery, { because: lacking, afterMs, needs }, signal);
+  if (lacking !== undefined || ageOf(delivery) < SEEN_AFTER_MS) return;
+  const { conversationId } = delivery.message;
+  await needs.archive.removeWaiting({ recordingId: undefined, conversationId }, signal);
+}
+
 /** Between two looks it waits, after the last one it ended with nothing; before anybody would ask nothing is written. */
 async function noteNothing(
   delivery: ConversationDelivery,
@@ -104,30 +131,49 @@ async function noteNothing(
   const { conversationId } = delivery.message;
   const { archive, version } = needs;
   const subject = { recordingId: undefined, conversationId };
-  const about = {
-    version: 1,
-    recordingId: null,
-    conversationId,
-    code: 'no-recordings',
-    attempts: delivery.attempt,
-    service: version,
-  } as const;
   if (afterMs === undefined) {
     if (await hasRecordings(conversationId, archive, signal)) return await archive.removeWaiting(subject, signal);
     const reason = 'Genesys listed no recording of this conversation within three days.';
-    const record = { ...about, status: 'no-recordings', reason, failedAt: new Date().toISOString() } as const;
+    const failedAt = new Date().toISOString();
+    const record = {
+      ...aboutOf(delivery, version),
+      code: 'no-recordings',
+      status: 'no-recordings',
+      reason,
+      failedAt,
+    } as const;
     return await archive.recordFailure(subject, record, signal);
   }
   if (ageOf(delivery) < SEEN_AFTER_MS) return;
-  const record = {
-    ...about,
-    sort: 'surroundings',
-    reason: 'Genesys lists no recording of this conversation yet.',
-    since: delivery.acceptedAt.toISOString(),
-    nextTry: new Date(Date.now() + afterMs).toISOString(),
-  };
-  await archive.recordWaiting(subject, record, signal);
+  await noteWait(delivery, { because: NOTHING_YET, afterMs, needs }, signal);
   await archive.removeFailure(subject, signal);
+}
+
+const NOTHING_YET = {
+  code: 'no-recordings',
+  sort: 'surroundings',
+  message: 'Genesys lists no recording of this conversation yet.',
+} as const;
+
+interface Wait {
+  readonly because: Pick<Failure, 'code' | 'sort' | 'message'>;
+  readonly afterMs: number;
+  readonly needs: ResolveNeeds;
+}
+
+async function noteWait(
+  delivery: ConversationDelivery,
+  { because: { code, sort, message: reason }, afterMs, needs: { archive, version } }: Wait,
+  signal: AbortSignal,
+): Promise<void> {
+  const since = delivery.acceptedAt.toISOString();
+  const nextTry = new Date(Date.now() + afterMs).toISOString();
+  const record = { ...aboutOf(delivery, version), code, sort, reason, since, nextTry };
+  await archive.recordWaiting({ recordingId: undefined, conversationId: record.conversationId }, record, signal);
+}
+
+function aboutOf({ message: { conversationId }, attempt }: ConversationDelivery, version: string) {
+  return { version: 1, recordingId: null, conversationId, attempts: attempt, service: version } as const;
 }
 
 /** Genesys may have deleted meanwhile what an earlier look found. */

@@ -1,4 +1,5 @@
 /** What the pipeline needs of Genesys Cloud, whichever of its two APIs serves it. */
+import type { Failure } from '../failure.ts';
 import type { MediaFile } from '../media-file.ts';
 import type { Recording } from '../recording.ts';
 
@@ -20,6 +21,8 @@ export interface RecordingList {
   readonly recordings: readonly Recording[];
   /** By the list's own words nothing more is to be expected soon. */
   readonly isComplete: boolean;
+  /** Why it may not be all that Genesys has: entries that cannot be read, or a list that is on its way; undefined where it is. */
+  readonly lacking: Failure | undefined;
 }
 
 export interface Genesys {

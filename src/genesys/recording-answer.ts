@@ -25,44 +25,42 @@ export interface ListedRecording extends ConversationRecording {
 const SHORTEST_GUESS_MS = 5_000;
 const LONGEST_GUESS_MS = 60_000;
 
+/** A list of entries of every media, each recording once, and why it may not be all of them; see {@link CountedList.lacking}. */
+export interface ListedRecordings {
+  readonly entries: readonly ListedRecording[];
+  readonly lacking: Failure | undefined;
+}
+
 /**
- * Of a bare array: entries of every media, each recording once. Entries without a usable id, or of another conversation, are
- * left out. @throws Failure `upstream-error` where that leaves nothing of something
+ * Of a bare array; where there is none yet, nothing is listed and nothing lacks. Entries without a usable id, or of another
+ * conversation, are left out. @throws Failure `upstream-error` where that leaves nothing of something
  */
-export function listedRecordings(answer: JsonAnswer, conversationId: string): readonly ListedRecording[] {
+export function listedRecordings(answer: JsonAnswer, conversationId: string): ListedRecordings {
   const list = listIn(answer);
-  if (list === undefined) return [];
-  const named = namedIn(list, conversationId);
-  if (named.length === 0 && list.length > 0)
+  if (list === undefined) return { entries: [], lacking: undefined };
+  const { named, lacking } = readList(list, { answer, conversationId });
+  if (named.size === 0 && list.length > 0)
     throw unexpectedAnswer('a list without one usable recording of this conversation');
-  return [...new Map(named)].map(([recordingId, fields]) => {
+  const entries = [...named].map(([recordingId, fields]) => {
     const [media, state] = [mediaOf(fields), stateOf(fields)];
     return { recordingId, conversationId, kind: kindListed(media, state), isSettled: SETTLED_STATES.has(state) };
   });
+  return { entries, lacking };
 }
 
 /** The same list as whoever counts reads it: what it says of each, and why it may not be all of them. */
 export function countedRecordings(answer: JsonAnswer, conversationId: string): CountedList {
   const list = listIn(answer);
-  if (list === undefined)
-    return { recordings: [], lacking: notReady('Genesys has no list of its recordings yet', waitFor(answer)) };
-  const named = namedIn(list, conversationId);
-  const unread = list.length - named.length;
-  const recordings = [...new Map(named)].map(([recordingId, fields]) => ({
+  if (list === undefined) return { recordings: [], lacking: noListYet(answer) };
+  const { named, lacking } = readList(list, { answer, conversationId });
+  const recordings = [...named].map(([recordingId, fields]) => ({
     recordingId,
     media: mediaOf(fields),
     fileState: stateOf(fields),
     startedAt: recordedAtIn(fields, 'startTime'),
     endedAt: fields.instant('endTime'),
   }));
-  return { recordings, lacking: unread === 0 ? undefined : unreadEntries(unread) };
-}
-
-function unreadEntries(count: number): Failure {
-  const entries = count === 1 ? '1 entry' : `${String(count)} entries`;
-  return unexpectedAnswer(
-    `${entries} in its list that name no recording of it: look at the conversation in Genesys Cloud, and ask its support if it stays`,
-  );
+  return { recordings, lacking };
 }
 
 /** undefined where there is nothing yet. @throws Failure `upstream-error` */
@@ -73,16 +71,41 @@ function listIn(answer: JsonAnswer): readonly unknown[] | undefined {
   throw unexpectedAnswer('a list of recordings that is no array');
 }
 
-/** Those of its entries that have a usable id and are of no other conversation; of several of one recording the last one counts. */
-function namedIn(list: readonly unknown[], conversationId: string): readonly (readonly [string, Fields])[] {
-  return list.flatMap((entry) => {
+interface ListAsked {
+  readonly answer: JsonAnswer;
+  readonly conversationId: string;
+}
+
+/** Of several entries of one recording the last one counts. */
+function readList(
+  list: readonly unknown[],
+  { answer, conversationId }: ListAsked,
+): { readonly named: ReadonlyMap<string, Fields>; readonly lacking: Failure | undefined } {
+  const named = new Map<string, Fields>();
+  const unread: string[] = [];
+  for (const [index, entry] of list.entries()) {
     const fields = Fields.in(entry);
     const recordingId = idIn(fields, 'id');
-    if (fields === undefined || recordingId === undefined) return [];
-    return (idIn(fields, 'conversationId') ?? conversationId) === conversationId
-      ? [[recordingId, fields] as const]
-      : [];
-  });
+    const isOfAnother = (idIn(fields, 'conversationId') ?? conversationId) !== conversationId;
+    if (fields !== undefined && recordingId !== undefined && !isOfAnother) named.set(recordingId, fields);
+    else unread.push(`entry ${String(index + 1)} ${isOfAnother ? 'is of another conversation' : 'has no usable id'}`);
+  }
+  if (unread.length > 0) return { named, lacking: unreadEntries(unread) };
+  return { named, lacking: answer.status === 202 ? noListYet(answer) : undefined };
+}
+
+/** In a message. */
+const MOST_NAMED = 3;
+
+function unreadEntries(unread: readonly string[]): Failure {
+  const more = unread.length > MOST_NAMED ? `, and so on, ${String(unread.length)} in all` : '';
+  return unexpectedAnswer(
+    `a list that cannot be read in full (${unread.slice(0, MOST_NAMED).join(', ')}${more}): look at the conversation in Genesys Cloud, and ask its support if it stays`,
+  );
+}
+
+function noListYet(answer: JsonAnswer): Failure {
+  return notReady('Genesys has no list of its recordings yet', waitFor(answer));
 }
 
 /** 202 means that there is nothing yet, with a stub for a body or without one. */

@@ -10,7 +10,7 @@ import { RecentLists } from './recent-lists.ts';
 import {
   type ConversationRecording,
   kindListed,
-  type ListedRecording,
+  type ListedRecordings,
   listedRecordings,
   parseMedia,
   type RecordingMedia,
@@ -53,10 +53,10 @@ export function createRecordingApi(api: Api, downloader: Downloader): RecordingA
   return {
     recordingsOf: async (conversationId, signal) => {
       const ask = () => api.ask({ path: pathOfList(conversationId), caller: 'worker' }, signal);
-      const entries = await listOrNothing(ask, conversationId);
+      const { entries, lacking } = await listOrNothing(ask, conversationId);
       lists.note(entries);
       const recordings = entries.map(({ recordingId }) => ({ recordingId, conversationId }));
-      return { recordings, isComplete: lists.isComplete(entries) };
+      return { recordings, isComplete: lacking === undefined && lists.isComplete(entries), lacking };
     },
     expect: (recordings) => {
       lists.remember(
@@ -97,14 +97,11 @@ function pathTo(recording: ConversationRecording, kind: 'recordings' | 'recordin
 }
 
 /** 404 right after a call means the same as an empty list. */
-async function listOrNothing(
-  get: () => Promise<JsonAnswer>,
-  conversationId: string,
-): Promise<readonly ListedRecording[]> {
+async function listOrNothing(get: () => Promise<JsonAnswer>, conversationId: string): Promise<ListedRecordings> {
   try {
     return listedRecordings(await get(), conversationId);
   } catch (thrown) {
-    if (thrown instanceof Failure && thrown.code === 'not-found') return [];
+    if (thrown instanceof Failure && thrown.code === 'not-found') return { entries: [], lacking: undefined };
     throw thrown;
   }
 }

@@ -52,6 +52,12 @@ const LISTS: readonly (readonly [string, string, readonly string[]])[] = [
     'return-202;type:application/json;body:text:{"id":"c0"}',
     ['c0._ waiting not-ready', 'incomplete'],
   ],
+  [
+    'on its way, with some of it',
+    `return-202;type:application/json;body:text:[${CHAT}]`,
+    ['c0._ waiting not-ready', 'incomplete'],
+  ],
+  ['on its way, and empty', 'return-202;type:application/json;body:text:[]', ['c0._ waiting not-ready', 'incomplete']],
   ['nothing at all', 'return-204;body:text:', ['c0._ waiting not-ready', 'incomplete']],
   ['an entry that is none', `body:text:[${CHAT},null]`, ['c0._ failed upstream-error', 'incomplete']],
   [

@@ -63,7 +63,7 @@ async function setUp(options: { keepsDetails?: boolean; notifies?: boolean } = {
         genesys: {
           recordingsOf: async () => {
             await around.listing();
-            return { recordings: [], isComplete: false };
+            return { recordings: [], isComplete: false, lacking: undefined };
           },
           voicemailsOf: async () => {
             await around.listing();

@@ -22,6 +22,8 @@ interface Course {
   readonly looks: number[];
   /** Recording ids, in the order they were published. */
   readonly published: string[];
+  /** Of the last look: why its list may not be all. */
+  lacking(): Failure | undefined;
   /** Goes on until the message is done or the age is reached. */
   until(ageMs: number): Promise<void>;
 }
@@ -31,6 +33,7 @@ async function begin(
   t: TestContext,
   listed: (ageMs: number) => readonly string[],
   kind: 'recordings' | 'voicemails' = 'recordings',
+  lackingAt: (ageMs: number) => Failure | undefined = () => undefined,
 ): Promise<Course> {
   const startMs = Date.UTC(2026, 10, 1, 12);
   t.mock.timers.enable({ apis: ['Date'], now: startMs });
@@ -40,6 +43,7 @@ async function begin(
   const looks: number[] = [];
   const published: string[] = [];
   let dueMs: number | undefined = startMs;
+  let lastLacking: Failure | undefined;
   const list = async (conversationId: string): Promise<readonly Recording[]> => {
     looks.push((Date.now() - startMs) / MINUTE);
     return listed(Date.now() - startMs).map((recordingId) => ({ recordingId, conversationId }));
@@ -48,6 +52,7 @@ async function begin(
   const recordingsOf = async (conversationId: string): Promise<RecordingList> => ({
     recordings: await list(conversationId),
     isComplete: false,
+    lacking: lackingAt(Date.now() - startMs),
   });
   const genesys =
     kind === 'recordings' ? { recordingsOf, voicemailsOf: other } : { recordingsOf: other, voicemailsOf: list };
@@ -66,12 +71,13 @@ async function begin(
   const until = async (ageMs: number): Promise<void> => {
     while (dueMs !== undefined && dueMs <= startMs + ageMs) {
       t.mock.timers.setTime(dueMs);
-      const { settlement } = await resolveConversation(delivery, needs, running);
+      const { settlement, lacking } = await resolveConversation(delivery, needs, running);
+      lastLacking = lacking;
       dueMs = settlement.outcome === 'wait' ? Date.now() + settlement.afterMs : undefined;
     }
     t.mock.timers.setTime(Math.max(Date.now(), startMs + ageMs));
   };
-  return { archive, looks, published, until };
+  return { archive, looks, published, lacking: () => lastLacking, until };
 }
 
 async function statusesOf({ archive }: Course, status?: 'no-recordings'): Promise<readonly string[]> {
@@ -141,6 +147,41 @@ test('a later look publishes nothing that has been answered since: no bytes are 
   await course.archive.recordWaiting(subject, { version: 1, ...subject, ...wait, service: '1.2.3' }, running);
   await course.until(5 * HOUR);
   assert.deepEqual(course.published.slice(3), ['unknown', 'unknown']);
+});
+
+const UNREAD = new Failure('upstream-error', 'Genesys answered with a list that cannot be read in full.');
+
+test('a conversation whose list cannot be read in full waits in sight with what is wrong, until it can be (invariant 12)', async (t) => {
+  const course = await begin(
+    t,
+    (ageMs) => (ageMs >= HOUR ? ['call', 'screen'] : ['call']),
+    'recordings',
+    (ageMs) => (ageMs >= HOUR ? undefined : UNREAD),
+  );
+  for (const minutes of [1, 40]) {
+    await course.until(minutes * MINUTE);
+    const wait = await course.archive.waitingOf(CONVERSATION, running);
+    assert.deepEqual([wait?.code, wait?.reason], [UNREAD.code, UNREAD.message]);
+    assert.ok(Date.parse(wait?.nextTry ?? '') > Date.now(), 'its next look is told');
+  }
+  assert.deepEqual(await statusesOf(course), ['waiting']);
+  await course.until(5 * HOUR);
+  assert.deepEqual([course.published.includes('screen'), course.looks], [true, [0, 30, 240]]);
+  assert.equal(await course.archive.waitingOf(CONVERSATION, running), undefined);
+  await course.until(100 * HOUR);
+  assert.deepEqual(await statusesOf(course), []);
+});
+
+test('one that can never be read in full costs no look more, and says so with the last one', async (t) => {
+  const course = await begin(
+    t,
+    () => ['call'],
+    'recordings',
+    () => UNREAD,
+  );
+  await course.until(100 * HOUR);
+  assert.deepEqual([course.looks, course.lacking()], [[0, 30, 240, 4320], UNREAD]);
+  assert.equal((await course.archive.waitingOf(CONVERSATION, running))?.code, UNREAD.code);
 });
 
 test('a failure from before the event is no answer to it', async (t) => {

@@ -102,7 +102,10 @@ test('every usable entry of a list is listed, once, in its order, whatever stand
     const ids = entries.flatMap((each) => ('id' in each ? [each.id] : oddIdOf(each.odd, conversationId)));
     const expected = [...new Set(ids.map((id) => (isGuid(id) ? id.toLowerCase() : id)))];
     if (expected.length === 0) return;
-    const listed = listedRecordings({ status: 200, headers: {}, askedMs: 0, toldMs: 0, body }, conversationId);
+    const { entries: listed } = listedRecordings(
+      { status: 200, headers: {}, askedMs: 0, toldMs: 0, body },
+      conversationId,
+    );
     assert.deepEqual(
       listed.map(({ recordingId }) => recordingId),
       expected,

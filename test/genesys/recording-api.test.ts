@@ -402,6 +402,29 @@ test('an empty list or a 404 says what is listed now: nothing', async (t) => {
   assert.equal(server.requests('list:empty').length, 1);
 });
 
+test('a list says which of its entries cannot be read, and that it is still on its way (invariant 12)', async (t) => {
+  const { server, genesys, signal } = await setUp(t);
+  server.addConversation('C');
+  const lackingOf = async (fault: string) => {
+    server.fault('list:C', fault);
+    const { lacking, recordings, isComplete } = await genesys.recordingsOf('C', signal);
+    assert.deepEqual([recordings, isComplete], [[R], false]);
+    return [lacking?.code, /\((entry .*)\)/.exec(lacking?.message ?? '')?.[1]];
+  };
+  const good = '{"id":"R","media":"screen","fileState":"AVAILABLE"}';
+  assert.deepEqual(await lackingOf(`body:text:[null,${good},{"id":"X","conversationId":"D"}]`), [
+    'upstream-error',
+    'entry 1 has no usable id, entry 3 is of another conversation',
+  ]);
+  assert.deepEqual(await lackingOf(`body:text:[${good},{},{},{},{}]`), [
+    'upstream-error',
+    'entry 2 has no usable id, entry 3 has no usable id, entry 4 has no usable id, and so on, 4 in all',
+  ]);
+  assert.deepEqual(await lackingOf(`return-202; body:text:[${good}]`), ['not-ready', undefined]);
+  server.fault('list:C', `body:text:[${good}]`);
+  assert.equal((await genesys.recordingsOf('C', signal)).lacking, undefined);
+});
+
 test('ids that could not be stored are left out, and never all there is (SR-30) (C10)', async (t) => {
   const { server, genesys, signal } = await setUp(t);
   server.addConversation('C');

@@ -89,7 +89,11 @@ test('20,000 conversations a day, a third unrecorded, need at most 150 calls a m
         count('list');
         const index = Number(conversationId.slice(2));
         const listed = recordingsOf(index, Date.now() - began(conversationId));
-        return { recordings: listed.map((recordingId) => ({ recordingId, conversationId })), isComplete: false };
+        return {
+          recordings: listed.map((recordingId) => ({ recordingId, conversationId })),
+          isComplete: false,
+          lacking: undefined,
+        };
       },
       voicemailsOf: async () => [],
       locate: () => assert.fail('the pipeline does that'),
