@@ -4,7 +4,6 @@
  */
 import type { Failure, FailureCode } from '../failure.ts';
 import type { Handle, Settlement } from '../queue/queue.ts';
-import { isPerhapsItsOwn } from './day-troubles.ts';
 import type { Recording } from '../recording.ts';
 import { sleep } from '../waiting.ts';
 
@@ -30,7 +29,9 @@ const MAX_HELD = 1_000;
 const STANDSTILLS: ReadonlySet<FailureCode> = new Set(['archive-unavailable', 'misconfigured']);
 /** What only a person can change is not waited for: the next run asks again. */
 const LEFT_AT_ONCE: ReadonlySet<FailureCode> = new Set(['forbidden']);
-/** So often what Genesys answers nothing of is tried while others of its kind are archived: then it is no outage. */
+/** Genesys, or its media host, answers nothing, or something odd. */
+const UNANSWERED: ReadonlySet<FailureCode> = new Set(['upstream-unavailable', 'upstream-timeout', 'upstream-error']);
+/** So often that is tried while others of its kind are archived: then it is no outage. */
 const TRIED_ALONE = 3;
 /** So many in a row without one that got anywhere: the next ones would only cost calls, downloads and encoders. */
 const STANDSTILL_AFTER = 5;
@@ -56,7 +57,7 @@ interface Item {
   /** On the clock of `performance.now()`. */
   readonly firstMs: number;
   readonly dueMs: number;
-  /** How often Genesys answered nothing of it, or something odd. */
+  /** How often it was {@link UNANSWERED}. */
   readonly inVain: number;
 }
 
@@ -144,7 +145,7 @@ class CatchUp {
     const dueMs = performance.now() + afterMs;
     const isTooLate = dueMs - item.firstMs > (this.#needs.holdMs ?? HOLD_MS);
     const because = settlement.outcome === 'wait' ? settlement.because : undefined;
-    const inVain = item.inVain + (because !== undefined && isPerhapsItsOwn(because) ? 1 : 0);
+    const inVain = item.inVain + (because !== undefined && UNANSWERED.has(because.code) ? 1 : 0);
     const isAlone = inVain >= TRIED_ALONE && this.#doneMs > item.firstMs;
     const isForAPerson = because !== undefined && LEFT_AT_ONCE.has(because.code);
     if (isForAPerson || isAlone || isTooLate || this.#held.length >= MAX_HELD)
