@@ -3,8 +3,9 @@ import { readConfig, type Config } from '../config/config.ts';
 import { ConfigProblems } from '../config/reader.ts';
 import type { TraceExportOptions } from '../config/tracing.ts';
 import type { Command } from '../config/variables.ts';
-import { Failure } from '../failure.ts';
+import { Failure, systemCode } from '../failure.ts';
 import { takeDoor, type Door } from '../http/door.ts';
+import { FirstOfMinute } from '../telemetry/first-of-minute.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
 import { alignProxyVariables } from '../outbound.ts';
@@ -44,6 +45,7 @@ const EXIT_WITHIN_MS = 7_500;
 export async function runService(command: Command, deployable: Deployable, env: NodeJS.ProcessEnv): Promise<void> {
   const config = configOrExit(env, command);
   if (config === undefined) return;
+  outliveLog();
   const log = createLog({ level: config.logLevel, secrets: config.secrets, project: config.project });
   sayConfiguration(config, command, log);
   alignProxyVariables(env, config.proxies);
@@ -104,6 +106,17 @@ function configOrExit(env: NodeJS.ProcessEnv, command: Command): Config | undefi
     process.exitCode = 1;
     return undefined;
   }
+}
+
+/** Lines that nobody takes (a full disk, a reader that has gone) are lost, and that is said on stderr: no reason to stop archiving. */
+function outliveLog(): void {
+  const lost = new FirstOfMinute();
+  process.stdout.on('error', (error) => {
+    const code = systemCode(error) ?? 'unknown error';
+    if (lost.take(code) === undefined) return;
+    process.stderr.write(`Lines of the log are lost, since stdout cannot be written (${code}); the service goes on.\n`);
+  });
+  process.stderr.on('error', () => undefined);
 }
 
 async function openTraceExport(settings: TraceExportOptions, command: Command, context: Context): Promise<void> {
