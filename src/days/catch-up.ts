@@ -38,7 +38,8 @@ const STANDSTILL_AFTER = 5;
 
 /**
  * Resolves when all are over with, or, once `signal` aborts, when what was under way has stopped; the rest is then left.
- * @throws Failure where nothing can be stored any more: what was under way has stopped then, and the rest is left
+ * @throws Failure where nothing can be stored any more, and whatever `recordings` or the handler throw: what was under way has ended
+ * then, and the rest is left
  */
 export async function catchUp(
   recordings: AsyncIterable<Recording>,
@@ -46,7 +47,9 @@ export async function catchUp(
   signal: AbortSignal,
 ): Promise<CatchUpCounts> {
   const run = new CatchUp(recordings[Symbol.asyncIterator](), needs);
-  await Promise.all(Array.from({ length: needs.slots }, () => run.work(signal)));
+  await Promise.all(
+    Array.from({ length: needs.slots }, () => run.work(signal).catch((error: unknown) => run.break(error))),
+  );
   return run.end();
 }
 
@@ -72,7 +75,7 @@ class CatchUp {
   /** When one was archived last; on the clock of `performance.now()`. */
   #doneMs = -Infinity;
   #stuckInARow = 0;
-  #standstill: Failure | undefined;
+  #broken: { readonly error: unknown } | undefined;
 
   constructor(source: AsyncIterator<Recording>, needs: CatchUpNeeds) {
     this.#source = source;
@@ -80,7 +83,7 @@ class CatchUp {
   }
 
   async work(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted && this.#standstill === undefined) {
+    while (!signal.aborted && this.#broken === undefined) {
       const item = await this.#next(signal);
       if (item === undefined) return;
       this.#running += 1;
@@ -88,17 +91,22 @@ class CatchUp {
     }
   }
 
+  /** Nothing more is begun. The first error is the one that it ends with. */
+  break(error: unknown): void {
+    this.#broken ??= { error };
+  }
+
   async end(): Promise<CatchUpCounts> {
     if (!this.#isEmpty) await this.#source.return?.();
     for (const { recording } of this.#held) this.#over(recording, 'left');
     this.#held = [];
-    if (this.#standstill !== undefined) throw this.#standstill;
+    if (this.#broken !== undefined) throw this.#broken.error;
     return { ...this.#counts };
   }
 
   /** What is due, else what comes next, else what will be due first; undefined when nothing is left to do. */
   async #next(signal: AbortSignal): Promise<Item | undefined> {
-    while (!signal.aborted && this.#standstill === undefined) {
+    while (!signal.aborted && this.#broken === undefined) {
       const now = performance.now();
       if ((this.#held[0]?.dueMs ?? Infinity) <= now) return this.#held.shift();
       const fresh = this.#isEmpty ? undefined : await this.#fresh();
@@ -137,7 +145,7 @@ class CatchUp {
     if (outcome === 'done' || outcome === 'dead') this.#stuckInARow = 0;
     if (outcome !== 'wait' || settlement.because === undefined || !STANDSTILLS.has(settlement.because.code)) return;
     this.#stuckInARow += 1;
-    if (this.#stuckInARow >= STANDSTILL_AFTER) this.#standstill ??= settlement.because;
+    if (this.#stuckInARow >= STANDSTILL_AFTER) this.break(settlement.because);
   }
 
   #hold(item: Item, settlement: Exclude<Settlement, { outcome: 'done' | 'dead' }>): void {

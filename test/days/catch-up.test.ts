@@ -173,3 +173,36 @@ test('one that gets somewhere in between, or waits for a reason of its own, ends
   };
   assert.deepEqual(await catchUp(recordings(10), { handle, slots: 1 }, signal), { done: 10, failed: 0, left: 0 });
 });
+
+test('where no more can be named, or the work throws, it ends once what is under way has ended, with that', async () => {
+  const lost = new Failure('archive-unavailable', 'The listing ended.');
+  for (const breaks of ['source', 'work'] as const) {
+    const [begun, broken, gate] = [0, 0, 0].map(() => Promise.withResolvers<void>());
+    let isOver = false;
+    const named = async function* (): AsyncGenerator<Recording> {
+      yield { recordingId: 'r0', conversationId: 'c' };
+      await begun?.promise;
+      if (breaks === 'work') yield { recordingId: 'r1', conversationId: 'c' };
+      broken?.resolve();
+      throw lost;
+    };
+    const handle = async (delivery: Delivery): Promise<Settlement> => {
+      if (idOf(delivery) === 'r1') {
+        broken?.resolve();
+        throw lost;
+      }
+      begun?.resolve();
+      await gate?.promise;
+      isOver = true;
+      return { outcome: 'done' };
+    };
+    const ended = catchUp(named(), { handle, slots: 2 }, signal).then(
+      () => assert.fail('it cannot have ended well'),
+      (thrown: unknown) => ({ thrown, isOver }),
+    );
+    await broken?.promise;
+    await new Promise((resolve) => setImmediate(resolve));
+    gate?.resolve();
+    assert.deepEqual(await ended, { thrown: lost, isOver: true }, breaks);
+  }
+});
