@@ -12,8 +12,13 @@ export type CallState =
   | { readonly kind: 'archived'; readonly manifest: Manifest }
   | { readonly kind: 'missing'; readonly failure: FailureRecord }
   | { readonly kind: 'waiting'; readonly waiting: WaitingRecord }
-  /** undefined where its mark cannot be read. */
-  | { readonly kind: 'erased'; readonly mark: Pick<ErasedRecord, 'by' | 'erasedAt'> | undefined }
+  | {
+      readonly kind: 'erased';
+      /** undefined where it cannot be read. */
+      readonly mark: Pick<ErasedRecord, 'by' | 'erasedAt'> | undefined;
+      /** Nothing of it lies there any more; an erasure that was killed has only begun. */
+      readonly isOver: boolean;
+    }
   | { readonly kind: 'unknown' };
 
 export interface Call {
@@ -75,18 +80,29 @@ async function callState(
       recordingId === undefined ? undefined : await archive.findUnerased({ recordingId, conversationId }, signal);
     if (manifest !== undefined) return { kind: 'archived', manifest };
   } catch (thrown) {
-    if (thrown instanceof Failure && thrown.code === 'erased')
-      return { kind: 'erased', mark: await erasureMarkOf(subject, archive, signal) };
-    throw thrown;
+    if (!(thrown instanceof Failure && thrown.code === 'erased')) throw thrown;
+    const mark = await erasureMarkOf(subject, archive, signal);
+    return { kind: 'erased', mark, isOver: await isNothingLeft(subject, archive, signal) };
   }
   const whole = recordingId === undefined ? await erasureMarkOf(subject, archive, signal) : undefined;
-  if (whole !== undefined) return { kind: 'erased', mark: whole };
+  if (whole !== undefined)
+    return { kind: 'erased', mark: whole, isOver: await isNothingLeft(subject, archive, signal) };
   const [waiting, failure] = await Promise.all([
     archive.waitingOf(subject, signal),
     archive.failureOf(subject, signal),
   ]);
   if (waiting !== undefined) return { kind: 'waiting', waiting };
   return failure === undefined ? { kind: 'unknown' } : { kind: 'missing', failure };
+}
+
+async function isNothingLeft(
+  { recordingId, conversationId }: Subject,
+  archive: Pick<Archive, 'shelfOf' | 'recordingsOf'>,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (recordingId !== undefined) return (await archive.shelfOf({ recordingId, conversationId }, signal)) === undefined;
+  for await (const _ of archive.recordingsOf(conversationId ?? '_', signal)) return false;
+  return true;
 }
 
 /** Its own, else that of its conversation. */

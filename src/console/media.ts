@@ -8,6 +8,7 @@ import { isUnchanged } from '../http/range.ts';
 import { serveStored } from '../http/stored.ts';
 import { parseId, parseOptionalId, type Recording } from '../recording.ts';
 import { detailsFor } from './call.ts';
+import { mayHearLive } from './hearing.ts';
 import { data, SENT, type AnswerVisit, type ConsoleNeeds, type Visit } from './visit.ts';
 
 /** `/media/C/R`: from the archive, else made while it plays. */
@@ -24,6 +25,7 @@ export const sendMedia: AnswerVisit = async (visit, needs) => {
     return SENT;
   if (listen === undefined)
     throw new Failure('not-found', 'This recording is not archived, and nothing is made while it plays here.');
+  if (!mayHearLive(who, needs.hearing)) throw ofWhicheverDivision();
   if (isHead) {
     res.setHeader('Accept-Ranges', 'none').end();
     return SENT;
@@ -35,6 +37,12 @@ export const sendMedia: AnswerVisit = async (visit, needs) => {
   await countingFailures('live', attempt, { metrics: needs.metrics, leaving: signal });
   return SENT;
 };
+
+function ofWhicheverDivision(): Failure {
+  const text =
+    'This recording is not archived yet, and Genesys is asked for it by its id alone (GENESYS_RECORDING_API=media), which does not tell of which division it is. Whoever runs the service can let you listen to all, in CONSOLE_ROLES.';
+  return new Failure('unauthorized', text, { status: 403 });
+}
 
 /** `/media/C/R/original/N`: the media as Genesys served it, where it was kept; to be saved, never shown. */
 export const sendOriginal: AnswerVisit = async (visit, needs) => {

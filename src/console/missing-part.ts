@@ -1,7 +1,9 @@
 /** A recording that is not in the archive → why, what comes next, and what can be done meanwhile. */
 import { Failure, FAILURES, isFailureCode } from '../failure.ts';
 import { pathOf, type Recording } from '../recording.ts';
+import { type Subject, subjectKey } from '../archive/names.ts';
 import type { Call } from './call.ts';
+import { mayHearLive } from './hearing.ts';
 import { html, named, type Html } from './html.ts';
 import type { ConsoleNeeds, Visit } from './visit.ts';
 import { timeOf } from './words-for.ts';
@@ -17,18 +19,7 @@ export function missingPart(call: Call, { visit, needs, isNow }: MissingPlace): 
   const { state, subject } = call;
   switch (state.kind) {
     case 'erased':
-      return stateBox(
-        'Erased',
-        html`<p>
-          It was erased on
-          purpose${state.mark !== undefined && html`, ${timeOf(state.mark.erasedAt, 'moment')}, by ${named(state.mark.by)}`}:
-          it is neither played nor made again, and its facts are
-          gone.${
-            visit.who.roles.has('audit') &&
-            html` <a href="${`/console/audit?C=${subject.conversationId ?? ''}`}">The audit</a> says the same, and why.`
-          }
-        </p>`,
-      );
+      return erasedBox(subject, state, visit);
     case 'waiting':
       return html`${stateBox(
         'Not archived yet',
@@ -38,14 +29,49 @@ export function missingPart(call: Call, { visit, needs, isNow }: MissingPlace): 
             by itself. ${nextOf(state.waiting.code)}
           </p>`,
         'warn',
-      )}${isNow && liveOffer(call, needs)}`;
+      )}${isNow && liveOffer(call, { visit, needs })}`;
     case 'missing':
       return missingBox(call, state.failure, { visit, needs, isNow });
     case 'unknown':
-      return html`${stateBox('Not in the archive', unknownWords(call))}${isNow && liveOffer(call, needs)}`;
+      return html`${stateBox('Not in the archive', unknownWords(call))}${isNow && liveOffer(call, { visit, needs })}`;
     case 'archived':
       throw new Failure('internal', 'What is archived is not missing.');
   }
+}
+
+function erasedBox(
+  subject: Subject,
+  { mark, isOver }: Extract<Call['state'], { kind: 'erased' }>,
+  { who }: Visit,
+): Html {
+  const by = mark !== undefined && html`, ${timeOf(mark.erasedAt, 'moment')}, by ${named(mark.by)}`;
+  const audit =
+    who.roles.has('audit') &&
+    html` <a href="${`/console/audit?C=${subject.conversationId ?? ''}`}">The audit</a> says the same, and why.`;
+  if (isOver)
+    return stateBox(
+      'Erased',
+      html`<p>It was erased on purpose${by}: it is neither played nor made again, and its facts are gone.${audit}</p>`,
+    );
+  const again = `archiver erase --${subject.recordingId === undefined ? 'conversation' : 'recording'} ${addressed(subject)}`;
+  return stateBox(
+    'Being erased',
+    html`<p>Its erasure was begun on purpose${by}: it is neither played nor made again.${audit}</p>
+      <p>
+        It is not over: something of it is still there.
+        ${
+          who.roles.has('erase')
+            ? html`<a href="/console/erase?of=${subjectKey(subject)}">Erase it again</a>, which ends it.`
+            : html`<code>${again}</code> ends it.`
+        }
+      </p>`,
+    'warn',
+  );
+}
+
+/** As commands take it. */
+function addressed({ conversationId, recordingId }: Subject): string {
+  return recordingId === undefined ? (conversationId ?? '_') : pathOf({ recordingId, conversationId });
 }
 
 function unknownWords({ subject, conversation }: Call): Html {
@@ -85,7 +111,7 @@ function missingBox(call: Call, failure: MissingState, at: MissingPlace): Html {
       ${idsPart(call)}`,
     isFailed ? 'bad' : '',
   );
-  return html`${box}${isFailed && at.isNow && !NOWHERE.has(failure.code) && liveOffer(call, at.needs)}`;
+  return html`${box}${isFailed && at.isNow && !NOWHERE.has(failure.code) && liveOffer(call, at)}`;
 }
 
 function idsPart({ subject: { conversationId, recordingId } }: Call): Html {
@@ -115,8 +141,11 @@ function stateBox(title: string, words: Html, tone: '' | 'warn' | 'bad' = ''): H
 }
 
 /** What is made while it plays cannot be sought in. */
-function liveOffer({ subject: { recordingId, conversationId } }: Call, { hearing }: ConsoleNeeds): Html | undefined {
-  if (recordingId === undefined || hearing.listen === undefined) return undefined;
+function liveOffer(
+  { subject: { recordingId, conversationId } }: Call,
+  { visit, needs }: Pick<MissingPlace, 'visit' | 'needs'>,
+): Html | undefined {
+  if (recordingId === undefined || !mayHearLive(visit.who, needs.hearing)) return undefined;
   const recording: Recording = { recordingId, conversationId };
   return html`<section class="state" aria-labelledby="live">
     <h3 id="live">Listen now</h3>

@@ -65,7 +65,8 @@ export async function consoleRoutes(
   const now = (): Date => new Date();
   const publicUrl = config.publicUrl ?? door.url;
   const { doorkeeper, tokens, keys } = await openDoor({ config, publicUrl, witness, log, now });
-  const hearing = { ...turnstiles(), listen, channelNames: config.channelNames };
+  const asksByConversation = config.genesys.recordingApi !== 'media';
+  const hearing = { ...turnstiles(), listen, asksByConversation, channelNames: config.channelNames };
   const divisions = new DivisionNames(archive.notes);
   const hashed = (text: string): string => keys.hashed(text);
   const health = new HealthWatch({ archive, queue, parts: new Readiness(dependencies), now });

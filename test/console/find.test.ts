@@ -5,6 +5,7 @@ import type { AuditRecord } from '../../src/audit/audit.ts';
 import { writeProof } from '../../src/archive/proofs.ts';
 import type { Identity } from '../../src/console/who/identity.ts';
 import { Failure } from '../../src/failure.ts';
+import { Turnstile } from '../../src/http/turnstile.ts';
 import type { Pipeline } from '../../src/pipeline.ts';
 import { failureOf, waitingOf } from '../support/archive/content.ts';
 import { addCall, addDetails } from '../support/console/calls.ts';
@@ -357,7 +358,6 @@ test('what the player says it played is on record as its claim; a form of nobody
 test('what is not archived yet is made while it plays, where this deployable makes anything', async () => {
   assert.equal((await scene.get('/console/media/w/w1')).status, 404);
   assert.doesNotMatch(wordsIn(await pageAt('/console/recordings/w/w1')), /Listen now/);
-  const { Turnstile } = await import('../../src/http/turnstile.ts');
   const door = new Turnstile({ all: 2, perKey: 2, retryAfterMs: 1, what: 'listeners' });
   live = async () => ({
     contentType: 'audio/webm',
@@ -371,6 +371,7 @@ test('what is not archived yet is made while it plays, where this deployable mak
         listeners: door,
         liveListeners: door,
         listen: (...asked) => live(...asked),
+        asksByConversation: true,
         channelNames: ['customer', 'agent'],
       },
     },
@@ -387,6 +388,36 @@ test('what is not archived yet is made while it plays, where this deployable mak
     throw new Failure('not-ready', 'Genesys still transcodes it.');
   };
   assert.equal((await making.get('/console/media/w/w1')).status, 409);
+});
+
+test('where Genesys is asked by a recording’s id alone nobody hears another division’s by naming a conversation of his own', async () => {
+  const door = new Turnstile({ all: 2, perKey: 2, retryAfterMs: 1, what: 'listeners' });
+  live = async () => ({
+    contentType: 'audio/webm',
+    body: (async function* () {
+      yield Buffer.from('live');
+    })(),
+  });
+  for (const asksByConversation of [true, false]) {
+    await using making = await openConsoleScene({
+      needs: {
+        hearing: {
+          listeners: door,
+          liveListeners: door,
+          listen: (...asked) => live(...asked),
+          asksByConversation,
+          channelNames: ['customer', 'agent'],
+        },
+      },
+    });
+    await addDetails(making.archive, 'mine', { division: 'division-2' });
+    assert.equal((await making.get('/console/media/mine/of-another')).status, 200);
+    making.who = { ...EVERYBODY, divisions: new Set(['division-2']) };
+    const isAllowed = asksByConversation;
+    assert.equal((await making.get('/console/media/mine/of-another')).status, isAllowed ? 200 : 403);
+    const offer = wordsIn(await (await making.get('/console/recordings/mine/of-another')).text());
+    assert.equal(/Listen now/.test(offer), isAllowed);
+  }
 });
 
 test('an address that makes no sense is refused with the field that is wrong', async () => {

@@ -116,9 +116,17 @@ test('what an erasure that was killed has only marked is erased on its page, and
   await markErased(mark, scene.archive.notes, signal());
   for (const path of asked) assert.equal((await scene.get(path)).status, 410, path);
   const text = await (await scene.get(HERE)).text();
-  assert.match(textOf(text), /Erased It was erased on purpose, 27 Nov 2026, \d\d:\d\d , by dpo/);
+  assert.match(
+    textOf(text),
+    /Being erased Its erasure was begun on purpose, 27 Nov 2026, \d\d:\d\d , by dpo : .* It is not over: something of it is still there\. Erase it again , which ends it\./,
+  );
   assert.doesNotMatch(text, /<audio|call-player/);
   assert.equal((await scene.post('/console/verify', { of: 'c1.r1' }, HERE)).status, 410);
+  scene.who = { ...EVERYBODY, roles: new Set(['listen']) };
+  assert.match(textOf(await (await scene.get(HERE)).text()), /archiver erase --recording c1\/r1 ends it\./);
+  scene.who = EVERYBODY;
+  await scene.post('/console/erase', { of: 'c1.r1', id: 'r1', count: '1', reason: 'asked for' }, HERE);
+  assert.match(textOf(await (await scene.get(HERE)).text()), /Erased It was erased on purpose, .* its facts are gone/);
 });
 
 const ACTS = [

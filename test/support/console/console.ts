@@ -61,7 +61,7 @@ export const EVERYBODY: Identity = {
 function hearingOf(): Hearing {
   const listeners = new Turnstile({ all: 100, perKey: 100, retryAfterMs: 1_000, what: 'listeners' });
   const liveListeners = new Turnstile({ all: 4, perKey: 4, retryAfterMs: 1_000, what: 'live listeners' });
-  return { listeners, liveListeners, listen: undefined, channelNames: ['customer', 'agent'] };
+  return { listeners, liveListeners, listen: undefined, asksByConversation: true, channelNames: ['customer', 'agent'] };
 }
 
 export interface SceneOptions {
