@@ -6,14 +6,23 @@ import { Failure } from '../failure.ts';
 import { Fields } from '../fields.ts';
 import { isId, parseId } from '../recording.ts';
 import { sleep } from '../waiting.ts';
+import type { ApiAnswer } from './api.ts';
 import type { CountedConversation, CountedDay } from './census.ts';
+import type { OAuthClient } from './client.ts';
 import type { JsonAnswer } from './exchange.ts';
 
 /** One call with the token's patience: `POST` of a question may be repeated, nothing here changes anything. */
 export type AskAnalytics = (
-  asked: { readonly method: 'GET' | 'POST'; readonly path: string; readonly body?: unknown },
+  asked: {
+    readonly method: 'GET' | 'POST';
+    readonly path: string;
+    readonly body?: unknown;
+    readonly client?: OAuthClient | undefined;
+  },
   signal: AbortSignal,
-) => Promise<JsonAnswer>;
+) => Promise<AnalyticsAnswer>;
+
+type AnalyticsAnswer = JsonAnswer & Partial<Pick<ApiAnswer, 'client'>>;
 
 export interface AnalyticsNeeds {
   readonly ask: AskAnalytics;
@@ -116,7 +125,7 @@ async function askRecorded(
   query: object,
   { needs, path }: { readonly needs: AnalyticsNeeds; readonly path: string },
   signal: AbortSignal,
-): Promise<JsonAnswer> {
+): Promise<AnalyticsAnswer> {
   try {
     return await needs.ask({ method: 'POST', path, body: { ...query, segmentFilters: RECORDED } }, signal);
   } catch (thrown) {
@@ -134,34 +143,48 @@ interface JobPage {
 class JobEnded extends Error {}
 
 async function* jobPages(day: string, needs: AnalyticsNeeds, signal: AbortSignal): AsyncGenerator<JobPage> {
-  const jobId = await submitJob(day, needs, signal);
-  await jobFulfilled(jobId, needs, signal);
+  const job = await submitJob(day, needs, signal);
+  await jobFulfilled(job, needs, signal);
   const cursors = new Set<string>();
   for (let cursor: string | undefined; ;) {
-    const fields = Fields.in((await resultsOf(jobId, { cursor, needs }, signal)).body);
+    const fields = Fields.in((await resultsOf(job, { cursor, needs }, signal)).body);
     if (fields === undefined) throw unexpectedAnalytics('no page of results');
-    yield { conversations: fields.array('conversations') ?? [], dataUntil: fields.instant('dataAvailabilityDate') };
     cursor = fields.text('cursor');
-    if (cursor === undefined || cursor === '') return;
+    const isLast = cursor === undefined || cursor === '';
+    // Where there are none, or no more, Genesys leaves the name away as well.
+    if (fields.array('conversations') === undefined && (!isLast || fields.raw('conversations') !== undefined))
+      throw unexpectedAnalytics('a page of results without conversations');
+    yield { conversations: fields.array('conversations') ?? [], dataUntil: fields.instant('dataAvailabilityDate') };
+    if (cursor === undefined || isLast) return;
     if (cursors.has(cursor)) throw unexpectedAnalytics('the same page of results twice');
     cursors.add(cursor);
   }
 }
 
-async function submitJob(day: string, needs: AnalyticsNeeds, signal: AbortSignal): Promise<string> {
-  const query = { interval: intervalOf(startOf(day), endOfDay(day)), startOfDayIntervalMatching: true, ...ORDERED };
-  const { body } = await askRecorded(query, { needs, path: `${DETAILS}/jobs` }, signal);
-  const jobId = Fields.in(body)?.text('jobId');
-  if (jobId === undefined || !isId(jobId)) throw unexpectedAnalytics('no jobId');
-  return jobId;
+interface SubmittedJob {
+  readonly jobId: string;
+  /** Who asked for it. */
+  readonly client: OAuthClient | undefined;
 }
 
-async function jobFulfilled(jobId: string, needs: AnalyticsNeeds, signal: AbortSignal): Promise<void> {
+async function submitJob(day: string, needs: AnalyticsNeeds, signal: AbortSignal): Promise<SubmittedJob> {
+  const query = { interval: intervalOf(startOf(day), endOfDay(day)), startOfDayIntervalMatching: true, ...ORDERED };
+  const { body, client } = await askRecorded(query, { needs, path: `${DETAILS}/jobs` }, signal);
+  const jobId = Fields.in(body)?.text('jobId');
+  if (jobId === undefined || !isId(jobId)) throw unexpectedAnalytics('no jobId');
+  return { jobId, client };
+}
+
+async function jobFulfilled(
+  { jobId, client }: SubmittedJob,
+  needs: AnalyticsNeeds,
+  signal: AbortSignal,
+): Promise<void> {
   const { ask, onPoll, pollMs = POLL_MS } = needs;
   const end = performance.now() + JOB_WITHIN_MS;
   for (let waitMs = pollMs; ; waitMs = Math.min(2 * waitMs, 10 * pollMs)) {
     onPoll();
-    const { body } = await ask({ method: 'GET', path: `${DETAILS}/jobs/${jobId}` }, signal);
+    const { body } = await ask({ method: 'GET', path: `${DETAILS}/jobs/${jobId}`, client }, signal);
     const fields = Fields.in(body);
     const state = fields?.text('state') ?? '';
     if (state === 'FULFILLED') return;
@@ -177,13 +200,14 @@ async function jobFulfilled(jobId: string, needs: AnalyticsNeeds, signal: AbortS
 
 /** Results of a job that has expired meanwhile are gone. */
 async function resultsOf(
-  jobId: string,
+  { jobId, client }: SubmittedJob,
   { cursor, needs }: { readonly cursor: string | undefined; readonly needs: AnalyticsNeeds },
   signal: AbortSignal,
 ): Promise<JsonAnswer> {
   const query = new URLSearchParams({ pageSize: String(PAGE_SIZE), ...(cursor === undefined ? {} : { cursor }) });
   try {
-    return await needs.ask({ method: 'GET', path: `${DETAILS}/jobs/${jobId}/results?${query.toString()}` }, signal);
+    const path = `${DETAILS}/jobs/${jobId}/results?${query.toString()}`;
+    return await needs.ask({ method: 'GET', path, client }, signal);
   } catch (thrown) {
     const isGone = thrown instanceof Failure && ['not-found', 'gone', 'bad-request'].includes(thrown.code);
     throw isGone ? new JobEnded('its results are gone') : thrown;

@@ -31,9 +31,16 @@ interface ApiCall {
   /** Sent as JSON. */
   readonly body?: unknown;
   readonly caller: GenesysCaller;
+  /** Who asked for the job that this is about: nobody else is told of it. */
+  readonly client?: OAuthClient | undefined;
   readonly patience?: Patience;
   /** See {@link JsonRequest.maxAnswerBytes}. */
   readonly maxAnswerBytes?: number;
+}
+
+export interface ApiAnswer extends JsonAnswer {
+  /** Who asked. */
+  readonly client: OAuthClient;
 }
 
 /** A token in use; `revoke` says that Genesys refused it. */
@@ -70,7 +77,7 @@ export class Api {
    * @throws Failure `forbidden`, `not-found`, `gone`, `bad-request`, `misconfigured`, `rate-limited`, `busy` (a listener's
    * share is used up), `upstream-unavailable`, `upstream-timeout`, `upstream-error`; `afterMs` is the Retry-After, whole.
    */
-  ask(call: ApiCall, signal: AbortSignal): Promise<JsonAnswer> {
+  ask(call: ApiCall, signal: AbortSignal): Promise<ApiAnswer> {
     const patience = patienceOfCall(call, this.#patience);
     const tries = call.method === 'PUT' ? 1 : patience.tries;
     return this.#told(
@@ -113,7 +120,7 @@ export class Api {
     for (const { tokens } of this.#clients) tokens.close();
   }
 
-  async #attempt(call: ApiCall, leftMs: number, signal: AbortSignal): Promise<JsonAnswer> {
+  async #attempt(call: ApiCall, leftMs: number, signal: AbortSignal): Promise<ApiAnswer> {
     this.#outage.check(performance.now());
     try {
       const answer = await this.#accepted(call, leftMs, signal);
@@ -125,11 +132,11 @@ export class Api {
     }
   }
 
-  async #accepted(call: ApiCall, leftMs: number, signal: AbortSignal): Promise<JsonAnswer> {
+  async #accepted(call: ApiCall, leftMs: number, signal: AbortSignal): Promise<ApiAnswer> {
     const asker = { caller: call.caller, endsAt: performance.now() + leftMs };
-    const client = this.#next(call.caller);
+    const client = call.client ?? this.#next(call.caller);
     const answer = await client.send(this.#exchangeOf(call), asker, signal);
-    if (answer.status >= 200 && answer.status < 300) return answer;
+    if (answer.status >= 200 && answer.status < 300) return { ...answer, client };
     const failure = refusalFailure(answer, call.path);
     if (answer.status === 429 && failure.afterMs !== undefined) client.pause(failure.afterMs);
     throw failure;

@@ -96,13 +96,14 @@ export class OriginalBatches {
       { method: 'POST', path: PATH, body: { batchDownloadRequestList: list }, caller: 'worker' },
       signal,
     );
+    const { client } = submitted;
     const id = Fields.in(submitted.body)?.text('id');
     if (id === undefined || id === '') throw new Failure('upstream-error', 'Genesys answered with a batch without id.');
     const scale = pollMs / (POLL_AFTER_MS[0] ?? 1);
     const untilMs = performance.now() + PATIENCE_MS;
     for (let poll = 0; ; poll += 1) {
       await sleep((POLL_AFTER_MS[Math.min(poll, POLL_AFTER_MS.length - 1)] ?? 0) * scale, signal);
-      const { body } = await api.ask({ path: `${PATH}/${encodeURIComponent(id)}`, caller: 'worker' }, signal);
+      const { body } = await api.ask({ path: `${PATH}/${encodeURIComponent(id)}`, caller: 'worker', client }, signal);
       const job = Fields.in(body);
       if (isOver(job) || performance.now() > untilMs) return loneUrlsIn(job);
     }

@@ -6,8 +6,8 @@ import { createDownloader, type Downloader } from '../download/download.ts';
 import { Failure } from '../failure.ts';
 import { Fields } from '../fields.ts';
 import { sleep } from '../waiting.ts';
-import { Api } from './api.ts';
-import { createAgent, type JsonAnswer } from './exchange.ts';
+import { Api, type ApiAnswer } from './api.ts';
+import { createAgent } from './exchange.ts';
 
 /** What is not there; a whole conversation where no recording is named. */
 export interface Absence {
@@ -92,15 +92,16 @@ export class GenesysInquiry {
     const interval = `${day}T00:00:00.000Z/${new Date().toISOString()}`;
     const filters = [{ property: 'Action', value: 'Delete' }];
     const path = '/api/v2/quality/conversations/audits/query';
-    const id = Fields.in((await this.#post(path, { interval, filters }, signal)).body)?.text('id');
+    const { body, client } = await this.#post(path, { interval, filters }, signal);
+    const id = Fields.in(body)?.text('id');
     if (id === undefined) throw oddInquiry('no audit query');
-    await this.#untilDone(`${path}/${encodeURIComponent(id)}`, signal);
+    await this.#untilDone({ path: `${path}/${encodeURIComponent(id)}`, client }, signal);
     const testimonies: Testimony[] = [];
     let cursor: string | undefined;
     for (let page = 0; page < MOST_PAGES; page += 1) {
       const query = new URLSearchParams({ pageSize: '100', ...(cursor === undefined ? {} : { cursor }) });
       const results = `${path}/${encodeURIComponent(id)}/results?${query.toString()}`;
-      const fields = Fields.in((await this.#get(results, signal)).body);
+      const fields = Fields.in((await this.#get({ path: results, client }, signal)).body);
       for (const entry of fields?.array('entities') ?? []) testimonies.push(...auditOf(Fields.in(entry), absences));
       cursor = fields?.text('cursor');
       if (cursor === undefined || cursor === '') break;
@@ -113,7 +114,8 @@ export class GenesysInquiry {
     const testimonies: Testimony[] = [];
     for (let pageNumber = 1; pageNumber <= MOST_PAGES; pageNumber += 1) {
       const query = new URLSearchParams({ hasConversation: 'true', pageSize: '100', pageNumber: String(pageNumber) });
-      const fields = Fields.in((await this.#get(`/api/v2/orphanrecordings?${query.toString()}`, signal)).body);
+      const path = `/api/v2/orphanrecordings?${query.toString()}`;
+      const fields = Fields.in((await this.#get({ path }, signal)).body);
       const entities = fields?.array('entities') ?? [];
       for (const entry of entities) testimonies.push(...orphanOf(Fields.in(entry), absences));
       if (entities.length < 100) break;
@@ -134,11 +136,12 @@ export class GenesysInquiry {
     return testimonies;
   }
 
-  async #report(body: object, signal: AbortSignal): Promise<string> {
+  async #report(asked: object, signal: AbortSignal): Promise<string> {
     const path = '/api/v2/recording/uploads/reports';
-    const id = Fields.in((await this.#post(path, body, signal)).body)?.text('id');
+    const { body, client } = await this.#post(path, asked, signal);
+    const id = Fields.in(body)?.text('id');
     if (id === undefined) throw oddInquiry('no upload report');
-    const report = await this.#untilDone(`${path}/${encodeURIComponent(id)}`, signal);
+    const report = await this.#untilDone({ path: `${path}/${encodeURIComponent(id)}`, client }, signal);
     const url = URL.parse(report?.text('signedUrl') ?? '');
     return url === null ? '' : this.#download(url, signal);
   }
@@ -150,9 +153,9 @@ export class GenesysInquiry {
     return Buffer.concat(chunks).toString('utf8');
   }
 
-  async #untilDone(path: string, signal: AbortSignal): Promise<Fields | undefined> {
+  async #untilDone(asked: Question, signal: AbortSignal): Promise<Fields | undefined> {
     for (let poll = 0; poll < MOST_POLLS; poll += 1) {
-      const fields = Fields.in((await this.#get(path, signal)).body);
+      const fields = Fields.in((await this.#get(asked, signal)).body);
       const state = (fields?.text('state') ?? '').toLowerCase();
       if (['completed', 'succeeded', 'fulfilled'].includes(state)) return fields;
       if (['failed', 'cancelled', 'expired'].includes(state)) throw oddInquiry(`the state ${state}`);
@@ -161,16 +164,19 @@ export class GenesysInquiry {
     throw new Failure('upstream-timeout', 'Genesys did not answer the inquiry in time; run the command again later.');
   }
 
-  #get(path: string, signal: AbortSignal): Promise<JsonAnswer> {
+  #get(asked: Question, signal: AbortSignal): Promise<ApiAnswer> {
     this.calls += 1;
-    return this.#api.ask({ path, caller: 'worker' }, signal);
+    return this.#api.ask({ ...asked, caller: 'worker' }, signal);
   }
 
-  #post(path: string, body: object, signal: AbortSignal): Promise<JsonAnswer> {
+  #post(path: string, body: object, signal: AbortSignal): Promise<ApiAnswer> {
     this.calls += 1;
     return this.#api.ask({ method: 'POST', path, body, caller: 'worker' }, signal);
   }
 }
+
+/** By whoever asked for what it is about, where it is a job. */
+type Question = Pick<Parameters<Api['ask']>[0], 'path' | 'client'>;
 
 const UPLOADS: Readonly<Record<(typeof UPLOAD_STATES)[number], string>> = {
   Failure: 'its upload from the Edge failed',

@@ -113,6 +113,22 @@ test('results that say of themselves that they do not reach the end of the day a
   assert.equal(counted.isWhole(), false);
 });
 
+for (const page of ['{"cursor":"2"}', '{"conversations":null}', '{"conversations":{"0":{}}}'])
+  test(`a page of results that has no list of conversations (${page}) is no page, and no day is whole by it (invariant 16)`, async (t) => {
+    const { server, needs } = await setUp(t);
+    fill(server, 25);
+    Object.assign(server.analytics, { pageSize: 10 });
+    server.fault('analytics-results:*', `body:text:${page}`);
+    await assert.rejects(idsOf(countClosedDay(DAY, needs, signal)), { code: 'upstream-error' });
+  });
+
+test('a day without conversations may be told without their name', async (t) => {
+  const { server, needs } = await setUp(t);
+  server.fault('analytics-results:*', 'body:text:{"dataAvailabilityDate":"2026-11-28T00:00:00.000Z"}');
+  const counted = countClosedDay(DAY, needs, signal);
+  assert.deepEqual([await idsOf(counted), counted.isWhole()], [[], true]);
+});
+
 test('where filters are refused all are asked for, and sessions tell which were recorded', async (t) => {
   const { server, needs } = await setUp(t);
   for (const recorded of ['voice', 'screen', 'snippet', 'no'] as const)

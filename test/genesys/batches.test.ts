@@ -4,7 +4,12 @@ import { test, type TestContext } from 'node:test';
 import { buffer } from 'node:stream/consumers';
 import type { ExpectedRecording } from '../../src/genesys/census.ts';
 import { createGenesys, type OpenGenesys } from '../../src/genesys/open-genesys.ts';
-import { type GenesysServer, type SimulatedRecording, startGenesysServer } from '../support/genesys/server.ts';
+import {
+  type GenesysServer,
+  type SimulatedClient,
+  type SimulatedRecording,
+  startGenesysServer,
+} from '../support/genesys/server.ts';
 
 const START = '2026-11-25T10:00:00.000Z';
 
@@ -16,8 +21,11 @@ interface Scene {
   readonly locateAll: (recordings: readonly ExpectedRecording[]) => Promise<readonly string[]>;
 }
 
-async function setUp(t: TestContext): Promise<Scene> {
-  const server = await startGenesysServer({ rateLimit: { allowed: 100_000, windowS: 60 } });
+async function setUp(t: TestContext, clients?: readonly SimulatedClient[]): Promise<Scene> {
+  const server = await startGenesysServer({
+    rateLimit: { allowed: 100_000, windowS: 60 },
+    ...(clients === undefined ? {} : { clients }),
+  });
   const genesys = createGenesys(server.config(), { patienceMs: 2_000, baseDelayMs: 1, batchPollMs: 1 });
   t.after(async () => {
     await genesys.close();
@@ -108,6 +116,13 @@ for (const fileState of ['', 'UPLOADING', 'ARCHIVED'])
     const one = { ...add(server, 0), startedAt: undefined, media: 'audio', fileState };
     assert.deepEqual(kinds(await locateAll([one])), OWN_WAY);
   });
+
+test('with several clients a batch is asked about by the one that asked for it', async (t) => {
+  const clients = ['a', 'b', 'c'].map((id) => ({ id, secret: `secret of ${id}` }));
+  const { server, locateAll } = await setUp(t, clients);
+  const routes = await locateAll(Array.from({ length: 120 }, (_, index) => add(server, index)));
+  assert.deepEqual(kinds(routes), { batch: 2, 'batch-status': 4 });
+});
 
 test('what a batch does not know goes its own way, and is what that says', async (t) => {
   const { server, genesys, signal } = await setUp(t);
