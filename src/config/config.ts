@@ -153,6 +153,7 @@ function readQueue(read: Reader, command: Command): QueueConfig {
     read.problem('QUEUE_URL', 'expected sqlite:PATH or pubsub://PROJECT/TOPIC?subscription=NAME');
     return { kind: 'sqlite', path: '' };
   }
+  if (queue.kind === 'sqlite') checkPath(queue.path, { name: 'QUEUE_URL', scheme: 'sqlite' }, read);
   const pulls = queue.kind === 'sqlite' || queue.subscription !== undefined;
   if (hasPart(command, 'push') && !pulls && !read.isSet('PUSH_AUDIENCE'))
     read.problem(
@@ -164,16 +165,26 @@ function readQueue(read: Reader, command: Command): QueueConfig {
 
 function parseQueueUrl(text: string): QueueConfig | undefined {
   const path = /^sqlite:(.+)$/.exec(text)?.[1];
-  if (path !== undefined) return isOfShell(path) ? undefined : { kind: 'sqlite', path };
+  if (path !== undefined) return { kind: 'sqlite', path };
   const [, project, topic, subscription] =
     /^pubsub:\/\/([^/?#]+)\/([^/?#]+)(?:\?subscription=([^&#]+))?$/.exec(text) ?? [];
   if (project === undefined || topic === undefined) return undefined;
   return { kind: 'pubsub', project, topic, subscription };
 }
 
-/** `~` is a home to a shell, and only where a word begins with it: here it would be a folder of that name. */
-function isOfShell(path: string): boolean {
-  return /^~(\/|$)/.test(path);
+/** `~` is a home to a shell alone, and what stands behind two slashes a host to other programs: here both would be folders, elsewhere than meant. */
+function checkPath(
+  path: string,
+  { name, scheme }: { readonly name: 'QUEUE_URL' | 'ARCHIVE_URL'; readonly scheme: string },
+  read: Reader,
+): void {
+  if (/^~(\/|$)/.test(path))
+    read.problem(name, `nobody reads ~ here: write the path in full, such as ${scheme}:/srv/…`);
+  if (/^\/\/[^/]/.test(path))
+    read.problem(
+      name,
+      `two slashes are one too many or one too few: ${scheme}:PATH is looked for where this is started, ${scheme}:/PATH from the root`,
+    );
 }
 
 function readArchive(read: Reader, linkLifetimeS: number): ArchiveConfig {
@@ -184,8 +195,7 @@ function readArchive(read: Reader, linkLifetimeS: number): ArchiveConfig {
   const linkHost = readLinkHost(read);
   const path = /^file:(.+)$/s.exec(value)?.[1];
   if (path !== undefined) {
-    if (isOfShell(path))
-      read.problem('ARCHIVE_URL', 'nobody reads ~ here: write the folder in full, such as file:/srv/archive');
+    checkPath(path, { name: 'ARCHIVE_URL', scheme: 'file' }, read);
     return folderAt(path, linkKeys);
   }
   const match = /^gs:\/\/([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])(?:\/([^?#]*))?$/.exec(value);

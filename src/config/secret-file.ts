@@ -1,6 +1,6 @@
 /** The file that X_FILE names → what X is, again each time the file changes, without a restart. */
-import { closeSync, fstatSync, openSync, readFileSync, unwatchFile, watchFile } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { closeSync, createReadStream, fstatSync, openSync, readSync, unwatchFile, watchFile } from 'node:fs';
+import { buffer } from 'node:stream/consumers';
 import { systemCode } from '../failure.ts';
 
 const MAX_BYTES = 64 * 1024;
@@ -15,19 +15,40 @@ export interface SecretText {
   readonly isRegular: boolean;
 }
 
-/** @throws Error whose message says why it cannot be had: the file is too large, or the system's word */
+/** @throws UnusableSecret, or what the system says */
 export function readSecret(path: string): SecretText {
   const file = openSync(path, 'r');
   try {
-    return { text: withinBounds(readFileSync(file)), isRegular: fstatSync(file).isFile() };
+    const bytes = Buffer.alloc(MAX_BYTES + 1);
+    let length = 0;
+    for (let read = -1; read !== 0 && length < bytes.length; length += read)
+      read = readSync(file, bytes, length, bytes.length - length, null);
+    return { text: textOf(bytes.subarray(0, length)), isRegular: fstatSync(file).isFile() };
   } finally {
     closeSync(file);
   }
 }
 
-function withinBounds(bytes: Buffer): string {
-  if (bytes.length > MAX_BYTES) throw new Error(`larger than ${String(MAX_BYTES)} bytes`);
-  return bytes.toString('utf8');
+/** What a file of secrets cannot be, and why. */
+export class UnusableSecret extends Error {
+  override readonly name = 'UnusableSecret';
+}
+
+const UTF8 = new TextDecoder('utf-8', { fatal: true });
+
+/** An editor or a shell that writes UTF-16 would else make a key of it that nobody can send. */
+function textOf(bytes: Buffer): string {
+  if (bytes.length > MAX_BYTES) throw new UnusableSecret(`it is larger than ${String(MAX_BYTES)} bytes`);
+  try {
+    return UTF8.decode(bytes);
+  } catch (cause) {
+    throw new UnusableSecret('it is no text in UTF-8', { cause });
+  }
+}
+
+/** Why it cannot be had, in words. */
+export function reasonOf(error: unknown): string {
+  return error instanceof UnusableSecret ? error.message : (systemCode(error) ?? String(error));
 }
 
 export interface SecretChange {
@@ -87,9 +108,9 @@ export class SecretFile {
   /** What cannot be read counts as another text: it is told of once, and again when it can be read. */
   async #read(): Promise<[text: string, problem?: string]> {
     try {
-      return [withinBounds(await readFile(this.#path))];
+      return [textOf(await buffer(createReadStream(this.#path, { end: MAX_BYTES })))];
     } catch (error) {
-      const problem = `cannot be read (${systemCode(error) ?? String(error)})`;
+      const problem = `cannot be read (${reasonOf(error)})`;
       return [`\0${problem}`, problem];
     }
   }

@@ -85,8 +85,13 @@ test('a folder that is gone under somebody’s feet is named as the cause', asyn
 
 test('a ~ that no shell has read makes no folder of that name', async () => {
   for (const [env, says] of [
-    [{ ARCHIVE_URL: 'file:~/archive' }, /ARCHIVE_URL: nobody reads ~ here: write the folder in full/],
-    [{ QUEUE_URL: 'sqlite:~/queue.db' }, /QUEUE_URL: expected sqlite:PATH/],
+    [{ ARCHIVE_URL: 'file:~/archive' }, /ARCHIVE_URL: nobody reads ~ here: write the path in full, such as file:\/srv/],
+    [
+      { QUEUE_URL: 'sqlite:~/queue.db' },
+      /QUEUE_URL: nobody reads ~ here: write the path in full, such as sqlite:\/srv/,
+    ],
+    [{ ARCHIVE_URL: 'file://var/archive' }, /ARCHIVE_URL: two slashes .* file:PATH .* file:\/PATH from the root/],
+    [{ QUEUE_URL: 'sqlite://var/queue.db' }, /QUEUE_URL: two slashes .* sqlite:PATH .* sqlite:\/PATH from the root/],
   ] as const) {
     const printed = await shell('archiver hold A --conversation c --reason x', { env });
     assert.equal(printed.code, 1, printed.stdout);

@@ -85,7 +85,7 @@ test('keys in a file may stand one a line', async (t) => {
 
 test('a variable and its file at once, and a file that is missing, empty, too large or too weak, are named; no path or text is shown', async (t) => {
   const path = await folder(t);
-  const make = async (name: string, text: string): Promise<string> => {
+  const make = async (name: string, text: string | Buffer): Promise<string> => {
     await writeFile(join(path, name), text);
     return join(path, name);
   };
@@ -100,7 +100,12 @@ test('a variable and its file at once, and a file that is missing, empty, too la
     [{ API_KEYS_FILE: await make('canary-empty', ' \n') }, /^API_KEYS_FILE: the file is empty/],
     [
       { API_KEYS_FILE: await make('canary-large', 'x'.repeat(70_000)) },
-      /^API_KEYS_FILE: the file cannot be read \(it is too large/,
+      /^API_KEYS_FILE: the file cannot be read \(it is larger than 65536 bytes/,
+    ],
+    [{ API_KEYS_FILE: '/dev/zero' }, /^API_KEYS_FILE: the file cannot be read \(it is larger than 65536 bytes/],
+    [
+      { API_KEYS_FILE: await make('canary-wide', Buffer.from('\uFEFFcanary-of-some-length', 'utf16le')) },
+      /^API_KEYS_FILE: the file cannot be read \(it is no text in UTF-8/,
     ],
     [
       { API_KEYS_FILE: await make('canary-weak', 'canary-of-some-length,canary') },
