@@ -211,9 +211,14 @@ async function clearAbsence(
   signal: AbortSignal,
 ): Promise<void> {
   if (conversationId === null || (recordedAt !== null && Date.now() - Date.parse(recordedAt) < LATE_MS)) return;
-  await archive.removeFailure({ recordingId: undefined, conversationId }, signal).catch((error: unknown) => {
+  const subject = { recordingId: undefined, conversationId };
+  try {
+    // Any other failure of it is that of recordings that may still be out.
+    if ((await archive.failureOf(subject, signal))?.status === 'no-recordings')
+      await archive.removeFailure(subject, signal);
+  } catch (error) {
     log.warn('A conversation may still be listed as one without recordings.', { conversationId, error });
-  });
+  }
 }
 
 async function look(delivery: ConversationDelivery, parts: DeliveryNeeds, signal: AbortSignal): Promise<Done> {

@@ -2,7 +2,7 @@
 import type { Archive, Entry } from '../archive/archive.ts';
 import { listedEntries } from '../archive/page.ts';
 import type { FailureRecord } from '../archive/manifest.ts';
-import { catchUp } from '../days/catch-up.ts';
+import { catchUp, type CatchUpEnd } from '../days/catch-up.ts';
 import type { Census, CountedList } from '../genesys/census.ts';
 import type { Handle } from '../queue/queue.ts';
 import type { Recording } from '../recording.ts';
@@ -83,17 +83,19 @@ async function replay(task: Task, needs: ReplayNeeds): Promise<Exit> {
     return exit;
   }
   let over = 0;
-  const onEnd = (recording: Recording, end: string): void => {
+  const unfolded = new Unfolded();
+  const onEnd = (recording: Recording, end: CatchUpEnd): void => {
     over += 1;
+    unfolded.ended(recording, end);
     report.fact({ type: 'replayed', ...recording, end });
     report.progress(`${String(over)} of ${String(found)}`, { over, found });
   };
   const handle = await needs.handle();
-  let kept = 0;
-  const onKept = (): number => (kept += 1);
-  const recordings = recordingsOf(failed(flags, needs.archive, signal), { ...needs, onKept }, signal);
+  const recordings = recordingsOf(failed(flags, needs.archive, signal), { ...needs, unfolded }, signal);
   const tried = await catchUp(recordings, { handle, slots: needs.slots, onEnd }, signal);
-  const ended = { ...tried, left: tried.left + kept };
+  for (const conversationId of unfolded.over())
+    await needs.archive.removeFailure({ recordingId: undefined, conversationId }, signal);
+  const ended = { ...tried, left: tried.left + unfolded.kept };
   report.text(
     `\n${String(ended.done)} archived, ${String(ended.failed)} failed again, ${String(ended.left)} left for another run.`,
   );
@@ -128,25 +130,46 @@ async function* failed(flags: FlagValues, archive: Archive, signal: AbortSignal)
   }
 }
 
-interface Unfolding extends Pick<ReplayNeeds, 'archive' | 'census'> {
-  /** Told of each conversation whose failure stays. */
-  readonly onKept: () => void;
+/** A conversation's failure is that of all its recordings: it holds until each of them is archived or has a failure of its own. */
+class Unfolded {
+  /** By conversation, the ids of its recordings that are not over with; what was left stays among them. */
+  readonly #open = new Map<string, Set<string>>();
+  /** Conversations of which not all could be found out. */
+  kept = 0;
+
+  found(conversationId: string, { recordings, lacking }: CountedList): void {
+    if (recordings.length === 0 || lacking !== undefined) this.kept += 1;
+    else this.#open.set(conversationId, new Set(recordings.map(({ recordingId }) => recordingId)));
+  }
+
+  ended({ recordingId, conversationId = '' }: Recording, end: CatchUpEnd): void {
+    if (end !== 'left') this.#open.get(conversationId)?.delete(recordingId);
+  }
+
+  /** Conversations whose failure no longer holds. */
+  *over(): Generator<string> {
+    for (const [conversationId, open] of this.#open) {
+      if (open.size === 0) yield conversationId;
+    }
+  }
 }
 
-/** A conversation's failure is that of all its recordings: it holds until all of them are found out. */
+interface Unfolding extends Pick<ReplayNeeds, 'census'> {
+  readonly unfolded: Unfolded;
+}
+
 async function* recordingsOf(
   entries: AsyncIterable<FailedEntry>,
-  { archive, census, onKept }: Unfolding,
+  { census, unfolded }: Unfolding,
   signal: AbortSignal,
 ): AsyncGenerator<Recording> {
   for await (const { recording } of entries) {
     const { recordingId, conversationId } = recording;
     if (recordingId !== undefined) yield { recordingId, conversationId };
     if (recordingId !== undefined || conversationId === undefined) continue;
-    const { recordings, lacking } = await whatIsListed(conversationId, census, signal);
-    for (const counted of recordings) yield { recordingId: counted.recordingId, conversationId };
-    if (recordings.length === 0 || lacking !== undefined) onKept();
-    else await archive.removeFailure(recording, signal);
+    const listed = await whatIsListed(conversationId, census, signal);
+    unfolded.found(conversationId, listed);
+    for (const counted of listed.recordings) yield { recordingId: counted.recordingId, conversationId };
   }
 }
 

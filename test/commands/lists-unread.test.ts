@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import type { Archive } from '../../src/archive/archive.ts';
 import { openFolderArchive } from '../../src/archive/folder/folder.ts';
 import { bytesOfFixture } from '../support/media/fixtures.ts';
 import { runInProcess } from '../support/commands/archive-scene.ts';
@@ -106,6 +107,48 @@ for (const [what, raw, verdict] of CONVERSATIONS)
     assert.match(looked.stdout, why);
   });
 
+async function failed(archive: Archive, conversationId: string): Promise<void> {
+  const record = {
+    version: 1,
+    recordingId: null,
+    conversationId,
+    status: 'failed',
+    code: 'internal',
+    reason: 'it was',
+    attempts: 8,
+    failedAt: new Date().toISOString(),
+    service: 'test',
+  } as const;
+  await archive.recordFailure({ recordingId: undefined, conversationId }, record, signal());
+}
+
+test('the failure of a conversation holds until each of its recordings is archived or has one of its own (invariant 12)', async (t) => {
+  const { server, path, run } = await setUp(t);
+  const file = { channel: '0', contentType: 'audio/ogg', bytes: bytesOfFixture('stereo.opus') };
+  for (const recordingId of ['denied', 'good'])
+    server.addRecording({ recordingId, conversationId: 'c', files: [file] });
+  server.addRecording({
+    recordingId: 'bad',
+    conversationId: 'd',
+    files: [{ ...file, bytes: Buffer.alloc(4_000) }],
+  });
+  const archive = openFolderArchive({ path, linkKeys: [], publicUrl: 'http://localhost' });
+  for (const conversationId of ['c', 'd']) await failed(archive, conversationId);
+  server.fault('metadata:denied', 'return-403;code:missing.any.permissions');
+  const keys = async () =>
+    (await archive.list({ status: 'failed', limit: 10 }, signal())).entries.map(
+      ({ recording: { conversationId, recordingId } }) => `${conversationId ?? '_'}.${recordingId ?? '_'}`,
+    );
+  const ends = (printed: Printed) => {
+    const last = linesOf(printed).at(-1) ?? {};
+    return ['done', 'failed', 'left'].map((name) => last[name]);
+  };
+  assert.deepEqual(ends(await run('replay', '--json')), [1, 1, 1]);
+  assert.deepEqual(await keys(), ['c._', 'd.bad']);
+  assert.deepEqual(ends(await run('replay', '--code', 'internal', '--json')), [2, 0, 0]);
+  assert.deepEqual(await keys(), ['d.bad']);
+});
+
 test('replay keeps the failure of a conversation of which nothing is told, and tries the others (C10)', async (t) => {
   const { server, path, run } = await setUp(t);
   const files = [{ channel: '0', contentType: 'audio/ogg', bytes: bytesOfFixture('stereo.opus') }];
@@ -115,25 +158,10 @@ test('replay keeps the failure of a conversation of which nothing is told, and t
   server.fault('list:later', 'return-202;body:text:');
   const archive = openFolderArchive({ path, linkKeys: [], publicUrl: 'http://localhost' });
   const conversations = ['empty', 'later', 'told', 'unknown'];
-  for (const conversationId of conversations)
-    await archive.recordFailure(
-      { recordingId: undefined, conversationId },
-      {
-        version: 1,
-        recordingId: null,
-        conversationId,
-        status: 'failed',
-        code: 'internal',
-        reason: 'it was',
-        attempts: 8,
-        failedAt: new Date().toISOString(),
-        service: 'test',
-      },
-      signal(),
-    );
+  for (const conversationId of conversations) await failed(archive, conversationId);
   const replayed = await run('replay', '--json');
-  const { found, done, failed, left } = linesOf(replayed).at(-1) ?? {};
-  assert.deepEqual([found, done, failed, left, replayed.code], [4, 1, 0, 3, 3], replayed.stderr);
+  const { found, done, failed: again, left } = linesOf(replayed).at(-1) ?? {};
+  assert.deepEqual([found, done, again, left, replayed.code], [4, 1, 0, 3, 3], replayed.stderr);
   const still = await archive.list({ status: 'failed', limit: 10 }, signal());
   assert.deepEqual(
     still.entries.map(({ recording }) => recording.conversationId ?? '_').toSorted(),
