@@ -100,6 +100,7 @@ async function encodeIn(
     countedMs: () => ({
       soundMs: longest(lengthsOf(sources, beginnings, ({ figures }) => figures.lengths.soundMs)),
       picturesMs: longest(sources.map(({ figures }) => figures.lengths.picturesMs)),
+      repeatsFromMs: longest(sources.map(({ figures }) => figures.lengths.repeatsFromMs)),
     }),
     soundSlackMs: decoderSlackMs(sources.map(({ contents }) => contents)),
     lacksEndMark: () => sources.some(({ figures }) => figures.lacksEndMark),

@@ -46,14 +46,15 @@ export function requireWhole(counted: EndFigures): WholeEnd {
       'The media ends without its end mark, and nothing else tells how long it should be; nothing was stored.';
     throw new Failure('incomplete', text);
   }
-  if (proof === 'genesys') requireMarkless(figures);
-  if (figures.packets === 0) throw new Failure('unreadable-media', 'The media holds no sound and no picture.');
   const picturesUntilMs = picturesUntil(figures);
+  const shown = { ...figures, picturesMs: picturesUntilMs ?? figures.picturesMs };
+  if (proof === 'genesys') requireMarkless(shown);
+  if (figures.packets === 0) throw new Failure('unreadable-media', 'The media holds no sound and no picture.');
   requireCounted(figures, picturesUntilMs);
-  requireAgreement({ ...figures, picturesMs: picturesUntilMs ?? figures.picturesMs });
+  requireAgreement(shown);
   const notes = [
     ...(proof === 'download' ? ['it ends without its end mark'] : []),
-    ...earlySound(figures.soundMs, picturesUntilMs ?? figures.picturesMs),
+    ...earlySound(shown.soundMs, shown.picturesMs),
   ];
   return { note: notes.length === 0 ? undefined : notes.join('; '), picturesUntilMs };
 }
@@ -93,10 +94,14 @@ function isExaggerated(figures: EndFigures): boolean {
   return isAsGenesysSays && sourceMs > genesysMs + slackMs;
 }
 
-/** The last picture stays as long as the source says; where the source may have been cut, only so long as to be likely. */
-function picturesUntil({ picturesMs, sourceMs, isStated, isSized }: EndFigures): number | undefined {
+/**
+ * The last picture stays as long as the source says; where the source may have been cut, only so long as to be likely, or as
+ * its own pictures go on that an encoder may have left out.
+ */
+function picturesUntil({ picturesMs, sourceMs, isStated, isSized, countedMs }: EndFigures): number | undefined {
   if (picturesMs === undefined || sourceMs === undefined || sourceMs <= picturesMs) return undefined;
-  return (isStated && isSized) || sourceMs - picturesMs <= LAST_PICTURE_MS ? sourceMs : undefined;
+  if ((isStated && isSized) || sourceMs - picturesMs <= LAST_PICTURE_MS) return sourceMs;
+  return picturesMs >= (countedMs.repeatsFromMs ?? Infinity) ? countedMs.picturesMs : undefined;
 }
 
 interface TrackEnd {

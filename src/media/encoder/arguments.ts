@@ -1,6 +1,7 @@
 /** What is known of the sources → ffmpeg's arguments: a fixed set, in which nothing of the input appears but its kind. */
 import { Failure } from '../../failure.ts';
 import type { Contents } from '../source/contents.ts';
+import { MOST_REPEATS } from '../source/repeats.ts';
 import type { Media, MediaKind } from '../sniff.ts';
 import { type Heard, type SoundFilters, soundFilters } from './sound.ts';
 
@@ -102,19 +103,17 @@ const NARROW_RATE = 12_000;
 /** Several voices on one side: at 44 kbit/s one of four tones loses 0.7 dB, at 64 kbit/s 0.15. */
 const MIXED_BITRATE = 64_000;
 
-/** Of duplicates in a row every ninth is kept: at 10 frames a second players of a still screen get one about every second. */
-const KEPT_DUPLICATE = 8;
-
 /** Seconds; with the longest run of dropped duplicates a key frame comes every 5 s or sooner, from 10 frames a second up. */
 const KEYFRAME_EVERY_S = 4;
 
 /**
  * Measured against `-c:v libvpx-vp9 -b:v 1M` (same script): a screen capture takes 1/15 of the CPU at SSIM 0.999, constant
- * scrolling 1/8 at 0.998. `mpdecimate` drops what does not change and keeps the times of the rest; `tune-content screen`
+ * scrolling 1/8 at 0.998. `mpdecimate` drops what does not change, at 10 frames a second all but one about every second, and keeps the
+ * times of the rest; `tune-content screen`
  * takes 0.6 of the bytes for scrolling text; no lag, because 25 frames of a still screen would be held back for half a minute.
  */
 const VIDEO_CODEC = {
-  vf: `mpdecimate=max=${String(KEPT_DUPLICATE)},scale=trunc(iw/2)*2:trunc(ih/2)*2`,
+  vf: `mpdecimate=max=${String(MOST_REPEATS)},scale=trunc(iw/2)*2:trunc(ih/2)*2`,
   pix_fmt: 'yuv420p',
   'c:v': 'libvpx-vp9',
   deadline: 'realtime',

@@ -1,5 +1,6 @@
 /** Fragments of an MP4 (moof, ISO/IEC 14496-12 §8.8), as they pass → from when to when each track plays. */
 import { boxesIn, type BoxContent, unreadableMp4 } from './box.ts';
+import { LatestPictures } from '../source/repeats.ts';
 import type { Mp4Track } from './movie.ts';
 
 /** Seconds. */
@@ -7,11 +8,14 @@ export interface FragmentSpan {
   readonly kind: Mp4Track['kind'];
   readonly startS: number;
   readonly endS: number;
+  /** Of its end, with so few samples that all of them may be repeats. */
+  readonly repeatsS: number;
 }
 
 interface Units {
   start: number;
   end: number;
+  readonly latest: LatestPictures;
 }
 
 export class Fragments {
@@ -42,10 +46,11 @@ export class Fragments {
     const played = this.#played.get(track.id);
     const start = startUnits(boxes.find(({ type }) => type === 'tfdt')) ?? played?.end ?? 0;
     const runs = boxes.filter(({ type }) => type === 'trun');
-    const end = runs.reduce((sum, run) => sum + unitsOf(run, sampleUnits), start);
+    const latest = played?.latest ?? new LatestPictures();
+    const end = runs.reduce((at, run) => at + unitsOf(run, { at, sampleUnits, latest }), start);
     if (end === start) return;
     const first = played?.start ?? start;
-    this.#played.set(track.id, { start: Math.min(first, start), end: Math.max(played?.end ?? 0, end) });
+    this.#played.set(track.id, { start: Math.min(first, start), end: Math.max(played?.end ?? 0, end), latest });
   }
 
   /** Of several the first counts, if it covers the others as well (sidx, §8.16.3). */
@@ -75,8 +80,9 @@ export class Fragments {
   spanOf(track: Mp4Track): FragmentSpan | undefined {
     const played = this.#played.get(track.id);
     if (played === undefined || track.timescale === 0) return undefined;
-    const [startS, endS] = [played.start, played.end].map((units) => track.startS + units / track.timescale);
-    return { kind: track.kind, startS: startS ?? 0, endS: endS ?? 0 };
+    const { start, end, latest } = played;
+    const [startS = 0, endS = 0] = [start, end].map((units) => track.startS + units / track.timescale);
+    return { kind: track.kind, startS, endS, repeatsS: (end - (latest.since ?? end)) / track.timescale };
   }
 
   /** Seconds on the movie's clock at which the first track begins; 0 before any did. */
@@ -110,8 +116,15 @@ function startUnits(tfdt: BoxContent | undefined): number | undefined {
   return wide ? Number(tfdt.body.readBigUInt64BE(4)) : tfdt.body.readUInt32BE(4);
 }
 
+interface RunPlace {
+  readonly at: number;
+  /** Of a sample that says no other. */
+  readonly sampleUnits: number;
+  readonly latest: LatestPictures;
+}
+
 /** trun (§8.8.8): as many samples, each with those fields that the flags name. */
-function unitsOf({ body, offset }: BoxContent, sampleUnits: number): number {
+function unitsOf({ body, offset }: BoxContent, { at: start, sampleUnits, latest }: RunPlace): number {
   if (body.length < 8) return 0;
   const flags = body.readUInt32BE(0);
   const count = body.readUInt32BE(4);
@@ -119,8 +132,14 @@ function unitsOf({ body, offset }: BoxContent, sampleUnits: number): number {
   const first = 8 + ((flags & 0x1) === 0 ? 0 : 4) + ((flags & 0x4) === 0 ? 0 : 4);
   if (first + count * sampleBytes > body.length)
     throw unreadableMp4(offset, `"trun" announces ${String(count)} samples, which its box cannot hold`);
-  if ((flags & 0x100) === 0) return count * sampleUnits;
+  if ((flags & 0x100) === 0) {
+    latest.beginAll(start, count, sampleUnits);
+    return count * sampleUnits;
+  }
   let units = 0;
-  for (let at = first; at < first + count * sampleBytes; at += sampleBytes) units += body.readUInt32BE(at);
+  for (let at = first; at < first + count * sampleBytes; at += sampleBytes) {
+    latest.begin(start + units);
+    units += body.readUInt32BE(at);
+  }
   return units;
 }

@@ -2,6 +2,7 @@
 import { Failure } from '../../failure.ts';
 import { boxesIn, type BoxContent, descendantsOf, unreadableMp4 } from './box.ts';
 import type { Contents, SoundContents } from '../source/contents.ts';
+import { LatestPictures } from '../source/repeats.ts';
 import { channelsOfAac } from './aac-config.ts';
 
 export interface Mp4Track {
@@ -20,6 +21,8 @@ export interface Mp4Track {
   readonly startS: number;
   /** Seconds at which its last sample ends, `startS` included; 0 where its samples are in fragments. */
   readonly endS: number;
+  /** Seconds of its end with so few samples that all of them may be repeats. */
+  readonly repeatsS: number;
   readonly samples: number;
   /** Of a sample in a fragment that says no other, in units of `timescale`. */
   readonly fragmentUnits: number;
@@ -151,7 +154,7 @@ function readTrack(trak: BoxContent, movieScale: number, defaults: ReadonlyMap<n
   const boxes = new Map((table === undefined ? [] : boxesIn(table)).map((box) => [box.type, box]));
   const kind = KINDS.get(hdlr?.body.toString('latin1', 8, 12) ?? '') ?? 'other';
   const timescale = mdhd === undefined ? 0 : readTimes(mdhd).timescale;
-  const { samples, units } = readTimeTable(boxes.get('stts'), countOfSizes(boxes.get('stsz')));
+  const { samples, units, repeatsUnits } = readTimeTable(boxes.get('stts'), countOfSizes(boxes.get('stsz')));
   const [elst] = descendantsOf(trak, ['edts', 'elst']);
   const edits = readEdits(elst, movieScale, timescale);
   if (kind === 'sound') requireUnbroken(edits, elst?.offset ?? trak.offset);
@@ -163,6 +166,7 @@ function readTrack(trak: BoxContent, movieScale: number, defaults: ReadonlyMap<n
       ...readEntry(boxes.get('stsd'), kind),
       timescale,
       ...presented(timescale === 0 ? 0 : units / timescale, edits),
+      repeatsS: timescale === 0 ? 0 : repeatsUnits / timescale,
       samples,
       fragmentUnits: defaults.get(id) ?? 0,
     },
@@ -196,20 +200,27 @@ function tableEntries(
   return count;
 }
 
+interface TimeTable {
+  readonly samples: number;
+  readonly units: number;
+  /** Of its end, with so few samples that all of them may be repeats. */
+  readonly repeatsUnits: number;
+}
+
 /** stts (§8.6.1.2): runs of samples that last equally long; of no more samples than have a size. */
-function readTimeTable(
-  stts: BoxContent | undefined,
-  most: number,
-): { readonly samples: number; readonly units: number } {
+function readTimeTable(stts: BoxContent | undefined, most: number): TimeTable {
   let [samples, units] = [0, 0];
-  if (stts === undefined) return { samples, units };
+  if (stts === undefined) return { samples, units, repeatsUnits: 0 };
+  const latest = new LatestPictures();
   const count = tableEntries(stts, { head: 8, entryBytes: 8 });
   for (let at = 8; at < 8 + count * 8; at += 8) {
     const run = Math.min(stts.body.readUInt32BE(at), most - samples);
+    const each = stts.body.readUInt32BE(at + 4);
+    latest.beginAll(units, run, each);
     samples += run;
-    units += run * stts.body.readUInt32BE(at + 4);
+    units += run * each;
   }
-  return { samples, units };
+  return { samples, units, repeatsUnits: units - (latest.since ?? units) };
 }
 
 function countOfSizes(stsz: BoxContent | undefined): number {

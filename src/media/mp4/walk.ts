@@ -114,11 +114,13 @@ class Boxes {
     const spans = (this.#movie?.tracks ?? []).map((track) => this.#fragments.spanOf(track) ?? track);
     const played = spans.filter(({ kind, endS }) => kind !== 'other' && endS > 0);
     const startS = Math.min(...played.map((span) => span.startS));
-    const longest = (wanted: 'sound' | 'picture'): number | undefined => {
-      const ends = played.filter(({ kind }) => kind === wanted).map(({ endS }) => endS - startS);
+    const longest = (wanted: 'sound' | 'picture', withoutRepeats = false): number | undefined => {
+      const ends = played
+        .filter(({ kind }) => kind === wanted)
+        .map(({ endS, repeatsS }) => endS - (withoutRepeats ? repeatsS : 0) - startS);
       return ends.length === 0 ? undefined : Math.max(...ends) * 1000;
     };
-    return { soundMs: longest('sound'), picturesMs: longest('picture') };
+    return { soundMs: longest('sound'), picturesMs: longest('picture'), repeatsFromMs: longest('picture', true) };
   }
 }
 

@@ -3,7 +3,7 @@ import { Failure } from '../../failure.ts';
 import { OPUS_RATE, packetSamples, parseOpusHead } from '../opus.ts';
 import type { MediaKind } from '../sniff.ts';
 import type { Contents, SoundContents } from '../source/contents.ts';
-import type { Lengths, SourceFigures } from '../source/tally.ts';
+import { type Lengths, ofSound, type SourceFigures } from '../source/tally.ts';
 import { packetBuffer, OggParser, type OggPage, viewsOf } from './ogg.ts';
 import { parseVorbisHead, parseVorbisModes, VorbisClock, type VorbisHead } from './vorbis.ts';
 
@@ -119,7 +119,7 @@ export class OggMeter implements SourceFigures {
 
   get lengths(): Lengths {
     const heardS = this.#heardS();
-    return { soundMs: heardS === undefined ? undefined : heardS * 1000, picturesMs: undefined };
+    return ofSound(heardS === undefined ? undefined : heardS * 1000);
   }
 
   get lacksEndMark(): boolean {

@@ -2,6 +2,7 @@
 import { Failure } from '../../failure.ts';
 import { type Child, childrenOf, type Content, ID, readFloat, readUtf8, readUint, readVint } from '../webm/ebml.ts';
 import type { Contents, SoundContents } from './contents.ts';
+import { LatestPictures } from './repeats.ts';
 import { type KindEnd, incomplete, type Lengths, type Tally } from './tally.ts';
 
 /** Media of the recorder has one or two; ffmpeg is allowed no more. */
@@ -25,6 +26,7 @@ interface FilmTrack {
   startMs: number | undefined;
   lastMs: number;
   endMs: number;
+  readonly latest: LatestPictures;
 }
 
 export interface FilmInfo {
@@ -111,6 +113,7 @@ export class MatroskaFilm {
     this.#tally.contents ??= filmContentsOf([...this.#tracks.values()], timeMs / 1000);
     track.startMs = Math.min(track.startMs ?? timeMs, timeMs);
     track.lastMs = timeMs;
+    track.latest.begin(timeMs);
     track.endMs = Math.max(track.endMs, timeMs + frameMs);
   }
 
@@ -125,11 +128,15 @@ export class MatroskaFilm {
     const played = this.#requireDocument(end);
     const startMs = Math.min(...played.map((track) => track.startMs ?? 0));
     this.#tally.lacksEndMark = !this.#isSized && this.#durationMs === undefined;
-    const lengthOf = (kind: FilmTrack['kind']): number | undefined => {
-      const ends = played.filter((track) => track.kind === kind).map(({ endMs }) => endMs - startMs);
-      return ends.length === 0 ? undefined : Math.max(...ends);
+    const latestOf = (kind: FilmTrack['kind'], timeOf: (track: FilmTrack) => number): number | undefined => {
+      const times = played.filter((track) => track.kind === kind).map((track) => timeOf(track) - startMs);
+      return times.length === 0 ? undefined : Math.max(...times);
     };
-    return { soundMs: lengthOf('sound'), picturesMs: lengthOf('picture') };
+    return {
+      soundMs: latestOf('sound', ({ endMs }) => endMs),
+      picturesMs: latestOf('picture', ({ endMs }) => endMs),
+      repeatsFromMs: latestOf('picture', ({ latest, endMs }) => latest.since ?? endMs),
+    };
   }
 
   /** @throws Failure `incomplete` unless the document that ends here is whole. Returns the tracks that played. */
@@ -142,12 +149,32 @@ export class MatroskaFilm {
     const originMs = ((this.#originTicks ?? 0) * this.#scaleNs) / 1e6;
     const movedMs = this.follows ? this.#startMs - originMs : 0;
     const startMs = this.follows ? originMs : Math.min(...played.map((track) => track.startMs ?? 0));
+    if (isSized) this.#holdLastPicture(played, { startMs, movedMs });
     const ends = (['sound', 'picture'] as const).flatMap((kind) => {
       const all = played.filter((track) => track.kind === kind).map(({ endMs }) => endMs);
       return all.length === 0 ? [] : [{ kind, endMs: Math.max(...all) - movedMs }];
     });
     this.#requireDuration(ends, { startMs, isSized }, end);
     return played;
+  }
+
+  /** Every byte is accounted for: the last picture stays as long as the header says. Times of the document's own clock. */
+  #holdLastPicture(played: readonly FilmTrack[], { startMs, movedMs }: { startMs: number; movedMs: number }): void {
+    const durationMs = this.#durationMs;
+    const [last] = played.filter(({ kind }) => kind === 'picture').toSorted((a, b) => b.endMs - a.endMs);
+    if (durationMs === undefined || last === undefined) return;
+    const endMs = last.endMs - movedMs;
+    if (this.#isAsGenesysSays(endMs - startMs) && !this.#isAsGenesysSays(durationMs)) return;
+    // Some writers count from the first block, others from zero: what fits better is meant.
+    const [dueMs = 0] = [durationMs, startMs + durationMs].toSorted(
+      (a, b) => Math.abs(a - endMs) - Math.abs(b - endMs),
+    );
+    last.endMs = Math.max(last.endMs, dueMs + movedMs);
+  }
+
+  #isAsGenesysSays(lengthMs: number): boolean {
+    const { genesysMs } = this.#tally.announced;
+    return genesysMs !== undefined && Math.abs(lengthMs - genesysMs) <= GENESYS_SLACK_MS;
   }
 
   /**
@@ -159,13 +186,11 @@ export class MatroskaFilm {
     { startMs, isSized }: { readonly startMs: number; readonly isSized: boolean },
     end: KindEnd,
   ): void {
-    const { genesysMs } = this.#tally.announced;
     const dueMs = this.#durationMs;
     if (dueMs === undefined) return;
     const early = ends.filter(({ kind, endMs }) => {
       const slackMs = SLACK_MS + (kind === 'picture' ? LAST_PICTURE_MS : 0);
-      const isAsGenesysSays = genesysMs !== undefined && Math.abs(endMs - startMs - genesysMs) <= GENESYS_SLACK_MS;
-      return dueMs - endMs > slackMs && !isAsGenesysSays;
+      return dueMs - endMs > slackMs && !this.#isAsGenesysSays(endMs - startMs);
     });
     if (early.length === 0 || (isSized && early.length < ends.length)) return;
     const [first] = early;
@@ -235,6 +260,7 @@ function readFilmTrack(entry: Content): readonly [number, FilmTrack] {
       startMs: undefined,
       lastMs: 0,
       endMs: 0,
+      latest: new LatestPictures(),
     },
   ];
 }

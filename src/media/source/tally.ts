@@ -6,6 +6,8 @@ import type { Contents } from './contents.ts';
 export interface Lengths {
   readonly soundMs: number | undefined;
   readonly picturesMs: number | undefined;
+  /** From here on there are so few pictures that an encoder may have left out all of them as repeats; undefined where nobody counted. */
+  readonly repeatsFromMs: number | undefined;
 }
 
 /** Where the file ended. */
@@ -37,7 +39,7 @@ export interface Announced {
   readonly genesysMs: number | undefined;
 }
 
-export const UNKNOWN_LENGTHS: Lengths = { soundMs: undefined, picturesMs: undefined };
+export const UNKNOWN_LENGTHS: Lengths = { soundMs: undefined, picturesMs: undefined, repeatsFromMs: undefined };
 
 export class Tally {
   readonly announced: Announced;
@@ -61,4 +63,4 @@ export function incomplete(what: string, { position }: Pick<KindEnd, 'position'>
   return new Failure('incomplete', `The media ends at byte ${String(position)}, ${what}.`);
 }
 
-export const ofSound = (soundMs: number | undefined): Lengths => ({ soundMs, picturesMs: undefined });
+export const ofSound = (soundMs: number | undefined): Lengths => ({ ...UNKNOWN_LENGTHS, soundMs });
