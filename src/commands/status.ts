@@ -1,6 +1,6 @@
 /** `archiver status`: one screen of how the archive is doing. */
 import { dayAt } from '../instant.ts';
-import { openQueue } from '../queue/open-queue.ts';
+import { isQueueThere, openQueue } from '../queue/open-queue.ts';
 import type { Depth } from '../queue/queue.ts';
 import { type FailureCount, type InstanceState, lastDays, MOST_DAYS, type Overview, overviewOf } from '../overview.ts';
 import { UsageError } from './flags.ts';
@@ -16,7 +16,7 @@ export async function runStatus(task: Task): Promise<Exit> {
   const workplace = openWorkplace(task, 'status');
   const archive = await openArchiveOf(workplace, task, true);
   const days = lastDays(count, dayAt(Date.now()));
-  const overview = await overviewOf(days, { archive, depth: () => depthOf(workplace) }, signal);
+  const overview = await overviewOf(days, { archive, depth: () => depthOf(workplace, task) }, signal);
   report.fact({ type: 'status', ...overview });
   report.text(screenOf(overview));
   const findings = overview.failures.length + overview.days.filter(({ verdict }) => verdict === 'incomplete').length;
@@ -25,9 +25,13 @@ export async function runStatus(task: Task): Promise<Exit> {
   return exit;
 }
 
-/** Only SQLite's can be counted; one that is not there yet has nothing in it. */
-async function depthOf({ config }: Workplace): Promise<Depth | undefined> {
+/** Only SQLite's can be counted; one that is not there yet has nothing in it, and is not made for that. */
+async function depthOf({ config }: Workplace, { report }: Task): Promise<Depth | undefined> {
   if (config.queue.kind !== 'sqlite') return undefined;
+  if (!isQueueThere(config.queue)) {
+    report.problem(`QUEUE_URL: there is no file ${config.queue.path} (yet): nothing is found in it.`);
+    return { ready: 0, waiting: 0, running: 0, dead: 0 };
+  }
   const queue = await openQueue(config.queue, { onTrouble: () => undefined, pushed: false });
   try {
     return await queue.depth();

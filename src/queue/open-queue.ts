@@ -1,4 +1,5 @@
 /** Opens the queue that QUEUE_URL names; each client library is loaded only where it is used. */
+import { existsSync } from 'node:fs';
 import type { QueueConfig } from '../config/config.ts';
 import type { Failure } from '../failure.ts';
 import type { PubsubQueue } from './pubsub/pubsub.ts';
@@ -12,6 +13,11 @@ export interface OpenQueueOptions {
   readonly onTrouble: (failure: Failure) => void;
   /** This process is pushed to. */
   readonly pushed: boolean;
+}
+
+/** Whether there is a queue to look at: to open one on a file makes that file, which whoever only looks must not do. */
+export function isQueueThere(config: QueueConfig): boolean {
+  return config.kind !== 'sqlite' || [config.path, `${config.path}-wal`].some((path) => existsSync(path));
 }
 
 export async function openQueue(config: QueueConfig, options: OpenQueueOptions): Promise<OpenQueue> {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -59,13 +59,20 @@ test('one screen says what waits, what failed and what to do, and which days are
   assert.equal(status['days'].length, 7);
 });
 
-test('an archive that is not there yet has nothing, and that is well', async (t) => {
+test('an archive and a queue that are not there yet have nothing, that is well, and neither is made for it', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'status-'));
   t.after(() => rm(folder, { recursive: true, force: true }));
   const env = { ARCHIVE_URL: `file:${join(folder, 'archive')}`, QUEUE_URL: `sqlite:${join(folder, 'queue.db')}` };
   const printed = await runArchiver(['status', '--days', '2'], env);
   assert.equal(printed.code, 0, printed.stderr);
   assert.match(printed.stdout, /oldest waiting +none/);
+  assert.match(printed.stderr, /^ARCHIVE_URL: there is no folder .*\(yet\)/m);
+  assert.match(printed.stderr, /^QUEUE_URL: there is no file .*\(yet\)/m);
+  assert.deepEqual(await readdir(folder), []);
+  await writeFile(join(folder, 'queue.db-wal'), '');
+  const torn = await runArchiver(['status'], env);
+  assert.equal(torn.code, 1);
+  assert.match(torn.stderr, /is missing, but its -wal file is there/);
 });
 
 /** As a worker writes it each half minute. */

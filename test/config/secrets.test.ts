@@ -222,6 +222,12 @@ test('a mounted secret whose folder is swapped by symbolic links is taken (B2)',
   await watched.brings('one', 'two');
 });
 
+/** Nobody who reads at this moment sees it empty. */
+async function putWhole(path: string, text: string): Promise<void> {
+  await writeFile(`${path}.new`, text);
+  await rename(`${path}.new`, path);
+}
+
 test('what cannot be used changes nothing and is told of once, by what is wrong with it', async (t) => {
   const file = join(await folder(t), 'keys');
   await writeFile(file, line('one'));
@@ -232,13 +238,13 @@ test('what cannot be used changes nothing and is told of once, by what is wrong 
     assert.deepEqual(watched.names, ['one']);
     return problems.join();
   };
-  await writeFile(file, 'canary');
+  await putWhole(file, 'canary');
   assert.match(await refused(), /^entry 1 has 6 characters/);
-  await writeFile(file, '');
+  await putWhole(file, '');
   assert.match(await refused(), /^the file is empty/);
   await unlink(file);
   assert.match(await refused(), /^cannot be read \(ENOENT\)/);
-  await writeFile(file, line('two'));
+  await putWhole(file, line('two'));
   assert.deepEqual((await watched.next()).problems, []);
   assert.deepEqual(watched.names, ['two']);
 });
