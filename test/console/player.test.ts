@@ -279,6 +279,51 @@ test('what was played is claimed on record; it says from where to where', OPTION
   assert.ok(Math.abs(Number(about?.['fromS']) - 4) < 1 && Number(about?.['toS']) >= 4.5, JSON.stringify(about));
 });
 
+test('what was played while the service was away is claimed once it answers again', OPTIONS, async () => {
+  await using view = await openView(browser, DESK);
+  const { page } = view;
+  const before = (await records('played')).length;
+  await page.route('**/console/played/**', (route) => route.fulfill({ status: 503, body: '' }));
+  await page.goto(`${scene.url}${HERE}#t=4`);
+  await page.getByRole('button', { name: 'Play', exact: true }).click();
+  await until(page, `${MEDIA}.currentTime > 5`);
+  const refused = page.waitForResponse((answer) => answer.status() === 503);
+  await page.getByRole('button', { name: 'Pause', exact: true }).click();
+  await refused;
+  await page.unroute('**/console/played/**');
+  assert.equal((await records('played')).length, before);
+  const again = page.waitForResponse((answer) => answer.url().includes('/played/') && answer.status() === 200);
+  await page.getByRole('button', { name: 'Play', exact: true }).click();
+  await until(page, `${MEDIA}.currentTime > 6`);
+  await page.getByRole('button', { name: 'Pause', exact: true }).click();
+  await again;
+  let claims: readonly AuditRecord[] = [];
+  while (claims.length < 2) {
+    await sleep(50);
+    claims = (await records('played')).slice(before);
+  }
+  const from = claims.map(({ about }) => Number(about?.['fromS'])).toSorted((a, b) => a - b);
+  assert.ok(Math.abs((from[0] ?? NaN) - 4) < 1 && (from[1] ?? NaN) >= 4.5, JSON.stringify(from));
+});
+
+test('sound that is on its way is said to be, and no more once it plays', OPTIONS, async () => {
+  await using view = await openView(browser, DESK);
+  const { page } = view;
+  const held = Promise.withResolvers<void>();
+  await page.route('**/console/media/**', async (route) => {
+    await held.promise;
+    await route.continue();
+  });
+  await page.goto(`${scene.url}${HERE}`);
+  await page.getByRole('button', { name: 'Play', exact: true }).click();
+  const said = page.getByRole('status').filter({ hasText: /^Loading$/ });
+  await said.waitFor();
+  held.resolve();
+  await until(page, `${MEDIA}.currentTime > 0.2`);
+  await said.waitFor({ state: 'detached' });
+  await page.unroute('**/console/media/**');
+});
+
 test(
   'a connection that breaks midway keeps the position and offers to try again; what was erased says so',
   OPTIONS,

@@ -11,27 +11,23 @@ interface ClaimFacts {
   readonly signedOut: () => void;
 }
 
-/** Kept while nobody is signed in; more is hours of it. */
+/** Kept while nobody is signed in or nobody answers; more is hours of it. */
 const MOST_KEPT = 200;
 
 export class PlayedClaims {
   readonly #media: HTMLMediaElement;
-  readonly #url: string;
-  readonly #token: string;
-  readonly #signedOut: () => void;
+  readonly #facts: ClaimFacts;
   #kept: URLSearchParams[] = [];
   readonly #gone = new AbortController();
   #from: number | undefined;
   #to = 0;
 
-  constructor(media: HTMLMediaElement, { url, token, signedOut }: ClaimFacts) {
+  constructor(media: HTMLMediaElement, facts: ClaimFacts) {
     this.#media = media;
-    this.#url = url;
-    this.#token = token;
-    this.#signedOut = signedOut;
+    this.#facts = facts;
     const { signal } = this.#gone;
     media.addEventListener('timeupdate', () => this.#note(), { signal });
-    for (const name of ['pause', 'ended', 'seeking']) media.addEventListener(name, () => this.send(), { signal });
+    for (const name of ['pause', 'seeking']) media.addEventListener(name, () => this.send(), { signal });
     addEventListener('pagehide', () => this.#leave(), { signal });
     document.addEventListener('visibilitychange', () => document.hidden && this.send(), { signal });
   }
@@ -59,7 +55,7 @@ export class PlayedClaims {
     if (claim !== undefined) void this.#post(claim);
   }
 
-  /** Signed in again: what was heard before is told after all. */
+  /** Signed in or answered again: what was heard before is told after all. */
   resend(): void {
     const kept = this.#kept;
     this.#kept = [];
@@ -68,21 +64,23 @@ export class PlayedClaims {
 
   /** Nobody waits for an answer any more. */
   #leave(): void {
-    const claim = this.#claim();
-    if (claim !== undefined) navigator.sendBeacon(this.#url, claim);
+    for (const claim of [...this.#kept, this.#claim()])
+      if (claim !== undefined) navigator.sendBeacon(this.#facts.url, claim);
   }
 
   #claim(): URLSearchParams | undefined {
     const from = this.#from;
     this.#from = undefined;
     if (from === undefined || this.#to <= from) return undefined;
-    return new URLSearchParams({ token: this.#token, from: from.toFixed(1), to: this.#to.toFixed(1) });
+    return new URLSearchParams({ token: this.#facts.token, from: from.toFixed(1), to: this.#to.toFixed(1) });
   }
 
   async #post(claim: URLSearchParams): Promise<void> {
-    const answer = await fetch(this.#url, { method: 'POST', body: claim, keepalive: true }).catch(() => undefined);
-    if (answer?.status !== 401) return;
-    if (this.#kept.length < MOST_KEPT) this.#kept.push(claim);
-    this.#signedOut();
+    const { url, signedOut } = this.#facts;
+    const answer = await fetch(url, { method: 'POST', body: claim, keepalive: true }).catch(() => undefined);
+    const status = answer?.status ?? 503;
+    if (status === 200) return this.resend();
+    if ((status === 401 || status > 499) && this.#kept.length < MOST_KEPT) this.#kept.push(claim);
+    if (status === 401) signedOut();
   }
 }

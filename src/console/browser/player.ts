@@ -24,6 +24,9 @@ const TICK_PX = 18;
 /** Levels may be on their way. */
 const ASK_AGAIN_MS = 5_000;
 const ASKS = 6;
+/** Of what does not come sooner it is said that it is on its way. */
+const QUIET_MS = 1_000;
+const LOADING = 'Loading';
 
 export class CallPlayer extends HTMLElement {
   readonly wave = new CallWave();
@@ -37,6 +40,7 @@ export class CallPlayer extends HTMLElement {
   /** Moments that stand under the picture, in the order they come. */
   #shown: ReadonlyMap<Moment, HTMLElement> = new Map();
   #frame = 0;
+  #waiting: ReturnType<typeof setTimeout> | undefined;
   readonly #gone = new AbortController();
   readonly #play = make('button', { type: 'button', class: 'play', 'aria-label': 'Play' }, icon(PLAY));
   readonly #clock = make('span', { class: 'clock num' });
@@ -192,12 +196,20 @@ export class CallPlayer extends HTMLElement {
     const { signal } = this.#gone;
     const on = (name: string, act: () => void): void => media.addEventListener(name, act, { signal });
     for (const name of ['timeupdate', 'seeked', 'loadedmetadata', 'durationchange']) on(name, () => this.#show());
-    for (const name of ['play', 'pause', 'ended']) on(name, () => this.#showState());
+    for (const name of ['play', 'pause']) on(name, () => this.#showState());
     on('playing', () => this.#tick());
+    for (const name of ['waiting', 'playing', 'pause', 'error']) on(name, () => this.#waitFor(name !== 'waiting'));
     on('error', () => void this.#broke(media));
     addEventListener('hashchange', () => location.hash.includes('t=') && this.#startAt(startIn(location.hash)), {
       signal,
     });
+  }
+
+  /** It was told to play, and nothing is heard. */
+  #waitFor(isOver: boolean): void {
+    clearTimeout(this.#waiting);
+    if (!isOver) this.#waiting = setTimeout(() => this.#say(LOADING), QUIET_MS);
+    else if (this.#said.textContent === LOADING) this.#say('');
   }
 
   /** While it plays, each frame: a silence is left within a hundredth of a second. */
@@ -370,7 +382,7 @@ export class CallPlayer extends HTMLElement {
       steps > 0
         ? this.#moments.find(({ start }) => start > at + 0.1)
         : this.#moments.findLast(({ start }) => start < at - JUST_S);
-    if (moment === undefined) return this.#say(steps > 0 ? 'No moment after this one.' : 'No moment before this one.');
+    if (moment === undefined) return this.#say(`No moment ${steps > 0 ? 'after' : 'before'} this one.`);
     this.position = moment.start;
     this.#say(this.#nameOf(moment));
   }
