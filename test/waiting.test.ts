@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
-import fc from 'fast-check';
+import { fc } from './support/generated.ts';
 import { Failure } from '../src/failure.ts';
 import {
   allOver,
@@ -150,6 +150,17 @@ test('tries a passing failure a bounded number of times, a lasting one once', as
   assert.equal(lasting.tries(), 1);
 });
 
+test('an attempt is told how much patience is left', async () => {
+  const left: number[] = [];
+  const attempt = async (leftMs: number) => {
+    left.push(leftMs);
+    if (left.length < 3) throw LIMITED(40);
+  };
+  await persist(attempt, { patienceMs: 20_000, tries: 5, waitMs: () => 1 }, never);
+  const [first = NaN, second = NaN, third = NaN] = left;
+  assert.ok(first <= 20_000 && second <= first - 40 && third <= second - 40 && third >= 0, String(left));
+});
+
 test('stops waiting when the signal aborts', async () => {
   const stop = new AbortController();
   const attempt = async () => {
@@ -171,6 +182,13 @@ test('work is left when its signal aborts, and not before', async () => {
   work.resolve('done');
   assert.equal(await stayed, 'done');
   await assert.rejects(unlessAborted(new Promise(() => undefined), stop.signal), { message: 'Enough.' });
+});
+
+test('a signal hears no more of work that is over, however it ended', async () => {
+  const { signal } = new AbortController();
+  await unlessAborted(Promise.resolve(), signal);
+  await assert.rejects(unlessAborted(Promise.reject(new Error('No.')), signal));
+  assert.deepEqual(getEventListeners(signal, 'abort'), []);
 });
 
 test('work that comes too late is left, told why, and its own end is nobody’s concern', async () => {

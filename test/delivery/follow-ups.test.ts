@@ -28,6 +28,8 @@ interface Around extends AsyncDisposable {
   readonly harness: FolderHarness;
   readonly published: Message[];
   readonly rows: (readonly [key: string, status: string, day: string | undefined])[];
+  /** The last of them, whole. */
+  last: IndexRow | undefined;
   readonly logged: () => string;
   deliver(delivery?: Partial<Delivery>, beside?: DeliveryNeeds['beside']): Promise<Settlement>;
 }
@@ -46,7 +48,11 @@ async function setUp(options: { keepsDetails?: boolean; notifies?: boolean } = {
       published.push(...messages);
     },
   };
-  const index = { note: (row: IndexRow, day?: string) => void rows.push([row.key, row.status, day]) };
+  const note = (row: IndexRow, day?: string): void => {
+    rows.push([row.key, row.status, day]);
+    around.last = row;
+  };
+  const index = { note };
   const { keepsDetails = true, notifies = true } = options;
   const log = createLog({ level: 'debug', secrets: [], stream });
   const around: Around = {
@@ -56,6 +62,7 @@ async function setUp(options: { keepsDetails?: boolean; notifies?: boolean } = {
     harness,
     published,
     rows,
+    last: undefined,
     logged: () => lines,
     deliver: (delivery = {}, beside = {}) => {
       const handle = createDelivery({
@@ -107,6 +114,19 @@ test('what was archived has its details asked for, is told of, and has its line'
   assert.deepEqual(around.published.map(delayOf), [SETTLED_AFTER_MS, 0], 'nobody takes details up before they settle');
   for (const one of around.published) assert.equal(one.traceparent?.slice(3, 35), traceparent.slice(3, 35));
   assert.deepEqual(around.rows, [['c.r', 'archived', undefined]]);
+});
+
+test('the line of what was archived late has at once what is kept of its conversation', async () => {
+  await using around = await setUp();
+  const startedAt = '2026-03-01T09:00:00.000Z';
+  const details = encodeDetails(
+    { conversationStart: startedAt, externalTag: 'order 17' },
+    { conversationId: 'c', at: new Date(), service: '1.2.3' },
+  );
+  await around.harness.archive.notes.create('conversations/c/details.json', details, running);
+  around.archiving = async () => ({ manifest: manifestNow({ recordedAt: startedAt }), fresh: true });
+  await around.deliver();
+  assert.deepEqual([around.last?.conversationStart, around.last?.externalTag], [startedAt, 'order 17']);
 });
 
 test('where nothing is kept and nobody told, nothing is published', async () => {

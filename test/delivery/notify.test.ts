@@ -159,6 +159,27 @@ for (const [status, code, sort] of [
   });
 }
 
+test('the longer a receiver fails the longer it rests, and from the beginning once it has answered well', async (t) => {
+  let now = performance.now();
+  t.mock.method(performance, 'now', () => now);
+  const receiver = await startReceiver(t);
+  const { work } = open(t, receiver);
+  const restAfter = async (status: number): Promise<number> => {
+    receiver.answer = (response) => response.writeHead(status).end();
+    await work().catch(() => undefined);
+    const resting = await work();
+    const restMs = resting.outcome === 'wait' ? resting.afterMs : 0;
+    now += restMs;
+    return restMs;
+  };
+  const rests: number[] = [];
+  for (const status of [500, 500, 200, 500]) rests.push(await restAfter(status));
+  assert.ok(rests[0] !== undefined && rests[0] >= 15_000 && rests[0] < 16_000, String(rests));
+  assert.ok(rests[1] !== undefined && rests[1] >= 30_000 && rests[1] < 31_000, String(rests));
+  assert.deepEqual(rests[2], 0);
+  assert.ok(rests[3] !== undefined && rests[3] >= 15_000 && rests[3] < 16_000, String(rests));
+});
+
 test('whoever answers 410 hears no more of it', async (t) => {
   const receiver = await startReceiver(t);
   receiver.answer = (response) => response.writeHead(410).end();

@@ -57,6 +57,14 @@ test('whoever stands in line comes back within minutes of his time, however long
   }
 });
 
+test('a new event brings forward what waits by our own guess, and never what somebody else named (invariant 7)', () => {
+  for (const code of ['forbidden', 'upstream-unavailable', 'internal'] as const) {
+    const guessed = nextTryOf(new Failure(code, 'No.'), { attempt: 1, ageMs: HOUR });
+    const named = nextTryOf(new Failure(code, 'No.', { afterMs: 2 * HOUR }), { attempt: 1, ageMs: HOUR });
+    assert.deepEqual([guessed?.soonestMs, named?.soonestMs], [1_000, undefined], code);
+  }
+});
+
 test('a Retry-After of years is believed for 30 days: one bad hour loses nothing (A7)', () => {
   const month = 30 * 24 * HOUR;
   for (const afterMs of [month - 1, month, month + 1, 31_536_000_000, 1e15])

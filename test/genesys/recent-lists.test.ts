@@ -107,6 +107,23 @@ test('where screens are recorded, only a list that has one is complete', () => {
   assert.equal(memory.isComplete([entry('call', { isSettled: false }), screen]), false);
 });
 
+test('what was listed a while ago is asked for again', (t) => {
+  let now = performance.now();
+  t.mock.method(performance, 'now', () => now);
+  const memory = after(1);
+  const known = { recordingId: 'r-0', conversationId: 'C' };
+  now += LISTS.rememberedMs - 1;
+  assert.equal(memory.kindOf(known), 'audio');
+  now += 1;
+  assert.equal(memory.kindOf(known), undefined);
+});
+
+test('a list with nothing in it says nothing of screens', () => {
+  const memory = after(1);
+  for (let index = 0; index < 2 * LISTS.withoutScreen; index += 1) memory.note([]);
+  assert.equal(memory.isComplete([entry('call')]), false);
+});
+
 test('memory is bounded: of more than fit the oldest are asked for again', () => {
   const memory = after(LISTS.remembered + 10);
   assert.equal(memory.kindOf({ recordingId: 'r-0', conversationId: 'C' }), undefined);

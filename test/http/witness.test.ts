@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Failure } from '../../src/failure.ts';
-import { addressOf } from '../../src/http/witness.ts';
+import { addressOf, Witness } from '../../src/http/witness.ts';
 import { bytesOf, store } from '../support/archive/content.ts';
 import { openFolderHarness } from '../support/archive/folder.ts';
 import { found } from '../support/archive/found.ts';
@@ -163,6 +163,26 @@ test('a listen that could not be put on record is put on record the next time', 
   audit.before = async () => undefined;
   assert.equal((await ask('/transcode?id=r1&conversationId=c1')).status, 200);
   assert.equal(audit.entries.length, 1);
+});
+
+test('of more listens than are remembered the oldest is put on record anew', async () => {
+  const audit = new ListAudit();
+  const witness = new Witness(audit, { proxies: 0, now: () => 0 });
+  const listen = (recordingId: string): Promise<void> =>
+    witness.record({ headers: {}, socket: { remoteAddress: '10.0.0.9' } } as never, {
+      action: 'listened',
+      way: 'link',
+      who: 'somebody',
+      recording: { recordingId, conversationId: 'c' },
+    });
+  for (let index = 0; index < 5_000; index += 1) await listen(String(index));
+  await listen('0');
+  assert.equal(audit.entries.length, 5_000);
+  await listen('one more');
+  await listen('1');
+  assert.equal(audit.entries.length, 5_001);
+  await listen('0');
+  assert.equal(audit.entries.length, 5_002);
 });
 
 test('an address is believed only as far as proxies are', () => {

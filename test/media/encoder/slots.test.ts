@@ -1,5 +1,6 @@
 /** Who gets an encoder, and in which order (A2). Time stands still until a test moves it. */
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { ENCODERS } from '../../../src/bounds.ts';
@@ -200,6 +201,20 @@ test('a listener waits ten seconds, then is told when to come back; the archive 
   assert.deepEqual([events, slots.waiting, clock.alarms], [['busy', 'listener: busy'], 1, 0]);
 });
 
+test('what was for the archive and is left to a listener waits ten seconds from then on, and no more (A2)', async () => {
+  const { events, ask, clock } = scene({ slots: 1 });
+  ask('busy', 'archiving');
+  const left = ask('left', 'archiving');
+  clock.advance(3_600_000);
+  left.purpose.become('listening');
+  clock.advance(9_999);
+  await turn();
+  assert.deepEqual(events, ['busy']);
+  clock.advance(1);
+  await turn();
+  assert.deepEqual(events, ['busy', 'left: busy']);
+});
+
 test('a listener is refused at once where it is hopeless: the queue is full, or archiving waits itself', async () => {
   const full = scene({ slots: 1, maxWaiting: 1 });
   full.ask('busy', 'archiving');
@@ -220,6 +235,7 @@ test('who stops waiting is forgotten, and the next is served', async () => {
   const stays = ask('stays', 'archiving');
   leaving.stop.abort(new Failure('stopped', 'The listener left.'));
   await assert.rejects(leaving.slot, /The listener left/);
+  assert.deepEqual(getEventListeners(running.stop.signal, 'abort'), [], 'who has a slot waits for nothing');
   assert.equal(slots.waiting, 1);
   await free(running);
   await stays.slot;

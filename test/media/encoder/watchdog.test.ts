@@ -26,3 +26,16 @@ test('never looks again once it is disposed', async () => {
   await new Promise((resolve) => setTimeout(resolve, 20));
   assert.equal(looks, seen);
 });
+
+test('whatever moves in time puts off the look', async () => {
+  let looks = 0;
+  using dog = new Watchdog(
+    5,
+    () => (looks += 1) > 0,
+    () => undefined,
+  );
+  // Timers of one length ring in the order they were set.
+  const looksByThen = new Promise<number>((resolve) => setTimeout(() => resolve(looks), 5));
+  dog.touch();
+  assert.equal(await looksByThen, 0);
+});
