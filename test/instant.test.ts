@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from './support/generated.ts';
 import { clockSkewMs, dayAt, daysBetween, isDay, isInstant } from '../src/instant.ts';
 
 test('days exist or are none', () => {

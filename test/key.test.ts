@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from './support/generated.ts';
 import { hasEnded, type Key, keysInUse, parseKey } from '../src/key.ts';
 import { SEED } from './support/soak.ts';
 

@@ -1,7 +1,7 @@
 /** The bytes of levels.bin, and what a list shows of them. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from './support/generated.ts';
 import {
   encodeLevels,
   levelFactsOf,

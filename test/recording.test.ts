@@ -1,7 +1,7 @@
 /** Ids from outside, and the names they give a recording in the archive. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from './support/generated.ts';
 import { Failure } from '../src/failure.ts';
 import {
   canonicalId,

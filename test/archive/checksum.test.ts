@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../support/generated.ts';
 import { combineCrc32c, crc32c, createChecksum, createCrc32c, encodeCrc32c } from '../../src/archive/checksum.ts';
 
 const bytes = fc.uint8Array({ maxLength: 300 });

@@ -1,7 +1,7 @@
 /** What is read out of Genesys' answer about a conversation, and the line of the index that comes of it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../support/generated.ts';
 import {
   conversationPrefix,
   detailsName,

@@ -1,7 +1,7 @@
 /** The contract of src/archive/notes.ts as tests: every archive runs them, over its real store. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../support/generated.ts';
 import type { ListedNote, Notes } from '../../src/archive/notes.ts';
 import { SEED } from '../support/soak.ts';
 import type { ArchiveHarness } from './suite.ts';

@@ -5,7 +5,7 @@ import { appendFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../support/generated.ts';
 import { type AuditEntry, hashOf, parseAuditRecord } from '../../src/audit/audit.ts';
 import { FolderAudit } from '../../src/audit/folder-audit.ts';
 import { SEED } from '../support/soak.ts';

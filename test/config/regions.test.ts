@@ -1,7 +1,7 @@
 /** GENESYS_REGION as people write it, and every region that Genesys' own SDK knows. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../support/generated.ts';
 import { readConfig } from '../../src/config/config.ts';
 import { parseRegion, REGIONS } from '../../src/config/regions.ts';
 import { createHosts } from '../../src/download/hosts.ts';

@@ -6,7 +6,7 @@ import { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import fc from 'fast-check';
+import { fc } from '../support/generated.ts';
 import { steadyClock } from '../../src/clock.ts';
 import { ConsoleKeys } from '../../src/console/who/console-keys.ts';
 import { Seal } from '../../src/console/who/sealed.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../support/generated.ts';
 import { catchUp } from '../../src/days/catch-up.ts';
 import { Failure, type FailureCode } from '../../src/failure.ts';
 import type { Delivery, Settlement } from '../../src/queue/queue.ts';

@@ -1,7 +1,7 @@
 /** Eight who never rest, at a Genesys that counts → how much of what it allows is used in each of its windows, in simulated time. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../support/generated.ts';
 import { Allowance, type BookedCall } from '../../src/genesys/allowance.ts';
 import { runs, SEED } from '../support/soak.ts';
 import { VirtualTime } from '../support/virtual-time.ts';

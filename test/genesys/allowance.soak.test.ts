@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import fc from 'fast-check';
+import { fc } from '../support/generated.ts';
 import { Agent, type Dispatcher } from 'undici';
 import { Allowance, type BookedCall } from '../../src/genesys/allowance.ts';
 import { Api } from '../../src/genesys/api.ts';

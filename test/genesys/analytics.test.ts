@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../support/generated.ts';
 import { Failure } from '../../src/failure.ts';
 import { type AnalyticsNeeds, countClosedDay, countOpenDay, dataAvailableUntil } from '../../src/genesys/analytics.ts';
 import type { CountedDay } from '../../src/genesys/census.ts';

@@ -1,7 +1,7 @@
 /** Genesys' answers with anything in them that decides nothing: the recording's files are found whenever its id and URLs can be read (C10). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../support/generated.ts';
 import type { JsonAnswer } from '../../src/genesys/exchange.ts';
 import { listedRecordings, parseMedia, requirePlayable } from '../../src/genesys/recording-answer.ts';
 import { metadataBody, recordingBody, ScriptedRecording } from '../support/genesys/recordings.ts';

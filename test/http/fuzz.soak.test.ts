@@ -1,7 +1,7 @@
 /** Whatever a client writes as target, headers or body is the client's mistake: never a 500, never a line of level ERROR (B7). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../support/generated.ts';
 import { runs, SEED } from '../support/soak.ts';
 import { keysOf } from '../support/keys.ts';
 import { dial, ListQueue, MapArchive, start, type Started } from './far-ends.ts';

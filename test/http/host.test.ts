@@ -1,7 +1,7 @@
 /** Whom a service without keys answers: only who means this machine, whatever a name resolves to (B3). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../support/generated.ts';
 import { SEED } from '../support/soak.ts';
 import { exchange, ListQueue, MapArchive, start, type Started } from './far-ends.ts';
 

@@ -1,7 +1,7 @@
 /** Generated containers, cut, padded, tagged, doubled and shifted: refused, or every voice is there, in its place and at its level. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../support/generated.ts';
 import { Failure } from '../../src/failure.ts';
 import { ffmpeg } from '../support/media/ffmpeg.ts';
 import { withFile } from '../support/media/files.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../support/generated.ts';
 import type { Contents } from '../../src/media/source/contents.ts';
 import { decoderSlackMs } from '../../src/media/decoder-slack.ts';
 import { requireWhole } from '../../src/media/proof.ts';

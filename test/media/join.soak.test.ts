@@ -5,7 +5,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../support/generated.ts';
 import { Failure } from '../../src/failure.ts';
 import { delayMs, levelDb } from '../support/media/compare.ts';
 import { decodeOpus } from '../support/media/ffmpeg.ts';

@@ -1,7 +1,7 @@
 /** Bytes that a parser keeps, against all that it was given in one piece. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../support/generated.ts';
 import { KeptBytes } from '../../src/media/kept-bytes.ts';
 import { SEED } from '../support/soak.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../support/generated.ts';
 import { Failure } from '../../src/failure.ts';
 import { isOgg, OggMeter } from '../../src/media/ogg/meter.ts';
 import { requireMedia, sniff, type MediaKind } from '../../src/media/sniff.ts';

@@ -1,7 +1,7 @@
 /** The message as text: what is written can be read, and nothing else can. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../support/generated.ts';
 import { Failure } from '../../src/failure.ts';
 import type { Message } from '../../src/queue/queue.ts';
 import { ageOf, delayOf, encodeMessage, isForNewer, messageKey, parseMessage } from '../../src/queue/queue.ts';

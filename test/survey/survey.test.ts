@@ -1,7 +1,7 @@
 /** What verify finds, in a folder and in a bucket: each thing that can be wrong is its own finding, and nothing else is. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../support/generated.ts';
 import { isInPart } from '../../src/archive/part.ts';
 import { type ArchiveFinding, surveyAll, surveyDays, type Survey, type SurveyNeeds } from '../../src/survey/survey.ts';
 import { bytesOf, store } from '../support/archive/content.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { inspect } from 'node:util';
-import fc from 'fast-check';
+import { fc } from '../../support/generated.ts';
 import { BucketClient } from '../../../src/archive/bucket/client.ts';
 import type { Placement } from '../../../src/archive/bucket/insert.ts';
 import type { RetryPolicy } from '../../../src/archive/bucket/retry.ts';

@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../../support/generated.ts';
 import { type ChannelLevels, type Levels, parseLevels } from '../../../src/levels.ts';
 import { LevelWatch } from '../../../src/media/levels/level-watch.ts';
 import type { Packet, Track } from '../../../src/media/packet.ts';

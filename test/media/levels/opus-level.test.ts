@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../../support/generated.ts';
 import { OpusLevel } from '../../../src/media/levels/opus-level.ts';
 import { readOggOpus } from '../../../src/media/ogg/ogg-opus.ts';
 import { packetSamples, parsePacket } from '../../../src/media/opus.ts';

@@ -1,7 +1,7 @@
 /** The symbols of a frame, read again as they were written by an encoder of another make. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../../support/generated.ts';
 import { OpusLevel } from '../../../src/media/levels/opus-level.ts';
 import { RangeDecoder } from '../../../src/media/levels/range-decoder.ts';
 import { RangeEncoder } from '../../support/media/range-encoder.ts';

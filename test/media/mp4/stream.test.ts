@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../../support/generated.ts';
 import { Failure } from '../../../src/failure.ts';
 import { Spools, type Spool } from '../../../src/media/mp4/spool.ts';
 import { streamableMp4 } from '../../../src/media/mp4/stream.ts';

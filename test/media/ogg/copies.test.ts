@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../../support/generated.ts';
 import { Failure, type FailureCode } from '../../../src/failure.ts';
 import { readOggOpus } from '../../../src/media/ogg/ogg-opus.ts';
 import { OpusSource } from '../../../src/media/opus-source.ts';

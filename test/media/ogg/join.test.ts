@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../../support/generated.ts';
 import { Failure } from '../../../src/failure.ts';
 import { joinMono } from '../../../src/media/ogg/join.ts';
 import { readOggOpus } from '../../../src/media/ogg/ogg-opus.ts';

@@ -1,7 +1,7 @@
 /** Three days of a conversation with several events on Pub/Sub, in simulated time: the looks at it are counted, message by message. */
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import fc from 'fast-check';
+import { fc } from '../../support/generated.ts';
 import { Conversations } from '../../../src/queue/pubsub/conversations.ts';
 import { copyOf, encodeEvent, parseEnvelope } from '../../../src/queue/pubsub/envelope.ts';
 import type { Envelope, Outgoing } from '../../../src/queue/envelope.ts';

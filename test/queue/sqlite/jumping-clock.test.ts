@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import fc from 'fast-check';
+import { fc } from '../../support/generated.ts';
 import type { Settlement } from '../../../src/queue/queue.ts';
 import { openSqliteQueue, type SqliteQueue } from '../../../src/queue/sqlite/sqlite.ts';
 import { SEED } from '../../support/soak.ts';
