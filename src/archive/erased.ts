@@ -7,7 +7,7 @@ import { Fields } from '../fields.ts';
 import { isDay } from '../instant.ts';
 import { canonicalId, type Recording } from '../recording.ts';
 import { inBatches } from './in-batches.ts';
-import { canonicalSubject, ERASED, subjectKey, type Subject } from './names.ts';
+import { canonicalSubject, ERASED, subjectKey, subjectOfKey, type Subject } from './names.ts';
 import type { Notes } from './notes.ts';
 import type { Objects } from './objects.ts';
 import { storedIdOrNull } from './records.ts';
@@ -118,7 +118,7 @@ export async function* listErased(
 ): AsyncGenerator<ErasedRecord> {
   const prefix = conversationId === undefined ? ERASED : `${ERASED}${canonicalId(conversationId)}.`;
   for await (const { name } of notes.list(prefix, signal)) {
-    const text = name.endsWith('.json') ? await notes.read(name, signal) : undefined;
+    const text = isMark(name) ? await notes.read(name, signal) : undefined;
     if (text !== undefined) yield parseErasedMark(text, name);
   }
 }
@@ -137,6 +137,10 @@ export async function takeBackErasure(subject: Subject, notes: Notes, signal: Ab
 export function erasedNames({ recordingId, conversationId }: Subject): readonly string[] {
   if (recordingId === undefined || conversationId === undefined) return [erasedName({ recordingId, conversationId })];
   return [erasedName({ recordingId, conversationId }), erasedName({ recordingId: undefined, conversationId })];
+}
+
+function isMark(name: string): boolean {
+  return name.endsWith('.json') && subjectOfKey(name.slice(ERASED.length, -'.json'.length)) !== undefined;
 }
 
 function erasedName(subject: Subject): string {

@@ -5,7 +5,7 @@
 import { Failure } from '../failure.ts';
 import { Fields } from '../fields.ts';
 import type { Archive } from './archive.ts';
-import { canonicalSubject, subjectKey, type Subject } from './names.ts';
+import { canonicalSubject, subjectKey, subjectOfKey, type Subject } from './names.ts';
 import type { Notes } from './notes.ts';
 import { storedIdOrNull } from './records.ts';
 
@@ -116,13 +116,19 @@ export async function flagAllHeld(archive: Flagging, signal: AbortSignal): Promi
   for await (const hold of listHolds(archive.notes, signal)) await flagByHolds(subjectOfHold(hold), archive, signal);
 }
 
+/** The key of what is held by a note of this name; undefined for what is no hold. */
+export function keyHeldBy(name: string): string | undefined {
+  const [, key = '', caseName = ''] = /^holds\/([^/]+)\/([^/]+)\.json$/.exec(name) ?? [];
+  return CASE.test(caseName) && subjectOfKey(key) !== undefined ? key : undefined;
+}
+
 async function* holdsUnder(
   { prefix, end }: { readonly prefix: string; readonly end: string },
   notes: Notes,
   signal: AbortSignal,
 ): AsyncGenerator<HoldRecord> {
   for await (const { name } of notes.list(prefix, signal)) {
-    if (!name.endsWith(end)) continue;
+    if (keyHeldBy(name) === undefined || !name.endsWith(end)) continue;
     const hold = await readHold(name, notes, signal);
     if (hold !== undefined) yield hold;
   }

@@ -1,6 +1,6 @@
 /** The small texts beside recordings (proofs, holds, marks, audit, details, index, status): the contract of where they lie. */
 import { Failure } from '../failure.ts';
-import { requireName, type Objects, type StoredObject } from './objects.ts';
+import { ownAmong, requireName, type Objects, type StoredObject } from './objects.ts';
 
 /** Folders of the archive that hold notes; nothing else can be written, read or removed by way of them. */
 const NOTE_FOLDERS = ['proofs', 'holds', 'erased', 'audit', 'conversations', 'index', 'status', 'staging'] as const;
@@ -48,7 +48,7 @@ export class ObjectNotes implements Notes {
   }
 
   list(prefix: string, signal: AbortSignal): AsyncIterable<ListedNote> {
-    return this.#objects.list(prefix, signal);
+    return ownAmong(this.#objects.list(prefix, signal));
   }
 
   async remove(name: string, signal: AbortSignal): Promise<boolean> {

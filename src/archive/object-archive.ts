@@ -141,12 +141,16 @@ export abstract class ObjectArchive {
     return undefined;
   }
 
-  async *daysListed(signal: AbortSignal): AsyncGenerator<string> {
-    for await (const name of this.objects.children({ folder: DAYS }, signal)) yield name.replace(/\/$/, '');
+  daysListed(signal: AbortSignal): AsyncIterable<string> {
+    return this.#daysIn(DAYS, signal);
   }
 
-  async *daysProven(signal: AbortSignal): AsyncGenerator<string> {
-    for await (const name of this.objects.children({ folder: 'proofs/' }, signal))
+  daysProven(signal: AbortSignal): AsyncIterable<string> {
+    return this.#daysIn('proofs/', signal);
+  }
+
+  async *#daysIn(folder: string, signal: AbortSignal): AsyncGenerator<string> {
+    for await (const name of this.objects.children({ folder }, signal))
       if (isDay(name.replace(/\/$/, ''))) yield name.replace(/\/$/, '');
   }
 

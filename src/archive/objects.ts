@@ -77,14 +77,21 @@ const SEGMENT = /^[0-9A-Za-z_=:.-]{1,512}$/;
 /** Bytes. https://cloud.google.com/storage/docs/objects#naming */
 const LONGEST_NAME = 1024;
 
-/**
- * A name that no one can leave the archive with: two segments or more, each of `0-9 A-Z a-z _ = : . -`, none ending in a dot.
- * @throws Failure `bad-request`
- */
-export function requireName(name: string): string {
+/** Whether it may be ours: two segments or more, each of `0-9 A-Z a-z _ = : . -`, none ending in a dot. */
+function isName(name: string): boolean {
   const segments = name.split('/');
   const fits = segments.every((segment) => SEGMENT.test(segment) && !segment.endsWith('.'));
-  if (fits && segments.length > 1 && name.length <= LONGEST_NAME) return name;
+  return fits && segments.length > 1 && name.length <= LONGEST_NAME;
+}
+
+/** Without what others have put there under names that none of ours has. */
+export async function* ownAmong(found: AsyncIterable<StoredObject>): AsyncGenerator<StoredObject> {
+  for await (const object of found) if (isName(object.name)) yield object;
+}
+
+/** A name that no one can leave the archive with. @throws Failure `bad-request` */
+export function requireName(name: string): string {
+  if (isName(name)) return name;
   throw new Failure(
     'bad-request',
     'A name in the archive is folder/name, of 0-9 A-Z a-z _ = : . - in each part, and no part ends in a dot.',

@@ -22,7 +22,7 @@ import {
   type ReasonKind,
   type Subject,
 } from './names.ts';
-import { writtenAt, type Objects, type StoredObject } from './objects.ts';
+import { ownAmong, writtenAt, type Objects, type StoredObject } from './objects.ts';
 import { parseFailureRecord, parseWaitingRecord, isUnreadable, subjectOf, unreadableRecord } from './records.ts';
 import { Deadline } from '../waiting.ts';
 
@@ -238,14 +238,14 @@ export class Reasons {
     const marks = new Map<string, number>();
     for await (const key of this.keys(kind, signal)) marks.set(key, 0);
     for (const status of STATUSES_OF[kind]) {
-      for await (const mark of this.#objects.list(folderOf(status), signal)) {
+      for await (const mark of ownAmong(this.#objects.list(folderOf(status), signal))) {
         const key = mark.name.slice(folderOf(status).length + 'yyyy-mm-dd/'.length);
         const known = marks.get(key);
         if (known === undefined) await this.#removeStray(kind, { ...mark, key }, signal);
         else marks.set(key, known + 1);
       }
     }
-    for await (const mark of this.#objects.list(ofConversations(kind), signal)) {
+    for await (const mark of ownAmong(this.#objects.list(ofConversations(kind), signal))) {
       const key = mark.name.slice(ofConversations(kind).length).replace('/', '.');
       if (!marks.has(key)) await this.#removeStray(kind, { ...mark, key }, signal);
     }

@@ -5,7 +5,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { Notes } from '../archive/notes.ts';
 import { Failure } from '../failure.ts';
-import { daysBetween } from '../instant.ts';
+import { daysBetween, isDay } from '../instant.ts';
 import {
   type Audit,
   type AuditDay,
@@ -99,8 +99,16 @@ export class BucketAudit implements Audit {
   }
 
   async #firstDay(signal: AbortSignal): Promise<string | undefined> {
-    for await (const { name } of this.#notes.list('audit/', signal)) return name.split('/')[1];
+    for await (const { day } of this.#names(signal)) return day;
     return undefined;
+  }
+
+  /** What others have put beside the days is no part of it. */
+  async *#names(signal: AbortSignal) {
+    for await (const { name } of this.#notes.list('audit/', signal)) {
+      const [, day = '', rest] = name.split('/');
+      if (isDay(day) && rest !== undefined) yield { name, day };
+    }
   }
 
   /** Nothing is held back, so there is nothing to wait for. */
@@ -111,8 +119,7 @@ export class BucketAudit implements Audit {
   /** An action stands in the name already: records of another one are not read. */
   async *#texts(signal: AbortSignal, days?: Pick<AuditQuery, 'from' | 'to' | 'action'>) {
     let batch: string[] = [];
-    for await (const { name } of this.#notes.list('audit/', signal)) {
-      const day = name.slice('audit/'.length, 'audit/'.length + 10);
+    for await (const { name, day } of this.#names(signal)) {
       if (days !== undefined && (day < days.from || day > days.to)) continue;
       if (days?.action !== undefined && !name.includes(`.${days.action}.`)) continue;
       batch.push(name);

@@ -131,7 +131,7 @@ const WHAT = {
   held: (planned: Planned) =>
     'cases' in planned && planned.cases.length > 0
       ? `held by ${planned.cases.join(', ')}: only once that is released. What it holds:  archiver hold ${planned.cases[0] ?? ''} --list`
-      : 'carries a hold that is not ours: gcloud storage objects update --no-temporary-hold releases it',
+      : 'carries a hold that is not ours: gcloud storage objects update --no-temporary-hold, or --no-event-based-hold, releases it',
   locked: (planned: Planned) =>
     `locked by a retention policy until ${('until' in planned && planned.until) || 'its end'}`,
 } as const;

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { partOfDay, partText } from '../archive/part.ts';
 import { dayAt, isDay } from '../instant.ts';
 import { nearestOf } from '../nearest.ts';
+import { shellWord } from './report.ts';
 
 /** What a flag takes. A `list` may stand several times. */
 export type FlagKind = 'switch' | 'text' | 'list' | 'day' | 'count' | 'share' | 'part';
@@ -86,7 +87,7 @@ export class FlagValues {
 /** As a shell takes it. */
 function typed(name: string, value: string | boolean): string {
   if (typeof value === 'boolean') return `--${name}`;
-  return `--${name} ${/^[\w./:=,@%+-]+$/.test(value) ? value : `'${value.replaceAll("'", String.raw`'\''`)}'`}`;
+  return `--${name} ${shellWord(value)}`;
 }
 
 /** @throws UsageError naming the flag, and the nearest one where it is unknown */

@@ -3,6 +3,7 @@ import { DAYS, MANIFEST_FILE } from '../archive/names.ts';
 import type { ArchiveConfig } from '../config/config.ts';
 import { pathOf, recordingOfKey } from '../recording.ts';
 import type { ArchiveFinding } from '../survey/survey.ts';
+import { shellQuote, shellWord } from './report.ts';
 
 export function mendingOf(finding: ArchiveFinding, place: ArchiveConfig): string {
   const { state, day, key, file = '' } = finding;
@@ -21,8 +22,10 @@ export function mendingOf(finding: ArchiveFinding, place: ArchiveConfig): string
     case 'gone':
       return `Move away what is left of it, and fetch it again:  ${fetching(day)}`;
     case 'stray':
-      if (file.startsWith(DAYS)) return `Fetch it, if Genesys has it:  ${fetching(day)}`;
-      return `Look at it and move it away:  ${looking(`recordings/${path === '' ? '' : `${path}/`}${file}`, place)}`;
+      if (!file.startsWith(DAYS))
+        return `Look at it and move it away:  ${looking(`recordings/${path === '' ? '' : `${path}/`}${file}`, place)}`;
+      if (recording === undefined) return `Look at it and move it away:  ${looking(file, place)}`;
+      return `Fetch it, if Genesys has it:  ${fetching(day)}`;
     case 'undead':
       return `End its erasure:  archiver erase --recording ${path} --reason "ends an erasure"`;
     case 'unheld':
@@ -36,17 +39,19 @@ function fetching(day: string | undefined): string {
 
 /** Where a bucket keeps what was replaced or deleted; a folder has its backups. */
 function earlierCopies(name: string, place: ArchiveConfig): string {
-  if (place.kind === 'folder') return `cp -a BACKUP/${name}/. ${place.path}/${name}/`;
-  return `gcloud storage ls --soft-deleted '${bucketUrlOf(name, place)}/**'`;
+  if (place.kind === 'folder') return `cp -a ${shellWord(`BACKUP/${name}/.`)} ${shellWord(`${place.path}/${name}/`)}`;
+  return `gcloud storage ls --soft-deleted ${shellQuote(`${bucketUrlOf(name, place)}/**`)}`;
 }
 
 function looking(name: string, place: ArchiveConfig): string {
-  return place.kind === 'folder' ? `ls -l ${place.path}/${name}` : `gcloud storage ls -L '${bucketUrlOf(name, place)}'`;
+  return place.kind === 'folder'
+    ? `ls -l ${shellWord(`${place.path}/${name}`)}`
+    : `gcloud storage ls -L ${shellQuote(bucketUrlOf(name, place))}`;
 }
 
 function emptyObject(name: string, place: ArchiveConfig): string {
-  if (place.kind === 'folder') return `install -D /dev/null ${place.path}/${name}`;
-  return `gcloud storage cp - '${bucketUrlOf(name, place)}' < /dev/null`;
+  if (place.kind === 'folder') return `install -D /dev/null ${shellWord(`${place.path}/${name}`)}`;
+  return `gcloud storage cp - ${shellQuote(bucketUrlOf(name, place))} < /dev/null`;
 }
 
 function bucketUrlOf(name: string, { bucket, prefix }: Extract<ArchiveConfig, { kind: 'bucket' }>): string {

@@ -158,6 +158,15 @@ export function tameQuote(text: string): string {
   return tame(JSON.stringify(text));
 }
 
+/** One word to a shell, whatever is in it. */
+export function shellWord(text: string): string {
+  return /^[\w./:=,@%+-]+$/.test(text) ? text : shellQuote(text);
+}
+
+export function shellQuote(text: string): string {
+  return `'${text.replaceAll("'", String.raw`'\''`)}'`;
+}
+
 /** Rows with their columns under each other; the last column is as long as it is. */
 export function columnsOf(rows: readonly (readonly string[])[]): readonly string[] {
   const widths: number[] = [];

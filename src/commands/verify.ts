@@ -14,7 +14,7 @@ import { type FlagValues, UsageError } from './flags.ts';
 import { mendingOf } from './mending.ts';
 import { openAuditOf } from './on-record.ts';
 import { openArchiveOf, openWorkplace, type Workplace } from './open.ts';
-import { EXIT, type Exit, type Report } from './report.ts';
+import { EXIT, type Exit, type Report, tame } from './report.ts';
 import type { Task } from './task.ts';
 import { verifyAudit } from './verify-audit.ts';
 import { verifyCertificate } from './verify-certificate.ts';
@@ -67,7 +67,7 @@ interface Asked extends VerificationScope {
 function tell(finding: ArchiveFinding, { place }: Asked, report: Report): void {
   const { state, day = '–', key, reason } = finding;
   const mend = mendingOf(finding, place);
-  report.line(`${state.padEnd(10)}  ${day.padEnd(10)}  ${key}  ${reason}. ${mend}`, {
+  report.line(tame(`${state.padEnd(10)}  ${day.padEnd(10)}  ${key}  ${reason}. ${mend}`), {
     type: 'finding',
     ...finding,
     mend,

@@ -1,6 +1,7 @@
 /** A whole archive, or some days of it → every difference between what lies there and what should, by name; sums of each day. */
 import type { Archive } from '../archive/archive.ts';
 import { DaySums, isSameSet } from '../archive/day-sums.ts';
+import { keyHeldBy } from '../archive/holds.ts';
 import { inBatches } from '../archive/in-batches.ts';
 import { inspectShelf, type Fault, type Inspection } from '../archive/inspect.ts';
 import { canonicalSubject, DAYS, HELD_FILE, LEVELS_FILE, subjectKey } from '../archive/names.ts';
@@ -148,7 +149,7 @@ const MOST_KEYS = 200_000;
 
 async function openLook(needs: SurveyNeeds, signal: AbortSignal): Promise<SurveyWalk> {
   const held = new Set<string>();
-  for await (const { name } of needs.archive.notes.list('holds/', signal)) held.add(name.split('/')[1] ?? '');
+  for await (const { name } of needs.archive.notes.list('holds/', signal)) held.add(keyHeldBy(name) ?? '');
   return new SurveyWalk(needs, held, signal);
 }
 

@@ -29,14 +29,15 @@ export interface Listing {
 
 const FACTS = 'items(name,generation,size,crc32c,contentType,metadata,timeCreated,temporaryHold,eventBasedHold)';
 
-/** Page after page, in the order of names. */
+/** Page after page, in the order of names; without the empty objects by which consoles and mounts show folders. */
 export async function* listObjects(
   listing: Listing,
   client: BucketClient,
   signal: AbortSignal,
 ): AsyncGenerator<readonly ObjectFacts[]> {
   for await (const page of listPages({ ...listing, fields: FACTS }, client, signal)) {
-    yield (page.array('items') ?? []).map((item) => client.facts(Fields.of(item, 'items')));
+    const objects = (page.array('items') ?? []).map((item) => client.facts(Fields.of(item, 'items')));
+    yield objects.filter(({ name }) => !name.endsWith('/'));
   }
 }
 
