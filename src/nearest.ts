@@ -8,7 +8,7 @@ export function nearestOf(text: string, names: readonly string[]): string | unde
 }
 
 /** Letters added, dropped or replaced (Levenshtein). */
-function changesBetween(a: string, b: string): number {
+export function changesBetween(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (const [i, letter] of a.split('').entries()) {
     const next = [i + 1];

@@ -2,7 +2,16 @@
 import { BucketInspection } from '../archive/bucket/inspection.ts';
 import { type Config, readConfig } from '../config/config.ts';
 import { ConfigProblems } from '../config/reader.ts';
-import { broken, type Check, type CheckArea, type CheckState, examine, type Probe } from '../doctor/check.ts';
+import { slipsIn } from '../config/slips.ts';
+import {
+  broken,
+  worthALook,
+  type Check,
+  type CheckArea,
+  type CheckState,
+  examine,
+  type Probe,
+} from '../doctor/check.ts';
 import { deploymentProbes } from '../doctor/deployment-checks.ts';
 import { noGenesys } from '../doctor/genesys-checks.ts';
 import { queueProbes, storageProbes } from '../doctor/google-checks.ts';
@@ -54,13 +63,19 @@ async function probesOf(task: Task): Promise<readonly Probe[]> {
     name: 'environment',
     look: async () => broken(problem, 'Correct this variable; archiver doctor --help lists all of them.'),
   }));
-  if (config === undefined) return wrong;
+  const slips = slipsIn(task.env).map(({ name, meant }): Probe => ({
+    area: 'configuration',
+    name: 'environment',
+    look: async () => worthALook(`${name} is read by nobody here`, `Rename it if ${meant} is meant.`),
+  }));
+  if (config === undefined) return [...wrong, ...slips];
   alignProxyVariables(task.env, config.proxies);
   const isWhole = problems.length === 0;
   const { bucket, queue } = { bucket: bucketOf(task, config), queue: await queueOf(task, config) };
   const archive = await openArchiveOf({ config }, task, false);
   return [
     ...wrong,
+    ...slips,
     ...(isWhole ? probesOfGenesys(config, task.opened) : [noGenesys()]),
     ...storageProbes({ archive, inspection: bucket }),
     ...queueProbes({ queue, ...subscriptionOf(config) }),

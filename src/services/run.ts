@@ -11,7 +11,7 @@ import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
 import { alignProxyVariables } from '../outbound.ts';
 import { readVersion } from '../version.ts';
 import { untilAborted } from '../waiting.ts';
-import { sayConfiguration, watchSecrets } from './say.ts';
+import { sayConfiguration, saySlips, watchSecrets } from './say.ts';
 
 /** What every deployable is given. */
 export interface Context {
@@ -48,6 +48,7 @@ export async function runService(command: Command, deployable: Deployable, env: 
   outliveLog();
   const log = createLog({ level: config.logLevel, secrets: config.secrets, project: config.project });
   sayConfiguration(config, command, log);
+  saySlips(env, log);
   alignProxyVariables(env, config.proxies);
   const stop = new AbortController();
   let running: Running | undefined;

@@ -2,6 +2,8 @@
 import type { Config } from '../config/config.ts';
 import type { Proxies } from '../config/proxies.ts';
 import type { SecretChange } from '../config/secret-file.ts';
+import { slipsIn } from '../config/slips.ts';
+import type { Environment } from '../config/text.ts';
 import { hasPart, VARIABLES, type Command } from '../config/variables.ts';
 import { hasEnded } from '../key.ts';
 import { isUnspecified } from '../loopback.ts';
@@ -14,6 +16,15 @@ export function sayConfiguration(config: Config, command: Command, log: Log): vo
   if (config.publicUrl === undefined && hasLinks && isUnspecified(config.host))
     log.warn('PUBLIC_URL is not set: links lead to this machine alone. Set it to how callers reach the service.', {
       host: config.host,
+    });
+}
+
+/** No refusal: the environment may be shared with a program that means just that. */
+export function saySlips(env: Environment, log: Log): void {
+  for (const { name, meant } of slipsIn(env))
+    log.warn('A variable of the environment is none of this program, and nearly one: rename it if that is meant.', {
+      variable: name,
+      meant,
     });
 }
 

@@ -71,6 +71,7 @@ test('all faults at once are all lines, each with what to do, and the exit code 
   const printed = await scene.run([], {
     PATH: '/nowhere',
     QUEUE_URL: `sqlite:${join(scene.folder, 'no', 'folder', 'q.db')}`,
+    ARCHIVE_ORIGINALS: 'yes',
   });
   assert.equal(printed.code, 3, printed.stdout + printed.stderr);
   for (const line of [
@@ -78,6 +79,7 @@ test('all faults at once are all lines, each with what to do, and the exit code 
     /^warn +genesys +genesys-permissions\* +simulated-client: the role lacks recording:screenRecording:view/m,
     /^warn +genesys +genesys-urls/m,
     /^fail +genesys +genesys-trigger\*/m,
+    /^warn +configuration +environment +ARCHIVE_ORIGINALS is read by nobody here\n +→ .*ARCHIVE_ORIGINAL is meant/m,
     /^fail +genesys +genesys-clock/m,
     /^fail +machine +ffmpeg +There is no ffmpeg/m,
     /^skipped +machine +cage/m,

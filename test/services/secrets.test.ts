@@ -46,10 +46,15 @@ test(
       WEBHOOK_TOKENS_FILE: await put('tokens', 'canary-token-number-1'),
       WEBHOOK_SECRETS_FILE: await put('secrets', 'canary-secret-number-1'),
       LINK_KEYS_FILE: await put('links', 'canary-link-key-number-1'),
+      WEBHOOK_TOKEN_FILE: join(folder, 'tokens'),
     };
     await using service = await startService('serve', env);
     assert.doesNotMatch(await readFile(`/proc/${String(service.pid)}/environ`, 'utf8'), /canary/);
 
+    await service.logged(
+      { severity: 'WARNING', variable: 'WEBHOOK_TOKEN_FILE', meant: 'WEBHOOK_TOKENS_FILE' },
+      patience(),
+    );
     const inUse = await service.logged({ message: 'Keys are in use.' }, patience());
     assert.deepEqual(inUse['keys'], [
       { variable: 'LINK_KEYS', count: 1, names: ['key-1'], ended: [] },
