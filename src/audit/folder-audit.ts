@@ -225,8 +225,12 @@ export class FolderAudit implements Audit {
 
   async *#lines(day: string, signal: AbortSignal): AsyncGenerator<string> {
     const input = createReadStream(this.#path(day), { encoding: 'utf8', signal });
-    const lines = createInterface({ input, crlfDelay: Infinity });
-    for await (const line of lines) if (line !== '') yield line;
+    try {
+      for await (const line of createInterface({ input, crlfDelay: Infinity })) if (line !== '') yield line;
+    } finally {
+      // Whoever stops reading lets go of the lines alone.
+      input.destroy();
+    }
   }
 
   #path(day: string): string {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import { appendFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -100,6 +101,29 @@ test('a query finds by day, by who and by recording', async (t) => {
   assert.deepEqual(await found({ recordingId: 'r1' }), [1, 3]);
   assert.deepEqual(await found({ recordingId: 'r1', from: '2026-11-28' }), [3]);
 });
+
+test('who stops reading leaves no file open', { skip: !existsSync('/proc/self/fd') }, async (t) => {
+  const root = await folder(t);
+  const audit = new FolderAudit({ root });
+  await audit.record(entry(1), signal);
+  const [name = assert.fail()] = (await readdir(join(root, 'audit'))).filter((one) => one.endsWith('.ndjson'));
+  // More than is read ahead.
+  await appendFile(join(root, 'audit', name), 'a line of another\n'.repeat(100_000));
+  const openFiles = (): number =>
+    readdirSync('/proc/self/fd').filter((fd) => targetOf(`/proc/self/fd/${fd}`).endsWith(name)).length;
+  for await (const _ of audit.read({ from: '2000-01-01', to: '2999-01-01' }, signal)) break;
+  while (openFiles() > 0) await new Promise((resolve) => setImmediate(resolve));
+  await audit.close();
+});
+
+/** Empty where it was closed meanwhile. */
+function targetOf(link: string): string {
+  try {
+    return readlinkSync(link);
+  } catch {
+    return '';
+  }
+}
 
 test('what was changed, removed or moved is found, and where (every place, every kind)', async (t) => {
   const root = await folder(t);
