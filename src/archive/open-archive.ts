@@ -27,6 +27,7 @@ export async function openArchive(
     const folder = config.archive;
     const archive = openFolderArchive({
       path: folder.path,
+      linkLifetimeS: folder.linkLifetimeS,
       get linkKeys() {
         return folder.linkKeys;
       },

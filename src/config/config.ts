@@ -29,6 +29,7 @@ export type ArchiveConfig =
       readonly path: string;
       /** Those that have not ended; asked for at each use. */
       readonly linkKeys: readonly string[];
+      readonly linkLifetimeS: number;
     }
   | {
       readonly kind: 'bucket';
@@ -196,7 +197,7 @@ function readArchive(read: Reader, linkLifetimeS: number): ArchiveConfig {
   const path = /^file:(.+)$/s.exec(value)?.[1];
   if (path !== undefined) {
     checkPath(path, { name: 'ARCHIVE_URL', scheme: 'file' }, read);
-    return folderAt(path, linkKeys);
+    return folderAt(path, linkKeys, linkLifetimeS);
   }
   const match = /^gs:\/\/([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])(?:\/([^?#]*))?$/.exec(value);
   if (match?.[1] !== undefined) {
@@ -204,13 +205,14 @@ function readArchive(read: Reader, linkLifetimeS: number): ArchiveConfig {
     return { kind: 'bucket', bucket: match[1], prefix, apiEndpoint, linkHost };
   }
   read.problem('ARCHIVE_URL', 'expected file:PATH or gs://BUCKET/PREFIX');
-  return folderAt('', linkKeys);
+  return folderAt('', linkKeys, linkLifetimeS);
 }
 
-function folderAt(path: string, linkKeys: () => readonly Key[]): ArchiveConfig {
+function folderAt(path: string, linkKeys: () => readonly Key[], linkLifetimeS: number): ArchiveConfig {
   return {
     kind: 'folder',
     path,
+    linkLifetimeS,
     get linkKeys() {
       return linkKeys().map((key) => key.secret);
     },

@@ -227,10 +227,10 @@ function filterForm(address: FindAddress, today: string): Html {
     >
     ${presets(address, today)}
     <label class="lab1"
-      ><span class="vh">From day</span><input class="inp" type="date" name="from" required value="${from}"
+      ><span class="vh">From day, UTC</span><input class="inp" type="date" name="from" required value="${from}"
     /></label>
     <label class="lab1"
-      ><span class="vh">To day</span><input class="inp" type="date" name="to" required value="${to}"
+      ><span class="vh">To day, UTC</span><input class="inp" type="date" name="to" required value="${to}"
     /></label>
     ${choice('minLength', 'Longer than', { choices: LENGTHS, chosen: String(minLengthS ?? '') })}
     ${choice('status', 'Status', { choices: STATUS_CHOICES, chosen: status ?? '' })}
@@ -340,8 +340,9 @@ function countWords({ found, isMore }: SearchPage): string {
   return found === 0 ? 'Nothing found' : `${count} found`;
 }
 
+/** Times are shown in the reader's zone: what stands under which day follows from them only where this is said. */
 function rangeWords({ from, to }: FindAddress): string {
-  return from === to ? dateWords(from) : `${dateWords(from)} to ${dateWords(to)}`;
+  return `${from === to ? '' : `${dateWords(from)} to `}${dateWords(to)}, UTC`;
 }
 
 /** What may be missing. */

@@ -45,7 +45,7 @@ test('what is not set has the default that the table states', () => {
     [VARIABLES.HOST.default, Number(VARIABLES.PORT.default), undefined],
   );
   assert.deepEqual(config.queue, { kind: 'sqlite', path: 'var/queue.db' });
-  assert.deepEqual(config.archive, { kind: 'folder', path: 'var/archive', linkKeys: [] });
+  assert.deepEqual(config.archive, { kind: 'folder', path: 'var/archive', linkKeys: [], linkLifetimeS: 900 });
   assert.deepEqual([config.archiveOriginal, config.archiveOnListen], [false, false]);
   assert.deepEqual([config.webhook.required, config.api.required, config.push], [true, true, undefined]);
   assert.deepEqual(
@@ -352,7 +352,7 @@ test('a topic without a subscription is enough to publish, not to work', () => {
 test('ARCHIVE_URL names a folder or a bucket, with or without a prefix', () => {
   const bucket = { kind: 'bucket', bucket: 'my-bucket.1', apiEndpoint: undefined, linkHost: undefined } as const;
   const good: readonly (readonly [string, Config['archive']])[] = [
-    ['file:/srv/archive', { kind: 'folder', path: '/srv/archive', linkKeys: [] }],
+    ['file:/srv/archive', { kind: 'folder', path: '/srv/archive', linkKeys: [], linkLifetimeS: 900 }],
     ['gs://my-bucket.1', { ...bucket, prefix: '' }],
     ['gs://my-bucket.1/', { ...bucket, prefix: '' }],
     ['gs://my-bucket.1/eu/calls/', { ...bucket, prefix: 'eu/calls' }],

@@ -117,7 +117,7 @@ test('the list has all that is there and what is not, the newest first, day by d
   assert.match(rows[1] ?? '', /16:58 .*Screen/);
   assert.match(rows[2] ?? '', /16:32 .* not here yet Waiting/);
   assert.match(rows[3] ?? '', /16:00 .* see reason Failed/);
-  assert.match(wordsIn(page), /6 found 21 Nov 2026 to 27 Nov 2026/);
+  assert.match(wordsIn(page), /6 found 21 Nov 2026 to 27 Nov 2026, UTC/);
   assert.match(wordsIn(page), /Today, Friday 27 November .* Yesterday, Thursday 26 November/);
   assert.match(page, /<title>Find and play/);
 });

@@ -28,6 +28,8 @@ export interface FolderArchiveOptions {
    * use: they may come from a file that changes.
    */
   readonly linkKeys: readonly string[];
+  /** What none of them outlives; without bound unless told. */
+  readonly linkLifetimeS?: number;
   /** What links start with, without a slash at its end. */
   readonly publicUrl: string;
   /** Clusters held in memory before they go to a staging file; 8 MiB unless told. */
@@ -129,7 +131,7 @@ export class FolderArchive extends ObjectArchive implements Archive, LinkVerifie
 
   /** The recording that `path` (`/media/…`, as the request names it) and `query` give access to. @throws Failure `forbidden` */
   verifyLink(path: string, query: URLSearchParams): VerifiedLink {
-    return verifyPath(path, query, this.#keys());
+    return verifyPath(path, query, { keys: this.#keys(), lifetimeS: this.#options.linkLifetimeS ?? Infinity });
   }
 
   check(signal: AbortSignal): Promise<void> {

@@ -27,11 +27,20 @@ export function signPath({ recording, expires, givenTo }: LinkGrant, keys: reado
   return `${path}?expires=${String(expires)}${to === undefined ? '' : `&to=${to}`}&signature=${signature}`;
 }
 
+/** Clocks of several instances differ. */
+const TOLERANCE_S = 60;
+
+export interface LinkRules {
+  readonly keys: readonly string[];
+  /** What ends later was signed while a clock was ahead, or for longer than it may be now. */
+  readonly lifetimeS: number;
+}
+
 /**
- * The recording a path was signed for, by any of `keys`, and whom it was given to; earlier versions did not say that.
+ * The recording a path was signed for, by any of the keys, and whom it was given to; earlier versions did not say that.
  * @throws Failure `forbidden` where it was not signed, or has expired
  */
-export function verifyPath(path: string, query: URLSearchParams, keys: readonly string[]): VerifiedLink {
+export function verifyPath(path: string, query: URLSearchParams, { keys, lifetimeS }: LinkRules): VerifiedLink {
   const [, conversation, recordingId] = PATH.exec(path) ?? [];
   const expires = onlyOf(query, 'expires');
   const to = query.has('to') ? onlyOf(query, 'to') : undefined;
@@ -40,7 +49,8 @@ export function verifyPath(path: string, query: URLSearchParams, keys: readonly 
   if (to !== undefined && !/^[\w-]+$/.test(to)) throw notSignedHere();
   const key = keyThatSigned({ path, expires, to }, onlyOf(query, 'signature'), keys);
   if (key === undefined) throw notSignedHere();
-  if (Number(expires) * 1000 <= Date.now()) {
+  const leftS = Number(expires) - Date.now() / 1000;
+  if (leftS <= 0 || leftS > lifetimeS + TOLERANCE_S) {
     throw new Failure('forbidden', 'This link has expired: ask for a new one at /recordings/C/R/link.');
   }
   const recording = {

@@ -12,7 +12,7 @@ import { mock, test, type TestContext } from 'node:test';
 import type { LinkHolder } from '../../../src/archive/archive.ts';
 import { openFolderArchive } from '../../../src/archive/folder/folder.ts';
 import { keepLinkKey } from '../../../src/archive/folder/link-key.ts';
-import { signPath, verifyPath } from '../../../src/archive/folder/link.ts';
+import { type LinkRules, signPath, verifyPath } from '../../../src/archive/folder/link.ts';
 import { openArchive } from '../../../src/archive/open-archive.ts';
 import { readConfig } from '../../../src/config/config.ts';
 import { Failure } from '../../../src/failure.ts';
@@ -27,7 +27,7 @@ const NEW = 'new-key-0123456789';
 test('a signed path gives back its recording, with and without a conversation', () => {
   for (const recording of [CALL, { recordingId: '_x-1', conversationId: undefined }]) {
     const { path, query } = signed(recording, inS(60), [NEW]);
-    assert.deepEqual(verifyPath(path, query, [NEW]), { recording, givenTo: undefined });
+    assert.deepEqual(verifyPath(path, query, by(NEW)), { recording, givenTo: undefined });
   }
   assert.match(
     signPath({ recording: CALL, expires: 2_000_000_000, givenTo: undefined }, [NEW]),
@@ -37,10 +37,10 @@ test('a signed path gives back its recording, with and without a conversation', 
 
 test('the first key signs and every key verifies, so that keys can be changed one by one', () => {
   const { path, query } = signed(CALL, inS(60), [OLD, NEW]);
-  assert.deepEqual(verifyPath(path, query, [OLD]).recording, CALL);
-  assert.deepEqual(verifyPath(path, query, [NEW, OLD]).recording, CALL);
-  assert.throws(() => verifyPath(path, query, [NEW]), forbidden(/not signed/));
-  assert.throws(() => verifyPath(path, query, []), forbidden(/not signed/));
+  assert.deepEqual(verifyPath(path, query, by(OLD)).recording, CALL);
+  assert.deepEqual(verifyPath(path, query, by(NEW, OLD)).recording, CALL);
+  assert.throws(() => verifyPath(path, query, by(NEW)), forbidden(/not signed/));
+  assert.throws(() => verifyPath(path, query, by()), forbidden(/not signed/));
 });
 
 test('a link ends when it says', () => {
@@ -48,9 +48,26 @@ test('a link ends when it says', () => {
   try {
     const { path, query } = signed(CALL, 1_800_000_060, [NEW]);
     mock.timers.tick(59_999);
-    assert.deepEqual(verifyPath(path, query, [NEW]).recording, CALL);
+    assert.deepEqual(verifyPath(path, query, by(NEW)).recording, CALL);
     mock.timers.tick(1);
-    assert.throws(() => verifyPath(path, query, [NEW]), forbidden(/expired/));
+    assert.throws(() => verifyPath(path, query, by(NEW)), forbidden(/expired/));
+  } finally {
+    mock.timers.reset();
+  }
+});
+
+test('a link that was signed while the clock was ahead is none once it is set right: it would outlive its time', () => {
+  mock.timers.enable({ apis: ['Date'], now: 1_800_000_000_000 });
+  try {
+    const rules = { keys: [NEW], lifetimeS: 900 };
+    const ahead = signed(CALL, 1_800_000_000 + 2 * 86_400 + 900, [NEW]);
+    assert.throws(() => verifyPath(ahead.path, ahead.query, rules), forbidden(/ask for a new one/));
+    const drifting = signed(CALL, 1_800_000_000 + 900 + 59, [NEW]);
+    assert.deepEqual(
+      verifyPath(drifting.path, drifting.query, rules).recording,
+      CALL,
+      'another instance, a minute ahead',
+    );
   } finally {
     mock.timers.reset();
   }
@@ -82,7 +99,7 @@ test('any change of path, expiry or signature is refused, and says where a new l
     [path, ''],
   ] as const) {
     assert.throws(
-      () => verifyPath(otherPath, new URLSearchParams(otherQuery), [NEW]),
+      () => verifyPath(otherPath, new URLSearchParams(otherQuery), by(NEW)),
       forbidden(/ask for a new one/),
       `${otherPath}?${otherQuery}`,
     );
@@ -93,7 +110,7 @@ const MAYA: LinkHolder = { who: 'Maya O’Neil <maya@example.com>', requestId: '
 
 test('a link says whom it was given to, to whoever has the key and to nobody else', () => {
   const { path, query } = signed(CALL, inS(60), [OLD, NEW], MAYA);
-  assert.deepEqual(verifyPath(path, query, [NEW, OLD]), { recording: CALL, givenTo: MAYA });
+  assert.deepEqual(verifyPath(path, query, by(NEW, OLD)), { recording: CALL, givenTo: MAYA });
   const shown = [query.toString(), Buffer.from(query.get('to') ?? '', 'base64url').toString('latin1')].join('\n');
   assert.doesNotMatch(shown, /maya|neil|example|request-17/i);
   const again = signed(CALL, inS(60), [OLD, NEW], MAYA).query.get('to');
@@ -131,14 +148,14 @@ test('nobody can put another name into a link, take it out of one, or put one in
     ),
   ];
   for (const changed of forged)
-    assert.throws(() => verifyPath(path, changed, [NEW]), forbidden(/ask for a new one/), changed.toString());
+    assert.throws(() => verifyPath(path, changed, by(NEW)), forbidden(/ask for a new one/), changed.toString());
 });
 
 test('a link of 0.1.0 plays until it ends', () => {
   // As that version signed it: path and expiry.
   const signature = createHmac('sha256', NEW).update('/media/C1/R1\n4000000000').digest('base64url');
   const query = new URLSearchParams({ expires: '4000000000', signature });
-  assert.deepEqual(verifyPath('/media/C1/R1', query, [NEW]), { recording: CALL, givenTo: undefined });
+  assert.deepEqual(verifyPath('/media/C1/R1', query, by(NEW)), { recording: CALL, givenTo: undefined });
 });
 
 test('without LINK_KEYS one key is made beside the archive folder, closed to others, and kept', async () => {
@@ -155,6 +172,26 @@ test('without LINK_KEYS one key is made beside the archive folder, closed to oth
     const { pathname, searchParams } = new URL(url);
     assert.deepEqual(open().verifyLink(pathname, searchParams).recording, CALL, 'another process verifies it');
     assert.ok(!url.includes((await readFile(key, 'utf8')).trim()));
+  });
+});
+
+test('LINK_LIFETIME_S holds for every link, also for those that were signed for longer', async () => {
+  await withFolder(async (folder) => {
+    const env = { ARCHIVE_URL: `file:${join(folder, 'archive')}`, LINK_LIFETIME_S: '600' };
+    const config = readConfig({ ...env, API_AUTH: 'none' }, 'playback');
+    const { archive, media } = await openArchive(config, { publicUrl: 'http://127.0.0.1:8080' });
+    const manifest = await store(archive, CALL, { head: bytesOf('head', 10), clusters: [bytesOf('a', 100)] });
+    for (const [lifetimeS, isGood] of [
+      [600, true],
+      [3_600, false],
+    ] as const) {
+      const { url } = await archive.link(manifest, { lifetimeS }, AbortSignal.timeout(10_000));
+      const { pathname, searchParams } = new URL(url);
+      const verify = (): unknown => media?.verifyLink(pathname, searchParams).recording;
+      if (isGood) assert.deepEqual(verify(), CALL);
+      else assert.throws(verify, forbidden(/ask for a new one/));
+    }
+    await archive.close();
   });
 });
 
@@ -274,6 +311,10 @@ function signed(
 ): { path: string; query: URLSearchParams } {
   const url = new URL(signPath({ recording, expires, givenTo }, keys), 'http://127.0.0.1');
   return { path: url.pathname, query: url.searchParams };
+}
+
+function by(...keys: readonly string[]): LinkRules {
+  return { keys, lifetimeS: Infinity };
 }
 
 function inS(seconds: number): number {
