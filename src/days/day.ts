@@ -154,7 +154,7 @@ async function examineConversation(
   const listed = await listedOf(conversationId, { census: needs.census, answers }, signal);
   if (listed instanceof Failure) {
     tally.conversation(conversation);
-    const found = listed.code === 'not-found' ? await unlistedOf(conversation, examination, signal) : refusedBy(listed);
+    const found = NOT_THERE.has(listed.code) ? await unlistedOf(conversation, examination, signal) : refusedBy(listed);
     report(`${conversationId}._`, found, examination);
     return;
   }
@@ -226,7 +226,10 @@ const UNLISTED =
   'a recording was started, but Genesys lists none: discarded, deleted by a policy, or not visible to this client';
 const YOUNG = 'the conversation ended less than two hours ago';
 
-/** 403 and 404 are answers about this conversation. Whatever else is wrong with a few of them keeps the others from nothing. */
+/** Of a conversation: it is not there, or not any more. */
+const NOT_THERE: ReadonlySet<string> = new Set(['not-found', 'gone']);
+
+/** 403, 404 and 410 are answers about this conversation. Whatever else is wrong with a few of them keeps the others from nothing. */
 async function listedOf(
   conversationId: string,
   { census, answers }: { readonly census: Census; readonly answers: ListAnswers },
@@ -238,7 +241,7 @@ async function listedOf(
     return list;
   } catch (thrown) {
     if (!(thrown instanceof Failure)) throw thrown;
-    if (thrown.code === 'not-found' || thrown.code === 'forbidden') answers.answered();
+    if (NOT_THERE.has(thrown.code) || thrown.code === 'forbidden') answers.answered();
     else answers.refuse(thrown);
     return thrown;
   }

@@ -154,13 +154,15 @@ test('what lies in the archive comes before what Genesys says', async (t) => {
 test('a conversation that Genesys lists nothing of is unlisted, denied is failed, young is waiting, unrecorded is none', async (t) => {
   const gone = new Failure('not-found', 'Genesys does not know it.');
   const denied = new Failure('forbidden', 'The role lacks the division.');
-  const { findings, proof } = await examine(t, new SaidByGenesys({ a: [], b: gone, c: denied }));
+  const deleted = new Failure('gone', 'Genesys has deleted it.');
+  const { findings, proof } = await examine(t, new SaidByGenesys({ a: [], b: gone, c: denied, d: deleted }));
   assert.deepEqual(findings.map(({ key, state }) => `${key} ${state}`).toSorted(), [
     'a._ unlisted',
     'b._ unlisted',
     'c._ failed',
+    'd._ unlisted',
   ]);
-  assert.deepEqual([proof.unlisted, proof.failed, proof.verdict, proof.recordings], [2, 1, 'incomplete', 0]);
+  assert.deepEqual([proof.unlisted, proof.failed, proof.verdict, proof.recordings], [3, 1, 'incomplete', 0]);
   const young = new SaidByGenesys({ a: [], b: [audio('r')] }, { endedAt: new Date('2026-11-28T08:00:00Z') });
   assert.deepEqual(
     (await examine(t, young)).findings.map(({ state }) => state),
