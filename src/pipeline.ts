@@ -8,7 +8,8 @@
  */
 import type { Archive, Deposit } from './archive/archive.ts';
 import type { Manifest } from './archive/manifest.ts';
-import type { Genesys } from './genesys/genesys.ts';
+import { Failure } from './failure.ts';
+import type { Genesys, Located } from './genesys/genesys.ts';
 import { makeManifest, type MadeRecording } from './make-manifest.ts';
 import { Unfit } from './media/as-is.ts';
 import type { MakingNeeds } from './media/encoded.ts';
@@ -46,6 +47,10 @@ export interface Work {
   readonly onMade?: (() => void) | undefined;
 }
 
+interface Locating extends Work {
+  readonly onLocated: (located: Located) => void;
+}
+
 type Ways = 'any' | 'encode';
 
 export class Pipeline {
@@ -77,6 +82,16 @@ export class Pipeline {
   }
 
   async #makeAndStore(work: Work, ways: Ways, signal: AbortSignal): Promise<Manifest> {
+    let located: Located | undefined;
+    const onLocated = (found: Located): unknown => (located = found);
+    try {
+      return await this.#makeOnce({ ...work, onLocated }, ways, signal);
+    } catch (error) {
+      throw located?.isOriginal === true ? doubted(error) : error;
+    }
+  }
+
+  async #makeOnce(work: Locating, ways: Ways, signal: AbortSignal): Promise<Manifest> {
     const { archive, keepOriginal, metrics, version } = this.#needs;
     const startedAt = new Date();
     await using deposit = await archive.begin(work.recording, signal);
@@ -114,6 +129,7 @@ export class Pipeline {
     const { recording, ways, keep, withinMs } = order;
     const looking = performance.now();
     const located = await genesys.locate(recording, purpose.archiving ? 'worker' : 'listener', signal);
+    order.onLocated?.(located);
     metrics.seconds('lookup', (performance.now() - looking) / 1000);
     const { files, originals } = watchFiles(located.files, metrics, keep);
     const made = await makeWebm({ files, durationMs: located.durationMs, ways, purpose, withinMs }, tools, signal);
@@ -128,6 +144,14 @@ interface MakingOrder {
   /** Where originals go, if they are kept. */
   readonly keep?: Deposit | undefined;
   readonly withinMs?: number | undefined;
+  readonly onLocated?: (located: Located) => void;
+}
+
+/** What is wrong with an original need not be wrong with what Genesys makes of it. */
+function doubted(error: unknown): unknown {
+  if (!(error instanceof Failure) || error.sort !== 'recording' || error.retry !== 'never') return error;
+  const { code, message, sort, status, facts } = error;
+  return new Failure(code, message, { cause: error, sort, retry: 'again', status, facts });
 }
 
 /** Found out, perhaps only midway, that the fast way does not fit this media: once more, by the way that fits everything. */

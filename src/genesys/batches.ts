@@ -74,7 +74,8 @@ export class OriginalBatches {
     if (url === undefined || performance.now() > expectation.until) return undefined;
     const { startedAt, endedAt } = expectation.expected;
     const file = fileByUrl('0', { found: url, refresh: runOut }, this.#needs.downloader);
-    return { api: 'recordings', files: [file], recordedAt: startedAt, durationMs: spanOf(startedAt, endedAt) };
+    const durationMs = spanOf(startedAt, endedAt);
+    return { api: 'recordings', files: [file], recordedAt: startedAt, durationMs, isOriginal: true };
   }
 
   close(): void {

@@ -10,6 +10,8 @@ export interface Located {
   readonly recordedAt: Date | undefined;
   /** What Genesys says of its media: compared with what was made. */
   readonly durationMs: number | undefined;
+  /** As a batch gives it, once: in whatever form it was recorded, where the next try is given what was asked for. */
+  readonly isOriginal?: boolean;
 }
 
 /** Who asks Genesys: a listener has a share of the rate limit, so that archiving always has the rest. */

@@ -71,6 +71,17 @@ test('a conversation of which each question meets a fault of Genesys is a findin
   assert.ok(server.requests('list:a0').length <= 2 * 6);
 });
 
+test('an original of a batch that cannot be made WebM of is asked for as Genesys makes it, before it is given up', async (t) => {
+  const { server, run } = await setUp(t);
+  server.fault('media:r-a0:0', 'body:text:PK\u0003\u0004 is no sound');
+  for (let times = 0; times < 2; times += 1) server.fault('media:r-b0:0', 'body:text:PK\u0003\u0004 is no sound');
+  const done = await run('backfill', ...RANGE, '--json');
+  assert.deepEqual(verdicts(done), [`${DAYS[0]} incomplete 1`, `${DAYS[1]} complete 2`, `${DAYS[2]} complete 2`]);
+  assert.match(done.stdout, /"key":"b0\.r-b0","state":"failed","code":"unsupported-media"/);
+  for (const id of ['r-a0', 'r-b0'])
+    assert.deepEqual([server.requests(`recording:${id}`).length, server.requests(`media:${id}:0`).length], [1, 2]);
+});
+
 test('a day of which no list is answered is said, and the days behind it are fetched all the same (invariant 11)', async (t) => {
   const { server, run } = await setUp(t);
   for (const id of ['a1', 'b1']) server.fault(`list:${id}`, 'return-400;code:bad.request', FOREVER);
