@@ -178,7 +178,12 @@ test('without LINK_KEYS one key is made beside the archive folder, closed to oth
 test('LINK_LIFETIME_S holds for every link, also for those that were signed for longer', async () => {
   await withFolder(async (folder) => {
     const env = { ARCHIVE_URL: `file:${join(folder, 'archive')}`, LINK_LIFETIME_S: '600' };
-    const config = readConfig({ ...env, API_AUTH: 'none' }, 'playback');
+    const genesys = {
+      GENESYS_REGION: 'mypurecloud.de',
+      GENESYS_CLIENT_ID: 'id',
+      GENESYS_CLIENT_SECRET: 'canary-secret-0123',
+    };
+    const config = readConfig({ ...env, ...genesys, API_AUTH: 'none' }, 'playback');
     const { archive, media } = await openArchive(config, { publicUrl: 'http://127.0.0.1:8080' });
     const manifest = await store(archive, CALL, { head: bytesOf('head', 10), clusters: [bytesOf('a', 100)] });
     for (const [lifetimeS, isGood] of [
