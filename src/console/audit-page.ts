@@ -1,6 +1,8 @@
 /** Who heard, changed or asked for what: the records as a table, and as lines to take along. Looking at them is on record too. */
 import type { AuditQuery, AuditRecord } from '../audit/audit.ts';
+import { SYSTEM_CLOCK } from '../clock.ts';
 import { Failure } from '../failure.ts';
+import { pour } from '../http/pour.ts';
 import { dayBefore, daysBetween, isDay } from '../instant.ts';
 import { canonicalId, isId } from '../recording.ts';
 import { awayPart } from './away.ts';
@@ -40,20 +42,12 @@ export const exportAudit: AnswerVisit = async (visit, needs) => {
   const { res, signal } = visit;
   res.setHeader('Content-Type', 'application/x-ndjson; charset=utf-8');
   res.setHeader('Content-Disposition', `attachment; filename="audit-${query.from}-${query.to}.ndjson"`);
-  for await (const record of needs.audit.read(query, signal)) {
-    if (res.destroyed) return SENT;
-    if (!res.write(`${JSON.stringify(record)}\n`)) await drained(visit);
-  }
-  res.end();
+  await pour(linesOf(needs.audit.read(query, signal)), res, SYSTEM_CLOCK);
   return SENT;
 };
 
-/** Resolves as well when the reader has left: nothing more is written then. */
-function drained({ res, signal }: Visit): Promise<void> {
-  return new Promise((resolve) => {
-    res.once('drain', resolve);
-    signal.addEventListener('abort', () => resolve(), { once: true });
-  });
+async function* linesOf(records: AsyncIterable<AuditRecord>): AsyncGenerator<Buffer, void, void> {
+  for await (const record of records) yield Buffer.from(`${JSON.stringify(record)}\n`);
 }
 
 /** Which fields were asked for, not their values: an audit is no place for names that somebody typed. */

@@ -1,7 +1,11 @@
 /** The audit page: what is on record, what is asked of it, and that asking is on record as well. */
 import assert from 'node:assert/strict';
+import { IncomingMessage, ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
 import { after, before, test } from 'node:test';
 import type { AuditEntry } from '../../src/audit/audit.ts';
+import { POURING } from '../../src/bounds.ts';
+import { exportAudit } from '../../src/console/audit-page.ts';
 import { chromiumForTests, openView, picture, VIEWS } from '../support/console/chromium.ts';
 import { type ConsoleScene, EVERYBODY, openConsoleScene } from '../support/console/console.ts';
 
@@ -72,6 +76,34 @@ test('exported are all, as they lie there, and that is on record before the firs
   for await (const { action, about } of own.audit.read({ from: '2000-01-01', to: '2999-01-01' }, soon()))
     if (about?.['of'] === 'audit') all.push(`${action} ${String(about['fields'])}`);
   assert.deepEqual(all, ['exported from,to,conversationId']);
+});
+
+test('who stops taking what is exported is let go, and it is read no further', { timeout: 30_000 }, async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const record = { v: 1, at: '2026-03-01T10:00:00.000Z', action: 'listened', who: 'qa', why: 'x'.repeat(1_000) };
+  let isRead = true;
+  const audit = {
+    async *read() {
+      try {
+        for (;;) yield record;
+      } finally {
+        isRead = false;
+      }
+    },
+  };
+  const witness = { record: async () => undefined };
+  // No connection takes what is written to it.
+  const res = new ServerResponse(new IncomingMessage(new Socket()));
+  const visit = { res, query: new URLSearchParams(), who: EVERYBODY, signal: soon() };
+  const needs = { audit, witness, now: () => new Date('2026-03-02T00:00:00Z') };
+  const state = { isOver: false };
+  const exported = Promise.resolve(exportAudit(visit as never, needs as never)).finally(() => (state.isOver = true));
+  exported.catch(() => undefined);
+  while (!state.isOver) {
+    t.mock.timers.tick(POURING.stallMs);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.equal(isRead, false);
 });
 
 test('what cannot be put on record is not shown: nobody reads the audit unseen', async () => {
