@@ -3,7 +3,7 @@ import type { Writable } from 'node:stream';
 import { ConfigProblems } from '../config/reader.ts';
 import { Failure } from '../failure.ts';
 import { type CommandTable, type FlagValues, helpOf, parseFlags, UsageError } from './flags.ts';
-import { EXIT, type Exit, Report } from './report.ts';
+import { EXIT, type Exit, Report, tameQuote } from './report.ts';
 
 /** What a command is given. */
 export interface Task {
@@ -90,6 +90,8 @@ function explain(thrown: unknown, table: CommandTable, report: Report): Exit {
   }
   const failure = Failure.from(thrown);
   report.problem(`${failure.code}: ${failure.message}`);
+  const { said } = failure.facts;
+  if (failure.code === 'internal' && typeof said === 'string') report.problem(`The answer was: ${tameQuote(said)}`);
   // Nobody else is told of an error of our own: its stack is what a report of it needs.
   if (failure.code === 'internal' && failure.cause instanceof Error)
     report.problem(failure.cause.stack ?? failure.cause.message);

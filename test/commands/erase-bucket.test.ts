@@ -55,6 +55,19 @@ test('versions are kept (operators 11): no generation is left of media, details 
   );
 });
 
+test('soft delete is off (Terraform: soft_delete_days = 0): what was removed is gone; any other refusal is told in Cloud Storage’s own words', async (t) => {
+  const scene = await setUp(t);
+  await scene.store(R1);
+  const erase = ['erase', '--recording', 'c1/r1', '--reason', 'x', '--confirm', '1'];
+  scene.server.faults.plan('list', ['return-400'], /\/recordings\/c1\/r1\/$/);
+  const refused = await scene.run(...erase);
+  assert.equal(refused.code, 1, refused.stdout);
+  assert.match(refused.stderr, /^internal: .*400.*\nThe answer was: "Ordered by the test: 400"$/m);
+  const erased = await scene.run(...erase);
+  assert.equal(erased.code, 0, erased.stdout + erased.stderr);
+  assert.match(erased.stdout, /^1 gone\.$/m);
+});
+
 for (const versioning of [false, true])
   test(`soft delete is on, versions ${versioning ? 'too' : 'are not'} (operators 11): never called erased before the last moment it can be restored`, async (t) => {
     const scene = await setUp(t);

@@ -49,6 +49,11 @@ export function isMissingBucket(refusal: Refusal): boolean {
   return refusal.status === 404 && /bucket does not exist/i.test(refusal.message);
 }
 
+/** What was removed from a bucket whose soft delete is off cannot be restored, and is not listed either: only the words say so. */
+export function isWithoutSoftDelete(refusal: Refusal): boolean {
+  return refusal.status === 400 && /soft delete policy is required/i.test(refusal.message);
+}
+
 /** A retention policy of the bucket or object, or a hold: deleting or replacing has to wait, nothing is misconfigured. */
 export function isRetained(refusal: Refusal): boolean {
   return refusal.status === 403 && /retention|objectUnderActiveHold/i.test(refusal.reason);

@@ -3,7 +3,7 @@ import { Fields } from '../../fields.ts';
 import { compareTexts } from '../page.ts';
 import { documentOf, notCloudStorage, refusalOf, type BucketClient } from './client.ts';
 import type { Removal } from '../objects.ts';
-import { isMissingBucket, isRetained } from './failure.ts';
+import { isMissingBucket, isRetained, isWithoutSoftDelete } from './failure.ts';
 import type { ObjectFacts } from './object.ts';
 
 /** undefined where there is none. @throws Failure `misconfigured` where the bucket is missing */
@@ -126,6 +126,7 @@ async function* listPages(
     });
     const path = `${client.listPath()}?${query.toString()}`;
     const answer = await client.send({ method: 'GET', path }, 'list', signal);
+    if (listing.which === 'softDeleted' && isWithoutSoftDelete(refusalOf(answer))) return;
     if (answer.status >= 300) throw client.failure(answer, 'list');
     const page = documentOf(answer);
     yield page;

@@ -361,6 +361,8 @@ export class GcsServer {
     if (query.get('softDeleted') === 'true') {
       // https://docs.cloud.google.com/storage/docs/json_api/v1/objects/list: not together with versions
       if (query.get('versions') === 'true') throw new GcsError(400, 'invalid', 'softDeleted excludes versions.');
+      if (this.store.softDeleteS === 0)
+        throw new GcsError(400, 'invalid', 'Soft delete policy is required to list soft-deleted versions');
       return sendJson(context.response, listGenerations(this.store.softDeleted, query));
     }
     if (query.get('versions') === 'true')
