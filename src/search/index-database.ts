@@ -31,9 +31,13 @@ export function openIndexDatabase(path: string): DatabaseSync {
     return openCurrent(path) ?? openAnew(path);
   } catch (error) {
     if (error instanceof Failure) throw error;
-    throw new Failure('misconfigured', `${path} cannot be opened: check that this user may write there.`, {
-      cause: error,
-    });
+    throw new Failure(
+      'misconfigured',
+      `The index ${path} cannot be opened: check that this user may write beside the archive (ARCHIVE_URL), or in it.`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 

@@ -1,5 +1,5 @@
 /** Search in one SQLite file (`var/index.db`): fed with each row as it is made, with `index/`, and once with the whole archive. */
-import { existsSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -149,13 +149,33 @@ export class SqliteSearch implements Search {
 function asAway(error: unknown): unknown {
   if (systemCode(error) !== 'ERR_SQLITE_ERROR') return error;
   const text =
-    'The index cannot be read just now. If that stays: stop the service, remove index.db beside the archive, and start it: it is made anew.';
+    'The index cannot be read just now. If that stays: stop the service, remove index.db beside the archive (or in it), and start it: it is made anew.';
   return new Failure('archive-unavailable', text, { cause: error });
 }
 
-/** Beside the archive, like the queue: it can be made anew at any time. */
+/**
+ * Where it can lie, which can be made anew at any time: beside the archive, like the queue, or in it, where nobody may write
+ * beside it, since the archive is a volume of its own.
+ */
+export function indexPlaces(archivePath: string): { readonly beside: string; readonly inside: string } {
+  return { beside: join(dirname(archivePath), 'index.db'), inside: join(archivePath, 'index.db') };
+}
+
+/** Where it lies, whoever asks; where it is to lie, as far as this process may write. */
 export function indexPath(archivePath: string): string {
-  return join(dirname(archivePath), 'index.db');
+  const { beside, inside } = indexPlaces(archivePath);
+  if (existsSync(inside)) return inside;
+  return existsSync(beside) || mayWriteIn(dirname(beside)) ? beside : inside;
+}
+
+function mayWriteIn(folder: string): boolean {
+  try {
+    mkdirSync(folder, { recursive: true });
+    accessSync(folder, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Takes rows out of the file, where there is one, so that nothing of them can be read in it any more. */

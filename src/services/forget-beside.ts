@@ -17,8 +17,8 @@ export async function forgetBeside(
     forgetMessages(queue.path, subjects.flatMap(messageKeysOf));
   }
   if (archive.kind !== 'folder') return;
-  const { forgetRows, indexPath } = await import('../search/sqlite-search.ts');
-  forgetRows(indexPath(archive.path), subjects.map(subjectKey));
+  const { forgetRows, indexPlaces } = await import('../search/sqlite-search.ts');
+  for (const path of Object.values(indexPlaces(archive.path))) forgetRows(path, subjects.map(subjectKey));
 }
 
 function messageKeysOf({ recordingId, conversationId }: Subject): readonly string[] {

@@ -34,15 +34,16 @@ export interface SmallDisk extends AsyncDisposable {
   resize(sizeBytes: number): void;
 }
 
-export async function smallDisk(sizeBytes: number): Promise<SmallDisk> {
-  const path = await mkdtemp(join(tmpdir(), 'small-disk-'));
+/** In a folder of its own, unless a place is named. */
+export async function smallDisk(sizeBytes: number, place?: string): Promise<SmallDisk> {
+  const path = place ?? (await mkdtemp(join(tmpdir(), 'small-disk-')));
   mustRun('mount', ['-t', 'tmpfs', '-o', `size=${String(sizeBytes)}`, 'tmpfs', path]);
   return {
     path,
     resize: (size) => mustRun('mount', ['-o', `remount,size=${String(size)}`, path]),
     async [Symbol.asyncDispose]() {
       mustRun('umount', ['--lazy', path]);
-      await rmdir(path);
+      if (place === undefined) await rmdir(path);
     },
   };
 }
