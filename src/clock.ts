@@ -65,8 +65,8 @@ export class ClockWatch {
   #latestMs = -Infinity;
 
   /** Since it was asked last. */
-  wasSetBack(nowMs = Date.now()): boolean {
-    const wasMs = this.#latestMs;
+  wasSetBack(): boolean {
+    const [wasMs, nowMs] = [this.#latestMs, Date.now()];
     this.#latestMs = nowMs;
     return nowMs < wasMs && isWrongClock(wasMs - nowMs);
   }

@@ -35,10 +35,6 @@ export class Fields {
     this.#at = at;
   }
 
-  get size(): number {
-    return this.#values.size;
-  }
-
   names(): readonly string[] {
     return [...this.#values.keys()];
   }

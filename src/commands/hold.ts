@@ -27,7 +27,7 @@ export async function runHold(task: Task): Promise<Exit> {
   if (reason !== undefined && targets.length === 0)
     throw new UsageError('Say what to hold: --conversation ID, --recording C/R or --file FILE.');
   const archive = await openArchiveOf(workplace, task, false);
-  const retention = isAtSource ? openRetentionOf(workplace, task, 1) : undefined;
+  const retention = isAtSource ? openRetentionOf(workplace, task) : undefined;
   const needs = { archive, audit: await openAuditOf({ workplace, archive }, task), retention };
   if (reason === undefined) return releaseAll(task, { ...needs, caseName: caseName ?? '', targets });
   return holdAll(task, { ...needs, caseName: caseName ?? '', targets, reason });

@@ -110,9 +110,9 @@ export function indexDaysOf(
   });
 }
 
-export function openRetentionOf({ config }: Workplace, task: Task, share: number): GenesysRetention {
+export function openRetentionOf({ config }: Workplace, task: Task): GenesysRetention {
   const { opened } = task;
-  const retention = new GenesysRetention(config.genesys, { share, proxies: config.proxies, onWait: waitingFor(task) });
+  const retention = new GenesysRetention(config.genesys, { proxies: config.proxies, onWait: waitingFor(task) });
   opened.defer(() => retention.close());
   return retention;
 }

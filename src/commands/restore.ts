@@ -40,7 +40,7 @@ export async function runRestore(task: Task): Promise<Exit> {
   const confirmed = confirmedCount(flags.text('confirm'));
   const workplace = openWorkplace(task, 'restore');
   const archive = await openArchiveOf(workplace, task, true);
-  const needs = { archive, census: openCensusOf(workplace, task, 1), retention: openRetentionOf(workplace, task, 1) };
+  const needs = { archive, census: openCensusOf(workplace, task, 1), retention: openRetentionOf(workplace, task) };
   const { wanted, unknown } = await storedAway(task, targets, needs);
   for (const { subject, because } of unknown)
     report.problem(

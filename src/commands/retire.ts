@@ -41,7 +41,7 @@ export async function runRetire(task: Task): Promise<Exit> {
   const asked = daysAsked(flags, new Date());
   const workplace = openWorkplace(task, 'retire');
   const archive = await openArchiveOf(workplace, task, true);
-  const retention = openRetentionOf(workplace, task, 1);
+  const retention = openRetentionOf(workplace, task);
   const audit = await openAuditOf({ workplace, archive }, task);
   // It is Genesys that deletes by its clock: with ours a grace could be over before it began.
   const now = await retention.now(signal);

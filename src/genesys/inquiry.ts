@@ -52,8 +52,6 @@ export class GenesysInquiry {
   readonly #api: Api;
   readonly #downloader: Downloader;
   readonly #pollMs: number;
-  /** Made so far. */
-  calls = 0;
 
   constructor(config: GenesysConfig, { share, proxies, onWait, pollMs = POLL_MS }: InquiryOptions) {
     this.#agent = createAgent(proxies);
@@ -165,12 +163,10 @@ export class GenesysInquiry {
   }
 
   #get(asked: Question, signal: AbortSignal): Promise<ApiAnswer> {
-    this.calls += 1;
     return this.#api.ask({ ...asked, caller: 'worker' }, signal);
   }
 
   #post(path: string, body: object, signal: AbortSignal): Promise<ApiAnswer> {
-    this.calls += 1;
     return this.#api.ask({ method: 'POST', path, body, caller: 'worker' }, signal);
   }
 }

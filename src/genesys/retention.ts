@@ -29,19 +29,17 @@ export interface RefusedProtection {
 }
 
 export interface RetentionOptions {
-  /** How much of each rate window this process may use, from 0 to 1. */
-  readonly share: number;
   readonly proxies?: Proxies | undefined;
   /** Told of what is waited for, again and again for as long as it is. */
   readonly onWait?: ((what: string) => void) | undefined;
-  /** First wait after a passing failure without Retry-After. */
-  readonly baseDelayMs?: number;
 }
 
 /** Of one call: https://developer.genesys.cloud/devapps/api-explorer (deletionprotection). */
 export const MOST_PROTECTED_AT_ONCE = 100;
 /** Nobody sits there and waits. */
 const PATIENCE_MS = 15 * 60_000;
+/** After a passing failure without Retry-After. */
+const BACKOFF = { baseMs: 1_000, capMs: 60_000 } as const;
 /** Genesys keeps whole seconds at least. */
 const SAME_DATE_MS = 1_000;
 
@@ -49,13 +47,13 @@ export class GenesysRetention {
   readonly #agent: Dispatcher;
   readonly #api: Api;
 
-  constructor(config: GenesysConfig, { share, proxies, onWait, baseDelayMs = 1_000 }: RetentionOptions) {
+  constructor(config: GenesysConfig, { proxies, onWait }: RetentionOptions) {
     this.#agent = createAgent(proxies);
-    const waitMs = (attempt: number): number => backoffMs(attempt, { baseMs: baseDelayMs, capMs: 60 * baseDelayMs });
+    const waitMs = (attempt: number): number => backoffMs(attempt, BACKOFF);
     this.#api = new Api(config, {
       agent: this.#agent,
       patience: { patienceMs: PATIENCE_MS, tries: 60, waitMs },
-      share,
+      share: 1,
       onWait,
     });
   }

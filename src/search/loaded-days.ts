@@ -55,10 +55,6 @@ export class LoadedDays {
     return [...this.#held.values()].reduce((sum, { rows }) => sum + rows, 0);
   }
 
-  isHeld(day: string): boolean {
-    return this.#held.has(day);
-  }
-
   /** What `use` makes of a day as it was at most `freshForMs` ago. It is let go at any later time: `use` keeps nothing of it. */
   async use<T>(day: string, { freshForMs, signal }: DayUse, use: (loaded: LoadedDay) => T): Promise<T> {
     for (;;) {

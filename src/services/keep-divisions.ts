@@ -17,13 +17,12 @@ export interface DivisionSources {
 export function beginDivisions(
   { log, opened, stopping }: Pick<Context, 'log' | 'opened' | 'stopping'>,
   sources: DivisionSources,
-  firstAfterMs = FIRST_AFTER_MS,
 ): void {
   const look = (): void =>
     void keepDivisions(sources, stopping).catch((error: unknown) => {
       if (!stopping.aborted) log.warn('What divisions are called could not be asked, or not kept.', { error });
     });
-  const first = setTimeout(look, firstAfterMs).unref();
+  const first = setTimeout(look, FIRST_AFTER_MS).unref();
   const daily = setInterval(look, EVERY_MS).unref();
   opened.defer(() => {
     clearTimeout(first);

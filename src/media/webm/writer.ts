@@ -26,8 +26,12 @@ const NS_PER_TICK = 1_000_000;
 /** Block times are signed 16-bit ticks relative to their Cluster (RFC 9559 §10.1). */
 const MAX_RELATIVE = 32_767;
 
-/** The first Cluster of a stream is short, so that a listener hears it at once; each further one doubles up to `clusterMs`. */
+/** The first Cluster of a stream is short, so that a listener hears it at once; each further one doubles up to the longest. */
 const FIRST_CLUSTER_MS = 200;
+const LONGEST_CLUSTER_MS = 5_000;
+
+/** Shortest distance of two Cues of a recording without video. */
+const CUE_MS = 5_000;
 
 /** A video Cluster begins at a keyframe, but not at each of a stream that has nothing else. */
 const MIN_VIDEO_CLUSTER_MS = 500;
@@ -42,10 +46,6 @@ const MAX_GUESSED_FRAME_NS = 1_000_000_000;
 export interface WebmWriterOptions {
   /** Written into the live head, where it is known beforehand; the final head says what was counted. */
   readonly durationMs?: number | undefined;
-  /** Longest Cluster, 5000 by default. */
-  readonly clusterMs?: number;
-  /** Shortest distance of two Cues of a recording without video, 5000 by default. */
-  readonly cueMs?: number;
 }
 
 interface Cue {
@@ -62,8 +62,6 @@ export class WebmWriter {
   readonly #tracks: readonly Track[];
   readonly #tracksElement: Buffer;
   readonly #interleaver;
-  readonly #clusterMs: number;
-  readonly #cueMs: number;
   readonly #videoCues: Cue[] = [];
   readonly #audioCues: Cue[] = [];
   #sawVideo = false;
@@ -85,8 +83,6 @@ export class WebmWriter {
     this.#tracks = tracks;
     this.#tracksElement = tracksElement(tracks);
     this.#interleaver = createInterleaver(tracks.length);
-    this.#clusterMs = Math.min(options.clusterMs ?? 5000, MAX_RELATIVE);
-    this.#cueMs = options.cueMs ?? 5000;
     this.#lastTimeNs = tracks.map(() => 0);
     this.liveHead = Buffer.concat([
       EBML_HEADER,
@@ -206,7 +202,7 @@ export class WebmWriter {
     const last = cues.at(-1);
     const timeMs = Math.max(0, blockMs);
     if (last?.position === this.#writtenBytes) return;
-    if (!isVideo && last !== undefined && timeMs - last.timeMs < this.#cueMs) return;
+    if (!isVideo && last !== undefined && timeMs - last.timeMs < CUE_MS) return;
     cues.push({ track: packet.track, timeMs, position: this.#writtenBytes });
   }
 
@@ -221,7 +217,7 @@ export class WebmWriter {
     const cluster = clusterBytes(this.#startMs, this.#blocks, this.#blockBytes);
     clusters.push(cluster);
     this.#writtenBytes += cluster.length;
-    this.#limitMs = Math.min(this.#limitMs * 2, this.#clusterMs);
+    this.#limitMs = Math.min(this.#limitMs * 2, LONGEST_CLUSTER_MS);
     this.#blocks = [];
     this.#blockBytes = 0;
   }
