@@ -289,7 +289,7 @@ export const VARIABLES = {
     kind: 'text',
     otherwise: 'with `key` and `none` listen, numbers, operate and audit for all',
     meaning:
-      'who may do what: `listen=@example.com; operate=group:platform; erase=dpo@example.com; listen:Claims=group:claims`; roles are listen (also of one division), numbers, operate, hold, erase, audit, none is part of another; `*` is everybody who has signed in',
+      'who may do what: `listen=@example.com; operate=group:platform; erase=dpo@example.com; listen:Claims=group:claims`; roles are listen (also of one division), numbers, operate, hold, erase, audit, none is part of another; `*` is everybody who has signed in; it is about pages: by /transcode and /recordings each of API_KEYS plays everything',
   },
   CHANNEL_NAMES: {
     part: 'console',

@@ -89,6 +89,19 @@ test('a key opens a session, on record before it begins, that goes on where one 
   assert.ok(!scene.lines.join('\n').includes(KEY));
 });
 
+test('that roles limit pages, and no program with the same key, is said where they limit who listens', async () => {
+  for (const [roles, isSaid] of [
+    ['', false],
+    ['listen=*; audit=priya', false],
+    ['listen=priya', true],
+    ['listen:Claims=*', true],
+    ['audit=*', true],
+  ] as const) {
+    await using scene = await open({ ...ENV, CONSOLE_ROLES: roles });
+    assert.equal(/CONSOLE_ROLES limits who listens on pages/.test(scene.lines.join('\n')), isSaid, roles);
+  }
+});
+
 test('by any other name than this machine’s own the cookie is for https and this host alone', async () => {
   await using scene = await open();
   const { hostname, port } = new URL(scene.url);

@@ -1,4 +1,5 @@
 /** CONSOLE_AUTH → how visitors are told apart; the library of each way is loaded only where that way is used. */
+import type { Grant } from '../../config/console.ts';
 import type { Config } from '../../config/config.ts';
 import type { Witness } from '../../http/witness.ts';
 import type { Log } from '../../telemetry/log.ts';
@@ -42,10 +43,19 @@ async function doorFor({ config, publicUrl, witness, log, now }: DoorContext, ke
   const needs = { grants, sessions, witness, publicUrl, proxies: config.trustedProxies };
   if (auth === 'key') {
     const { KeyDoor } = await import('./key.ts');
+    if (!grants.some(isListenForAll)) log.warn(PAGES_ALONE);
     return new KeyDoor({ ...needs, keys: () => config.api.keys, now });
   }
   const { OidcDoor } = await import('./oidc.ts');
   const { issuer, clientId, groups } = oidc;
   const provider = { issuer, clientId, groups, clientSecret: () => oidc.clientSecret };
   return new OidcDoor({ ...needs, ...provider, seal, fetch: openSmallFetch(config.proxies) });
+}
+
+/** Programs ask with the same keys, and have no roles. */
+const PAGES_ALONE =
+  'CONSOLE_ROLES limits who listens on pages; by /transcode and /recordings each of API_KEYS plays every recording. Give people who may not hear all of them no key: CONSOLE_AUTH=oidc or iap.';
+
+function isListenForAll({ role, division, to }: Grant): boolean {
+  return role === 'listen' && division === undefined && to.kind === 'all';
 }
