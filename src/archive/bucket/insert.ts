@@ -38,10 +38,12 @@ export async function insertObject(
 ): Promise<Placement> {
   const sent = sentOf(insertion.parts);
   const answer = await client.send(multipart(insertion, sent, client), 'create', signal);
-  if (answer.status === 412) return placementOf(await existingObject(insertion.object.name, client, signal), sent);
+  const { name } = insertion.object;
+  const there = insertion.replace === true ? undefined : await inTheWay({ name, answer }, client, signal);
+  if (there !== undefined) return placementOf(there, sent);
   if (answer.status === 400) throw arrivedDamaged(answer, client);
   if (answer.status >= 300) throw client.failure(answer, 'create');
-  return confirm({ name: insertion.object.name, answer, sent }, client, signal);
+  return confirm({ name, answer, sent }, client, signal);
 }
 
 export interface Composition {
@@ -80,7 +82,8 @@ export async function composeObject(
     body: [Buffer.from(JSON.stringify(body))],
   };
   const answer = await client.send(asked, 'create', signal);
-  if (answer.status === 412) return placementOf(await existingObject(object.name, client, signal), expected);
+  const there = await inTheWay({ name: object.name, answer }, client, signal);
+  if (there !== undefined) return placementOf(there, expected);
   if (answer.status === 404 && !isMissingBucket(refusalOf(answer))) throw sourcesGone(object.name);
   if (answer.status === 400) throw arrivedDamaged(answer, client);
   if (answer.status >= 300) throw client.failure(answer, 'create');
@@ -147,6 +150,24 @@ export async function existingObject(name: string, client: BucketClient, signal:
   const object = await statObject(name, client, signal);
   if (object !== undefined) return object;
   throw new Failure('archive-unavailable', 'An object that stood in the way is gone again: the work is tried again.');
+}
+
+/**
+ * What lies there, where something is to be created that has its name: the condition was not met, or, where that is not looked at
+ * first, what is there may not be replaced (by this account, or because it is held or retained).
+ */
+async function inTheWay(
+  { name, answer }: Omit<Claimed, 'sent'>,
+  client: BucketClient,
+  signal: AbortSignal,
+): Promise<ObjectFacts | undefined> {
+  if (answer.status === 412) return existingObject(name, client, signal);
+  if (answer.status !== 403) return undefined;
+  return statObject(name, client, signal).catch((thrown: unknown) => {
+    // Who may only create is told of that.
+    if (Failure.from(thrown).code === 'misconfigured') return undefined;
+    throw thrown;
+  });
 }
 
 export function placementOf(object: ObjectFacts, sent: Sent): Placement {

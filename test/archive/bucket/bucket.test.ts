@@ -6,3 +6,8 @@ import { openBucketHarness } from '../../support/archive/bucket.ts';
 import { archiveSuite } from '../suite.ts';
 
 archiveSuite('the bucket archive', openBucketHarness);
+
+/** In which order Cloud Storage looks at the two nothing says: https://cloud.google.com/storage/docs/request-preconditions */
+archiveSuite('the bucket archive, refused for want of a right before it is for the condition', () =>
+  openBucketHarness({ rightsFirst: true }),
+);

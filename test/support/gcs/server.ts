@@ -38,6 +38,8 @@ export interface GcsServerOptions {
   readonly audits?: readonly Audit[];
   /** When an occupied name is refused: some servers tell at the start of a session, some at its end. */
   readonly preconditionAt?: 'start' | 'end' | 'both';
+  /** Whether somebody may replace what lies there is looked at before the condition that nothing does. */
+  readonly rightsFirst?: boolean;
   /** Tokens that are let in; any request is, where it is absent. */
   readonly tokens?: Set<string>;
   /** Verifies signed links; without it they are refused. */
@@ -223,6 +225,7 @@ export class GcsServer {
     const fault = await this.#begin('insert', named, context);
     if (fault?.kind === 'reset' || fault?.kind === 'return')
       throw fault.kind === 'reset' ? new Broken() : returned(fault);
+    if (this.#options.rightsFirst === true) this.store.demandReplacing(named);
     this.store.precondition(named, context.query);
     const resource = parseResource(json, mediaType);
     const object = this.store.appear(named, [damage(media, fault)], resource);
@@ -302,6 +305,7 @@ export class GcsServer {
     const json = parseJson(context.body);
     const sources = Array.isArray(json['sourceObjects']) ? json['sourceObjects'].map(record) : [];
     if (sources.length < 1 || sources.length > 32) throw new GcsError(400, 'invalid', 'Compose takes 1 to 32 objects.');
+    if (this.#options.rightsFirst === true) this.store.demandReplacing(name);
     this.store.precondition(name, context.query);
     const parts = sources.flatMap((source) => this.#source(source).parts);
     const object = this.store.appear(name, parts, parseResource(record(json['destination'])), sources.length);

@@ -117,10 +117,7 @@ export class GcsStore {
   appear(name: string, parts: readonly Buffer[], resource: Resource, componentCount?: number): StoredObject {
     this.demand('create', name);
     const before = this.objects.get(name);
-    if (before !== undefined) {
-      this.demand('delete', name);
-      this.#demandFree(before);
-    }
+    this.demandReplacing(name);
     const crc = encodeCrc32c(parts.reduce((value, part) => crc32c(part, value), 0));
     if (resource.crc32c !== undefined && resource.crc32c !== crc) {
       throw new GcsError(
@@ -147,6 +144,14 @@ export class GcsStore {
     this.#show(object);
     if (before !== undefined) this.#retire(before, 'replaced');
     return object;
+  }
+
+  /** @throws GcsError 403 where something lies there that this account may not replace, or nobody may */
+  demandReplacing(name: string): void {
+    const before = this.objects.get(name);
+    if (before === undefined) return;
+    this.demand('delete', name);
+    this.#demandFree(before);
   }
 
   /** Neither its bytes nor its generation change. */
