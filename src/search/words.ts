@@ -179,8 +179,15 @@ interface TypedMeaning {
 function choicesFor(part: string, means: TypedMeaning): readonly string[] {
   const words = plainWords(part).map((word) => nameBeginning(word, means.spell));
   const asWords = words.length === 0 ? [] : [`(${words.join(' AND ')})`];
-  const asId = /^[0-9A-Za-z_-]+$/.test(part) ? beginning(idWord(part), means.spell) : [];
-  return [...asWords, ...asId, ...numberChoices(part, means)];
+  return [...asWords, ...idChoices(part, means), ...numberChoices(part, means)];
+}
+
+/** An id, or a recording's two, `C/R` in addresses and `C.R` in what commands say; `_` where there is no conversation. */
+function idChoices(part: string, { spell }: TypedMeaning): readonly string[] {
+  if (!/^[\w-]+(?:[./][\w-]+)?$/.test(part)) return [];
+  const ids = part.split(/[./]/).map((id) => beginning(idWord(id), spell));
+  const known = ids.filter((choices) => choices.length > 0).map(anyOf);
+  return known.length === 0 ? [] : [`(${known.join(' AND ')})`];
 }
 
 function numberChoices(part: string, { mayFindNumbers, spell }: TypedMeaning): readonly string[] {

@@ -101,10 +101,25 @@ export function searchSuite(name: string, open: () => Promise<SearchHarness>): v
         R1,
         '8f1c',
         `ines ${R1.slice(0, 9)}`,
+        `${C1}/${R1}`,
+        `${C1}.${R1}`,
+        `${C1}.${R1.slice(0, 9)}`,
+        `_/${R1}`,
         'ines 0183',
       ])
         assert.deepEqual(await scene.keys({ text }), [`${C1}.${R1}`], text);
-      for (const text of ['nes', 'alho', 'ines brandt', '9999', C1.slice(1), `${C1}0`, 'ines claimsx', 'zz top'])
+      for (const text of [
+        'nes',
+        'alho',
+        'ines brandt',
+        '9999',
+        C1.slice(1),
+        `${C1}0`,
+        `${C1}/r2`,
+        `c2/${R1}`,
+        'ines claimsx',
+        'zz top',
+      ])
         assert.deepEqual(await scene.keys({ text }), [], text);
       for (const text of ['', '   ', '"', '***', "' OR 1=1 --", 'NEAR(', '()', '*', '+', '-'])
         await assert.doesNotReject(scene.keys({ text }), text);
