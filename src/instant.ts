@@ -5,6 +5,9 @@ const INSTANT = /^(\d{4}-\d\d-\d\d)[Tt]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d
 /** Days of each month of a year that is no leap year. */
 const MONTHS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
+/** Before it nobody recorded anything in Genesys Cloud. */
+export const FIRST_DAY = '2000-01-01';
+
 /** A day that exists, `yyyy-mm-dd`. */
 export function isDay(text: string): boolean {
   if (!/^\d{4}-\d\d-\d\d$/.test(text)) return false;

@@ -1,7 +1,7 @@
 /** One table per command → its flags out of argv, its help, its shell completion: they cannot differ. */
 import { parseArgs } from 'node:util';
 import { partOfDay, partText } from '../archive/part.ts';
-import { dayAt, isDay } from '../instant.ts';
+import { dayAt, FIRST_DAY, isDay } from '../instant.ts';
 import { nearestOf } from '../nearest.ts';
 import { shellWord } from './report.ts';
 
@@ -173,7 +173,9 @@ export function partOn(day: string, text: string): string {
 function wantedOf(kind: FlagKind, text: string): string | undefined {
   switch (kind) {
     case 'day':
-      return isDay(text) ? undefined : 'a day that exists, such as 2026-11-26';
+      if (!isDay(text)) return 'a day that exists, such as 2026-11-26';
+      // A slip in the year would be half a million days, each looked at and put on record.
+      return text >= FIRST_DAY ? undefined : `a day from ${FIRST_DAY} on, such as 2026-11-26`;
     case 'count':
       return /^(0|[1-9]\d{0,8})$/.test(text) ? undefined : 'a whole number';
     case 'share':

@@ -4,6 +4,7 @@
  */
 import { Failure } from '../failure.ts';
 import { Fields } from '../fields.ts';
+import { FIRST_DAY } from '../instant.ts';
 import { parseId, type Recording } from '../recording.ts';
 import { parseRetryAfter } from '../waiting.ts';
 import { type CountedList, SETTLED_STATES } from './census.ts';
@@ -128,8 +129,8 @@ export function requirePlayable(answer: JsonAnswer, recording: ConversationRecor
   return judge(fieldsOfRecording(answer.body, recording), answer);
 }
 
-/** Before it nobody recorded anything there: what counts from 1970, or from 1900, was never set. */
-const FIRST_RECORDED_MS = Date.parse('2000-01-01T00:00:00Z');
+/** What counts from 1970, or from 1900, was never set. */
+const FIRST_RECORDED_MS = Date.parse(FIRST_DAY);
 
 /** By such a date a recording is listed, and once it is old erased. One that cannot be meant is none. */
 export function recordedAtIn(fields: Fields, name: string): Date | undefined {

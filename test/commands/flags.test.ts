@@ -53,6 +53,7 @@ test('flags are read by their kind', () => {
 test('what cannot be meant is refused, with what to write instead', () => {
   const said: readonly (readonly [readonly string[], RegExp])[] = [
     [['--from', '2026-02-30'], /^--from 2026-02-30: expected a day that exists/],
+    [['--from', '0206-11-01'], /^--from 0206-11-01: expected a day from 2000-01-01 on, such as 2026-11-26/],
     [['--from', 'yesterday'], /expected a day/],
     [['--from'], /^--from needs a value: --from DAY/],
     [['--from', '2026-11-26', '--from', '2026-11-27'], /twice/],
