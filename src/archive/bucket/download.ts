@@ -41,6 +41,8 @@ export async function* download(wanted: Wanted, client: BucketClient, signal: Ab
         budget.progress();
         yield bytes;
       }
+      if (rest.at < rest.until)
+        throw new Failure('archive-unavailable', 'Cloud Storage sent fewer bytes than it had announced.');
     } catch (thrown) {
       await budget.again(passing(unreachable(thrown, signal)), signal);
     }

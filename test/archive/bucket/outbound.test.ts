@@ -1,9 +1,13 @@
 /** The bucket behind a proxy, and behind certificates nobody here vouches for. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:https';
+import { buffer } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
 import { openBucketArchive, type BucketArchive } from '../../../src/archive/bucket/bucket.ts';
+import { BucketClient } from '../../../src/archive/bucket/client.ts';
+import { downloadStream } from '../../../src/archive/bucket/download.ts';
 import { Failure, type FailureCode } from '../../../src/failure.ts';
 import { QUICK } from '../../support/archive/bucket.ts';
 import { bytesOf, store, type Content } from '../../support/archive/content.ts';
@@ -38,6 +42,29 @@ async function behindProxy(
   });
   return { archive, proxy };
 }
+
+test('an answer that ends well before what it announced is asked for again so often, and no more', async (t) => {
+  let requests = 0;
+  const server = createHttpServer((_req, res) => {
+    requests += 1;
+    res.writeHead(206, { 'content-range': 'bytes 0-99/100', 'x-goog-generation': '1' });
+    res.end();
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  assert.ok(typeof address === 'object' && address !== null);
+  const apiEndpoint = `http://127.0.0.1:${String(address.port)}`;
+  const client = new BucketClient({ bucket: 'b', prefix: '', apiEndpoint, retry: { ...QUICK, attempts: 3 } });
+  t.after(async () => {
+    await client.close();
+    server.close();
+  });
+  await assert.rejects(
+    buffer(downloadStream({ name: 'x', range: { start: 0, end: 99 } }, client, signal())),
+    isFailure('archive-unavailable', /fewer bytes/),
+  );
+  assert.equal(requests, 3);
+});
 
 test('a bucket that only a proxy leads to is written, found, listed and swept through it (E2)', async (t) => {
   const { archive, proxy } = await behindProxy(t, { credentials: 'name:secret' }, 'name:secret@');
