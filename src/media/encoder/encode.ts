@@ -146,6 +146,8 @@ class Encoding {
     signal.addEventListener('abort', onAbort, { once: true });
     this.#letGo = () => signal.removeEventListener('abort', onAbort);
     this.#fed = Promise.all(sources.map((source, index) => this.#feed(source, this.#process.inputs[index])));
+    // While it started.
+    if (signal.aborted) onAbort();
   }
 
   /** The output of one that failed is of no use, and unread it would keep the pipe open. */

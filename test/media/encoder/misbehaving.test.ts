@@ -77,6 +77,20 @@ test(
   },
 );
 
+test('a stop that comes while an encoder starts ends it, whatever its source still has to say', HANG, async () => {
+  const stop = new AbortController();
+  const start = async (order: EncoderOrder): Promise<EncoderProcess> => {
+    const encoder = await startEncoder(staging.real, order);
+    stop.abort(new Failure('stopped', 'The service is stopping.'));
+    return encoder;
+  };
+  const silent = { [Symbol.asyncIterator]: () => ({ next: () => new Promise<never>(() => undefined) }) };
+  const job = { media: [SPEECH], sources: [silent], maxDurationMs: 60_000 };
+  const failure = await failureOf(encode(job, { ffmpeg: staging.real, start }, stop.signal).then(drain));
+  assert.equal(failure.message, 'The service is stopping.');
+  assert.deepEqual(await staging.leftovers(), []);
+});
+
 test('invariant 4: exit 3 a second after a whole output is a failure (FF-04)', HANG, async () => {
   const source = new Source();
   const failure = await failureOf(start({ ffmpeg: await staging.fake('crash-late'), source }).then(drain));
