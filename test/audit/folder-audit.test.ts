@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import { appendFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +8,7 @@ import { test, type TestContext } from 'node:test';
 import { fc } from '../support/generated.ts';
 import { type AuditEntry, hashOf, parseAuditRecord } from '../../src/audit/audit.ts';
 import { FolderAudit } from '../../src/audit/folder-audit.ts';
+import { cannotListOpenFiles, openFilesBelow } from '../support/open-files.ts';
 import { SEED } from '../support/soak.ts';
 
 const { signal } = new AbortController();
@@ -102,28 +102,18 @@ test('a query finds by day, by who and by recording', async (t) => {
   assert.deepEqual(await found({ recordingId: 'r1', from: '2026-11-28' }), [3]);
 });
 
-test('who stops reading leaves no file open', { skip: !existsSync('/proc/self/fd') }, async (t) => {
+test('who stops reading leaves no file open', { skip: cannotListOpenFiles }, async (t) => {
   const root = await folder(t);
   const audit = new FolderAudit({ root });
   await audit.record(entry(1), signal);
   const [name = assert.fail()] = (await readdir(join(root, 'audit'))).filter((one) => one.endsWith('.ndjson'));
   // More than is read ahead.
   await appendFile(join(root, 'audit', name), 'a line of another\n'.repeat(100_000));
-  const openFiles = (): number =>
-    readdirSync('/proc/self/fd').filter((fd) => targetOf(`/proc/self/fd/${fd}`).endsWith(name)).length;
   for await (const _ of audit.read({ from: '2000-01-01', to: '2999-01-01' }, signal)) break;
-  while (openFiles() > 0) await new Promise((resolve) => setImmediate(resolve));
+  while (openFilesBelow(root).some((path) => path.endsWith(name)))
+    await new Promise((resolve) => setImmediate(resolve));
   await audit.close();
 });
-
-/** Empty where it was closed meanwhile. */
-function targetOf(link: string): string {
-  try {
-    return readlinkSync(link);
-  } catch {
-    return '';
-  }
-}
 
 test('what was changed, removed or moved is found, and where (every place, every kind)', async (t) => {
   const root = await folder(t);

@@ -289,7 +289,11 @@ export class FolderDeposit implements Deposit {
       await files.makeStaging(this.#staged());
     });
     await this.#made;
-    return files.create(this.#staged(name));
+    const file = await files.create(this.#staged(name));
+    if (this.#ended === undefined) return file;
+    // While it was opened: nobody else would close it.
+    await file.close();
+    throw this.#ended();
   }
 
   /** Its folder under staging/, and what lies there. */

@@ -14,6 +14,7 @@ import { bytesOf, failureOf, manifestOf, store, type Content } from '../../suppo
 import { filesIn, openFolderHarness, type FolderHarness } from '../../support/archive/folder.ts';
 import { archiveSuite } from '../suite.ts';
 import { found } from '../../support/archive/found.ts';
+import { cannotListOpenFiles, openFilesBelow } from '../../support/open-files.ts';
 
 archiveSuite('the folder archive', openFolderHarness);
 
@@ -363,3 +364,16 @@ function isFailure(code: FailureCode, words: RegExp): (error: unknown) => boolea
 function signal(): AbortSignal {
   return AbortSignal.timeout(300_000);
 }
+
+test('a deposit that is let go while it opens a file keeps none open', { skip: cannotListOpenFiles }, async () => {
+  const harness = await openFolderHarness();
+  for (let turns = 0; turns < 30; turns += 1) {
+    const deposit = await harness.archive.begin(CALL, signal());
+    const opening = deposit.original(0, 1, 'wav', 'audio/wav').catch(() => undefined);
+    for (let turn = 0; turn < turns % 6; turn += 1) await nextTurn();
+    await deposit[Symbol.asyncDispose]();
+    await opening;
+    assert.deepEqual(openFilesBelow(harness.path), [], `${String(turns % 6)} turns later`);
+  }
+  await harness.close();
+});
