@@ -324,6 +324,42 @@ test('sound that is on its way is said to be, and no more once it plays', OPTION
   await page.unroute('**/console/media/**');
 });
 
+test('in forced colours it is seen what is chosen, what is on, who speaks and where both do', OPTIONS, async () => {
+  await using view = await openView(browser, DESK);
+  const { page } = view;
+  await page.emulateMedia({ forcedColors: 'active' });
+  await page.goto(`${scene.url}/console/find?open=${HERE.split('/').slice(-2).join('.')}`);
+  await page.locator('.marks button').first().waitFor();
+  const shown = await page.evaluate<Readonly<Record<string, string>>>(`(() => {
+    const styleOf = (what, part) => getComputedStyle(document.querySelector(what), part);
+    const colourOf = (name) => {
+      const wave = document.querySelector('call-wave');
+      wave.style.color = 'var(--' + name + ')';
+      const { color } = styleOf('call-wave');
+      wave.style.color = '';
+      return color;
+    };
+    return {
+      side: styleOf('.ctl .seg label:has(:checked)').backgroundColor,
+      otherSide: styleOf('.ctl .seg label:not(:has(:checked))').backgroundColor,
+      row: styleOf('.list tr.sel').outlineStyle,
+      otherRow: styleOf('.list tr:not(.sel, .day)').outlineStyle,
+      skip: styleOf('.sw input').appearance,
+      page: styleOf('body').backgroundColor,
+      mark: styleOf('.marks button', '::after').backgroundColor,
+      key: styleOf('.key').backgroundColor,
+      customer: colourOf('cus'),
+      agent: colourOf('agt'),
+    };
+  })()`);
+  assert.notEqual(shown['side'], shown['otherSide']);
+  assert.notEqual(shown['row'], shown['otherRow']);
+  assert.notEqual(shown['skip'], 'none');
+  for (const name of ['mark', 'key', 'customer', 'agent']) assert.notEqual(shown[name], shown['page'], name);
+  assert.notEqual(shown['customer'], shown['agent']);
+  assert.deepEqual(await view.problems(), []);
+});
+
 test(
   'a connection that breaks midway keeps the position and offers to try again; what was erased says so',
   OPTIONS,
