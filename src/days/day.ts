@@ -72,7 +72,7 @@ export interface SeenSubject {
 
 export interface DayNeeds {
   readonly census: Census;
-  readonly archive: Pick<Archive, 'find' | 'failureOf' | 'waitingOf'>;
+  readonly archive: Pick<Archive, 'find' | 'failureOf' | 'waitingOf' | 'list'>;
   /** Told of each finding when it is made. */
   readonly onFinding: (finding: Finding) => void;
   /** Told after each conversation. */
@@ -176,23 +176,35 @@ async function examineConversation(
     await examineRecording(recording, { counted, conversation, ...examination }, signal);
   }
   if (lacking !== undefined) return;
-  for (const view of await viewsWithheld(conversation, { listed: recordings, sight: examination.sight }, signal))
-    report(`${conversationId}._`, withheld(view, conversation), examination);
+  for (const found of await notListedOf(conversation, recordings, { examination, signal }))
+    report(`${conversationId}._`, found, examination);
 }
 
-/** Of calls and screens those that were recorded, that the list has none of, and that this client would not be shown. */
-async function viewsWithheld(
-  { hasCall, hasScreen, divisions }: CountedConversation,
-  { listed, sight }: { readonly listed: readonly CountedRecording[]; readonly sight: Sight },
-  signal: AbortSignal,
-): Promise<readonly ('recordings' | 'screens')[]> {
+interface Asking {
+  readonly examination: Examination;
+  readonly signal: AbortSignal;
+}
+
+/** A list with something in it need not be all: of calls and screens that were recorded it may have none, and a conversation may go on. */
+async function notListedOf(
+  conversation: CountedConversation,
+  listed: readonly CountedRecording[],
+  { examination: { sight, now, needs }, signal }: Asking,
+): Promise<readonly Found[]> {
+  const { hasCall, hasScreen, divisions } = conversation;
   const screens = listed.filter(({ media }) => media === 'screen').length;
   const lacking = [
     ...(hasCall && screens === listed.length ? (['recordings'] as const) : []),
     ...(hasScreen && screens === 0 ? (['screens'] as const) : []),
   ];
   const covered = await Promise.all(lacking.map((view) => sight.covers(view, divisions, signal)));
-  return lacking.filter((_, index) => covered[index] !== true);
+  const unseen = lacking.filter((_, index) => covered[index] !== true).map((view) => withheld(view, conversation));
+  if (isGoingOn(conversation, now)) return [{ state: 'waiting', reason: GOES_ON }, ...unseen];
+  const unlisted = lacking.filter((_, index) => covered[index] === true);
+  if (unlisted.length === 0) return unseen;
+  if (isYoungerThanSettled(conversation, now)) return [{ state: 'waiting', reason: YOUNG }, ...unseen];
+  const here = await viewsHere(conversation, needs, signal);
+  return [...unlisted.filter((view) => !here.has(view)).map((view) => UNLISTED[view]), ...unseen];
 }
 
 /** That nothing is listed says something only where this client would see it. */
@@ -202,7 +214,23 @@ async function unlistedOf(
   signal: AbortSignal,
 ): Promise<Found> {
   const isSeen = await sight.covers('recordings', conversation.divisions, signal);
-  return isSeen ? { state: 'unlisted', reason: UNLISTED } : withheld('recordings', conversation);
+  return isSeen ? UNLISTED.all : withheld('recordings', conversation);
+}
+
+/** Of a conversation. */
+const ASKED_FOR = 100;
+
+/** Of which kind recordings of a conversation are archived: Genesys may have deleted them since. */
+async function viewsHere(
+  { conversationId }: CountedConversation,
+  { archive }: DayNeeds,
+  signal: AbortSignal,
+): Promise<ReadonlySet<'recordings' | 'screens'>> {
+  const views = new Set<'recordings' | 'screens'>();
+  const { entries } = await archive.list({ conversationId, status: 'archived', limit: ASKED_FOR }, signal);
+  for (const entry of entries)
+    if (entry.status === 'archived') views.add(entry.manifest.medium === 'video' ? 'screens' : 'recordings');
+  return views;
 }
 
 function withheld(view: 'recordings' | 'screens', { divisions }: CountedConversation): Found {
@@ -222,9 +250,25 @@ function refusedBy({ code, message }: Failure): Found {
   return { state: 'failed', code, reason: message };
 }
 
-const UNLISTED =
-  'a recording was started, but Genesys lists none: discarded, deleted by a policy, or not visible to this client';
+const UNLISTED = {
+  all: {
+    state: 'unlisted',
+    reason:
+      'a recording was started, but Genesys lists none: discarded, deleted by a policy, or not visible to this client',
+  },
+  recordings: {
+    state: 'unlisted',
+    reason: 'a call was recorded, but Genesys lists only screens: discarded, deleted by a policy, or not uploaded yet',
+  },
+  screens: {
+    state: 'unlisted',
+    reason: 'a screen was recorded, but Genesys lists none: discarded, deleted by a policy, or not uploaded yet',
+  },
+} as const;
 const YOUNG = 'the conversation ended less than two hours ago';
+const GOES_ON = 'the conversation goes on, and more of it may come';
+/** What did not end by then is stuck, or was never told to have ended: what is listed of it by then is all. */
+const GOES_ON_FOR_MS = 48 * 3_600_000;
 
 /** Of a conversation: it is not there, or not any more. */
 const NOT_THERE: ReadonlySet<string> = new Set(['not-found', 'gone']);
@@ -285,6 +329,11 @@ class ListAnswers {
 
 function isYoungerThanSettled({ endedAt }: CountedConversation, now: Date): boolean {
   return endedAt === undefined || now.getTime() - endedAt.getTime() < SETTLED_AFTER_MS;
+}
+
+/** Recorded, and not known to have ended. */
+function isGoingOn({ isRecorded, startedAt, endedAt }: CountedConversation, now: Date): boolean {
+  return isRecorded && endedAt === undefined && now.getTime() - startedAt.getTime() < GOES_ON_FOR_MS;
 }
 
 interface RecordingLook extends Examination {

@@ -13,7 +13,7 @@ import { type Recording, recordingOfKey } from '../recording.ts';
 
 export interface ProofNeeds {
   readonly census: Census;
-  readonly archive: Pick<Archive, 'find' | 'failureOf' | 'waitingOf' | 'notes'>;
+  readonly archive: Pick<Archive, 'find' | 'failureOf' | 'waitingOf' | 'list' | 'notes'>;
   /** Version of this program, for the proof. */
   readonly version: string;
   /** Puts the lines of each day that is looked at together anew. */

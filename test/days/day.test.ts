@@ -14,6 +14,7 @@ import type {
   CountedList,
   CountedRecording,
 } from '../../src/genesys/census.ts';
+import { bytesOf, store } from '../support/archive/content.ts';
 
 const DAY = '2026-11-26';
 const NOW = new Date('2026-11-28T09:00:00Z');
@@ -173,6 +174,54 @@ test('a conversation that Genesys lists nothing of is unlisted, denied is failed
   assert.deepEqual((await examine(t, later)).findings[0]?.reason, 'not-ready: No list yet.');
   const unrecorded = await examine(t, new SaidByGenesys({ a: [], b: [] }, { isRecorded: false }));
   assert.deepEqual([unrecorded.proof.conversations, unrecorded.proof.verdict], [0, 'complete']);
+});
+
+const screen: CountedRecording = { recordingId: 's', media: 'screen', fileState: 'AVAILABLE' };
+const chat: CountedRecording = { recordingId: 'chat', media: 'chat', fileState: 'AVAILABLE' };
+
+/** What it says of the one conversation, of which Genesys lists a chat, or what is told. */
+async function saidOf(
+  t: TestContext,
+  more: Partial<CountedConversation>,
+  { listed = [chat], here = [] }: { listed?: readonly CountedRecording[]; here?: readonly ('audio' | 'video')[] } = {},
+): Promise<readonly string[]> {
+  const { findings, proof } = await examine(t, new SaidByGenesys({ c: listed }, more), async (archive) => {
+    for (const medium of here)
+      await store(
+        archive,
+        { recordingId: medium, conversationId: 'c' },
+        { head: bytesOf('head', 100), clusters: [bytesOf('clusters', 500)], facts: { medium } },
+      );
+  });
+  return [
+    ...findings.map(({ key, state, reason }) => `${key} ${state}: ${reason.split(':', 1).join('')}`),
+    proof.verdict,
+  ];
+}
+
+test('a day is not complete while a list has none of what was recorded, or a conversation goes on (invariant 16)', async (t) => {
+  const call = 'c._ unlisted: a call was recorded, but Genesys lists only screens';
+  const picture = 'c._ unlisted: a screen was recorded, but Genesys lists none';
+  const none = 'c._ unlisted: a recording was started, but Genesys lists none';
+  const young = new Date('2026-11-28T08:00:00Z');
+  assert.deepEqual(await saidOf(t, {}), ['complete']);
+  assert.deepEqual(await saidOf(t, { hasScreen: true }), [picture, 'accounted']);
+  assert.deepEqual(await saidOf(t, { hasScreen: true }, { here: ['audio'] }), [picture, 'accounted']);
+  assert.deepEqual(await saidOf(t, { hasScreen: true }, { here: ['video'] }), ['complete'], 'deleted there since');
+  assert.deepEqual(await saidOf(t, {}, { listed: [screen] }), ['c.s missing: no event reached us', call, 'incomplete']);
+  assert.deepEqual((await saidOf(t, {}, { listed: [screen], here: ['audio'] })).length, 2);
+  assert.deepEqual(await saidOf(t, { hasScreen: true, endedAt: young }), [
+    'c._ waiting: the conversation ended less than two hours ago',
+    'incomplete',
+  ]);
+  assert.deepEqual(await saidOf(t, { endedAt: undefined }), [
+    'c._ waiting: the conversation goes on, and more of it may come',
+    'incomplete',
+  ]);
+  const stuck = { endedAt: undefined, startedAt: new Date('2026-11-26T08:59:00Z') };
+  assert.deepEqual(await saidOf(t, stuck), ['complete'], 'after two days it is stuck');
+  assert.deepEqual(await saidOf(t, { endedAt: undefined, isRecorded: false, hasCall: false }), ['complete']);
+  assert.deepEqual(await saidOf(t, {}, { listed: [] }), [none, 'accounted']);
 });
 
 test('beyond the watermark a day is open, whatever was found', async (t) => {
