@@ -9,6 +9,7 @@ import type { Media } from './sniff.ts';
 import type { Contents } from './source/contents.ts';
 import { SourceMeter } from './source-meter.ts';
 import type { SourceFigures } from './source/tally.ts';
+import { SpeexSource } from './speex-source.ts';
 
 export interface OpenSource {
   readonly media: Media;
@@ -35,8 +36,8 @@ const MOST_AHEAD_BYTES = 80 * 1024 * 1024;
 export async function openSource(input: MediaInput, needs: SourceNeeds, signal: AbortSignal): Promise<OpenSource> {
   const { media, genesysMs, isAlone, openSpool } = needs;
   const { sizeBytes, readRange } = input.download;
-  if (media.kind === 'ogg-opus') {
-    const figures = new OpusSource();
+  if (media.kind === 'ogg-opus' || (media.kind === 'ogg' && media.codec === 'speex')) {
+    const figures = media.codec === 'speex' ? new SpeexSource() : new OpusSource();
     const read = await readAhead(figures.through(input.bytes()), figures);
     return { media: { ...media, kind: 'webm' }, figures, note: undefined, ...read };
   }

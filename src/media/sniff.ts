@@ -108,21 +108,17 @@ function sniffOgg(head: Buffer): Sniffed | undefined {
   if (textAt(head, 0, 5) !== 'OggS\0') return undefined;
   const segments = head[26] ?? 0;
   const packet = head.subarray(27 + segments);
-  if (textAt(packet, 0, 8) === 'fishead\0') {
-    const size = head.subarray(27, 27 + segments).reduce((sum, lace) => sum + lace, 0);
-    return sniffOgg(packet.subarray(size)) ?? media('ogg');
-  }
+  const next = packet.subarray(head.subarray(27, 27 + segments).reduce((sum, lace) => sum + lace, 0));
+  if (textAt(packet, 0, 8) === 'fishead\0') return sniffOgg(next) ?? media('ogg');
+  const isAlone = !beginsStream(next) || next.compare(head, 14, 18, 14, 18) === 0;
   if (textAt(packet, 0, 8) === 'OpusHead') {
-    const size = head.subarray(27, 27 + segments).reduce((sum, lace) => sum + lace, 0);
-    const next = packet.subarray(size);
-    const isAlone = !beginsStream(next) || next.compare(head, 14, 18, 14, 18) === 0;
     const kind = isAlone ? 'ogg-opus' : 'ogg';
     return media(kind, { codec: 'opus', channels: packet[9], sampleRate: uint32(packet, 12) });
   }
   if (textAt(packet, 0, 7) === '\x01vorbis') {
     return media('ogg-vorbis', { codec: 'vorbis', channels: packet[11], sampleRate: uint32(packet, 12) });
   }
-  return media('ogg', { codec: oggCodec(packet) });
+  return media('ogg', { codec: isAlone ? oggCodec(packet) : undefined });
 }
 
 /** Another stream to be seen or heard: first pages of all of them stand in front of everything else (RFC 3533 §4). */
