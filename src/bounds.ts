@@ -71,7 +71,7 @@ export const DISK = {
   auditRecords: 10_000,
 } as const;
 
-/** Keys that were no keys, tried at the console by one address (console/who/slowdown.ts). */
+/** Keys that were no keys, and answers of an identity provider that were none, tried at the console by one address (console/who/slowdown.ts). */
 export const SIGN_INS = {
   free: 5,
   /** Of the next try; twice as long each time. */
@@ -227,7 +227,7 @@ export const BOUNDS: readonly Bound[] = [
     answer: '503, Retry-After 5 s',
   },
   {
-    resource: 'wrong keys at the console, by address',
+    resource: 'failed sign-ins at the console, by address',
     bound: `${String(SIGN_INS.free)}, then one each ${seconds(SIGN_INS.firstWaitMs)}, ${seconds(2 * SIGN_INS.firstWaitMs)} … ${seconds(SIGN_INS.longestWaitMs)}`,
     waits: 'nobody',
     refused: 'what is tried sooner',

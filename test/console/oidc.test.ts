@@ -20,6 +20,7 @@ const openWith = (
       CONSOLE_OIDC_CLIENT_ID: 'console',
       CONSOLE_OIDC_CLIENT_SECRET: 'canary-oidc-secret',
       CONSOLE_ROLES: roles,
+      TRUSTED_PROXIES: '1',
     },
     options: {
       pages: [
@@ -102,6 +103,28 @@ async function refused(answer: Response, jar: Jar): Promise<void> {
   assert.match(await answer.text(), /Signing in did not work/);
   assert.equal(jar.get('archiver'), undefined);
 }
+
+test('answers that are made up are tried at the provider and put on record a few times by an address, which then waits', async () => {
+  await using own = await openWith();
+  const jar = new Jar();
+  const made = new URL(provider.agree(await leave(jar, own)));
+  const asked = jar.headers;
+  const statuses: number[] = [];
+  for (let n = 0; n < 20; n += 1) {
+    made.searchParams.set('code', `made-up-${String(n)}`);
+    const answer = await own.get(made.pathname + made.search, asked);
+    statuses.push(answer.status);
+    if (answer.status === 429) assert.ok(Number(answer.headers.get('retry-after')) >= 1);
+  }
+  assert.deepEqual([statuses.slice(0, 5), [...new Set(statuses.slice(5))]], [[401, 401, 401, 401, 401], [429]]);
+  const refusals: string[] = [];
+  for await (const { action } of own.audit.read({ from: '2000-01-01', to: '2099-01-01' }, AbortSignal.timeout(60_000)))
+    refusals.push(action);
+  assert.deepEqual(
+    refusals,
+    Array.from({ length: 5 }, () => 'refused'),
+  );
+});
 
 test('a code that was used already opens nothing, by the same browser or another one', async () => {
   const jar = new Jar();

@@ -4,6 +4,7 @@ import * as client from 'openid-client';
 import { ClockWatch } from '../../clock.ts';
 import { Failure } from '../../failure.ts';
 import { Fields } from '../../fields.ts';
+import { addressOf } from '../../http/witness.ts';
 import type { Doorkeeper, DoorExchange, ShowPage } from '../console.ts';
 import { readForm, returnPath } from '../forms.ts';
 import { departurePage, signedOutPage } from '../sign-in.ts';
@@ -12,6 +13,7 @@ import { identityOf, type Identity, type Person } from './identity.ts';
 import type { DoorNeeds } from './key.ts';
 import type { Seal } from './sealed.ts';
 import { endOfSession, isPlainRequest } from './session.ts';
+import { Slowdown } from './slowdown.ts';
 
 export interface OidcDoorNeeds extends DoorNeeds {
   readonly publicUrl: string;
@@ -43,6 +45,7 @@ const ANSWER_WITHIN_S = 10;
 export class OidcDoor implements Doorkeeper {
   readonly #needs: OidcDoorNeeds;
   readonly #clock = new ClockWatch();
+  readonly #slowdown = new Slowdown();
   #found: { readonly secret: string; readonly configuration: Promise<client.Configuration> } | undefined;
 
   constructor(needs: OidcDoorNeeds) {
@@ -94,17 +97,30 @@ export class OidcDoor implements Doorkeeper {
     res.status(303).setHeader('Location', url.href).end();
   }
 
+  /** What one began with can be sent again and again. @throws Failure with status 429 where an address has to wait */
+  #requirePatience(address: string, res: Response): void {
+    const afterS = Math.ceil(this.#slowdown.waitMs(address) / 1000);
+    if (afterS === 0) return;
+    res.setHeader('Retry-After', afterS);
+    const text = `Signing in did not work too often: wait ${String(afterS)} seconds, then open the console again.`;
+    throw new Failure('unauthorized', text, { status: 429 });
+  }
+
   /** @throws Failure `unauthorized` | `upstream-unavailable`, which is shown as a page */
   async #return(req: Request, res: Response): Promise<void> {
-    const { sessions, witness, publicUrl } = this.#needs;
+    const { sessions, witness, publicUrl, proxies } = this.#needs;
     const departure = await this.#departureOf(req);
+    const address = addressOf(req, proxies) ?? '';
+    this.#requirePatience(address, res);
     res.appendHeader('Set-Cookie', cookieText(COOKIE, '', { isPlain: isPlainRequest(req), maxAgeS: 0 }));
     const { search = '' } = URL.parse(req.originalUrl, 'http://localhost') ?? {};
     const person = await this.#exchange(new URL(`${publicUrl}${CALLBACK}${search}`), departure);
     if (person instanceof Failure) {
+      if (person.code === 'unauthorized') this.#slowdown.failed(address);
       await witness.record(req, { action: 'refused', way: 'oidc', who: 'nobody', about: { reason: person.code } });
       throw person;
     }
+    this.#slowdown.succeeded(address);
     await witness.record(req, { action: 'signed-in', way: 'oidc', who: person.id });
     await sessions.begin({ ...person, keyMark: undefined }, { req, res });
     res.status(303).setHeader('Location', departure.to).end();

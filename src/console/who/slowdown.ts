@@ -1,4 +1,4 @@
-/** Attempts that failed, by address → how long that address has to wait: a guess costs more each time, and nobody is shut out for good. */
+/** Attempts to sign in that failed, by address → how long that address has to wait: a guess costs more each time, and nobody is shut out for good. */
 import { SIGN_INS } from '../../bounds.ts';
 
 /** Forgotten after so long without a failure. */

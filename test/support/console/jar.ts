@@ -1,5 +1,11 @@
-/** One browser's cookies, as far as these tests need them: sent back with each request, until they are ended. */
+let jars = 0;
+
+/**
+ * One browser's cookies, as far as these tests need them: sent back with each request, until they are ended. Each browser has an
+ * address of its own, where a proxy is believed.
+ */
 export class Jar {
+  readonly #address = `192.0.2.${String((jars += 1))}`;
   readonly #cookies = new Map<string, string>();
   /** As they were set last, with their attributes. */
   readonly seen = new Map<string, string>();
@@ -24,6 +30,7 @@ export class Jar {
   }
 
   get headers(): Readonly<Record<string, string>> {
-    return { cookie: [...this.#cookies].map(([name, value]) => `${name}=${value}`).join('; ') };
+    const cookie = [...this.#cookies].map(([name, value]) => `${name}=${value}`).join('; ');
+    return { cookie, 'x-forwarded-for': this.#address };
   }
 }
