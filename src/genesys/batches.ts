@@ -106,7 +106,7 @@ export class OriginalBatches {
       await sleep((POLL_AFTER_MS[Math.min(poll, POLL_AFTER_MS.length - 1)] ?? 0) * scale, signal);
       const { body } = await api.ask({ path: `${PATH}/${encodeURIComponent(id)}`, caller: 'worker', client }, signal);
       const job = Fields.in(body);
-      if (isOver(job) || performance.now() > untilMs) return loneUrlsIn(job);
+      if (isOver(job, list.length) || performance.now() > untilMs) return loneUrlsIn(job);
     }
   }
 }
@@ -115,11 +115,17 @@ const PATH = '/api/v2/recording/batchrequests';
 
 const REFUSALS: ReadonlySet<string> = new Set(['forbidden', 'not-found', 'bad-request']);
 
-/** Counts alone may be equal before anything has begun: 0 of 0. */
-function isOver(job: Fields | undefined): boolean {
+const UNDER_WAY: ReadonlySet<string> = new Set(['INPROGRESS', 'PROCESSING']);
+
+/**
+ * Counts alone may be equal before anything has begun, 0 of 0, and what is expected grows: each that was asked for has a result at
+ * least, unless the batch says that it is over.
+ */
+function isOver(job: Fields | undefined, asked: number): boolean {
   const status = (job?.text('status') ?? '').trim().toUpperCase();
   const [expected = 0, count = 0] = [job?.number('expectedResultCount'), job?.number('resultCount')];
-  return status === 'COMPLETED' || status === 'FAILED' || (expected > 0 && count >= expected);
+  if (status === 'COMPLETED' || status === 'FAILED') return true;
+  return count > 0 && count >= expected && (!UNDER_WAY.has(status) || count >= asked);
 }
 
 /** Of recordings that have exactly one file: which of several is which side, a batch does not say. */

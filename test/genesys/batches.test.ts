@@ -124,6 +124,29 @@ test('with several clients a batch is asked about by the one that asked for it',
   assert.deepEqual(kinds(routes), { batch: 2, 'batch-status': 4 });
 });
 
+for (const counts of [
+  '"expectedResultCount":0,"resultCount":0',
+  '"expectedResultCount":1,"resultCount":1',
+  '"resultCount":2',
+])
+  test(`a batch that is under way and has all that it expects so far (${counts}) is not over`, async (t) => {
+    const { server, locateAll } = await setUp(t);
+    const asked = [0, 1, 2].map((index) => add(server, index));
+    server.fault('batch-status:*', `body:text:{"status":"InProgress",${counts},"results":[]}`);
+    assert.deepEqual(kinds(await locateAll(asked)), { batch: 1, 'batch-status': 2 });
+  });
+
+test('a batch that tells no status is over once it has all that it expects', async (t) => {
+  const { server, locateAll } = await setUp(t);
+  const asked = [0, 1].map((index) => add(server, index));
+  const ids = '"conversationId":"c-0","recordingId":"r-0"';
+  server.fault(
+    'batch-status:*',
+    `body:text:{"expectedResultCount":1,"resultCount":1,"results":[{${ids},"errorMsg":"x"}]}`,
+  );
+  assert.deepEqual(kinds(await locateAll(asked)), { batch: 1, 'batch-status': 1, recording: 2, metadata: 2 });
+});
+
 test('what a batch does not know goes its own way, and is what that says', async (t) => {
   const { server, genesys, signal } = await setUp(t);
   const gone = { recordingId: 'nobody', conversationId: 'c-9', startedAt: new Date(START), endedAt: undefined };
