@@ -7,7 +7,7 @@ import type { Downloader } from '../download/download.ts';
 import { Failure } from '../failure.ts';
 import { Fields } from '../fields.ts';
 import { keyOf, parseId } from '../recording.ts';
-import { sleep } from '../waiting.ts';
+import { sleep, unlessAborted } from '../waiting.ts';
 import type { Api } from './api.ts';
 import type { ExpectedRecording } from './census.ts';
 import type { Located } from './genesys.ts';
@@ -69,8 +69,7 @@ export class OriginalBatches {
     const expectation = this.#expectations.get(key);
     if (expectation === undefined) return undefined;
     this.#expectations.delete(key);
-    const url = (await expectation.urls).get(key);
-    signal.throwIfAborted();
+    const url = (await unlessAborted(expectation.urls, signal)).get(key);
     if (url === undefined || performance.now() > expectation.until) return undefined;
     const { startedAt, endedAt } = expectation.expected;
     const file = fileByUrl('0', { found: url, refresh: runOut }, this.#needs.downloader);

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { buffer } from 'node:stream/consumers';
+import { Failure } from '../../src/failure.ts';
+import { OriginalBatches } from '../../src/genesys/batches.ts';
 import type { ExpectedRecording } from '../../src/genesys/census.ts';
 import { createGenesys, type OpenGenesys } from '../../src/genesys/open-genesys.ts';
 import {
@@ -72,6 +74,17 @@ test('250 recordings take three batches and no call of their own', async (t) => 
   const recordings = Array.from({ length: 250 }, (_, index) => add(server, index));
   // The simulated batch is ready at the second question.
   assert.deepEqual(kinds(await locateAll(recordings)), { batch: 3, 'batch-status': 6 });
+});
+
+test('whoever stops waits for no batch', async () => {
+  const api = { ask: () => new Promise<never>(() => undefined) };
+  const batches = new OriginalBatches({ api, downloader: undefined } as never);
+  const recording = { recordingId: 'r', conversationId: 'c' };
+  batches.expect([{ ...recording, startedAt: new Date(START), endedAt: undefined }]);
+  const stop = new AbortController();
+  const taken = batches.take(recording, stop.signal);
+  stop.abort(new Failure('stopped', 'The service is stopping.'));
+  await assert.rejects(taken, { message: 'The service is stopping.' });
 });
 
 const OWN_WAY = { metadata: 1, recording: 1 };
