@@ -5,6 +5,7 @@ import { Failure } from '../failure.ts';
 import { release } from '../memory.ts';
 import { unlessAborted } from '../waiting.ts';
 import { FlightMemory, type Keeper } from './flight-memory.ts';
+import { closing } from './look-ahead.ts';
 import { Purpose } from './purpose.ts';
 import { Turns } from './turns.ts';
 import type { Webm } from './webm/webm.ts';
@@ -199,7 +200,8 @@ class Flight<T extends Webm> implements Keeper {
     signal.addEventListener('abort', leave);
     try {
       const webm = await unlessAborted(this.#webm, signal);
-      return { ...webm, clusters: this.#read(reader, leave, signal) };
+      const clusters = closing(this.#read(reader, leave, signal), async () => leave());
+      return { ...webm, clusters };
     } catch (error) {
       leave();
       throw error;

@@ -170,6 +170,14 @@ test('a reader that never starts to read leaves by its signal', async () => {
   assert.equal(seen.stopped, true);
 });
 
+test('a reader that never starts to read leaves by returning its clusters', async () => {
+  const flights = new Flights({ eachBytes: 1_000 });
+  const { make, seen } = making(20);
+  const joined = await flights.join(listens(make), never);
+  await joined.clusters[Symbol.asyncIterator]().return?.();
+  assert.equal(seen.stopped, true);
+});
+
 test('whoever has read to the end, left or failed is heard of no more through its signal', async () => {
   const { signal } = new AbortController();
   const flights = new Flights({ eachBytes: 1_000 });
