@@ -37,6 +37,9 @@ test('names the field that is not what it must be, with its place', () => {
     );
   said(() => fields.requireText('count'), 'events[3].count: expected a string.');
   said(() => fields.requireCount('number'), 'events[3].number: expected a whole number.');
+  assert.equal(fields.requireCount('count'), 3);
+  said(() => fields.requireText('text', /^[0-9]$/), 'events[3].text: expected text like ^[0-9]$.');
+  assert.equal(fields.requireText('text', /^[a-z]$/), 'a');
   said(() => fields.requireChoice('text', ['b', 'c']), 'events[3].text: expected b or c.');
   said(() => fields.requireFields('object').requireText('name'), 'events[3].object.name: expected a string.');
   said(() => fields.requireInstant('text'), 'events[3].text: expected a date such as 2026-08-05T12:00:00Z.');

@@ -293,6 +293,18 @@ test("Google's own clients take the same way out, whichever spelling was set (E2
   assert.deepEqual(new Set(proxy.requests), new Set(['CONNECT storage.test:80']));
 });
 
+test('of an identity provider no answer is read that is larger than any it has to give', async (t) => {
+  const server = createServer((_req, res) => res.end('x'.repeat(res.req.url === '/small' ? 1_048_576 : 1_048_577)));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const smallFetch = openSmallFetch(undefined);
+  const ask = (path: string): Promise<Response> =>
+    smallFetch(`http://127.0.0.1:${String(portOf(server))}${path}`, { method: 'GET', headers: {} });
+  assert.equal((await (await ask('/small')).text()).length, 1_048_576);
+  await assert.rejects(ask('/large'), /more than 1048576 bytes/);
+});
+
 for (const [name, drip] of Object.entries({
   'a body that drips': 'HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n',
   'a head that never comes': 'HTTP/1.1 102 Processing\r\n\r\n',

@@ -38,7 +38,12 @@ test('what passes is counted by five minutes, and in the metrics as before', asy
     { at: '2026-11-27T17:05:00.000Z', accepted: 3, archived: 1, failed: 1, postponed: { 'upstream-timeout': 2 } },
     { at: '2026-11-27T17:10:00.000Z', accepted: 0, archived: 1, failed: 0, postponed: {} },
   ]);
-  assert.match(await plain.text(), /archiver_recordings_archived_total\{way="join"\} 2/);
+  for (const figure of [
+    /archiver_events_accepted_total\{kind="recording"\} 3/,
+    /archiver_recordings_archived_total\{way="join"\} 2/,
+    /archiver_recordings_failed_total\{code="gone"\} 1/,
+  ])
+    assert.match(await plain.text(), figure);
   now = new Date('2026-11-27T23:09:00Z');
   assert.deepEqual(
     tally.beats().map(({ at }) => at),

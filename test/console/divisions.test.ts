@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readDivisions, writeDivisions } from '../../src/archive/division-names.ts';
 import { parseGrants } from '../../src/config/console.ts';
-import { withDivisionIds } from '../../src/console/divisions.ts';
+import { DivisionNames, withDivisionIds } from '../../src/console/divisions.ts';
 import { identityOf, type Identity } from '../../src/console/who/identity.ts';
 import { keepDivisions } from '../../src/services/keep-divisions.ts';
 import { Failure } from '../../src/failure.ts';
@@ -40,6 +40,30 @@ for (const [roles, groups, expected] of GIVEN)
     const { divisions } = withDivisionIds(listenerOf(roles, groups), NAMES);
     assert.deepEqual(divisions === 'all' ? 'all' : [...divisions], expected);
   });
+
+test('names are read once for all who ask within their time, and the last ones hold where they cannot be', async (t) => {
+  let [now, reads] = [performance.now(), 0];
+  t.mock.method(performance, 'now', () => now);
+  const text = await writtenNames();
+  const read = async (): Promise<string> => {
+    reads += 1;
+    if (reads === 2) throw new Failure('archive-unavailable', 'It is away.');
+    return text;
+  };
+  const names = new DivisionNames({ read }, 1_000);
+  for (const passes of [0, 999, 1, 999]) {
+    now += passes;
+    assert.deepEqual([...(await names.known())], [...NAMES]);
+  }
+  assert.equal(reads, 2);
+});
+
+/** As they lie in an archive. */
+async function writtenNames(): Promise<string> {
+  await using scene = await openConsoleScene();
+  await writeDivisions({ at: new Date().toISOString(), names: NAMES }, scene.archive.notes, signal());
+  return (await scene.archive.notes.read('status/divisions.json', signal())) ?? assert.fail('they lie elsewhere');
+}
 
 async function sceneWithDivisions(): Promise<ConsoleScene> {
   const scene = await openConsoleScene();

@@ -8,7 +8,7 @@ import { readConfig } from '../../src/config/config.ts';
 import { type Check, examine } from '../../src/doctor/check.ts';
 import { Failure } from '../../src/failure.ts';
 import type { Cage } from '../../src/media/encoder/cage.ts';
-import { ownProbes } from '../../src/services/own-probes.ts';
+import { ownProbes, probesOfMachine } from '../../src/services/own-probes.ts';
 
 const USUAL_ENV = {
   GENESYS_REGION: 'mypurecloud.de',
@@ -49,6 +49,19 @@ test('invariant 5: the encoder that a service has found is not started again to 
   } finally {
     process.env['PATH'] = PATH;
   }
+});
+
+test('what grows on this machine has its disk looked at, and what lies in the cloud has none', async () => {
+  const disksOf = (env: Readonly<Record<string, string>>): readonly (string | undefined)[] =>
+    probesOfMachine(readConfig({ ...USUAL_ENV, ...env }, 'serve'), () => assert.fail('nobody asks'))
+      .filter(({ name }) => name === 'disk')
+      .map(({ about }) => about);
+  const [folder, bucket] = [{ ARCHIVE_URL: 'file:/var/archive' }, { ARCHIVE_URL: 'gs://recordings' }];
+  const [file, topic] = [{ QUEUE_URL: 'sqlite:/var/queue.db' }, { QUEUE_URL: 'pubsub://p/t?subscription=s' }];
+  assert.deepEqual(disksOf({ ...folder, ...file }), ['archive', 'queue']);
+  assert.deepEqual(disksOf({ ...bucket, ...file }), ['queue']);
+  assert.deepEqual(disksOf({ ...folder, ...topic }), ['archive']);
+  assert.deepEqual(disksOf({ ...bucket, ...topic }), []);
 });
 
 test('an encoder that is gone since is a line that says so', async () => {
