@@ -5,6 +5,8 @@
 import { createHash } from 'node:crypto';
 import { Failure } from '../failure.ts';
 import { encodeIndexRow, parseIndexRow, type IndexRow } from './index-row.ts';
+import { erasedAmong } from './erased.ts';
+import { subjectOfKey } from './names.ts';
 import type { ListedNote, Notes } from './notes.ts';
 
 /** `index/day=…/`, as BigQuery reads partitions. https://cloud.google.com/bigquery/docs/hive-partitioned-queries */
@@ -33,7 +35,10 @@ export async function* listIndexFiles(day: string, notes: Notes, signal: AbortSi
 
 /** Its lines in their order; none where it is gone again. Lines that are none are left out. */
 export async function readIndexFile(name: string, notes: Notes, signal: AbortSignal): Promise<readonly IndexRow[]> {
-  const text = (await notes.read(name, signal)) ?? '';
+  return rowsIn((await notes.read(name, signal)) ?? '');
+}
+
+export function rowsIn(text: string): readonly IndexRow[] {
   return text.split('\n').flatMap((line) => (line === '' ? [] : (parseIndexRow(line) ?? [])));
 }
 
@@ -117,6 +122,11 @@ export class DayCompaction {
     await this.#writer.end(signal);
     const others = this.#before.filter(({ name }) => !this.#writer.names.has(name));
     await removeUnchanged(others, { day: this.#day, notes }, signal);
+    await forgetErased(
+      this.#writer.keys.map((key) => ({ key })),
+      { days: [this.#day], notes },
+      signal,
+    );
     return this.#writer.count;
   }
 }
@@ -136,6 +146,10 @@ class FileWriter {
 
   get count(): number {
     return this.#keys.size;
+  }
+
+  get keys(): readonly string[] {
+    return [...this.#keys];
   }
 
   has(key: string): boolean {
@@ -225,6 +239,20 @@ export async function forgetIndexRows(
   return forgotten;
 }
 
+/** An erasure that came while they were written has looked for their lines too soon: asked behind each writing. */
+export async function forgetErased(
+  rows: Iterable<Pick<IndexRow, 'key'>>,
+  place: { readonly days: Iterable<string>; readonly notes: Notes },
+  signal: AbortSignal,
+): Promise<void> {
+  const written = [...rows].flatMap(({ key }) => {
+    const subject = subjectOfKey(key);
+    return subject === undefined ? [] : [{ ...subject, key }];
+  });
+  const erased = await erasedAmong(written, place.notes, signal);
+  if (erased.length > 0) await forgetIndexRows(new Set(erased.map(({ key }) => key)), place, signal);
+}
+
 async function shrink(
   name: string,
   kept: readonly IndexRow[],
@@ -238,4 +266,5 @@ async function shrink(
   } else if (!(await notes.replace(name, linesOf(kept), signal))) {
     throw new Failure('conflict', `${name} is kept by a retention policy of the bucket: run it again once that ends.`);
   }
+  await forgetErased(kept, { days: [day], notes }, signal);
 }

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { SYSTEM_CLOCK, type Clock } from '../clock.ts';
-import { linesOf, partName } from './day-index.ts';
+import { forgetErased, linesOf, partName, rowsIn } from './day-index.ts';
 import { indexDayOf, type IndexRow } from './index-row.ts';
 import type { Notes } from './notes.ts';
 
@@ -109,11 +109,13 @@ export class IndexWriter implements AsyncDisposable {
     const name = this.#nameFor(day);
     const text = `${(await notes.read(name, signal)) ?? ''}${linesOf(rows)}`;
     if (text.length > LONGEST_PART) this.#begin(day);
-    if (await notes.replace(name, text, signal)) return;
-    // Nothing may be overwritten in this bucket.
-    this.#begin(day);
-    await notes.create(this.#nameFor(day), linesOf(rows), signal);
-    this.#begin(day);
+    if (!(await notes.replace(name, text, signal))) {
+      // Nothing may be overwritten in this bucket.
+      this.#begin(day);
+      await notes.create(this.#nameFor(day), linesOf(rows), signal);
+      this.#begin(day);
+    }
+    if (this.#options.erasedAmong !== undefined) await forgetErased(rowsIn(text), { days: [day], notes }, signal);
   }
 
   #nameFor(day: string): string {

@@ -3,7 +3,7 @@
  * conversations that nobody kept, since analytics tells them anyway.
  */
 import type { Archive, Entry } from '../archive/archive.ts';
-import { addIndexLines, DayCompaction, hasParts } from '../archive/day-index.ts';
+import { addIndexLines, DayCompaction, forgetErased, hasParts } from '../archive/day-index.ts';
 import { type ConversationDetails, detailsName, encodeDetails, parseDetails, readDetails } from '../archive/details.ts';
 import { areErased } from '../archive/erased.ts';
 import {
@@ -206,7 +206,11 @@ class LinesElsewhere {
   }
 
   async write(signal: AbortSignal): Promise<void> {
-    for (const [day, rows] of this.#rows) await addIndexLines(rows, { day, notes: this.#notes }, signal);
+    const notes = this.#notes;
+    for (const [day, rows] of this.#rows) {
+      await addIndexLines(rows, { day, notes }, signal);
+      await forgetErased(rows, { days: [day], notes }, signal);
+    }
     this.#rows.clear();
   }
 }

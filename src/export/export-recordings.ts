@@ -62,6 +62,8 @@ export async function exportRecording(
   const manifest = parseManifest(text);
   const place = mediaPlace(recording);
   const wrong = await copyMedia({ place, manifest }, needs, signal);
+  if (wrong !== undefined && (await isErased(asked, archive.notes, signal)))
+    return { recording, state: 'erased', reason: ERASED };
   if (wrong !== undefined) return { recording, state: 'damaged', reason: wrong };
   await folder.text(`${place}/manifest.json`, text);
   const details = await copyDetails(recording, needs, signal);
@@ -112,10 +114,11 @@ async function copyMedia(
       : [{ name: original, facts: { sizeBytes, sha256 }, open: () => archive.original(manifest, original, signal) }],
   );
   for (const { name, facts, open } of [webm, ...originals]) {
-    const source = await open().catch(unlessMissing);
-    if (source === undefined) return `${name} is missing`;
-    if (!(await folder.copy(`${place}/${name}`, { source, stated: facts }, signal)))
-      return `${name} is not what its manifest says`;
+    const copy = async (): Promise<boolean> =>
+      folder.copy(`${place}/${name}`, { source: await open(), stated: facts }, signal);
+    const isAsStated = await copy().catch(unlessMissing);
+    if (isAsStated === undefined) return `${name} is missing`;
+    if (!isAsStated) return `${name} is not what its manifest says`;
   }
   return undefined;
 }

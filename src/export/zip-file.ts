@@ -53,11 +53,16 @@ export class ZipFile {
     await this.#append(this.#localHeader({ ...place, sizeBytes: 0, crc: 0 }));
     const start = this.#end;
     let crc = 0;
-    for await (const chunk of source) {
-      signal.throwIfAborted();
-      const bytes = requireBytes(chunk);
-      crc = crc32(bytes, crc);
-      await this.#append(bytes);
+    try {
+      for await (const chunk of source) {
+        signal.throwIfAborted();
+        const bytes = requireBytes(chunk);
+        crc = crc32(bytes, crc);
+        await this.#append(bytes);
+      }
+    } catch (thrown) {
+      await this.#cutAt(offset);
+      throw thrown;
     }
     const entry = { ...place, sizeBytes: this.#end - start, crc };
     await this.#writeAt(this.#localHeader(entry), offset);
@@ -68,8 +73,12 @@ export class ZipFile {
   async takeBack(): Promise<void> {
     const entry = this.#entries.pop();
     if (entry === undefined) return;
-    await this.#file.truncate(entry.offset);
-    this.#end = entry.offset;
+    await this.#cutAt(entry.offset);
+  }
+
+  async #cutAt(offset: number): Promise<void> {
+    await this.#file.truncate(offset);
+    this.#end = offset;
   }
 
   /** With its directory it is a zip file, and durable. */

@@ -9,6 +9,7 @@ import {
   readIndexDay,
   readIndexFile,
 } from '../../src/archive/day-index.ts';
+import { markErased } from '../../src/archive/erased.ts';
 import { archivedRow, failedRow, type IndexRow, movedRow } from '../../src/archive/index-row.ts';
 import { IndexWriter } from '../../src/archive/index-writer.ts';
 import type { Notes } from '../../src/archive/notes.ts';
@@ -58,6 +59,60 @@ export function indexSuite(name: string, open: () => Promise<ArchiveHarness>): v
   };
 
   describe(`${name} keeps the index of a day`, () => {
+    /** As an erasure does, once its mark lies there. */
+    const forget = async (recordingId: string, notes: Notes): Promise<void> => {
+      const mark = { version: 1, conversationId: 'c', recordingId, reason: 'x', by: 'y', days: [DAY] } as const;
+      await markErased({ ...mark, erasedAt: new Date().toISOString() }, notes, signal());
+      await forgetIndexRows(new Set([`c.${recordingId}`]), { days: [DAY], notes }, signal());
+    };
+
+    /** In which another one's erasure of this recording comes just before the first line is written. */
+    const interrupted = (notes: Notes, recordingId: string): Notes => {
+      let isDue = true;
+      const before = async (): Promise<void> => {
+        if (!isDue) return;
+        isDue = false;
+        await forget(recordingId, notes);
+      };
+      return {
+        read: (...asked) => notes.read(...asked),
+        list: (...asked) => notes.list(...asked),
+        remove: (...asked) => notes.remove(...asked),
+        create: async (...asked) => before().then(() => notes.create(...asked)),
+        replace: async (...asked) => before().then(() => notes.replace(...asked)),
+      };
+    };
+
+    check('an erasure has the last word, whoever writes a line while it looks for it', async (notes) => {
+      const writing: Readonly<Record<string, (meanwhile: Notes) => Promise<void>>> = {
+        reconciliation: async (meanwhile) => void (await compact(meanwhile, [rowOf('new')])),
+        'another erasure': (meanwhile) =>
+          forgetIndexRows(new Set(['c.a']), { days: [DAY], notes: meanwhile }, signal()).then(() => undefined),
+        worker: async (meanwhile) => {
+          const erasedAmong = (): Promise<ReadonlySet<IndexRow>> => Promise.resolve(new Set<IndexRow>());
+          await using writer = new IndexWriter({
+            notes: meanwhile,
+            erasedAmong,
+            onTrouble: (error) => assert.fail(String(error)),
+          });
+          writer.note(rowOf('b'));
+        },
+      };
+      for (const [who, write] of Object.entries(writing)) {
+        await compact(
+          notes,
+          ['a', 'b', 'kept'].map((recordingId) => rowOf(recordingId)),
+        );
+        await write(interrupted(notes, 'b'));
+        for (const name of await filesOf(notes)) {
+          const rows = await readIndexFile(name, notes, signal());
+          assert.ok(!rows.some(({ key }) => key === 'c.b'), who);
+        }
+        assert.ok((await readIndexDay(DAY, notes, signal())).has('c.kept'), who);
+        await notes.remove('erased/c.b.json', signal());
+      }
+    });
+
     check('two workers write a file each, and the day has the lines of both', async (notes) => {
       const writers = [writerOf(notes), writerOf(notes)];
       for (const [at, writer] of writers.entries())

@@ -13,7 +13,7 @@ import { placeHold } from '../../src/archive/holds.ts';
 import type { AuditRecord } from '../../src/audit/audit.ts';
 import { openAudit } from '../../src/audit/open-audit.ts';
 import { bytesOf, failureOf, store, waitingOf } from '../support/archive/content.ts';
-import { type Place, PLACES } from '../support/archive/places.ts';
+import { openBucketPlace, type Place, PLACES } from '../support/archive/places.ts';
 import { findChromium, launchChromium } from '../support/browser/browser.ts';
 import { runInside } from '../support/commands/inside.ts';
 import { linesOf } from '../support/commands/run.ts';
@@ -348,6 +348,40 @@ test(
     assert.ok(killed > 0);
   },
 );
+
+for (const end of ['', '.zip'])
+  test(
+    `what is erased while it is exported is named so, and the rest goes on into a ${end === '' ? 'folder' : 'zip file'}`,
+    { timeout: 240_000 },
+    async (t) => {
+      await using place = await openBucketPlace();
+      await fill(place);
+      const erase = async (): Promise<void> => {
+        await place.write('erased/c1.r1.json', '{}');
+        await place.remove('recordings/c1/r1/original.opus');
+      };
+      place.server?.faults.call('media', erase, /c1\/r1\/original\.opus$/);
+      const to = `${await temporary(t)}${end}`;
+      const done = await runInside(
+        ['export', '--recording', 'c1/r1,c1/r2', '--to', to, '--json', '--quiet'],
+        place.env,
+      );
+      assert.equal(done.code, 3, done.stdout + done.stderr);
+      assert.deepEqual(
+        linesOf(done).map(({ type, recordingId, state }) => [type, recordingId, state]),
+        [
+          ['finding', 'r1', 'erased'],
+          ['exported', 'r2', undefined],
+          ['summary', undefined, undefined],
+        ],
+      );
+      const files = end === '' ? await filesIn(to) : (await readZip(to)).map(({ name }) => name);
+      assert.deepEqual(
+        files.filter((file) => file.endsWith('.opus')),
+        ['recordings/c1/r2/original.opus'],
+      );
+    },
+  );
 
 test('run again into the same folder it is the same', { timeout: 240_000 }, async (t) => {
   const [, open] = PLACES[0];
