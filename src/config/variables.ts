@@ -265,7 +265,7 @@ export const VARIABLES = {
   LINK_KEYS: {
     part: 'playback',
     kind: 'secret',
-    otherwise: 'kept under var/',
+    otherwise: 'kept in the archive folder',
     meaning: 'keys that sign embedded links, written like keys, the first signs; generated once if absent',
   },
   TRUSTED_PROXIES: {
