@@ -85,6 +85,11 @@ const PARTS: readonly Part[] = [
     why: 'an error of the network means the same whoever was spoken to',
   },
   {
+    has: ['credentials.ts'],
+    may: [],
+    why: 'what is missing of credentials is the same for every cloud service that wants them',
+  },
+  {
     has: ['outbound.ts', 'relay.ts'],
     may: ['config/'],
     why: 'whoever speaks to another host takes the same way out, through the same proxies',
@@ -128,7 +133,7 @@ const PARTS: readonly Part[] = [
   },
   {
     has: ['queue/pubsub/'],
-    may: ['queue/*'],
+    may: ['queue/*', 'credentials.ts'],
     why: 'Pub/Sub behind the same contract; of SQLite it knows nothing',
   },
   {
@@ -138,7 +143,7 @@ const PARTS: readonly Part[] = [
   },
   {
     has: ['archive/bucket/'],
-    may: ['archive/*', 'config/', 'network-failure.ts', 'outbound.ts', 'content-coding.ts'],
+    may: ['archive/*', 'config/', 'network-failure.ts', 'outbound.ts', 'content-coding.ts', 'credentials.ts'],
     why: 'the bucket is one archive of several and never looks at the other',
   },
   {

@@ -1,5 +1,6 @@
 /** The environment's Google credentials → access tokens, or what to set where there are none. */
 import { GoogleAuth } from 'google-auth-library';
+import { adviceOnCredentials } from '../../credentials.ts';
 import { Failure } from '../../failure.ts';
 
 /** `cloud-platform` because signing links without a key asks the IAM Credentials API; the roles are the real limit. */
@@ -37,11 +38,7 @@ export function credentialsFailure(cause: unknown): Failure {
   if (isPassingTrouble(cause)) {
     return new Failure('archive-unavailable', 'No access token could be fetched; it is tried again later.', { cause });
   }
-  return new Failure(
-    'misconfigured',
-    'There are no Google credentials: run on Google Cloud with a service account, or set GOOGLE_APPLICATION_CREDENTIALS.',
-    { cause },
-  );
+  return new Failure('misconfigured', `Cloud Storage cannot be asked: ${adviceOnCredentials(cause)}.`, { cause });
 }
 
 /** Google's libraries tell a network that failed, and a server that did, by their texts alone. */

@@ -1,4 +1,5 @@
 /** An error of Pub/Sub → a Failure that says which role, name or setting to change. */
+import { adviceOnCredentials, lacksCredentials } from '../../credentials.ts';
 import { Failure } from '../../failure.ts';
 import type { Envelope } from '../envelope.ts';
 
@@ -36,8 +37,7 @@ export function pubsubFailure(error: unknown, doing: PubsubDoing): Failure {
     case UNAUTHENTICATED:
       return advice(`${name} was asked for without valid Google credentials; check the service account.`);
     default:
-      if (error instanceof Error && /default credentials/i.test(error.message))
-        return advice(`${name} cannot be reached: there are no Google credentials; run as a service account.`);
+      if (lacksCredentials(error)) return advice(`${name} cannot be asked: ${adviceOnCredentials(error)}.`);
       return new Failure('queue-unavailable', `${name} did not answer in time; try again.`, { cause: error });
   }
 }

@@ -80,6 +80,7 @@ export class PubsubLibrary {
   readonly #topics = new Map<string, Topic>();
   readonly #underWay = new Set<Promise<unknown>>();
   #closed = false;
+  #isSignedIn: boolean;
 
   /** Honours PUBSUB_EMULATOR_HOST. */
   constructor(project: string) {
@@ -88,6 +89,9 @@ export class PubsubLibrary {
       projectId: project,
       ...CHANNEL,
     });
+    // What this one has found all that it makes have.
+    this.#client.options.auth = this.#client.auth;
+    this.#isSignedIn = this.#client.isEmulator;
   }
 
   /** Resolves once the server has named every message. @throws Failure within 5 s; some may have arrived then. */
@@ -96,16 +100,18 @@ export class PubsubLibrary {
     if (this.#closed) throw new Failure('queue-unavailable', 'The queue is closed; the service is stopping.');
     if (this.#underWay.size + outgoing.length > MAX_UNDER_WAY)
       throw new Failure('queue-unavailable', 'Too many messages wait for the queue already; try again later.');
-    const isAlone = outgoing.length === 1 && this.#underWay.size === 0;
-    const topic = this.#topic(topicName, isAlone ? AT_ONCE : SHARED);
-    const sending = outgoing.map(({ data, attributes }) =>
-      this.#track(topic.publishMessage({ data: Buffer.from(data), attributes: { ...attributes } })),
-    );
-    await inTime(() => Promise.all(sending), PUBLISH_WITHIN_MS, noAnswerIn(PUBLISH_WITHIN_MS)).catch(
-      (error: unknown) => {
-        throw pubsubFailure(error, doing);
-      },
-    );
+    const sent = async (): Promise<void> => {
+      if (!this.#isSignedIn) await this.#signIn();
+      const isAlone = outgoing.length === 1 && this.#underWay.size === 0;
+      const topic = this.#topic(topicName, isAlone ? AT_ONCE : SHARED);
+      const sending = outgoing.map(({ data, attributes }) =>
+        this.#track(topic.publishMessage({ data: Buffer.from(data), attributes: { ...attributes } })),
+      );
+      await Promise.all(sending);
+    };
+    await inTime(sent, PUBLISH_WITHIN_MS, noAnswerIn(PUBLISH_WITHIN_MS)).catch((error: unknown) => {
+      throw pubsubFailure(error, doing);
+    });
   }
 
   /** Starts at once. What goes wrong without ending the stream goes to `onTrouble`. */
@@ -129,7 +135,14 @@ export class PubsubLibrary {
       subscribing.onTrouble(pubsubFailure(error, { what: 'consume', name })),
     );
     subscription.once('close', () => ended.resolve());
-    subscription.on('message', (message: Message) => subscribing.take(leasedOf(message)));
+    const takeAll = (): unknown =>
+      subscription.on('message', (message: Message) => subscribing.take(leasedOf(message)));
+    if (this.#isSignedIn) takeAll();
+    else
+      this.#signIn().then(takeAll, (error: unknown) => {
+        subscribing.onTrouble(pubsubFailure(error, { what: 'consume', name }));
+        ended.resolve();
+      });
     return { ended: ended.promise, close: () => subscription.close() };
   }
 
@@ -178,9 +191,12 @@ export class PubsubLibrary {
 
   /** undefined where this account may not see it. @throws Failure `misconfigured` where there is none, `queue-unavailable` */
   async settingsOf(subscription: string): Promise<SubscriptionFacts | undefined> {
-    const asked = this.#client.subscription(subscription).getMetadata(callOptions(CALL_WITHIN_MS));
+    const asked = async (): Promise<readonly unknown[]> => {
+      await this.#signIn();
+      return this.#client.subscription(subscription).getMetadata(callOptions(CALL_WITHIN_MS));
+    };
     try {
-      const [settings] = await inTime(() => asked, CALL_WITHIN_MS, noAnswerIn(CALL_WITHIN_MS));
+      const [settings] = await inTime(asked, CALL_WITHIN_MS, noAnswerIn(CALL_WITHIN_MS));
       return settingsIn(settings);
     } catch (error) {
       if (isPermissionDenied(error)) return undefined;
@@ -197,9 +213,20 @@ export class PubsubLibrary {
   }
 
   /** With the address and credentials of the other one. */
-  #subscriber(): Promise<v1.SubscriberClient> {
+  async #subscriber(): Promise<v1.SubscriberClient> {
+    await this.#signIn();
     this.#opened ??= this.#client.getClientConfig().then((config) => new v1.SubscriberClient({ ...config }));
     return this.#opened;
+  }
+
+  /**
+   * Before the first call of any sort: what the library makes while it has no credentials it keeps for ever, and a publish by
+   * that ends the process, since nobody hears its rejection (googleapis/gax-nodejs: `initialize().catch(err => { throw err })`).
+   */
+  async #signIn(): Promise<void> {
+    if (this.#isSignedIn) return;
+    await this.#client.auth.getClient();
+    this.#isSignedIn = true;
   }
 
   #pathOf(subscription: string): string {
@@ -207,6 +234,7 @@ export class PubsubLibrary {
   }
 
   async #hasRight(doing: PubsubDoing): Promise<void> {
+    await this.#signIn();
     const isTopic = doing.what === 'publish';
     const permission = isTopic ? 'pubsub.topics.publish' : 'pubsub.subscriptions.consume';
     const thing = isTopic ? this.#topic(doing.name, SHARED) : this.#client.subscription(doing.name);
