@@ -3,6 +3,8 @@ import { Failure } from '../failure.ts';
 
 const ODDLY_ANSWERED: ReadonlySet<string> = new Set([
   'bad-request',
+  'not-found',
+  'gone',
   'upstream-error',
   'upstream-unavailable',
   'upstream-timeout',

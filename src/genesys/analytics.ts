@@ -175,16 +175,12 @@ async function submitJob(day: string, needs: AnalyticsNeeds, signal: AbortSignal
   return { jobId, client };
 }
 
-async function jobFulfilled(
-  { jobId, client }: SubmittedJob,
-  needs: AnalyticsNeeds,
-  signal: AbortSignal,
-): Promise<void> {
-  const { ask, onPoll, pollMs = POLL_MS } = needs;
+async function jobFulfilled(job: SubmittedJob, needs: AnalyticsNeeds, signal: AbortSignal): Promise<void> {
+  const { onPoll, pollMs = POLL_MS } = needs;
   const end = performance.now() + JOB_WITHIN_MS;
   for (let waitMs = pollMs; ; waitMs = Math.min(2 * waitMs, 10 * pollMs)) {
     onPoll();
-    const { body } = await ask({ method: 'GET', path: `${DETAILS}/jobs/${jobId}`, client }, signal);
+    const { body } = await askOfJob(job, { path: '', needs }, signal);
     const fields = Fields.in(body);
     const state = fields?.text('state') ?? '';
     if (state === 'FULFILLED') return;
@@ -198,19 +194,26 @@ async function jobFulfilled(
   }
 }
 
-/** Results of a job that has expired meanwhile are gone. */
-async function resultsOf(
-  { jobId, client }: SubmittedJob,
+function resultsOf(
+  job: SubmittedJob,
   { cursor, needs }: { readonly cursor: string | undefined; readonly needs: AnalyticsNeeds },
   signal: AbortSignal,
 ): Promise<JsonAnswer> {
   const query = new URLSearchParams({ pageSize: String(PAGE_SIZE), ...(cursor === undefined ? {} : { cursor }) });
+  return askOfJob(job, { path: `/results?${query.toString()}`, needs }, signal);
+}
+
+/** A job that has expired meanwhile is not known any more, nor are its results. */
+async function askOfJob(
+  { jobId, client }: SubmittedJob,
+  { path, needs }: { readonly path: string; readonly needs: AnalyticsNeeds },
+  signal: AbortSignal,
+): Promise<JsonAnswer> {
   try {
-    const path = `${DETAILS}/jobs/${jobId}/results?${query.toString()}`;
-    return await needs.ask({ method: 'GET', path, client }, signal);
+    return await needs.ask({ method: 'GET', path: `${DETAILS}/jobs/${jobId}${path}`, client }, signal);
   } catch (thrown) {
     const isGone = thrown instanceof Failure && ['not-found', 'gone', 'bad-request'].includes(thrown.code);
-    throw isGone ? new JobEnded('its results are gone') : thrown;
+    throw isGone ? new JobEnded('it is not known any more') : thrown;
   }
 }
 

@@ -43,11 +43,16 @@ interface StatusRefusal {
 function refusalOfStatus(status: number, path: string): StatusRefusal {
   if (status === 403) return { failureCode: 'forbidden', text: `Genesys denied access; ${permissionFor(path)}` };
   const known = REFUSALS.get(status);
+  if (known !== undefined && OF_A_RECORDING.has(status) && path.startsWith('/api/v2/analytics/'))
+    return { failureCode: known.failureCode, text: 'Genesys does not answer this question to its analytics' };
   if (known !== undefined) return known;
   if (status >= 500)
     return { failureCode: 'upstream-unavailable', text: 'Genesys has a fault or is overloaded; try again later' };
   return { failureCode: 'upstream-error', text: 'Genesys answered in a way this service does not know' };
 }
+
+/** What these say elsewhere is said of ids. */
+const OF_A_RECORDING: ReadonlySet<number> = new Set([400, 404, 410]);
 
 /** By path, the first that fits. https://developer.genesys.cloud/devapps/api-explorer names them with each call. */
 const PERMISSIONS: readonly (readonly [RegExp, string])[] = [

@@ -95,6 +95,16 @@ test('a job that fails, expires or is cancelled is submitted again, three times 
   await assert.rejects(idsOf(countClosedDay(DAY, needs, signal)), { code: 'upstream-error' });
 });
 
+test('a job that is not known any more while it is asked how far it has come is submitted again', async (t) => {
+  const { server, needs } = await setUp(t);
+  const ids = fill(server, 25);
+  server.fault('analytics-state:*', 'return-404;code:not.found');
+  server.fault('analytics-state:*', 'return-410;code:gone');
+  const counted = countClosedDay(DAY, needs, signal);
+  assert.deepEqual([await idsOf(counted), counted.isWhole()], [ids, true]);
+  assert.equal(server.requests('analytics-job').length, 3);
+});
+
 test('a tail that the job leaves out without a word is never whole', async (t) => {
   const { server, needs } = await setUp(t);
   fill(server, 25);
