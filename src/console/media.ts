@@ -19,9 +19,9 @@ export const sendMedia: AnswerVisit = async (visit, needs) => {
   const isHead = req.method === 'HEAD';
   using _listener = isHead ? undefined : listeners.enter(who.id);
   await detailsFor(recording, { archive: needs.archive, who }, signal);
-  const recorded = isHead ? Promise.resolve() : witnessed('listened', recording, { visit, needs });
+  const record = (): Promise<void> => witnessed('listened', recording, { visit, needs });
   const playing = { archive: needs.archive, metrics: needs.metrics, log: needs.log, listeners };
-  if (await serveStored(recording, playing, { req, res, leaving: signal, recorded, policy: policyOf(visit) }))
+  if (await serveStored(recording, playing, { req, res, leaving: signal, record, policy: policyOf(visit) }))
     return SENT;
   if (listen === undefined)
     throw new Failure('not-found', 'This recording is not archived, and nothing is made while it plays here.');
@@ -32,7 +32,8 @@ export const sendMedia: AnswerVisit = async (visit, needs) => {
   }
   const attempt = async (): Promise<void> => {
     using _live = liveListeners.enter(who.id);
-    await play({ recording, recorded, policy: policyOf(visit), ...(await listen(recording, signal)) }, playing, res);
+    const live = await listen(recording, signal);
+    await play({ recording, recorded: record(), policy: policyOf(visit), ...live }, playing, res);
   };
   await countingFailures('live', attempt, { metrics: needs.metrics, leaving: signal });
   return SENT;

@@ -21,8 +21,8 @@ export function serveMedia(needs: MediaNeeds): RequestHandler {
     const about = givenTo?.requestId === undefined ? undefined : { linked: givenTo.requestId };
     const act = { action: 'listened', way: 'link', who: givenTo?.who ?? 'link', recording, about } as const;
     using _listener = req.method === 'HEAD' ? undefined : needs.listeners.enter('link');
-    const recorded = req.method === 'HEAD' ? Promise.resolve() : needs.witness.record(req, act);
-    if (await serveStored(recording, needs, { req, res, leaving: leavingSignal(res), recorded })) return;
+    const record = (): Promise<void> => needs.witness.record(req, act);
+    if (await serveStored(recording, needs, { req, res, leaving: leavingSignal(res), record })) return;
     throw new Failure('not-found', 'The archive does not hold this recording.');
   };
 }

@@ -70,10 +70,10 @@ export function linkRecording({ archive, linkLifetimeS, witness, way }: Recordin
   return async (req, res) => {
     const signal = leavingSignal(res);
     const recording = parsePath(req.params);
-    const recorded = witness.record(req, { action: 'linked', way, recording });
     const manifest = await archive.findUnerased(recording, signal);
     if (manifest === undefined)
       throw new Failure('not-found', 'This recording is not in the archive: see /recordings/C/R for why.');
+    const recorded = witness.record(req, { action: 'linked', way, recording });
     const requestId = res.getHeader('X-Request-Id');
     const terms = { lifetimeS: linkLifetimeS, who: callerOf(req).name };
     const link = await archive.link(manifest, typeof requestId === 'string' ? { ...terms, requestId } : terms, signal);

@@ -11,8 +11,8 @@ export interface StoredNeeds extends PlayNeeds {
 }
 
 export interface StoredRequest {
-  /** Resolves once the listen is on record: nothing of the recording leaves before. */
-  readonly recorded: Promise<void>;
+  /** Asked once there is something to hear; resolves once that is on record: nothing of the recording leaves before. */
+  readonly record: () => Promise<void>;
   readonly req: Request;
   readonly res: Response;
   /** Aborts when the listener is gone. */
@@ -36,18 +36,19 @@ export async function serveStored(recording: Recording, needs: StoredNeeds, exch
 }
 
 async function answerWith(manifest: Manifest, needs: StoredNeeds, exchange: StoredRequest): Promise<void> {
-  const { req, res, leaving, recorded, policy } = exchange;
+  const { req, res, leaving, record, policy } = exchange;
   const { contentType, sizeBytes } = manifest.webm;
   const recording = recordingOf(manifest);
   const whole = { sizeBytes, etag: etagOf(manifest), part: undefined };
   requireMatch(req.headers, whole.etag);
   if (isUnchanged(req.headers, whole.etag)) {
-    await recorded;
+    if (req.method !== 'HEAD') await record();
     return void res.status(304).setHeader('ETag', whole.etag).end();
   }
   // A range is a matter of GET alone (RFC 9110 14.2).
   if (req.method === 'HEAD') return void describeAnswer({ recording, contentType, policy, stored: whole }, res).end();
   const stored = { ...whole, part: partAsked(req.headers, whole) };
+  const recorded = record();
   const body: AsyncIterable<Buffer> = await needs.archive.read(manifest, stored.part, leaving);
   await play({ recording, contentType, policy, stored, body, recorded }, needs, res);
 }

@@ -31,12 +31,13 @@ export function transcode(needs: TranscodeNeeds): RequestHandler {
     const isHead = req.method === 'HEAD';
     using _listener = isHead ? undefined : needs.listeners.enter(who);
     const { way, witness } = needs;
-    const recorded = isHead ? Promise.resolve() : witness.record(req, { action: 'listened', way, recording });
-    if (await serveStored(recording, needs, { req, res, leaving, recorded })) return;
+    const record = (): Promise<void> => witness.record(req, { action: 'listened', way, recording });
+    if (await serveStored(recording, needs, { req, res, leaving, record })) return;
     if (isHead) return void res.setHeader('Accept-Ranges', 'none').end();
     const attempt = async (): Promise<void> => {
       using _live = needs.liveListeners.enter(who);
-      await play({ recording, recorded, ...(await needs.listen(recording, leaving)) }, needs, res);
+      const live = await needs.listen(recording, leaving);
+      await play({ recording, recorded: record(), ...live }, needs, res);
     };
     await countingFailures('live', attempt, { metrics: needs.metrics, leaving });
   };

@@ -1,4 +1,4 @@
-/** A request for a recording → its audit record, begun beside the look-ups and durable before the first byte of an answer. */
+/** A request for a recording → its audit record, durable before the first byte of an answer. */
 import type { Request } from 'express';
 import type { Audit, AuditAction, AuditEntry } from '../audit/audit.ts';
 import { Failure } from '../failure.ts';

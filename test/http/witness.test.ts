@@ -12,7 +12,7 @@ const KEY = 'k'.repeat(32);
 
 async function setUp(t: { after(work: () => Promise<void>): void }, audit: ListAudit, proxies = 0) {
   const archive = new MapArchive();
-  archive.put({ recordingId: 'r1', conversationId: 'c1' }, Buffer.from('webm bytes'));
+  for (const recordingId of ['r1', 'r2']) archive.put({ recordingId, conversationId: 'c1' }, Buffer.from('webm bytes'));
   const listen = async (): Promise<never> => Promise.reject(new Failure('not-found', 'Genesys does not know it.'));
   const auth = { required: true, keys: keysOf(KEY) };
   const service = await start({
@@ -99,6 +99,19 @@ test('the ranges of one listen are one record, another recording or listener is 
     audit.entries.map(({ recordingId }) => recordingId),
     ['r1', 'r2'],
   );
+});
+
+test('nobody is on record as a listener of what he did not hear, nor as given a link to what is not there', async (t) => {
+  const audit = new ListAudit();
+  const { ask } = await setUp(t, audit);
+  for (const [path, status, headers] of [
+    ['/transcode?id=none&conversationId=c1', 404, {}],
+    ['/recordings/c1/none/link', 404, {}],
+    ['/transcode?id=r1&conversationId=c1', 416, { range: 'bytes=999-' }],
+    ['/transcode?id=r1&conversationId=c1', 412, { 'if-match': '"of another version"' }],
+  ] as const)
+    assert.equal((await ask(path, headers)).status, status, path);
+  assert.deepEqual(audit.entries, []);
 });
 
 test('who plays a link is on record by the name it was given to, with the request it was given out in; one of before is a link alone', async (t) => {
