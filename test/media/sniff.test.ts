@@ -60,6 +60,17 @@ function id3(sizeBytes: number): Buffer {
   return Buffer.concat([Buffer.from([0x49, 0x44, 0x33, 4, 0, 0, ...size]), Buffer.alloc(sizeBytes)]);
 }
 
+test('MPEG frames behind junk are found where several follow each other, and one by chance is none', async () => {
+  const mp3 = await ffmpeg(...TONE, '-c:a', 'libmp3lame', '-id3v2_version', '0', '-f', 'mp3', 'pipe:1');
+  const junk = Buffer.alloc(2_000, 0x81);
+  junk[10] = 0xff;
+  // A frame of 44.1 kHz, and nothing like it behind.
+  junk.set([0xff, 0xfb, 0x90, 0x64], 100);
+  assert.equal(sniff(Buffer.concat([junk, junk])).kind, 'refused');
+  const found = sniff(Buffer.concat([junk, mp3]).subarray(0, SNIFF_BYTES));
+  assert.partialDeepStrictEqual(found, { kind: 'mp3', codec: 'mp3', sampleRate: 16_000 });
+});
+
 test('MP3 behind an ID3v2 tag is MP3, be the tag shorter or longer than the head', async () => {
   const mp3 = await ffmpeg(...TONE, '-c:a', 'libmp3lame', '-id3v2_version', '0', '-f', 'mp3', 'pipe:1');
   const short = sniff(Buffer.concat([id3(500), mp3]).subarray(0, SNIFF_BYTES));
