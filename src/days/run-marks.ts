@@ -71,7 +71,8 @@ export class RunMark implements AsyncDisposable {
   readonly #prefix: string;
   readonly #notes: Notes;
   readonly #timer: NodeJS.Timeout;
-  #last: string | undefined;
+  /** Names that may lie there: one, but for those that could not be removed yet. */
+  readonly #names = new Set<string>();
   #renewing: Promise<void> = Promise.resolve();
 
   static async begin(task: string, notes: Notes): Promise<RunMark> {
@@ -92,19 +93,29 @@ export class RunMark implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
     await this.#renewing;
-    if (this.#last !== undefined)
-      await this.#notes.remove(this.#last, AbortSignal.timeout(10_000)).catch(() => undefined);
+    await this.#remove([...this.#names], AbortSignal.timeout(10_000)).catch(() => undefined);
   }
 
   /** One that fails leaves the run unmarked: then a crash costs no care, and nothing else. */
   async #renew(): Promise<void> {
-    const [name, before, signal] = [`${this.#prefix}.${String(Date.now())}`, this.#last, AbortSignal.timeout(30_000)];
+    const [name, before, signal] = [
+      `${this.#prefix}.${String(Date.now())}`,
+      [...this.#names],
+      AbortSignal.timeout(30_000),
+    ];
+    this.#names.add(name);
     try {
       await this.#notes.create(name, '', signal);
-      this.#last = name;
-      if (before !== undefined) await this.#notes.remove(before, signal);
+      await this.#remove(before, signal);
     } catch {
-      this.#last = before;
+      // What lies there is removed with the next one.
+    }
+  }
+
+  async #remove(names: readonly string[], signal: AbortSignal): Promise<void> {
+    for (const name of names) {
+      await this.#notes.remove(name, signal);
+      this.#names.delete(name);
     }
   }
 }
