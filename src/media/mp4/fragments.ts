@@ -1,6 +1,6 @@
 /** Fragments of an MP4 (moof, ISO/IEC 14496-12 §8.8), as they pass → from when to when each track plays. */
 import { boxesIn, type BoxContent, unreadableMp4 } from './box.ts';
-import { LatestPictures } from '../source/repeats.ts';
+import { LATEST_PICTURES, LatestPictures } from '../source/repeats.ts';
 import type { Mp4Track } from './movie.ts';
 
 /** Seconds. */
@@ -138,7 +138,7 @@ function unitsOf({ body, offset }: BoxContent, { at: start, sampleUnits, latest 
   }
   let units = 0;
   for (let at = first; at < first + count * sampleBytes; at += sampleBytes) {
-    latest.begin(start + units);
+    if (at >= first + (count - LATEST_PICTURES) * sampleBytes) latest.begin(start + units);
     units += body.readUInt32BE(at);
   }
   return units;

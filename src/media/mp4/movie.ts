@@ -2,7 +2,7 @@
 import { Failure } from '../../failure.ts';
 import { boxesIn, type BoxContent, descendantsOf, unreadableMp4 } from './box.ts';
 import type { Contents, SoundContents } from '../source/contents.ts';
-import { LatestPictures } from '../source/repeats.ts';
+import { LATEST_PICTURES, LatestPictures } from '../source/repeats.ts';
 import { channelsOfAac } from './aac-config.ts';
 
 export interface Mp4Track {
@@ -216,7 +216,7 @@ function readTimeTable(stts: BoxContent | undefined, most: number): TimeTable {
   for (let at = 8; at < 8 + count * 8; at += 8) {
     const run = Math.min(stts.body.readUInt32BE(at), most - samples);
     const each = stts.body.readUInt32BE(at + 4);
-    latest.beginAll(units, run, each);
+    if (at >= 8 + (count - LATEST_PICTURES) * 8) latest.beginAll(units, run, each);
     samples += run;
     units += run * each;
   }

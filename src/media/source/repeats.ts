@@ -3,6 +3,9 @@
 /** So many in a row at most: of duplicates every ninth is kept. */
 export const MOST_REPEATS = 8;
 
+/** Those, and the one before them: no earlier ones have to be told of. */
+export const LATEST_PICTURES = MOST_REPEATS + 1;
+
 /** When the latest pictures begin, and the one before them; in any unit of time. */
 export class LatestPictures {
   readonly #starts: number[] = [];
@@ -10,12 +13,12 @@ export class LatestPictures {
 
   begin(start: number): void {
     this.#starts[this.#next] = start;
-    this.#next = (this.#next + 1) % (MOST_REPEATS + 1);
+    this.#next = (this.#next + 1) % LATEST_PICTURES;
   }
 
   /** The same for a run of them, each as long as the others. */
   beginAll(start: number, count: number, each: number): void {
-    for (let index = Math.max(0, count - MOST_REPEATS - 1); index < count; index += 1) this.begin(start + index * each);
+    for (let index = Math.max(0, count - LATEST_PICTURES); index < count; index += 1) this.begin(start + index * each);
   }
 
   /** One that begins here is shown, or was itself left out and the one before it shown; undefined before there was any. */
