@@ -48,7 +48,7 @@ export function requireWhole(counted: EndFigures): WholeEnd {
   }
   const picturesUntilMs = picturesUntil(figures);
   const shown = { ...figures, picturesMs: picturesUntilMs ?? figures.picturesMs };
-  if (proof === 'genesys') requireMarkless(shown);
+  if (proof === 'genesys') requireMarkless(figures, picturesUntilMs);
   if (figures.packets === 0) throw new Failure('unreadable-media', 'The media holds no sound and no picture.');
   requireCounted(figures, picturesUntilMs);
   requireAgreement(shown);
@@ -121,9 +121,11 @@ function latestOf(ends: readonly TrackEnd[]): readonly TrackEnd[] {
   return ends.toSorted((a, b) => b.ms - a.ms).slice(0, 1);
 }
 
-function requireMarkless(figures: EndFigures): void {
+/** Held beyond what Genesys says, the last picture tells nothing. */
+function requireMarkless(figures: EndFigures, picturesUntilMs = 0): void {
   const { genesysMs = 0 } = figures;
-  for (const { what, ms } of endsOf(figures)) {
+  const picturesMs = figures.picturesMs && Math.max(figures.picturesMs, Math.min(picturesUntilMs, genesysMs));
+  for (const { what, ms } of endsOf({ ...figures, picturesMs })) {
     const lateMs = ms - genesysMs;
     if (isNear(lateMs, UNMARKED_SLACK_MS, what)) continue;
     const away = `${(Math.abs(lateMs) / 1000).toFixed(2)} s ${lateMs < 0 ? 'before' : 'after'} Genesys says`;
