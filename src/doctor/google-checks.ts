@@ -76,9 +76,8 @@ function judgeSettings(settings: BucketFacts | undefined): Opinion | readonly Op
       state: 'skipped',
       found: 'not seen without storage.buckets.get (roles/storage.legacyBucketReader on the bucket)',
     };
-  const doubts = [judgeRetention(settings), judgeRecovery(settings), judgePublic(settings)].flatMap(
-    (opinion) => opinion ?? [],
-  );
+  const judges = [judgeRetention, judgeHolds, judgeRecovery, judgePublic];
+  const doubts = judges.flatMap((judge) => judge(settings) ?? []);
   return doubts.length > 0 ? doubts : well(`${settings.location}, as it should be`);
 }
 
@@ -87,6 +86,14 @@ function judgeRetention({ retention }: BucketFacts): Opinion | undefined {
   return worthALook(
     `the bucket keeps every object for ${String(Math.round(retention.seconds / DAY_S))} days${retention.isLocked ? ', locked' : ''}`,
     'Lock recordings/ by object retention instead: under a policy of the whole bucket no failure, wait or hold can be removed before it ends.',
+  );
+}
+
+function judgeHolds({ holdsByDefault }: BucketFacts): Opinion | undefined {
+  if (!holdsByDefault) return undefined;
+  return worthALook(
+    'the bucket holds every new object (default event-based hold)',
+    'Turn it off (gcloud storage buckets update gs://BUCKET --no-default-event-based-hold): under it no failure, wait or staged object can be removed, and nothing be erased, until each is released. What is there already keeps its hold.',
   );
 }
 

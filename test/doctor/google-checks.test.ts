@@ -71,6 +71,11 @@ const FAULTS: readonly {
     line: /^warn bucket-settings: the bucket keeps every object for 1 days, locked/,
   },
   {
+    what: 'a hold on whatever is new',
+    arrange: ({ server }) => set(server, { defaultEventBasedHold: true }),
+    line: /^warn bucket-settings: the bucket holds every new object .* → Turn it off/,
+  },
+  {
     what: 'old versions',
     arrange: ({ server }) => set(server, { versioning: { enabled: true } }),
     line: /^warn bucket-settings: the bucket keeps old versions → Add a lifecycle rule/,

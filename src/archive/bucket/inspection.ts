@@ -14,10 +14,12 @@ export interface BucketFacts {
   readonly softDeleteS: number;
   /** Bucket-wide; undefined where there is none. */
   readonly retention: { readonly seconds: number; readonly isLocked: boolean } | undefined;
+  /** Every new object is held until somebody releases it. */
+  readonly holdsByDefault: boolean;
   readonly isPublicPrevented: boolean;
 }
 
-const SETTINGS = 'location,versioning,softDeletePolicy,retentionPolicy,iamConfiguration';
+const SETTINGS = 'location,versioning,softDeletePolicy,retentionPolicy,defaultEventBasedHold,iamConfiguration';
 
 export class BucketInspection {
   readonly #client: BucketClient;
@@ -55,6 +57,7 @@ export class BucketInspection {
               seconds: Number(retention.raw('retentionPeriod') ?? 0),
               isLocked: retention.boolean('isLocked') === true,
             },
+      holdsByDefault: bucket.boolean('defaultEventBasedHold') === true,
       isPublicPrevented: iam?.text('publicAccessPrevention') === 'enforced',
     };
   }
