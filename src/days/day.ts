@@ -180,7 +180,7 @@ async function examineConversation(
     report(`${conversationId}._`, found, examination);
 }
 
-interface Asking {
+interface Examining {
   readonly examination: Examination;
   readonly signal: AbortSignal;
 }
@@ -189,7 +189,7 @@ interface Asking {
 async function notListedOf(
   conversation: CountedConversation,
   listed: readonly CountedRecording[],
-  { examination: { sight, now, needs }, signal }: Asking,
+  { examination: { sight, now, needs }, signal }: Examining,
 ): Promise<readonly Found[]> {
   const { hasCall, hasScreen, divisions } = conversation;
   const screens = listed.filter(({ media }) => media === 'screen').length;

@@ -100,7 +100,7 @@ async function isAnswered(recording: Recording, { delivery, needs }: Asking, sig
   }
 }
 
-interface Found {
+interface LookOutcome {
   readonly listed: number;
   readonly lacking: Failure | undefined;
   /** Until the next look; undefined where this was the last. */
@@ -110,7 +110,7 @@ interface Found {
 /** What a reader of the archive is told of the conversation itself. */
 async function noteFound(
   delivery: ConversationDelivery,
-  { found, needs }: { readonly found: Found; readonly needs: ResolveNeeds },
+  { found, needs }: { readonly found: LookOutcome; readonly needs: ResolveNeeds },
   signal: AbortSignal,
 ): Promise<void> {
   const { listed, lacking, afterMs } = found;
@@ -136,7 +136,7 @@ async function noteNothing(
     const reason = 'Genesys listed no recording of this conversation within three days.';
     const failedAt = new Date().toISOString();
     const record = {
-      ...aboutOf(delivery, version),
+      ...conversationFacts(delivery, version),
       code: 'no-recordings',
       status: 'no-recordings',
       reason,
@@ -155,7 +155,7 @@ const NOTHING_YET = {
   message: 'Genesys lists no recording of this conversation yet.',
 } as const;
 
-interface Wait {
+interface NotedWait {
   readonly because: Pick<Failure, 'code' | 'sort' | 'message'>;
   readonly afterMs: number;
   readonly needs: ResolveNeeds;
@@ -163,16 +163,16 @@ interface Wait {
 
 async function noteWait(
   delivery: ConversationDelivery,
-  { because: { code, sort, message: reason }, afterMs, needs: { archive, version } }: Wait,
+  { because: { code, sort, message: reason }, afterMs, needs: { archive, version } }: NotedWait,
   signal: AbortSignal,
 ): Promise<void> {
   const since = delivery.acceptedAt.toISOString();
   const nextTry = new Date(Date.now() + afterMs).toISOString();
-  const record = { ...aboutOf(delivery, version), code, sort, reason, since, nextTry };
+  const record = { ...conversationFacts(delivery, version), code, sort, reason, since, nextTry };
   await archive.recordWaiting({ recordingId: undefined, conversationId: record.conversationId }, record, signal);
 }
 
-function aboutOf({ message: { conversationId }, attempt }: ConversationDelivery, version: string) {
+function conversationFacts({ message: { conversationId }, attempt }: ConversationDelivery, version: string) {
   return { version: 1, recordingId: null, conversationId, attempts: attempt, service: version } as const;
 }
 

@@ -6,7 +6,7 @@ import { Failure } from '../failure.ts';
 import { Fields } from '../fields.ts';
 import { isId, parseId } from '../recording.ts';
 import { sleep } from '../waiting.ts';
-import type { ApiAnswer } from './api.ts';
+import type { ClientAnswer } from './api.ts';
 import type { CountedConversation, CountedDay } from './census.ts';
 import type { OAuthClient } from './client.ts';
 import type { JsonAnswer } from './exchange.ts';
@@ -22,7 +22,7 @@ export type AskAnalytics = (
   signal: AbortSignal,
 ) => Promise<AnalyticsAnswer>;
 
-type AnalyticsAnswer = JsonAnswer & Partial<Pick<ApiAnswer, 'client'>>;
+type AnalyticsAnswer = JsonAnswer & Partial<Pick<ClientAnswer, 'client'>>;
 
 export interface AnalyticsNeeds {
   readonly ask: AskAnalytics;

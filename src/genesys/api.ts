@@ -38,7 +38,7 @@ interface ApiCall {
   readonly maxAnswerBytes?: number;
 }
 
-export interface ApiAnswer extends JsonAnswer {
+export interface ClientAnswer extends JsonAnswer {
   /** Who asked. */
   readonly client: OAuthClient;
 }
@@ -77,7 +77,7 @@ export class Api {
    * @throws Failure `forbidden`, `not-found`, `gone`, `bad-request`, `misconfigured`, `rate-limited`, `busy` (a listener's
    * share is used up), `upstream-unavailable`, `upstream-timeout`, `upstream-error`; `afterMs` is the Retry-After, whole.
    */
-  ask(call: ApiCall, signal: AbortSignal): Promise<ApiAnswer> {
+  ask(call: ApiCall, signal: AbortSignal): Promise<ClientAnswer> {
     const patience = patienceOfCall(call, this.#patience);
     const tries = call.method === 'PUT' ? 1 : patience.tries;
     return this.#told(
@@ -120,7 +120,7 @@ export class Api {
     for (const { tokens } of this.#clients) tokens.close();
   }
 
-  async #attempt(call: ApiCall, leftMs: number, signal: AbortSignal): Promise<ApiAnswer> {
+  async #attempt(call: ApiCall, leftMs: number, signal: AbortSignal): Promise<ClientAnswer> {
     this.#outage.check(performance.now());
     try {
       const answer = await this.#accepted(call, leftMs, signal);
@@ -132,7 +132,7 @@ export class Api {
     }
   }
 
-  async #accepted(call: ApiCall, leftMs: number, signal: AbortSignal): Promise<ApiAnswer> {
+  async #accepted(call: ApiCall, leftMs: number, signal: AbortSignal): Promise<ClientAnswer> {
     const asker = { caller: call.caller, endsAt: performance.now() + leftMs };
     const client = call.client ?? this.#next(call.caller);
     const answer = await client.send(this.#exchangeOf(call), asker, signal);

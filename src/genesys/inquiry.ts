@@ -6,7 +6,7 @@ import { createDownloader, type Downloader } from '../download/download.ts';
 import { Failure } from '../failure.ts';
 import { Fields } from '../fields.ts';
 import { sleep } from '../waiting.ts';
-import { Api, type ApiAnswer } from './api.ts';
+import { Api, type ClientAnswer } from './api.ts';
 import { createAgent } from './exchange.ts';
 
 /** What is not there; a whole conversation where no recording is named. */
@@ -162,11 +162,11 @@ export class GenesysInquiry {
     throw new Failure('upstream-timeout', 'Genesys did not answer the inquiry in time; run the command again later.');
   }
 
-  #get(asked: Question, signal: AbortSignal): Promise<ApiAnswer> {
+  #get(asked: Question, signal: AbortSignal): Promise<ClientAnswer> {
     return this.#api.ask({ ...asked, caller: 'worker' }, signal);
   }
 
-  #post(path: string, body: object, signal: AbortSignal): Promise<ApiAnswer> {
+  #post(path: string, body: object, signal: AbortSignal): Promise<ClientAnswer> {
     return this.#api.ask({ method: 'POST', path, body, caller: 'worker' }, signal);
   }
 }

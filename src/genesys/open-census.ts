@@ -5,7 +5,7 @@ import type { Proxies } from '../config/proxies.ts';
 import { Failure } from '../failure.ts';
 import { backoffMs, type Patience } from '../waiting.ts';
 import { type AskAnalytics, countClosedDay, countOpenDay, dataAvailableUntil } from './analytics.ts';
-import { Api, type ApiAnswer } from './api.ts';
+import { Api, type ClientAnswer } from './api.ts';
 import type { Census, CountedDay, CountedList } from './census.ts';
 import { createAgent, type JsonAnswer } from './exchange.ts';
 import { type DivisionGrant, GRANTS_PATH, grantsIn } from './grants.ts';
@@ -145,7 +145,7 @@ export class GenesysCensus implements Census {
     };
   }
 
-  readonly #ask = (asked: CensusCall, signal: AbortSignal): Promise<ApiAnswer> => {
+  readonly #ask = (asked: CensusCall, signal: AbortSignal): Promise<ClientAnswer> => {
     this.calls.made += 1;
     return this.#api.ask({ ...asked, caller: 'worker', maxAnswerBytes: MAX_ANSWER_BYTES }, signal);
   };
