@@ -30,7 +30,7 @@ export function readSecret(path: string): SecretText {
 }
 
 /** What a file of secrets cannot be, and why. */
-export class UnusableSecret extends Error {
+class UnusableSecret extends Error {
   override readonly name = 'UnusableSecret';
 }
 
@@ -47,7 +47,7 @@ function textOf(bytes: Buffer): string {
 }
 
 /** Why it cannot be had, in words. */
-export function reasonOf(error: unknown): string {
+export function whyUnread(error: unknown): string {
   return error instanceof UnusableSecret ? error.message : (systemCode(error) ?? String(error));
 }
 
@@ -110,7 +110,7 @@ export class SecretFile {
     try {
       return [textOf(await buffer(createReadStream(this.#path, { end: MAX_BYTES })))];
     } catch (error) {
-      const problem = `cannot be read (${reasonOf(error)})`;
+      const problem = `cannot be read (${whyUnread(error)})`;
       return [`\0${problem}`, problem];
     }
   }

@@ -1,6 +1,6 @@
 /** What nobody may see (keys, client secrets, headers) → values, out of the environment or of the file that X_FILE names. */
 import { parseKey, type Key } from '../key.ts';
-import { readSecret, reasonOf, SecretFile, type SecretText } from './secret-file.ts';
+import { readSecret, whyUnread, SecretFile, type SecretText } from './secret-file.ts';
 import { entriesOf, HALF_QUOTED, isHalfQuoted, unquoted, type Environment } from './text.ts';
 import type { SecretName } from './variables.ts';
 
@@ -114,7 +114,7 @@ export class SecretReader {
       if (read.text.trim() === '') this.#onProblem(fileName, EMPTY);
       return read;
     } catch (error) {
-      this.#onProblem(fileName, `the file cannot be read (${reasonOf(error)})`);
+      this.#onProblem(fileName, `the file cannot be read (${whyUnread(error)})`);
       return { text: '', isRegular: false };
     }
   }

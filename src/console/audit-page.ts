@@ -42,11 +42,11 @@ export const exportAudit: AnswerVisit = async (visit, needs) => {
   const { res, signal } = visit;
   res.setHeader('Content-Type', 'application/x-ndjson; charset=utf-8');
   res.setHeader('Content-Disposition', `attachment; filename="audit-${query.from}-${query.to}.ndjson"`);
-  await pour(linesOf(needs.audit.read(query, signal)), res, SYSTEM_CLOCK);
+  await pour(recordLines(needs.audit.read(query, signal)), res, SYSTEM_CLOCK);
   return SENT;
 };
 
-async function* linesOf(records: AsyncIterable<AuditRecord>): AsyncGenerator<Buffer, void, void> {
+async function* recordLines(records: AsyncIterable<AuditRecord>): AsyncGenerator<Buffer, void, void> {
   for await (const record of records) yield Buffer.from(`${JSON.stringify(record)}\n`);
 }
 
