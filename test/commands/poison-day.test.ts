@@ -94,14 +94,14 @@ test('a day of which no list is answered is said, and the days behind it are fet
 });
 
 for (const status of [400, 404, 410])
-  test(`a day that analytics answers ${String(status)} to is said, in words that are no recording's, and the days behind it are fetched`, async (t) => {
+  test(`a day that analytics answers ${String(status)} to is said, in words that are no recording's, and the days behind it are looked at`, async (t) => {
     const { server, run } = await setUp(t);
     // Of a question that is refused a simpler form is asked as well.
     for (let times = 0; times < (status === 400 ? 2 : 1); times += 1)
       server.fault('analytics-job', `return-${String(status)};code:odd`);
-    const done = await run('backfill', ...RANGE, '--json');
+    const done = await run('reconcile', ...RANGE, '--json');
     assert.equal(done.code, 1, done.stdout + done.stderr);
-    assert.deepEqual(verdicts(done), [`${DAYS[1]} complete 2`, `${DAYS[2]} complete 2`]);
+    assert.deepEqual(verdicts(done), [`${DAYS[1]} incomplete 0`, `${DAYS[2]} incomplete 0`]);
     assert.match(
       done.stderr,
       new RegExp(`${DAYS[0]}: it could not be looked at: Genesys does not answer this question`),
