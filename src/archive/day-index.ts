@@ -35,10 +35,7 @@ export async function* listIndexFiles(day: string, notes: Notes, signal: AbortSi
 
 /** Its lines in their order; none where it is gone again. Lines that are none are left out. */
 export async function readIndexFile(name: string, notes: Notes, signal: AbortSignal): Promise<readonly IndexRow[]> {
-  return rowsIn((await notes.read(name, signal)) ?? '');
-}
-
-export function rowsIn(text: string): readonly IndexRow[] {
+  const text = (await notes.read(name, signal)) ?? '';
   return text.split('\n').flatMap((line) => (line === '' ? [] : (parseIndexRow(line) ?? [])));
 }
 

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { SYSTEM_CLOCK, type Clock } from '../clock.ts';
-import { forgetErased, linesOf, partName, rowsIn } from './day-index.ts';
+import { forgetErased, linesOf, partName } from './day-index.ts';
 import { indexDayOf, type IndexRow } from './index-row.ts';
 import type { Notes } from './notes.ts';
 
@@ -115,7 +115,9 @@ export class IndexWriter implements AsyncDisposable {
       await notes.create(this.#nameFor(day), linesOf(rows), signal);
       this.#begin(day);
     }
-    if (this.#options.erasedAmong !== undefined) await forgetErased(rowsIn(text), { days: [day], notes }, signal);
+    // Lines of before that an erasure took out between these two steps the night takes out again: to ask for all of them each minute
+    // would cost more than all else.
+    if (this.#options.erasedAmong !== undefined) await forgetErased(rows, { days: [day], notes }, signal);
   }
 
   #nameFor(day: string): string {
