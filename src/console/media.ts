@@ -32,8 +32,9 @@ export const sendMedia: AnswerVisit = async (visit, needs) => {
   }
   const attempt = async (): Promise<void> => {
     using _live = liveListeners.enter(who.id);
-    const live = await listen(recording, signal);
-    await play({ recording, recorded: record(), policy: policyOf(visit), ...live }, playing, res);
+    // As in http/transcode.ts.
+    const recorded = record();
+    await play({ recording, recorded, policy: policyOf(visit), ...(await listen(recording, signal)) }, playing, res);
   };
   await countingFailures('live', attempt, { metrics: needs.metrics, leaving: signal });
   return SENT;

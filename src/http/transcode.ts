@@ -36,8 +36,9 @@ export function transcode(needs: TranscodeNeeds): RequestHandler {
     if (isHead) return void res.setHeader('Accept-Ranges', 'none').end();
     const attempt = async (): Promise<void> => {
       using _live = needs.liveListeners.enter(who);
-      const live = await needs.listen(recording, leaving);
-      await play({ recording, recorded: record(), ...live }, needs, res);
+      // Begun before Genesys has told whether it has it: to wait for that would keep every listener waiting as long.
+      const recorded = record();
+      await play({ recording, recorded, ...(await needs.listen(recording, leaving)) }, needs, res);
     };
     await countingFailures('live', attempt, { metrics: needs.metrics, leaving });
   };

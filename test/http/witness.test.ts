@@ -101,11 +101,10 @@ test('the ranges of one listen are one record, another recording or listener is 
   );
 });
 
-test('nobody is on record as a listener of what he did not hear, nor as given a link to what is not there', async (t) => {
+test('nobody is on record as a listener of what the archive does not give out, nor as given a link to what is not there', async (t) => {
   const audit = new ListAudit();
   const { ask } = await setUp(t, audit);
   for (const [path, status, headers] of [
-    ['/transcode?id=none&conversationId=c1', 404, {}],
     ['/recordings/c1/none/link', 404, {}],
     ['/transcode?id=r1&conversationId=c1', 416, { range: 'bytes=999-' }],
     ['/transcode?id=r1&conversationId=c1', 412, { 'if-match': '"of another version"' }],
