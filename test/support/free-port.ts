@@ -3,8 +3,11 @@ import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
-/** Below what systems give out by themselves, to connections and to whoever asks for any: nobody comes in between. */
-const FIRST = 10_000;
+/**
+ * Below what systems give out by themselves, to connections and to whoever asks for any: nobody comes in between; and above those
+ * that browsers and fetch refuse (https://fetch.spec.whatwg.org/#port-blocking), of which 10080 is the last.
+ */
+const FIRST = 10_100;
 const BEYOND = 32_000;
 
 export async function freePort(): Promise<number> {
