@@ -37,8 +37,12 @@ async function sceneWithCall(options: SceneOptions = { env: { API_KEYS: `priya:$
 /** Signed in, on a page whose clocks go on when they are told to. */
 async function signedIn(scene: ConsoleScene, { page }: Opened): Promise<void> {
   await page.goto(`${scene.url}${HERE}`);
+  // A browser gives it the focus some time after the page has loaded; what is typed before goes nowhere.
+  const focused = page.locator('input[name=key]:focus');
+  await focused.waitFor();
   await page.getByLabel('API key').fill(KEY);
   await page.clock.install();
+  await focused.waitFor();
   await page.keyboard.press('Enter');
   await page.waitForURL(`${scene.url}${HERE}`);
 }
@@ -239,9 +243,12 @@ test('the service is away when one wants to stay: it is said, and tried again', 
   await pass(56, scene, page);
   await warning(page).waitFor();
   await page.route('**/console/stay', (route) => route.abort());
+  const focused = warning(page).locator('button:focus');
+  await focused.waitFor();
   await page.keyboard.press('Enter');
   await warning(page).getByRole('alert').filter({ hasText: 'Try again' }).waitFor();
   await page.unroute('**/console/stay');
+  await focused.waitFor();
   await page.keyboard.press('Enter');
   await warning(page).waitFor({ state: 'detached' });
 });
