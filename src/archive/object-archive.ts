@@ -168,18 +168,20 @@ export abstract class ObjectArchive {
       if ((await this.objects.get(name, signal)) !== undefined) yield name.slice(ERASED.length);
   }
 
-  abstract find(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined>;
-
-  async findUnerased(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
-    const [manifest] = await Promise.all([this.find(recording, signal), this.requireNotErased(recording, signal)]);
+  /** What was erased is told apart from what never was. */
+  async find(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
+    const manifest = await this.lookUp(recording, signal);
+    if (manifest === undefined) await this.requireNotErased(recording, signal);
     return manifest;
   }
 
-  /** What was erased is told apart from what never was. @throws Failure `erased` */
-  protected async notFound(recording: Recording, signal: AbortSignal): Promise<undefined> {
-    await this.requireNotErased(recording, signal);
-    return undefined;
+  async findUnerased(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
+    const [manifest] = await Promise.all([this.lookUp(recording, signal), this.requireNotErased(recording, signal)]);
+    return manifest;
   }
+
+  /** Under any spelling of its ids, whatever is marked. @throws Failure `conflict` where what lies there is not what its manifest says */
+  protected abstract lookUp(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined>;
 
   /** @throws Failure `erased` */
   protected requireNotErased(recording: Recording, signal: AbortSignal): Promise<void> {

@@ -29,8 +29,8 @@ export interface KeepDetailsNeeds {
   /** Lines of the index, once they can say more. */
   readonly index: { note(row: IndexRow, day?: string): void } | undefined;
   readonly keepsTranscripts: boolean;
-  /** Whether it was erased on purpose: then nothing of it is kept again. */
-  readonly isErased: (subject: ErasedSubject, signal: AbortSignal) => Promise<boolean>;
+  /** Whether each of them was erased on purpose: then nothing of them is kept again. */
+  readonly areErased: (subjects: readonly ErasedSubject[], signal: AbortSignal) => Promise<boolean>;
   readonly log: Log;
   readonly version: string;
 }
@@ -68,7 +68,7 @@ export class KeepDetails {
     const { conversationId } = message;
     const ageMs = ageOf(delivery);
     if (ageMs < SETTLED_AFTER_MS) return { outcome: 'wait', afterMs: SETTLED_AFTER_MS - ageMs };
-    if (await this.#needs.isErased({ conversationId, recordingId: undefined }, signal)) return { outcome: 'done' };
+    if (await this.#needs.areErased([{ conversationId, recordingId: undefined }], signal)) return { outcome: 'done' };
     const isWhole = await this.#keep(conversationId, ageMs, signal);
     if (isWhole || ageMs >= PATIENCE_MS) return { outcome: 'done' };
     return { outcome: 'wait', afterMs: Math.min(Math.max(ageMs, SOONEST_MS), LATEST_MS) };
@@ -203,16 +203,11 @@ export class KeepDetails {
 
   /** An erasure of all that it is about, which came in between, has the last word. */
   async #write({ name, text, of }: KeptText, signal: AbortSignal): Promise<void> {
-    const { archive, log } = this.#needs;
-    if (await this.#areErased(of, signal)) return;
+    const { archive, areErased, log } = this.#needs;
+    if (await areErased(of, signal)) return;
     const isWritten = await archive.notes.replace(name, text, signal);
     if (!isWritten) log.warn('What is kept of a conversation could not be written anew.', { name });
-    if (await this.#areErased(of, signal)) await archive.notes.remove(name, signal);
-  }
-
-  async #areErased(recordings: readonly RecordingOfConversation[], signal: AbortSignal): Promise<boolean> {
-    for (const recording of recordings) if (!(await this.#needs.isErased(recording, signal))) return false;
-    return true;
+    if (await areErased(of, signal)) await archive.notes.remove(name, signal);
   }
 }
 

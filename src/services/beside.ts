@@ -1,6 +1,6 @@
 /** What is done beside archiving, as the configuration asks for it: lines of the index, details of conversations, notices. */
 import type { Archive } from '../archive/archive.ts';
-import { erasedAmong, isErased } from '../archive/erased.ts';
+import { areErased, erasedAmong } from '../archive/erased.ts';
 import type { IndexRow } from '../archive/index-row.ts';
 import { IndexWriter } from '../archive/index-writer.ts';
 import type { DeliveryNeeds } from '../delivery.ts';
@@ -38,7 +38,7 @@ export function openBeside(
     archive,
     index,
     keepsTranscripts,
-    isErased: (subject, signal) => isErased(subject, notes, signal),
+    areErased: (subjects, signal) => areErased(subjects, notes, signal),
     log,
     version,
   });

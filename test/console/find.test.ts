@@ -355,9 +355,8 @@ test('what the player says it played is on record as its claim; a form of nobody
   assert.deepEqual(records[0]?.about, { fromS: 0, toS: 41, claim: true });
 });
 
-test('what is not archived yet is made while it plays, where this deployable makes anything', async () => {
-  assert.equal((await scene.get('/console/media/w/w1')).status, 404);
-  assert.doesNotMatch(wordsIn(await pageAt('/console/recordings/w/w1')), /Listen now/);
+/** A console that makes what is not archived while it plays: by `live`, which says so at first. */
+async function openMaking(asksByConversation = true): Promise<ConsoleScene> {
   const door = new Turnstile({ all: 2, perKey: 2, retryAfterMs: 1, what: 'listeners' });
   live = async () => ({
     contentType: 'audio/webm',
@@ -365,17 +364,23 @@ test('what is not archived yet is made while it plays, where this deployable mak
       yield Buffer.from('live');
     })(),
   });
-  await using making = await openConsoleScene({
+  return openConsoleScene({
     needs: {
       hearing: {
         listeners: door,
         liveListeners: door,
         listen: (...asked) => live(...asked),
-        asksByConversation: true,
+        asksByConversation,
         channelNames: ['customer', 'agent'],
       },
     },
   });
+}
+
+test('what is not archived yet is made while it plays, where this deployable makes anything', async () => {
+  assert.equal((await scene.get('/console/media/w/w1')).status, 404);
+  assert.doesNotMatch(wordsIn(await pageAt('/console/recordings/w/w1')), /Listen now/);
+  await using making = await openMaking();
   await making.archive.recordWaiting(
     { conversationId: 'w', recordingId: 'w1' },
     waitingOf({ conversationId: 'w', recordingId: 'w1' }),
@@ -391,25 +396,8 @@ test('what is not archived yet is made while it plays, where this deployable mak
 });
 
 test('where Genesys is asked by a recording’s id alone nobody hears another division’s by naming a conversation of his own', async () => {
-  const door = new Turnstile({ all: 2, perKey: 2, retryAfterMs: 1, what: 'listeners' });
-  live = async () => ({
-    contentType: 'audio/webm',
-    body: (async function* () {
-      yield Buffer.from('live');
-    })(),
-  });
   for (const asksByConversation of [true, false]) {
-    await using making = await openConsoleScene({
-      needs: {
-        hearing: {
-          listeners: door,
-          liveListeners: door,
-          listen: (...asked) => live(...asked),
-          asksByConversation,
-          channelNames: ['customer', 'agent'],
-        },
-      },
-    });
+    await using making = await openMaking(asksByConversation);
     await addDetails(making.archive, 'mine', { division: 'division-2' });
     assert.equal((await making.get('/console/media/mine/of-another')).status, 200);
     making.who = { ...EVERYBODY, divisions: new Set(['division-2']) };

@@ -64,8 +64,11 @@ async function openScene(
     archive,
     index: { note: (row, day) => rows.push({ row, day }) },
     keepsTranscripts: keeps === 'transcript',
-    isErased: async ({ conversationId, recordingId }: ErasedSubject) =>
-      erased.has(`${conversationId}._`) || erased.has(`${conversationId}.${recordingId ?? '_'}`),
+    areErased: async (subjects: readonly ErasedSubject[]) =>
+      subjects.every(
+        ({ conversationId, recordingId }) =>
+          erased.has(`${conversationId}._`) || erased.has(`${conversationId}.${recordingId ?? '_'}`),
+      ),
     log: createLog({ level: 'debug', secrets: [], stream }),
     version: '1.2.3',
   });

@@ -91,12 +91,12 @@ export class BucketArchive extends ObjectArchive implements Archive {
    * Whoever may write asks mostly for what is not there, and one request tells; a reader for what is there: two at once.
    * @throws Failure `conflict` where what lies there is not what its manifest says
    */
-  async find(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
+  protected async lookUp(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
     for (const spelling of this.#names.spellingsOf(recording)) {
       const manifest = await this.#findAs(spelling, signal);
       if (manifest !== undefined) return manifest;
     }
-    return this.notFound(recording, signal);
+    return undefined;
   }
 
   async #findAs(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {

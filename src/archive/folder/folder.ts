@@ -64,13 +64,12 @@ export class FolderArchive extends ObjectArchive implements Archive, LinkVerifie
     this.#options = options;
   }
 
-  /** @throws Failure `conflict` where what lies there is not what its manifest says */
-  async find(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
+  protected async lookUp(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
     for (const spelling of spellingsOf(recording)) {
       const manifest = await this.#findAs(spelling, signal);
       if (manifest !== undefined) return manifest;
     }
-    return onFolder(() => this.notFound(recording, signal));
+    return undefined;
   }
 
   /** undefined where nothing lies under this very spelling. */

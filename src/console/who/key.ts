@@ -93,10 +93,9 @@ export class KeyDoor implements Doorkeeper {
     const form = await readForm(req, publicUrl);
     const to = returnPath(form.get('to'));
     const address = addressOf(req, proxies) ?? '';
-    const afterMs = this.#slowdown.waitMs(address);
-    if (afterMs > 0) {
-      res.setHeader('Retry-After', Math.ceil(afterMs / 1000));
-      const problem = `Too many keys were wrong: wait ${String(Math.ceil(afterMs / 1000))} seconds and try again.`;
+    const afterS = this.#slowdown.holdBack(address, res);
+    if (afterS > 0) {
+      const problem = `Too many keys were wrong: wait ${String(afterS)} seconds and try again.`;
       return show(signInPage({ to, problem, status: 429 }), { req, res, who: undefined });
     }
     const found = this.#find(form.get('key') ?? '');

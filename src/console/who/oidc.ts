@@ -99,9 +99,8 @@ export class OidcDoor implements Doorkeeper {
 
   /** What one began with can be sent again and again. @throws Failure with status 429 where an address has to wait */
   #requirePatience(address: string, res: Response): void {
-    const afterS = Math.ceil(this.#slowdown.waitMs(address) / 1000);
+    const afterS = this.#slowdown.holdBack(address, res);
     if (afterS === 0) return;
-    res.setHeader('Retry-After', afterS);
     const text = `Signing in did not work too often: wait ${String(afterS)} seconds, then open the console again.`;
     throw new Failure('unauthorized', text, { status: 429 });
   }

@@ -1,4 +1,5 @@
 /** Attempts to sign in that failed, by address → how long that address has to wait: a guess costs more each time, and nobody is shut out for good. */
+import type { Response } from 'express';
 import { SIGN_INS } from '../../bounds.ts';
 
 /** Forgotten after so long without a failure. */
@@ -26,6 +27,13 @@ export class Slowdown {
     if (tries === undefined || tries.count < SIGN_INS.free) return 0;
     const pauseMs = Math.min(SIGN_INS.longestWaitMs, SIGN_INS.firstWaitMs * 2 ** (tries.count - SIGN_INS.free));
     return Math.max(0, tries.atMs + pauseMs - this.#now());
+  }
+
+  /** Whole seconds until this address may try again, which the answer says as well (Retry-After); 0 where it may now. */
+  holdBack(address: string, res: Response): number {
+    const afterS = Math.ceil(this.waitMs(address) / 1000);
+    if (afterS > 0) res.setHeader('Retry-After', afterS);
+    return afterS;
   }
 
   failed(address: string): void {

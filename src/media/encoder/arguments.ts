@@ -109,8 +109,7 @@ const KEYFRAME_EVERY_S = 4;
 /**
  * Measured against `-c:v libvpx-vp9 -b:v 1M` (same script): a screen capture takes 1/15 of the CPU at SSIM 0.999, constant
  * scrolling 1/8 at 0.998. `mpdecimate` drops what does not change, at 10 frames a second all but one about every second, and keeps the
- * times of the rest; `tune-content screen`
- * takes 0.6 of the bytes for scrolling text; no lag, because 25 frames of a still screen would be held back for half a minute.
+ * times of the rest; `tune-content screen` takes 0.6 of the bytes for scrolling text; no lag, because 25 frames of a still screen would be held back for half a minute.
  */
 const VIDEO_CODEC = {
   vf: `mpdecimate=max=${String(MOST_REPEATS)},scale=trunc(iw/2)*2:trunc(ih/2)*2`,
