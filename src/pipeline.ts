@@ -47,10 +47,6 @@ export interface Work {
   readonly onMade?: (() => void) | undefined;
 }
 
-interface Locating extends Work {
-  readonly onLocated: (located: Located) => void;
-}
-
 type Ways = 'any' | 'encode';
 
 export class Pipeline {
@@ -82,31 +78,28 @@ export class Pipeline {
   }
 
   async #makeAndStore(work: Work, ways: Ways, signal: AbortSignal): Promise<Manifest> {
+    const { archive, keepOriginal, metrics, version } = this.#needs;
+    const startedAt = new Date();
     let located: Located | undefined;
     const onLocated = (found: Located): unknown => (located = found);
     try {
-      return await this.#makeOnce({ ...work, onLocated }, ways, signal);
+      await using deposit = await archive.begin(work.recording, signal);
+      const keep = keepOriginal ? deposit : undefined;
+      const order = { ...work, ways, keep, reader: 'archiving', onLocated } as const;
+      const made = await this.#flights.join(this.#flightOf(order), signal);
+      for await (const cluster of made.clusters) await deposit.clusters.write(cluster);
+      this.#keepLevels(work.recording, made, deposit);
+      work.onMade?.();
+      const storing = performance.now();
+      const manifest = await deposit.commit(made.result().head, made.contentType, (stored) =>
+        makeManifest(made, stored, { ...work, startedAt, version }),
+      );
+      metrics.seconds('store', (performance.now() - storing) / 1000);
+      metrics.bytes('out', manifest.webm.sizeBytes);
+      return manifest;
     } catch (error) {
       throw located?.isOriginal === true ? doubted(error) : error;
     }
-  }
-
-  async #makeOnce(work: Locating, ways: Ways, signal: AbortSignal): Promise<Manifest> {
-    const { archive, keepOriginal, metrics, version } = this.#needs;
-    const startedAt = new Date();
-    await using deposit = await archive.begin(work.recording, signal);
-    const keep = keepOriginal ? deposit : undefined;
-    const made = await this.#flights.join(this.#flightOf({ ...work, ways, keep, reader: 'archiving' }), signal);
-    for await (const cluster of made.clusters) await deposit.clusters.write(cluster);
-    this.#keepLevels(work.recording, made, deposit);
-    work.onMade?.();
-    const storing = performance.now();
-    const manifest = await deposit.commit(made.result().head, made.contentType, (stored) =>
-      makeManifest(made, stored, { ...work, startedAt, version }),
-    );
-    metrics.seconds('store', (performance.now() - storing) / 1000);
-    metrics.bytes('out', manifest.webm.sizeBytes);
-    return manifest;
   }
 
   /** What goes wrong with them is told, and costs nothing else. */
