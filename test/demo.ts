@@ -37,14 +37,17 @@ const RECORDINGS: readonly (SimulatedRecording & { readonly what: string })[] = 
   { what: 'screen, MP4, index last', ...screen('screen-mp4-index-last', 'screen-moov-last.mp4', 'video/mp4') },
   { what: 'screen, WebM VP8', ...screen('screen-webm', 'screen-vp8-silent.webm', 'video/webm') },
 ];
-/** Of yesterday; their events are lost on purpose, and only looking finds them. */
+const dayOf = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
+const TODAY = dayOf(Date.now());
+/** The first call of all but the lost one: around midnight it was on the day before. */
+const FIRST_MS = Date.now() - 25 * 60_000;
+/** A day that is over, and on which there was no other call: their events are lost on purpose, and only looking finds them. */
+const LOST_DAY = dayOf(FIRST_MS - 24 * 3_600_000);
 const LOST_CALL = '2b0a9c44-77f1-4b0e-9d3f-5e1a6c0d2e02';
-const TODAY = new Date().toISOString().slice(0, 10);
-const YESTERDAY = new Date(Date.now() - 24 * 3_600_000).toISOString().slice(0, 10);
 const LOST: readonly SimulatedRecording[] = [
   { ...audio('lost-call', ['stereo.opus'], 'audio/ogg'), conversationId: LOST_CALL },
   { ...screen('lost-screen', 'screen-vp8-silent.webm', 'video/webm'), conversationId: LOST_CALL },
-].map((recording) => ({ ...recording, startTime: `${YESTERDAY}T10:00:00.000Z` }));
+].map((recording) => ({ ...recording, startTime: `${LOST_DAY}T10:00:00.000Z` }));
 /** Deleted at its source before its event came: it is given up with its reason, and shown. */
 const GONE_CALL = '91d0c2b7-4f5e-4c1a-9d65-0c3e7b8a3d03';
 const GONE: SimulatedRecording = {
@@ -69,7 +72,7 @@ const LIVE: SimulatedRecording = {
 /** Who spoke with whom, as analytics tells it. */
 const CONVERSATIONS = [
   talk(LOST_CALL, {
-    start: `${YESTERDAY}T10:00:00.000Z`,
+    start: `${LOST_DAY}T10:00:00.000Z`,
     agent: 'Amara Okafor',
     queue: 'Sales',
     number: '+44 20 7946 0018',
@@ -87,7 +90,7 @@ const CONVERSATIONS = [
     number: '+49 30 901774',
   }),
   talk(LATE_CALL, {
-    start: new Date(Date.now() - LATE_MS - 300_000).toISOString(),
+    start: new Date(FIRST_MS).toISOString(),
     agent: 'Amara Okafor',
     queue: 'Sales',
     number: '+44 20 7946 0107',
@@ -115,7 +118,7 @@ async function demo(): Promise<number> {
     const failed = await untilSettled(service);
     await report(service, performance.now() - started);
     const isWhole = await findLost(genesys);
-    await lookAtToday(genesys);
+    await lookAtOthers(genesys);
     say(`\nFind and hear all of it, see what did not arrive and why, and who has listened:\n  ${service.url}/console/`);
     if (onlyOnce || failed || !isWhole) return failed || !isWhole ? 1 : 0;
     say('\nCtrl-C ends it.');
@@ -256,7 +259,7 @@ async function findLost(genesys: GenesysServer): Promise<boolean> {
   say('\nTwo events never came. Looking finds what they would have told of, and fetches it:');
   let code: number | null = null;
   for (const command of ['reconcile', 'backfill']) {
-    const args = [command, '--from', YESTERDAY, '--to', YESTERDAY];
+    const args = [command, '--from', LOST_DAY, '--to', LOST_DAY];
     const printed = await runArchiver([...args, '--quiet'], { ...genesys.environment(), ...archiveOf() });
     say(`\n  $ archiver ${args.join(' ')}\n${printed.stdout.trimEnd().replaceAll(/^(?=.)/gm, '  ')}`);
     if (printed.stderr !== '') say(printed.stderr);
@@ -265,9 +268,9 @@ async function findLost(genesys: GenesysServer): Promise<boolean> {
   return code === 0;
 }
 
-/** What is known of the calls of today, which is not over: half an hour after them it would be kept by itself. */
-async function lookAtToday(genesys: GenesysServer): Promise<void> {
-  const args = ['reconcile', '--from', TODAY, '--to', TODAY, '--quiet'];
+/** What is known of the other calls, whose day is not over: half an hour after them it would be kept by itself. */
+async function lookAtOthers(genesys: GenesysServer): Promise<void> {
+  const args = ['reconcile', '--from', dayOf(FIRST_MS), '--to', TODAY, '--quiet'];
   await runArchiver(args, { ...genesys.environment(), ...archiveOf() });
 }
 

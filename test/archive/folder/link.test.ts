@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import fs from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -219,7 +219,9 @@ test('a key that is taken away verifies no link any more, without opening the ar
     const [secretFile] = config.secretFiles;
     assert.ok(secretFile !== undefined);
     using _watching = secretFile.watch(() => change.resolve());
-    await writeFile(file, `${NEW}\n`);
+    // Whole at once: who reads while it is written would find it empty, and take nothing of it.
+    await writeFile(`${file}.new`, `${NEW}\n`);
+    await rename(`${file}.new`, file);
     await change.promise;
     assert.throws(() => opens(before), forbidden(/ask for a new one/));
     assert.deepEqual(opens(await make()), CALL);
