@@ -5,6 +5,7 @@ import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { openSqliteQueue, type SqliteQueue } from '../../src/queue/sqlite/sqlite.ts';
 import { openFaultScene, patience } from '../support/fault-scene.ts';
 import { FIXTURES } from '../support/media/fixtures.ts';
 import { startService } from '../support/service/service.ts';
@@ -124,12 +125,19 @@ test('what was archived and is gone from the archive is made again when its even
   const { recordingId, conversationId } = recording;
   await using service = await startService('serve', scene.env);
   const lies = join(scene.embedded.path, 'recordings', conversationId, recordingId);
+  const queue = openSqliteQueue({ path: join(scene.folder, 'queue.db') });
   for (const [index, event] of [recording, { conversationId }, recording].entries()) {
     await scene.accept(service, event);
     await scene.genesys.reached(`media:${recordingId}:0`, index + 1, patience());
-    // The manifest comes last.
-    while (!existsSync(join(lies, 'manifest.json'))) await delay(20);
+    // The manifest comes last; an event that came before the end of the delivery would be told by it.
+    while (!existsSync(join(lies, 'manifest.json')) || (await isAtWork(queue))) await delay(20);
     await scene.whole(recording);
     await rename(lies, join(scene.folder, `moved.${String(index)}`));
   }
+  await queue.close();
 });
+
+async function isAtWork(queue: SqliteQueue): Promise<boolean> {
+  const { ready, running } = (await queue.depth()) ?? assert.fail();
+  return ready + running > 0;
+}
