@@ -106,7 +106,7 @@ export function indexDaysOf(
     archive,
     keepsDetails: workplace.config.keepDetails !== 'no',
     version: readVersion(),
-    onTrouble: (error) => report.problem(`The index of a day could not be written: ${Failure.from(error).message}`),
+    onTrouble: (error) => report.lacks('The index of a day could not be written', Failure.from(error)),
   });
 }
 

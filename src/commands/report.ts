@@ -1,6 +1,6 @@
 /** What a command found → lines for people or for programs on stdout, progress on stderr, and the exit code: the one place that prints. */
 import type { Writable } from 'node:stream';
-import { systemCode } from '../failure.ts';
+import { type Failure, systemCode } from '../failure.ts';
 
 /** How a command ended; anything else is a failure (as documented in README.md beside this file). */
 export const EXIT = {
@@ -36,7 +36,7 @@ const ELSEWHERE_EVERY_MS = 30_000;
 /**
  * A reader that goes away (`| head -1`) ends the printing, not the work: `closed` says so. Progress is one line rewritten four
  * times a second on a terminal, a line every 30 s elsewhere, a JSON line with `--json`. What else keeps the report from being
- * written (a full disk) does not end the work either, but is said: {@link isWhole}.
+ * written (a full disk) does not end the work either, but is said, and changes how the command ends: {@link exitOf}.
  */
 export class Report {
   readonly #options: ReportOptions;
@@ -45,6 +45,8 @@ export class Report {
   #drawn = false;
   #closed = false;
   #isWhole = true;
+  /** Of what the command was to leave somewhere, the first that it could not. */
+  #lacking: Failure | undefined;
 
   constructor(options: ReportOptions) {
     this.#options = options;
@@ -55,11 +57,6 @@ export class Report {
   /** Nobody reads any more. */
   get closed(): boolean {
     return this.#closed;
-  }
-
-  /** False once a part of it could not be written although somebody reads it. */
-  get isWhole(): boolean {
-    return this.#isWhole;
   }
 
   /** A fact, in both forms. */
@@ -96,9 +93,22 @@ export class Report {
     this.#options.err.write(`${text}\n`);
   }
 
+  /** What the command was to leave, and could not: that takes nothing from what it found. */
+  lacks(what: string, because: Failure): void {
+    this.#lacking ??= because;
+    this.problem(`${what}: ${because.message}`);
+  }
+
+  /** How it ends that would end with `exit`: nobody learns from half a report, or half of the work, that all is well. */
+  exitOf(exit: Exit): Exit {
+    return this.#isWhole && this.#lacking === undefined ? exit : EXIT.failed;
+  }
+
   /** The last line of all. People got theirs by {@link text}. */
   summary(facts: Readonly<Record<string, unknown>>, exit: Exit): void {
-    if (this.#options.json) this.#print(JSON.stringify({ type: 'summary', ...facts, exit }));
+    const { code, message: reason } = this.#lacking ?? {};
+    if (this.#options.json)
+      this.#print(JSON.stringify({ type: 'summary', code, reason, ...facts, exit: this.exitOf(exit) }));
     this.#clear();
   }
 

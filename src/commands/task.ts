@@ -56,8 +56,7 @@ export async function runCommand(
   // Whoever stopped it knows why it fails.
   const exit = await perform(load, given).catch((thrown: unknown) => stop.exit ?? explain(thrown, table, report));
   await report.flushed();
-  // Nobody learns from half a report that all is well.
-  return stop.exit ?? (report.isWhole ? exit : EXIT.failed);
+  return stop.exit ?? report.exitOf(exit);
 }
 
 async function perform(load: () => Promise<RunTask>, given: Omit<Task, 'opened'>): Promise<Exit> {

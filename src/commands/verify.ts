@@ -51,7 +51,7 @@ async function verifyAll(key: KeyObject | undefined, task: Task): Promise<Exit> 
   for (const day of survey.days()) report.fact({ type: 'day', ...dayFigures(survey, day) });
   for (const turn of turns)
     report.line(turnLine(turn), { type: 'clock', seal: turn.n, at: turn.at, behind: turn.behind });
-  if (unwritten !== undefined) report.problem(`No proof could be written: ${unwritten.message}`);
+  if (unwritten !== undefined) report.lacks('No proof could be written', unwritten);
   return sumUp(survey, { ...asked, seals: sealed }, report);
 }
 

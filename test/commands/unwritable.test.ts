@@ -134,13 +134,13 @@ for (const { name, skip, open, begin, says } of UNWRITABLE) {
     },
   );
 
-  test(`${name}: what only reads does so all the same`, { skip }, async (t) => {
+  test(`${name}: what reads does so all the same`, { skip }, async (t) => {
     const scene = await fill(t, await open());
     using unwritable = begin(scene);
     assert.ok(unwritable);
     for (const [line, code] of [
       [['status'], 3],
-      [['verify', '--all'], 0],
+      [['verify', '--all'], 1],
       [['replay', '--dry-run'], 3],
       [['hold', '--list'], 0],
       [['erase', '--recording', 'c1/r1'], 0],
@@ -184,6 +184,24 @@ for (const { place, line, shown } of MISSING_RIGHTS)
     const found = await scene.archive.find({ recordingId: 'r1', conversationId: 'c1' }, signal());
     assert.equal(found?.recordingId, 'r1');
   });
+
+test('a day whose index cannot be written is reported and proven, and the command ends with 1', async (t) => {
+  const scene = await fill(t, await openBucketScene());
+  scene.server?.store.deny('create', 'calls/index/');
+  for (const line of [
+    ['reconcile', ...RANGE],
+    ['backfill', ...RANGE, '--dry-run'],
+    ['reconcile', '--index'],
+  ]) {
+    const printed = await scene.line([...line, '--json']);
+    assert.equal(printed.code, 1, `${line.join(' ')}\n${printed.stdout}${printed.stderr}`);
+    assert.match(printed.stderr, /grant it roles\/storage\.objectCreator/);
+    const { code, exit } = linesOf(printed).at(-1) ?? {};
+    assert.deepEqual([code, exit], ['misconfigured', 1], line.join(' '));
+  }
+  const days = (await scene.names()).filter((name) => name.startsWith(`proofs/${DAY}/`));
+  assert.equal(days.length, 2, days.join(' '));
+});
 
 test('retire: without an audit not one recording is deleted at Genesys', async (t) => {
   const scene = await fill(t, await openBucketScene());

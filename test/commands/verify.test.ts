@@ -116,15 +116,17 @@ test('a part of the recordings is proven by its proof, and another part is not',
 });
 
 test(
-  'an archive that may only be read is verified; that no proof could be written is said',
+  'an archive that may only be read is verified; that no proof could be written is said, and how it ends',
   { timeout: 240_000 },
   async () => {
     await using place = await openBucketPlace();
     await fill(place);
     place.server?.deny('create', `${PREFIX}/`);
-    const well = await runInside(['verify'], place.env);
-    assert.equal(well.code, 0, well.stderr);
-    assert.match(well.stderr, /No proof could be written: /);
+    const unproven = await runInside(['verify', '--json'], place.env);
+    assert.equal(unproven.code, 1, unproven.stderr);
+    assert.match(unproven.stderr, /No proof could be written: .*grant it roles\/storage\.objectCreator/);
+    const { recordings, findings, code, exit } = linesOf(unproven).at(-1) ?? {};
+    assert.deepEqual([recordings, findings, code, exit], [2, 0, 'misconfigured', 1]);
   },
 );
 
