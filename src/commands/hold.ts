@@ -1,10 +1,10 @@
 /** `archiver hold`: forbids erasure case by case, releases it again, and says what is held. */
 import type { Archive } from '../archive/archive.ts';
-import { holdsOn, listHolds, requireCase, subjectOfHold } from '../archive/holds.ts';
-import { subjectKey, type Subject } from '../archive/names.ts';
+import { type HoldRecord, holdsOn, listHolds, requireCase, subjectOfHold } from '../archive/holds.ts';
+import { canonicalSubject, subjectKey, type Subject } from '../archive/names.ts';
 import type { Audit } from '../audit/audit.ts';
 import { Failure } from '../failure.ts';
-import { holdSubject, newHold, releaseHold } from '../retention/holding.ts';
+import { endRelease, holdSubject, newHold, releasedBefore, releaseHold } from '../retention/holding.ts';
 import type { GenesysRetention } from '../genesys/retention.ts';
 import { protectAtSource } from './at-source.ts';
 import { type FlagValues, UsageError } from './flags.ts';
@@ -99,32 +99,67 @@ async function protectHeld(task: Task, { targets, retention }: CaseWork): Promis
 
 const WORDS = { held: 'held', already: 'held before', 'too-late': 'too late' } as const;
 
-async function releaseAll(task: Task, { archive, audit, retention, caseName, targets }: CaseWork): Promise<Exit> {
+async function releaseAll(task: Task, work: CaseWork): Promise<Exit> {
   const { report, signal } = task;
+  const { archive, retention, caseName, targets } = work;
   const wanted = new Set(targets.map(subjectKey));
+  const isWanted = (key: string): boolean => targets.length === 0 || wanted.delete(key);
+  const tally = { released: 0, before: 0 };
   const free = new Set<string>();
-  let released = 0;
-  for await (const hold of listHolds(archive.notes, signal, caseName)) {
-    if (signal.aborted) break;
-    const subject = subjectOfHold(hold);
-    if (wanted.size > 0 && !wanted.delete(subjectKey(subject))) continue;
-    const others = await releaseHold(hold, { archive, audit, by: operator() }, signal);
+  for await (const { state, subject, others, facts } of releases(work, isWanted, signal)) {
     const { conversationId } = subject;
     if (conversationId !== undefined && (await isFree(conversationId, archive, signal))) free.add(conversationId);
-    released += 1;
+    tally[state] += 1;
     const still = others.length === 0 ? '' : `  still held by ${others.join(', ')}`;
-    report.line(`released  ${textOfSubject(subject)}${still}`, { type: 'released', ...hold, still: others });
+    const text = `${RELEASED[state]}  ${textOfSubject(subject)}${still}`;
+    report.line(text, { type: 'released', ...facts, still: others, before: state === 'before' });
   }
   for (const key of wanted) report.line(`not held  ${key}`, { type: 'not-held', key });
   const refused = retention === undefined ? 0 : await protectAtSource(free, { retention, isProtected: false }, task);
-  const exit = released === 0 || wanted.size > 0 ? EXIT.refused : refused > 0 ? EXIT.findings : EXIT.well;
+  const isNothing = tally.released + tally.before === 0;
+  const exit = isNothing || wanted.size > 0 ? EXIT.refused : refused > 0 ? EXIT.findings : EXIT.well;
+  const earlier = tally.before === 0 ? '' : `, ${String(tally.before)} were before`;
   report.text(
-    released === 0
+    isNothing
       ? `Case ${caseName} holds nothing of that. See all holds:  archiver hold --list`
-      : `\n${String(released)} released from case ${caseName}.`,
+      : `\n${String(tally.released)} released from case ${caseName}${earlier}.`,
   );
-  report.summary({ case: caseName, released, notHeld: wanted.size }, exit);
+  report.summary({ case: caseName, ...tally, notHeld: wanted.size }, exit);
   return exit;
+}
+
+const RELEASED = { released: 'released', before: 'released before' } as const;
+
+interface Release {
+  readonly state: keyof typeof RELEASED;
+  readonly subject: Subject;
+  /** The cases that hold it still. */
+  readonly others: readonly string[];
+  readonly facts: Partial<HoldRecord>;
+}
+
+/** Of what is wanted: what the case holds, and then what an earlier run released and may not have ended. */
+async function* releases(
+  { archive, audit, caseName }: CaseWork,
+  isWanted: (key: string) => boolean,
+  signal: AbortSignal,
+): AsyncGenerator<Release> {
+  const before = await releasedBefore(caseName, audit, signal);
+  for await (const hold of listHolds(archive.notes, signal, caseName)) {
+    if (signal.aborted) return;
+    const subject = subjectOfHold(hold);
+    if (!isWanted(subjectKey(subject))) continue;
+    before.delete(subjectKey(canonicalSubject(subject)));
+    const others = await releaseHold(hold, { archive, audit, by: operator() }, signal);
+    yield { state: 'released', subject, others, facts: hold };
+  }
+  for (const [key, subject] of before) {
+    if (signal.aborted) return;
+    if (!isWanted(key)) continue;
+    const { conversationId = null, recordingId = null } = subject;
+    const facts = { case: caseName, conversationId, recordingId };
+    yield { state: 'before', subject, others: await endRelease(subject, archive, signal), facts };
+  }
 }
 
 /** No case holds anything of it any more. */

@@ -10,8 +10,9 @@ import {
   removeHold,
   subjectOfHold,
 } from '../archive/holds.ts';
-import type { Subject } from '../archive/names.ts';
+import { canonicalSubject, type Subject, subjectKey } from '../archive/names.ts';
 import type { Audit, AuditEntry } from '../audit/audit.ts';
+import { DAY_MS, dayAt } from '../instant.ts';
 import type { Recording } from '../recording.ts';
 import { isHeldFirst } from './erasure.ts';
 
@@ -103,7 +104,40 @@ export async function releaseHold(
     // Where it stays, or another case came in between.
     await flagByHolds(subject, archive, signal);
   }
-  return [...new Set((await holdsOn(subject, archive.notes, signal)).map((other) => other.case))];
+  return casesOn(subject, archive, signal);
+}
+
+/** Whoever releases again what was cut off midway does so soon. */
+const RELEASED_WITHIN_DAYS = 30;
+
+/**
+ * What the case does not hold any more, by its name on record: the note went, and what follows its going may not have been done.
+ * Each once, by its key; what the case holds now may be among them.
+ */
+export async function releasedBefore(
+  caseName: string,
+  audit: Pick<Audit, 'read'>,
+  signal: AbortSignal,
+): Promise<Map<string, Subject>> {
+  const now = Date.now();
+  const [from, to] = [dayAt(now - RELEASED_WITHIN_DAYS * DAY_MS), dayAt(now + DAY_MS)];
+  const released = new Map<string, Subject>();
+  for await (const { recordingId, conversationId, about } of audit.read({ from, to, action: 'released' }, signal)) {
+    if (about?.['case'] !== caseName) continue;
+    const subject = canonicalSubject({ recordingId, conversationId });
+    released.set(subjectKey(subject), subject);
+  }
+  return released;
+}
+
+/** Ends what a release that was cut off behind the removal of its note had left. @returns the cases that hold it still */
+export async function endRelease(subject: Subject, archive: Archive, signal: AbortSignal): Promise<readonly string[]> {
+  await flagByHolds(subject, archive, signal);
+  return casesOn(subject, archive, signal);
+}
+
+async function casesOn(subject: Subject, { notes }: Archive, signal: AbortSignal): Promise<readonly string[]> {
+  return [...new Set((await holdsOn(subject, notes, signal)).map((hold) => hold.case))];
 }
 
 /** What of it an erasure was faster with. A mark on what is still there is taken back: the hold has won. */

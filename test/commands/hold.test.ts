@@ -55,6 +55,48 @@ for (const [where, open] of SCENES)
       },
     );
 
+    check('a release that was cut off once its note was gone is ended by the same line', async (scene) => {
+      await scene.store(R1);
+      await scene.store(R2);
+      for (const recording of ['c1/r1', 'c1/r2'])
+        assert.equal((await scene.run('hold', 'K', '--recording', recording, '--reason', 'x')).code, 0);
+      assert.equal((await scene.run('hold', 'K', '--release', '--recording', 'c1/r1')).code, 0);
+      // As a look at all holds leaves it that read the note just before it went.
+      await scene.archive.flag(R1, true, signal());
+      const both = ['hold', 'K', '--release', '--recording', 'c1/r1,c1/r2'];
+      const ended = await scene.run(...both);
+      assert.equal(ended.code, 0, ended.stdout + ended.stderr);
+      assert.match(
+        ended.stdout,
+        /^released {2}c1\/r2$\n^released before {2}c1\/r1$\n\n1 released .*, 1 were before\.$/m,
+      );
+      assert.deepEqual(await flagged(scene), []);
+      await scene.archive.flag(R2, true, signal());
+      const all = await scene.run('hold', 'K', '--release', '--json');
+      assert.equal(all.code, 0, all.stdout + all.stderr);
+      assert.deepEqual(
+        linesOf(all).map(({ type, recordingId, before }) => [type, recordingId, before]),
+        [
+          ['released', 'r1', true],
+          ['released', 'r2', true],
+          ['summary', undefined, 2],
+        ],
+      );
+      assert.deepEqual(await flagged(scene), []);
+      for (const never of [
+        ['L', '--release'],
+        ['K', '--release', '--recording', 'c1/r3'],
+      ])
+        assert.equal((await scene.run('hold', ...never)).code, 4, never.join(' '));
+      const held = await scene.run('hold', 'L', '--recording', 'c1/r1', '--reason', 'y');
+      assert.equal(held.code, 0);
+      assert.match(
+        (await scene.run('hold', 'K', '--release')).stdout,
+        /^released before {2}c1\/r1 {2}still held by L$/m,
+      );
+      assert.deepEqual(await flagged(scene), ['recordings/c1/r1']);
+    });
+
     check('a conversation is held with what comes later; held twice is held once', async (scene) => {
       const early = await scene.run('hold', 'K', '--conversation', 'c1', '--reason', 'x');
       assert.equal(early.code, 0);

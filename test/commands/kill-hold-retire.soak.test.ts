@@ -46,6 +46,7 @@ test(
         if (kind === 'release') await scene.run(...hold);
         code = await runKilled(at, kind === 'hold' ? hold : release, scene.env);
         assert.ok(code === null || code === 0, String(code));
+        if (kind === 'release') assert.equal((await scene.run(...release)).code, 0, 'the same line ends it');
         const erased = await scene.run('erase', '--recording', `c1/${recording.recordingId}`, '--json');
         const isHeld = (await holdsOn(recording, scene.archive.notes, signal())).length > 0;
         assert.ok(!isHeld || erased.code === 4, 'whatever is on record as held is not erased');

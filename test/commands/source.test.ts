@@ -462,6 +462,9 @@ test('a hold at the source too: in batches of a hundred, refused by name, and re
   const released = await scene.run('hold', 'K', '--release', '--at-source');
   assert.equal(released.code, 3, released.stdout);
   assert.deepEqual([...scene.genesys.protectedConversations], ['c1'], 'another case still holds it');
+  // Cut off before Genesys was told.
+  assert.equal((await scene.run('hold', 'L', '--release')).code, 0);
+  assert.deepEqual([...scene.genesys.protectedConversations], ['c1']);
   assert.equal((await scene.run('hold', 'L', '--release', '--at-source')).code, 0);
   assert.equal(scene.genesys.protectedConversations.size, 0);
 });
