@@ -14,7 +14,7 @@ import type { AuditRecord } from '../../src/audit/audit.ts';
 import { openAudit } from '../../src/audit/open-audit.ts';
 import { bytesOf, failureOf, store, waitingOf } from '../support/archive/content.ts';
 import { openBucketPlace, type Place, PLACES } from '../support/archive/places.ts';
-import { findChromium, launchChromium } from '../support/browser/browser.ts';
+import { findChromium, launchChromium, openContext } from '../support/browser/browser.ts';
 import { runInside } from '../support/commands/inside.ts';
 import { linesOf } from '../support/commands/run.ts';
 import { readZip } from '../support/zip.ts';
@@ -516,7 +516,7 @@ test(
     assert.equal((await runInside(['export', '--conversation', 'c', '--to', to], place.env)).code, 0);
     const browser = await launchChromium(CHROMIUM ?? '');
     t.after(() => browser.close());
-    const context = await browser.newContext({ offline: true });
+    const context = await openContext(browser, { offline: true });
     const page = await context.newPage();
     const problems: string[] = [];
     page.on('console', (message) => problems.push(message.text()));

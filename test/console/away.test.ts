@@ -5,6 +5,7 @@ import type { Page } from 'playwright-core';
 import { LastShown } from '../../src/console/last-shown.ts';
 import type { Identity } from '../../src/console/who/identity.ts';
 import { Failure } from '../../src/failure.ts';
+import { openContext } from '../support/browser/browser.ts';
 import { addCall } from '../support/console/calls.ts';
 import {
   chromiumForTests,
@@ -363,7 +364,7 @@ test('by keyboard: the form, the list and “Try again” are where they were, a
 
 test('without scripts: all of it is there, with a link to try again and no promise to go on', options, async () => {
   await using at = await open();
-  const context = await browser().newContext({ javaScriptEnabled: false });
+  const context = await openContext(browser(), { javaScriptEnabled: false });
   const page = await context.newPage();
   for (const [name, path] of PAGES) {
     take(at.state, ['archive', 'index', 'audit'], 'there');

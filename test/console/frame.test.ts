@@ -8,7 +8,7 @@ import type { Browser } from 'playwright-core';
 import type { PageRoute } from '../../src/console/pages.ts';
 import { html, named } from '../../src/console/html.ts';
 import { data, page, redirect, SENT, tokenField } from '../../src/console/visit.ts';
-import { findChromium, launchChromium } from '../support/browser/browser.ts';
+import { findChromium, launchChromium, openContext } from '../support/browser/browser.ts';
 import { openView, picture, VIEWS } from '../support/console/chromium.ts';
 import { type ConsoleScene, EVERYBODY, openConsoleScene } from '../support/console/console.ts';
 import { errorOf } from '../http/far-ends.ts';
@@ -292,7 +292,7 @@ test(
   IN_CHROMIUM,
   async () => {
     assert.ok(browser !== undefined);
-    const context = await browser.newContext({ javaScriptEnabled: false });
+    const context = await openContext(browser, { javaScriptEnabled: false });
     const page = await context.newPage();
     await page.goto(`${scene.url}/console/trial/x`);
     assert.equal(await page.locator('#theme').isVisible(), false);

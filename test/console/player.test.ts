@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Browser, Page } from 'playwright-core';
 import type { AuditRecord } from '../../src/audit/audit.ts';
-import { findChromium, launchChromium } from '../support/browser/browser.ts';
+import { findChromium, launchChromium, openContext } from '../support/browser/browser.ts';
 import { rowAt } from '../support/search/rows.ts';
 import { openAssets } from '../../src/console/assets.ts';
 import { addCall } from '../support/console/calls.ts';
@@ -399,7 +399,7 @@ test('who is signed out meanwhile is told so over the page, and the player stays
 });
 
 test('without scripts links open, the form finds, and the browser’s own controls play', OPTIONS, async () => {
-  const context = await browser.newContext({ javaScriptEnabled: false });
+  const context = await openContext(browser, { javaScriptEnabled: false });
   try {
     const page = await context.newPage();
     await page.goto(`${scene.url}/console/find`);

@@ -7,7 +7,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Browser } from 'playwright-core';
-import { findChromium, launchChromium } from '../support/browser/browser.ts';
+import { findChromium, launchChromium, openContext } from '../support/browser/browser.ts';
 import { addCall } from '../support/console/calls.ts';
 import { openView } from '../support/console/chromium.ts';
 import { type ConsoleScene, openConsoleScene } from '../support/console/console.ts';
@@ -72,7 +72,7 @@ test('the console looks as the README shows it', OPTIONS, async (t) => {
   await furnish(scene);
   const now = await taken(browser, scene);
   if (process.env['README_PICTURE'] === 'write') writeFileSync(PICTURE, now);
-  const page = await browser.newPage();
+  const page = await (await openContext(browser)).newPage();
   const both = [now, readFileSync(PICTURE)].map((image) => image.toString('base64'));
   const difference = await page.evaluate<number>(`(${DIFFERENCE})(${JSON.stringify(both)})`);
   t.diagnostic(`they differ by ${difference.toFixed(2)} of 255`);

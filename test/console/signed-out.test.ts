@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Page } from 'playwright-core';
 import { waitingOf } from '../support/archive/content.ts';
+import { openContext } from '../support/browser/browser.ts';
 import { addCall } from '../support/console/calls.ts';
 import { chromiumForTests, DESK, openOwnView, openView, picture, VIEWS } from '../support/console/chromium.ts';
 import { type ConsoleScene, EVERYBODY, openConsoleScene } from '../support/console/console.ts';
@@ -246,7 +247,7 @@ test('a moment is for the page that was asked for, and for no other one', option
 test('without scripts one is led to the provider as well, and back', options, async () => {
   await using provider = await startProvider();
   await using scene = await providerScene(provider);
-  const context = await browser().newContext({ javaScriptEnabled: false });
+  const context = await openContext(browser(), { javaScriptEnabled: false });
   try {
     const page = await context.newPage();
     await page.goto(`${scene.url}${HERE}`);

@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
 import { pathOf, type Recording } from '../../src/recording.ts';
-import { findChromium, launchChromium } from '../support/browser/browser.ts';
+import { findChromium, launchChromium, openContext } from '../support/browser/browser.ts';
 import { Caller } from '../support/service/caller.ts';
 import { type FaultScene, KEY, openFaultScene, patience } from '../support/fault-scene.ts';
 import { FIXTURES } from '../support/media/fixtures.ts';
@@ -52,7 +52,7 @@ interface Watched {
 
 async function openPage(): Promise<Watched> {
   assert.ok(browser !== undefined);
-  const page = await browser.newPage();
+  const page = await (await openContext(browser)).newPage();
   const complaints: string[] = [];
   const answers: { status: number; headers: Record<string, string> }[] = [];
   page.on('console', (message) => complaints.push(message.text()));

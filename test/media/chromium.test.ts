@@ -7,7 +7,7 @@ import { joinMono } from '../../src/media/ogg/join.ts';
 import { readOggOpus } from '../../src/media/ogg/ogg-opus.ts';
 import { WebmWriter } from '../../src/media/webm/writer.ts';
 import { readWebm } from '../../src/media/webm/reader.ts';
-import { findChromium, launchChromium, serveFiles } from '../support/browser/browser.ts';
+import { findChromium, launchChromium, openContext, serveFiles } from '../support/browser/browser.ts';
 import { decodeOpus } from '../support/media/ffmpeg.ts';
 import { oggOpus } from '../support/media/ogg-write.ts';
 import { allPackets, opusHead, source, writeWebm } from '../support/media/packets.ts';
@@ -52,7 +52,7 @@ async function fixture(name: string): Promise<Buffer> {
 
 async function openPage(url: string): Promise<Page> {
   assert.ok(browser !== undefined);
-  const page = await browser.newPage();
+  const page = await (await openContext(browser)).newPage();
   await page.goto(url);
   return page;
 }

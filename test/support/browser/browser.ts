@@ -3,7 +3,7 @@ import { accessSync, constants, readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { type Browser, chromium } from 'playwright-core';
+import { type Browser, type BrowserContext, type BrowserContextOptions, chromium } from 'playwright-core';
 
 /** Where a Chromium lies; undefined where there is none. */
 export function findChromium(): string | undefined {
@@ -21,9 +21,11 @@ function isExecutable(file: string): boolean {
   }
 }
 
+/** What hangs is ended by the test's own time, never by the browser's. */
 export function launchChromium(executablePath: string): Promise<Browser> {
   return chromium.launch({
     executablePath,
+    timeout: 0,
     args: [
       '--headless',
       '--no-sandbox',
@@ -36,6 +38,13 @@ export function launchChromium(executablePath: string): Promise<Browser> {
       '--autoplay-policy=no-user-gesture-required',
     ],
   });
+}
+
+/** For one reader, as patient as {@link launchChromium}. */
+export async function openContext(browser: Browser, options: BrowserContextOptions = {}): Promise<BrowserContext> {
+  const context = await browser.newContext(options);
+  context.setDefaultTimeout(0);
+  return context;
 }
 
 export interface Sent {

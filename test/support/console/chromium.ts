@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, before } from 'node:test';
 import type { Browser, BrowserContext, CDPSession, Page } from 'playwright-core';
-import { findChromium, launchChromium } from '../browser/browser.ts';
+import { findChromium, launchChromium, openContext } from '../browser/browser.ts';
 
 export type Theme = 'light' | 'dark';
 
@@ -95,9 +95,11 @@ export async function openOwnView(browser: Browser, view: View): Promise<Opened>
 }
 
 async function openWindow(browser: Browser): Promise<Window> {
-  const context = await browser.newContext({ timezoneId: 'Europe/Berlin', locale: 'en-GB', ignoreHTTPSErrors: true });
-  // What hangs is ended by the test's own time.
-  context.setDefaultTimeout(0);
+  const context = await openContext(browser, {
+    timezoneId: 'Europe/Berlin',
+    locale: 'en-GB',
+    ignoreHTTPSErrors: true,
+  });
   await context.addInitScript(WATCH);
   const page = await context.newPage();
   return { page, context, devtools: await context.newCDPSession(page) };
