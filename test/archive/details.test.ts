@@ -166,8 +166,8 @@ test('all that is kept of a conversation lies under one prefix, each under a nam
   const notes = {
     read: async (name: string) => (name === detailsName('c') ? encodeDetails(CONVERSATION, ABOUT) : undefined),
   };
-  assert.equal((await readDetails('c', notes, AbortSignal.timeout(1_000)))?.externalTag, 'case-7');
-  assert.equal(await readDetails('d', notes, AbortSignal.timeout(1_000)), undefined);
+  assert.equal((await readDetails('c', notes, AbortSignal.timeout(300_000)))?.externalTag, 'case-7');
+  assert.equal(await readDetails('d', notes, AbortSignal.timeout(300_000)), undefined);
 });
 
 test('a line belongs to the day its conversation started, else its recording, else when it was archived or given up', () => {

@@ -134,7 +134,7 @@ test('a download that breaks off twice arrives whole (SR-17)', async (t) => {
   const { server } = await setUp(t);
   const genesys = createGenesys(server.config(), { download: { backoff: { baseMs: 1, capMs: 5 } } });
   t.after(() => genesys.close());
-  const signal = AbortSignal.timeout(20_000);
+  const signal = AbortSignal.timeout(300_000);
   const { files } = await genesys.locate({ recordingId: 'R', conversationId: 'C' }, 'worker', signal);
   server.fault('media:R:0', 'return-broken-stream-after-64K', 2);
   const [file] = files;

@@ -34,7 +34,7 @@ async function setUp(
     await agent.destroy();
     await server.close();
   });
-  return { server, source, signal: AbortSignal.any([t.signal, AbortSignal.timeout(20_000)]) };
+  return { server, source, signal: AbortSignal.any([t.signal, AbortSignal.timeout(300_000)]) };
 }
 
 test('fetches one token for all who ask at once, and keeps it (SR-01)', async (t) => {

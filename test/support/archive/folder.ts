@@ -38,7 +38,7 @@ export async function openFolderHarness(holdBackBytes = 128 * 1024): Promise<Fol
       const { origin, pathname, searchParams } = new URL(url);
       if (origin !== PUBLIC_URL) throw new Error(`a link to ${origin}`);
       const { recording } = archive.verifyLink(pathname, searchParams);
-      return buffer(await archive.read(await found(archive, recording), undefined, AbortSignal.timeout(10_000)));
+      return buffer(await archive.read(await found(archive, recording), undefined, AbortSignal.timeout(300_000)));
     },
     async close() {
       await archive.close();
