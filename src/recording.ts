@@ -50,6 +50,14 @@ export function canonicalId(id: string): string {
   return GUID.test(id) ? id.toLowerCase() : id;
 }
 
+/** As it is asked for and archived today, however it lies in an archive. */
+export function canonicalRecording({ recordingId, conversationId }: Recording): Recording {
+  return {
+    recordingId: canonicalId(recordingId),
+    conversationId: conversationId === undefined ? undefined : canonicalId(conversationId),
+  };
+}
+
 /** The names a recording may lie under in an archive: its own, then with GUIDs in capitals, as they once were taken. */
 export function spellingsOf(recording: Recording): readonly Recording[] {
   const { recordingId, conversationId } = recording;

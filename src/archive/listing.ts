@@ -33,6 +33,8 @@ const UNMARKED_BATCH = 1_000;
 export interface ListedStore {
   readonly objects: Objects;
   readonly reasons: Reasons;
+  /** The names that something may lie under, its own first. */
+  readonly spellingsOf: (recording: Recording) => readonly Recording[];
 }
 
 /** @throws Failure `bad-request` naming the field */
@@ -81,12 +83,13 @@ async function byDay(search: ListSearch): Promise<readonly PlacedEntry[]> {
 /** A conversation has few; their days stand in their records alone. */
 async function byConversation(search: ListSearch, conversationId: string): Promise<readonly PlacedEntry[]> {
   const first = new Smallest<PlacedEntry>(search.query.limit + 1, compareEntries);
-  for await (const batch of inBatches(ofConversation(search, conversationId), WIDTH)) {
-    for (const one of await Promise.all(batch.map((read) => read()))) {
-      const isShown = one !== undefined && asksFor(search.query, one.entry.status);
-      if (isShown && onPage(search.query, search.after, one.position)) first.add(one);
+  for (const { recordingId: spelled } of search.spellingsOf({ recordingId: conversationId, conversationId: undefined }))
+    for await (const batch of inBatches(ofConversation(search, spelled), WIDTH)) {
+      for (const one of await Promise.all(batch.map((read) => read()))) {
+        const isShown = one !== undefined && asksFor(search.query, one.entry.status);
+        if (isShown && onPage(search.query, search.after, one.position)) first.add(one);
+      }
     }
-  }
   return first.take();
 }
 

@@ -27,7 +27,8 @@ export abstract class ObjectArchive {
   }
 
   list(query: ListQuery, signal: AbortSignal): Promise<Page> {
-    return listArchive(query, { objects: this.objects, reasons: this.reasons }, signal);
+    const { objects, reasons } = this;
+    return listArchive(query, { objects, reasons, spellingsOf: (recording) => this.spellingsOf(recording) }, signal);
   }
 
   /** A GUID may lie there in capitals, too. */
@@ -182,6 +183,11 @@ export abstract class ObjectArchive {
 
   /** Under any spelling of its ids, whatever is marked. @throws Failure `conflict` where what lies there is not what its manifest says */
   protected abstract lookUp(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined>;
+
+  /** The names that a recording may lie under, its own first. */
+  protected spellingsOf(recording: Recording): readonly Recording[] {
+    return spellingsOf(recording);
+  }
 
   /** @throws Failure `erased` */
   protected requireNotErased(recording: Recording, signal: AbortSignal): Promise<void> {

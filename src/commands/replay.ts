@@ -5,7 +5,7 @@ import type { FailureRecord } from '../archive/manifest.ts';
 import { catchUp, type CatchUpEnd } from '../days/catch-up.ts';
 import type { Census, CountedList } from '../genesys/census.ts';
 import type { Handle } from '../queue/queue.ts';
-import type { Recording } from '../recording.ts';
+import { canonicalRecording, type Recording } from '../recording.ts';
 import { Failure, FAILURES, isFailureCode } from '../failure.ts';
 import { requireRange } from './days.ts';
 import { nearestOf } from '../nearest.ts';
@@ -165,7 +165,7 @@ async function* recordingsOf(
 ): AsyncGenerator<Recording> {
   for await (const { recording } of entries) {
     const { recordingId, conversationId } = recording;
-    if (recordingId !== undefined) yield { recordingId, conversationId };
+    if (recordingId !== undefined) yield canonicalRecording({ recordingId, conversationId });
     if (recordingId !== undefined || conversationId === undefined) continue;
     const listed = await whatIsListed(conversationId, census, signal);
     unfolded.found(conversationId, listed);

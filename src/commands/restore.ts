@@ -8,6 +8,7 @@ import { Failure } from '../failure.ts';
 import type { Census } from '../genesys/census.ts';
 import type { GenesysRetention } from '../genesys/retention.ts';
 import { DAY_MS } from '../instant.ts';
+import { canonicalId } from '../recording.ts';
 import { confirmedCount, daysFlag } from './confirm.ts';
 import { UsageError } from './flags.ts';
 import { openAuditOf, operator } from './on-record.ts';
@@ -94,7 +95,7 @@ async function* missedBecause(code: string, archive: Archive, signal: AbortSigna
       const reason = entry.status === 'waiting' ? entry.waiting.code : 'failure' in entry ? entry.failure.code : '';
       const { recordingId, conversationId } = entry.recording;
       if (reason === code && recordingId !== undefined && conversationId !== undefined)
-        yield { recordingId, conversationId };
+        yield { recordingId: canonicalId(recordingId), conversationId: canonicalId(conversationId) };
     }
   }
 }

@@ -18,6 +18,7 @@ import {
 import { archivedRow, indexDayOf, type IndexRow, movedRow } from '../archive/index-row.ts';
 import type { Manifest } from '../archive/manifest.ts';
 import { Failure } from '../failure.ts';
+import { canonicalId } from '../recording.ts';
 import type { ConversationSource } from '../genesys/conversations.ts';
 import type { Log } from '../telemetry/log.ts';
 import { ageOf, type Delivery, type Settlement } from '../queue/queue.ts';
@@ -98,7 +99,7 @@ export class KeepDetails {
     const conversation = await this.#askUnlessRefused(conversationId, signal);
     if (conversation === undefined) return { details: known, isNew: false };
     const text = encodeDetails(conversation, { conversationId, at: new Date(), service: version });
-    const recordings = manifests.map(({ recordingId }) => ({ recordingId, conversationId }));
+    const recordings = manifests.map(({ recordingId }) => ({ recordingId: canonicalId(recordingId), conversationId }));
     await this.#write({ name: detailsName(conversationId), text, of: recordings }, signal);
     return { details: await readDetails(conversationId, archive.notes, signal), isNew: true };
   }
@@ -147,7 +148,8 @@ export class KeepDetails {
     const wanted = manifests
       .filter(({ api }) => api === 'recordings')
       .map(({ recordingId, medium, finishedAt }) => ({
-        recordingId,
+        // As Genesys spells it, and whoever looks for it, however it lies in the archive.
+        recordingId: canonicalId(recordingId),
         conversationId,
         isSpoken: medium === 'audio',
         finishedAt,

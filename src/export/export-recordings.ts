@@ -11,13 +11,14 @@ import {
 } from '../archive/details.ts';
 import { isErased } from '../archive/erased.ts';
 import type { Manifest } from '../archive/manifest.ts';
+
 import { parseManifest } from '../archive/records.ts';
 import { findSpelledManifest } from '../archive/spelled-manifest.ts';
 import type { Audit, AuditEntry } from '../audit/audit.ts';
 import { certifyRecording, type CertifyingNeeds } from '../certificate/certify.ts';
 import { certificatePage } from '../certificate/page.ts';
 import { Failure } from '../failure.ts';
-import { keyOf, pathOf, type Recording } from '../recording.ts';
+import { canonicalId, canonicalRecording, keyOf, pathOf, type Recording } from '../recording.ts';
 import { encodeSigned, signStatement, type Signer } from '../statement.ts';
 import type { CasePlace } from './case-folder.ts';
 
@@ -53,7 +54,7 @@ export async function exportRecording(
   signal: AbortSignal,
 ): Promise<ExportedRecording | ExportFinding> {
   const { archive, audit, by, folder } = needs;
-  await audit.record({ action: 'exported', ...by, ...asked }, signal);
+  await audit.record({ action: 'exported', ...by, ...canonicalRecording(asked) }, signal);
   // One whose erasure was killed on its way lies there still.
   if (await isErased(asked, archive.notes, signal)) return { recording: asked, state: 'erased', reason: ERASED };
   const found = await findSpelledManifest(asked, archive, signal);
@@ -140,16 +141,18 @@ async function copyDetails(
     const text = await notes.read(name, signal);
     if (text === undefined) continue;
     if (!folder.files.has(name)) await folder.text(name, text);
-    if (name === detailsName(conversationId)) details = withoutAnswer(parseDetails(text));
+    if (name === detailsName(canonicalId(conversationId))) details = withoutAnswer(parseDetails(text));
   }
   return details;
 }
 
-/** Names of what may be kept of it and of its conversation, in the archive and in a case. */
+/** Names of what may be kept of it and of its conversation, in the archive and in a case: under its ids of today, however it lies there. */
 function notesOn(recording: RecordingOfConversation): readonly string[] {
+  const conversationId = canonicalId(recording.conversationId);
+  const of = { recordingId: canonicalId(recording.recordingId), conversationId };
   return [
-    detailsName(recording.conversationId),
-    ...[recordingNoteName, transcriptName, noTranscriptName].map((nameOf) => nameOf(recording)),
+    detailsName(conversationId),
+    ...[recordingNoteName, transcriptName, noTranscriptName].map((name) => name(of)),
   ];
 }
 

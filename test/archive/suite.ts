@@ -6,6 +6,7 @@ import { buffer } from 'node:stream/consumers';
 import type { Archive, ListQuery, Page } from '../../src/archive/archive.ts';
 import { crc32c, encodeCrc32c } from '../../src/archive/checksum.ts';
 import { verifyStored } from '../../src/archive/verify.ts';
+import { listedEntries } from '../../src/archive/page.ts';
 import { Failure, type FailureCode } from '../../src/failure.ts';
 import { pathOf, type Recording } from '../../src/recording.ts';
 import { bytesOf, failureOf, manifestOf, store, waitingOf, type Content } from '../support/archive/content.ts';
@@ -592,6 +593,15 @@ export function archiveSuite(name: string, open: () => Promise<ArchiveHarness>):
         assert.deepEqual(await idsOf('C9'), []);
         const capitals = { conversationId: guid.toLowerCase(), recordingId: 'R4' };
         assert.equal(await harness.archive.flag(capitals, true, signal()), true);
+        for (const conversationId of [guid, guid.toLowerCase()]) {
+          const failed = { conversationId, recordingId: `F-${conversationId}` };
+          await harness.archive.recordFailure(failed, failureOf(failed), signal());
+        }
+        const listed: string[] = [];
+        const query = { conversationId: guid.toLowerCase(), limit: 1 } as const;
+        for await (const { recording } of listedEntries(query, harness.archive, signal()))
+          listed.push(recording.recordingId ?? '_');
+        assert.deepEqual(listed.toSorted(), [`F-${guid}`, `F-${guid.toLowerCase()}`, 'R4', 'R5']);
       });
     });
 

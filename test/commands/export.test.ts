@@ -110,6 +110,24 @@ for (const [name, open] of PLACES) {
       },
     );
 
+    test(
+      'what is kept of a recording goes with it, however the archive spells its ids, and the audit names those of today',
+      { timeout: 240_000 },
+      async (t) => {
+        await using place = await open();
+        const [guid, to] = ['abcdef01-0000-4000-8000-00000000000a', await temporary(t)];
+        await add(place, `${guid.toUpperCase()}/${guid.toUpperCase()}`);
+        const kept = ['details.json', `recording.${guid}.json`, `transcript.${guid}.json`];
+        for (const file of kept) await place.write(`conversations/${guid}/${file}`, '{"version":1}');
+        const done = await runInside(['export', '--conversation', guid, '--to', to], place.env);
+        assert.equal(done.code, 0, done.stdout + done.stderr);
+        const files = (await filesIn(to)).filter((file) => file.startsWith('conversations/'));
+        assert.deepEqual(files, kept.map((file) => `conversations/${guid}/${file}`).toSorted());
+        const [record] = await recordsOf(place);
+        assert.deepEqual([record?.action, record?.conversationId, record?.recordingId], ['exported', guid, guid]);
+      },
+    );
+
     test('a case: all that is kept of it, byte for byte, and nothing else', { timeout: 240_000 }, async (t) => {
       await using place = await open();
       await fill(place);

@@ -9,6 +9,7 @@ import type { Manifest, SourceFacts } from '../../src/archive/manifest.ts';
 import { bytesOf, failureOf, manifestOf, sourceOf, store, waitingOf } from '../support/archive/content.ts';
 import { type ArchiveScene, openFolderScene, runInProcess } from '../support/commands/archive-scene.ts';
 import { linesOf, type Printed } from '../support/commands/run.ts';
+import { pathOfFixture } from '../support/media/fixtures.ts';
 import { type GenesysServer, startGenesysServer } from '../support/genesys/server.ts';
 
 const signal = (): AbortSignal => AbortSignal.timeout(200_000);
@@ -467,6 +468,22 @@ test('a hold at the source too: in batches of a hundred, refused by name, and re
   assert.deepEqual([...scene.genesys.protectedConversations], ['c1']);
   assert.equal((await scene.run('hold', 'L', '--release', '--at-source')).code, 0);
   assert.equal(scene.genesys.protectedConversations.size, 0);
+});
+
+test('what failed under ids in capitals is restored and tried again by its ids of today', async (t) => {
+  const scene = await setUp(t);
+  const id = 'abcdef01-0000-4000-8000-00000000000a';
+  const inCapitals = { recordingId: id.toUpperCase(), conversationId: id.toUpperCase() };
+  await scene.archive.recordFailure(inCapitals, { ...failureOf(inCapitals), code: 'needs-restore' }, signal());
+  const files = [{ channel: '0', contentType: 'audio/ogg', path: pathOfFixture('stereo.opus') }];
+  scene.genesys.addRecording({ recordingId: id, conversationId: id, startTime: AT, fileState: 'ARCHIVED', files });
+  const restored = await scene.run('restore', '--failed', '--confirm', '1', '--json');
+  assert.equal(restored.code, 0, restored.stdout + restored.stderr);
+  scene.genesys.update(id, { fileState: 'AVAILABLE' });
+  const replayed = await scene.run('replay', '--json');
+  assert.equal(replayed.code, 0, replayed.stdout + replayed.stderr);
+  assert.equal((await scene.archive.find({ recordingId: id, conversationId: id }, signal()))?.recordingId, id);
+  assert.equal(summaryOf(await scene.run('replay', '--dry-run', '--json'))['found'], 0);
 });
 
 test('what cannot be meant is refused with what to write', async (t) => {

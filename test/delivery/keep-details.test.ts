@@ -125,6 +125,25 @@ for (const [name, open] of [
     };
 
     check(
+      'of what lies there under ids in capitals as well, by the ids of today',
+      async (scene) => {
+        const [conversationId, recordingId] = ['c', 'abcdef01-0000-4000-8000-00000000000a'];
+        scene.genesys.analyze(CALL);
+        const files = [{ channel: '0', contentType: 'audio/ogg', bytes: Buffer.from('a') }];
+        scene.genesys.addRecording({ recordingId, conversationId, files, extra: { sessionId: LEG } });
+        scene.genesys.addTranscript({ conversationId, communicationId: LEG, recordingId, text: SAID });
+        await scene.store(recordingId.toUpperCase());
+        assert.deepEqual(await scene.work(49 * HOUR), { outcome: 'done' });
+        assert.deepEqual(await scene.kept(), [
+          'conversations/c/details.json',
+          `conversations/c/recording.${recordingId}.json`,
+          `conversations/c/transcript.${recordingId}.json`,
+        ]);
+      },
+      'transcript',
+    );
+
+    check(
       'half an hour after the archiving, and not before: who, when, and what is noted of each recording',
       async (scene) => {
         callAt(scene.genesys);

@@ -92,11 +92,15 @@ export class BucketArchive extends ObjectArchive implements Archive {
    * @throws Failure `conflict` where what lies there is not what its manifest says
    */
   protected async lookUp(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
-    for (const spelling of this.#names.spellingsOf(recording)) {
+    for (const spelling of this.spellingsOf(recording)) {
       const manifest = await this.#findAs(spelling, signal);
       if (manifest !== undefined) return manifest;
     }
     return undefined;
+  }
+
+  protected override spellingsOf(recording: Recording): readonly Recording[] {
+    return this.#names.spellingsOf(recording);
   }
 
   async #findAs(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {

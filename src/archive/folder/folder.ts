@@ -4,7 +4,7 @@ import { lstat, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { addAbortSignal, type Readable } from 'node:stream';
 import { Failure, systemCode } from '../../failure.ts';
-import { pathOf, type Recording, spellingsOf } from '../../recording.ts';
+import { pathOf, type Recording } from '../../recording.ts';
 import type { Archive, ByteRange, Deposit, Link, LinkTerms, LinkVerifier, VerifiedLink } from '../archive.ts';
 import { clipRange } from '../byte-range.ts';
 import { requireNotErased } from '../erased.ts';
@@ -65,7 +65,7 @@ export class FolderArchive extends ObjectArchive implements Archive, LinkVerifie
   }
 
   protected async lookUp(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
-    for (const spelling of spellingsOf(recording)) {
+    for (const spelling of this.spellingsOf(recording)) {
       const manifest = await this.#findAs(spelling, signal);
       if (manifest !== undefined) return manifest;
     }
