@@ -44,7 +44,7 @@ export async function resolveConversation(
     isComplete,
     lacking,
   } = voicemail === true
-    ? { recordings: await genesys.voicemailsOf(conversationId, signal), isComplete: false, lacking: undefined }
+    ? await genesys.voicemailsOf(conversationId, signal)
     : await genesys.recordingsOf(conversationId, signal);
   const wanted = isLaterLook(ageMs) ? await unanswered(listed, { delivery, needs }, signal) : listed;
   if (wanted.length > 0) await needs.queue.publish(messagesOf(wanted, delivery.message), signal);
@@ -133,6 +133,9 @@ async function noteNothing(
   const subject = { recordingId: undefined, conversationId };
   if (afterMs === undefined) {
     if (await hasRecordings(conversationId, archive, signal)) return await archive.removeWaiting(subject, signal);
+    // Of its voicemails, which are looked at by a message of their own: that one says more.
+    if ((await archive.failureOf(subject, signal))?.status === 'failed')
+      return await archive.removeWaiting(subject, signal);
     const reason = 'Genesys listed no recording of this conversation within three days.';
     const failedAt = new Date().toISOString();
     const record = {

@@ -33,7 +33,7 @@ export interface Genesys {
    * The voicemails that were left in a queue during a conversation, as recordings of it named `voicemail-{id}`; empty where
    * none can be seen. Those of users and groups belong to them: no client of an organization may fetch them.
    */
-  voicemailsOf(conversationId: string, signal: AbortSignal): Promise<readonly Recording[]>;
+  voicemailsOf(conversationId: string, signal: AbortSignal): Promise<RecordingList>;
   /**
    * Where the media of a recording lies, ready to download.
    * @throws Failure `not-ready` (wait), `needs-restore`, `gone`, `no-media`, `not-found`, `forbidden`, `rate-limited`, `busy` (a listener's share is used up), …

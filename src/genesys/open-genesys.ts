@@ -82,7 +82,7 @@ class GenesysCloud implements OpenGenesys {
     return this.#recordings.recordingsOf(conversationId, signal);
   }
 
-  voicemailsOf(conversationId: string, signal: AbortSignal): Promise<readonly Recording[]> {
+  voicemailsOf(conversationId: string, signal: AbortSignal): Promise<RecordingList> {
     return this.#voicemails.voicemailsOf(conversationId, signal);
   }
 

@@ -98,7 +98,8 @@ function readList(
 /** In a message. */
 const MOST_NAMED = 3;
 
-function unreadEntries(unread: readonly string[]): Failure {
+/** What is said of a list, of which some entries say nothing that can be asked for. */
+export function unreadEntries(unread: readonly string[]): Failure {
   const more = unread.length > MOST_NAMED ? `, and so on, ${String(unread.length)} in all` : '';
   return unexpectedAnswer(
     `a list that cannot be read in full (${unread.slice(0, MOST_NAMED).join(', ')}${more}): look at the conversation in Genesys Cloud, and ask its support if it stays`,

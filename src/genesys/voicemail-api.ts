@@ -9,13 +9,13 @@ import { parseRetryAfter } from '../waiting.ts';
 import type { Api } from './api.ts';
 import type { Downloader } from '../download/download.ts';
 import type { JsonAnswer } from './exchange.ts';
-import type { GenesysCaller, Located } from './genesys.ts';
+import type { GenesysCaller, Located, RecordingList } from './genesys.ts';
 import { fileByUrl } from './media-url.ts';
-import { type ConversationRecording, recordedAtIn } from './recording-answer.ts';
+import { type ConversationRecording, recordedAtIn, unreadEntries } from './recording-answer.ts';
 
 export interface VoicemailApi {
   /** See {@link import('./genesys.ts').Genesys.voicemailsOf}. Needs `conversation:communication:view`. */
-  voicemailsOf(conversationId: string, signal: AbortSignal): Promise<readonly ConversationRecording[]>;
+  voicemailsOf(conversationId: string, signal: AbortSignal): Promise<RecordingList>;
   /** See {@link import('./genesys.ts').Genesys.locate}. Needs `voicemail:acdVoicemail:view`. */
   locate(recording: ConversationRecording, caller: GenesysCaller, signal: AbortSignal): Promise<Located>;
 }
@@ -37,8 +37,9 @@ export function createVoicemailApi(api: Api, downloader: Downloader): VoicemailA
   return {
     voicemailsOf: async (conversationId, signal) => {
       const path = `/api/v2/conversations/${encodeURIComponent(conversationId)}`;
-      const ids = await idsOrNone(() => api.ask({ path, caller: 'worker' }, signal));
-      return ids.map((id) => ({ recordingId: `${PREFIX}${id}`, conversationId }));
+      const { ids, unread } = await idsOrNone(() => api.ask({ path, caller: 'worker' }, signal));
+      const recordings = ids.map((id) => ({ recordingId: `${PREFIX}${id}`, conversationId }));
+      return { recordings, isComplete: false, lacking: unread.length === 0 ? undefined : unreadEntries(unread) };
     },
     locate: async ({ recordingId, conversationId }, caller, signal) => {
       const messageId = parseId(recordingId.slice(PREFIX.length), 'recordingId');
@@ -56,31 +57,43 @@ function pathOfMessage(messageId: string): string {
   return `/api/v2/voicemail/messages/${encodeURIComponent(messageId)}`;
 }
 
+/** Ids of voicemails, each once, and what is said of those that cannot be asked for. */
+interface ListedVoicemails {
+  readonly ids: readonly string[];
+  readonly unread: readonly string[];
+}
+
 /** A conversation that Genesys does not know yet has none yet. */
-async function idsOrNone(get: () => Promise<JsonAnswer>): Promise<readonly string[]> {
+async function idsOrNone(get: () => Promise<JsonAnswer>): Promise<ListedVoicemails> {
   try {
-    return voicemailIds((await get()).body);
+    return listedVoicemails((await get()).body);
   } catch (thrown) {
-    if (thrown instanceof Failure && thrown.code === 'not-found') return [];
+    if (thrown instanceof Failure && thrown.code === 'not-found') return { ids: [], unread: [] };
     throw thrown;
   }
 }
 
 /** Of `participants[].callbacks[].voicemail.id`; each agent that it was offered to has it once more. */
-function voicemailIds(conversation: unknown): readonly string[] {
+function listedVoicemails(conversation: unknown): ListedVoicemails {
   const participants = Fields.in(conversation)?.array('participants') ?? [];
   const callbacks = participants.flatMap((participant) => Fields.in(participant)?.array('callbacks') ?? []);
-  return [...new Set(callbacks.flatMap((callback) => usableId(Fields.in(callback)?.fields('voicemail'))))];
+  const voicemails = callbacks.map((callback) => Fields.in(callback)?.raw('voicemail') ?? undefined);
+  const ids = new Set<string>();
+  const unread: string[] = [];
+  for (const [index, voicemail] of voicemails.entries()) {
+    if (voicemail === undefined || isNone(voicemail)) continue;
+    const id = idOf(Fields.in(voicemail));
+    if (id === undefined) unread.push(`the voicemail of callback ${String(index + 1)} has no usable id`);
+    else ids.add(id);
+  }
+  return { ids: [...ids], unread };
 }
 
 /** `uploadStatus` is pending, complete, failed, timeout or none: where there will be something, its media waits by itself. */
-function usableId(voicemail: Fields | undefined): readonly string[] {
-  if (voicemail === undefined || voicemail.text('uploadStatus')?.toLowerCase() === 'none') return [];
-  try {
-    return [parseId(voicemail.raw('id'), 'voicemail.id')];
-  } catch {
-    return [];
-  }
+function isNone(voicemail: unknown): boolean {
+  const fields = Fields.in(voicemail);
+  const status = fields?.text('uploadStatus')?.toLowerCase();
+  return status === 'none' || (fields !== undefined && status === undefined && (fields.raw('id') ?? null) === null);
 }
 
 /** When it was left. @throws Failure `gone`, `not-found` (of another conversation), `not-ready`, `upstream-error` */
@@ -107,9 +120,9 @@ function parseMediaUrl(answer: JsonAnswer, messageId: string): URL {
   throw new Failure('upstream-error', 'Genesys answered with a media URL that is none.');
 }
 
-function idOf(fields: Fields): string | undefined {
+function idOf(fields: Fields | undefined): string | undefined {
   try {
-    return parseId(fields.raw('id'), 'id');
+    return parseId(fields?.raw('id'), 'id');
   } catch {
     return undefined;
   }

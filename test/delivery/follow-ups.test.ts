@@ -74,7 +74,7 @@ async function setUp(options: { keepsDetails?: boolean; notifies?: boolean } = {
           },
           voicemailsOf: async () => {
             await around.listing();
-            return [];
+            return { recordings: [], isComplete: false, lacking: undefined };
           },
           locate: () => assert.fail('the pipeline does that'),
           check: async () => undefined,

@@ -55,7 +55,7 @@ async function begin(
     lacking: lackingAt(Date.now() - startMs),
   });
   const genesys =
-    kind === 'recordings' ? { recordingsOf, voicemailsOf: other } : { recordingsOf: other, voicemailsOf: list };
+    kind === 'recordings' ? { recordingsOf, voicemailsOf: other } : { recordingsOf: other, voicemailsOf: recordingsOf };
   const publish = async (messages: readonly Message[]): Promise<void> => {
     published.push(...messages.map((message) => (message.kind === 'recording' ? message.recordingId : '?')));
   };
@@ -182,6 +182,26 @@ test('one that can never be read in full costs no look more, and says so with th
   await course.until(100 * HOUR);
   assert.deepEqual([course.looks, course.lacking()], [[0, 30, 240, 4320], UNREAD]);
   assert.equal((await course.archive.waitingOf(CONVERSATION, running))?.code, UNREAD.code);
+});
+
+test('a voicemail that can never be asked for is said with each look, and outlives that there are no recordings', async (t) => {
+  const voicemails = await begin(
+    t,
+    () => [],
+    'voicemails',
+    () => UNREAD,
+  );
+  await voicemails.until(100 * HOUR);
+  assert.equal(voicemails.lacking(), UNREAD);
+  t.mock.timers.reset();
+  const course = await begin(t, () => []);
+  await course.until(71 * HOUR);
+  // As the last look at its voicemails ends.
+  const record = { ...failed('x')[1], recordingId: null, code: UNREAD.code, reason: UNREAD.message };
+  await course.archive.recordFailure(CONVERSATION, record, running);
+  await course.until(100 * HOUR);
+  assert.deepEqual(await statusesOf(course), ['failed']);
+  assert.equal(await course.archive.waitingOf(CONVERSATION, running), undefined);
 });
 
 test('a failure from before the event is no answer to it', async (t) => {

@@ -470,7 +470,7 @@ test('whatever is asked of Genesys exists in the SDK, with its method and its qu
   t.after(() => Promise.all([genesys, census, inquiry, ...inspections].map((each) => each.close())));
   for (const recording of [
     ...(await genesys.recordingsOf(CONVERSATION, t.signal)).recordings,
-    ...(await genesys.voicemailsOf(CONVERSATION, t.signal)),
+    ...(await genesys.voicemailsOf(CONVERSATION, t.signal)).recordings,
   ])
     assert.ok((await genesys.locate(recording, 'worker', t.signal)).files.length > 0);
   assert.ok(await genesys.conversations.conversation(CONVERSATION, t.signal));

@@ -15,6 +15,7 @@ const LEFT: SimulatedVoicemail = {
   conversationId: C,
   file: { channel: 'S', contentType: 'audio/ogg', bytes: BYTES },
 };
+const NONE = { recordings: [], isComplete: false, lacking: undefined };
 const RECORDING = { recordingId: `voicemail-${V}`, conversationId: C };
 
 test('the voicemails of a conversation are recordings of it, each once, whoever they were offered to', async (t) => {
@@ -23,18 +24,18 @@ test('the voicemails of a conversation are recordings of it, each once, whoever 
   server.addVoicemail({ ...LEFT, messageId: W.toUpperCase(), uploadStatus: 'pending' });
   server.addVoicemail({ ...LEFT, messageId: 'nothing', uploadStatus: 'none' });
   server.addVoicemail({ ...LEFT, messageId: 'elsewhere', conversationId: 'D' });
-  assert.deepEqual(await genesys.voicemailsOf(C, signal), [
-    RECORDING,
-    { recordingId: `voicemail-${W}`, conversationId: C },
-  ]);
+  assert.deepEqual(await genesys.voicemailsOf(C, signal), {
+    recordings: [RECORDING, { recordingId: `voicemail-${W}`, conversationId: C }],
+    isComplete: false,
+    lacking: undefined,
+  });
   assert.equal(server.requests('conversation:*').length, 1);
 });
 
 test('a conversation without voicemail, or one that is not known yet, has none', async (t) => {
   const { server, genesys, signal } = await setUp(t);
   server.addConversation('C');
-  assert.deepEqual(await genesys.voicemailsOf('C', signal), []);
-  assert.deepEqual(await genesys.voicemailsOf('unknown', signal), []);
+  for (const id of ['C', 'unknown']) assert.deepEqual(await genesys.voicemailsOf(id, signal), NONE);
 });
 
 test('odd participants and callbacks spoil nothing (C10)', async (t) => {
@@ -46,18 +47,35 @@ test('odd participants and callbacks spoil nothing (C10)', async (t) => {
     5,
     {},
     { callbacks: 'x' },
-    { callbacks: [null, 7, {}, { voicemail: 3 }, { voicemail: { id: '../x' } }] },
+    { callbacks: [null, 7, {}, { voicemail: null }, { voicemail: {} }, { voicemail: { uploadStatus: 'none' } }] },
   ];
   for (const participants of [
     [...odd, { callbacks: [callback] }],
     [{ callbacks: [callback, null] }, ...odd],
   ]) {
     server.fault('conversation:C', `body:text:${JSON.stringify({ participants })}`);
-    assert.deepEqual(await genesys.voicemailsOf('C', signal), [{ ...RECORDING, conversationId: 'C' }]);
+    const recordings = [{ ...RECORDING, conversationId: 'C' }];
+    assert.deepEqual(await genesys.voicemailsOf('C', signal), { ...NONE, recordings });
   }
   for (const body of ['{}', '{"participants":null}', '[]']) {
     server.fault('conversation:C', `body:text:${body}`);
-    assert.deepEqual(await genesys.voicemailsOf('C', signal), [], body);
+    assert.deepEqual(await genesys.voicemailsOf('C', signal), NONE, body);
+  }
+});
+
+test('a voicemail that cannot be asked for is named, and keeps the others from nothing', async (t) => {
+  const { server, genesys, signal } = await setUp(t);
+  server.addConversation('C');
+  const callback = { voicemail: { id: V, uploadStatus: 'complete' } };
+  for (const voicemail of [3, { id: '../x' }, { uploadStatus: 'complete' }, { id: null, uploadStatus: 'pending' }]) {
+    server.fault(
+      'conversation:C',
+      `body:text:${JSON.stringify({ participants: [{ callbacks: [{ voicemail }, callback] }] })}`,
+    );
+    const { recordings, lacking } = await genesys.voicemailsOf('C', signal);
+    assert.deepEqual(recordings, [{ ...RECORDING, conversationId: 'C' }]);
+    assert.equal(lacking?.code, 'upstream-error');
+    assert.match(lacking.message, /cannot be read in full \(the voicemail of callback 1 has no usable id\)/);
   }
 });
 

@@ -95,7 +95,7 @@ test('20,000 conversations a day, a third unrecorded, need at most 150 calls a m
           lacking: undefined,
         };
       },
-      voicemailsOf: async () => [],
+      voicemailsOf: async () => ({ recordings: [], isComplete: false, lacking: undefined }),
       locate: () => assert.fail('the pipeline does that'),
       check: async () => undefined,
       close: async () => undefined,
