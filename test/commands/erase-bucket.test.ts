@@ -122,6 +122,25 @@ test('a policy that comes in between keeps all of it, and the mark is taken back
   );
 });
 
+for (const reason of ['forbidden', 'objectUnderActiveHold'])
+  test(`a flag that comes in between keeps all of it, however Cloud Storage says so: ${reason}`, async (t) => {
+    const scene = await setUp(t);
+    await scene.store(R1);
+    const { server } = scene;
+    const before = await scene.names();
+    server.store.heldReason = reason;
+    server.gate = ({ operation, name }) => {
+      if (operation !== 'insert' || !name.includes('/erased/')) return undefined;
+      for (const object of server.store.objects.values())
+        if (object.name.includes('/recordings/')) server.store.hold(object, true);
+      return undefined;
+    };
+    const kept = await scene.run('erase', '--recording', 'c1/r1', '--reason', 'x', '--confirm', '1');
+    assert.equal(kept.code, 4, kept.stdout + kept.stderr);
+    assert.match(kept.stdout, /^held {5}c1\/r1 /m);
+    assert.deepEqual(await scene.names(), before);
+  });
+
 test('a hold that is not ours (event-based, of another tool) is named and honoured', async (t) => {
   const scene = await setUp(t);
   await scene.store(R1);

@@ -54,9 +54,15 @@ export function isWithoutSoftDelete(refusal: Refusal): boolean {
   return refusal.status === 400 && /soft delete policy is required/i.test(refusal.message);
 }
 
-/** A retention policy of the bucket or object, or a hold: deleting or replacing has to wait, nothing is misconfigured. */
-export function isRetained(refusal: Refusal): boolean {
-  return refusal.status === 403 && /retention|objectUnderActiveHold/i.test(refusal.reason);
+/**
+ * A retention of the bucket or object, or a hold: deleting or replacing has to wait, nothing is misconfigured. The reason of a hold
+ * is documented as `objectUnderActiveHold` and was seen as `forbidden`, which a missing right has too: then the words tell.
+ */
+export function isRetained({ status, reason, message }: Refusal): boolean {
+  if (status !== 403) return false;
+  return (
+    /retention|objectUnderActiveHold/i.test(reason) || /\bunder active .*\bhold\b|'s retention policy\b/i.test(message)
+  );
 }
 
 /** `misconfigured` for what the operator has to change, `archive-unavailable` for what passes, else `internal`. */

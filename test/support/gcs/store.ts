@@ -76,6 +76,8 @@ export class GcsStore {
   versioning = false;
   /** Seconds for which whatever is removed can be restored; 0: not at all. */
   softDeleteS = 0;
+  /** Why what is held may not be removed: documented as `objectUnderActiveHold`, seen as this. */
+  heldReason = 'forbidden';
   /** Whether somebody with the right to it may remove recordings. */
   mayErase = false;
   readonly noncurrent: StoredObject[] = [];
@@ -199,7 +201,11 @@ export class GcsStore {
 
   #demandFree(object: StoredObject): void {
     if (object.temporaryHold)
-      throw new GcsError(403, 'objectUnderActiveHold', `Object '${object.name}' is under active Temporary hold.`);
+      throw new GcsError(
+        403,
+        this.heldReason,
+        `Object '${object.name}' is under active Temporary hold and cannot be deleted, overwritten or archived until hold is removed.`,
+      );
     if (object.retainUntil !== undefined && Date.parse(object.retainUntil) > Date.now())
       throw new GcsError(403, 'retentionPolicyNotMet', `Object '${object.name}' is subject to a retention policy.`);
   }
