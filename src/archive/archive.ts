@@ -162,7 +162,7 @@ export interface Archive {
    * bucket, a file named `held` beside them in a folder. False where nothing lies there: then nothing is held.
    */
   flag(recording: Recording, held: boolean, signal: AbortSignal): Promise<boolean>;
-  /** Until when a retention policy of the store keeps the WebM that `find` found; ISO 8601, UTC; undefined where none does. Asks once. */
+  /** Until when a lock, or a retention policy of the store, keeps the WebM that `find` found; ISO 8601, UTC; undefined where none does. Asks once. */
   retainedUntil(manifest: Manifest, signal: AbortSignal): Promise<string | undefined>;
   /** What of a recording or a conversation lies there; `days` as for `erase`. Of the index nothing is counted. */
   remains(removable: Removable, signal: AbortSignal): Promise<Remains>;

@@ -86,7 +86,7 @@ export abstract class ObjectArchive {
     const recording = recordingOf(manifest);
     const name = levelsName(recording);
     await this.requireNotErased(recording, signal);
-    const isNew = await this.objects.put(name, bytes, signal);
+    const isNew = await this.placeLevels(recording, bytes, signal);
     try {
       await this.requireNotErased(recording, signal);
     } catch (error) {
@@ -95,6 +95,11 @@ export abstract class ObjectArchive {
       throw error;
     }
     return isNew;
+  }
+
+  /** See {@link Archive.putLevels}. */
+  protected placeLevels(recording: Recording, bytes: Uint8Array, signal: AbortSignal): Promise<boolean> {
+    return this.objects.put(levelsName(recording), bytes, signal);
   }
 
   recordFailure(subject: Subject, record: FailureRecord, signal: AbortSignal): Promise<void> {

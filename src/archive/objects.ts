@@ -31,7 +31,7 @@ export interface Generation {
   readonly isLive: boolean;
   /** It carries a hold, whoever set it. */
   readonly isHeld: boolean;
-  /** A retention policy keeps it until then; ISO 8601, UTC. */
+  /** A lock of its own, or a retention policy, keeps it until then; ISO 8601, UTC. */
   readonly retainedUntil: string | undefined;
 }
 

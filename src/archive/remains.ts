@@ -7,7 +7,7 @@ export interface Remains {
   readonly sizeBytes: number;
   /** One of them carries a hold, whoever set it. */
   readonly isHeld: boolean;
-  /** A retention policy keeps the last of them until then; ISO 8601, UTC. */
+  /** A lock or a retention policy keeps the last of them until then; ISO 8601, UTC. */
   readonly retainedUntil: string | undefined;
   /** Asked where nothing lies there: what was removed can be restored until then (soft delete); ISO 8601, UTC. */
   readonly recoverableUntil: string | undefined;
@@ -22,7 +22,7 @@ export type Erasure =
   | { readonly state: 'gone' }
   /** Removed, but Cloud Storage can restore it until then: it is not erased before. */
   | { readonly state: 'recoverable'; readonly until: string }
-  /** Nothing was removed: a hold or a retention policy keeps it. */
+  /** Nothing was removed: a hold, a lock or a retention policy keeps it. */
   | { readonly state: 'kept' };
 
 /** `days` are known from elsewhere: an erasure that was begun, a listing. */

@@ -132,8 +132,7 @@ const WHAT = {
     'cases' in planned && planned.cases.length > 0
       ? `held by ${planned.cases.join(', ')}: only once that is released. What it holds:  archiver hold ${planned.cases[0] ?? ''} --list`
       : 'carries a hold that is not ours: gcloud storage objects update --no-temporary-hold, or --no-event-based-hold, releases it',
-  locked: (planned: Planned) =>
-    `locked by a retention policy until ${('until' in planned && planned.until) || 'its end'}`,
+  locked: (planned: Planned) => `locked until ${('until' in planned && planned.until) || 'its end'}`,
 } as const;
 
 function bytesText(bytes: number): string {
@@ -234,7 +233,7 @@ function endLine(end: ErasureEnd): string {
   const what = textOfSubject(end.subject);
   if (end.state === 'recoverable') return `removed  ${what}  recoverable until ${end.until}`;
   if (end.state === 'gone') return `gone     ${what}`;
-  return `held     ${what}  ${end.cases.length > 0 ? `by ${end.cases.join(', ')}` : 'by a retention policy or a hold that is not ours'}`;
+  return `held     ${what}  ${end.cases.length > 0 ? `by ${end.cases.join(', ')}` : 'by a lock or a hold that is not ours'}`;
 }
 
 function outcomeText(
@@ -244,6 +243,6 @@ function outcomeText(
   const parts = [`${String(gone)} gone`];
   if (recoverable > 0)
     parts.push(`${String(recoverable)} removed but recoverable until ${until} (soft delete): not erased before that`);
-  if (held > 0) parts.push(`${String(held)} not erased: a hold came in between`);
+  if (held > 0) parts.push(`${String(held)} not erased: a hold or a lock came in between`);
   return `${parts.join(', ')}.`;
 }

@@ -23,6 +23,12 @@ export type QueueConfig =
       readonly subscription: string | undefined;
     };
 
+/** For how long what is stored of a recording can be neither removed nor replaced, by anybody. */
+export interface LockConfig {
+  readonly days: number;
+  readonly mode: ChoiceOf<'LOCK_MODE'>;
+}
+
 export type ArchiveConfig =
   | {
       readonly kind: 'folder';
@@ -38,6 +44,8 @@ export type ArchiveConfig =
       readonly apiEndpoint: string | undefined;
       /** Where signed links point to, `https://host`; undefined for Cloud Storage itself, which has the bucket in the path. */
       readonly linkHost: string | undefined;
+      /** undefined where nothing is locked. */
+      readonly lock: LockConfig | undefined;
     };
 
 export interface Config {
@@ -194,15 +202,18 @@ function readArchive(read: Reader, linkLifetimeS: number): ArchiveConfig {
   const linkKeys = (): readonly Key[] => keysInUse(keys.now, linkLifetimeS * 1000, Date.now());
   const apiEndpoint = read.url('GCS_API_ENDPOINT');
   const linkHost = readLinkHost(read);
+  const lock = readLock(read);
   const path = /^file:(.+)$/s.exec(value)?.[1];
   if (path !== undefined) {
     checkPath(path, { name: 'ARCHIVE_URL', scheme: 'file' }, read);
+    if (lock !== undefined)
+      read.problem('LOCK_DAYS', 'a folder cannot lock what lies in it: unset it, or let ARCHIVE_URL name a bucket');
     return folderAt(path, linkKeys, linkLifetimeS);
   }
   const match = /^gs:\/\/([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])(?:\/([^?#]*))?$/.exec(value);
   if (match?.[1] !== undefined) {
     const prefix = (match[2] ?? '').replace(/^\/+|\/+$/g, '');
-    return { kind: 'bucket', bucket: match[1], prefix, apiEndpoint, linkHost };
+    return { kind: 'bucket', bucket: match[1], prefix, apiEndpoint, linkHost, lock };
   }
   read.problem('ARCHIVE_URL', 'expected file:PATH or gs://BUCKET/PREFIX');
   return folderAt('', linkKeys, linkLifetimeS);
@@ -217,6 +228,13 @@ function folderAt(path: string, linkKeys: () => readonly Key[], linkLifetimeS: n
       return linkKeys().map((key) => key.secret);
     },
   };
+}
+
+function readLock(read: Reader): LockConfig | undefined {
+  const mode = read.choice('LOCK_MODE');
+  if (read.isSet('LOCK_DAYS')) return { days: read.count('LOCK_DAYS'), mode };
+  if (mode === 'locked') read.problem('LOCK_MODE', 'there is nothing to lock: set LOCK_DAYS as well');
+  return undefined;
 }
 
 const STORAGE_HOST: string = VARIABLES.GCS_LINK_HOST.default;

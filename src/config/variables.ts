@@ -194,6 +194,22 @@ export const VARIABLES = {
     default: 'no',
     meaning: '`yes` keeps the media bit-exact beside the WebM',
   },
+  LOCK_DAYS: {
+    part: 'archive',
+    kind: 'count',
+    min: 1,
+    max: 36_500,
+    otherwise: 'none',
+    meaning:
+      'in a bucket with object retention: for so many days from when it was archived nobody can remove or replace a recording',
+  },
+  LOCK_MODE: {
+    part: 'archive',
+    kind: 'choice',
+    choices: ['unlocked', 'locked'],
+    default: 'unlocked',
+    meaning: '`locked`: nobody can ever shorten that, whatever their rights; what is stored so stays so',
+  },
   ARCHIVE_ON_LISTEN: {
     part: 'archive',
     kind: 'switch',

@@ -135,7 +135,7 @@ async function eraseSeen(
       <h1>${held === 0 ? 'It is erased' : 'Not all of it is erased'}</h1>
       <p>
         ${plural(gone, 'is', 'are')} gone for good: ${wordsOfSubject(subject)}.
-        ${held > 0 && html`${plural(held, 'was', 'were')} held in the last moment, and stay.`}
+        ${held > 0 && html`${plural(held, 'was', 'were')} held or locked in the last moment, and stay.`}
       </p>
       <p class="acts"><a class="btn pri" href="/console/find">To the list</a></p>
     </section>`,

@@ -32,6 +32,7 @@ export function storageProbes({ archive, inspection }: StorageNeeds): readonly P
 const NEEDED = ['storage.objects.create', 'storage.objects.get', 'storage.objects.list'];
 
 function bucketProbes(inspection: BucketInspection): readonly Probe[] {
+  const { lock } = inspection;
   return [
     {
       ...google,
@@ -44,6 +45,7 @@ function bucketProbes(inspection: BucketInspection): readonly Probe[] {
       after: ['bucket-rights'],
       look: async (signal) => judgeSettings(await inspection.settings(signal)),
     },
+    ...(lock === undefined ? [] : [lockProbe(inspection, lock)]),
     {
       ...google,
       name: 'links',
@@ -70,12 +72,13 @@ function judgeMissing(missing: readonly string[]): Opinion {
   );
 }
 
+const NOT_SEEN: Opinion = {
+  state: 'skipped',
+  found: 'not seen without storage.buckets.get (roles/storage.legacyBucketReader on the bucket)',
+};
+
 function judgeSettings(settings: BucketFacts | undefined): Opinion | readonly Opinion[] {
-  if (settings === undefined)
-    return {
-      state: 'skipped',
-      found: 'not seen without storage.buckets.get (roles/storage.legacyBucketReader on the bucket)',
-    };
+  if (settings === undefined) return NOT_SEEN;
   const judges = [judgeRetention, judgeHolds, judgeRecovery, judgePublic];
   const doubts = judges.flatMap((judge) => judge(settings) ?? []);
   return doubts.length > 0 ? doubts : well(`${settings.location}, as it should be`);
@@ -85,7 +88,38 @@ function judgeRetention({ retention }: BucketFacts): Opinion | undefined {
   if (retention === undefined) return undefined;
   return worthALook(
     `the bucket keeps every object for ${String(Math.round(retention.seconds / DAY_S))} days${retention.isLocked ? ', locked' : ''}`,
-    'Lock recordings/ by object retention instead: under a policy of the whole bucket no failure, wait or hold can be removed before it ends.',
+    'Lock recordings/ by object retention instead (LOCK_DAYS; terraform: lock_days): under a policy of the whole bucket no failure, wait or hold can be removed before it ends.',
+  );
+}
+
+const LOCKING = 'storage.objects.setRetention';
+
+function lockProbe(inspection: BucketInspection, { days, mode }: NonNullable<BucketInspection['lock']>): Probe {
+  const look = async (signal: AbortSignal): Promise<Opinion> => {
+    const [missing] = await inspection.missingOf([LOCKING], signal);
+    if (missing !== undefined)
+      return unlocked(`this account lacks ${missing}`, 'Grant it a role with that right under recordings/');
+    const settings = await inspection.settings(signal);
+    if (settings === undefined) return NOT_SEEN;
+    if (!settings.hasObjectRetention)
+      return unlocked(
+        'object retention is not enabled on the bucket',
+        'Enable it (Cloud console: the bucket, Protection, Object retention)',
+      );
+    if (settings.holdsByDefault)
+      return unlocked(
+        'the bucket holds every new object, which rules a lock out',
+        'Turn its default event-based hold off',
+      );
+    return well(`each recording is kept for ${String(days)} days (${mode})`);
+  };
+  return { ...google, name: 'lock', after: ['bucket-rights'], look };
+}
+
+function unlocked(found: string, next: string): Opinion {
+  return broken(
+    found,
+    `${next} (terraform: lock_days), or unset LOCK_DAYS: until then nothing is archived, and all of it waits.`,
   );
 }
 

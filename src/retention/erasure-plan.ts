@@ -16,7 +16,7 @@ export type Planned = Removable & { readonly remains: Remains } & (
     /** Nothing is left of it but what Cloud Storage can restore until then. */
     | { readonly state: 'before'; readonly until: string | undefined }
     | { readonly state: 'held'; readonly cases: readonly string[] }
-    /** By a retention policy. */
+    /** By itself, or by a retention policy of the bucket. */
     | { readonly state: 'locked'; readonly until: string }
   );
 

@@ -27,7 +27,7 @@ export interface ErasureNeeds {
   readonly now?: () => Date;
 }
 
-/** `cases` may be none: something else keeps it, a retention policy or a hold that is not ours. */
+/** `cases` may be none: something else keeps it, a lock or a hold that is not ours. */
 interface YieldedToHold {
   readonly state: 'held';
   readonly cases: readonly string[];
@@ -54,14 +54,19 @@ export async function* eraseAll(
     }
     await forgetInIndex(begun, needs, signal);
     for (const one of begun) yield { subject: one.subject, ...(await endErasure(one, needs, signal)) };
-    if (needs.looksAgain) for (const one of begun) await removeLate(one, needs.archive, signal);
+    if (!needs.looksAgain) continue;
+    for (const one of begun) if (await isKeptLate(one, needs.archive, signal)) yield { subject: one.subject, ...KEPT };
   }
 }
 
-/** A worker that had looked for the mark just before it was written. Where a hold lies instead, nothing is begun any more. */
-async function removeLate(item: Removable, archive: Archive, signal: AbortSignal): Promise<void> {
-  if ((await erasedMark(item.subject, archive.notes, signal)) === undefined) return;
-  if ((await archive.remains(item, signal)).objects > 0) await archive.erase(item, signal);
+/** By a lock: its mark stays, so that nobody sees it, and a later run takes it. */
+const KEPT: YieldedToHold = { state: 'held', cases: [] };
+
+/** Of a worker that had looked for the mark just before it was written. Where a hold lies instead, nothing is begun any more. */
+async function isKeptLate(item: Removable, archive: Archive, signal: AbortSignal): Promise<boolean> {
+  if ((await erasedMark(item.subject, archive.notes, signal)) === undefined) return false;
+  if ((await archive.remains(item, signal)).objects === 0) return false;
+  return (await archive.erase(item, signal)).state === 'kept';
 }
 
 /** Up to the point from which it can only go on. */

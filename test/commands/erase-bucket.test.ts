@@ -3,6 +3,7 @@ import { test, type TestContext } from 'node:test';
 import { partName } from '../../src/archive/day-index.ts';
 import { archivedRow, encodeIndexRow, failedRow } from '../../src/archive/index-row.ts';
 import { detailsName } from '../../src/archive/details.ts';
+import type { LockConfig } from '../../src/config/config.ts';
 import { PREFIX } from '../support/archive/bucket.ts';
 import { failureOf } from '../support/archive/content.ts';
 import { found } from '../support/archive/found.ts';
@@ -16,8 +17,8 @@ const NUMBER = '+491701234567';
 
 type BucketScene = ArchiveScene & { readonly server: GcsServer };
 
-async function setUp(t: TestContext): Promise<BucketScene> {
-  const scene = await openBucketScene();
+async function setUp(t: TestContext, lock?: LockConfig): Promise<BucketScene> {
+  const scene = await openBucketScene(lock);
   t.after(() => scene.close());
   const { server } = scene;
   assert.ok(server !== undefined);
@@ -140,6 +141,60 @@ for (const reason of ['forbidden', 'objectUnderActiveHold'])
     assert.match(kept.stdout, /^held {5}c1\/r1 /m);
     assert.deepEqual(await scene.names(), before);
   });
+
+const LOCK = { days: 30, mode: 'locked' } as const;
+const daysAgo = (days: number): string => new Date(Date.now() - days * 86_400_000).toISOString();
+
+test('a lock of the recordings themselves: exit 4 until it ends, nothing changes; what it has ended for goes, also by age', async (t) => {
+  const scene = await setUp(t, LOCK);
+  const finishedAt = daysAgo(29);
+  await scene.store(R1, { finishedAt });
+  await scene.store({ ...R1, recordingId: 'r2' }, { finishedAt });
+  scene.server.store.endLocks(`${PREFIX}/recordings/c1/r2/`);
+  const before = await scene.names();
+  const until = new Date(Date.parse(finishedAt) + LOCK.days * 86_400_000).toISOString();
+  const refused = await scene.run('erase', '--conversation', 'c1', '--reason', 'x', '--confirm', '2');
+  assert.equal(refused.code, 4, refused.stdout);
+  assert.ok(refused.stdout.includes(`recording     c1/r1  locked until ${until}\n`), refused.stdout);
+  assert.match(refused.stdout, /^Nothing was erased: 1 of these are held or locked/m);
+  assert.deepEqual(await scene.names(), before);
+  const byAge = await scene.run('erase', '--older-than', '30d', '--reason', 'x', '--confirm', '1');
+  assert.equal(byAge.code, 0, byAge.stdout + byAge.stderr);
+  assert.deepEqual(
+    (await scene.names()).filter((name) => name.startsWith('recordings/')),
+    before.filter((name) => name.startsWith('recordings/c1/r1/')),
+  );
+});
+
+test('a locked WebM that a worker laid in the last moment of an erasure: said, seen by nobody, and gone once its lock ends', async (t) => {
+  const scene = await setUp(t, LOCK);
+  await scene.store(R1, { finishedAt: daysAgo(29) });
+  const { server } = scene;
+  server.store.endLocks(`${PREFIX}/recordings/`);
+  const late = `${PREFIX}/recordings/c1/r1/recording.webm`;
+  const made = server.store.objects.get(late);
+  assert.ok(made !== undefined);
+  server.gate = ({ operation, name }) => {
+    if (operation !== 'insert' || !/\.erased\./.test(name)) return undefined;
+    const retainUntilTime = new Date(Date.now() + 86_400_000).toISOString();
+    server.put(late, Buffer.concat(made.parts), { ...made, retention: { mode: 'Locked', retainUntilTime } });
+    server.gate = undefined;
+    return undefined;
+  };
+  const line = ['erase', '--recording', 'c1/r1', '--reason', 'x', '--confirm', '1'];
+  const erased = await scene.run(...line);
+  assert.equal(erased.code, 4, erased.stdout + erased.stderr);
+  assert.match(erased.stdout, /^held {5}c1\/r1 {2}by a lock or a hold that is not ours$/m);
+  assert.ok(server.names().includes(late));
+  await assert.rejects(scene.archive.find(R1, signal()), { code: 'erased' });
+  assert.match((await scene.run('verify')).stdout, /^undead .*c1\.r1/m);
+  const again = await scene.run(...line);
+  assert.equal(again.code, 4);
+  assert.match(again.stdout, /c1\/r1 {2}locked until 20/);
+  server.store.endLocks(late);
+  assert.equal((await scene.run(...line)).code, 0);
+  assert.ok(!server.names().includes(late));
+});
 
 test('a hold that is not ours (event-based, of another tool) is named and honoured', async (t) => {
   const scene = await setUp(t);

@@ -100,6 +100,8 @@ test('every problem is named at once, each with what to do (PR-08)', () => {
     GCS_LINK_HOST: 'https://media.example.com',
     TRANSCODE_SLOTS: '0',
     LINK_LIFETIME_S: '604801',
+    LOCK_DAYS: '36501',
+    LOCK_MODE: 'Locked',
     MAX_MEDIA_BYTES: '-1',
     MAX_DURATION_S: '1e3',
     LOG_LEVEL: 'verbose',
@@ -116,6 +118,8 @@ test('every problem is named at once, each with what to do (PR-08)', () => {
     'GENESYS_RECORDING_API',
     'GENESYS_REGION',
     'LINK_LIFETIME_S',
+    'LOCK_DAYS',
+    'LOCK_MODE',
     'LOG_LEVEL',
     'MAX_DURATION_S',
     'MAX_MEDIA_BYTES',
@@ -349,8 +353,38 @@ test('a topic without a subscription is enough to publish, not to work', () => {
   });
 });
 
+test('a bucket locks recordings for whole days, a folder locks nothing, and a mode alone has nothing to lock', () => {
+  const bucket = { ...ENOUGH, ARCHIVE_URL: 'gs://abc' };
+  const lockOf = (env: Readonly<Record<string, string>>): unknown => {
+    const { archive } = read({ ARCHIVE_URL: 'gs://abc', ...env });
+    return archive.kind === 'bucket' ? archive.lock : assert.fail('no bucket');
+  };
+  assert.equal(lockOf({}), undefined);
+  assert.equal(lockOf({ LOCK_MODE: 'unlocked' }), undefined);
+  assert.deepEqual(lockOf({ LOCK_DAYS: '1' }), { days: 1, mode: 'unlocked' });
+  assert.deepEqual(lockOf({ LOCK_DAYS: '36500', LOCK_MODE: 'locked' }), { days: 36_500, mode: 'locked' });
+  for (const LOCK_DAYS of ['0', '36501', '-1', '1.5', '30d', 'forever'])
+    assert.deepEqual(problemsOf({ ...bucket, LOCK_DAYS }), ['LOCK_DAYS: expected a whole number from 1 to 36500.']);
+  assert.deepEqual(problemsOf({ ...bucket, LOCK_DAYS: '1', LOCK_MODE: 'yes' }), [
+    'LOCK_MODE: expected "unlocked" or "locked".',
+  ]);
+  assert.deepEqual(problemsOf({ ...bucket, LOCK_MODE: 'locked' }), [
+    'LOCK_MODE: there is nothing to lock: set LOCK_DAYS as well.',
+  ]);
+  for (const command of ['serve', 'worker', 'backfill'] as const)
+    assert.deepEqual(problemsOf({ ...ENOUGH, ARCHIVE_URL: 'file:/srv/archive', LOCK_DAYS: '30' }, command).slice(-1), [
+      'LOCK_DAYS: a folder cannot lock what lies in it: unset it, or let ARCHIVE_URL name a bucket.',
+    ]);
+});
+
 test('ARCHIVE_URL names a folder or a bucket, with or without a prefix', () => {
-  const bucket = { kind: 'bucket', bucket: 'my-bucket.1', apiEndpoint: undefined, linkHost: undefined } as const;
+  const bucket = {
+    kind: 'bucket',
+    bucket: 'my-bucket.1',
+    apiEndpoint: undefined,
+    linkHost: undefined,
+    lock: undefined,
+  } as const;
   const good: readonly (readonly [string, Config['archive']])[] = [
     ['file:/srv/archive', { kind: 'folder', path: '/srv/archive', linkKeys: [], linkLifetimeS: 900 }],
     ['gs://my-bucket.1', { ...bucket, prefix: '' }],

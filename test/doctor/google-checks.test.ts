@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { BucketInspection } from '../../src/archive/bucket/inspection.ts';
+import type { LockConfig } from '../../src/config/config.ts';
 import type { Check } from '../../src/doctor/check.ts';
 import { queueProbes, storageProbes } from '../../src/doctor/google-checks.ts';
 import { Failure } from '../../src/failure.ts';
@@ -9,7 +10,7 @@ import { type BucketHarness, openBucketHarness, PREFIX } from '../support/archiv
 import { examined, troubles } from '../support/doctor.ts';
 
 interface Scene extends BucketHarness {
-  examine(): Promise<readonly Check[]>;
+  examine(lock?: LockConfig): Promise<readonly Check[]>;
 }
 
 async function setUp(t: TestContext): Promise<Scene> {
@@ -17,9 +18,9 @@ async function setUp(t: TestContext): Promise<Scene> {
   t.after(() => harness.close());
   const { server, archive } = harness;
   return Object.assign(harness, {
-    async examine() {
+    async examine(lock?: LockConfig) {
       const config = { kind: 'bucket', bucket: server.bucket, prefix: PREFIX, apiEndpoint: server.url } as const;
-      const inspection = new BucketInspection({ ...config, linkHost: undefined });
+      const inspection = new BucketInspection({ ...config, linkHost: undefined, lock });
       try {
         return await examined(storageProbes({ archive, inspection }));
       } finally {
@@ -63,7 +64,7 @@ const FAULTS: readonly {
   {
     what: 'a retention policy of the whole bucket',
     arrange: ({ server }) => set(server, { retentionPolicy: { retentionPeriod: '220752000', isLocked: false } }),
-    line: /^warn bucket-settings: the bucket keeps every object for 2555 days → Lock recordings\/ by object retention/,
+    line: /^warn bucket-settings: the bucket keeps every object for 2555 days → Lock recordings\/ by object retention instead \(LOCK_DAYS; /,
   },
   {
     what: 'a locked one',
@@ -97,6 +98,40 @@ const FAULTS: readonly {
   },
 ];
 
+test('a bucket that locks what is stored says for how long; one that cannot is broken, as far as LOCK_DAYS asks for it', async (t) => {
+  const scene = await setUp(t);
+  const { server } = scene;
+  const examine = async (): Promise<readonly string[]> => {
+    assert.deepEqual(
+      (await scene.examine()).filter(({ name, state }) => name === 'lock' || state === 'fail'),
+      [],
+    );
+    const checks = await scene.examine({ days: 30, mode: 'locked' });
+    return checks
+      .filter(({ name }) => name === 'lock')
+      .map(({ state, found, next }) => `${state}: ${found} → ${next ?? ''}`);
+  };
+  const cannot =
+    /^fail: object retention is not enabled on the bucket → Enable it .*, or unset LOCK_DAYS: until then nothing/;
+  assert.match((await examine()).join('\n'), cannot);
+  server.store.objectRetention = true;
+  assert.deepEqual(await examine(), ['ok: each recording is kept for 30 days (locked) → ']);
+  const { settings } = server;
+  server.settings = undefined;
+  assert.match((await examine()).join('\n'), /^skipped: not seen without storage\.buckets\.get/);
+  server.settings = settings;
+  set(server, { defaultEventBasedHold: true });
+  assert.match(
+    (await examine()).join('\n'),
+    /^fail: the bucket holds every new object, .* → Turn its default event-based hold off/,
+  );
+  server.withheld.add('storage.objects.setRetention');
+  assert.match(
+    (await examine()).join('\n'),
+    /^fail: this account lacks storage\.objects\.setRetention → Grant it a role/,
+  );
+});
+
 function set(server: Scene['server'], more: Readonly<Record<string, unknown>>): void {
   server.settings = { ...server.settings, ...more };
 }
@@ -129,6 +164,7 @@ test('a bucket that is not there is named, whoever asks', async (t) => {
     prefix: '',
     apiEndpoint: scene.server.url,
     linkHost: undefined,
+    lock: undefined,
   });
   t.after(() => inspection.close());
   const archive = scene.open({ bucket: 'another-bucket' });

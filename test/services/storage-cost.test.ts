@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { keyInEnvironment } from '../support/archive/bucket.ts';
+import { auditArchive } from '../support/gcs/audit.ts';
+import { auditLock } from '../support/gcs/lock.ts';
 import { startGcsServer, type GcsServer } from '../support/gcs/server.ts';
 import { startGenesysServer, type GenesysServer } from '../support/genesys/server.ts';
 import { FIXTURES, simulated } from '../support/media/fixtures.ts';
@@ -79,43 +81,54 @@ function costOf({ recordingId, conversationId }: Ids, server: GcsServer, from = 
   return { written, read, deleted, other: about.length - written - read - deleted };
 }
 
-test(
-  'a recording is four writes of a bucket with its levels; the index is one for all of a day',
-  HANG_GUARD,
-  async () => {
-    await using scene = await openScene();
-    const key = await keyInEnvironment();
-    const server = await startGcsServer({ signer: key.signer });
-    try {
-      const known = namesAreKnown(server);
-      const service = await scene.start({
-        ARCHIVE_URL: `gs://${server.bucket}/calls`,
-        GCS_API_ENDPOINT: server.url,
-        METADATA_SERVER_DETECTION: 'none',
-        GOOGLE_APPLICATION_CREDENTIALS: process.env['GOOGLE_APPLICATION_CREDENTIALS'] ?? '',
+for (const [what, lock] of [
+  ['', undefined],
+  [', also where it is locked', { days: 30, mode: 'locked' }],
+] as const)
+  test(
+    `a recording is four writes of a bucket with its levels${what}; the index is one for all of a day`,
+    HANG_GUARD,
+    async () => {
+      await using scene = await openScene();
+      const key = await keyInEnvironment();
+      const server = await startGcsServer({
+        signer: key.signer,
+        audits: [auditArchive({ ebml: true }), auditLock(lock)],
       });
-      await using running = service;
-      await known;
-      const all = [];
-      for (const _each of [1, 2, 3]) all.push(await archive(running, scene));
-      // WebM, the mark of its day, levels, manifest. Looked for once; whether it was erased is asked where it is not found, before it
-      // is stored and before it is shown. A failure and a wait that it may have had: deletes are free.
-      for (const ids of all) assert.deepEqual(costOf(ids, server), { written: 4, read: 4, deleted: 2, other: 0 });
-      const from = server.seen.length;
-      await running.stop();
-      // An erasure may have come since the lines were made, or while they are written: asked twice for all of them.
-      for (const ids of all) assert.deepEqual(costOf(ids, server, from), { written: 0, read: 0, deleted: 0, other: 0 });
-      const index = server.seen.slice(from).filter(({ name }) => /^calls\/(index|erased)\//.test(name));
-      assert.deepEqual(
-        index.map(({ operation, name }) => `${operation} ${name.split('/')[1] ?? ''}`),
-        ['list erased', 'media index', 'insert index', 'list erased'],
-      );
-    } finally {
-      await server.close();
-      await key.remove();
-    }
-  },
-);
+      server.store.objectRetention = lock !== undefined;
+      try {
+        const known = namesAreKnown(server);
+        const service = await scene.start({
+          ARCHIVE_URL: `gs://${server.bucket}/calls`,
+          GCS_API_ENDPOINT: server.url,
+          METADATA_SERVER_DETECTION: 'none',
+          GOOGLE_APPLICATION_CREDENTIALS: process.env['GOOGLE_APPLICATION_CREDENTIALS'] ?? '',
+          ...(lock === undefined ? {} : { LOCK_DAYS: String(lock.days), LOCK_MODE: lock.mode }),
+        });
+        await using running = service;
+        await known;
+        const all = [];
+        for (const _each of [1, 2, 3]) all.push(await archive(running, scene));
+        // WebM, the mark of its day, levels, manifest. Looked for once; whether it was erased is asked where it is not found, before it
+        // is stored and before it is shown. A failure and a wait that it may have had: deletes are free.
+        for (const ids of all) assert.deepEqual(costOf(ids, server), { written: 4, read: 4, deleted: 2, other: 0 });
+        const from = server.seen.length;
+        await running.stop();
+        // An erasure may have come since the lines were made, or while they are written: asked twice for all of them.
+        for (const ids of all)
+          assert.deepEqual(costOf(ids, server, from), { written: 0, read: 0, deleted: 0, other: 0 });
+        const index = server.seen.slice(from).filter(({ name }) => /^calls\/(index|erased)\//.test(name));
+        assert.deepEqual(
+          index.map(({ operation, name }) => `${operation} ${name.split('/')[1] ?? ''}`),
+          ['list erased', 'media index', 'insert index', 'list erased'],
+        );
+      } finally {
+        await server.close();
+        await key.remove();
+        server.assertSound();
+      }
+    },
+  );
 
 test('a recording is five inodes of a folder with its levels, and one for its conversation', HANG_GUARD, async () => {
   await using scene = await openScene();

@@ -1,6 +1,7 @@
 /** A Cloud Storage bucket → an archive: every object appears whole, checked and once, and nothing is ever replaced. */
 import { randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
+import type { LockConfig } from '../../config/config.ts';
 import type { Proxies } from '../../config/proxies.ts';
 import { Failure } from '../../failure.ts';
 import { keyOf, type Recording } from '../../recording.ts';
@@ -12,12 +13,13 @@ import { ObjectArchive } from '../object-archive.ts';
 import { isOf, parseManifest } from '../records.ts';
 import { createGoogleAuth, GoogleTokens } from './auth.ts';
 import { BucketClient } from './client.ts';
-import { completeRecording, type CommitNeeds } from './commit.ts';
+import { completeRecording, type CommitNeeds, placeLevels } from './commit.ts';
 import { BucketDeposit } from './deposit.ts';
 import { downloadStream, readObject } from './download.ts';
 import { insertObject } from './insert.ts';
 import { KnownNames } from './known-names.ts';
 import { LinkCache } from './links.ts';
+import { lastingOf } from './lock.ts';
 import {
   flagObject,
   listGenerations,
@@ -45,6 +47,8 @@ export interface BucketArchiveOptions {
   readonly sendTokens?: boolean | undefined;
   /** Clusters held in memory before they go to a staging object; 8 MiB unless told. */
   readonly holdBackBytes?: number | undefined;
+  /** Of what is stored of recordings from now on. */
+  readonly lock?: LockConfig | undefined;
   /** For a deployable that may only read (playback): nothing is completed, `check` writes nothing. */
   readonly readOnly?: boolean | undefined;
   /** Where links are signed without a key; the IAM Credentials API unless told. */
@@ -67,7 +71,8 @@ export function openBucketArchive(options: BucketArchiveOptions): BucketArchive 
 
 /**
  * Needs roles/storage.objectCreator and objectViewer on the bucket, and objectUser under staging/, failures/, waiting/ and listing/;
- * for reading alone objectViewer, and roles/iam.serviceAccountTokenCreator on itself for links.
+ * for reading alone objectViewer, and roles/iam.serviceAccountTokenCreator on itself for links; for a lock storage.objects.setRetention
+ * under recordings/, in a bucket whose object retention is enabled.
  */
 export class BucketArchive extends ObjectArchive implements Archive {
   readonly #options: BucketArchiveOptions;
@@ -121,7 +126,8 @@ export class BucketArchive extends ObjectArchive implements Archive {
   async begin(recording: Recording, signal: AbortSignal): Promise<Deposit> {
     signal.throwIfAborted();
     const holdBackBytes = this.#options.holdBackBytes ?? HOLD_BACK_BYTES;
-    return new BucketDeposit(recording, { ...this.#commitNeeds(), holdBackBytes, live: this.#live }, signal);
+    const { lock } = this.#options;
+    return new BucketDeposit(recording, { ...this.#commitNeeds(), lock, holdBackBytes, live: this.#live }, signal);
   }
 
   async read(manifest: Manifest, range: ByteRange | undefined, signal: AbortSignal): Promise<Readable> {
@@ -149,6 +155,13 @@ export class BucketArchive extends ObjectArchive implements Archive {
 
   async original(manifest: Manifest, name: string, signal: AbortSignal): Promise<Readable> {
     return downloadStream({ name: besideName(recordingOf(manifest), name) }, this.#client, signal);
+  }
+
+  protected override async placeLevels(recording: Recording, bytes: Uint8Array, signal: AbortSignal): Promise<boolean> {
+    const client = this.#client;
+    const isLocking = this.#options.lock !== undefined;
+    const webm = isLocking ? await statObject(webmName(recording), client, signal) : undefined;
+    return placeLevels({ recording, bytes, retention: lastingOf(webm?.retention) }, client, signal);
   }
 
   protected readonly ranges = SIXTEEN_RANGES;
@@ -247,7 +260,7 @@ export class BucketArchive extends ObjectArchive implements Archive {
   }
 
   #commitNeeds(): CommitNeeds {
-    return { client: this.#client, objects: this.objects, reasons: this.reasons, names: this.#names };
+    return { client: this.#client, reasons: this.reasons, names: this.#names };
   }
 }
 

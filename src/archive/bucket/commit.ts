@@ -3,20 +3,19 @@ import { Failure } from '../../failure.ts';
 import type { Recording } from '../../recording.ts';
 import type { Manifest } from '../manifest.ts';
 import { besideName, dayName, levelsName, manifestName, stagingName } from '../names.ts';
-import type { Objects } from '../objects.ts';
 import type { Reasons } from '../reasons.ts';
 import { dayOf, isOf, parseManifest } from '../records.ts';
 import type { BucketClient } from './client.ts';
 import { readObject } from './download.ts';
 import { composeObject, insertObject } from './insert.ts';
 import type { KnownNames } from './known-names.ts';
+import { lastingOf, type ObjectRetention } from './lock.ts';
 import { removeAll, statObject } from './metadata.ts';
 import { isSame, type ObjectFacts } from './object.ts';
 import { parseWebmMetadata, type WebmMetadata } from './webm-metadata.ts';
 
 export interface CommitNeeds {
   readonly client: BucketClient;
-  readonly objects: Objects;
   readonly reasons: Reasons;
   readonly names: Pick<KnownNames, 'requireNotErased'>;
 }
@@ -33,6 +32,12 @@ export interface ShownWebm {
   readonly levels?: KeptLevels | undefined;
 }
 
+/** To a recording's WebM, and locked as that is: all of it is free at the same moment, whoever lays it, and when. */
+interface Belonging {
+  readonly recording: Recording;
+  readonly retention: ObjectRetention | undefined;
+}
+
 /**
  * Done by whoever finds the WebM without a manifest: its maker, another worker, or the next attempt after a crash.
  * Every step may be repeated, and by several at once: each object is created once and stays.
@@ -44,15 +49,16 @@ export interface ShownWebm {
  */
 export async function completeRecording(
   webm: ShownWebm,
-  { client, objects, reasons, names }: CommitNeeds,
+  { client, reasons, names }: CommitNeeds,
   signal: AbortSignal,
 ): Promise<Manifest> {
   const { recording, object } = webm;
   const known = parseWebmMetadata(object);
   if (known === undefined || !isOf(known.manifest, recording)) throw foreign(object.name);
-  const manifest = await placeOriginals({ recording, known }, client, signal);
+  const retention = lastingOf(object.retention);
+  const manifest = await placeOriginals({ recording, known, retention }, client, signal);
   const day = { name: dayName(dayOf(manifest), recording), contentType: 'text/plain' };
-  const placed = placeLevels(webm, objects, signal);
+  const placed = keepLevels({ recording, levels: webm.levels, retention }, client, signal);
   try {
     await insertObject({ object: day, parts: [] }, client, signal);
   } finally {
@@ -61,7 +67,7 @@ export async function completeRecording(
   }
   // By its manifest it is seen: an erasure that began since the WebM was stored leaves it unseen, and takes the rest.
   await names.requireNotErased(recording, signal);
-  const there = await placeManifest({ recording, manifest }, client, signal);
+  const there = await placeManifest({ recording, manifest, retention }, client, signal);
   if (!isSame(object, there.webm)) throw statesAnother();
   const originals = manifest.sources.flatMap((source) => (source.original === undefined ? [] : [source.original]));
   const staged =
@@ -71,18 +77,32 @@ export async function completeRecording(
 }
 
 /** The recording is whole without them. */
-async function placeLevels({ recording, levels }: ShownWebm, objects: Objects, signal: AbortSignal): Promise<void> {
+async function keepLevels(
+  { levels, ...belonging }: Belonging & { readonly levels: KeptLevels | undefined },
+  client: BucketClient,
+  signal: AbortSignal,
+): Promise<void> {
   if (levels === undefined) return;
   try {
-    await objects.put(levelsName(recording), levels.bytes, signal);
+    await placeLevels({ ...belonging, bytes: levels.bytes }, client, signal);
   } catch (error) {
     levels.onLost(error);
   }
 }
 
+/** False where there are other ones already, which stay. */
+export async function placeLevels(
+  { recording, bytes, retention }: Belonging & { readonly bytes: Uint8Array },
+  client: BucketClient,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const object = { name: levelsName(recording), contentType: 'application/octet-stream', retention };
+  return (await insertObject({ object, parts: [Buffer.from(bytes)] }, client, signal)).ours;
+}
+
 /** The manifest without those originals that are nowhere any more: the sweep was faster than the next attempt. */
 async function placeOriginals(
-  { recording, known }: { readonly recording: Recording; readonly known: WebmMetadata },
+  { recording, known, retention }: Belonging & { readonly known: WebmMetadata },
   client: BucketClient,
   signal: AbortSignal,
 ): Promise<Manifest> {
@@ -90,27 +110,27 @@ async function placeOriginals(
   const sources: Manifest['sources'][number][] = [];
   for (const source of manifest.sources) {
     const { original, ...without } = source;
-    const placed = original === undefined || (await placeOriginal({ recording, original, staged }, client, signal));
+    const placed =
+      original === undefined || (await placeOriginal({ recording, original, staged, retention }, client, signal));
     sources.push(placed ? source : without);
   }
   return { ...manifest, sources };
 }
 
-interface StagedOriginal {
-  readonly recording: Recording;
+interface StagedOriginal extends Belonging {
   readonly original: string;
   readonly staged: string | undefined;
 }
 
 async function placeOriginal(
-  { recording, original, staged }: StagedOriginal,
+  { recording, original, staged, retention }: StagedOriginal,
   client: BucketClient,
   signal: AbortSignal,
 ): Promise<boolean> {
   const name = besideName(recording, original);
   const source = await statObject(stagingName(`${staged ?? ''}/${original}`), client, signal);
   if (source === undefined) return (await statObject(name, client, signal)) !== undefined;
-  const object = { name, contentType: source.contentType };
+  const object = { name, contentType: source.contentType, retention };
   const { ours } = await composeObject({ object, sources: [source], expected: source }, client, signal);
   if (!ours) throw foreign(name);
   return true;
@@ -118,12 +138,12 @@ async function placeOriginal(
 
 /** Whoever was first has written the same, but for originals that were gone for one and not for the other. */
 async function placeManifest(
-  { recording, manifest }: { readonly recording: Recording; readonly manifest: Manifest },
+  { recording, manifest, retention }: Belonging & { readonly manifest: Manifest },
   client: BucketClient,
   signal: AbortSignal,
 ): Promise<Manifest> {
   const name = manifestName(recording);
-  const object = { name, contentType: 'application/json; charset=utf-8' };
+  const object = { name, contentType: 'application/json; charset=utf-8', retention };
   const text = Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`);
   const { ours } = await insertObject({ object, parts: [text] }, client, signal);
   const there = ours ? undefined : await readObject(name, client, signal);

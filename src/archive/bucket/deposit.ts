@@ -1,5 +1,6 @@
 /** Clusters, originals and a head → one recording of a bucket: small ones by one request, large ones composed. */
 import { randomBytes } from 'node:crypto';
+import type { LockConfig } from '../../config/config.ts';
 import { Failure } from '../../failure.ts';
 import { release } from '../../memory.ts';
 import { keyOf, type Recording } from '../../recording.ts';
@@ -7,6 +8,7 @@ import { abandoned, committedOnce, type Deposit, type OriginalSink, type Sink, t
 import { reasonOf } from '../../waiting.ts';
 import { completeRecording, type CommitNeeds, type KeptLevels, type ShownWebm } from './commit.ts';
 import { removeAll } from './metadata.ts';
+import { lockOf } from './lock.ts';
 import { encodeMetadata } from './webm-metadata.ts';
 import { isSame, type ObjectFacts, type Sent } from './object.ts';
 import { combineCrc32c, crc32c, createChecksum, encodeCrc32c, type Checksum } from '../checksum.ts';
@@ -20,6 +22,8 @@ import { ObjectWriter } from './upload.ts';
 import { requireProof } from '../verify.ts';
 
 export interface BucketDepositNeeds extends CommitNeeds {
+  /** Of the WebM, and so of whatever belongs to it; undefined where nothing is locked. */
+  readonly lock: LockConfig | undefined;
   /** Clusters up to here stay in memory, beyond it all of them go to a staging object while they are made. */
   readonly holdBackBytes: number;
   /** Names under staging/ that this process is still writing: the sweep leaves them alone. */
@@ -93,7 +97,10 @@ export class BucketDeposit implements Deposit {
       const metadata = encodeMetadata({ manifest, staged });
       const name = webmName(this.#recording);
       // Recordings never change: whoever holds a link may keep what it showed, but only for itself.
-      const webm = { name, contentType, metadata, cacheControl: 'private, max-age=3600' };
+      const cacheControl = 'private, max-age=3600';
+      const { lock } = this.#needs;
+      const retention = lock === undefined ? undefined : lockOf(manifest, lock);
+      const webm = { name, contentType, metadata, cacheControl, retention };
       await this.#needs.names.requireNotErased(this.#recording, this.#signal);
       this.#shown = true;
       const { object, ours } = await prepared.place(webm);

@@ -91,6 +91,16 @@ function adviceFor(refusal: Refusal, permission: Permission, bucket: string): st
   if (/kms/i.test(refusal.message)) {
     return `The encryption key of bucket ${bucket} cannot be used: enable it, or grant the Cloud Storage service agent roles/cloudkms.cryptoKeyEncrypterDecrypter (terraform: kms_key_name).`;
   }
+  // https://docs.cloud.google.com/storage/docs/object-lock: neither without the feature nor beside an event-based hold
+  if (status === 400 && /retention/i.test(refusal.message)) {
+    return `Bucket ${bucket} does not lock what is stored, as LOCK_DAYS asks: enable object retention on it, and turn off its default event-based hold if it has one; or unset LOCK_DAYS (terraform: lock_days).`;
+  }
+  if (status === 400 && /retain until time/i.test(refusal.message)) {
+    return 'To Cloud Storage the lock that it was asked for is over: set the clock of this machine, which is behind.';
+  }
+  if (status === 403 && /\bstorage\.objects\.setRetention\b/.test(refusal.message)) {
+    return `The service account may not lock what it stores in bucket ${bucket}: grant it a role with storage.objects.setRetention under recordings/, or unset LOCK_DAYS (terraform: lock_days).`;
+  }
   if (status === 401) {
     return 'Cloud Storage does not accept the credentials: check the service account this process runs as (GOOGLE_APPLICATION_CREDENTIALS, or the account of the Cloud Run service).';
   }

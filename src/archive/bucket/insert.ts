@@ -4,6 +4,7 @@ import { Failure } from '../../failure.ts';
 import { documentOf, refusalOf, type ApiAnswer, type ApiRequest, type BucketClient } from './client.ts';
 import { isMissingBucket } from './failure.ts';
 import { statObject } from './metadata.ts';
+import type { ObjectRetention } from './lock.ts';
 import { isSame, type ObjectFacts, type Sent } from './object.ts';
 import { createCrc32c, encodeCrc32c } from '../checksum.ts';
 
@@ -12,6 +13,7 @@ export interface NewObject {
   readonly contentType: string;
   readonly metadata?: Readonly<Record<string, string>>;
   readonly cacheControl?: string;
+  readonly retention?: ObjectRetention | undefined;
 }
 
 /** `ours`: the object holds the bytes that were sent, whoever put them there. Otherwise another one was first. */
@@ -109,6 +111,7 @@ export function resourceOf(
     ...(object.cacheControl === undefined ? {} : { cacheControl: object.cacheControl }),
     ...(object.metadata === undefined ? {} : { metadata: object.metadata }),
     ...(crc32c === undefined ? {} : { crc32c }),
+    ...(object.retention === undefined ? {} : { retention: object.retention }),
   };
 }
 

@@ -1,5 +1,5 @@
 /** A bucket → how it is set and what an account may do in it: for whoever checks a set-up, never for live work. */
-import type { ArchiveConfig } from '../../config/config.ts';
+import type { ArchiveConfig, LockConfig } from '../../config/config.ts';
 import type { Proxies } from '../../config/proxies.ts';
 import { Failure } from '../../failure.ts';
 import { clockSkewMs } from '../../instant.ts';
@@ -14,19 +14,25 @@ export interface BucketFacts {
   readonly softDeleteS: number;
   /** Bucket-wide; undefined where there is none. */
   readonly retention: { readonly seconds: number; readonly isLocked: boolean } | undefined;
+  /** Whether an object may have a retention of its own. */
+  readonly hasObjectRetention: boolean;
   /** Every new object is held until somebody releases it. */
   readonly holdsByDefault: boolean;
   readonly isPublicPrevented: boolean;
 }
 
-const SETTINGS = 'location,versioning,softDeletePolicy,retentionPolicy,defaultEventBasedHold,iamConfiguration';
+const SETTINGS =
+  'location,versioning,softDeletePolicy,retentionPolicy,objectRetention,defaultEventBasedHold,iamConfiguration';
 
 export class BucketInspection {
+  /** That is asked of the bucket. */
+  readonly lock: LockConfig | undefined;
   readonly #client: BucketClient;
   readonly #signer: LinkSigner;
   #skewMs: number | undefined;
 
   constructor(config: Extract<ArchiveConfig, { readonly kind: 'bucket' }>, proxies?: Proxies) {
+    this.lock = config.lock;
     const auth = createGoogleAuth();
     const tokens = config.apiEndpoint === undefined ? new GoogleTokens(auth) : undefined;
     this.#client = new BucketClient({ ...config, tokens, proxies });
@@ -57,6 +63,7 @@ export class BucketInspection {
               seconds: Number(retention.raw('retentionPeriod') ?? 0),
               isLocked: retention.boolean('isLocked') === true,
             },
+      hasObjectRetention: bucket.fields('objectRetention')?.text('mode') === 'Enabled',
       holdsByDefault: bucket.boolean('defaultEventBasedHold') === true,
       isPublicPrevented: iam?.text('publicAccessPrevention') === 'enforced',
     };

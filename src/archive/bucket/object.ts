@@ -1,6 +1,7 @@
 /** The JSON API's object resource → the few facts the archive compares. */
 import { Failure } from '../../failure.ts';
 import type { Fields } from '../../fields.ts';
+import { parseRetention, type ObjectRetention } from './lock.ts';
 
 /** https://cloud.google.com/storage/docs/json_api/v1/objects#resource */
 export interface ObjectFacts {
@@ -17,6 +18,8 @@ export interface ObjectFacts {
   readonly createdAt: string;
   /** A hold forbids to delete it. https://cloud.google.com/storage/docs/object-holds */
   readonly isHeld: boolean;
+  /** Of its own; not told in a listing. */
+  readonly retention: ObjectRetention | undefined;
 }
 
 /** What was counted while the bytes were sent. */
@@ -50,6 +53,7 @@ export function parseObject(resource: Fields): ObjectFacts {
     metadata: textsIn(resource.fields('metadata')),
     createdAt: resource.text('timeCreated') ?? '',
     isHeld: resource.boolean('temporaryHold') === true || resource.boolean('eventBasedHold') === true,
+    retention: parseRetention(resource),
   };
 }
 

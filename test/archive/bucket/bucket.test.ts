@@ -11,3 +11,8 @@ archiveSuite('the bucket archive', openBucketHarness);
 archiveSuite('the bucket archive, refused for want of a right before it is for the condition', () =>
   openBucketHarness({ rightsFirst: true }),
 );
+
+/** Each object is looked at in the instant it appears, whether it is locked as it has to be. */
+archiveSuite('the bucket archive that locks recordings', () =>
+  openBucketHarness({ lock: { days: 3_000, mode: 'locked' } }),
+);

@@ -68,6 +68,24 @@ describe('the official client', () => {
     });
   }
 
+  test('locks what it uploads, shows until when, and ends an unlocked lock by saying so alone', async () => {
+    await withBucket(async (bucket, server) => {
+      const file = bucket.file('locked');
+      const retention = { mode: 'Unlocked', retainUntilTime: new Date(Date.now() + 86_400_000).toISOString() };
+      const save = (): Promise<void> => file.save('x', { resumable: false, metadata: { retention } });
+      await assert.rejects(save(), hasCode(400));
+      server.store.objectRetention = true;
+      await save();
+      const [metadata] = await file.getMetadata();
+      assert.deepEqual(metadata.retention, retention);
+      assert.equal(metadata.retentionExpirationTime, retention.retainUntilTime);
+      await assert.rejects(file.delete(), hasCode(403));
+      await assert.rejects(file.setMetadata({ retention: null }), hasCode(403));
+      await file.setMetadata({ retention: null }, { overrideUnlockedRetention: true });
+      await file.delete();
+    });
+  });
+
   test('resumes a chunk after one 503, and after a 308 that holds less', async () => {
     await withBucket(async (bucket, server) => {
       const bytes = bytesOf('resumed', 3 * MIB + 5);

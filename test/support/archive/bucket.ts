@@ -2,13 +2,16 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Manifest } from '../../../src/archive/manifest.ts';
 import type { RetryPolicy } from '../../../src/archive/bucket/retry.ts';
 import {
   openBucketArchive,
   type BucketArchive,
   type BucketArchiveOptions,
 } from '../../../src/archive/bucket/bucket.ts';
+import type { LockConfig } from '../../../src/config/config.ts';
 import { auditArchive } from '../gcs/audit.ts';
+import { auditLock, lockEnd } from '../gcs/lock.ts';
 import { startGcsServer, type GcsServer, type GcsServerOptions } from '../gcs/server.ts';
 import { rsaPairOf } from '../rsa.ts';
 
@@ -33,23 +36,31 @@ export interface BucketHarness {
   bytes(name: string): Promise<Buffer>;
   fingerprint(name: string): Promise<string>;
   retain(name: string, until: Date): void;
+  lockEnd(manifest: Pick<Manifest, 'finishedAt'>): string | undefined;
   follow(url: string): Promise<Buffer>;
   close(): Promise<void>;
+}
+
+export interface BucketHarnessOptions extends GcsServerOptions {
+  /** Of whatever the archive stores of recordings; nothing else may then be locked, nor anything without it. */
+  readonly lock?: LockConfig;
 }
 
 /**
  * Deleting under recordings/ and days/ is denied, as it is for the worker's service account: whatever passes here needs
  * no such right. What is stored in these tests is no real WebM unless a test says so.
  */
-export async function openBucketHarness(options: GcsServerOptions = {}): Promise<BucketHarness> {
+export async function openBucketHarness({ lock, ...options }: BucketHarnessOptions = {}): Promise<BucketHarness> {
   const key = await keyInEnvironment();
-  const server = await startGcsServer({ audits: [auditArchive({ ebml: false })], signer: key.signer, ...options });
+  const audits = [auditArchive({ ebml: false }), auditLock(lock)];
+  const server = await startGcsServer({ audits, signer: key.signer, ...options });
+  server.store.objectRetention = lock !== undefined;
   server.deny('delete', `${PREFIX}/recordings/`);
   server.deny('delete', `${PREFIX}/days/`);
   const opened: BucketArchive[] = [];
   const holdBackBytes = 256 * 1024;
   const open = (more: Partial<BucketArchiveOptions> = {}): BucketArchive => {
-    const base = { bucket: server.bucket, prefix: PREFIX, apiEndpoint: server.url, holdBackBytes, retry: QUICK };
+    const base = { bucket: server.bucket, prefix: PREFIX, apiEndpoint: server.url, holdBackBytes, retry: QUICK, lock };
     const archive = openBucketArchive({ ...base, ...more });
     opened.push(archive);
     return archive;
@@ -65,6 +76,7 @@ export async function openBucketHarness(options: GcsServerOptions = {}): Promise
     bytes: async (name) => server.store.bytes(full(name)),
     fingerprint: async (name) => server.store.objects.get(full(name))?.generation ?? 'gone',
     retain: (name, until) => server.store.retain(full(name), until),
+    lockEnd: (manifest) => (lock === undefined ? undefined : lockEnd(manifest, lock)),
     async follow(url) {
       const answer = await fetch(url);
       if (!answer.ok) throw new Error(`the link answered ${String(answer.status)}: ${await answer.text()}`);

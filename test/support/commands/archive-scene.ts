@@ -6,8 +6,10 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import type { Archive } from '../../../src/archive/archive.ts';
+import type { LockConfig } from '../../../src/config/config.ts';
 import { commandNamed } from '../../../src/commands/contents.ts';
 import { runCommand } from '../../../src/commands/task.ts';
+import type { Manifest } from '../../../src/archive/manifest.ts';
 import type { Recording } from '../../../src/recording.ts';
 import { openBucketHarness, PREFIX } from '../archive/bucket.ts';
 import { bytesOf, store } from '../archive/content.ts';
@@ -26,7 +28,7 @@ export interface ArchiveScene {
   readonly path: string | undefined;
   run(...args: string[]): Promise<Printed>;
   /** A small recording with an original; `recordedAt` on 1 March 2026 unless told. */
-  store(recording: Recording, facts?: { readonly recordedAt?: string }): Promise<void>;
+  store(recording: Recording, facts?: Partial<Pick<Manifest, 'recordedAt' | 'finishedAt'>>): Promise<void>;
   /** Every name there is, but those of the audit. */
   names(): Promise<readonly string[]>;
   /** Everything that lies there, old generations included, as one text for canaries. */
@@ -38,8 +40,11 @@ export interface ArchiveScene {
 const NO_QUEUE = { QUEUE_URL: `sqlite:${join(tmpdir(), `none-${String(process.pid)}`, 'queue.db')}` };
 
 /** A bucket whose account may do what an operator's does: hold, and delete recordings. */
-export async function openBucketScene(): Promise<ArchiveScene> {
-  const harness = await openBucketHarness({ audits: [auditArchive({ ebml: false })] });
+export async function openBucketScene(lock?: LockConfig): Promise<ArchiveScene> {
+  const harness = await openBucketHarness({
+    audits: [auditArchive({ ebml: false })],
+    ...(lock === undefined ? {} : { lock }),
+  });
   const { server } = harness;
   server.store.allowAll();
   server.store.mayErase = true;

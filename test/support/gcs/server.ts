@@ -98,6 +98,7 @@ export class GcsServer {
     this.#options = options;
     this.bucket = options.bucket ?? 'recordings-test';
     this.store = new GcsStore(options.audits ?? [auditArchive({ ebml: true })], options.sharing ?? false);
+    this.store.now = () => Date.now() + this.clockOffsetMs;
   }
 
   /** `port` is kept over a restart. */
@@ -197,7 +198,8 @@ export class GcsServer {
     const granted = query.getAll('permissions').filter((permission) => !this.withheld.has(permission));
     if (isTest) return sendJson(response, { kind: 'storage#testIamPermissionsResponse', permissions: granted });
     if (this.settings === undefined) throw new GcsError(403, 'forbidden', 'storage.buckets.get is needed.');
-    sendJson(response, { name, ...this.settings });
+    const locks = this.store.objectRetention ? { objectRetention: { mode: 'Enabled' } } : {};
+    sendJson(response, { name, ...locks, ...this.settings });
   }
 
   /** Notes the request and does what its fault says up front; the rest of the fault is for who serves it. */
@@ -393,6 +395,12 @@ export class GcsServer {
   async #patch(context: Context, name: string): Promise<void> {
     await this.#begin('patch', name, context);
     const json = parseJson(context.body);
+    if (json['retention'] !== undefined) {
+      this.store.demand('update', name);
+      const isOverriding = context.query.get('overrideUnlockedRetention') === 'true';
+      const locked = this.store.lock(this.#existing(name, context.query), json['retention'], isOverriding);
+      return sendJson(context.response, resourceOf(locked, this.bucket));
+    }
     if (typeof json['temporaryHold'] === 'boolean') {
       this.store.demand('update', name);
       const held = this.store.hold(this.#existing(name, context.query), json['temporaryHold']);

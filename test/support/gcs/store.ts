@@ -17,10 +17,18 @@ export interface StoredObject {
   readonly componentCount: number | undefined;
   /** It can be neither removed nor replaced. */
   readonly temporaryHold: boolean;
-  /** Nor before this moment: a retention policy of the bucket, or the object's own. */
+  /** Nor before this moment, by a retention policy of the bucket. */
   readonly retainUntil?: string | undefined;
+  /** Nor before this one, by a retention of its own. */
+  readonly retention?: Retention | undefined;
   /** Of an old generation: when it was replaced or removed. */
   readonly timeDeleted?: string;
+}
+
+/** https://docs.cloud.google.com/storage/docs/object-lock */
+export interface Retention {
+  readonly mode: 'Unlocked' | 'Locked';
+  readonly retainUntilTime: string;
 }
 
 /** A generation that was removed and can be restored until `hardDeleteTime`. */
@@ -36,11 +44,13 @@ export interface Resource {
   readonly metadata: Readonly<Record<string, string>>;
   /** What the client claims; a wrong claim is refused. */
   readonly crc32c: string | undefined;
+  /** As the client wrote it. */
+  readonly retention?: unknown;
   /** When it appeared; now, unless a test says otherwise. */
   readonly at?: Date;
 }
 
-export type Permission = 'create' | 'read' | 'list' | 'delete' | 'update' | 'bucket';
+export type Permission = 'create' | 'read' | 'list' | 'delete' | 'update' | 'setRetention' | 'bucket';
 
 /** Answered as an error document. */
 export class GcsError extends Error {
@@ -78,6 +88,10 @@ export class GcsStore {
   softDeleteS = 0;
   /** Why what is held may not be removed: documented as `objectUnderActiveHold`, seen as this. */
   heldReason = 'forbidden';
+  /** What time it is there, ms. */
+  now = (): number => Date.now();
+  /** Objects may have a retention of their own. */
+  objectRetention = false;
   /** Whether somebody with the right to it may remove recordings. */
   mayErase = false;
   readonly noncurrent: StoredObject[] = [];
@@ -104,7 +118,11 @@ export class GcsStore {
   demand(permission: Permission, name: string): void {
     const rule = this.#rules.find((rule) => rule.permission === permission && name.startsWith(rule.prefix));
     if (rule === undefined) return;
-    throw new GcsError(403, rule.reason, `worker@test does not have storage.objects.${permission} access to ${name}.`);
+    throw new GcsError(
+      403,
+      rule.reason,
+      `worker@test does not have storage.objects.${permission} access to the Google Cloud Storage object. Permission 'storage.objects.${permission}' denied on resource (or it may not exist).`,
+    );
   }
 
   /** @throws GcsError 412 */
@@ -120,6 +138,7 @@ export class GcsStore {
     this.demand('create', name);
     const before = this.objects.get(name);
     this.demandReplacing(name);
+    const retention = resource.retention === undefined ? undefined : this.#retentionFor(name, resource.retention);
     const crc = encodeCrc32c(parts.reduce((value, part) => crc32c(part, value), 0));
     if (resource.crc32c !== undefined && resource.crc32c !== crc) {
       throw new GcsError(
@@ -142,6 +161,7 @@ export class GcsStore {
       timeCreated: (resource.at ?? new Date()).toISOString(),
       componentCount,
       temporaryHold: false,
+      retention,
     };
     this.#show(object);
     if (before !== undefined) this.#retire(before, 'replaced');
@@ -153,7 +173,7 @@ export class GcsStore {
     const before = this.objects.get(name);
     if (before === undefined) return;
     this.demand('delete', name);
-    this.#demandFree(before);
+    this.#demandFree(before, this.versioning);
   }
 
   /** Neither its bytes nor its generation change. */
@@ -163,10 +183,59 @@ export class GcsStore {
     return changed;
   }
 
+  /** The time has come for whatever has a retention of its own under `prefix`. */
+  endLocks(prefix: string): void {
+    for (const [name, object] of this.objects)
+      if (name.startsWith(prefix) && object.retention !== undefined)
+        this.objects.set(name, {
+          ...object,
+          retention: { ...object.retention, retainUntilTime: new Date(this.now()).toISOString() },
+        });
+  }
+
   /** Nothing under `prefix` may be removed before that moment. */
   retain(prefix: string, until: Date): void {
     for (const [name, object] of this.objects)
       if (name.startsWith(prefix)) this.objects.set(name, { ...object, retainUntil: until.toISOString() });
+  }
+
+  /**
+   * Another retention of its own; null takes it away.
+   * @throws GcsError 403 where a locked one would end earlier, or an unlocked one without saying that this is meant
+   */
+  lock(object: StoredObject, wanted: unknown, isOverriding: boolean): StoredObject {
+    const { retention } = object;
+    const next = wanted === null ? undefined : this.#retentionFor(object.name, wanted);
+    if (retention?.mode === 'Locked' && (next?.mode !== 'Locked' || isEarlier(next, retention)))
+      throw new GcsError(
+        403,
+        'forbidden',
+        'The locked object retention cannot be removed. Its retention mode cannot be changed and its retention period cannot be shortened.',
+      );
+    const isEased = retention !== undefined && (next === undefined || isEarlier(next, retention));
+    if ((isEased || (retention !== undefined && next?.mode === 'Locked')) && !isOverriding)
+      throw new GcsError(
+        403,
+        'forbidden',
+        'The unlocked object retention cannot be removed and its retention period cannot be shortened without overriding unlocked retention intent and permission.',
+      );
+    const changed = { ...object, retention: next, metageneration: object.metageneration + 1 };
+    this.objects.set(object.name, changed);
+    return changed;
+  }
+
+  /** @throws GcsError 400 | 403 */
+  #retentionFor(name: string, wanted: unknown): Retention {
+    this.demand('setRetention', name);
+    const refused = (message: string): GcsError => new GcsError(400, 'invalid', message);
+    if (!this.objectRetention) throw refused('Object retention is not enabled on the bucket.');
+    const { mode, retainUntilTime } = Object.assign({ mode: undefined, retainUntilTime: undefined }, wanted);
+    if (mode !== 'Unlocked' && mode !== 'Locked')
+      throw refused(`Invalid value for: ${String(mode)} is not a valid value`);
+    if (typeof retainUntilTime !== 'string')
+      throw refused('Missing retain until time. Both mode and retain until time are required.');
+    if (!(Date.parse(retainUntilTime) > this.now())) throw refused('Retain until time cannot be in the past.');
+    return { mode, retainUntilTime };
   }
 
   patch(object: StoredObject, metadata: Readonly<Record<string, string>>): StoredObject {
@@ -185,7 +254,7 @@ export class GcsStore {
     const isLive = generation === undefined || live?.generation === generation;
     const object = isLive ? live : this.noncurrent.find((old) => old.name === name && old.generation === generation);
     if (object === undefined) throw new GcsError(404, 'notFound', `No such object: ${name}`);
-    this.#demandFree(object);
+    this.#demandFree(object, this.versioning && generation === undefined);
     if (isRecording(name) && !this.mayErase) this.violations.push(`${name} was removed`);
     if (isLive) this.objects.delete(name);
     else this.noncurrent.splice(this.noncurrent.indexOf(object), 1);
@@ -199,15 +268,21 @@ export class GcsStore {
     );
   }
 
-  #demandFree(object: StoredObject): void {
+  /** A live version may become an old one before its retention ends, but not while it is held. */
+  #demandFree(object: StoredObject, becomesOld: boolean): void {
     if (object.temporaryHold)
       throw new GcsError(
         403,
         this.heldReason,
         `Object '${object.name}' is under active Temporary hold and cannot be deleted, overwritten or archived until hold is removed.`,
       );
-    if (object.retainUntil !== undefined && Date.parse(object.retainUntil) > Date.now())
-      throw new GcsError(403, 'retentionPolicyNotMet', `Object '${object.name}' is subject to a retention policy.`);
+    const until = retainedUntil(object);
+    if (!becomesOld && until !== undefined && Date.parse(until) > this.now())
+      throw new GcsError(
+        403,
+        'retentionPolicyNotMet',
+        `Object '${object.name}' is subject to bucket's retention policy or object retention and cannot be deleted or overwritten until ${until}`,
+      );
   }
 
   #retire(object: StoredObject, how: 'replaced' | 'removed'): void {
@@ -252,6 +327,16 @@ export class GcsStore {
   share(part: Buffer): readonly Buffer[] {
     return this.#shared([part]);
   }
+}
+
+/** The later of the two: https://docs.cloud.google.com/storage/docs/json_api/v1/objects (`retentionExpirationTime`). */
+export function retainedUntil({ retainUntil, retention }: StoredObject): string | undefined {
+  const ends = [retainUntil, retention?.retainUntilTime].filter((end) => end !== undefined);
+  return ends.toSorted((a, b) => Date.parse(a) - Date.parse(b)).at(-1);
+}
+
+function isEarlier(one: Retention, other: Retention): boolean {
+  return Date.parse(one.retainUntilTime) < Date.parse(other.retainUntilTime);
 }
 
 const digests = new WeakMap<readonly Buffer[], Map<string, Buffer>>();

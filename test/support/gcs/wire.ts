@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Fault } from './faults.ts';
-import { digestOf, GcsError, type Resource, type SoftDeleted, type StoredObject } from './store.ts';
+import { digestOf, GcsError, type Resource, retainedUntil, type SoftDeleted, type StoredObject } from './store.ts';
 
 export interface Context {
   readonly request: IncomingMessage;
@@ -104,10 +104,12 @@ export function parseResource(json: Readonly<Record<string, unknown>>, mediaType
     cacheControl: text('cacheControl'),
     metadata: Object.fromEntries(metadata),
     crc32c: text('crc32c'),
+    retention: json['retention'],
   };
 }
 
 export function resourceOf(object: StoredObject | SoftDeleted, bucket: string): Readonly<Record<string, unknown>> {
+  const until = retainedUntil(object);
   const composed = object.componentCount !== undefined;
   return {
     kind: 'storage#object',
@@ -125,7 +127,8 @@ export function resourceOf(object: StoredObject | SoftDeleted, bucket: string): 
     timeCreated: object.timeCreated,
     ...(object.temporaryHold ? { temporaryHold: true } : {}),
     ...(object.timeDeleted === undefined ? {} : { timeDeleted: object.timeDeleted }),
-    ...(object.retainUntil === undefined ? {} : { retentionExpirationTime: object.retainUntil }),
+    ...(object.retention === undefined ? {} : { retention: object.retention }),
+    ...(until === undefined ? {} : { retentionExpirationTime: until }),
     ...('hardDeleteTime' in object
       ? { softDeleteTime: object.softDeleteTime, hardDeleteTime: object.hardDeleteTime }
       : {}),
