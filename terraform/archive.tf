@@ -23,6 +23,7 @@ resource "google_storage_bucket" "archive" {
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"
   force_destroy               = false
+  enable_object_retention     = var.lock_days == null ? null : true
 
   versioning {
     enabled = var.versioning
@@ -94,6 +95,10 @@ resource "google_storage_bucket" "archive" {
 
   lifecycle {
     prevent_destroy = true
+
+    # To the provider another value means another bucket. Cloud Storage enables it in one that is there, and never disables it.
+    # https://cloud.google.com/storage/docs/using-object-lock
+    ignore_changes = [enable_object_retention]
   }
 
   depends_on = [
@@ -151,6 +156,33 @@ resource "google_storage_bucket_iam_member" "worker_deletes" {
   condition {
     title      = "staging-and-what-changes"
     expression = join(" || ", [for folder in local.changing_folders : "resource.name.startsWith(\"${local.object_resource}${folder}\")"])
+  }
+}
+
+# No role of Google's locks without more: this one neither ends a lock nor changes what is there. By the bucket's own name doctor
+# sees that it is granted: testIamPermissions asks of that.
+resource "google_project_iam_custom_role" "locks" {
+  count = var.lock_days == null ? 0 : 1
+
+  project     = var.project_id
+  role_id     = "${replace(var.name, "-", "_")}_lock"
+  title       = "Recording archiver: lock"
+  description = "Locks recordings as they are stored."
+  permissions = ["storage.objects.setRetention"]
+
+  depends_on = [google_project_service.needed]
+}
+
+resource "google_storage_bucket_iam_member" "worker_locks" {
+  count = var.lock_days == null ? 0 : 1
+
+  bucket = google_storage_bucket.archive.name
+  role   = google_project_iam_custom_role.locks[0].name
+  member = google_service_account.worker.member
+
+  condition {
+    title      = "recordings"
+    expression = "resource.name == \"${local.bucket_resource}\" || resource.name.startsWith(\"${local.object_resource}recordings/\")"
   }
 }
 

@@ -114,6 +114,20 @@ resource "google_storage_bucket_iam_member" "operator_deletes" {
   }
 }
 
+# What is fetched later is locked as well.
+resource "google_storage_bucket_iam_member" "operator_locks" {
+  count = var.lock_days == null ? 0 : 1
+
+  bucket = google_storage_bucket.archive.name
+  role   = google_project_iam_custom_role.locks[0].name
+  member = google_service_account.operator.member
+
+  condition {
+    title      = "recordings"
+    expression = "resource.name == \"${local.bucket_resource}\" || resource.name.startsWith(\"${local.object_resource}recordings/\")"
+  }
+}
+
 resource "google_cloud_run_v2_job" "operator" {
   for_each = local.jobs
 

@@ -113,8 +113,8 @@ variable "extra_environment" {
     # Either would go first in silence: that one, or the module's own.
     condition = length(setintersection(keys(var.extra_environment), [
       "ARCHIVE_ON_LISTEN", "ARCHIVE_ORIGINAL", "ARCHIVE_URL", "CONSOLE_AUTH", "CONSOLE_IAP_AUDIENCE", "CONSOLE_ROLES", "ENCODER_CAGE",
-      "GENESYS_CLIENT_ID", "GENESYS_REGION", "GOOGLE_CLOUD_PROJECT", "HOST", "KEEP_DETAILS", "LINK_LIFETIME_S", "LOG_LEVEL", "PORT",
-      "PUSH_AUDIENCE", "PUSH_SERVICE_ACCOUNT", "QUEUE_URL", "TRANSCODE_SLOTS",
+      "GENESYS_CLIENT_ID", "GENESYS_REGION", "GOOGLE_CLOUD_PROJECT", "HOST", "KEEP_DETAILS", "LINK_LIFETIME_S", "LOCK_DAYS", "LOCK_MODE",
+      "LOG_LEVEL", "PORT", "PUSH_AUDIENCE", "PUSH_SERVICE_ACCOUNT", "QUEUE_URL", "TRANSCODE_SLOTS",
     ])) == 0
     error_message = "This variable is set by the module itself, most of them by a variable of the same meaning."
   }
@@ -421,8 +421,34 @@ variable "soft_delete_days" {
   }
 }
 
+variable "lock_days" {
+  description = "Days for which nobody can remove or replace a recording, each from when it was archived; what else lies in the archive is not locked. None unless given. A new bucket is made so that it can lock. In one that is there, first enable object retention in the Cloud console (Protection), which cannot be undone: until then nothing is archived, and waits. Another number counts for what is archived from then on."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.lock_days == null ? true : var.lock_days >= 1 && var.lock_days <= 36500 && floor(var.lock_days) == var.lock_days
+    error_message = "Use a whole number from 1 to 36500."
+  }
+}
+
+variable "lock_mode" {
+  description = "unlocked: whoever has storage.objects.overrideUnlockedRetention, which the module grants to nobody, can end a lock before its time. locked: nobody ever can. There is no way back for what is archived under it."
+  type        = string
+  default     = "unlocked"
+
+  validation {
+    condition     = contains(["unlocked", "locked"], var.lock_mode)
+    error_message = "Use unlocked or locked."
+  }
+  validation {
+    condition     = var.lock_mode == "unlocked" || var.lock_days != null
+    error_message = "There is nothing to lock: set lock_days."
+  }
+}
+
 variable "retention_days" {
-  description = "Days for which nobody can delete or replace an object. Holds for staging/ as well: recordings above 8 MiB are stored twice until it has passed. None unless given."
+  description = "Days for which nobody can delete or replace any object of the bucket; lock_days is the better lock. Holds for staging/ as well: recordings above 8 MiB are stored twice until it has passed, and no failure, wait or hold can be removed. None unless given."
   type        = number
   default     = null
 
@@ -529,6 +555,10 @@ variable "erase_after_days" {
   validation {
     condition     = var.erase_after_days == null || var.retention_days == null ? true : var.erase_after_days > var.retention_days
     error_message = "Nothing can be erased before retention_days have passed: use more days than that."
+  }
+  validation {
+    condition     = var.erase_after_days == null || var.lock_days == null ? true : var.erase_after_days > var.lock_days
+    error_message = "Nothing can be erased before lock_days have passed: use more days than that."
   }
 }
 

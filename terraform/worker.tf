@@ -70,6 +70,10 @@ locals {
       ARCHIVE_ORIGINAL = var.archive_original ? "yes" : "no"
       KEEP_DETAILS     = var.keep_details
     },
+    var.lock_days == null ? {} : {
+      LOCK_DAYS = tostring(var.lock_days)
+      LOCK_MODE = var.lock_mode
+    },
   )
 
   # Who pulls in which mode: everything, or what takes longer than a push may.
@@ -162,6 +166,7 @@ resource "google_cloud_run_v2_worker_pool" "worker" {
     google_storage_bucket_iam_member.worker_creates,
     google_storage_bucket_iam_member.worker_reads,
     google_storage_bucket_iam_member.worker_deletes,
+    google_storage_bucket_iam_member.worker_locks,
   ]
 }
 
@@ -199,6 +204,7 @@ module "worker" {
     google_storage_bucket_iam_member.worker_creates,
     google_storage_bucket_iam_member.worker_reads,
     google_storage_bucket_iam_member.worker_deletes,
+    google_storage_bucket_iam_member.worker_locks,
   ]
 }
 

@@ -299,6 +299,7 @@ run "values_that_cannot_be_right_are_refused" {
     bucket_location               = "?"
     archive_prefix                = "/genesys/"
     soft_delete_days              = 3
+    lock_mode                     = "Locked"
     retention_days                = 0
     kms_key_name                  = "recordings"
     alert_emails                  = ["oncall"]
@@ -332,6 +333,7 @@ run "values_that_cannot_be_right_are_refused" {
     var.bucket_location,
     var.archive_prefix,
     var.soft_delete_days,
+    var.lock_mode,
     var.retention_days,
     var.kms_key_name,
     var.alert_emails,
@@ -351,6 +353,83 @@ run "values_that_are_refused_together_with_others" {
   }
 
   expect_failures = [var.receiver_max_instances, var.worker_instances]
+}
+
+run "recordings_are_locked_as_they_are_stored" {
+  command = plan
+
+  variables {
+    name             = "calls-eu"
+    archive_prefix   = "calls"
+    lock_days        = 365
+    lock_mode        = "locked"
+    erase_after_days = 2555
+  }
+
+  assert {
+    condition     = google_storage_bucket.archive.enable_object_retention && length(google_storage_bucket.archive.retention_policy) == 0
+    error_message = "The bucket can lock each of its objects, and keeps none of them by itself."
+  }
+  assert {
+    condition     = [local.worker_environment.LOCK_DAYS, local.worker_environment.LOCK_MODE] == ["365", "locked"] && [local.operator_environment.LOCK_DAYS, local.operator_environment.LOCK_MODE] == ["365", "locked"]
+    error_message = "Whoever stores recordings locks them."
+  }
+  assert {
+    condition     = !anytrue([for env in setunion(module.playback.service.template[0].containers[0].env, google_cloud_run_v2_job.operator["erase"].template[0].template[0].containers[0].env) : startswith(env.name, "LOCK_")])
+    error_message = "Whoever stores none does not."
+  }
+  assert {
+    condition     = google_project_iam_custom_role.locks[0].role_id == "calls_eu_lock" && join(",", google_project_iam_custom_role.locks[0].permissions) == "storage.objects.setRetention"
+    error_message = "A role that locks, and does nothing else."
+  }
+  assert {
+    condition     = alltrue([for one in [google_storage_bucket_iam_member.worker_locks[0], google_storage_bucket_iam_member.operator_locks[0]] : one.condition[0].expression == "resource.name == \"projects/_/buckets/example-project-recordings\" || resource.name.startsWith(\"projects/_/buckets/example-project-recordings/objects/calls/recordings/\")"])
+    error_message = "Under recordings/ alone."
+  }
+}
+
+run "nothing_is_locked_unless_days_are_named" {
+  command = plan
+
+  assert {
+    condition     = length(google_project_iam_custom_role.locks) == 0 && length(google_storage_bucket_iam_member.worker_locks) == 0 && length(google_storage_bucket_iam_member.operator_locks) == 0
+    error_message = "Nobody may lock."
+  }
+  assert {
+    condition     = !anytrue([for name in keys(local.operator_environment) : startswith(name, "LOCK_")])
+    error_message = "Nothing is asked to."
+  }
+}
+
+run "a_lock_is_of_whole_days" {
+  command = plan
+
+  variables {
+    lock_days = 0.5
+  }
+
+  expect_failures = [var.lock_days]
+}
+
+run "a_mode_alone_has_nothing_to_lock" {
+  command = plan
+
+  variables {
+    lock_mode = "locked"
+  }
+
+  expect_failures = [var.lock_mode]
+}
+
+run "nothing_can_be_erased_while_it_is_locked" {
+  command = plan
+
+  variables {
+    erase_after_days = 365
+    lock_days        = 365
+  }
+
+  expect_failures = [var.erase_after_days]
 }
 
 run "a_lock_needs_a_retention" {

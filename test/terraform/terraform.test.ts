@@ -241,7 +241,9 @@ suite('terraform/, the archive and its rights', () => {
     assert.equal(bucket['uniform_bucket_level_access'], true);
     assert.equal(bucket['public_access_prevention'], 'enforced');
     assert.equal(bucket['force_destroy'], false);
-    assert.deepEqual(bucket['lifecycle'], [{ prevent_destroy: true }]);
+    const ignored = ['${enable_object_retention}'];
+    assert.deepEqual(bucket['lifecycle'], [{ prevent_destroy: true, ignore_changes: ignored }]);
+    assert.equal(bucket['enable_object_retention'], '${var.lock_days == null ? null : true}', 'of a new one');
   });
 
   test('nothing but what lies under staging/ or was replaced where things change is ever deleted by age', () => {
@@ -264,6 +266,7 @@ suite('terraform/, the archive and its rights', () => {
       'roles/pubsub.publisher on ${google_pubsub_topic.messages.name}',
     ]);
     assert.deepEqual(rightsOf('${google_service_account.worker.member}'), [
+      '${google_project_iam_custom_role.locks[0].name} on ${google_storage_bucket.archive.name} if recordings',
       'roles/pubsub.publisher on each of google_pubsub_topic.later google_pubsub_topic.messages, with push google_pubsub_topic.long google_pubsub_topic.long_later',
       'roles/pubsub.subscriber on each of google_pubsub_subscription.long google_pubsub_subscription.long_later, with pull google_pubsub_subscription.later google_pubsub_subscription.worker',
       'roles/storage.objectCreator on ${google_storage_bucket.archive.name} if archive',
@@ -286,12 +289,18 @@ suite('terraform/, the archive and its rights', () => {
       'roles/storage.objectUser on ${var.bucket} if all-but-audit-and-proofs',
       'roles/storage.objectViewer on ${var.bucket} if archive-and-listing',
     ]);
+    const roles = blocks.filter(({ type }) => type === 'google_project_iam_custom_role');
+    assert.deepEqual(
+      roles.map(({ name, body }) => [name, body['permissions']]),
+      [['locks', ['storage.objects.setRetention']]],
+    );
     assert.equal(eraserBlocks.filter(({ type }) => type !== 'google_service_account').length, 3, 'and nothing else');
     assert.doesNotMatch(JSON.stringify([...files.values()]), /module\.(keeper|retention)(\[0\])?\.account\.member/);
     assert.deepEqual(rightsOf('${google_service_account.pusher.member}'), [
       'roles/run.invoker on ${module.worker[0].service.name}',
     ]);
     assert.deepEqual(rightsOf('${google_service_account.operator.member}'), [
+      '${google_project_iam_custom_role.locks[0].name} on ${google_storage_bucket.archive.name} if recordings',
       'roles/cloudkms.signerVerifier on ${local.certificate_key}',
       'roles/storage.objectCreator on ${google_storage_bucket.archive.name} if archive',
       'roles/storage.objectUser on ${google_storage_bucket.archive.name} if staging-and-what-changes',
@@ -786,6 +795,8 @@ function sampleOf(names: readonly string[]): Record<string, string> {
     ARCHIVE_ON_LISTEN: 'no',
     ENCODER_CAGE: 'best',
     KEEP_DETAILS: 'details',
+    LOCK_DAYS: '30',
+    LOCK_MODE: 'unlocked',
     CERTIFICATE_KEY: 'projects/p/locations/eu/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1',
     PUSH_AUDIENCE: 'https://worker.example',
     CONSOLE_AUTH: 'iap',

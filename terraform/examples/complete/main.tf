@@ -82,8 +82,8 @@ module "archiver" {
   archive_prefix   = "genesys"
   archive_original = true
   soft_delete_days = 30
-  retention_days   = 90    # also keeps the staging copies of recordings above 8 MiB for so long
-  retention_lock   = false # true cannot be taken back: first see it go well
+  lock_days        = 90         # of each recording, from when it was archived
+  lock_mode        = "unlocked" # "locked" cannot be taken back: first see it go well
 
   playback_invokers = ["group:quality-management@example.com"]
   archive_on_listen = true
