@@ -6,7 +6,14 @@ import type { Page } from 'playwright-core';
 import type { Levels } from '../../src/levels.ts';
 import { failureOf } from '../support/archive/content.ts';
 import { addCall } from '../support/console/calls.ts';
-import { chromiumForTests, DESK, namelessControls, openOwnView, openView } from '../support/console/chromium.ts';
+import {
+  chromiumForTests,
+  DESK,
+  namelessControls,
+  openOwnView,
+  openView,
+  pressPause,
+} from '../support/console/chromium.ts';
 import { type ConsoleScene, openConsoleScene } from '../support/console/console.ts';
 
 const signal = (): AbortSignal => AbortSignal.timeout(120_000);
@@ -129,7 +136,7 @@ test(
     await sleep(0);
     await until(page, 'document.querySelector("[aria-busy]") === null');
     assert.equal(await page.evaluate(`window.heard === ${MEDIA} && !window.heard.paused`), true);
-    await page.getByRole('button', { name: 'Pause' }).click();
+    await pressPause(page);
     await open(2);
     await page.getByRole('link', { name: 'Health' }).click();
     await page.waitForURL(/health/);
@@ -227,7 +234,7 @@ test('however quickly it is sought, the screen stands where the voice stands', c
   const { page } = view;
   await page.goto(at('call'));
   await play(page);
-  await page.getByRole('button', { name: 'Pause' }).click();
+  await pressPause(page);
   const off = `Math.abs(document.querySelector('.scr video').currentTime - (${MEDIA}.currentTime - Number(document.querySelector('.scr video').dataset.offset)))`;
   await page.getByRole('slider').focus();
   for (const keys of [

@@ -8,7 +8,7 @@ import { findChromium, launchChromium, openContext } from '../support/browser/br
 import { rowAt } from '../support/search/rows.ts';
 import { openAssets } from '../../src/console/assets.ts';
 import { addCall } from '../support/console/calls.ts';
-import { DESK, openView, picture } from '../support/console/chromium.ts';
+import { DESK, openView, picture, pressPause } from '../support/console/chromium.ts';
 import { type ConsoleScene, openConsoleScene } from '../support/console/console.ts';
 
 const executable = findChromium();
@@ -59,6 +59,19 @@ async function until(page: Page, condition: string): Promise<void> {
   assert.fail(`never came true: ${condition}`);
 }
 
+/** By the page itself: long before its end, however slow the machine. */
+function pauseBeyond(page: Page, seconds: number): Promise<void> {
+  return page.evaluate<void>(`new Promise((resolve) => {
+    const pause = () => {
+      if (${MEDIA}.currentTime <= ${String(seconds)}) return;
+      ${MEDIA}.removeEventListener('timeupdate', pause);
+      ${MEDIA}.pause();
+      resolve();
+    };
+    ${MEDIA}.addEventListener('timeupdate', pause);
+  })`);
+}
+
 async function records(action: AuditRecord['action']): Promise<readonly AuditRecord[]> {
   const found: AuditRecord[] = [];
   for await (const record of scene.audit.read({ from: '2020-01-01', to: '2099-01-01' }, signal()))
@@ -92,7 +105,7 @@ test(
     await page.getByRole('button', { name: 'Play', exact: true }).click();
     await until(page, `${MEDIA}.currentTime > 0.3`);
     assert.equal((await records('listened')).filter(({ recordingId }) => recordingId === R).length, 1);
-    await page.getByRole('button', { name: 'Pause' }).click();
+    await pressPause(page);
     await page.getByRole('button', { name: 'Next moment' }).click();
     await until(page, `Math.abs(${MEDIA}.currentTime - 1) < 0.2 || Math.abs(${MEDIA}.currentTime - 3.5) < 0.2`);
     const at = Math.floor(await position(page));
@@ -256,7 +269,7 @@ test('the screen goes in step with the voice, at each speed and after each jump'
       `!${MEDIA}.seeking && !document.querySelector('.scr video').seeking && (window.inStep = ${off} < 0.1 ? window.inStep + 1 : 0) >= 5`,
     );
   }
-  await page.getByRole('button', { name: 'Pause' }).click();
+  await pressPause(page);
   await until(page, "document.querySelector('.scr video').paused");
   assert.deepEqual(await view.problems(), []);
 });
@@ -286,16 +299,14 @@ test('what was played while the service was away is claimed once it answers agai
   await page.route('**/console/played/**', (route) => route.fulfill({ status: 503, body: '' }));
   await page.goto(`${scene.url}${HERE}#t=4`);
   await page.getByRole('button', { name: 'Play', exact: true }).click();
-  await until(page, `${MEDIA}.currentTime > 5`);
   const refused = page.waitForResponse((answer) => answer.status() === 503);
-  await page.getByRole('button', { name: 'Pause', exact: true }).click();
+  await pauseBeyond(page, 5);
   await refused;
   await page.unroute('**/console/played/**');
   assert.equal((await records('played')).length, before);
   const again = page.waitForResponse((answer) => answer.url().includes('/played/') && answer.status() === 200);
   await page.getByRole('button', { name: 'Play', exact: true }).click();
-  await until(page, `${MEDIA}.currentTime > 6`);
-  await page.getByRole('button', { name: 'Pause', exact: true }).click();
+  await pauseBeyond(page, 6);
   await again;
   let claims: readonly AuditRecord[] = [];
   while (claims.length < 2) {

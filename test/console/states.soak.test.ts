@@ -7,7 +7,15 @@ import { Failure } from '../../src/failure.ts';
 import { failureOf, waitingOf } from '../support/archive/content.ts';
 import { findChromium, launchChromium } from '../support/browser/browser.ts';
 import { addCall } from '../support/console/calls.ts';
-import { namelessControls, type Opened, openView, picture, type View, VIEWS } from '../support/console/chromium.ts';
+import {
+  namelessControls,
+  type Opened,
+  openView,
+  picture,
+  pressPause,
+  type View,
+  VIEWS,
+} from '../support/console/chromium.ts';
 import { type ConsoleScene, EVERYBODY, openConsoleScene } from '../support/console/console.ts';
 import { takeableParts, type TakenParts } from '../support/console/parts.ts';
 import { runs } from '../support/soak.ts';
@@ -54,8 +62,7 @@ const DONE: readonly (readonly [string, string, (page: Page) => Promise<void>])[
     '/console/find?open=b0c5b9e0.r1',
     async (page) => {
       await page.getByRole('button', { name: 'Play', exact: true }).click();
-      await page.getByRole('button', { name: 'Pause' }).waitFor();
-      await page.getByRole('button', { name: 'Pause' }).click();
+      await pressPause(page);
     },
   ],
   [

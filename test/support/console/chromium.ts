@@ -88,6 +88,15 @@ export async function openView(browser: Browser, view: View): Promise<Opened> {
   });
 }
 
+/** Presses Pause, however long the machine takes to get there: what has come to its end meanwhile has no such button. */
+export async function pressPause(page: Page): Promise<void> {
+  const loop = (isOn: boolean): Promise<unknown> =>
+    page.evaluate(`document.querySelector('call-player .main').loop = ${String(isOn)}`);
+  await loop(true);
+  await page.getByRole('button', { name: 'Pause', exact: true }).click();
+  await loop(false);
+}
+
 /** A window that nobody has used, and nobody will. */
 export async function openOwnView(browser: Browser, view: View): Promise<Opened> {
   const window = await openWindow(browser);
