@@ -26,7 +26,7 @@ interface RestoreNeeds {
 
 type SourceRecording = { readonly recordingId: string; readonly conversationId: string };
 
-/** What was named and Genesys tells nothing of. */
+/** What was named and Genesys tells nothing of, or not all. */
 interface UnknownTarget {
   readonly subject: Subject;
   readonly because: Failure;
@@ -107,7 +107,8 @@ async function* ofTargets(
 ): AsyncGenerator<SourceRecording> {
   for (const target of targets) {
     try {
-      yield* ofTarget(target, needs, signal);
+      const lacking = yield* ofTarget(target, needs, signal);
+      if (lacking !== undefined) unknown.push({ subject: target, because: lacking });
     } catch (thrown) {
       // One slip among a hundred names keeps the others from nothing.
       if (!(thrown instanceof Failure) || !isOfOne(thrown)) throw thrown;
@@ -116,21 +117,23 @@ async function* ofTargets(
   }
 }
 
+/** Returns why that may not be all of it. */
 async function* ofTarget(
   { recordingId, conversationId }: Subject,
   { census, retention }: RestoreNeeds,
   signal: AbortSignal,
-): AsyncGenerator<SourceRecording> {
+): AsyncGenerator<SourceRecording, Failure | undefined> {
   if (conversationId === undefined)
     throw new UsageError(`--recording _/${recordingId ?? ''}: Genesys restores recordings of a conversation only.`);
   if (recordingId !== undefined) {
     const recording = { recordingId, conversationId };
     if ((await retention.stateOf(recording, signal)).fileState === 'ARCHIVED') yield recording;
-    return;
+    return undefined;
   }
-  const { recordings } = await census.recordingsOf(conversationId, signal);
+  const { recordings, lacking } = await census.recordingsOf(conversationId, signal);
   for (const counted of recordings)
     if (counted.fileState === 'ARCHIVED') yield { recordingId: counted.recordingId, conversationId };
+  return lacking;
 }
 
 interface Restoring extends RestoreNeeds {

@@ -308,6 +308,7 @@ test('what Genesys tells nothing of keeps restore from none of what else is name
     odd: 'body:text:{}',
     unseen: 'return-403;code:missing.any.permissions',
     refused: 'return-400;code:bad.request',
+    early: 'return-202;body:text:',
   };
   for (const id of [...Object.keys(faults), 'a']) {
     await both(scene, id);
@@ -317,8 +318,25 @@ test('what Genesys tells nothing of keeps restore from none of what else is name
   const named = [...Object.keys(faults), 'a'].map((id) => `c-${id}/${id}`).join(',');
   const done = await scene.run('restore', '--recording', named, '--confirm', '1', '--json');
   assert.equal(done.code, 3, done.stdout + done.stderr);
-  assert.deepEqual([summaryOf(done)['restoring'], summaryOf(done)['unknown']], [1, 3]);
+  assert.deepEqual([summaryOf(done)['restoring'], summaryOf(done)['unknown']], [1, 4]);
   for (const id of Object.keys(faults)) assert.match(done.stderr, new RegExp(`c-${id}/${id}: [a-z-]+: `));
+});
+
+test('of a list that is not whole restore asks for what it names, and says that it may not be all (operators 13)', async (t) => {
+  const scene = await setUp(t);
+  await both(scene, 'a');
+  scene.genesys.update('a', { fileState: 'ARCHIVED' });
+  const listed = '{"id":"a","conversationId":"c-a","media":"call","fileState":"ARCHIVED"}';
+  for (const [fault, count, code] of [
+    ['return-202;body:text:', 0, 'not-ready'],
+    [`return-202;type:application/json;body:text:[${listed}]`, 1, 'not-ready'],
+    [`type:application/json;body:text:[${listed},{"media":"call"}]`, 1, 'upstream-error'],
+  ] as const) {
+    scene.genesys.fault('list:c-a', fault);
+    const plan = await scene.run('restore', '--conversation', 'c-a', '--json');
+    assert.deepEqual([plan.code, summaryOf(plan)['toRestore'], summaryOf(plan)['unknown']], [3, count, 1], fault);
+    assert.match(plan.stderr, new RegExp(`^c-a: ${code}: `, 'm'));
+  }
 });
 
 test('a plan ends with the line that does just that (operators 4)', async (t) => {
