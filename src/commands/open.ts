@@ -16,7 +16,7 @@ import { alignProxyVariables } from '../outbound.ts';
 import type { BulkWork } from '../days/mend-days.ts';
 import { handleWithoutQueue, openStudio } from '../services/studio.ts';
 import { readVersion } from '../version.ts';
-import type { Report } from './report.ts';
+import { type Report, tame } from './report.ts';
 import type { Task } from './task.ts';
 
 export interface Workplace {
@@ -85,14 +85,20 @@ export async function openArchiveToWrite(workplace: Pick<Workplace, 'config'>, t
   return archive;
 }
 
-/** Genesys is waited for in silence by nobody. */
-function waitingFor({ report }: Pick<Task, 'report'>): (what: string) => void {
-  return (what) => report.progress(what, { waiting: true });
+/** Genesys is waited for in silence by nobody, and no client is left out in silence. */
+function tellingOf({ report }: Pick<Task, 'report'>) {
+  return {
+    onWait: (what: string): void => report.progress(what, { waiting: true }),
+    onRefused: (clientId: string, { message }: Failure): void =>
+      report.problem(
+        `Genesys refuses client ${tame(clientId)} of GENESYS_CLIENT_ID; the others go on without it: ${message}`,
+      ),
+  };
 }
 
 export function openCensusOf({ config }: Workplace, task: Task, share: number): GenesysCensus {
   const { opened } = task;
-  const census = new GenesysCensus(config.genesys, { share, proxies: config.proxies, onWait: waitingFor(task) });
+  const census = new GenesysCensus(config.genesys, { share, proxies: config.proxies, ...tellingOf(task) });
   opened.defer(() => census.close());
   return census;
 }
@@ -112,13 +118,13 @@ export function indexDaysOf(
 
 export function openRetentionOf({ config }: Workplace, task: Task): GenesysRetention {
   const { opened } = task;
-  const retention = new GenesysRetention(config.genesys, { proxies: config.proxies, onWait: waitingFor(task) });
+  const retention = new GenesysRetention(config.genesys, { proxies: config.proxies, ...tellingOf(task) });
   opened.defer(() => retention.close());
   return retention;
 }
 
 export function openInquiryOf({ config }: Workplace, task: Task): GenesysInquiry {
-  const inquiry = new GenesysInquiry(config.genesys, { share: 1, proxies: config.proxies, onWait: waitingFor(task) });
+  const inquiry = new GenesysInquiry(config.genesys, { share: 1, proxies: config.proxies, ...tellingOf(task) });
   task.opened.defer(() => inquiry.close());
   return inquiry;
 }

@@ -119,7 +119,8 @@ export const VARIABLES = {
   GENESYS_CLIENT_ID: {
     part: 'genesys',
     kind: 'list',
-    meaning: 'OAuth client (client credentials); several, comma-separated, take turns',
+    meaning:
+      'OAuth client (client credentials); several, comma-separated, take turns, without those that Genesys refuses',
   },
   GENESYS_CLIENT_SECRET: {
     part: 'genesys',

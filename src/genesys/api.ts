@@ -18,7 +18,11 @@ interface ApiNeeds {
   readonly share?: number;
   /** Told of what is waited for, again and again for as long as it is. */
   readonly onWait?: ((what: string) => void) | undefined;
+  readonly onRefused?: OnRefused | undefined;
 }
+
+/** Told once of a client of several that Genesys gives no token, until it does again: the others go on without it. */
+export type OnRefused = (clientId: string, because: Failure) => void;
 
 /** What takes longer is told of. */
 const LONG_MS = 3_000;
@@ -56,14 +60,17 @@ export class Api {
   /** By the answers of its hosts. */
   readonly clock = new HeardClock();
   readonly #clients: readonly OAuthClient[];
+  readonly #onRefused: OnRefused | undefined;
+  readonly #toldOf = new Set<OAuthClient>();
   readonly #outage = new Outage();
   #turn = 0;
 
   constructor(
     config: Pick<GenesysConfig, 'apiUrl' | 'loginUrl' | 'clients'>,
-    { share = 1, onWait, ...needs }: ApiNeeds,
+    { share = 1, onWait, onRefused, ...needs }: ApiNeeds,
   ) {
     this.#url = config.apiUrl;
+    this.#onRefused = onRefused;
     this.#onWait = onWait;
     this.#patience = { ...needs.patience, onWait: ({ message }) => onWait?.(message) };
     const { loginUrl } = config;
@@ -98,8 +105,10 @@ export class Api {
 
   /** For a download from the API host itself. */
   async authorization(signal: AbortSignal): Promise<Authorization> {
-    const { tokens } = this.#next('worker');
-    const token = await tokens.get(signal);
+    const { tokens, token } = await this.#byAny('worker', async ({ tokens }) => ({
+      tokens,
+      token: await tokens.get(signal),
+    }));
     return { header: `Bearer ${token}`, revoke: () => tokens.invalidate(token) };
   }
 
@@ -111,9 +120,21 @@ export class Api {
     return { made: total(({ made }) => made), allowed: total(({ allowed }) => allowed) };
   }
 
-  /** Gets a token for every client. @throws Failure saying which variable to check. */
+  /** Gets a token for every client. @throws Failure saying which variable to check, where all are refused. */
   async check(signal: AbortSignal): Promise<void> {
-    for (const { tokens } of this.#clients) await this.#told(tokens.get(signal));
+    const refused = new Map<OAuthClient, Failure>();
+    for (const client of this.#clients) {
+      try {
+        await this.#told(client.tokens.get(signal));
+        this.#toldOf.delete(client);
+      } catch (thrown) {
+        if (!isRefusal(thrown)) throw thrown;
+        refused.set(client, thrown);
+      }
+    }
+    const [first] = refused.values();
+    if (first !== undefined && refused.size === this.#clients.length) throw first;
+    for (const [client, because] of refused) this.#tellOf(client, because);
   }
 
   close(): void {
@@ -134,9 +155,13 @@ export class Api {
 
   async #accepted(call: ApiCall, leftMs: number, signal: AbortSignal): Promise<ClientAnswer> {
     const asker = { caller: call.caller, endsAt: performance.now() + leftMs };
-    const client = call.client ?? this.#next(call.caller);
-    const answer = await client.send(this.#exchangeOf(call), asker, signal);
-    if (answer.status >= 200 && answer.status < 300) return { ...answer, client };
+    const send = async (client: OAuthClient): Promise<ClientAnswer> => ({
+      ...(await client.send(this.#exchangeOf(call), asker, signal)),
+      client,
+    });
+    const answer = await (call.client === undefined ? this.#byAny(call.caller, send) : send(call.client));
+    const { client } = answer;
+    if (answer.status >= 200 && answer.status < 300) return answer;
     const failure = refusalFailure(answer, call.path);
     if (answer.status === 429 && failure.afterMs !== undefined) client.pause(failure.afterMs);
     throw failure;
@@ -146,6 +171,27 @@ export class Api {
     const asked = { method, url: new URL(`${this.#url}${path}`), maxAnswerBytes };
     if (body === undefined) return { ...asked, headers: {} };
     return { ...asked, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+  }
+
+  /** By the one whose turn it is; where Genesys refuses it, nothing was sent, and the next one that it does not refuse goes on. */
+  async #byAny<T>(caller: GenesysCaller, use: (client: OAuthClient) => Promise<T>): Promise<T> {
+    for (;;) {
+      const client = this.#next(caller);
+      try {
+        const used = await use(client);
+        this.#toldOf.delete(client);
+        return used;
+      } catch (thrown) {
+        if (!isRefusal(thrown) || !client.tokens.refused) throw thrown;
+        if (this.#clients.every(({ tokens }) => tokens.refused)) throw thrown;
+        this.#tellOf(client, thrown);
+      }
+    }
+  }
+
+  #tellOf(client: OAuthClient, because: Failure): void {
+    if (!this.#toldOf.has(client)) this.#onRefused?.(client.id, because);
+    this.#toldOf.add(client);
   }
 
   /** The client that may send soonest; those that may send now take turns. */
@@ -158,6 +204,11 @@ export class Api {
     if (soonest === undefined) throw new Failure('misconfigured', 'No Genesys client is set: set GENESYS_CLIENT_ID.');
     return soonest;
   }
+}
+
+/** Genesys' word on a client: it gives it no token. */
+function isRefusal(thrown: unknown): thrown is Failure {
+  return thrown instanceof Failure && thrown.code === 'misconfigured';
 }
 
 /** Somebody sits there and listens, or does not; no delivery holds its slot meanwhile. */

@@ -20,12 +20,14 @@ interface Asker {
 }
 
 export class OAuthClient {
+  readonly id: string;
   readonly tokens: AccessTokens;
   readonly #agent: Dispatcher;
   readonly #clock: HeardClock;
   readonly #allowance: Allowance;
 
   constructor(credentials: { readonly id: string; readonly secret: string }, needs: ClientNeeds) {
+    this.id = credentials.id;
     this.tokens = new AccessTokens(credentials, needs);
     this.#agent = needs.agent;
     this.#clock = needs.clock;

@@ -6,7 +6,7 @@ import { createDownloader, type Downloader } from '../download/download.ts';
 import { Failure } from '../failure.ts';
 import { Fields } from '../fields.ts';
 import { sleep } from '../waiting.ts';
-import { Api, type ClientAnswer } from './api.ts';
+import { Api, type ClientAnswer, type OnRefused } from './api.ts';
 import { createAgent } from './exchange.ts';
 
 /** What is not there; a whole conversation where no recording is named. */
@@ -35,6 +35,7 @@ export interface InquiryOptions {
   readonly proxies?: Proxies | undefined;
   /** Told of what is waited for, again and again for as long as it is. */
   readonly onWait?: ((what: string) => void) | undefined;
+  readonly onRefused?: OnRefused | undefined;
   /** Between polls of a query's or a report's state. */
   readonly pollMs?: number;
 }
@@ -53,9 +54,9 @@ export class GenesysInquiry {
   readonly #downloader: Downloader;
   readonly #pollMs: number;
 
-  constructor(config: GenesysConfig, { share, proxies, onWait, pollMs = POLL_MS }: InquiryOptions) {
+  constructor(config: GenesysConfig, { share, proxies, onWait, onRefused, pollMs = POLL_MS }: InquiryOptions) {
     this.#agent = createAgent(proxies);
-    this.#api = new Api(config, { agent: this.#agent, patience: PATIENCE, share, onWait });
+    this.#api = new Api(config, { agent: this.#agent, patience: PATIENCE, share, onWait, onRefused });
     this.#downloader = createDownloader({ ...config, maxMediaBytes: MAX_REPORT_BYTES }, { proxies });
     this.#pollMs = pollMs;
   }

@@ -5,7 +5,7 @@ import type { Proxies } from '../config/proxies.ts';
 import { Failure } from '../failure.ts';
 import { backoffMs, type Patience } from '../waiting.ts';
 import { type AskAnalytics, countClosedDay, countOpenDay, dataAvailableUntil } from './analytics.ts';
-import { Api, type ClientAnswer } from './api.ts';
+import { Api, type ClientAnswer, type OnRefused } from './api.ts';
 import type { Census, CountedDay, CountedList } from './census.ts';
 import { createAgent, type JsonAnswer } from './exchange.ts';
 import { type DivisionGrant, GRANTS_PATH, grantsIn } from './grants.ts';
@@ -18,6 +18,7 @@ export interface CensusOptions {
   readonly proxies?: Proxies | undefined;
   /** Told of what is waited for, again and again for as long as it is. */
   readonly onWait?: ((what: string) => void) | undefined;
+  readonly onRefused?: OnRefused | undefined;
   /** First wait between polls of a job's state. */
   readonly pollMs?: number;
   /** First wait after a passing failure without Retry-After. */
@@ -49,7 +50,7 @@ export class GenesysCensus implements Census {
   readonly calls = { made: 0, polls: 0 };
 
   constructor(config: GenesysConfig, options: CensusOptions) {
-    const { share, proxies, onWait, baseDelayMs = 1_000 } = options;
+    const { share, proxies, onWait, onRefused, baseDelayMs = 1_000 } = options;
     this.#agent = createAgent(proxies);
     this.#options = options;
     this.#patience = {
@@ -57,7 +58,7 @@ export class GenesysCensus implements Census {
       tries: TRIES,
       waitMs: (attempt: number) => backoffMs(attempt, { baseMs: baseDelayMs, capMs: 60 * baseDelayMs }),
     };
-    this.#api = new Api(config, { agent: this.#agent, patience: this.#patience, share, onWait });
+    this.#api = new Api(config, { agent: this.#agent, patience: this.#patience, share, onWait, onRefused });
   }
 
   /** By Genesys' clock once it was asked anything. */

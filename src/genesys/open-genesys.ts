@@ -7,7 +7,7 @@ import type { Recording } from '../recording.ts';
 import { backoffMs, type Patience } from '../waiting.ts';
 import { Absences } from './absences.ts';
 import type { CallsSpent } from './allowance.ts';
-import { Api } from './api.ts';
+import { Api, type OnRefused } from './api.ts';
 import { OriginalBatches } from './batches.ts';
 import type { ExpectedRecording } from './census.ts';
 import { createDownloader, type Downloader, type DownloadOptions } from '../download/download.ts';
@@ -30,6 +30,7 @@ interface GenesysOptions {
   /** How much of each rate window this process may use, from 0 to 1; all of it by default. */
   readonly share?: number;
   readonly proxies?: Proxies | undefined;
+  readonly onRefused?: OnRefused | undefined;
   /** First wait before a question how far a batch has come. */
   readonly batchPollMs?: number;
 }
@@ -62,10 +63,10 @@ class GenesysCloud implements OpenGenesys {
   readonly #absences = new Absences();
 
   constructor(config: GenesysConfig, options: GenesysOptions) {
-    const { share = 1, proxies } = options;
+    const { share = 1, proxies, onRefused } = options;
     this.#way = config.recordingApi;
     this.#agent = createAgent(proxies);
-    this.#api = new Api(config, { agent: this.#agent, patience: patienceOf(options), share });
+    this.#api = new Api(config, { agent: this.#agent, patience: patienceOf(options), share, onRefused });
     this.#downloader = createDownloader(config, { proxies, ...options.download });
     this.#recordings = createRecordingApi(this.#api, this.#downloader);
     this.#batches = new OriginalBatches({ api: this.#api, downloader: this.#downloader, pollMs: options.batchPollMs });

@@ -10,7 +10,7 @@ import { Failure } from '../failure.ts';
 import { Fields } from '../fields.ts';
 import { canonicalId, isId } from '../recording.ts';
 import { backoffMs } from '../waiting.ts';
-import { Api } from './api.ts';
+import { Api, type OnRefused } from './api.ts';
 import { createAgent } from './exchange.ts';
 import { type ConversationRecording, fieldsOfRecording } from './recording-answer.ts';
 
@@ -32,6 +32,7 @@ export interface RetentionOptions {
   readonly proxies?: Proxies | undefined;
   /** Told of what is waited for, again and again for as long as it is. */
   readonly onWait?: ((what: string) => void) | undefined;
+  readonly onRefused?: OnRefused | undefined;
 }
 
 /** Of one call: https://developer.genesys.cloud/devapps/api-explorer (deletionprotection). */
@@ -47,7 +48,7 @@ export class GenesysRetention {
   readonly #agent: Dispatcher;
   readonly #api: Api;
 
-  constructor(config: GenesysConfig, { proxies, onWait }: RetentionOptions) {
+  constructor(config: GenesysConfig, { proxies, onWait, onRefused }: RetentionOptions) {
     this.#agent = createAgent(proxies);
     const waitMs = (attempt: number): number => backoffMs(attempt, BACKOFF);
     this.#api = new Api(config, {
@@ -55,6 +56,7 @@ export class GenesysRetention {
       patience: { patienceMs: PATIENCE_MS, tries: 60, waitMs },
       share: 1,
       onWait,
+      onRefused,
     });
   }
 

@@ -14,7 +14,7 @@ import { daysSinceFirstLook, incompleteSince, isOverdue } from '../days/prove-da
 import { divisionsInSight, divisionsLost, mendingOfView } from '../days/sight.ts';
 import { dayNotice, type FollowUps } from '../delivery/follow-ups.ts';
 import type { Queue } from '../queue/queue.ts';
-import { handleWithoutQueue, type StudioContext } from './studio.ts';
+import { handleWithoutQueue, refusedTo, type StudioContext } from './studio.ts';
 
 /** Of Genesys' calls a minute; a token of its own is taken, and any 429 halves it. */
 const SHARE = 0.5;
@@ -51,7 +51,11 @@ export class NightlyLook {
     const { config, log, version } = this.#context;
     const { archive } = this.#needs;
     await using open = new AsyncDisposableStack();
-    const census = new GenesysCensus(config.genesys, { share: SHARE, proxies: config.proxies });
+    const census = new GenesysCensus(config.genesys, {
+      share: SHARE,
+      proxies: config.proxies,
+      onRefused: refusedTo(log),
+    });
     open.defer(() => census.close());
     const bulk = this.#bulkIn(open);
     const index = new IndexDays({
@@ -143,6 +147,7 @@ export class NightlyLook {
     const { archive, studio, followUps } = this.#needs;
     const genesys = createGenesys(config.genesys, {
       proxies: config.proxies,
+      onRefused: refusedTo(log),
       share: SHARE,
       patienceMs: BULK_PATIENCE_MS,
     });

@@ -4,6 +4,7 @@ import type { OpenArchive } from '../archive/open-archive.ts';
 import { createDelivery, type DeliveryNeeds } from '../delivery.ts';
 import { createGenesys, type OpenGenesys } from '../genesys/open-genesys.ts';
 import { Failure } from '../failure.ts';
+import type { OnRefused } from '../genesys/api.ts';
 import type { Genesys } from '../genesys/genesys.ts';
 import type { Dependency } from '../http/health.ts';
 import { Encoders } from '../media/encoder/encoders.ts';
@@ -15,6 +16,7 @@ import { Spools } from '../media/mp4/spool.ts';
 import type { ServiceFigures } from '../overview.ts';
 import { Pipeline } from '../pipeline.ts';
 import type { Recording } from '../recording.ts';
+import type { Log } from '../telemetry/log.ts';
 import type { Handle } from '../queue/queue.ts';
 import { WaitingList } from '../delivery/waiting-list.ts';
 import type { Context } from './run.ts';
@@ -59,7 +61,7 @@ export async function openStudio(
   context.opened.defer(() => encoders.close());
   const slots = new Slots({ slots: config.transcodeSlots, maxWaiting: config.transcodeQueue, archives });
   const spools = new Spools();
-  const genesys = createGenesys(config.genesys, { proxies: config.proxies, ...limits });
+  const genesys = createGenesys(config.genesys, { proxies: config.proxies, onRefused: refusedTo(log), ...limits });
   context.opened.defer(() => genesys.close());
   const threads = threadsFor(config.transcodeSlots, availableParallelism());
   const tools = { ffmpeg, slots, spools, encoders, maxDurationMs: config.maxDurationS * 1000, threads };
@@ -95,6 +97,15 @@ export async function openStudio(
     genesysCallsLeft: callsLeft() ?? null,
   });
   return { genesys, pipeline, ffmpeg: stillThere, dependencies, pipelineOver, figures };
+}
+
+/** What is logged of an OAuth client that Genesys refuses while it takes others. */
+export function refusedTo(log: Pick<Log, 'warn'>): OnRefused {
+  return (clientId, { message: reason }) =>
+    log.warn('Genesys refuses one of the clients of GENESYS_CLIENT_ID; the others go on without it.', {
+      clientId,
+      reason,
+    });
 }
 
 /** What queues call for live work, for whoever has recordings and no queue. */

@@ -20,6 +20,7 @@ const signal = (): AbortSignal => AbortSignal.timeout(200_000);
 interface Scene {
   readonly server: GenesysServer;
   readonly path: string;
+  readonly env: Readonly<Record<string, string>>;
   readonly run: (...args: string[]) => Promise<Printed>;
 }
 
@@ -45,7 +46,7 @@ async function setUp(t: TestContext, recordings: readonly ('chat' | 'deleted' | 
   }
   const path = join(folder, 'archive');
   const env = { ...server.environment(), ARCHIVE_URL: `file:${path}`, LOG_LEVEL: 'error' };
-  return { server, path, run: (...args) => runInProcess(args, env) };
+  return { server, path, env, run: (...args) => runInProcess(args, env) };
 }
 
 test('a second look at complete days makes no call at all, and reports the same', async (t) => {
@@ -143,4 +144,26 @@ test('what workers wrote since of a proven day is put together with its index al
   const names = await readdir(join(path, 'index', `day=${DAYS[1]}`));
   assert.ok(names.every((name) => name.startsWith('all-')) && names.length === 1, names.join());
   assert.deepEqual([...(await readIndexDay(DAYS[1], archive.notes, signal())).keys()], ['c1.late']);
+});
+
+test('a client of several that Genesys refuses is named, and the days are proven by the others', async (t) => {
+  const { env } = await setUp(t, ['chat']);
+  const ids = { GENESYS_CLIENT_ID: `gone,${env['GENESYS_CLIENT_ID'] ?? ''}` };
+  const secrets = { GENESYS_CLIENT_SECRET: `${'x'.repeat(20)},${env['GENESYS_CLIENT_SECRET'] ?? ''}` };
+  const day = ['--from', DAYS[0], '--to', DAYS[0]];
+  for (const line of [
+    ['reconcile', ...day],
+    ['reconcile', ...day, '--again'],
+    ['backfill', ...day, '--again'],
+  ]) {
+    const printed = await runInProcess(line, { ...env, ...ids, ...secrets });
+    assert.equal(printed.code, 0, `${line.join(' ')}\n${printed.stdout}${printed.stderr}`);
+    assert.match(
+      printed.stderr,
+      /Genesys refuses client gone of GENESYS_CLIENT_ID; the others go on without it: .*invalid_client/,
+    );
+  }
+  const none = await runInProcess(['reconcile', ...day, '--again'], { ...env, GENESYS_CLIENT_ID: 'gone' });
+  assert.equal(none.code, 1, none.stdout);
+  assert.match(none.stderr, /misconfigured: Genesys gave no token \(invalid_client\)/);
 });

@@ -282,20 +282,49 @@ test('several clients take turns, and one that is used up or refused stands asid
   await api.check(signal);
 });
 
-test('check names the client that is refused even where another works (SR-02)', async (t) => {
-  const clients = [{ id: 'a', secret: 'sa' }];
+test('a client that is refused is named once, and those that work go on without it (SR-02)', async (t) => {
+  const clients = [
+    { id: 'a', secret: 'sa' },
+    { id: 'c', secret: 'sc' },
+  ];
   const server = await startGenesysServer({ clients });
   const agent = createAgent();
-  const config = { ...server.config(), clients: [...clients, { id: 'b', secret: 'wrong' }] };
-  const api = new Api(config, { agent, patience: { patienceMs: 100, tries: 1, waitMs: () => 1 } });
+  const config = { ...server.config(), clients: [{ id: 'b', secret: 'wrong' }, ...clients, { id: 'd', secret: 'x' }] };
+  const patience = { patienceMs: 100, tries: 1, waitMs: () => 1 };
+  const refused: (readonly [string, string])[] = [];
+  const open = (some: typeof config.clients): Api =>
+    new Api(
+      { ...config, clients: some },
+      { agent, patience, onRefused: (clientId, { code }) => refused.push([clientId, code]) },
+    );
+  const [api, checked, none] = [open(config.clients), open(config.clients), open([{ id: 'b', secret: 'wrong' }])];
   t.after(async () => {
-    api.close();
+    for (const each of [api, checked, none]) each.close();
     await agent.destroy();
     await server.close();
   });
-  const failure = await failureOf(api.check(t.signal));
-  assert.equal(failure.code, 'misconfigured');
-  assert.equal(failure.facts['clientId'], 'b');
+  server.addRecording({ recordingId: 'R', conversationId: 'C', files: [] });
+  for (let i = 0; i < 8; i++) assert.equal((await api.ask(ASK, t.signal)).status, 200);
+  for (let i = 0; i < 4; i++) assert.match((await api.authorization(t.signal)).header, /^Bearer /);
+  const both = [
+    ['b', 'misconfigured'],
+    ['d', 'misconfigured'],
+  ];
+  assert.deepEqual(
+    refused.splice(0).toSorted(([a], [b]) => a.localeCompare(b)),
+    both,
+  );
+  await checked.check(t.signal);
+  await checked.check(t.signal);
+  assert.deepEqual(
+    refused.splice(0).toSorted(([a], [b]) => a.localeCompare(b)),
+    both,
+  );
+  for (const asked of [() => none.ask(ASK, t.signal), () => none.check(t.signal)]) {
+    const failure = await failureOf(asked());
+    assert.deepEqual([failure.code, failure.facts['clientId']], ['misconfigured', 'b']);
+  }
+  assert.deepEqual(refused, []);
 });
 
 test('an answer that is no JSON, too large or encoded is refused (SR-20) (SR-21) (SR-30)', async (t) => {
