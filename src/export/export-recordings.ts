@@ -60,8 +60,9 @@ export async function exportRecording(
   const found = await findSpelledManifest(asked, archive, signal);
   if (found === undefined) return notThere(asked, archive, signal);
   const { recording, text } = found;
-  const manifest = parseManifest(text);
   const place = mediaPlace(recording);
+  const manifest = legible(text);
+  if (manifest instanceof Failure) return { recording, state: 'damaged', reason: manifest.message };
   const wrong = await copyMedia({ place, manifest }, needs, signal);
   if (wrong !== undefined && (await isErased(asked, archive.notes, signal)))
     return { recording, state: 'erased', reason: ERASED };
@@ -117,16 +118,26 @@ async function copyMedia(
   for (const { name, facts, open } of [webm, ...originals]) {
     const copy = async (): Promise<boolean> =>
       folder.copy(`${place}/${name}`, { source: await open(), stated: facts }, signal);
-    const isAsStated = await copy().catch(unlessMissing);
-    if (isAsStated === undefined) return `${name} is missing`;
+    const isAsStated = await copy().catch(faultOfOne);
+    if (isAsStated instanceof Failure)
+      return isAsStated.code === 'not-found' ? `${name} is missing` : `${name}: ${isAsStated.message}`;
     if (!isAsStated) return `${name} is not what its manifest says`;
   }
   return undefined;
 }
 
-function unlessMissing(thrown: unknown): undefined {
-  if (thrown instanceof Failure && thrown.code === 'not-found') return undefined;
+/** It is not there, or lies there as nothing of ours: that keeps the other recordings from nothing. */
+function faultOfOne(thrown: unknown): Failure {
+  if (thrown instanceof Failure && (thrown.code === 'not-found' || thrown.code === 'conflict')) return thrown;
   throw thrown;
+}
+
+function legible(text: string): Manifest | Failure {
+  try {
+    return parseManifest(text);
+  } catch (thrown) {
+    return faultOfOne(thrown);
+  }
 }
 
 /** What Genesys said of the conversation, and what belongs to this recording; as it is kept. */

@@ -111,6 +111,45 @@ for (const [name, open] of PLACES) {
     );
 
     test(
+      'a recording of which something has gone, or is none of ours, is named, and the rest goes on',
+      { timeout: 240_000 },
+      async (t) => {
+        await using place = await open();
+        for (const path of ['c1/r1', 'c1/r2', 'c1/r3', 'c1/r5']) await add(place, path);
+        const large = { head: bytesOf('head', 100), clusters: [bytesOf('media', 3_000_000)] };
+        await store(place.archive, { conversationId: 'c1', recordingId: 'r4' }, large);
+        await place.write('recordings/c1/r2/manifest.json', '{"version":1');
+        await place.remove('recordings/c1/r3/recording.webm');
+        if (place.server === undefined) {
+          const path = join((place.env['ARCHIVE_URL'] ?? '').slice('file:'.length), 'recordings/c1/r4/recording.webm');
+          await rm(path);
+          await symlink('/etc/hostname', path);
+        } else {
+          place.server.faults.plan(
+            'media',
+            ['return-broken-stream-after-1K', 'return-404'],
+            /c1\/r4\/recording\.webm$/,
+          );
+        }
+        for (const end of ['', '.zip']) {
+          const to = `${await temporary(t)}${end}`;
+          const done = await runInside(['export', '--conversation', 'c1', '--to', to, '--json', '--quiet'], place.env);
+          assert.equal(done.code, 3, done.stdout + done.stderr);
+          const isMended = place.server !== undefined && end === '.zip';
+          assert.deepEqual(
+            linesOf(done)
+              .filter(({ type }) => type !== 'summary')
+              .map(({ recordingId, state = 'exported' }) => `${String(recordingId)} ${String(state)}`),
+            ['r1 exported', 'r2 damaged', 'r3 damaged', isMended ? 'r4 exported' : 'r4 damaged', 'r5 exported'],
+          );
+          if (end !== '') continue;
+          const page = await readFile(join(to, 'index.html'), 'utf8');
+          assert.match(page, /Not here[\s\S]*c1\/r2: damaged[\s\S]*c1\/r3: damaged, <bdi>recording\.webm is missing/);
+        }
+      },
+    );
+
+    test(
       'what is kept of a recording goes with it, however the archive spells its ids, and the audit names those of today',
       { timeout: 240_000 },
       async (t) => {
