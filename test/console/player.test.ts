@@ -377,11 +377,11 @@ test(
   async () => {
     await using view = await openView(browser, DESK);
     const { page } = view;
-    await page.goto(`${scene.url}${HERE}#t=6`);
     let answer: { status: number } | undefined;
     await page.route('**/console/media/**', (route) =>
       answer === undefined ? route.abort() : route.fulfill({ ...answer, body: '' }),
     );
+    await page.goto(`${scene.url}${HERE}#t=6`);
     await page.getByRole('button', { name: 'Play', exact: true }).click();
     await page.getByText('Connection lost at 0:06').waitFor();
     answer = { status: 410 };

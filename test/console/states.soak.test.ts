@@ -83,7 +83,7 @@ const DONE: readonly (readonly [string, string, (page: Page) => Promise<void>])[
     'lost',
     '/console/recordings/b0c5b9e0/r1#t=3',
     async (page) => {
-      await page.route('**/console/media/**', (route) => route.abort());
+      await routed(page, '**/console/media/**', (route) => route.abort());
       await page.getByRole('button', { name: 'Play', exact: true }).click();
       await page.getByText('Connection lost at 0:03').waitFor();
       await page.unroute('**/console/media/**');
@@ -93,7 +93,7 @@ const DONE: readonly (readonly [string, string, (page: Page) => Promise<void>])[
     'signed-out',
     '/console/recordings/b0c5b9e0/r1#t=3',
     async (page) => {
-      await page.route('**/console/media/**', (route) => route.fulfill({ status: 401, body: '' }));
+      await routed(page, '**/console/media/**', (route) => route.fulfill({ status: 401, body: '' }));
       await page.getByRole('button', { name: 'Play', exact: true }).click();
       await page.getByRole('dialog', { name: 'You are signed out' }).waitFor();
       await page.unroute('**/console/media/**');
@@ -126,9 +126,15 @@ const KNOWN: readonly (readonly [string, string])[] = [
   ['known-audit', '/console/audit?from=2026-11-20&to=2026-11-29'],
 ];
 
+/** What a page that is loaded already asks for next may still go through: it is loaded anew. */
+async function routed(page: Page, ...route: Parameters<Page['route']>): Promise<void> {
+  await page.route(...route);
+  await page.reload();
+}
+
 /** A recording is asked for and does not come. */
 async function slowly(page: Page, said: RegExp): Promise<void> {
-  await page.route('**/console/find?*open=*', () => undefined);
+  await routed(page, '**/console/find?*open=*', () => undefined);
   await page.locator('.list td a').first().click();
   await page.getByRole('status').filter({ hasText: said }).waitFor();
 }
