@@ -1,9 +1,7 @@
 /** Sound, pictures and originals of a recording for whoever may hear it: on record before the first byte, counted, in ranges. */
 import { mayHaveLevels, recordingOf, type Manifest } from '../archive/manifest.ts';
-import { SYSTEM_CLOCK } from '../clock.ts';
 import { Failure } from '../failure.ts';
-import { countingFailures, play } from '../http/play.ts';
-import { pour } from '../http/pour.ts';
+import { countingFailures, play, send } from '../http/play.ts';
 import { isUnchanged } from '../http/range.ts';
 import { serveStored } from '../http/stored.ts';
 import { parseId, parseOptionalId, type Recording } from '../recording.ts';
@@ -56,14 +54,19 @@ export const sendOriginal: AnswerVisit = async (visit, needs) => {
   if (manifest === undefined || source?.original === undefined)
     throw new Failure('not-found', 'There is no such original: ARCHIVE_ORIGINAL=yes keeps them from then on.');
   using _listener = needs.hearing.listeners.enter(who.id);
-  res.setHeader('Content-Type', 'application/octet-stream').setHeader('Content-Length', source.sizeBytes);
-  res.setHeader('Content-Disposition', `attachment; filename="${recording.recordingId}.${source.original}"`);
+  const { original, sizeBytes } = source;
+  const describe = (): void => {
+    res.setHeader('Content-Type', 'application/octet-stream').setHeader('Content-Length', sizeBytes);
+    res.setHeader('Content-Disposition', `attachment; filename="${recording.recordingId}.${original}"`);
+  };
   if (req.method === 'HEAD') {
+    describe();
     res.end();
     return SENT;
   }
-  await witnessed('downloaded', recording, { visit, needs });
-  await pour(await needs.archive.original(manifest, source.original, signal), res, SYSTEM_CLOCK);
+  const body = await needs.archive.original(manifest, original, signal);
+  const record = (): Promise<void> => witnessed('downloaded', recording, { visit, needs });
+  await send({ recording, body, sizeBytes, record, describe }, needs, res);
   return SENT;
 };
 

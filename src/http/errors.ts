@@ -24,12 +24,18 @@ export function failureOf(thrown: unknown): Failure {
   return Failure.from(thrown);
 }
 
+/** So that nobody takes what has arrived for the whole: over HTTP/1.0, without chunks, an ordinary close would look like success. */
+export function breakOff(res: Response): void {
+  if (res.req.httpVersionMinor === 0) res.socket?.resetAndDestroy();
+  res.destroy();
+}
+
 /**
- * `{error: {code, message, requestId}}`, never a stack. Once the head is out nothing can be said any more:
- * the connection is broken, so that nobody takes what has arrived for the whole.
+ * `{error: {code, message, requestId}}`, never a stack, under no name of what was to be saved. Once the head is out nothing can be
+ * said any more: it is broken off.
  */
 export function answerFailure(failure: Failure, req: Request, res: Response): void {
-  if (res.headersSent) return void res.destroy();
+  if (res.headersSent) return breakOff(res);
   if (res.destroyed) return;
   // A body that was not read to its end would be read as the next request.
   if (!req.complete) res.setHeader('Connection', 'close');
@@ -38,6 +44,8 @@ export function answerFailure(failure: Failure, req: Request, res: Response): vo
   if (failure.status === 401) res.setHeader('WWW-Authenticate', 'Bearer');
   if (failure instanceof RangeNotSatisfiable) res.setHeader('Content-Range', `bytes */${String(failure.sizeBytes)}`);
   const requestId = res.getHeader('X-Request-Id');
+  res.removeHeader('Content-Disposition');
+  res.type('json');
   res.status(failure.status).json({ error: { code: failure.code, message: failure.message, requestId } });
 }
 

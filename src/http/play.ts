@@ -6,6 +6,7 @@ import { Failure } from '../failure.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Recording } from '../recording.ts';
+import { breakOff } from './errors.ts';
 import { ListenerGone, pour } from './pour.ts';
 import type { Turnstile } from './turnstile.ts';
 
@@ -72,42 +73,55 @@ export async function countingFailures<T>(
  * stops when the listener leaves is for the signal to see to that the source was opened with.
  * @throws Failure only before anything was sent
  */
-export async function play(
-  answer: PlayedAnswer,
-  { metrics, log, clock = SYSTEM_CLOCK }: PlayNeeds,
-  res: Response,
-): Promise<void> {
-  const played = await send(answer, res, clock);
-  metrics.listened(answer.stored === undefined ? 'live' : 'archive', played.result);
-  const line = { ...answer.recording, requestId: res.getHeader('X-Request-Id'), error: played.failure };
-  if (played.result === 'failed') log.warn('An answer was broken off midway.', line);
-  if (played.result === 'left') log.debug('A listener left midway.', line);
+export async function play(answer: PlayedAnswer, needs: PlayNeeds, res: Response): Promise<void> {
+  const { recording, body, recorded, stored } = answer;
+  const describe = (): void => void describeAnswer(answer, res);
+  const sending = { recording, body, sizeBytes: lengthOf(answer), record: () => recorded, describe };
+  needs.metrics.listened(stored === undefined ? 'live' : 'archive', await send(sending, needs, res));
 }
 
-type Played =
-  | { readonly result: 'complete'; readonly failure: undefined }
-  /** After the first byte: the connection was broken, so that no listener takes a part for the whole. */
-  | { readonly result: 'left' | 'failed'; readonly failure: Failure };
+/** Bytes that leave once they are on record. */
+export interface Sending {
+  readonly recording: Recording;
+  readonly body: AsyncIterable<Buffer>;
+  /** Of the body; undefined where nobody knows. */
+  readonly sizeBytes: number | undefined;
+  /** Asked for once the first byte is there; it leaves when that resolves. */
+  readonly record: () => Promise<void>;
+  /** Writes the head of the answer. */
+  readonly describe: () => void;
+}
 
-async function send(answer: PlayedAnswer, res: Response, clock: Clock): Promise<Played> {
-  const bytes = exactly(answer.body, lengthOf(answer));
-  const [first] = await bothOrNeither(bytes, answer.recorded);
+/**
+ * `left` and `failed` are after the first byte: the connection was broken then.
+ * @throws Failure only before anything was sent
+ */
+export async function send(
+  { recording, body, sizeBytes, record, describe }: Sending,
+  { log, clock = SYSTEM_CLOCK }: Pick<PlayNeeds, 'log' | 'clock'>,
+  res: Response,
+): Promise<'complete' | 'left' | 'failed'> {
+  const bytes = exactly(body, sizeBytes);
+  const first = await bytes.next();
   if (first.done === true) throw new Failure('incomplete', 'The recording came out empty; try again later.');
-  describeAnswer(answer, res);
+  try {
+    await record();
+  } catch (thrown) {
+    await bytes.return();
+    throw thrown;
+  }
+  describe();
   try {
     await pour(resumed(first.value, bytes), res, clock);
-    return { result: 'complete', failure: undefined };
+    return 'complete';
   } catch (thrown) {
-    const left = res.destroyed || thrown instanceof ListenerGone;
+    const hasLeft = res.destroyed || thrown instanceof ListenerGone;
     breakOff(res);
-    return { result: left ? 'left' : 'failed', failure: Failure.from(thrown) };
+    const line = { ...recording, requestId: res.getHeader('X-Request-Id'), error: Failure.from(thrown) };
+    if (hasLeft) log.debug('A listener left midway.', line);
+    else log.warn('An answer was broken off midway.', line);
+    return hasLeft ? 'left' : 'failed';
   }
-}
-
-/** Over HTTP/1.0, without chunks, an ordinary close would look like success. */
-function breakOff(res: Response): void {
-  if (res.req.httpVersionMinor === 0) res.socket?.resetAndDestroy();
-  res.destroy();
 }
 
 async function* resumed(first: Buffer, rest: AsyncGenerator<Buffer, void, void>): AsyncGenerator<Buffer, void, void> {
@@ -117,18 +131,6 @@ async function* resumed(first: Buffer, rest: AsyncGenerator<Buffer, void, void>)
   } finally {
     await rest.return();
   }
-}
-
-/** The first piece and the record of the listen, awaited side by side; without a record the body is let go. */
-async function bothOrNeither(
-  bytes: AsyncGenerator<Buffer, void, void>,
-  recorded: Promise<void>,
-): Promise<[IteratorResult<Buffer, void>]> {
-  const [first, record] = await Promise.allSettled([bytes.next(), recorded]);
-  if (first.status === 'rejected') throw first.reason;
-  if (record.status === 'fulfilled') return [first.value];
-  await bytes.return();
-  throw record.reason;
 }
 
 function lengthOf({ stored }: Pick<PlayedAnswer, 'stored'>): number | undefined {

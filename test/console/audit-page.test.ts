@@ -1,11 +1,13 @@
 /** The audit page: what is on record, what is asked of it, and that asking is on record as well. */
 import assert from 'node:assert/strict';
 import { IncomingMessage, ServerResponse } from 'node:http';
-import { Socket } from 'node:net';
+import { connect, Socket } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
 import type { AuditEntry } from '../../src/audit/audit.ts';
 import { POURING } from '../../src/bounds.ts';
 import { exportAudit } from '../../src/console/audit-page.ts';
+import { Failure } from '../../src/failure.ts';
 import { chromiumForTests, openView, picture, VIEWS } from '../support/console/chromium.ts';
 import { type ConsoleScene, EVERYBODY, openConsoleScene } from '../support/console/console.ts';
 
@@ -105,6 +107,37 @@ test('who stops taking what is exported is let go, and it is read no further', {
   }
   assert.equal(isRead, false);
 });
+
+/** An audit that is away once so many of its records were read. */
+async function openLosing(records: number): Promise<ConsoleScene> {
+  const record = { v: 1, at: '2026-03-01T10:00:00.000Z', action: 'listened', who: 'qa' };
+  const audit = {
+    async *read() {
+      for (let count = 0; count < records; count += 1) yield record;
+      throw new Failure('archive-unavailable', 'Cloud Storage answered 503.');
+    },
+  };
+  return openConsoleScene({ needs: { audit: audit as never } });
+}
+
+test('an audit that is away is no file to save', async () => {
+  await using own = await openLosing(0);
+  const answer = await own.get('/console/audit.ndjson');
+  assert.equal(answer.status, 503);
+  assert.equal(answer.headers.get('content-type'), 'application/json; charset=utf-8');
+  assert.equal(answer.headers.get('content-disposition'), null);
+});
+
+for (const version of ['1.0', '1.1'])
+  test(`an export over HTTP/${version} that breaks off midway looks like none that is whole`, async () => {
+    await using own = await openLosing(2);
+    const { hostname, port } = new URL(own.url);
+    const socket = connect(Number(port), hostname);
+    socket.write(`GET /console/audit.ndjson HTTP/${version}\r\nHost: ${hostname}\r\n\r\n`);
+    const came = await text(socket).catch((error: unknown) => error);
+    if (version === '1.1') assert.doesNotMatch(String(came), /\r\n0\r\n\r\n$/);
+    else assert.ok(came instanceof Error && 'code' in came && came.code === 'ECONNRESET', String(came));
+  });
 
 test('what cannot be put on record is not shown: nobody reads the audit unseen', async () => {
   await using own = await openConsoleScene();

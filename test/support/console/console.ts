@@ -37,6 +37,8 @@ import { openSqliteQueue, type SqliteQueue } from '../../../src/queue/sqlite/sql
 export interface ConsoleScene extends AsyncDisposable {
   readonly url: string;
   readonly archive: FolderArchive;
+  /** Where it lies. */
+  readonly path: string;
   readonly queue: SqliteQueue;
   readonly audit: FolderAudit;
   readonly search: SqliteSearch;
@@ -146,6 +148,7 @@ export async function openConsoleScene(change: SceneOptions = {}): Promise<Conso
   return Object.assign(state, {
     url,
     archive,
+    path,
     queue,
     audit,
     search,
