@@ -63,6 +63,9 @@ interface Session {
   finished: StoredObject | undefined;
 }
 
+/** Begins the token of the page behind an empty one. */
+const AFTER_EMPTY = 'behind.';
+
 const EMPTY: Resource = { contentType: undefined, cacheControl: undefined, metadata: {}, crc32c: undefined };
 
 /** The connection ends here without an answer. */
@@ -82,6 +85,8 @@ export class GcsServer {
   readonly withheld = new Set<string>();
   /** Objects that lie there beside those that are held: made as they are asked for, never changed, never removed. */
   generated: (OrderedNames & { get(name: string): StoredObject | undefined }) | undefined;
+  /** As Cloud Storage may page a list: with fewer entries than were asked for, and empty pages that others follow. */
+  pages: { readonly most: number; readonly hasEmpty?: boolean } = { most: 1000 };
   /** How far the clock of Cloud Storage goes before ours, ms. */
   clockOffsetMs = 0;
   /** Every request, in order. */
@@ -360,7 +365,7 @@ export class GcsServer {
 
   async #list(context: Context, bucket: string): Promise<void> {
     this.#authorize(context.request, bucket);
-    const { query } = context;
+    const query = new URLSearchParams(context.query);
     const prefix = query.get('prefix') ?? '';
     await this.#begin('list', prefix, context);
     this.store.demand('list', prefix);
@@ -369,8 +374,10 @@ export class GcsServer {
       if (query.get('versions') === 'true') throw new GcsError(400, 'invalid', 'softDeleted excludes versions.');
       if (this.store.softDeleteS === 0)
         throw new GcsError(400, 'invalid', 'Soft delete policy is required to list soft-deleted versions');
+      if (this.#sendsEmptyPage(context, query)) return;
       return sendJson(context.response, listGenerations(this.store.softDeleted, query));
     }
+    if (this.#sendsEmptyPage(context, query)) return;
     if (query.get('versions') === 'true')
       return sendJson(context.response, listGenerations(this.store.generations(), query));
     const held = orderedNames(this.store.objects.keys());
@@ -379,6 +386,17 @@ export class GcsServer {
       context.response,
       listPage(names, (name) => this.#find(name), query),
     );
+  }
+
+  /** In front of each page where there are any; else `query` is for the page itself. */
+  #sendsEmptyPage({ response }: Context, query: URLSearchParams): boolean {
+    const { most, hasEmpty = false } = this.pages;
+    const token = query.get('pageToken') ?? '';
+    query.set('maxResults', String(Math.min(most, Number(query.get('maxResults') ?? most))));
+    query.set('pageToken', token.replace(AFTER_EMPTY, ''));
+    const isEmpty = hasEmpty && !token.startsWith(AFTER_EMPTY);
+    if (isEmpty) sendJson(response, { kind: 'storage#objects', nextPageToken: AFTER_EMPTY + token });
+    return isEmpty;
   }
 
   async #delete(context: Context, name: string): Promise<void> {

@@ -182,13 +182,29 @@ function* piecesOf(object: StoredObject, { start, limit, fault }: Piece): Genera
   }
 }
 
-/** `versions=true` or `softDeleted=true`: each of these generations, in one page. */
+/** `versions=true` or `softDeleted=true`: each of these generations, by name and then by age. */
 export function listGenerations(
   generations: readonly (StoredObject | SoftDeleted)[],
   query: URLSearchParams,
 ): Readonly<Record<string, unknown>> {
-  const items = generations.filter(({ name }) => name.startsWith(query.get('prefix') ?? ''));
-  return { kind: 'storage#objects', items: items.map((object) => resourceOf(object, '')) };
+  const prefix = query.get('prefix') ?? '';
+  const after = Buffer.from(query.get('pageToken') ?? '', 'base64url').toString('utf8');
+  const left = generations
+    .filter(({ name }) => name.startsWith(prefix))
+    .map((object): [string, StoredObject] => [placeOf(object), object])
+    .filter(([place]) => place > after)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const most = Number(query.get('maxResults') ?? 1000);
+  const last = left.length > most ? left[most - 1]?.[0] : undefined;
+  return {
+    kind: 'storage#objects',
+    items: left.slice(0, most).map(([, object]) => resourceOf(object, '')),
+    ...(last === undefined ? {} : { nextPageToken: Buffer.from(last).toString('base64url') }),
+  };
+}
+
+function placeOf({ name, generation }: StoredObject): string {
+  return `${name}\0${generation.padStart(20, '0')}`;
 }
 
 /** Names in order, however many: none of them need be held. */
