@@ -9,7 +9,7 @@ import { type Heard, type SoundFilters, soundFilters } from './sound.ts';
 export interface EncoderInput extends Media {
   /** What is in it, where more of it was read than {@link Media} tells. */
   readonly contents?: Contents | undefined;
-  /** Seconds of its own clock that are the beginning of two files; its own first sample where absent. */
+  /** Seconds of its own clock that are the recording's beginning; its own first sample where absent. */
   readonly zeroS?: number | undefined;
 }
 
@@ -136,9 +136,11 @@ export function encodeArguments({
   if (first === undefined || more.length > 0) throw new Failure('internal', 'The encoder takes one file or two.');
   const heard = media.map(heardIn);
   const sound = soundFilters(heard);
+  const beginsS = second === undefined ? beginningOf(first) : undefined;
   return [
     ...GLOBAL,
-    ...(sound?.keepsClocks === true ? flags({ copyts: true }) : []),
+    ...(sound?.keepsClocks === true || beginsS !== undefined ? flags({ copyts: true }) : []),
+    ...(beginsS === undefined ? [] : flags({ itsoffset: -beginsS })),
     ...inputArguments(first, 'pipe:0', threads),
     ...(second === undefined ? [] : inputArguments(second, 'pipe:3', threads)),
     ...(second === undefined && mayHoldVideo(first) ? flags({ map: '0:V:0?', ...VIDEO_CODEC, threads }) : []),
@@ -147,6 +149,11 @@ export function encodeArguments({
     ...flags({ ...WITHOUT_NOTES, ...(listened ? SOON : CHEAP), f: 'webm' }),
     'pipe:1',
   ];
+}
+
+/** MP4 may store seconds of pictures in front of the sound that begins before them: ffmpeg takes what comes first for the beginning. */
+function beginningOf({ kind, contents, zeroS }: EncoderInput): number | undefined {
+  return kind === 'mp4' && contents !== undefined ? zeroS : undefined;
 }
 
 /** Where nobody looked further, one track of sound is taken for granted. */

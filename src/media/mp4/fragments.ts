@@ -1,10 +1,10 @@
-/** Fragments of an MP4 (moof, ISO/IEC 14496-12 §8.8), as they pass → from when to when each track plays. */
+/** The index of an MP4, and its fragments (moof, ISO/IEC 14496-12 §8.8) as they pass → from when to when each track plays. */
 import { boxesIn, type BoxContent, unreadableMp4 } from './box.ts';
-import { LATEST_PICTURES, LatestPictures } from '../source/repeats.ts';
+import { LATEST_PICTURES, type LatestPictures } from '../source/repeats.ts';
 import type { Mp4Track } from './movie.ts';
 
 /** Seconds. */
-export interface FragmentSpan {
+export interface TrackSpan {
   readonly kind: Mp4Track['kind'];
   readonly startS: number;
   readonly endS: number;
@@ -12,11 +12,29 @@ export interface FragmentSpan {
   readonly repeatsS: number;
 }
 
-interface Units {
-  start: number;
-  end: number;
+/** What of a track has passed, in its own units of time. */
+class PlayedTrack {
+  /** When its first sample is shown or heard, and when its last one is over. */
+  start = Infinity;
+  end = 0;
+  /** Where the next fragment is decoded, if that does not say. */
+  decoded: number;
+  fragments = 0;
   readonly latest: LatestPictures;
+
+  constructor({ decodedUnits, latest }: Mp4Track) {
+    this.decoded = decodedUnits;
+    this.latest = latest;
+  }
+
+  cover(start: number, end: number): void {
+    this.start = Math.min(this.start, start);
+    this.end = Math.max(this.end, end);
+  }
 }
+
+/** So much of some tracks is read until the first of the others has come. */
+const MOST_AHEAD_S = 5;
 
 export class Fragments {
   /** Seconds that all of them should play, by a segment index in front of them; 0 where there is none. */
@@ -24,12 +42,12 @@ export class Fragments {
   /** Where it says that they end. */
   announcedByte = 0;
   #sawIndex = false;
-  readonly #tracks: ReadonlyMap<number, Mp4Track>;
-  /** By track, in its own units of time. */
-  readonly #played = new Map<number, Units>();
+  readonly #tracks: readonly Mp4Track[];
+  /** By track. */
+  readonly #played = new Map<number, PlayedTrack>();
 
   constructor(tracks: readonly Mp4Track[]) {
-    this.#tracks = new Map(tracks.map((track) => [track.id, track]));
+    this.#tracks = tracks.filter(({ kind }) => kind !== 'other');
   }
 
   /** What a fragment adds. @throws Failure `unreadable-media` where it contradicts itself */
@@ -39,18 +57,15 @@ export class Fragments {
 
   #addRun(boxes: readonly BoxContent[]): void {
     const header = boxes.find(({ type }) => type === 'tfhd');
-    const track =
-      header === undefined || header.body.length < 8 ? undefined : this.#tracks.get(header.body.readUInt32BE(4));
-    if (header === undefined || track === undefined) return;
-    const sampleUnits = defaultUnits(header) ?? track.fragmentUnits;
-    const played = this.#played.get(track.id);
-    const start = startUnits(boxes.find(({ type }) => type === 'tfdt')) ?? played?.end ?? 0;
-    const runs = boxes.filter(({ type }) => type === 'trun');
-    const latest = played?.latest ?? new LatestPictures();
-    const end = runs.reduce((at, run) => at + unitsOf(run, { at, sampleUnits, latest }), start);
-    if (end === start) return;
-    const first = played?.start ?? start;
-    this.#played.set(track.id, { start: Math.min(first, start), end: Math.max(played?.end ?? 0, end), latest });
+    if (header === undefined || header.body.length < 8) return;
+    const track = this.#tracks.find(({ id }) => id === header.body.readUInt32BE(4));
+    if (track === undefined) return;
+    const each = defaultUnits(header) ?? track.fragmentUnits;
+    const played = this.#played.get(track.id) ?? new PlayedTrack(track);
+    played.decoded = startUnits(boxes.find(({ type }) => type === 'tfdt')) ?? played.decoded;
+    for (const run of boxes.filter(({ type }) => type === 'trun')) playRun(run, each, played);
+    played.fragments += 1;
+    if (played.end > played.start) this.#played.set(track.id, played);
   }
 
   /** Of several the first counts, if it covers the others as well (sidx, §8.16.3). */
@@ -77,27 +92,40 @@ export class Fragments {
     this.announcedS = 0;
   }
 
-  spanOf(track: Mp4Track): FragmentSpan | undefined {
+  /** Of sound and pictures, each track of which there was anything. */
+  get played(): readonly TrackSpan[] {
+    return this.#tracks.map((track) => this.#spanOf(track)).filter(({ endS }) => endS > 0);
+  }
+
+  #spanOf(track: Mp4Track): TrackSpan {
     const played = this.#played.get(track.id);
-    if (played === undefined || track.timescale === 0) return undefined;
+    if (played === undefined || track.timescale === 0) return track;
     const { start, end, latest } = played;
-    const [startS = 0, endS = 0] = [start, end].map((units) => track.startS + units / track.timescale);
-    return { kind: track.kind, startS, endS, repeatsS: (end - (latest.since ?? end)) / track.timescale };
+    const [startS = 0, endS = 0] = [start, end].map((units) => track.offsetS + units / track.timescale);
+    return {
+      kind: track.kind,
+      // Of what its edits leave out in front nothing is heard.
+      startS: track.samples > 0 ? track.startS : Math.max(startS, track.startS),
+      endS: Math.max(endS, track.endS),
+      repeatsS: (end - (latest.since ?? end)) / track.timescale,
+    };
+  }
+
+  /** Whether it is known when the first track begins: one whose fragments come behind so many others begins later. */
+  get haveBegun(): boolean {
+    if (this.played.length === this.#tracks.length) return true;
+    return this.heardS > MOST_AHEAD_S && [...this.#played.values()].some(({ fragments }) => fragments > 1);
   }
 
   /** Seconds on the movie's clock at which the first track begins; 0 before any did. */
   get startS(): number {
-    const starts = this.#spans.map(({ startS }) => startS);
+    const starts = this.played.map(({ startS }) => startS);
     return starts.length === 0 ? 0 : Math.min(...starts);
   }
 
   /** Seconds from the first sample of any track to the last. */
   get heardS(): number {
-    return Math.max(this.startS, ...this.#spans.map(({ endS }) => endS)) - this.startS;
-  }
-
-  get #spans(): readonly FragmentSpan[] {
-    return [...this.#tracks.values()].flatMap((track) => this.spanOf(track) ?? []);
+    return Math.max(this.startS, ...this.played.map(({ endS }) => endS)) - this.startS;
   }
 }
 
@@ -116,30 +144,31 @@ function startUnits(tfdt: BoxContent | undefined): number | undefined {
   return wide ? Number(tfdt.body.readBigUInt64BE(4)) : tfdt.body.readUInt32BE(4);
 }
 
-interface RunPlace {
-  readonly at: number;
-  /** Of a sample that says no other. */
-  readonly sampleUnits: number;
-  readonly latest: LatestPictures;
-}
+/** The fields of a sample, by their flags: how long it lasts, its size, its own flags, how much later it is shown. */
+const SAMPLE_FLAGS = [0x100, 0x200, 0x400, 0x800];
 
-/** trun (§8.8.8): as many samples, each with those fields that the flags name. */
-function unitsOf({ body, offset }: BoxContent, { at: start, sampleUnits, latest }: RunPlace): number {
-  if (body.length < 8) return 0;
+/** trun (§8.8.8): as many samples, each with those fields that the flags name. `units` is how long one lasts that says no other. */
+function playRun({ body, offset }: BoxContent, units: number, played: PlayedTrack): void {
+  if (body.length < 8) return;
   const flags = body.readUInt32BE(0);
   const count = body.readUInt32BE(4);
-  const sampleBytes = [0x100, 0x200, 0x400, 0x800].filter((flag) => (flags & flag) !== 0).length * 4;
+  const [hasUnits, , , hasOffset] = SAMPLE_FLAGS.map((flag) => (flags & flag) !== 0);
+  const sampleBytes = SAMPLE_FLAGS.filter((flag) => (flags & flag) !== 0).length * 4;
   const first = 8 + ((flags & 0x1) === 0 ? 0 : 4) + ((flags & 0x4) === 0 ? 0 : 4);
-  if (first + count * sampleBytes > body.length)
+  const last = first + count * sampleBytes;
+  if (last > body.length)
     throw unreadableMp4(offset, `"trun" announces ${String(count)} samples, which its box cannot hold`);
-  if ((flags & 0x100) === 0) {
-    latest.beginAll(start, count, sampleUnits);
-    return count * sampleUnits;
+  if (hasUnits !== true && hasOffset !== true) {
+    played.cover(played.decoded, played.decoded + count * units);
+    played.latest.beginAll(played.decoded, count, units);
+    played.decoded += count * units;
+    return;
   }
-  let units = 0;
-  for (let at = first; at < first + count * sampleBytes; at += sampleBytes) {
-    if (at >= first + (count - LATEST_PICTURES) * sampleBytes) latest.begin(start + units);
-    units += body.readUInt32BE(at);
+  for (let at = first; at < last; at += sampleBytes) {
+    const each = hasUnits === true ? body.readUInt32BE(at) : units;
+    const start = played.decoded + (hasOffset === true ? body.readInt32BE(at + sampleBytes - 4) : 0);
+    played.cover(start, start + each);
+    if (at >= last - LATEST_PICTURES * sampleBytes) played.latest.begin(start);
+    played.decoded += each;
   }
-  return units;
 }

@@ -17,13 +17,19 @@ export interface Mp4Track {
   readonly sampleRate: number | undefined;
   /** Units of time per second in its own tables and fragments. */
   readonly timescale: number;
-  /** Seconds of what is presented before its samples are (empty edits). */
+  /** Seconds at which its first sample is shown or heard. */
   readonly startS: number;
-  /** Seconds at which its last sample ends, `startS` included; 0 where its samples are in fragments. */
+  /** Seconds at which its last one is over; 0 where its samples are in fragments. */
   readonly endS: number;
+  /** Seconds from its own times to those of the movie, as its edits say. */
+  readonly offsetS: number;
   /** Seconds of its end with so few samples that all of them may be repeats. */
   readonly repeatsS: number;
+  readonly latest: LatestPictures;
+  /** Those of the index; there may be more in fragments. */
   readonly samples: number;
+  /** How long they last together, in units of `timescale`. */
+  readonly decodedUnits: number;
   /** Of a sample in a fragment that says no other, in units of `timescale`. */
   readonly fragmentUnits: number;
 }
@@ -31,7 +37,7 @@ export interface Mp4Track {
 export interface Movie {
   /** In the order of the file, which is how ffmpeg numbers them. */
   readonly tracks: readonly Mp4Track[];
-  /** The longest track as the header says it (ISO/IEC 14496-12 §8.2.2), milliseconds; undefined where it does not know. */
+  /** The longest track as the header says it (ISO/IEC 14496-12 §8.2.2), fragments aside, milliseconds; undefined where it does not know. */
   readonly headerMs: number | undefined;
   /** Of all fragments, where the index says it beforehand (mehd, §8.8.2), milliseconds. */
   readonly fragmentsMs: number | undefined;
@@ -114,7 +120,7 @@ const ENCRYPTED = new Set(['enca', 'encv', 'drms', 'drmi']);
 const EXACT = /^(alac|fLaC|sowt|twos|raw |in24|in32|fl32|fl64|lpcm|ipcm|fpcm|NONE|ulaw|alaw|ima4)$/;
 
 /**
- * What the encoder has to know; `startS` of fragments is that of the first.
+ * What the encoder has to know; `startS` where it is not the index that tells when the first sample is shown or heard.
  * @throws Failure `unsupported-media` for what nobody without a key can play
  */
 export function contentsOfMovie({ tracks, isFragmented }: Movie, startS?: number): Contents {
@@ -130,8 +136,8 @@ export function contentsOfMovie({ tracks, isFragmented }: Movie, startS?: number
       return { stream, codec, channels: channels === 0 ? undefined : channels, isExact: EXACT.test(codec) };
     });
   const pictures = tracks.filter((track) => track.kind === 'picture' && isThere(track)).map(({ codec }) => codec);
-  const starts = tracks.filter(({ kind }) => kind !== 'other').map((track) => track.startS);
-  return { sounds, pictures, isTimed: true, startS: startS ?? Math.min(...starts, Infinity) };
+  const starts = tracks.filter(({ kind, samples }) => kind !== 'other' && samples > 0).map((track) => track.startS);
+  return { sounds, pictures, isTimed: true, startS: startS ?? (starts.length === 0 ? 0 : Math.min(...starts)) };
 }
 
 // ── one track ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -154,10 +160,10 @@ function readTrack(trak: BoxContent, movieScale: number, defaults: ReadonlyMap<n
   const boxes = new Map((table === undefined ? [] : boxesIn(table)).map((box) => [box.type, box]));
   const kind = KINDS.get(hdlr?.body.toString('latin1', 8, 12) ?? '') ?? 'other';
   const timescale = mdhd === undefined ? 0 : readTimes(mdhd).timescale;
-  const { samples, units, repeatsUnits } = readTimeTable(boxes.get('stts'), countOfSizes(boxes.get('stsz')));
+  const times = readTimeTable(boxes.get('stts'), boxes.get('ctts'), countOfSizes(boxes.get('stsz')));
   const [elst] = descendantsOf(trak, ['edts', 'elst']);
-  const edits = readEdits(elst, movieScale, timescale);
-  if (kind === 'sound') requireUnbroken(edits, elst?.offset ?? trak.offset);
+  const { pauses, ...presented } = readEdits(elst, { movieScale, timescale, ...times });
+  if (kind === 'sound' && pauses) throw hasPause(elst?.offset ?? trak.offset);
   const id = readTrackId(trak);
   return {
     track: {
@@ -165,9 +171,11 @@ function readTrack(trak: BoxContent, movieScale: number, defaults: ReadonlyMap<n
       kind,
       ...readEntry(boxes.get('stsd'), kind),
       timescale,
-      ...presented(timescale === 0 ? 0 : units / timescale, edits),
-      repeatsS: timescale === 0 ? 0 : repeatsUnits / timescale,
-      samples,
+      ...presented,
+      repeatsS: timescale === 0 ? 0 : (times.endUnits - (times.latest.since ?? times.endUnits)) / timescale,
+      latest: times.latest,
+      samples: times.samples,
+      decodedUnits: times.decodedUnits,
       fragmentUnits: defaults.get(id) ?? 0,
     },
     endByte: endOfChunks(boxes),
@@ -200,70 +208,120 @@ function tableEntries(
   return count;
 }
 
+const NOTHING = Buffer.alloc(0);
+
 interface TimeTable {
   readonly samples: number;
-  readonly units: number;
-  /** Of its end, with so few samples that all of them may be repeats. */
-  readonly repeatsUnits: number;
+  /** When the first sample is shown or heard, and when the last one is over. */
+  readonly startUnits: number;
+  readonly endUnits: number;
+  readonly decodedUnits: number;
+  readonly latest: LatestPictures;
 }
 
-/** stts (§8.6.1.2): runs of samples that last equally long; of no more samples than have a size. */
-function readTimeTable(stts: BoxContent | undefined, most: number): TimeTable {
-  let [samples, units] = [0, 0];
-  if (stts === undefined) return { samples, units, repeatsUnits: 0 };
+/**
+ * stts (§8.6.1.2): runs of samples that last equally long; of no more samples than have a size. ctts (§8.6.1.3): runs of
+ * samples that are shown so much later than they are decoded.
+ */
+function readTimeTable(stts: BoxContent | undefined, ctts: BoxContent | undefined, most: number): TimeTable {
   const latest = new LatestPictures();
-  const count = tableEntries(stts, { head: 8, entryBytes: 8 });
+  const offsets = new CompositionOffsets(ctts);
+  let [samples, decodedUnits, startUnits, endUnits] = [0, 0, Infinity, 0];
+  const body = stts?.body ?? NOTHING;
+  const count = stts === undefined ? 0 : tableEntries(stts, { head: 8, entryBytes: 8 });
   for (let at = 8; at < 8 + count * 8; at += 8) {
-    const run = Math.min(stts.body.readUInt32BE(at), most - samples);
-    const each = stts.body.readUInt32BE(at + 4);
-    if (at >= 8 + (count - LATEST_PICTURES) * 8) latest.beginAll(units, run, each);
-    samples += run;
-    units += run * each;
+    const each = body.readUInt32BE(at + 4);
+    for (let left = Math.min(body.readUInt32BE(at), most - samples); left > 0;) {
+      const run = offsets.take(left);
+      const start = decodedUnits + offsets.latest;
+      startUnits = Math.min(startUnits, start);
+      endUnits = Math.max(endUnits, start + run * each);
+      if (at >= 8 + (count - LATEST_PICTURES) * 8) latest.beginAll(start, run, each);
+      samples += run;
+      decodedUnits += run * each;
+      left -= run;
+    }
   }
-  return { samples, units, repeatsUnits: units - (latest.since ?? units) };
+  return { samples, startUnits: samples === 0 ? 0 : startUnits, endUnits, decodedUnits, latest };
+}
+
+/** Of one sample after the other. Signed in both versions, as ffmpeg reads them. */
+class CompositionOffsets {
+  /** Of the samples that were taken last. */
+  latest = 0;
+  readonly #body: Buffer;
+  readonly #end: number;
+  #at = 8;
+  #left = 0;
+
+  constructor(ctts: BoxContent | undefined) {
+    this.#body = ctts?.body ?? NOTHING;
+    this.#end = ctts === undefined ? 8 : 8 + 8 * tableEntries(ctts, { head: 8, entryBytes: 8 });
+  }
+
+  /** The next samples that have the same, as many as are wanted at most. */
+  take(wanted: number): number {
+    while (this.#left === 0 && this.#at < this.#end) {
+      this.#left = this.#body.readUInt32BE(this.#at);
+      this.latest = this.#body.readInt32BE(this.#at + 4);
+      this.#at += 8;
+    }
+    if (this.#left === 0) this.latest = 0;
+    const taken = this.#left === 0 ? wanted : Math.min(wanted, this.#left);
+    this.#left -= Math.min(taken, this.#left);
+    return taken;
+  }
 }
 
 function countOfSizes(stsz: BoxContent | undefined): number {
   return stsz === undefined || stsz.body.length < 12 ? Infinity : stsz.body.readUInt32BE(8);
 }
 
-interface Edits {
-  /** Seconds of nothing in front. */
-  readonly emptyS: number;
-  /** Seconds of media that are presented; undefined where all of them are. */
-  readonly shownS: number | undefined;
+interface MediaClock extends TimeTable {
+  readonly movieScale: number;
+  readonly timescale: number;
+}
+
+interface Presented extends Pick<Mp4Track, 'startS' | 'endS' | 'offsetS'> {
   /** There is nothing in between or behind as well. */
   readonly pauses: boolean;
 }
 
-const WITHOUT_EDITS: Edits = { emptyS: 0, shownS: undefined, pauses: false };
-
-/** elst (§8.6.6): segments of the movie's time, each at a time of the media or, at -1, without any. */
-function readEdits(elst: BoxContent | undefined, movieScale: number, mediaScale: number): Edits {
-  if (elst === undefined || movieScale === 0 || mediaScale === 0) return WITHOUT_EDITS;
-  const wide = elst.body[0] === 1;
+/**
+ * elst (§8.6.6): segments of the movie's time, each at a time of the media or, at -1, without any. Where none has a length,
+ * as in front of fragments, the first shows all that is behind its time.
+ */
+function readEdits(elst: BoxContent | undefined, clock: MediaClock): Presented {
+  const { movieScale, timescale, samples, startUnits, endUnits } = clock;
+  if (timescale === 0) return { startS: 0, endS: 0, offsetS: 0, pauses: false };
+  const [mediaStartS, mediaEndS] = [startUnits / timescale, endUnits / timescale];
+  const body = elst?.body ?? NOTHING;
+  const wide = body[0] === 1;
   const entryBytes = wide ? 20 : 12;
-  const count = tableEntries(elst, { head: 8, entryBytes });
+  const count = elst === undefined || movieScale === 0 ? 0 : tableEntries(elst, { head: 8, entryBytes });
   let [emptyS, shownS, pauses] = [0, 0, false];
+  let firstS: number | undefined;
+  // What is shown begins with the first sample that there is.
+  const restS = (fromS: number): number => Math.max(0, mediaEndS - Math.max(fromS, mediaStartS));
   for (let at = 8; at < 8 + count * entryBytes; at += entryBytes) {
-    const units = wide ? Number(elst.body.readBigUInt64BE(at)) : elst.body.readUInt32BE(at);
-    const isEmpty = wide ? elst.body.readBigInt64BE(at + 8) === -1n : elst.body.readInt32BE(at + 4) === -1;
-    if (!isEmpty) shownS += units / movieScale;
-    else if (shownS === 0) emptyS += units / movieScale;
+    const units = wide ? Number(body.readBigUInt64BE(at)) : body.readUInt32BE(at);
+    const from = wide ? Number(body.readBigInt64BE(at + 8)) : body.readInt32BE(at + 4);
+    if (from !== -1) {
+      firstS ??= from / timescale;
+      shownS += Math.min(units / movieScale, restS(from / timescale));
+    } else if (firstS === undefined) emptyS += units / movieScale;
     else pauses ||= units > 0;
   }
-  return { emptyS, shownS: shownS === 0 ? undefined : shownS, pauses };
+  const offsetS = emptyS - (firstS ?? 0);
+  const startS = emptyS + (firstS === undefined ? mediaStartS : 0);
+  const lengthS = shownS > 0 ? shownS : restS(firstS ?? 0);
+  return { startS, endS: samples === 0 ? 0 : startS + lengthS, offsetS, pauses };
 }
 
 /** ffmpeg plays some of the sound twice where its edits pause. */
-function requireUnbroken({ pauses }: Edits, offset: number): void {
-  if (!pauses) return;
+function hasPause(offset: number): Failure {
   const text = `The edit list ("elst") of the MP4 at byte ${String(offset)} has a pause behind its beginning, which cannot be kept.`;
-  throw new Failure('unsupported-media', text);
-}
-
-function presented(mediaS: number, { emptyS, shownS }: Edits): Pick<Mp4Track, 'startS' | 'endS'> {
-  return { startS: emptyS, endS: mediaS === 0 ? 0 : emptyS + Math.min(mediaS, shownS ?? mediaS) };
+  return new Failure('unsupported-media', text);
 }
 
 /** stsd (§8.5.2): the first sample entry; of sound (§12.2.3) also how much of it there is. */

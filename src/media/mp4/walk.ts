@@ -81,15 +81,21 @@ class Boxes {
     if (box.type === 'sidx') return this.#fragments.announce(content);
     this.#fragments.add(content);
     this.#awaited = box;
-    if (this.#movie !== undefined) this.#tally.contents ??= contentsOfMovie(this.#movie, this.#fragments.startS);
+    this.#tell();
   }
 
   #readMovie(moov: BoxContent): void {
     const movie = parseMovie(moov);
     this.#movie = movie;
     this.#fragments = new Fragments(movie.tracks);
-    this.#tally.declaredMs = movie.fragmentsMs ?? movie.headerMs;
-    if (!movie.isFragmented) this.#tally.contents ??= contentsOfMovie(movie);
+    this.#tally.declaredMs = movie.isFragmented ? movie.fragmentsMs : movie.headerMs;
+    if (movie.isFragmented) this.#tell();
+    else this.#tally.contents ??= contentsOfMovie(movie);
+  }
+
+  #tell(): void {
+    if (this.#movie === undefined || !this.#fragments.haveBegun) return;
+    this.#tally.contents ??= contentsOfMovie(this.#movie, this.#fragments.startS);
   }
 
   end({ type }: Box): void {
@@ -111,9 +117,7 @@ class Boxes {
 
   /** Of all tracks of a kind the longest, from the first moment of any. */
   #lengths(): Lengths {
-    const spans = (this.#movie?.tracks ?? []).map((track) => this.#fragments.spanOf(track) ?? track);
-    const played = spans.filter(({ kind, endS }) => kind !== 'other' && endS > 0);
-    const startS = Math.min(...played.map((span) => span.startS));
+    const { played, startS } = this.#fragments;
     const longest = (wanted: 'sound' | 'picture', withoutRepeats = false): number | undefined => {
       const ends = played
         .filter(({ kind }) => kind === wanted)

@@ -6,7 +6,7 @@ export const MOST_REPEATS = 8;
 /** Those, and the one before them: no earlier ones have to be told of. */
 export const LATEST_PICTURES = MOST_REPEATS + 1;
 
-/** When the latest pictures begin, and the one before them; in any unit of time. */
+/** When the latest pictures begin, and the one before them; in any unit of time. They come in the order of decoding. */
 export class LatestPictures {
   readonly #starts: number[] = [];
   #next = 0;
@@ -23,6 +23,6 @@ export class LatestPictures {
 
   /** One that begins here is shown, or was itself left out and the one before it shown; undefined before there was any. */
   get since(): number | undefined {
-    return this.#starts[this.#next] ?? this.#starts[0];
+    return this.#starts.length === 0 ? undefined : Math.min(...this.#starts);
   }
 }
