@@ -122,6 +122,8 @@ const VIDEO_CODEC = {
   'lag-in-frames': 0,
   crf: 30,
   'b:v': '2M',
+  // Seconds of a tick: by default one is as long as a picture of the source, and the times of pictures are rounded to that.
+  'enc_time_base:v': '1:120',
   force_key_frames: `expr:gte(t,n_forced*${String(KEYFRAME_EVERY_S)})`,
 };
 
