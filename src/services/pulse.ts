@@ -27,18 +27,22 @@ export function beginPulse(context: Context, { archive, command, tally, waiting,
   const instance = `${command}-${randomUUID().slice(0, 8)}`;
   const startedAt = new Date().toISOString();
   const checks = beginCheckup(ownProbes(context, studio.ffmpeg), context);
+  const leaving = new AbortController();
   let [isWritten, hasFailed] = [false, false];
+  let writing = Promise.resolve();
   const write = async (): Promise<void> => {
     isWritten = true;
     const about = { version: 1, instance, command, service: version, startedAt, slots: config.transcodeSlots } as const;
     const waits = waiting.totals().reduce((sum, { count }) => sum + count, 0);
     const said = { waiting: waits, calls: studio.genesys.callsSpent ?? null, checks: checks(), beats: tally.beats() };
     const pulse = { ...about, at: new Date().toISOString(), ...said };
-    await writePulse(pulse, archive.notes, AbortSignal.timeout(WRITTEN_WITHIN_MS));
+    const signal = AbortSignal.any([leaving.signal, AbortSignal.timeout(WRITTEN_WITHIN_MS)]);
+    await writePulse(pulse, archive.notes, signal);
   };
   const timer = setInterval(() => {
-    write().catch((error: unknown) => {
-      if (!hasFailed) log.warn('What this worker does could not be written under status/.', { error });
+    writing = write().catch((error: unknown) => {
+      if (!hasFailed && !leaving.signal.aborted)
+        log.warn('What this worker does could not be written under status/.', { error });
       hasFailed = true;
     });
   }, EVERY_MS);
@@ -46,6 +50,10 @@ export function beginPulse(context: Context, { archive, command, tally, waiting,
   opened.defer(async () => {
     clearInterval(timer);
     if (!isWritten) return;
+    // A write that is under way would bring back what is taken away here.
+    const late = setTimeout(() => leaving.abort(), ENDED_WITHIN_MS);
+    await writing;
+    clearTimeout(late);
     await endPulse(instance, archive.notes, AbortSignal.timeout(ENDED_WITHIN_MS)).catch(() => undefined);
   });
 }
