@@ -67,14 +67,22 @@ function describe(found: RefusedMedia['found']): string {
   return isContainer(found) ? `${found}, which is not read here` : `${found}, not sound or video`;
 }
 
-/** @throws Failure `unsupported-media` naming what it is instead; `incomplete` for no bytes at all. */
+/** What somebody on the way answers in the media's place, whatever it is labelled: it passes, and is not the recording's fault. */
+const WORDS: ReadonlySet<RefusedMedia['found']> = new Set(['html', 'xml', 'json', 'text']);
+
+/** @throws Failure `unsupported-media` naming what it is instead; `upstream-error` for words; `incomplete` for no bytes at all. */
 export function requireMedia(sniffed: Sniffed): Media {
   if (sniffed.kind !== 'refused') return sniffed;
   if (sniffed.found === 'empty') throw new Failure('incomplete', 'The media holds no bytes.');
   const what = describe(sniffed.found);
-  throw new Failure('unsupported-media', `The media is ${what}; ask for WAV, MP3, Ogg, WebM or MP4.`, {
-    facts: { found: sniffed.found },
-  });
+  const facts = { found: sniffed.found };
+  if (WORDS.has(sniffed.found))
+    throw new Failure(
+      'upstream-error',
+      `The media is ${what}: a proxy, web filter or login page stands before the media host, or it is no recording of sound or pictures.`,
+      { facts },
+    );
+  throw new Failure('unsupported-media', `The media is ${what}; ask for WAV, MP3, Ogg, WebM or MP4.`, { facts });
 }
 
 const LOOKS: readonly ((head: Buffer) => Sniffed | undefined)[] = [

@@ -119,6 +119,18 @@ test('an hour of a captive proxy costs no attempt: HTML, odd JSON, broken answer
   scene.genesys.assertFaultsUsed();
 });
 
+test('words that are labelled as sound pass like a web page, and cost no attempt (C3)', async () => {
+  await using scene = await openFaultScene();
+  const recording = scene.add(FIXTURES.opus);
+  const route = `media:${recording.recordingId}:0`;
+  for (const said of ['Blocked by policy.', '{"error":"blocked"}'])
+    scene.genesys.fault(route, `type:audio/ogg;body:text:${said}`);
+  await using service = await startService('serve', scene.env);
+  await scene.accept(service, recording);
+  assert.equal((await scene.archived(service, recording)).attempt, 1);
+  scene.genesys.assertFaultsUsed();
+});
+
 test('what was archived and is gone from the archive is made again when its event comes again (C13) (F1)', async () => {
   await using scene = await openFaultScene();
   const recording = scene.add(FIXTURES.opus);

@@ -90,6 +90,14 @@ test('WAV with other chunks in front of its format is WAV', () => {
   assert.partialDeepStrictEqual(sniff(early), { kind: 'wav', codec: 'pcm', channels: 2 });
 });
 
+const CODES: Readonly<Partial<Record<RefusedMedia['found'], string>>> = {
+  empty: 'incomplete',
+  html: 'upstream-error',
+  xml: 'upstream-error',
+  json: 'upstream-error',
+  text: 'upstream-error',
+};
+
 const REFUSED: readonly (readonly [string, Buffer | string, RefusedMedia['found']])[] = [
   ['nothing', '', 'empty'],
   ['a zip', 'PK\x03\x04\x14\0\0\0\x08\0recording.wav', 'zip'],
@@ -118,7 +126,7 @@ for (const [name, head, found] of REFUSED) {
     assert.deepEqual(sniffed, { kind: 'refused', found });
     assert.throws(
       () => requireMedia(sniffed),
-      (error) => error instanceof Failure && error.code === (found === 'empty' ? 'incomplete' : 'unsupported-media'),
+      (error) => error instanceof Failure && error.code === (CODES[found] ?? 'unsupported-media'),
     );
   });
 }
