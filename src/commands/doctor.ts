@@ -1,5 +1,8 @@
 /** `archiver doctor`: every part of a set-up is asked whether it is well, one line each. */
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { BucketInspection } from '../archive/bucket/inspection.ts';
+import { STAGING } from '../archive/names.ts';
 import { type Config, readConfig } from '../config/config.ts';
 import { ConfigProblems } from '../config/reader.ts';
 import { slipsIn } from '../config/slips.ts';
@@ -10,15 +13,17 @@ import {
   type CheckArea,
   type CheckState,
   examine,
+  type Opinion,
   type Probe,
 } from '../doctor/check.ts';
 import { deploymentProbes } from '../doctor/deployment-checks.ts';
 import { noGenesys } from '../doctor/genesys-checks.ts';
 import { queueProbes, storageProbes } from '../doctor/google-checks.ts';
+import { judgePlaceToCome } from '../doctor/place-to-come.ts';
 import { UNCONFIRMED } from '../doctor/unconfirmed.ts';
 import { checkFfmpeg } from '../media/encoder/check.ts';
 import { alignProxyVariables } from '../outbound.ts';
-import { openQueue, type OpenQueue } from '../queue/open-queue.ts';
+import { isQueueThere, openQueue, type OpenQueue } from '../queue/open-queue.ts';
 import { inspectSubscription } from '../queue/pubsub/inspection.ts';
 import { probesOfGenesys, probesOfMachine } from '../services/own-probes.ts';
 import { UsageError } from './flags.ts';
@@ -77,10 +82,10 @@ async function probesOf(task: Task): Promise<readonly Probe[]> {
     ...wrong,
     ...slips,
     ...(isWhole ? probesOfGenesys(config, task.opened) : [noGenesys()]),
-    ...storageProbes({ archive, inspection: bucket }),
-    ...queueProbes({ queue, ...subscriptionOf(config) }),
+    ...storageProbes({ archive, inspection: bucket, toCome: archiveToCome(config) }),
+    ...queueProbes({ queue: queue ?? queueToCome(config), ...subscriptionOf(config) }),
     ...probesOfMachine(config, () => checkFfmpeg({ cage: config.encoderCage })),
-    ...deploymentProbes({ archive, depth: () => queue.depth() }),
+    ...deploymentProbes({ archive, depth: async () => (queue === undefined ? NOTHING_QUEUED : queue.depth()) }),
   ];
 }
 
@@ -115,7 +120,21 @@ function bucketOf({ opened }: Task, { archive, proxies }: Config): BucketInspect
   return inspection;
 }
 
-async function queueOf({ opened }: Task, config: Config): Promise<OpenQueue> {
+/** Where there is a staging/, a probe in it changes nothing; what else lies in an archive is made with it. */
+function archiveToCome({ archive }: Config): (() => Promise<Opinion>) | undefined {
+  if (archive.kind !== 'folder' || existsSync(join(archive.path, STAGING))) return undefined;
+  return () => judgePlaceToCome('the archive', archive.path);
+}
+
+function queueToCome({ queue }: Config): () => Promise<Opinion> {
+  return () => judgePlaceToCome('the queue file', queue.kind === 'sqlite' ? dirname(queue.path) : '');
+}
+
+const NOTHING_QUEUED = { ready: 0, waiting: 0, running: 0, dead: 0 };
+
+/** undefined where it is a file that is not there yet: to open it would make it. */
+async function queueOf({ opened }: Task, config: Config): Promise<OpenQueue | undefined> {
+  if (!isQueueThere(config.queue)) return undefined;
   const queue = await openQueue(config.queue, { onTrouble: () => undefined, pushed: config.push !== undefined });
   opened.defer(() => queue.close());
   return queue;

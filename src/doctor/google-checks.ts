@@ -10,18 +10,21 @@ export interface StorageNeeds {
   readonly archive: Pick<Archive, 'check'>;
   /** undefined where the archive is a folder. */
   readonly inspection: BucketInspection | undefined;
+  /** Of a folder that is still to be made: that is not for whoever looks. */
+  readonly toCome?: (() => Promise<Opinion>) | undefined;
 }
 
 const google = { area: 'google' } as const;
 const DAY_S = 86_400;
 
 /** `archive` is the folder's as well: whatever it is, it is written to, read and removed from. */
-export function storageProbes({ archive, inspection }: StorageNeeds): readonly Probe[] {
+export function storageProbes({ archive, inspection, toCome }: StorageNeeds): readonly Probe[] {
   const area = inspection === undefined ? 'machine' : 'google';
   const writing: Probe = {
     area,
     name: 'archive',
     look: async (signal) => {
+      if (toCome !== undefined) return toCome();
       await archive.check(signal);
       return well('a probe was written, read and removed');
     },
@@ -154,7 +157,8 @@ function judgePublic({ isPublicPrevented }: BucketFacts): Opinion | undefined {
 }
 
 export interface QueueCheckNeeds {
-  readonly queue: Pick<Queue, 'check'>;
+  /** What is said of it where it is a file that is still to be made. */
+  readonly queue: Pick<Queue, 'check'> | (() => Promise<Opinion>);
   /** undefined where the queue is a file, or nothing is pulled. */
   readonly settings: (() => Promise<SubscriptionFacts | undefined>) | undefined;
   /** That events are published on. */
@@ -166,6 +170,7 @@ export function queueProbes({ queue, settings, topic }: QueueCheckNeeds): readon
     area: topic === undefined ? 'machine' : 'google',
     name: 'queue',
     look: async (signal) => {
+      if (typeof queue === 'function') return queue();
       await queue.check(signal);
       return well('messages can be published and taken');
     },

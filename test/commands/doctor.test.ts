@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { openFolderArchive } from '../../src/archive/folder/folder.ts';
 import { UNCONFIRMED } from '../../src/doctor/unconfirmed.ts';
+import { openSqliteQueue } from '../../src/queue/sqlite/sqlite.ts';
 import { linesOf, type Printed, runArchiver } from '../support/commands/run.ts';
 import { type GenesysServer, startGenesysServer } from '../support/genesys/server.ts';
+import { NO_MOUNT, readOnly } from '../support/mounts.ts';
 
 interface Scene {
   readonly genesys: GenesysServer;
@@ -58,8 +61,50 @@ test('doctor goes through everything, ends well where nothing is broken, and lea
     Object.values(counts).reduce((sum: number, count) => sum + Number(count), 0),
     checks.length,
   );
-  assert.deepEqual(await readdir(join(scene.folder, 'archive', 'staging')), []);
+  assert.deepEqual(await readdir(scene.folder), [], 'nothing is made where nothing is yet');
+  const found = Object.fromEntries(checks.map(({ name, found }) => [name, found]));
+  assert.equal(found['archive'], 'the archive is not there yet: it is made at the first start');
+  assert.equal(found['queue'], 'the queue file is not there yet: it is made at the first start');
   for (const secret of scene.genesys.secrets()) assert.ok(!printed.stdout.includes(secret));
+});
+
+test('of what is there a probe is tried, and it is as it was', async (t) => {
+  const scene = await setUp(t);
+  const path = join(scene.folder, 'archive');
+  await openFolderArchive({ path, linkKeys: [], publicUrl: 'http://localhost' }).check(t.signal);
+  const file = join(scene.folder, 'queue.db');
+  await openSqliteQueue({ path: file }).close();
+  const before = await readdir(scene.folder, { recursive: true });
+  const printed = await scene.run(['--json']);
+  assert.equal(printed.code, 0, printed.stdout + printed.stderr);
+  const found = Object.fromEntries(checksOf(printed).map(({ name, found }) => [name, found]));
+  assert.deepEqual(
+    [found['archive'], found['queue']],
+    ['a probe was written, read and removed', 'messages can be published and taken'],
+  );
+  assert.deepEqual(await readdir(scene.folder, { recursive: true }), before);
+});
+
+test('what is not there yet, and could not be made, is said', { skip: NO_MOUNT }, async (t) => {
+  const scene = await setUp(t);
+  const [path, file] = [join(scene.folder, 'readable'), join(scene.folder, 'file')];
+  await mkdir(path);
+  await writeFile(file, '');
+  using _shut = readOnly(path);
+  const printed = await scene.run(['--json'], {
+    ARCHIVE_URL: `file:${join(path, 'var', 'archive')}`,
+    QUEUE_URL: `sqlite:${join(file, 'var', 'queue.db')}`,
+  });
+  assert.equal(printed.code, 3, printed.stdout);
+  assert.deepEqual(
+    checksOf(printed)
+      .filter(({ name }) => name === 'archive' || name === 'queue')
+      .map(({ state, found }) => [state, found]),
+    [
+      ['fail', `the archive is not there yet, and cannot be made in ${path} (EROFS)`],
+      ['fail', `the queue file is not there yet, and cannot be made in ${file} (ENOTDIR)`],
+    ],
+  );
 });
 
 test('all faults at once are all lines, each with what to do, and the exit code says so', async (t) => {
