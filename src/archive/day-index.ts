@@ -5,8 +5,8 @@
 import { createHash } from 'node:crypto';
 import { Failure } from '../failure.ts';
 import { encodeIndexRow, parseIndexRow, type IndexRow } from './index-row.ts';
-import { erasedAmong } from './erased.ts';
-import { subjectOfKey } from './names.ts';
+import { erasedBeside } from './erased.ts';
+import { type Subject, subjectOfKey } from './names.ts';
 import type { ListedNote, Notes } from './notes.ts';
 
 /** `index/day=…/`, as BigQuery reads partitions. https://cloud.google.com/bigquery/docs/hive-partitioned-queries */
@@ -236,18 +236,35 @@ export async function forgetIndexRows(
   return forgotten;
 }
 
-/** An erasure that came while they were written has looked for their lines too soon: asked behind each writing. */
+/**
+ * An erasure that came while they were written has looked for their lines too soon: asked behind each writing. `beside` are other
+ * lines that were written again with them: what it took out in between goes again, where that costs no question more.
+ */
 export async function forgetErased(
   rows: Iterable<Pick<IndexRow, 'key'>>,
-  place: { readonly days: Iterable<string>; readonly notes: Notes },
+  place: {
+    readonly days: Iterable<string>;
+    readonly notes: Notes;
+    readonly beside?: () => Iterable<Pick<IndexRow, 'key'>>;
+  },
   signal: AbortSignal,
 ): Promise<void> {
-  const written = [...rows].flatMap(({ key }) => {
-    const subject = subjectOfKey(key);
-    return subject === undefined ? [] : [{ ...subject, key }];
-  });
-  const erased = await erasedAmong(written, place.notes, signal);
+  const { notes, beside = () => [] } = place;
+  const asked = { subjects: [...keyed(rows)], beside: () => keyed(beside()) };
+  const erased = await erasedBeside(asked, notes, signal);
   if (erased.length > 0) await forgetIndexRows(new Set(erased.map(({ key }) => key)), place, signal);
+}
+
+function* keyed(rows: Iterable<Pick<IndexRow, 'key'>>): Generator<Subject & Pick<IndexRow, 'key'>> {
+  for (const { key } of rows) {
+    const subject = subjectOfKey(key);
+    if (subject !== undefined) yield { ...subject, key };
+  }
+}
+
+/** Keys of the lines of a file, which need not be read for that. */
+export function* keysIn(text: string): Generator<Pick<IndexRow, 'key'>> {
+  for (const [, key = ''] of text.matchAll(/^\{"key":"([^"\\]*)"/gm)) yield { key };
 }
 
 async function shrink(

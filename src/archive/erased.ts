@@ -63,13 +63,24 @@ export async function areErased(subjects: readonly Subject[], notes: Notes, sign
  * Those of them that are marked, in their order. Where marks are few, which is nearly always, one listing tells of all; else each is
  * asked for, {@link WIDTH} at once.
  */
-export async function erasedAmong<T extends Subject>(
+export function erasedAmong<T extends Subject>(
   subjects: readonly T[],
   notes: Notes,
   signal: AbortSignal,
 ): Promise<readonly T[]> {
+  return erasedBeside({ subjects, beside: () => [] }, notes, signal);
+}
+
+/** The same, and then those of `beside`, where one listing tells of them as well: no question is asked for these. */
+export async function erasedBeside<T extends Subject>(
+  { subjects, beside }: { readonly subjects: readonly T[]; readonly beside: () => Iterable<T> },
+  notes: Notes,
+  signal: AbortSignal,
+): Promise<readonly T[]> {
   const marks = await listFewMarks(notes, LISTED_FOR_EACH * subjects.length, signal);
-  if (marks !== undefined) return subjects.filter((subject) => erasedNames(subject).some((name) => marks.has(name)));
+  if (marks?.size === 0) return [];
+  if (marks !== undefined)
+    return [...subjects, ...beside()].filter((subject) => erasedNames(subject).some((name) => marks.has(name)));
   const erased: T[] = [];
   for await (const some of inBatches(subjects, WIDTH)) {
     const areErased = await Promise.all(some.map((subject) => isErased(subject, notes, signal)));

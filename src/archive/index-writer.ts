@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { SYSTEM_CLOCK, type Clock } from '../clock.ts';
-import { forgetErased, linesOf, partName } from './day-index.ts';
+import { forgetErased, keysIn, linesOf, partName } from './day-index.ts';
 import { indexDayOf, type IndexRow } from './index-row.ts';
 import type { Notes } from './notes.ts';
 
@@ -107,7 +107,8 @@ export class IndexWriter implements AsyncDisposable {
   async #append(day: string, rows: readonly IndexRow[], signal: AbortSignal): Promise<void> {
     const { notes } = this.#options;
     const name = this.#nameFor(day);
-    const text = `${(await notes.read(name, signal)) ?? ''}${linesOf(rows)}`;
+    const before = (await notes.read(name, signal)) ?? '';
+    const text = `${before}${linesOf(rows)}`;
     if (text.length > LONGEST_PART) this.#begin(day);
     if (!(await notes.replace(name, text, signal))) {
       // Nothing may be overwritten in this bucket.
@@ -115,9 +116,10 @@ export class IndexWriter implements AsyncDisposable {
       await notes.create(this.#nameFor(day), linesOf(rows), signal);
       this.#begin(day);
     }
-    // Lines of before that an erasure took out between these two steps the night takes out again: to ask for all of them each minute
-    // would cost more than all else.
-    if (this.#options.erasedAmong !== undefined) await forgetErased(rows, { days: [day], notes }, signal);
+    if (this.#options.erasedAmong === undefined) return;
+    // Lines of before that an erasure took out between these two steps, as far as its mark is seen with theirs; to ask for each of
+    // them would cost more than all else, and the night takes out the rest.
+    await forgetErased(rows, { days: [day], notes, beside: () => keysIn(before) }, signal);
   }
 
   #nameFor(day: string): string {
