@@ -391,6 +391,29 @@ test(
   },
 );
 
+test('what broke is offered anew while nobody tells why, and what turns out later is said then', OPTIONS, async () => {
+  await using view = await openView(browser, DESK);
+  const { page } = view;
+  const told = Promise.withResolvers<void>();
+  let isAway = true;
+  await page.route('**/console/media/**', async (route) => {
+    if (!isAway) return route.continue();
+    if (route.request().method() !== 'HEAD') return route.abort();
+    await told.promise;
+    return route.fulfill({ status: 503, body: '' });
+  });
+  await page.goto(`${scene.url}${HERE}#t=6`);
+  await page.getByRole('button', { name: 'Play', exact: true }).click();
+  await page.getByText('Connection lost at 0:06').waitFor();
+  await page.getByRole('button', { name: 'Try again' }).focus();
+  told.resolve();
+  await page.getByText('The archive or its audit is away just now.').waitFor();
+  isAway = false;
+  await page.keyboard.press('Enter');
+  await until(page, `!${MEDIA}.paused && ${MEDIA}.currentTime > 6.1`);
+  await page.unroute('**/console/media/**');
+});
+
 test('who is signed out meanwhile is told so over the page, and the player stays where it is', OPTIONS, async () => {
   await using view = await openView(browser, DESK);
   const { page } = view;

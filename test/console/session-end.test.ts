@@ -235,19 +235,27 @@ test('a key that is taken out of its file: the next answer says it, and the page
   await other.getByText('was taken away: sign in with another one').waitFor();
 });
 
-test('the service is away when one wants to stay: it is said, and tried again', options, async () => {
+test('the service is away or silent when one wants to stay: it is said, and tried again', options, async () => {
   await using scene = await sceneWithCall();
   await using opened = await openOwnView(browser(), DESK);
   const { page } = opened;
-  let isAway = true;
+  let does: 'abort' | 'hang' | 'continue' = 'abort';
   // Before the page: in one that is loaded already, what it asks for next may still go through.
-  await page.route('**/console/stay', (route) => (isAway ? route.abort() : route.continue()));
+  await page.route('**/console/stay', (route) => (does === 'hang' ? undefined : route[does]()));
   await signedIn(scene, opened);
   await pass(56, scene, page);
   await warning(page).waitFor();
   await page.keyboard.press('Enter');
-  await warning(page).getByRole('alert').filter({ hasText: 'Try again' }).waitFor();
-  isAway = false;
+  const told = warning(page).getByRole('alert').filter({ hasText: 'Try again' });
+  await told.waitFor();
+  does = 'hang';
+  await page.evaluate("document.getElementById('words').textContent = ''");
+  const asked = page.waitForRequest('**/console/stay');
+  await page.keyboard.press('Enter');
+  await asked;
+  await page.clock.fastForward(10_000);
+  await told.waitFor();
+  does = 'continue';
   await page.keyboard.press('Enter');
   await warning(page).waitFor({ state: 'detached' });
 });

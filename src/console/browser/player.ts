@@ -404,13 +404,9 @@ export class CallPlayer extends HTMLElement {
     }
   }
 
-  /** What is known is kept; what can be done is offered. */
+  /** What is known is kept; what can be done is offered, also while nobody tells why. */
   async #broke(media: HTMLMediaElement): Promise<void> {
     const at = this.position;
-    const status = await fetch(media.currentSrc, { method: 'HEAD' }).then(
-      (answer) => answer.status,
-      () => 0,
-    );
     const again = make('button', { type: 'button', class: 'btn' }, 'Try again');
     again.addEventListener('click', () => {
       media.load();
@@ -418,11 +414,22 @@ export class CallPlayer extends HTMLElement {
       void media.play().catch(() => undefined);
       this.#say('');
     });
-    if (status === 401) this.#signedOut();
-    this.#said.replaceChildren(
-      `${WHY.get(status) ?? whyBroken(media, status, at)} `,
-      ...(status === 410 ? [] : [again]),
+    const why = new Text();
+    const say = (status: number): void => {
+      why.data = `${WHY.get(status) ?? whyBroken(media, status, at)} `;
+      if (!why.isConnected) this.#said.replaceChildren(why, again);
+      if (status === 410) again.remove();
+    };
+    const waiting = setTimeout(() => say(0), QUIET_MS);
+    const status = await fetch(media.currentSrc, { method: 'HEAD' }).then(
+      (answer) => answer.status,
+      () => 0,
     );
+    clearTimeout(waiting);
+    // It was tried again meanwhile.
+    if (media.error === null) return;
+    if (status === 401) this.#signedOut();
+    say(status);
   }
 
   /** Whoever is no longer known here hears no more; where it stopped is kept, in the address as well. */

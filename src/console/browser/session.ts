@@ -8,6 +8,8 @@ const WARN_MS = 5 * 60_000;
 const OVER_MS = 2_000;
 /** Where nobody could tell. */
 const AGAIN_MS = 60_000;
+/** For an answer: whoever pressed a button is told by then. */
+const ANSWER_MS = 10_000;
 
 interface SignedIn {
   readonly id: string;
@@ -20,9 +22,13 @@ interface SignedIn {
 
 /** undefined where nobody can tell just now. */
 async function whoIsIn(path = 'who.json', request: RequestInit = {}): Promise<SignedIn | 'nobody' | undefined> {
-  const answer = await fetch(`/console/${path}`, { cache: 'no-store', ...request }).catch(() => undefined);
-  if (answer?.status === 401) return 'nobody';
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), ANSWER_MS);
+  const { signal } = late;
+  const answer = await fetch(`/console/${path}`, { cache: 'no-store', signal, ...request }).catch(() => undefined);
   const told: unknown = answer?.ok === true ? await answer.json().catch(() => undefined) : undefined;
+  clearTimeout(timer);
+  if (answer?.status === 401) return 'nobody';
   if (
     typeof told !== 'object' ||
     told === null ||
