@@ -81,6 +81,9 @@ const UNMARKED_SLACK_MS = 1_000;
 /** A picture that does not change is not repeated for so long, at most. */
 const LAST_PICTURE_MS = 5_000;
 
+/** The times of pictures are rounded to ticks of the encoder, and to milliseconds. */
+const ROUNDED_MS = 10;
+
 /** Encoders, clocks and Genesys count differently by a little. */
 const sourceSlack = (ms: number): number => Math.max(500, Math.min(ms / 200, 2_000));
 const genesysSlack = (ms: number): number => Math.max(3_000, ms / 50);
@@ -101,7 +104,7 @@ function isExaggerated(figures: EndFigures): boolean {
 function picturesUntil({ picturesMs, sourceMs, isStated, isSized, countedMs }: EndFigures): number | undefined {
   if (picturesMs === undefined || sourceMs === undefined || sourceMs <= picturesMs) return undefined;
   if ((isStated && isSized) || sourceMs - picturesMs <= LAST_PICTURE_MS) return sourceMs;
-  return picturesMs >= (countedMs.repeatsFromMs ?? Infinity) ? countedMs.picturesMs : undefined;
+  return picturesMs + ROUNDED_MS >= (countedMs.repeatsFromMs ?? Infinity) ? countedMs.picturesMs : undefined;
 }
 
 interface TrackEnd {
@@ -124,7 +127,7 @@ function latestOf(ends: readonly TrackEnd[]): readonly TrackEnd[] {
 /** Held beyond what Genesys says, the last picture tells nothing. */
 function requireMarkless(figures: EndFigures, picturesUntilMs = 0): void {
   const { genesysMs = 0 } = figures;
-  const picturesMs = figures.picturesMs && Math.max(figures.picturesMs, Math.min(picturesUntilMs, genesysMs));
+  const picturesMs = atLeast(figures.picturesMs, Math.min(picturesUntilMs, genesysMs));
   for (const { what, ms } of endsOf({ ...figures, picturesMs })) {
     const lateMs = ms - genesysMs;
     if (isNear(lateMs, UNMARKED_SLACK_MS, what)) continue;
@@ -132,6 +135,10 @@ function requireMarkless(figures: EndFigures, picturesUntilMs = 0): void {
     throw new Failure('incomplete', `The media ends without its end mark, ${away}; nothing was stored.`);
   }
 }
+
+/** Where there are any: also a single one, at 0. */
+const atLeast = (ms: number | undefined, leastMs: number): number | undefined =>
+  ms === undefined ? undefined : Math.max(ms, leastMs);
 
 /** What the encoder made of sound and of pictures, each held to what it got. That the last picture stays behind its own end is our doing. */
 function requireCounted(
@@ -141,12 +148,7 @@ function requireCounted(
   const heldMs = Math.min(picturesUntilMs ?? 0, countedMs.picturesMs ?? 0);
   const ends = [
     { what: 'sound', ms: soundMs, dueMs: countedMs.soundMs, slackMs: soundSlackMs },
-    {
-      what: 'pictures',
-      ms: picturesMs && Math.max(picturesMs, heldMs),
-      dueMs: countedMs.picturesMs,
-      slackMs: undefined,
-    },
+    { what: 'pictures', ms: atLeast(picturesMs, heldMs), dueMs: countedMs.picturesMs, slackMs: undefined },
   ] as const;
   for (const { what, ms, dueMs, slackMs } of ends) {
     if (ms === undefined || dueMs === undefined || isNear(ms - dueMs, slackMs ?? sourceSlack(dueMs), what)) continue;

@@ -7,7 +7,7 @@ import { encodeArguments, type EncodePlan, limitsOf } from './arguments.ts';
 import type { Ffmpeg } from './check.ts';
 import { endedWell, type Ending, endingFailure } from './failure.ts';
 import { type EncoderOrder, type EncoderProcess, startEncoder } from './process.ts';
-import type { Packet, PacketStream } from '../packet.ts';
+import type { Packet, PacketStream, Track } from '../packet.ts';
 import { Watchdog } from './watchdog.ts';
 import { readWebm } from '../webm/reader.ts';
 
@@ -58,7 +58,7 @@ export async function encode(job: EncodeJob, parts: EncodeNeeds, signal: AbortSi
     return {
       tracks: stream.tracks,
       durationMs: undefined,
-      packets: new Packets(stream.packets[Symbol.asyncIterator](), encoding),
+      packets: new Packets(stream, encoding),
       way: isVideo ? 'encode-video' : 'encode-audio',
       encoder: parts.ffmpeg.version,
     };
@@ -75,12 +75,14 @@ function encodingStopped(signal: AbortSignal): Failure {
 
 /** The packets of the encoder's output; their end is held back until everything else has ended well. */
 class Packets implements AsyncIterableIterator<readonly Packet[]> {
+  readonly #tracks: readonly Track[];
   readonly #batches: AsyncIterator<readonly Packet[]>;
   readonly #encoding: Encoding;
   #any = false;
 
-  constructor(batches: AsyncIterator<readonly Packet[]>, encoding: Encoding) {
-    this.#batches = batches;
+  constructor({ tracks, packets }: PacketStream, encoding: Encoding) {
+    this.#tracks = tracks;
+    this.#batches = packets[Symbol.asyncIterator]();
     this.#encoding = encoding;
   }
 
@@ -92,11 +94,16 @@ class Packets implements AsyncIterableIterator<readonly Packet[]> {
     const step = await this.#nextBatch();
     if (step.done !== true) {
       this.#any = true;
-      return step;
+      return { done: false, value: step.value.map((packet) => this.#untimed(packet)) };
     }
     await this.#encoding.completed();
     if (!this.#any) throw new Failure('unreadable-media', 'The media holds nothing to play.');
     return step;
+  }
+
+  /** How long ffmpeg says that pictures stay is a mean of all: when the last one is over, only the source tells. */
+  #untimed(packet: Packet): Packet {
+    return this.#tracks[packet.track]?.kind === 'video' ? { ...packet, durationNs: 0 } : packet;
   }
 
   async #nextBatch(): Promise<IteratorResult<readonly Packet[]>> {

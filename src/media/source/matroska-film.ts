@@ -169,7 +169,7 @@ export class MatroskaFilm {
     const [dueMs = 0] = [durationMs, startMs + durationMs].toSorted(
       (a, b) => Math.abs(a - endMs) - Math.abs(b - endMs),
     );
-    last.endMs = Math.max(last.endMs, dueMs + movedMs);
+    if (dueMs + movedMs > last.lastMs) last.endMs = dueMs + movedMs;
   }
 
   #isAsGenesysSays(lengthMs: number): boolean {
