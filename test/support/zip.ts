@@ -93,7 +93,7 @@ function entryAt(bytes: Buffer, at: number): DirectoryEntry {
     sizeBytes,
     offset,
     next: at + 46 + nameBytes + extraBytes,
-    isZip64: extra.length > 0,
+    isZip64: sized === 0xffffffff || placed === 0xffffffff,
   };
 }
 
