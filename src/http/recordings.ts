@@ -73,11 +73,10 @@ export function linkRecording({ archive, linkLifetimeS, witness, way }: Recordin
     const manifest = await archive.findUnerased(recording, signal);
     if (manifest === undefined)
       throw new Failure('not-found', 'This recording is not in the archive: see /recordings/C/R for why.');
-    const recorded = witness.record(req, { action: 'linked', way, recording });
     const requestId = res.getHeader('X-Request-Id');
     const terms = { lifetimeS: linkLifetimeS, who: callerOf(req).name };
     const link = await archive.link(manifest, typeof requestId === 'string' ? { ...terms, requestId } : terms, signal);
-    await recorded;
+    await witness.record(req, { action: 'linked', way, recording });
     // Not res.redirect(): it puts the link, a bearer secret, into a body as well.
     if (req.query['redirect'] !== undefined) res.status(302).setHeader('Location', link.url).end();
     else res.json({ url: link.url, expiresAt: link.expiresAt });

@@ -24,7 +24,7 @@ async function setUp(t: { after(work: () => Promise<void>): void }, audit: ListA
   t.after(() => service.close(0));
   const ask = (path: string, headers: Record<string, string> = {}): Promise<Response> =>
     fetch(`${service.url}${path}`, { headers: { 'x-api-key': KEY, ...headers }, redirect: 'manual' });
-  return { ask, service };
+  return { archive, ask, service };
 }
 
 test('invariant 14: no byte of a recording, no link and no listing leaves before it is on record', async (t) => {
@@ -110,6 +110,14 @@ test('nobody is on record as a listener of what the archive does not give out, n
     ['/transcode?id=r1&conversationId=c1', 412, { 'if-match': '"of another version"' }],
   ] as const)
     assert.equal((await ask(path, headers)).status, status, path);
+  assert.deepEqual(audit.entries, []);
+});
+
+test('who could not be given a link is not on record as given one', async (t) => {
+  const audit = new ListAudit();
+  const { archive, ask } = await setUp(t, audit);
+  archive.link = async () => Promise.reject(new Failure('archive-unavailable', 'The link could not be signed now.'));
+  assert.equal((await ask('/recordings/c1/r1/link')).status, 503);
   assert.deepEqual(audit.entries, []);
 });
 

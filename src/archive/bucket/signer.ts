@@ -1,6 +1,7 @@
 /** The name of an object → a V4 signed URL, by Google's library: with a key at hand, or by the IAM Credentials API. */
 import type { GoogleAuth } from 'google-auth-library';
 import type { Bucket } from '@google-cloud/storage';
+import { lacksCredentials } from '../../credentials.ts';
 import { Failure } from '../../failure.ts';
 import { reasonOf, unlessAborted } from '../../waiting.ts';
 import { credentialsFailure, isPassingTrouble } from './auth.ts';
@@ -80,7 +81,7 @@ async function openBucket({ auth, bucket, apiEndpoint }: LinkSignerOptions): Pro
 }
 
 function signingFailure(thrown: unknown): Failure {
-  if (thrown instanceof Error && /default credentials/i.test(thrown.message)) return credentialsFailure(thrown);
+  if (lacksCredentials(thrown)) return credentialsFailure(thrown);
   if (isPassingTrouble(thrown)) {
     return new Failure('archive-unavailable', 'The link could not be signed now; try again.', { cause: thrown });
   }

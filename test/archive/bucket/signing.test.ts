@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { after, before, describe, mock, test } from 'node:test';
 import { promisify } from 'node:util';
+import { createGoogleAuth } from '../../../src/archive/bucket/auth.ts';
 import { linkLifetimeS } from '../../../src/archive/bucket/links.ts';
+import { LinkSigner } from '../../../src/archive/bucket/signer.ts';
 import {
   openBucketArchive,
   type BucketArchive,
@@ -169,6 +171,27 @@ describe('without a key', () => {
       metadata.refuseSigning(undefined);
       assert.ok((await archive.link(await found(archive, CALL), { lifetimeS: 600 }, signal())).url);
     });
+  });
+
+  test('credentials that cannot be used are named, not a right, and heal', async () => {
+    const order = { name: 'o', contentType: 'audio/webm', disposition: 'inline', audited: {} };
+    const expiresAt = new Date(Date.now() + 60_000);
+    const signer = new LinkSigner({ bucket: 'b', auth: createGoogleAuth() });
+    process.env['GOOGLE_APPLICATION_CREDENTIALS'] = '/nonexistent/key.json';
+    try {
+      await assert.rejects(signer.sign({ ...order, expiresAt }, signal()), {
+        code: 'misconfigured',
+        message: /the file that GOOGLE_APPLICATION_CREDENTIALS names cannot be used/,
+      });
+    } finally {
+      delete process.env['GOOGLE_APPLICATION_CREDENTIALS'];
+    }
+    const key = await keyInEnvironment();
+    try {
+      assert.match(await signer.sign({ ...order, expiresAt }, signal()), /^https:/);
+    } finally {
+      await key.remove();
+    }
   });
 
   test('a token that was revoked is fetched anew, once, by uploads, downloads, listing and deletion', async () => {
