@@ -74,6 +74,17 @@ test(
   },
 );
 
+test('(D11) of few pictures that are re-wrapped the last stays no longer than a second by guess', HANG, async () => {
+  const times = "settb=1/1000,select='lt(n,4)',setpts='(9.7*eq(N,1)+21.1*eq(N,2)+21.213*eq(N,3))/TB'";
+  const pictures = ['-f', 'lavfi', '-i', `testsrc2=size=160x120:rate=10:d=1,${times}`, '-fps_mode', 'passthrough'];
+  const vp9 = ['-c:v', 'libvpx-vp9', '-deadline', 'realtime', '-cpu-used', '8', '-enc_time_base', '1:1000'];
+  const film = await inFile('a.mp4', ...pictures, ...vp9, '-video_track_timescale', '1000');
+  const { way, file } = await archived([await copied(film, [])], { seconds: 21.3 });
+  assert.equal(way, 'rewrap');
+  const { durationMs = 0 } = checkWebm(file);
+  assert.ok(durationMs > 21_200 && durationMs < 22_300, String(durationMs));
+});
+
 /** In Matroska, which calls their average the time of a picture. */
 const copied = (film: Buffer, sound: readonly string[]): Promise<Buffer> =>
   withFile('a.mkv', async (path) => {

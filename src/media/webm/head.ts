@@ -125,6 +125,14 @@ function canFollow(next: Track, track: Track): boolean {
 
 type Values = ReadonlyMap<number, Child>;
 
+/** More is a mean of pictures that come when something changes: the last one need not stay so long. */
+const MAX_PICTURE_NS = 1_000_000_000;
+
+function frameNsOf(entry: Values, isPicture: boolean): number | undefined {
+  const ns = uint(entry.get(ID.DefaultDuration)) || undefined;
+  return isPicture && (ns ?? 0) > MAX_PICTURE_NS ? undefined : ns;
+}
+
 function parseTrack(entry: Values, offset: number, index: number): SourceTrack | undefined {
   const type = uint(entry.get(ID.TrackType));
   if (type !== 1 && type !== 2) return undefined;
@@ -143,7 +151,7 @@ function parseTrack(entry: Values, offset: number, index: number): SourceTrack |
     index,
     track: type === 1 ? videoTrack(entry, offset, details) : audioTrack(entry, offset, details),
     isOpus: codecId === 'A_OPUS',
-    defaultDurationNs: uint(entry.get(ID.DefaultDuration)) || undefined,
+    defaultDurationNs: frameNsOf(entry, type === 1),
   };
 }
 
