@@ -420,11 +420,9 @@ export class CallPlayer extends HTMLElement {
       if (!why.isConnected) this.#said.replaceChildren(why, again);
       if (status === 410) again.remove();
     };
-    const waiting = setTimeout(() => say(0), QUIET_MS);
-    const status = await fetch(media.currentSrc, { method: 'HEAD' }).then(
-      (answer) => answer.status,
-      () => 0,
-    );
+    const waiting = setTimeout(say, QUIET_MS, 0);
+    const answer = await fetch(media.currentSrc, { method: 'HEAD' }).catch(() => undefined);
+    const status = answer?.status ?? 0;
     clearTimeout(waiting);
     // It was tried again meanwhile.
     if (media.error === null) return;

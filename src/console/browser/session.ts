@@ -22,12 +22,9 @@ interface SignedIn {
 
 /** undefined where nobody can tell just now. */
 async function whoIsIn(path = 'who.json', request: RequestInit = {}): Promise<SignedIn | 'nobody' | undefined> {
-  const late = new AbortController();
-  const timer = setTimeout(() => late.abort(), ANSWER_MS);
-  const { signal } = late;
+  const signal = AbortSignal.timeout(ANSWER_MS);
   const answer = await fetch(`/console/${path}`, { cache: 'no-store', signal, ...request }).catch(() => undefined);
   const told: unknown = answer?.ok === true ? await answer.json().catch(() => undefined) : undefined;
-  clearTimeout(timer);
   if (answer?.status === 401) return 'nobody';
   if (
     typeof told !== 'object' ||
