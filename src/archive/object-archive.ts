@@ -176,18 +176,27 @@ export abstract class ObjectArchive {
 
   /** What was erased is told apart from what never was. */
   async find(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
-    const manifest = await this.lookUp(recording, signal);
+    const manifest = await this.#lookUp(recording, signal);
     if (manifest === undefined) await this.requireNotErased(recording, signal);
     return manifest;
   }
 
   async findUnerased(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
-    const [manifest] = await Promise.all([this.lookUp(recording, signal), this.requireNotErased(recording, signal)]);
+    const [manifest] = await Promise.all([this.#lookUp(recording, signal), this.requireNotErased(recording, signal)]);
     return manifest;
   }
 
-  /** Under any spelling of its ids, whatever is marked. @throws Failure `conflict` where what lies there is not what its manifest says */
-  protected abstract lookUp(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined>;
+  /** Under any spelling of its ids, whatever is marked. */
+  async #lookUp(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
+    for (const spelling of this.spellingsOf(recording)) {
+      const manifest = await this.findAs(spelling, signal);
+      if (manifest !== undefined) return manifest;
+    }
+    return undefined;
+  }
+
+  /** undefined where nothing lies under this very spelling. @throws Failure `conflict` where what lies there is not what its manifest says */
+  protected abstract findAs(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined>;
 
   /** The names that a recording may lie under, its own first. */
   protected spellingsOf(recording: Recording): readonly Recording[] {

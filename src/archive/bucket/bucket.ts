@@ -92,23 +92,12 @@ export class BucketArchive extends ObjectArchive implements Archive {
     this.#links = new LinkCache(new LinkSigner({ ...options, auth }), client);
   }
 
-  /**
-   * Whoever may write asks mostly for what is not there, and one request tells; a reader for what is there: two at once.
-   * @throws Failure `conflict` where what lies there is not what its manifest says
-   */
-  protected async lookUp(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
-    for (const spelling of this.spellingsOf(recording)) {
-      const manifest = await this.#findAs(spelling, signal);
-      if (manifest !== undefined) return manifest;
-    }
-    return undefined;
-  }
-
   protected override spellingsOf(recording: Recording): readonly Recording[] {
     return this.#names.spellingsOf(recording);
   }
 
-  async #findAs(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
+  /** Whoever may write asks mostly for what is not there, and one request tells; a reader for what is there: two at once. */
+  protected async findAs(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
     const isReader = this.#options.readOnly === true;
     const manifestText = (): Promise<string | undefined> => this.objects.get(manifestName(recording), signal);
     const early = isReader ? manifestText() : undefined;

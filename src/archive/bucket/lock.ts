@@ -1,6 +1,7 @@
 /** When a recording was made → until when Cloud Storage itself keeps it; and what belongs to its WebM is kept as that is. */
 import type { LockConfig } from '../../config/config.ts';
 import type { Fields } from '../../fields.ts';
+import { DAY_MS } from '../../instant.ts';
 import type { Manifest } from '../manifest.ts';
 
 /** Of an object's own, as an upload and a compose carry it: https://docs.cloud.google.com/storage/docs/object-lock */
@@ -12,7 +13,6 @@ export interface ObjectRetention {
 }
 
 const MODES = { unlocked: 'Unlocked', locked: 'Locked' } as const;
-const DAY_MS = 86_400_000;
 
 export function lockOf({ finishedAt }: Manifest, { days, mode }: LockConfig): ObjectRetention {
   return { mode: MODES[mode], retainUntilTime: new Date(Date.parse(finishedAt) + days * DAY_MS).toISOString() };

@@ -64,16 +64,7 @@ export class FolderArchive extends ObjectArchive implements Archive, LinkVerifie
     this.#options = options;
   }
 
-  protected async lookUp(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
-    for (const spelling of this.spellingsOf(recording)) {
-      const manifest = await this.#findAs(spelling, signal);
-      if (manifest !== undefined) return manifest;
-    }
-    return undefined;
-  }
-
-  /** undefined where nothing lies under this very spelling. */
-  #findAs(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
+  protected findAs(recording: Recording, signal: AbortSignal): Promise<Manifest | undefined> {
     return onFolder(async () => {
       signal.throwIfAborted();
       const text = await this.#files.readText(manifestName(recording));
